@@ -1,0 +1,219 @@
+"""Compiled contexts: finds the cached state nearest to a head, replays what came after, and answers by it.
+
+States are cached by head, in memory and on disk. A state depends on its head, the counter, the content types, and on what is said of its
+commits; when that changes, all go. The answer always equals a replay from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tract_fs.errors import ArgumentError
+from tract_fs.model.compiler import (
+    CompileOptions,
+    ContextCompiler,
+    ContextState,
+    HistoryEntry,
+    Slot,
+)
+from tract_fs.model.content import Priority
+from tract_fs.model.history import iter_newest_first, linear_order
+from tract_fs.model.names import CommitHash, to_us
+from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.snapshot import CompiledContext
+from tract_fs.reading import TractReader
+from tract_fs.store.bounded_cache import BoundedCache
+from tract_fs.store.snapshot_cache import SnapshotCache
+
+_STORE_MIN_COMMITS = 64
+_TOOL_TYPES = frozenset(["message", "tool_io"])
+
+
+class ContextReader:
+    """Compiles heads of one tract for one handle."""
+
+    def __init__(self, reader: TractReader, compiler: ContextCompiler | None, *, cache_size: int) -> None:
+        self._reader = reader
+        self._compiler = compiler
+        self._states: BoundedCache[CommitHash, ContextState] = BoundedCache(cache_size)
+        self._stored = SnapshotCache(
+            reader.store.layout.tract_local(reader.log.tract, "snapshots"), read_only=reader.store.read_only
+        )
+        self._version = reader.log.version
+        self._replayed = 0  # commits replayed since a state was stored
+        self._newest: ContextState | None = None
+
+    def compile(self, *, at_time: datetime | None, at_commit: str | None, options: CompileOptions) -> CompiledContext:
+        """Returns the compiled context of the head, or of a cut of its history."""
+        if at_time is not None and at_commit is not None:
+            raise ArgumentError("give at_time or at_commit, not both")
+        if options.orphans not in ("drop", "raise", "keep"):
+            raise ArgumentError(f"orphans {options.orphans!r}: use drop, raise or keep")
+        reader = self._reader
+        head = reader.head()
+        cut = head if at_commit is None else reader.resolve(at_commit)
+        if at_time is not None:
+            if not isinstance(at_time, datetime):
+                raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
+            return self._compile_kept(head, self._made_by(head, to_us(at_time)), options)
+        if self._compiler is not None:
+            return self._compiler.compile(
+                self._history([] if cut is None else linear_order(cut, reader.commit)), options
+            )
+        notes = self._notes()
+        if cut is None:
+            return self.state(None).compile(options).to_context(notes=notes)
+        state = self.state(cut)
+        later = self._later(head, state, cut) if cut != head else ()
+        told = reader.usage(cut) if options.is_plain else None
+        return state.compile(options, later=later).to_context(usage=told, notes=notes)
+
+    def is_cached(self, head: CommitHash) -> bool:
+        """Tells whether the state of `head` is in memory."""
+        return self._version == self._reader.log.version and self._states.get(head) is not None
+
+    def state(self, head: CommitHash | None) -> ContextState:
+        """Returns the state after the history of `head` (None: of no commits); from the nearest cached one on."""
+        if head is None:
+            return self._empty()
+        if self._version != self._reader.log.version:
+            self.forget()
+        state = self._states.get(head)
+        if state is None:
+            state = self._replay(head)
+            if self._reader.transaction is None:
+                self._states.put(head, state)
+                self._newest = state
+        return state
+
+    def forget(self) -> None:
+        """Forgets all states in memory: what they depend on has changed."""
+        self._version = self._reader.log.version
+        self._states.clear()
+        self._newest = None
+        self._replayed = 0
+
+    def save(self) -> None:
+        """Stores the newest state on disk if enough was replayed for it."""
+        if self._newest is not None and self._replayed >= _STORE_MIN_COMMITS:
+            self._store(self._newest)
+
+    def _empty(self) -> ContextState:
+        return ContextState(self._reader.counter, self._reader.types)
+
+    def _replay(self, head: CommitHash) -> ContextState:
+        reader = self._reader
+        names: list[CommitHash] = []
+        base: ContextState | None = None
+        cursor: CommitHash | None = head
+        while cursor is not None:
+            base = self._states.get(cursor) or self._load(cursor)
+            if base is not None:
+                break
+            names.append(cursor)
+            parents = reader.commit(cursor).parents
+            if len(parents) > 1:
+                names = linear_order(head, reader.commit)[::-1]
+                break
+            cursor = parents[0] if parents else None
+        state = base or self._empty()
+        for name in reversed(names):
+            state = state.apply(name, reader.loaded(name))
+        if reader.transaction is None:
+            self._replayed += len(names)
+            if len(names) >= 4 * _STORE_MIN_COMMITS and 2 * len(names) >= len(state.slots()):
+                self._store(state)
+        return state
+
+    def _load(self, head: CommitHash) -> ContextState | None:
+        stored = self._stored.get(head)
+        if stored is None:
+            return None
+        log, counter = self._reader.log, self._reader.counter
+        if (
+            stored.counter != counter.name
+            or stored.again_count != log.again_count
+            or not log.covers(stored.count, stored.chain)
+        ):
+            self._stored.forget(head)
+            return None
+        return ContextState.from_slots(head, stored.slots, counter, self._reader.types)
+
+    def _store(self, state: ContextState) -> None:
+        log = self._reader.log
+        stamp = log.stamp()
+        if state.head is None or stamp[0] < 0 or state.uses_custom_types():
+            return
+        self._stored.put(
+            state.head, state.slots(), counter=self._reader.counter.name, stamp=stamp, again_count=log.again_count
+        )
+        self._replayed = 0
+
+    def _made_by(self, head: CommitHash | None, moment_us: int) -> list[CommitHash]:
+        """Returns the commits of the history that had been made by a moment, in linear order."""
+        if head is None:
+            return []
+        read = self._reader.commit
+        return [name for name in linear_order(head, read) if read(name).created_us <= moment_us]
+
+    def _compile_kept(
+        self, head: CommitHash | None, kept: list[CommitHash], options: CompileOptions
+    ) -> CompiledContext:
+        if self._compiler is not None:
+            return self._compiler.compile(self._history(kept), options)
+        state = self._empty()
+        for name in kept:
+            state = state.apply(name, self._reader.loaded(name))
+        later = self._later(head, state, None) if head is not None else ()
+        return state.compile(options, later=later).to_context(notes=self._notes())
+
+    def _later(self, head: CommitHash | None, state: ContextState, cut: CommitHash | None) -> Sequence[Slot]:
+        """Returns the appends behind a cut of the head's history that may hold what the cut's tool calls wait for."""
+        if head is None or not state.has_open_calls():
+            return ()
+        reader = self._reader
+        order: list[CommitHash] = []
+        for name, _ in iter_newest_first(head, reader.commit):
+            if name == cut or (cut is None and state.slot_of(name) is not None):
+                break
+            order.append(name)
+        else:
+            if cut is not None:
+                return ()  # the cut is on another line
+        return [self._original(name) for name in reversed(order) if self._may_hold_tools(reader.commit(name))]
+
+    def _may_hold_tools(self, commit: Commit) -> bool:
+        return commit.operation is CommitOperation.APPEND and commit.content_type in _TOOL_TYPES
+
+    def _original(self, name: CommitHash) -> Slot:
+        loaded = self._reader.loaded(name)
+        assert loaded.rendering is not None
+        return Slot(name, loaded.rendering, None, Priority.NORMAL)
+
+    def _history(self, names: list[CommitHash]) -> list[HistoryEntry]:
+        """Returns what a custom compiler gets, root first."""
+        reader = self._reader
+        priorities: dict[str, Priority] = {}
+        for name in names:
+            commit = reader.commit(name)
+            if commit.content_type is not None:
+                priorities[name] = reader.types.default_priority(commit.content_type)
+            elif commit.priority is not None:
+                priorities[commit.targets[0]] = commit.priority
+        return [
+            HistoryEntry(
+                commit_hash=name,
+                commit=reader.commit(name),
+                content=reader.content(name) if reader.commit(name).content is not None else None,
+                generation_config=reader.info(name).generation_config,
+                priority=priorities.get(name, Priority.NORMAL),
+            )
+            for name in names
+        ]
+
+    def _notes(self) -> list[str]:
+        waiting = len(self._reader.log.view.pending) + len(self._reader.log.damaged)
+        if not waiting:
+            return []
+        return [f"{waiting} events of this tract are pending or damaged and take no part; see status()"]

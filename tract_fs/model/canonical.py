@@ -1,0 +1,130 @@
+"""Canonical JSON: the only writer and reader of JSON bytes in the package; owns orjson.
+
+Refuses what JSON can't hold, by exact type, before a byte is encoded: orjson and msgspec both write NaN as null and
+dump dataclasses, datetimes and enums unasked. Format: FORMAT.md, section 3.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+import orjson
+
+from tract_fs.errors import JsonValueError
+
+MAX_DEPTH = 200
+_MIN_INT = -(2**63)
+_MAX_INT = 2**64 - 1
+_INFINITY = float("inf")
+_T = TypeVar("_T")
+
+
+def encode(value: object, *, name: str = "value") -> bytes:
+    """Returns the canonical bytes of a JSON value; `name` begins the path in an error.
+
+    Errors: JsonValueError with the path of the first value that is no JSON.
+    """
+    if not _is_json(value, MAX_DEPTH):
+        _raise_first_fault(value, name, MAX_DEPTH)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONEncodeError, RecursionError):
+        _raise_first_fault(value, name, MAX_DEPTH)
+        raise
+
+
+def encode_checked(value: object) -> bytes:
+    """Returns the canonical bytes of a value made by this package, whose parts are checked already."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def indent(value: object) -> str:
+    """Returns a JSON value as text for people and models: two spaces, sorted keys, non-ASCII as it is."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2).decode()
+
+
+def decode(data: bytes) -> Any:
+    """Returns the value of JSON bytes, fresh at each call; JsonValueError if they are none."""
+    try:
+        return orjson.loads(data)
+    except (orjson.JSONDecodeError, RecursionError, MemoryError) as error:
+        raise JsonValueError(path="value", reason=f"not JSON: {error}") from None
+
+
+def decode_typed(decoder: msgspec.json.Decoder[_T], data: bytes | memoryview) -> _T:
+    """Returns what a typed decoder makes of `data`; every failure, RecursionError included, is a JsonValueError."""
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, MemoryError, ValueError) as error:
+        raise JsonValueError(path="value", reason=str(error)) from None
+
+
+def raw(data: bytes) -> orjson.Fragment:
+    """Returns canonical bytes as a value that encode_checked writes as they are."""
+    return orjson.Fragment(data)
+
+
+def encode_struct(value: msgspec.Struct) -> bytes:
+    """Returns the JSON bytes of a struct of this package."""
+    return msgspec.json.encode(value)
+
+
+def copy(value: _T) -> _T:
+    """Returns a deep copy of a JSON value."""
+    result: _T = orjson.loads(orjson.dumps(value))
+    return result
+
+
+def _is_json(value: object, depth: int) -> bool:
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return _MIN_INT <= value <= _MAX_INT  # type: ignore[operator]
+    if kind is float:
+        return -_INFINITY < value < _INFINITY  # type: ignore[operator]
+    if depth == 0:
+        return False
+    depth -= 1
+    if kind is dict:
+        for key, item in value.items():  # type: ignore[attr-defined]
+            if type(key) is not str or (type(item) is not str and not _is_json(item, depth)):
+                return False
+        return True
+    if kind is list or kind is tuple:
+        return all(type(item) is str or _is_json(item, depth) for item in value)  # type: ignore[attr-defined]
+    return False
+
+
+def _raise_first_fault(value: object, path: str, depth: int) -> None:
+    """Walks to the first value that is no JSON and raises; returns if there is none."""
+    kind = type(value)
+    reason = None
+    if kind is str:
+        if any(0xD800 <= ord(c) < 0xE000 for c in value):  # type: ignore[attr-defined]
+            reason = "a string with a lone surrogate can't be stored"
+    elif kind is int:
+        if not _MIN_INT <= value <= _MAX_INT:  # type: ignore[operator]
+            reason = "an integer beyond 64 bits can't be stored; give it as a string"
+    elif kind is float:
+        if not -_INFINITY < value < _INFINITY:  # type: ignore[operator]
+            reason = f"{value!r} is no JSON number"
+    elif kind in (dict, list, tuple):
+        if depth == 0:
+            reason = f"more than {MAX_DEPTH} arrays and objects deep"
+        elif kind is dict:
+            for key, item in value.items():  # type: ignore[attr-defined]
+                if type(key) is not str:
+                    raise JsonValueError(path=path, reason=f"key {key!r} is no string")
+                _raise_first_fault(key, f"{path} (key)", depth)
+                _raise_first_fault(item, f"{path}.{key}", depth - 1)
+        else:
+            for position, item in enumerate(value):  # type: ignore[arg-type, var-annotated]
+                _raise_first_fault(item, f"{path}[{position}]", depth - 1)
+    elif kind is not bool and value is not None:
+        reason = (
+            f"{kind.__module__}.{kind.__qualname__} is no JSON value; use dict, list, str, int, float, bool or None"
+        )
+    if reason is not None:
+        raise JsonValueError(path=path, reason=reason)

@@ -1,0 +1,451 @@
+"""The compiler: replays a history, commit by commit, into the messages to send next.
+
+A ContextState is the effective context after a history: one slot per append, with its edits and priority. It is a value: `apply`
+returns another, which shares all that did not change. So a cached state can be extended by new commits, patched by edits and annotations, and thrown
+away, and always equals a replay from nothing. Rules: SPEC of compile in README.md; orders come from model/history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
+
+from tract_fs.errors import OrphanedToolCall
+from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
+from tract_fs.model.messages import Message, Rendering, is_joinable, joined_rendering, retell
+from tract_fs.model.names import CommitHash
+from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
+from tract_fs.model.tokens import PER_REPLY, TokenCounter
+
+Orphans = Literal["drop", "raise", "keep"]
+
+
+class CompileOptions(Struct, frozen=True):
+    """How to compile: SPEC of compile() in the facade."""
+
+    include_edit_annotations: bool = False
+    aggregate_same_role: bool = False
+    orphans: Orphans = "drop"
+
+    @property
+    def is_plain(self) -> bool:
+        """Tells whether these are the defaults, whose answers are cached."""
+        return not self.include_edit_annotations and not self.aggregate_same_role and self.orphans == "drop"
+
+
+class HistoryEntry(Struct, frozen=True):
+    """One commit of a history as a custom compiler gets it; `content` and `generation_config` are fresh."""
+
+    commit_hash: CommitHash
+    commit: Commit
+    content: Any
+    generation_config: dict[str, Any] | None
+    priority: Priority
+
+
+class ContextCompiler(Protocol):
+    """Anything that makes a context of a history (root first)."""
+
+    def compile(self, history: Sequence[HistoryEntry], options: CompileOptions) -> CompiledContext: ...
+
+
+class Loaded(Struct, frozen=True):
+    """A commit with what it makes of a message (None without content) and its config as canonical JSON."""
+
+    commit: Commit
+    rendering: Rendering | None
+    config: str | None
+
+
+class Edit(Struct, frozen=True, array_like=True):
+    """An edit of a slot."""
+
+    commit: str
+    rendering: Rendering
+    config: str | None
+    is_skipped: bool = False
+
+
+class Slot(Struct, frozen=True, array_like=True):
+    """One append of the history: its place in the context, whatever became of it."""
+
+    commit: str
+    rendering: Rendering
+    config: str | None
+    priority: Priority
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def is_shown(self) -> bool:
+        """Tells whether the slot takes part in the context, before tool calls are paired."""
+        return self.priority is not Priority.SKIP
+
+    def winner(self) -> Edit | None:
+        """Returns the edit that applies, or None."""
+        return next((edit for edit in reversed(self.edits) if not edit.is_skipped), None)
+
+
+class _Spine:
+    """The appends of a line by position: lists and maps that only grow, shared by the states along it."""
+
+    def __init__(self) -> None:
+        self.positions: dict[str, int] = {}
+        self.edit_targets: dict[str, str] = {}  # edit: its target; may name edits that a state does not have
+        self.last_calls: dict[str, int] = {}  # tool call id: the last slot that calls it
+
+    def add(self, slot: Slot, position: int) -> None:
+        self.positions[slot.commit] = position
+        for edit in slot.edits:
+            self.edit_targets[edit.commit] = slot.commit
+        for call in slot.rendering.calls:
+            self.last_calls[call] = position
+
+
+class ContextState:
+    """The effective context after the history of `head`."""
+
+    def __init__(self, counter: TokenCounter, types: ContentTypes) -> None:
+        self.head: CommitHash | None = None
+        self._counter = counter
+        self._types = types
+        self._spine: _Spine | None = _Spine()
+        self._slots: list[Slot] = []
+        self._count = 0
+        self._snapshot: CompileSnapshot | None = None
+        self._dropped: frozenset[int] = frozenset()  # by the snapshot: positions left out for lack of their other half
+
+    @classmethod
+    def from_slots(
+        cls, head: CommitHash, slots: list[Slot], counter: TokenCounter, types: ContentTypes
+    ) -> ContextState:
+        """Returns the state that a stored list of slots describes."""
+        state = cls(counter, types)
+        state.head = head
+        state._slots = slots
+        state._count = len(slots)
+        state._spine = None
+        return state
+
+    def slots(self) -> list[Slot]:
+        """Returns the slots, in order."""
+        return self._slots[: self._count]
+
+    def slot_of(self, commit: str) -> Slot | None:
+        """Returns the slot of an append, or None."""
+        position = self._position(commit)
+        return None if position is None else self._slots[position]
+
+    def apply(self, name: CommitHash, loaded: Loaded) -> ContextState:
+        """Returns the state after one more commit. Cost: constant for an append; a copy of a list for an edit or annotation."""
+        commit = loaded.commit
+        if loaded.rendering is not None and commit.operation is not CommitOperation.EDIT:
+            assert commit.content_type is not None
+            return self._append(
+                name, Slot(name, loaded.rendering, loaded.config, self._types.default_priority(commit.content_type))
+            )
+        state = self._moved(name)
+        if commit.operation is CommitOperation.EDIT and loaded.rendering is not None:
+            position = self._position(commit.targets[0])
+            if position is not None:
+                slot = self._slots[position]
+                edit = Edit(name, loaded.rendering, loaded.config)
+                state._patch(position, _with_edits(slot, (*slot.edits, edit)))
+                state._require_spine().edit_targets[name] = slot.commit
+        elif commit.operation is CommitOperation.ANNOTATE and commit.priority is not None:
+            self._annotate(state, commit.targets[0], commit.priority)
+        return state
+
+    def snapshot(self) -> CompileSnapshot:
+        """Returns the compiled form by the default options; made once."""
+        if self._snapshot is None:
+            self._dropped = frozenset(_orphans(self.slots(), ()))
+            self._snapshot = self._compile(CompileOptions(), self._dropped, ())
+        return self._snapshot
+
+    def compile(self, options: CompileOptions, *, later: Sequence[Slot] = ()) -> CompileSnapshot:
+        """Returns the compiled form by any options; `later` are appends that a cut left out of a longer line.
+
+        Errors: OrphanedToolCall, if the options ask for it.
+        """
+        if options.is_plain and not later:
+            return self.snapshot()
+        dropped = frozenset() if options.orphans == "keep" else frozenset(_orphans(self.slots(), later))
+        if dropped and options.orphans == "raise":
+            raise OrphanedToolCall(commits=tuple(self._slots[position].commit for position in sorted(dropped)))
+        return self._compile(options, dropped, later)
+
+    def has(self, commit: str) -> bool:
+        """Tells whether a commit is an append of this history, or an edit that found its target in it."""
+        if self._position(commit) is not None:
+            return True
+        slot = self.slot_of(self._require_spine().edit_targets.get(commit, ""))
+        return slot is not None and any(edit.commit == commit for edit in slot.edits)
+
+    def tokens_after(self, loaded: Loaded) -> int:
+        """Returns the tokens of the context if one more commit were made. Cost: as `apply`, without touching this state."""
+        rendering = loaded.rendering
+        snapshot = self.snapshot()
+        if (
+            rendering is not None
+            and loaded.commit.operation is CommitOperation.APPEND
+            and self._extends_simply(rendering)
+        ):
+            if self._types.default_priority(loaded.commit.content_type or "") is Priority.SKIP:
+                return snapshot.token_count
+            return (snapshot.token_count or PER_REPLY) + rendering.tokens
+        fork = self._moved(CommitHash(""))
+        fork._slots = self.slots()
+        fork._spine = None
+        return fork.apply(CommitHash(""), loaded).snapshot().token_count
+
+    def has_open_calls(self) -> bool:
+        """Tells whether a tool call of these slots has no answer among them."""
+        return any(not call.answers for call in _pair(self.slots(), ())[0])
+
+    def uses_custom_types(self) -> bool:
+        """Tells whether what is compiled depends on types that are not built in."""
+        return any(
+            rendering.content_type not in BUILTIN_TYPES
+            for slot in self.slots()
+            for rendering in (slot.rendering, *(edit.rendering for edit in slot.edits))
+        )
+
+    def _append(self, name: CommitHash, slot: Slot) -> ContextState:
+        state = self._moved(name)
+        if len(self._slots) != self._count:  # another line went on from here
+            state._slots = self._slots[: self._count]
+            state._spine = None
+        position = self._count
+        state._slots.append(slot)
+        state._count = position + 1
+        if self._snapshot is not None and self._extends_simply(slot.rendering):
+            state._snapshot = self._snapshot
+            if slot.is_shown:
+                message = Message.from_rendering(slot.rendering, (slot.commit,))
+                state._snapshot = self._snapshot.extended(
+                    message, slot.config, slot.rendering.tokens, state._warn_lazily(self._dropped)
+                )
+        if state._spine is not None:
+            state._spine.add(slot, position)
+        return state
+
+    def _extends_simply(self, rendering: Rendering) -> bool:
+        """Tells whether the answer only grows by this append: the calls that it answers all stand."""
+        if not rendering.answers:
+            return True
+        spine = self._require_spine()
+        for call in rendering.answers:
+            position = spine.last_calls.get(call)
+            if position is None or position >= self._count:
+                continue
+            caller = self._slots[position]
+            if caller.edits or not caller.is_shown or position in self._dropped:
+                return False
+        return True
+
+    def _annotate(self, state: ContextState, target: str, priority: Priority) -> None:
+        position = self._position(target)
+        if position is not None:
+            slot = self._slots[position]
+            state._patch(position, Slot(slot.commit, slot.rendering, slot.config, priority, slot.edits))
+            return
+        position = self._position(self._require_spine().edit_targets.get(target, ""))
+        if position is not None:
+            slot = self._slots[position]
+            is_skipped = priority is Priority.SKIP
+            edits = tuple(
+                Edit(e.commit, e.rendering, e.config, is_skipped) if e.commit == target else e for e in slot.edits
+            )
+            state._patch(position, _with_edits(slot, edits))
+
+    def _moved(self, head: CommitHash) -> ContextState:
+        state = ContextState.__new__(ContextState)
+        state.head = head
+        state._counter = self._counter
+        state._types = self._types
+        state._spine = self._spine
+        state._slots = self._slots
+        state._count = self._count
+        state._snapshot = self._snapshot
+        state._dropped = self._dropped
+        return state
+
+    def _patch(self, position: int, slot: Slot) -> None:
+        self._slots = self._slots[: self._count]
+        self._slots[position] = slot
+        self._snapshot = None
+
+    def _position(self, commit: str) -> int | None:
+        position = self._require_spine().positions.get(commit)
+        if position is None or position >= self._count or self._slots[position].commit != commit:
+            return None
+        return position
+
+    def _require_spine(self) -> _Spine:
+        if self._spine is None:
+            self._spine = _Spine()
+            for position in range(self._count):
+                self._spine.add(self._slots[position], position)
+        return self._spine
+
+    def _compile(self, options: CompileOptions, dropped: frozenset[int], later: Sequence[Slot]) -> CompileSnapshot:
+        shown: list[tuple[Rendering, str]] = []
+        configs: list[str | None] = []
+        for position, slot in enumerate(self.slots()):
+            if slot.priority is Priority.SKIP or position in dropped:
+                continue
+            rendering, config = slot.rendering, slot.config
+            edit = slot.winner() if slot.edits else None
+            if edit is not None:
+                rendering = edit.rendering
+                config = config if edit.config is None else edit.config
+                if options.include_edit_annotations and rendering.text is not None:
+                    rendering = retell(rendering, rendering.text + " [edited]", self._counter)
+            shown.append((rendering, slot.commit))
+            configs.append(config)
+        if options.aggregate_same_role:
+            messages, tokens = _join_roles(shown, self._counter)
+        else:
+            messages = [Message.from_rendering(rendering, (commit,)) for rendering, commit in shown]
+            tokens = sum([rendering.tokens for rendering, _ in shown])
+        commits = [commit for _, commit in shown]
+        warn = self._warn_lazily(dropped, later)
+        return CompileSnapshot(messages, configs, commits, tokens=tokens, source=self._counter.name, warn=warn)
+
+    def _warn_lazily(self, dropped: frozenset[int], later: Sequence[Slot] = ()) -> Callable[[], list[str]]:
+        slots, count, types = self._slots, self._count, self._types
+
+        def warn() -> list[str]:
+            line = slots[:count]
+            found = [f"commit {line[p].commit} is left out: its tool call or result is" for p in sorted(dropped)]
+            found += _unclean(line, dropped, later)
+            unknown = sorted({s.rendering.content_type for s in line} - BUILTIN_TYPES.keys())
+            found += [
+                f"content type {name!r} is not registered: its commits are compiled by the defaults"
+                for name in unknown
+                if types.get(name) is None
+            ]
+            return found
+
+        return warn
+
+
+def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tuple[list[Message], int]:
+    """Returns the messages with neighbours of one role and name joined by a blank line, and their tokens."""
+    messages: list[Message] = []
+    tokens = 0
+    position = 0
+    while position < len(shown):
+        rendering, commit = shown[position]
+        group = [shown[position]]
+        position += 1
+        while position < len(shown) and is_joinable(rendering) and is_joinable(shown[position][0]):
+            following = shown[position][0]
+            if (following.role, following.name) != (rendering.role, rendering.name):
+                break
+            group.append(shown[position])
+            position += 1
+        if len(group) == 1:
+            messages.append(Message.from_rendering(rendering, (commit,)))
+            tokens += rendering.tokens
+        else:
+            text = "\n\n".join(member.text or "" for member, _ in group)
+            joined = joined_rendering(rendering.role, text, rendering.name, counter)
+            messages.append(Message.from_rendering(joined, tuple(name for _, name in group)))
+            tokens += joined.tokens
+    return messages, tokens
+
+
+def _with_edits(slot: Slot, edits: tuple[Edit, ...]) -> Slot:
+    return Slot(slot.commit, slot.rendering, slot.config, slot.priority, edits)
+
+
+class _Call(Struct):
+    """One tool call as first written: where, its id, and the positions of its answers."""
+
+    position: int
+    id: str
+    answers: list[int] = field(default_factory=list)
+
+
+def _pair(slots: Sequence[Slot], later: Sequence[Slot]) -> tuple[list[_Call], list[tuple[int, str]]]:
+    """Returns the calls with their answers as first written, and the answers to no call (position, id).
+
+    An answer belongs to the nearest call of its id before it. Positions go on from `slots` into `later`.
+    """
+    calls: list[_Call] = []
+    lone_answers: list[tuple[int, str]] = []
+    last: dict[str, _Call] = {}
+    for position, slot in enumerate(chain(slots, later)):
+        for id_ in slot.rendering.answers:
+            if id_ in last:
+                last[id_].answers.append(position)
+            else:
+                lone_answers.append((position, id_))
+        for id_ in slot.rendering.calls:
+            last[id_] = _Call(position, id_)
+            calls.append(last[id_])
+    return calls, lone_answers
+
+
+def _orphans(slots: Sequence[Slot], later: Sequence[Slot]) -> set[int]:
+    """Returns the positions that lost their other half, and what falls with them.
+
+    A call is an orphan if it had answers and none of them stands; an answer, if its call does not stand.
+    """
+    if not later and not any(
+        (slot.edits or slot.priority is Priority.SKIP) and (slot.rendering.calls or slot.rendering.answers)
+        for slot in slots
+    ):
+        return set()
+    calls, _ = _pair(slots, later)
+    shown = [_shown_ids(slot) for slot in slots]
+    dropped: set[int] = set()
+    is_settled = False
+    while not is_settled:
+        before = len(dropped)
+        for call in calls:
+            standing = [p for p in call.answers if p < len(slots) and p not in dropped and call.id in shown[p][1]]
+            position = call.position
+            if position < len(slots) and position not in dropped and call.id in shown[position][0]:
+                if call.answers and not standing:
+                    dropped.add(position)
+            else:
+                dropped.update(standing)
+        is_settled = len(dropped) == before
+    return dropped
+
+
+def _shown_ids(slot: Slot) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if not slot.is_shown:
+        return (), ()
+    edit = slot.winner()
+    rendering = slot.rendering if edit is None else edit.rendering
+    return rendering.calls, rendering.answers
+
+
+def _unclean(slots: Sequence[Slot], dropped: frozenset[int], later: Sequence[Slot]) -> list[str]:
+    """Says what was written so: calls answered twice, never (but for the turn that is still open), answers to no call."""
+    calls, lone_answers = _pair(slots, later)
+    if not calls and not lone_answers:
+        return []
+    shown = {p for p, slot in enumerate(slots) if slot.is_shown and p not in dropped}
+    last_turn = max((p for p in shown if not slots[p].rendering.answers), default=-1)
+    found = []
+    for call in calls:
+        where = f"commit {slots[call.position].commit}: tool call {call.id!r}" if call.position in shown else ""
+        count = sum(p in shown for p in call.answers)
+        if where and not call.answers and call.position < last_turn:
+            found.append(f"{where} was never answered")
+        elif where and count > 1:
+            found.append(f"{where} was answered {count} times")
+    found += [
+        f"commit {slots[p].commit} answers tool call {id_!r}, which was never made"
+        for p, id_ in lone_answers
+        if p in shown
+    ]
+    return found

@@ -1,0 +1,288 @@
+"""Content: what a commit says, as typed structs, and its canonical bytes.
+
+A content is validated before it is encoded and again when it is decoded, by the same typed decoder, so what was
+written can be read. Custom types live in a ContentTypes of their handle. Format: FORMAT.md, section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Literal, cast
+
+import msgspec
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from tract_fs.errors import ArgumentError, ContentValidationError, JsonValueError, ObjectTooLarge
+from tract_fs.model import canonical
+
+MAX_OBJECT_BYTES = 64 * 1024 * 1024
+_NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
+
+
+class Priority(str, Enum):
+    """How a commit takes part in the compiled context."""
+
+    SKIP = "skip"
+    NORMAL = "normal"
+    PINNED = "pinned"
+
+
+class _Content(Struct, frozen=True, forbid_unknown_fields=True, tag_field="content_type"):
+    """Base of the built-in content types."""
+
+
+class InstructionContent(_Content, tag="instruction", frozen=True):
+    """An instruction to the model; role system, pinned by default."""
+
+    text: str
+
+
+class DialogueContent(_Content, tag="dialogue", frozen=True):
+    """One turn of a dialogue."""
+
+    role: Literal["user", "assistant", "system"]
+    text: str
+    name: str | None = None
+
+
+class ToolIOContent(_Content, tag="tool_io", frozen=True):
+    """A tool's call or its result; `call_id` ties the two together."""
+
+    tool_name: str
+    direction: Literal["call", "result"]
+    payload: dict[str, Any]
+    status: Literal["success", "error"] | None = None
+    call_id: str | None = None
+
+
+class MessageContent(_Content, tag="message", frozen=True):
+    """One provider message whole, as given: role, content, tool calls and every other field."""
+
+    message: dict[str, Any]
+
+
+class ReasoningContent(_Content, tag="reasoning", frozen=True):
+    """The model's reasoning."""
+
+    text: str
+
+
+class ArtifactContent(_Content, tag="artifact", frozen=True):
+    """A file, a patch, a document."""
+
+    artifact_type: str
+    content: str
+    language: str | None = None
+
+
+class OutputContent(_Content, tag="output", frozen=True):
+    """A final output."""
+
+    text: str
+    format: Literal["text", "markdown", "json"] = "text"
+
+
+class FreeformContent(_Content, tag="freeform", frozen=True):
+    """Any JSON object."""
+
+    payload: dict[str, Any]
+
+
+Content = (
+    InstructionContent
+    | DialogueContent
+    | ToolIOContent
+    | MessageContent
+    | ReasoningContent
+    | ArtifactContent
+    | OutputContent
+    | FreeformContent
+)
+BUILTIN_TYPES: dict[str, type[Struct]] = {
+    "instruction": InstructionContent,
+    "dialogue": DialogueContent,
+    "tool_io": ToolIOContent,
+    "message": MessageContent,
+    "reasoning": ReasoningContent,
+    "artifact": ArtifactContent,
+    "output": OutputContent,
+    "freeform": FreeformContent,
+}
+_NAMES = {kind: name for name, kind in BUILTIN_TYPES.items()}
+_DEFAULTS: dict[str, dict[str, object]] = {
+    name: {f.name: f.default for f in msgspec.structs.fields(kind) if not f.required}
+    for name, kind in BUILTIN_TYPES.items()
+}
+
+
+class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
+    content: Content
+
+
+class _RawEnvelope(Struct, frozen=True, forbid_unknown_fields=True):
+    content: dict[str, Any]
+
+
+_BUILTIN_DECODER = Decoder(_Envelope)
+_RAW_DECODER = Decoder(_RawEnvelope)
+
+
+class CustomType(Struct, frozen=True):
+    """A registered content type: how it decodes, and what a compile makes of it."""
+
+    name: str
+    kind: type
+    role: str
+    priority: Priority
+    text: Callable[[Any], str] | None
+
+
+class ContentTypes:
+    """The content types that one handle knows: the built-in ones, and those registered with it."""
+
+    def __init__(self) -> None:
+        self._custom: dict[str, CustomType] = {}
+
+    def register(
+        self, name: str, kind: type, *, role: str, priority: Priority, text: Callable[[Any], str] | None
+    ) -> None:
+        """Adds a custom type; the same name again replaces it. Errors: ArgumentError."""
+        if (
+            type(name) is not str
+            or not 0 < len(name) <= 64
+            or not _NAME_CHARS.issuperset(name)
+            or not name[0].isalpha()
+        ):
+            raise ArgumentError(f"content type name {name!r}: use a-z, 0-9, '_', '.', '-', a letter first, at most 64")
+        if name in BUILTIN_TYPES:
+            raise ArgumentError(f"content type {name!r} is built in; choose another name")
+        if not _is_record(kind):
+            raise ArgumentError(f"content type {name!r}: {kind!r} is neither a msgspec.Struct nor a dataclass")
+        if "content_type" in _field_names(kind):
+            raise ArgumentError(f"content type {name!r}: a field may not be called 'content_type'")
+        if type(role) is not str or not role:
+            raise ArgumentError(f"content type {name!r}: role {role!r} is no role")
+        try:
+            priority = Priority(priority)
+        except ValueError:
+            raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
+        self._custom[name] = CustomType(name=name, kind=kind, role=role, priority=priority, text=text)
+
+    def get(self, name: str) -> CustomType | None:
+        """Returns the custom type of this name, or None."""
+        return self._custom.get(name)
+
+    def default_priority(self, content_type: str) -> Priority:
+        """Returns the priority that a commit of this type has from birth."""
+        if content_type == "instruction":
+            return Priority.PINNED
+        custom = self._custom.get(content_type)
+        return Priority.NORMAL if custom is None else custom.priority
+
+    def encode(self, content: object) -> tuple[bytes, str, object]:
+        """Returns the stored bytes of a content, its type's name, and the content as it will be read back.
+
+        Takes a built-in struct, an instance of a registered type, or a dict with a `content_type`.
+        Errors: ContentValidationError naming the field; ObjectTooLarge.
+        """
+        name, fields = self._to_fields(content)
+        try:
+            data = canonical.encode(fields, name="content")
+        except JsonValueError as error:
+            raise _invalid(name, error.path.removeprefix("content").lstrip("."), error.reason) from None
+        envelope = b'{"content":' + data + b"}"
+        if len(envelope) > MAX_OBJECT_BYTES:
+            raise ObjectTooLarge(kind="content", size_bytes=len(envelope), limit_bytes=MAX_OBJECT_BYTES)
+        try:
+            return envelope, name, self.decode(envelope, name)
+        except JsonValueError as error:
+            raise _from_msgspec(name, error.reason) from None
+
+    def decode(self, data: bytes, content_type: str) -> object:
+        """Returns the typed content of stored bytes; a dict where the custom type is not registered.
+
+        Errors: JsonValueError if the bytes hold no content of this type.
+        """
+        if content_type in BUILTIN_TYPES:
+            content = canonical.decode_typed(_BUILTIN_DECODER, data).content
+            if _NAMES[type(content)] != content_type:
+                raise JsonValueError(path="content", reason=f"a {_NAMES[type(content)]}, not a {content_type}")
+            if isinstance(content, MessageContent) and type(content.message.get("role")) is not str:
+                raise JsonValueError(path="content", reason="Expected `str` - at `$.content.message.role`")
+            return content
+        fields = canonical.decode_typed(_RAW_DECODER, data).content
+        if fields.get("content_type") != content_type:
+            raise JsonValueError(path="content", reason=f"no content of type {content_type}")
+        custom = self._custom.get(content_type)
+        if custom is None:
+            return fields
+        del fields["content_type"]
+        try:
+            return msgspec.convert(fields, custom.kind)
+        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            raise JsonValueError(path="content", reason=str(error)) from None
+
+    def plain_fields(self, content: object) -> dict[str, object]:
+        """Returns the stored fields of an instance of a registered type."""
+        return cast(dict[str, object], _plain(content))
+
+    def _to_fields(self, content: object) -> tuple[str, dict[str, object]]:
+        name = _NAMES.get(type(content))  # type: ignore[arg-type]
+        if name is not None:
+            fields: dict[str, object] = {key: getattr(content, key) for key in content.__struct_fields__}  # type: ignore[attr-defined]
+        elif type(content) is dict:
+            fields = dict(content)
+            name = fields.pop("content_type", None)
+            if type(name) is not str:
+                raise _invalid(None, "content_type", "a dict needs a 'content_type' that is a string")
+            if name not in BUILTIN_TYPES and name not in self._custom:
+                raise _invalid(name, "content_type", "no such content type; see register_content_type()")
+        else:
+            name = next((c.name for c in self._custom.values() if c.kind is type(content)), None)
+            if name is None:
+                raise _invalid(
+                    None, "content", f"{type(content).__name__} is no content; give a content type or a dict"
+                )
+            fields = self.plain_fields(content)
+        defaults = _DEFAULTS.get(name)
+        if defaults:
+            fields = {k: v for k, v in fields.items() if k not in defaults or v != defaults[k]}
+        fields["content_type"] = name
+        return name, fields
+
+
+def _invalid(content_type: str | None, field: str, reason: str) -> ContentValidationError:
+    return ContentValidationError(content_type=content_type, field=field, reason=reason)
+
+
+def _from_msgspec(content_type: str, message: str) -> ContentValidationError:
+    """Turns "Expected `str`, got `int` - at `$.content.text`" into an error that names the field."""
+    reason, _, place = message.partition(" - at `")
+    field = place.removesuffix("`").removeprefix("$").removeprefix(".content").lstrip(".")
+    if not field and "field `" in reason:
+        field = reason.split("field `", 1)[1].split("`", 1)[0]
+    return _invalid(content_type, field or "content", reason)
+
+
+def _is_record(kind: object) -> bool:
+    return isinstance(kind, type) and (issubclass(kind, Struct) or hasattr(kind, "__dataclass_fields__"))
+
+
+def _field_names(kind: type) -> Mapping[str, str]:
+    """Returns attribute name to stored name."""
+    if issubclass(kind, Struct):
+        return {f.name: f.encode_name for f in msgspec.structs.fields(kind)}
+    return {name: name for name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+def _plain(value: object) -> object:
+    """Returns structs and dataclasses, at any depth, as dicts; all else as it is, for the encoder to judge."""
+    if _is_record(type(value)):
+        return {stored: _plain(getattr(value, name)) for name, stored in _field_names(type(value)).items()}
+    if type(value) is dict:
+        return {key: _plain(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return [_plain(item) for item in value]  # type: ignore[attr-defined]
+    return value

@@ -1,0 +1,245 @@
+"""Events: what happened to a tract, one immutable file per transaction.
+
+An event is visible once its parents and the objects it names are present; until then it is pending.
+Nothing here reads a clock or a disk. Format: FORMAT.md, section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
+from tract_fs.errors import JsonValueError
+from tract_fs.model import canonical
+from tract_fs.model.names import (
+    CommitHash,
+    ContentHash,
+    EventHash,
+    format_time,
+    is_branch_name,
+    is_hash,
+    is_hex,
+    is_tract_id,
+    parse_time,
+)
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+
+class BroughtCommit(Struct, frozen=True, forbid_unknown_fields=True):
+    """A commit that an event brings, with the generation config that produced it (canonical JSON)."""
+
+    commit: CommitHash
+    config: Raw = Raw()  # empty: none
+    tokens: dict[str, int] = {}
+
+
+class Move(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    """A branch operation: sets the branch to `head` in place of the moves of the events in `replaces`."""
+
+    branch: str
+    head: CommitHash
+    commits: tuple[BroughtCommit, ...]
+    replaces: tuple[EventHash, ...]
+
+
+class Append(Move, tag="append", frozen=True):
+    """New commits on the branch's head."""
+
+
+class Merge(Move, tag="merge", frozen=True):
+    """A merge commit, and what resolves its conflicts."""
+
+
+class Forward(Move, tag="forward", frozen=True):
+    """A move to a descendant that exists already."""
+
+
+class Create(Move, tag="create", frozen=True):
+    """A new branch at an existing commit."""
+
+
+class Reset(Move, tag="reset", frozen=True):
+    """A move to any commit."""
+
+
+class Delete(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="delete"):
+    """The end of a branch, as far as its writer knew it."""
+
+    branch: str
+    replaces: tuple[EventHash, ...]
+
+
+class Tag(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="tag"):
+    """A tag set, or removed where `target` is None."""
+
+    name: str
+    target: CommitHash | None = None
+
+
+class Usage(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="usage"):
+    """The token usage that a provider reported for the context compiled at `commit`."""
+
+    commit: CommitHash
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Redact(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="redact"):
+    """A content that may be absent from now on."""
+
+    object: ContentHash
+    reason: str | None = None
+
+
+BranchOp = Append | Merge | Forward | Create | Reset | Delete
+Op = Append | Merge | Forward | Create | Reset | Delete | Tag | Usage | Redact
+_FORWARD_ONLY = (Append, Merge, Forward)
+
+
+class Event(Struct, frozen=True, forbid_unknown_fields=True):
+    """One transaction of one tract."""
+
+    at: str
+    ops: tuple[Op, ...]
+    parents: tuple[str, ...]  # event hashes, or tract/hash for events of other tracts
+    tract: str
+    writer: str
+
+    @property
+    def at_us(self) -> int:
+        """The time of the event in microseconds since 1970."""
+        return parse_time(self.at)
+
+    def branch_ops(self) -> list[BranchOp]:
+        """Returns the operations that move branches."""
+        return [op for op in self.ops if isinstance(op, (Move, Delete))]
+
+    def iter_commits(self) -> list[BroughtCommit]:
+        """Returns all commits that the event brings, in order."""
+        return [entry for op in self.ops if isinstance(op, Move) for entry in op.commits]
+
+    def find(self, commit: str) -> BroughtCommit | None:
+        """Returns the entry of a commit that this event brings, or None."""
+        return next((entry for entry in self.iter_commits() if entry.commit == commit), None)
+
+
+class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
+    event: Event
+
+
+_DECODER = Decoder(_Envelope)
+
+
+class NewCommit(NamedTuple):
+    """A commit to write into an event: hash, canonical config or None, token counts by counter name."""
+
+    commit: str
+    config: bytes | None
+    tokens: dict[str, int]
+
+    def as_brought(self) -> BroughtCommit:
+        """Returns the entry as it will be read back."""
+        return BroughtCommit(CommitHash(self.commit), Raw(self.config or b""), self.tokens)
+
+
+def move_op(
+    kind: str, branch: str, head: str, commits: Sequence[NewCommit], replaces: Sequence[str]
+) -> dict[str, object]:
+    """Returns the JSON form of a branch operation that sets a head."""
+    entries = []
+    for new in commits:
+        entry: dict[str, object] = {"commit": new.commit}
+        if new.config is not None:
+            entry["config"] = canonical.raw(new.config)
+        if new.tokens:
+            entry["tokens"] = new.tokens
+        entries.append(entry)
+    return {"kind": kind, "branch": branch, "head": head, "commits": entries, "replaces": sorted(replaces)}
+
+
+def usage_op(commit: str, prompt_tokens: int, completion_tokens: int, total_tokens: int) -> dict[str, object]:
+    """Returns the JSON form of a usage operation."""
+    return {
+        "kind": "usage",
+        "commit": commit,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": total_tokens,
+    }
+
+
+def encode_event(
+    *, tract: str, at_us: int, writer: str, parents: Sequence[str], ops: Sequence[dict[str, object]]
+) -> bytes:
+    """Returns the stored bytes of an event."""
+    fields = {"at": format_time(at_us), "ops": ops, "parents": sorted(parents), "tract": tract, "writer": writer}
+    return canonical.encode_checked({"event": fields})
+
+
+def decode_event(data: bytes) -> Event:
+    """Returns the event of stored bytes; JsonValueError if they hold none that this version understands."""
+    event = canonical.decode_typed(_DECODER, data).event
+    fault = _fault(event)
+    if fault is not None:
+        raise JsonValueError(path="event", reason=fault)
+    return event
+
+
+def is_forward_only(op: BranchOp) -> bool:
+    """Tells whether the moves that `op` replaces must be ancestors of its head."""
+    return isinstance(op, _FORWARD_ONLY)
+
+
+def split_parent(parent: str, tract: str) -> tuple[str, EventHash]:
+    """Returns tract and event hash of an entry of `parents` in an event of `tract`."""
+    owner, slash, name = parent.rpartition("/")
+    return (owner if slash else tract), EventHash(name)
+
+
+def _fault(event: Event) -> str | None:
+    """Names what the types can't say: forms of names, hashes and times, and one move per branch."""
+    try:
+        parse_time(event.at)
+    except ValueError as error:
+        return str(error)
+    if not is_tract_id(event.tract):
+        return f"tract id {event.tract!r}"
+    if event.writer and not (len(event.writer) == 32 and is_hex(event.writer)):
+        return f"writer {event.writer!r}"
+    for parent in event.parents:
+        owner, name = split_parent(parent, event.tract)
+        if not is_hash(name) or not is_tract_id(owner):
+            return f"parent {parent!r}"
+    branches: set[str] = set()
+    for op in event.ops:
+        fault = _op_fault(op, branches)
+        if fault is not None:
+            return fault
+    return None
+
+
+def _op_fault(op: Op, branches: set[str]) -> str | None:
+    if isinstance(op, (Move, Delete)):
+        if op.branch in branches or not is_branch_name(op.branch):
+            return f"branch {op.branch!r} is no branch name, or moved twice"
+        branches.add(op.branch)
+        if not all(map(is_hash, op.replaces)):
+            return "a replaced event is no hash"
+        if isinstance(op, Move) and not (is_hash(op.head) and all(is_hash(entry.commit) for entry in op.commits)):
+            return "a commit is no hash"
+        if isinstance(op, Move) and any(bytes(e.config)[:1] not in (b"", b"{") for e in op.commits):
+            return "a config is no object"
+    elif isinstance(op, Tag):
+        if not is_branch_name(op.name) or (op.target is not None and not is_hash(op.target)):
+            return f"tag {op.name!r}"
+    elif isinstance(op, Usage):
+        if not is_hash(op.commit) or min(op.prompt_tokens, op.completion_tokens, op.total_tokens) < 0:
+            return "usage of no commit, or below 0"
+    elif not is_hash(op.object):
+        return "a redacted object is no hash"
+    return None

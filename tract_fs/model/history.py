@@ -1,0 +1,70 @@
+"""Histories: walks over commits by their parents, for every command alike.
+
+The linear order of a history: the first parent's linear order, then for each further parent its linear order less what
+is listed, then the commit. Parents come before children; clocks do not matter. Nothing here recurses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tract_fs.model.names import CommitHash
+from tract_fs.model.objects import Commit
+
+ReadCommit = Callable[[CommitHash], Commit]
+
+
+def linear_order(
+    head: CommitHash, read: ReadCommit, *, known: frozenset[str] | set[str] = frozenset()
+) -> list[CommitHash]:
+    """Returns the linear order of the history of `head`, root first, less the commits in `known` and their histories.
+
+    Cost: one read per commit listed. `known` must hold every ancestor of what it holds.
+    """
+    order: list[CommitHash] = []
+    listed: set[str] = set()
+    stack: list[tuple[CommitHash, Iterator[CommitHash]]] = []
+    if head not in known:
+        listed.add(head)
+        stack.append((head, iter(read(head).parents)))
+    while stack:
+        commit, parents = stack[-1]
+        for parent in parents:
+            if parent not in listed and parent not in known:
+                listed.add(parent)
+                stack.append((parent, iter(read(parent).parents)))
+                break
+        else:
+            order.append(commit)
+            stack.pop()
+    return order
+
+
+def iter_newest_first(head: CommitHash, read: ReadCommit) -> Iterator[tuple[CommitHash, Commit]]:
+    """Yields the linear order of `head` from its end, as lazily as the history allows.
+
+    Along single parents each commit costs one read when it is asked for; from a merge on, the rest is ordered at once.
+    """
+    commit: CommitHash | None = head
+    while commit is not None:
+        found = read(commit)
+        if len(found.parents) > 1:
+            for name in reversed(linear_order(commit, read)):
+                yield name, read(name)
+            return
+        yield commit, found
+        commit = found.parents[0] if found.parents else None
+
+
+def is_ancestor(ancestor: CommitHash, head: CommitHash, read: ReadCommit) -> bool:
+    """Tells whether `ancestor` is `head` or in its history; the nearest commits are looked at first."""
+    seen: set[str] = {head}
+    queue: list[CommitHash] = [head]
+    for commit in queue:
+        if commit == ancestor:
+            return True
+        for parent in read(commit).parents:
+            if parent not in seen:
+                seen.add(parent)
+                queue.append(parent)
+    return False

@@ -1,0 +1,224 @@
+"""What the facade takes and returns beside contents and messages: commit infos, annotations, usage, budget, status.
+
+All are immutable, or decode anew what holds a dict, so nothing done to them reaches the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from tract_fs.errors import ArgumentError, UsageError
+from tract_fs.model import canonical
+from tract_fs.model.content import Priority
+from tract_fs.model.names import to_datetime
+from tract_fs.model.objects import Commit, CommitOperation
+
+
+class CommitFacts(Struct, frozen=True):
+    """All that is known of a commit in a tract; configs are canonical JSON bytes, empty where there is none."""
+
+    commit: Commit
+    config: bytes
+    token_count: int
+
+
+class CommitInfo:
+    """A commit as the facade tells it. What a query finds reads the rest from the store, verified, when first asked."""
+
+    __slots__ = ("_facts", "_load", "commit_hash", "tract_id")
+
+    def __init__(
+        self,
+        commit_hash: str,
+        tract_id: str,
+        facts: CommitFacts | None,
+        load: Callable[[str], CommitFacts] | None = None,
+    ) -> None:
+        self.commit_hash = commit_hash
+        self.tract_id = tract_id
+        self._facts = facts
+        self._load = load
+
+    def _known(self) -> CommitFacts:
+        if self._facts is None:
+            assert self._load is not None
+            self._facts = self._load(self.commit_hash)
+            self._load = None
+        return self._facts
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The commits that this one follows, the first parent first."""
+        return self._known().commit.parents
+
+    @property
+    def parent_hash(self) -> str | None:
+        """The first parent, or None at a root."""
+        parents = self.parents
+        return parents[0] if parents else None
+
+    @property
+    def content_hash(self) -> str | None:
+        """The hash of the content; None where the operation has none."""
+        return self._known().commit.content
+
+    @property
+    def content_type(self) -> str | None:
+        """The type of the content; None where the operation has none."""
+        return self._known().commit.content_type
+
+    @property
+    def operation(self) -> CommitOperation:
+        """What the commit does."""
+        return self._known().commit.operation
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The commits that an edit, annotation or summary is about."""
+        return self._known().commit.targets
+
+    @property
+    def message(self) -> str | None:
+        """The commit message."""
+        return self._known().commit.message
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        """The metadata (fresh)."""
+        data = bytes(self._known().commit.metadata)
+        return canonical.decode(data) if data else None
+
+    @property
+    def generation_config(self) -> dict[str, Any] | None:
+        """The generation config (fresh); None where none was given."""
+        data = self._known().config
+        return canonical.decode(data) if data else None
+
+    @property
+    def token_count(self) -> int:
+        """The tokens of the message that this commit's content makes; 0 without content."""
+        return self._known().token_count
+
+    @property
+    def created_at(self) -> datetime:
+        """The time of the commit, aware, UTC."""
+        return to_datetime(self._known().commit.created_us)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh)."""
+        return {
+            "commit_hash": self.commit_hash,
+            "tract_id": self.tract_id,
+            "parents": list(self.parents),
+            "operation": self.operation.value,
+            "content_hash": self.content_hash,
+            "content_type": self.content_type,
+            "targets": list(self.targets),
+            "message": self.message,
+            "metadata": self.metadata,
+            "generation_config": self.generation_config,
+            "token_count": self.token_count,
+            "created_at": self._known().commit.created_at,
+        }
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CommitInfo):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.commit_hash, self.tract_id))
+
+    def __repr__(self) -> str:
+        return f"CommitInfo({self.commit_hash[:12]}, {self.operation.value}, {self.content_type}, {self._known().commit.created_at})"
+
+
+class PriorityAnnotation(Struct, frozen=True):
+    """A commit's priority, as an annotation or its type's default (then `commit_hash` is None) says."""
+
+    commit_hash: str | None
+    tract_id: str
+    target_hash: str
+    priority: Priority
+    reason: str | None
+    created_at: datetime
+
+
+class TokenUsage(Struct, frozen=True):
+    """The tokens of one provider call, as the provider reported them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+    @classmethod
+    def from_any(cls, usage: object) -> TokenUsage:
+        """Returns the usage of a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError."""
+        if isinstance(usage, TokenUsage):
+            counts = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+        elif isinstance(usage, dict) and {"prompt_tokens", "completion_tokens"} <= usage.keys():
+            prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
+            total = usage.get("total_tokens")
+            counts = (prompt, completion, _sum(prompt, completion) if total is None else total)
+        elif isinstance(usage, dict) and {"input_tokens", "output_tokens"} <= usage.keys():
+            prompt, completion = usage["input_tokens"], usage["output_tokens"]
+            counts = (prompt, completion, _sum(prompt, completion))
+        else:
+            raise UsageError(
+                "usage of no known shape: give a TokenUsage, or a dict with prompt_tokens and completion_tokens (OpenAI) "
+                "or input_tokens and output_tokens (Anthropic)"
+            )
+        if any(type(count) is not int or not 0 <= count < 2**63 for count in counts):
+            raise UsageError(f"usage {counts}: token counts are integers from 0")
+        return cls(*counts)
+
+
+def _sum(first: object, second: object) -> object:
+    return first + second if type(first) is int and type(second) is int else None
+
+
+class TokenBudgetConfig(Struct, frozen=True):
+    """A limit for the compiled context: `warn` logs, `reject` raises BudgetExceeded, `callback` calls (current, maximum)."""
+
+    max_tokens: int
+    action: Literal["warn", "reject", "callback"] = "warn"
+    callback: Callable[[int, int], object] | None = None
+
+    def require_valid(self) -> None:
+        """Raises ArgumentError if the fields do not go together."""
+        if type(self.max_tokens) is not int or self.max_tokens < 1:
+            raise ArgumentError(f"max_tokens {self.max_tokens!r}: use an integer from 1")
+        if self.action not in ("warn", "reject", "callback"):
+            raise ArgumentError(f"budget action {self.action!r}: use warn, reject or callback")
+        if (self.action == "callback") != (self.callback is not None):
+            raise ArgumentError("a budget's callback goes with action 'callback'")
+
+
+class TractConfig(Struct, frozen=True):
+    """How a handle works; nothing of it is stored."""
+
+    token_budget: TokenBudgetConfig | None = None
+    snapshot_cache_size: int = 16  # compiled heads kept in memory
+
+
+class Status(Struct, frozen=True):
+    """The state of a tract in this copy, and what to do about what is not as it should be."""
+
+    tract_id: str
+    branch: str
+    head: str | None
+    other_heads: tuple[str, ...]
+    commit_count: int  # commits in the history of `head`
+    effective_count: int
+    token_count: int
+    token_source: str
+    token_budget: int | None
+    pending: tuple[str, ...]  # "hash: reason", one per event
+    damaged: tuple[str, ...]
+    strays: tuple[str, ...]  # paths in the store that are none of its files
+    needs_recovery: bool
+    advice: tuple[str, ...]

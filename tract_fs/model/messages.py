@@ -1,0 +1,264 @@
+"""Messages: what a compile emits, one per effective commit, immutable and shared between answers.
+
+Whatever holds a dict or a list is kept as canonical JSON text and decoded anew at each access, so nothing that a caller
+does to a returned value reaches the store, a cache or a later answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from tract_fs.model import canonical
+from tract_fs.model.content import (
+    ArtifactContent,
+    ContentTypes,
+    DialogueContent,
+    FreeformContent,
+    InstructionContent,
+    MessageContent,
+    ToolIOContent,
+)
+from tract_fs.model.tokens import TokenCounter, count_message, iter_strings
+
+
+class Rendering(Struct, frozen=True, array_like=True):
+    """What a commit's content makes of a message, with its token count: the unit that snapshots store."""
+
+    role: str
+    text: str | None
+    name: str | None
+    content_type: str
+    body: str | None  # canonical JSON of a provider message, or of a tool call or result
+    tokens: int
+    calls: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+
+
+class Message:
+    """One message of a compiled context.
+
+    `content` is a string, None, or a provider's list of blocks. Immutable: lists and dicts are decoded anew at each access.
+    """
+
+    __slots__ = ("_body", "_commits", "_content_type", "_name", "_role", "_text")
+
+    def __init__(self, role: str, content: str | None = None, name: str | None = None) -> None:
+        self._role = role
+        self._text = content
+        self._name = name
+        self._content_type = ""
+        self._body: str | None = None
+        self._commits: tuple[str, ...] = ()
+
+    @classmethod
+    def from_rendering(cls, rendering: Rendering, commits: tuple[str, ...]) -> Message:
+        """Returns the message of a rendering, made by `commits`."""
+        message = cls(rendering.role, rendering.text, rendering.name)
+        message._content_type = rendering.content_type
+        message._body = rendering.body
+        message._commits = commits
+        return message
+
+    @property
+    def role(self) -> str:
+        """The role: system, user, assistant, tool, or what a provider's message says."""
+        return self._role
+
+    @property
+    def name(self) -> str | None:
+        """The speaker's or tool's name."""
+        return self._name
+
+    @property
+    def content(self) -> Any:
+        """The text, None, or a provider's list of blocks (fresh)."""
+        if self._text is not None or self._content_type != "message":
+            return self._text
+        return self._decoded().get("content")
+
+    @property
+    def tool_calls(self) -> list[Any] | None:
+        """The tool calls of a provider message (fresh), or None."""
+        calls = self._decoded().get("tool_calls") if self._content_type == "message" else None
+        return calls if isinstance(calls, list) else None
+
+    @property
+    def tool_call_id(self) -> str | None:
+        """The id of the call that this message answers, or None."""
+        if self._body is None:
+            return None
+        body = self._decoded()
+        found = body.get("tool_call_id" if self._content_type == "message" else "call_id")
+        return found if isinstance(found, str) else None
+
+    @property
+    def commit_hashes(self) -> tuple[str, ...]:
+        """The commits that this message came from; more than one where neighbours were joined."""
+        return self._commits
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the provider message whole, or role, content and name (fresh)."""
+        if self._content_type == "message":
+            return self._decoded()
+        result: dict[str, Any] = {"role": self._role, "content": self._text}
+        if self._name is not None:
+            result["name"] = self._name
+        return result
+
+    def to_openai(self) -> dict[str, Any]:
+        """Returns the message as OpenAI's chat completions take it (fresh).
+
+        A provider message goes out as it came. A tool call or result with a `call_id` becomes a structured one; one without is told
+        as text by the assistant or the user, since the provider accepts no call without an id.
+        """
+        if self._content_type != "tool_io":
+            return self.to_dict()
+        io = ToolIOContent(**self._decoded())
+        if io.call_id is None:
+            return {"role": "assistant" if io.direction == "call" else "user", "content": self._text}
+        payload = canonical.encode_checked(io.payload).decode()
+        if io.direction == "result":
+            return {"role": "tool", "tool_call_id": io.call_id, "content": payload}
+        call = {"id": io.call_id, "type": "function", "function": {"name": io.tool_name, "arguments": payload}}
+        return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+    @property
+    def is_tool_call_content(self) -> bool:
+        """Tells whether the message renders one tool call with an id, not a provider message."""
+        return self._content_type == "tool_io" and "tool_calls" in self.to_openai()
+
+    def _decoded(self) -> dict[str, Any]:
+        return canonical.decode(self._body.encode()) if self._body is not None else {}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        if self._content_type == "message" or other._content_type == "message":
+            return self.to_dict() == other.to_dict()
+        return (self._role, self._text, self._name) == (other._role, other._text, other._name)
+
+    def __hash__(self) -> int:
+        return hash((self._role, self._name))
+
+    def __repr__(self) -> str:
+        extra = "" if self._name is None else f", name={self._name!r}"
+        return f"Message(role={self._role!r}, content={self.content!r}{extra})"
+
+
+def render(
+    content: object, content_type: str, types: ContentTypes, counter: TokenCounter, *, tokens: int | None = None
+) -> Rendering:
+    """Returns what `content` makes of a message; its texts are counted only if `tokens` is not known yet."""
+    if isinstance(content, MessageContent):
+        return _render_provider(content.message, counter, tokens)
+    name = None
+    body = None
+    calls: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    role = "assistant"
+    if isinstance(content, DialogueContent):
+        role, text, name = content.role, content.text, content.name
+    elif isinstance(content, InstructionContent):
+        role, text = "system", content.text
+    elif isinstance(content, ToolIOContent):
+        role, text = "tool", _tool_text(content)
+        fields = {"tool_name": content.tool_name, "direction": content.direction, "payload": content.payload}
+        body = canonical.encode_checked({**fields, "status": content.status, "call_id": content.call_id}).decode()
+        if content.call_id is not None:
+            ids = (content.call_id,)
+            calls, answers = (ids, ()) if content.direction == "call" else ((), ids)
+    elif isinstance(content, ArtifactContent):
+        text = content.content
+    elif isinstance(content, FreeformContent):
+        text = canonical.indent(content.payload)
+    else:
+        role, text = _custom_role_and_text(content, content_type, types)
+    if tokens is None:
+        strings = [role, text] if name is None else [role, text, name]
+        tokens = count_message(counter, strings, has_name=name is not None)
+    return Rendering(role, text, name, content_type, body, tokens, calls, answers)
+
+
+def retell(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:
+    """Returns the rendering with another text, counted anew; its content must be a text."""
+    body = rendering.body
+    if rendering.content_type == "message" and body is not None:
+        message = canonical.decode(body.encode())
+        message["content"] = text
+        return _render_provider(message, counter, None)
+    strings = [rendering.role, text] if rendering.name is None else [rendering.role, text, rendering.name]
+    tokens = count_message(counter, strings, has_name=rendering.name is not None)
+    return Rendering(
+        rendering.role, text, rendering.name, rendering.content_type, body, tokens, rendering.calls, rendering.answers
+    )
+
+
+def is_joinable(rendering: Rendering) -> bool:
+    """Tells whether the text is all there is to a message, so that it may be joined with its neighbour's."""
+    if rendering.text is None or rendering.calls or rendering.answers:
+        return False
+    if rendering.content_type != "message" or rendering.body is None:
+        return True
+    return canonical.decode(rendering.body.encode()).keys() <= {"role", "content", "name"}
+
+
+def joined_rendering(role: str, text: str, name: str | None, counter: TokenCounter) -> Rendering:
+    """Returns the rendering of several messages in one, counted anew."""
+    strings = [role, text] if name is None else [role, text, name]
+    return Rendering(role, text, name, "", None, count_message(counter, strings, has_name=name is not None))
+
+
+def _render_provider(message: dict[str, Any], counter: TokenCounter, tokens: int | None) -> Rendering:
+    role: str = message["role"]
+    content = message.get("content")
+    name = message.get("name")
+    if type(name) is not str:
+        name = None
+    if tokens is None:
+        tokens = count_message(counter, list(iter_strings(message)), has_name=name is not None)
+    calls, answers = tool_ids(message)
+    text = content if type(content) is str else None
+    return Rendering(role, text, name, "message", canonical.encode_checked(message).decode(), tokens, calls, answers)
+
+
+def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the ids of the tool calls that a provider message makes, and of those it answers (OpenAI, Anthropic)."""
+    calls = [_id_of(call, "id") for call in _list_of(message, "tool_calls")]
+    answers = [_id_of(message, "tool_call_id")] if message.get("role") == "tool" else []
+    for block in _list_of(message, "content"):
+        if isinstance(block, dict) and block.get("type") == "tool_use":
+            calls.append(_id_of(block, "id"))
+        elif isinstance(block, dict) and block.get("type") == "tool_result":
+            answers.append(_id_of(block, "tool_use_id"))
+    return tuple(filter(None, calls)), tuple(filter(None, answers))
+
+
+def _list_of(message: dict[str, Any], key: str) -> list[Any]:
+    value = message.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _id_of(value: object, key: str) -> str:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def _tool_text(content: ToolIOContent) -> str:
+    status = "" if content.status is None else f" ({content.status})"
+    return f"Tool {content.direction}: {content.tool_name}{status}\n{canonical.indent(content.payload)}"
+
+
+def _custom_role_and_text(content: object, content_type: str, types: ContentTypes) -> tuple[str, str]:
+    """Returns role and text of a content with a text, of a registered type, or of an unknown type's dict."""
+    custom = types.get(content_type)
+    role = "assistant" if custom is None else custom.role
+    if custom is not None and custom.text is not None:
+        return role, custom.text(content)
+    for key in ("text", "content"):
+        text = content.get(key) if isinstance(content, dict) else getattr(content, key, None)
+        if isinstance(text, str):
+            return role, text
+    fields = content if isinstance(content, dict) else types.plain_fields(content)
+    return role, canonical.indent({k: v for k, v in fields.items() if k != "content_type"})

@@ -1,0 +1,107 @@
+"""Names and times: hashes, tract ids, branch names, timestamps, and the hybrid logical clock.
+
+Everything that becomes a path or a key is checked here, once. Format: FORMAT.md, sections 1 and 3.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import NewType
+
+from tract_fs.errors import ArgumentError
+
+ContentHash = NewType("ContentHash", str)
+CommitHash = NewType("CommitHash", str)
+EventHash = NewType("EventHash", str)
+ObjectHash = ContentHash | CommitHash
+
+_HEX = frozenset("0123456789abcdef")
+_TRACT_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
+_TRACT_ENDS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))])
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+LAST_US = int((datetime(9000, 1, 1, tzinfo=UTC) - _EPOCH) / _MICROSECOND) - 1
+
+
+def hash_bytes(data: bytes | memoryview) -> str:
+    """Returns the SHA-256 of `data` in hexadecimal: the name of a file with these bytes."""
+    return sha256(data).hexdigest()
+
+
+def is_hash(text: str) -> bool:
+    """Tells whether `text` is a full hash: 64 lower-case hexadecimal digits."""
+    return len(text) == 64 and _HEX.issuperset(text)
+
+
+def is_hex(text: str) -> bool:
+    """Tells whether all of `text` is lower-case hexadecimal digits."""
+    return _HEX.issuperset(text)
+
+
+def is_tract_id(text: str) -> bool:
+    """Tells whether `text` may name a tract; it is the one user-chosen name that becomes a path."""
+    if not 0 < len(text) <= 64 or not _TRACT_CHARS.issuperset(text):
+        return False
+    return text[0] in _TRACT_ENDS and text[-1] in _TRACT_ENDS and text.split(".", 1)[0] not in _DEVICES
+
+
+def require_tract_id(text: object) -> str:
+    """Returns `text` if it may name a tract, else raises ArgumentError."""
+    if type(text) is not str or not is_tract_id(text):
+        raise ArgumentError(
+            f"tract id {text!r}: use 1 to 64 of a-z, 0-9, '.', '_', '-', with a letter or digit at both ends, no device name"
+        )
+    return text
+
+
+def is_branch_name(name: str) -> bool:
+    """Tells whether `name` is a branch or tag name by the rules of git-check-ref-format(1), at most 255 bytes."""
+    if not name or len(name.encode("utf-8", "replace")) > 255 or name == "@" or name[0] == "-" or name[-1] in "/.":
+        return False
+    if any(ord(c) < 33 or c in "\x7f~^:?*[\\" or 0xD800 <= ord(c) < 0xE000 for c in name):
+        return False
+    if ".." in name or "@{" in name or "//" in name:
+        return False
+    return all(part and part[0] != "." and not part.endswith(".lock") for part in name.split("/"))
+
+
+def require_branch_name(name: object) -> str:
+    """Returns `name` if it is a valid branch name, else raises ArgumentError."""
+    if type(name) is not str or not is_branch_name(name):
+        raise ArgumentError(f"branch name {name!r}: not a valid name by git's rules (see git check-ref-format)")
+    return name
+
+
+def format_time(us: int) -> str:
+    """Returns microseconds since 1970 as RFC 3339 in UTC with six decimals."""
+    return (_NAIVE_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds") + "Z"
+
+
+def parse_time(text: str) -> int:
+    """Returns the microseconds since 1970 of a time in the stored form; ValueError if it is not in that form."""
+    if len(text) != 27 or text[10] != "T" or text[19] != "." or text[26] != "Z" or not text.isascii():
+        raise ValueError(f"not a time with six decimals in UTC: {text!r}")
+    us = to_us(datetime.fromisoformat(text))
+    if not 0 <= us <= LAST_US:
+        raise ValueError(f"time out of range: {text!r}")
+    return us
+
+
+def to_us(moment: datetime) -> int:
+    """Returns the microseconds since 1970 of a datetime; a naive one is taken as UTC."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def to_datetime(us: int) -> datetime:
+    """Returns an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def next_time(wall_us: int, newest_us: int) -> int:
+    """Returns the hybrid logical clock's next reading: the wall clock, or just after the newest time seen."""
+    return max(wall_us, newest_us + 1)

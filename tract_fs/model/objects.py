@@ -1,0 +1,130 @@
+"""Commits: the nodes of a history, as immutable structs, and their canonical bytes.
+
+A commit holds no config, no token count and no tract: those are in the event that brings it. Format: FORMAT.md, section 5.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
+from tract_fs.errors import JsonValueError
+from tract_fs.model import canonical
+from tract_fs.model.content import Priority
+from tract_fs.model.names import CommitHash, ContentHash, format_time, is_hash, parse_time
+
+
+class CommitOperation(str, Enum):
+    """What a commit does to the context."""
+
+    APPEND = "append"
+    EDIT = "edit"
+    ANNOTATE = "annotate"
+    MERGE = "merge"
+    SUMMARIZE = "summarize"
+
+
+class Commit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One commit; `metadata` is JSON bytes, empty where there is none."""
+
+    operation: CommitOperation
+    parents: tuple[CommitHash, ...]  # first parent first; empty at a root
+    created_at: str  # RFC 3339, UTC, microseconds
+    content: ContentHash | None = None
+    content_type: str | None = None
+    targets: tuple[CommitHash, ...] = ()
+    priority: Priority | None = None
+    reason: str | None = None
+    message: str | None = None
+    metadata: Raw = Raw()  # empty: none
+
+    @property
+    def created_us(self) -> int:
+        """The time of creation in microseconds since 1970."""
+        return parse_time(self.created_at)
+
+
+class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
+    commit: Commit
+
+
+_DECODER = Decoder(_Envelope)
+_TARGET_COUNTS = {
+    CommitOperation.APPEND: (0, 0),
+    CommitOperation.EDIT: (1, 1),
+    CommitOperation.ANNOTATE: (1, 1),
+    CommitOperation.MERGE: (0, 0),
+    CommitOperation.SUMMARIZE: (1, 2**31),
+}
+_WITH_CONTENT = frozenset([CommitOperation.APPEND, CommitOperation.EDIT, CommitOperation.SUMMARIZE])
+
+
+def encode_commit(
+    *,
+    operation: CommitOperation,
+    parents: tuple[str, ...],
+    created_us: int,
+    content: str | None = None,
+    content_type: str | None = None,
+    targets: tuple[str, ...] = (),
+    priority: Priority | None = None,
+    reason: str | None = None,
+    message: str | None = None,
+    metadata: bytes | None = None,
+) -> bytes:
+    """Returns the stored bytes of a commit; all parts are checked already, `metadata` is canonical JSON."""
+    fields: dict[str, object] = {
+        "created_at": format_time(created_us),
+        "operation": operation.value,
+        "parents": parents,
+    }
+    if content is not None:
+        fields["content"] = content
+        fields["content_type"] = content_type
+    if targets:
+        fields["targets"] = targets
+    if priority is not None:
+        fields["priority"] = priority.value
+    if reason is not None:
+        fields["reason"] = reason
+    if message is not None:
+        fields["message"] = message
+    if metadata is not None:
+        fields["metadata"] = canonical.raw(metadata)
+    return canonical.encode_checked({"commit": fields})
+
+
+def decode_commit(data: bytes) -> Commit:
+    """Returns the commit of stored bytes; JsonValueError if they hold no valid commit."""
+    commit = canonical.decode_typed(_DECODER, data).commit
+    fault = _fault(commit)
+    if fault is not None:
+        raise JsonValueError(path="commit", reason=fault)
+    return commit
+
+
+def _fault(commit: Commit) -> str | None:
+    """Names what the types can't say: which fields go with which operation, and the form of hashes and times."""
+    least, most = _TARGET_COUNTS[commit.operation]
+    if not least <= len(commit.targets) <= most:
+        return f"{commit.operation.value} with {len(commit.targets)} targets"
+    has_content = commit.content is not None
+    if has_content != (commit.operation in _WITH_CONTENT) or has_content != (commit.content_type is not None):
+        return "content and content_type go with append, edit and summarize"
+    if (commit.priority is not None) != (commit.operation is CommitOperation.ANNOTATE):
+        return "priority goes with annotate"
+    if commit.reason is not None and commit.priority is None:
+        return "reason goes with annotate"
+    if bytes(commit.metadata)[:1] not in (b"", b"{"):
+        return "metadata is no object"
+    if not all(map(is_hash, (*commit.parents, *commit.targets))) or (has_content and not is_hash(commit.content or "")):
+        return "a hash is not 64 lower-case hexadecimal digits"
+    if len(set(commit.parents)) != len(commit.parents):
+        return "a parent stands twice"
+    try:
+        parse_time(commit.created_at)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -1,0 +1,205 @@
+"""Snapshots: the compiled form of one head, immutable and shared between answers.
+
+Texts are shared; whatever holds a dict or list is canonical JSON text, decoded anew for each answer. A snapshot is a prefix of
+lists that only grow: one more message costs one append, and the older snapshot stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tract_fs.model import canonical
+from tract_fs.model.messages import Message
+from tract_fs.model.tokens import PER_REPLY
+
+
+class CompileSnapshot:
+    """What a compile answers, in its cached form: parallel entries per effective commit."""
+
+    __slots__ = ("_commits", "_configs", "_messages", "_tokens", "_warn", "commit_count", "source")
+
+    def __init__(
+        self,
+        messages: list[Message],
+        configs: list[str | None],
+        commits: list[str],
+        *,
+        tokens: int,
+        source: str,
+        warn: Callable[[], list[str]],
+    ) -> None:
+        self._messages = messages
+        self._configs = configs
+        self._commits = commits
+        self._tokens = tokens
+        self._warn = warn
+        self.commit_count = len(commits)
+        self.source = source
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages; they are immutable."""
+        return tuple(self._messages[: self.commit_count])
+
+    @property
+    def generation_configs(self) -> tuple[dict[str, Any], ...]:
+        """The config of each message, {} where there is none (fresh)."""
+        return tuple(_decode_config(text) for text in self._configs[: self.commit_count])
+
+    @property
+    def commit_hashes(self) -> tuple[str, ...]:
+        """The commit of each message."""
+        return tuple(self._commits[: self.commit_count])
+
+    @property
+    def token_count(self) -> int:
+        """The tokens of the messages and of the reply's start; 0 if there are no messages."""
+        return self._tokens + PER_REPLY if self.commit_count else 0
+
+    @property
+    def token_source(self) -> str:
+        """The name of the counter that counted."""
+        return self.source
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the reader of the messages should know (fresh)."""
+        return self._warn()
+
+    def extended(
+        self, message: Message, config: str | None, tokens: int, warn: Callable[[], list[str]]
+    ) -> CompileSnapshot:
+        """Returns the snapshot with one more message; copies the lists only if another snapshot extended them already."""
+        count = self.commit_count
+        messages, configs, commits = self._messages, self._configs, self._commits
+        if len(messages) != count:
+            messages, configs, commits = messages[:count], configs[:count], commits[:count]
+        messages.append(message)
+        configs.append(config)
+        commits.append(message.commit_hashes[0])
+        return CompileSnapshot(messages, configs, commits, tokens=self._tokens + tokens, source=self.source, warn=warn)
+
+    def entries(self) -> list[tuple[Message, str | None, str]]:
+        """Returns message, config text and commit of each entry."""
+        count = self.commit_count
+        return list(zip(self._messages[:count], self._configs[:count], self._commits[:count], strict=True))
+
+    def to_context(self, *, usage: tuple[int, int] | None = None, notes: Sequence[str] = ()) -> CompiledContext:
+        """Returns the answer for a caller; `usage` is (prompt, completion) tokens as the provider reported them."""
+        return CompiledContext.from_snapshot(self, usage, tuple(notes))
+
+
+class CompiledContext:
+    """The answer of a compile; its lists are the caller's own, made when first looked at.
+
+    `messages`, `generation_configs` and `commit_hashes` run parallel, one entry per effective commit (with
+    `aggregate_same_role`, `messages` is shorter, and each message has its `commit_hashes`).
+    """
+
+    __slots__ = (
+        "_commits",
+        "_configs",
+        "_messages",
+        "_snapshot",
+        "_warnings",
+        "commit_count",
+        "token_count",
+        "token_source",
+    )
+
+    def __init__(
+        self,
+        messages: list[Message],
+        generation_configs: list[dict[str, Any]],
+        commit_hashes: list[str],
+        token_count: int,
+        token_source: str,
+        warnings: list[str] | None = None,
+    ) -> None:
+        self._snapshot: CompileSnapshot | None = None
+        self._messages: list[Message] | None = messages
+        self._configs: list[dict[str, Any]] | None = generation_configs
+        self._commits: list[str] | None = commit_hashes
+        self._warnings: list[str] | tuple[str, ...] = warnings or []
+        self.token_count = token_count
+        self.token_source = token_source
+        self.commit_count = len(commit_hashes)
+
+    @classmethod
+    def from_snapshot(
+        cls, snapshot: CompileSnapshot, usage: tuple[int, int] | None, notes: tuple[str, ...]
+    ) -> CompiledContext:
+        """Returns an answer that shares with `snapshot` what is immutable."""
+        context = cls.__new__(cls)
+        context._snapshot = snapshot
+        context._messages = context._configs = context._commits = None
+        context._warnings = notes
+        context.token_count = snapshot.token_count if usage is None else usage[0]
+        context.token_source = snapshot.source if usage is None else f"api:{usage[0]}+{usage[1]}"
+        context.commit_count = snapshot.commit_count
+        return context
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages, in order."""
+        if self._messages is None:
+            assert self._snapshot is not None
+            self._messages = list(self._snapshot.messages)
+        return self._messages
+
+    @property
+    def generation_configs(self) -> list[dict[str, Any]]:
+        """The generation config of each effective commit, {} where there is none."""
+        if self._configs is None:
+            assert self._snapshot is not None
+            self._configs = list(self._snapshot.generation_configs)
+        return self._configs
+
+    @property
+    def commit_hashes(self) -> list[str]:
+        """The hash of each effective commit."""
+        if self._commits is None:
+            assert self._snapshot is not None
+            self._commits = list(self._snapshot.commit_hashes)
+        return self._commits
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the reader of the messages should know, in sentences."""
+        if isinstance(self._warnings, tuple):
+            found = [] if self._snapshot is None else self._snapshot.warnings
+            self._warnings = [*found, *self._warnings]
+        return self._warnings
+
+    def to_openai(self) -> list[dict[str, Any]]:
+        """Returns the messages as OpenAI's chat completions take them (fresh); neighbouring tool calls share a message."""
+        result: list[dict[str, Any]] = []
+        is_open = False
+        for message in self.messages:
+            told = message.to_openai()
+            is_call = message.is_tool_call_content
+            if is_call and is_open:
+                result[-1]["tool_calls"] += told["tool_calls"]
+            else:
+                result.append(told)
+            is_open = is_call
+        return result
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CompiledContext):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"CompiledContext({self.commit_count} commits, {self.token_count} tokens by {self.token_source})"
+
+    def _fields(self) -> tuple[object, ...]:
+        lists = self.messages, self.generation_configs, self.commit_hashes, self.warnings
+        return (*lists, self.token_count, self.token_source, self.commit_count)
+
+
+def _decode_config(text: str | None) -> dict[str, Any]:
+    return {} if text is None else canonical.decode(text.encode())

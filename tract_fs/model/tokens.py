@@ -1,0 +1,70 @@
+"""Token counting: the protocol of a counter, the offline estimate, and the rule per message.
+
+A message costs 3, plus the tokens of each string value in it at any depth, plus 1 for a name; a context costs 3 more
+for the reply. Source: OpenAI cookbook, "How to count tokens with tiktoken".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from tract_fs.errors import ArgumentError
+
+PER_MESSAGE = 3
+PER_NAME = 1
+PER_REPLY = 3
+
+
+class TokenCounter(Protocol):
+    """Anything that counts the tokens of a text; equal names must mean equal counts."""
+
+    @property
+    def name(self) -> str: ...
+
+    def count_text(self, text: str, /) -> int: ...
+
+
+class EstimateCounter:
+    """One token per four bytes of UTF-8, rounded up: offline, with no vocabulary."""
+
+    name = "estimate:utf8/4"
+
+    def count_text(self, text: str, /) -> int:
+        """Returns the estimated number of tokens of `text`."""
+        return ((len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))) + 3) // 4
+
+
+class VocabularyCounter:
+    """Exact counts with a vocabulary of the `toktok-rs` wheel (extra `tokens`): `o200k_base` or `cl100k_base`."""
+
+    def __init__(self, encoding: str = "o200k_base") -> None:
+        try:
+            from toktok import batch_count
+        except ImportError:
+            raise ArgumentError("exact token counts need the extra: pip install 'tract-fs[tokens]'") from None
+        if encoding not in ("o200k_base", "cl100k_base"):
+            raise ArgumentError(f"encoding {encoding!r}: use o200k_base or cl100k_base")
+        self.name = encoding
+        self._batch_count = batch_count
+
+    def count_text(self, text: str, /) -> int:
+        """Returns the number of tokens of `text`; special tokens are counted as plain text."""
+        return int(self._batch_count([text], self.name)[0])
+
+
+def iter_strings(value: object) -> Iterator[str]:
+    """Yields every string value of a JSON value, at any depth; keys are no values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from iter_strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from iter_strings(item)
+
+
+def count_message(counter: TokenCounter, strings: list[str], *, has_name: bool) -> int:
+    """Returns the tokens of one message with these string values."""
+    return PER_MESSAGE + sum(map(counter.count_text, strings)) + (PER_NAME if has_name else 0)

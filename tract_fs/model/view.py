@@ -1,0 +1,329 @@
+"""The view: what the events of a tract amount to. Heads of each branch, tags, what is pending.
+
+A branch is a multi-value register: a move replaces the moves it builds on, and the heads are the moves that no visible
+event replaces. Two writers that did not see each other leave two heads, never a lost one. The view is a function of the
+set of events alone; `at` grows along parents, so applying events by (`at`, hash) meets every parent before its children.
+Which head a copy works on is its own choice and kept apart (`last_own`). Rules: FORMAT.md, sections 6 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from tract_fs.errors import ObjectMissing
+from tract_fs.model.events import BranchOp, Delete, Event, Move, Reset, Tag, is_forward_only, split_parent
+from tract_fs.model.history import is_ancestor
+from tract_fs.model.names import CommitHash, ContentHash, EventHash
+from tract_fs.model.objects import Commit
+
+
+class Source(Protocol):
+    """What a view asks of the store."""
+
+    def event(self, tract: str, name: EventHash) -> Event | None:
+        """Returns an event that is present, or None."""
+        ...
+
+    def is_visible(self, tract: str, name: EventHash) -> bool:
+        """Tells whether an event has been found visible."""
+        ...
+
+    def commit(self, name: CommitHash) -> Commit | None:
+        """Returns a commit that is present and valid, or None."""
+        ...
+
+    def has_content(self, name: ContentHash) -> bool:
+        """Tells whether a content is present and valid, or redacted."""
+        ...
+
+
+class Pending(Struct, frozen=True):
+    """Why an event is not visible; `missing` is the hash it waits for, empty if it waits for nothing that can come."""
+
+    reason: str
+    missing: str = ""
+
+
+class MoveState(Struct, frozen=True):
+    """A move that no visible event replaces; `head` is None for a delete."""
+
+    at_us: int
+    head: CommitHash | None
+    is_reset: bool = False
+
+
+class Head(Struct, frozen=True):
+    """One head of a branch, with the newest of the moves that name it."""
+
+    commit: CommitHash
+    event: EventHash
+    at_us: int
+
+
+class TagState(Struct, frozen=True):
+    """The last word on a tag; `target` is None where it was removed."""
+
+    at_us: int
+    event: EventHash
+    target: CommitHash | None
+
+
+class View(Struct):
+    """The state of one tract after some events. `apply` is the only thing that changes it."""
+
+    tract: str
+    newest_us: int = 0
+    event_heads: dict[EventHash, int] = field(default_factory=dict)  # name: at, of events that are no one's parent
+    branches: dict[str, dict[EventHash, MoveState]] = field(default_factory=dict)
+    tags: dict[str, TagState] = field(default_factory=dict)
+    pending: dict[EventHash, Pending] = field(default_factory=dict)
+    last_own: dict[str, tuple[EventHash, int]] = field(default_factory=dict)  # branch: this copy's last move and its at
+
+    def apply(self, name: EventHash, event: Event, source: Source, *, is_own: bool = False) -> bool:
+        """Applies one event; False if it stays pending. Its parents must have been offered before.
+
+        Cost: one look at each commit and content that the event brings.
+        """
+        try:
+            pending = self._why_pending(event, source)
+        except ObjectMissing as error:
+            pending = Pending("a commit of its history is missing", error.hash)
+        if pending is not None:
+            self.pending[name] = pending
+            return False
+        self.pending.pop(name, None)
+        at_us = event.at_us
+        for parent in event.parents:
+            self.event_heads.pop(EventHash(parent), None)
+        self.event_heads[name] = at_us
+        self.newest_us = max(self.newest_us, at_us)
+        for op in event.ops:
+            if isinstance(op, (Move, Delete)):
+                self._move(name, at_us, op)
+                if is_own:
+                    self.note_own(op.branch, name, at_us)
+            elif isinstance(op, Tag):
+                old = self.tags.get(op.name)
+                if old is None or (old.at_us, old.event) < (at_us, name):
+                    self.tags[op.name] = TagState(at_us, name, op.target)
+        return True
+
+    def apply_plain_append(
+        self, name: EventHash, at_us: int, branch: str, head: CommitHash, replaced: EventHash | None
+    ) -> None:
+        """Applies an append by a writer of this copy that saw all events and replaces the one move of `branch`."""
+        self.event_heads = {name: at_us}
+        self.newest_us = max(self.newest_us, at_us)
+        moves = self.branches.setdefault(branch, {})
+        if replaced is not None:
+            del moves[replaced]
+        moves[name] = MoveState(at_us, head)
+        self.note_own(branch, name, at_us)
+
+    def note_own(self, branch: str, name: EventHash, at_us: int) -> None:
+        """Remembers the last move of a branch that this copy wrote."""
+        old = self.last_own.get(branch)
+        if old is None or (old[1], old[0]) < (at_us, name):
+            self.last_own[branch] = (name, at_us)
+
+    def heads(self, branch: str, source: Source) -> list[Head]:
+        """Returns the branch's heads, neither equal nor hidden, the newest move first; empty if there is no branch."""
+        moves = self.branches.get(branch, {})
+        by_commit: dict[CommitHash, Head] = {}
+        set_by_reset: set[CommitHash] = set()
+        for name, move in moves.items():
+            if move.head is None:
+                continue
+            if move.is_reset:
+                set_by_reset.add(move.head)
+            old = by_commit.get(move.head)
+            if old is None or (old.at_us, old.event) < (move.at_us, name):
+                by_commit[move.head] = Head(move.head, name, move.at_us)
+        hidden: set[CommitHash] = set()
+        if len(by_commit) > 1:
+            hidden = {c for c in by_commit if c not in set_by_reset and self._is_below(c, by_commit, source)}
+        heads = [head for commit, head in by_commit.items() if commit not in hidden]
+        return sorted(heads, key=lambda h: (h.at_us, h.event), reverse=True)
+
+    def own_head(self, branch: str, source: Source) -> Head | None:
+        """Returns the head that this copy works on, or None if the branch has none."""
+        heads = self.heads(branch, source)
+        if len(heads) > 1 and branch in self.last_own:
+            own, own_at = self.last_own[branch]
+            for head in heads:
+                if self._builds_on(branch, head.event, own, own_at, source):
+                    return head
+        return heads[0] if heads else None
+
+    def line_moves(self, branch: str, head: Head | None, source: Source) -> list[EventHash]:
+        """Returns what the next move from `head` replaces: all moves of its line, hidden ones and deletes included."""
+        moves = self.branches.get(branch, {})
+        if head is None or len(moves) == 1:
+            return sorted(moves)
+        read = _reader(source)
+        shown = {h.commit for h in self.heads(branch, source)}
+        return sorted(
+            name
+            for name, move in moves.items()
+            if move.head is None
+            or move.head == head.commit
+            or (move.head not in shown and is_ancestor(move.head, head.commit, read))
+        )
+
+    def _move(self, name: EventHash, at_us: int, op: BranchOp) -> None:
+        moves = self.branches.setdefault(op.branch, {})
+        for replaced in op.replaces:
+            moves.pop(replaced, None)
+        moves[name] = MoveState(at_us, op.head if isinstance(op, Move) else None, isinstance(op, Reset))
+
+    def _is_below(self, commit: CommitHash, others: Iterable[CommitHash], source: Source) -> bool:
+        read = _reader(source)
+        return any(other != commit and is_ancestor(commit, other, read) for other in others)
+
+    def _builds_on(self, branch: str, name: EventHash, own: EventHash, own_at: int, source: Source) -> bool:
+        """Tells whether the move of event `name` is `own`, or replaced it through any number of moves."""
+        seen = {name}
+        queue = [name]
+        for current in queue:
+            if current == own:
+                return True
+            event = source.event(self.tract, current)
+            if event is None or event.at_us <= own_at:
+                continue
+            for op in event.branch_ops():
+                if op.branch == branch:
+                    fresh = [r for r in op.replaces if r not in seen]
+                    seen.update(fresh)
+                    queue.extend(fresh)
+        return False
+
+    def _why_pending(self, event: Event, source: Source) -> Pending | None:
+        at_us = event.at_us
+        for parent in event.parents:
+            owner, name = split_parent(parent, self.tract)
+            parent_at = self.event_heads.get(name) if owner == self.tract else None
+            if parent_at is None:
+                if not source.is_visible(owner, name):
+                    return Pending("its parent is not visible", name)
+                found = source.event(owner, name)
+                if found is None:
+                    return Pending("its parent is missing", name)
+                parent_at = found.at_us
+            if parent_at >= at_us:
+                return Pending("invalid: it is not later than its parent")
+        for op in event.branch_ops():
+            pending = self._why_objects_pending(op, at_us, source) if isinstance(op, Move) else None
+            pending = pending or self._why_replaces_invalid(op, event, source)
+            if pending is not None:
+                return pending
+        return None
+
+    def _why_objects_pending(self, op: Move, at_us: int, source: Source) -> Pending | None:
+        brought: set[str] = set()
+        for entry in op.commits:
+            commit = source.commit(entry.commit)
+            if commit is None:
+                return Pending("a commit is missing", entry.commit)
+            if commit.created_us > at_us:
+                return Pending("invalid: it brings a commit of a later time")
+            for parent in commit.parents:
+                if parent not in brought and source.commit(parent) is None:
+                    return Pending("a commit's parent is missing", parent)
+            if commit.content is not None and not source.has_content(commit.content):
+                return Pending("a content is missing", commit.content)
+            brought.add(entry.commit)
+        if op.head not in brought and source.commit(op.head) is None:
+            return Pending("its head is missing", op.head)
+        return None
+
+    def _why_replaces_invalid(self, op: BranchOp, event: Event, source: Source) -> Pending | None:
+        known = self.branches.get(op.branch, {})
+        covers_all = self.event_heads.keys() <= set(event.parents)
+        read = _reader(source)
+        for name in op.replaces:
+            if not (source.is_visible(self.tract, name) or name in self.event_heads):
+                return Pending("a move it replaces is not visible", name)
+            if not covers_all and not self._is_event_ancestor(name, event, source):
+                return Pending("invalid: it replaces a move that it did not see")
+            old: MoveState | None = known.get(name)
+            if old is None:
+                found = source.event(self.tract, name)
+                moves = [o for o in found.branch_ops() if o.branch == op.branch] if found is not None else []
+                if not moves:
+                    return Pending("invalid: it replaces an event that holds no move of its branch")
+                old = MoveState(0, moves[0].head if isinstance(moves[0], Move) else None)
+            if not isinstance(op, Move) or not is_forward_only(op) or old.head is None:
+                continue
+            if not is_ancestor(old.head, op.head, read):
+                return Pending("invalid: its head does not contain a head that it replaces")
+        return None
+
+    def _is_event_ancestor(self, name: EventHash, event: Event, source: Source) -> bool:
+        if name in event.parents:
+            return True
+        target = source.event(self.tract, name)
+        least_us = target.at_us if target is not None else 0
+        seen: set[tuple[str, str]] = set()
+        queue = [split_parent(parent, self.tract) for parent in event.parents]
+        for owner, current in queue:
+            if owner == self.tract and current == name:
+                return True
+            found = source.event(owner, current)
+            if found is None or found.at_us <= least_us:
+                continue
+            fresh = [p for parent in found.parents if (p := split_parent(parent, owner)) not in seen]
+            seen.update(fresh)
+            queue.extend(fresh)
+        return False
+
+
+def fold(events: Iterable[tuple[EventHash, Event]], *, tract: str, source: Source) -> View:
+    """Returns the view after all `events` of one tract, given in any order.
+
+    `source` answers for commits, contents and other tracts; events and visibility of this tract are kept here.
+    Cost: one pass; memory in the number of events.
+    """
+    folding = _Folding(dict(events), tract, source)
+    view = View(tract)
+    for name, event in in_causal_order(folding.events.items()):
+        if view.apply(name, event, folding):
+            folding.visible.add(name)
+    return view
+
+
+def in_causal_order(events: Iterable[tuple[EventHash, Event]]) -> list[tuple[EventHash, Event]]:
+    """Returns events by (`at`, hash): every parent before its children."""
+    return sorted(events, key=lambda item: (item[1].at, item[0]))
+
+
+class _Folding:
+    """A source whose events of one tract are the ones being folded."""
+
+    def __init__(self, events: dict[EventHash, Event], tract: str, source: Source) -> None:
+        self.events = events
+        self.visible: set[EventHash] = set()
+        self._tract = tract
+        self._source = source
+        self.commit = source.commit
+        self.has_content = source.has_content
+
+    def event(self, tract: str, name: EventHash) -> Event | None:
+        return self.events.get(name) if tract == self._tract else self._source.event(tract, name)
+
+    def is_visible(self, tract: str, name: EventHash) -> bool:
+        return name in self.visible if tract == self._tract else self._source.is_visible(tract, name)
+
+
+def _reader(source: Source) -> Callable[[CommitHash], Commit]:
+    """Returns a reader of commits that must be there, since the events that brought them are visible."""
+
+    def read(name: CommitHash) -> Commit:
+        commit = source.commit(name)
+        if commit is None:
+            raise ObjectMissing(kind="commit", hash=name, path=f"objects/{name[:2]}/{name[2:]}")
+        return commit
+
+    return read

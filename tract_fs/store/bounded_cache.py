@@ -1,0 +1,47 @@
+"""A cache bounded by the weight of what it holds; the least recently used goes first."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class BoundedCache(Generic[K, V]):
+    """A mapping that forgets what was not used for long once the weights exceed `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._weight = 0
+        self._items: dict[K, tuple[V, int]] = {}
+
+    def get(self, key: K) -> V | None:
+        """Returns the value of `key`, which is then the most recently used, or None."""
+        item = self._items.pop(key, None)
+        if item is None:
+            return None
+        self._items[key] = item
+        return item[0]
+
+    def put(self, key: K, value: V, weight: int = 1) -> None:
+        """Remembers a value; forgets old ones until all fit again."""
+        self.forget(key)
+        if weight > self._limit:
+            return
+        self._items[key] = (value, weight)
+        self._weight += weight
+        while self._weight > self._limit:
+            oldest = next(iter(self._items))
+            self.forget(oldest)
+
+    def forget(self, key: K) -> None:
+        """Forgets one key."""
+        item = self._items.pop(key, None)
+        if item is not None:
+            self._weight -= item[1]
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._items.clear()
+        self._weight = 0

@@ -1,0 +1,112 @@
+"""Events on disk: reads and lists the events of all tracts, loose or in packs, verified at every read.
+
+A decoded event is kept in memory only as long as its file looks untouched, so an altered config is noticed at the next read.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from tract_fs.errors import DamageError, HashMismatch, InvalidObject, JsonValueError, ObjectMissing
+from tract_fs.model.events import MAX_EVENT_BYTES, BroughtCommit, Event, decode_event
+from tract_fs.model.names import EventHash, is_tract_id
+from tract_fs.store import files
+from tract_fs.store.bounded_cache import BoundedCache
+from tract_fs.store.layout import Layout, is_fan_name, is_loose_name
+from tract_fs.store.packs import Packs
+
+_CACHED_BYTES = 32 * 1024 * 1024
+Signature = tuple[int, int, int] | None
+
+
+class Events:
+    """Reads the events of one store."""
+
+    def __init__(self, layout: Layout, packs: Packs) -> None:
+        self._layout = layout
+        self._packs = packs
+        self._cache: BoundedCache[str, tuple[Signature, Event, dict[str, BroughtCommit]]] = BoundedCache(_CACHED_BYTES)
+        self.staged: dict[str, bytes] = {}  # of a transaction that is not written yet
+
+    def require(self, tract: str, name: str) -> Event:
+        """Returns an event. Errors: ObjectMissing, HashMismatch, InvalidObject."""
+        return self._load(tract, name)[1]
+
+    def get(self, tract: str, name: str) -> Event | None:
+        """Returns an event, or None if it is absent, damaged, or not understood."""
+        try:
+            return self.require(tract, name)
+        except DamageError:
+            return None
+
+    def entry(self, tract: str, name: str, commit: str) -> BroughtCommit | None:
+        """Returns what an event says of a commit that it brings, or None. Errors: as `require`."""
+        return self._load(tract, name)[2].get(commit)
+
+    def exists(self, tract: str, name: str) -> bool:
+        """Tells whether there is a file, or a member of a pack, of this name."""
+        return files.exists(self._layout.event(tract, name)) or self._packs.has(name)
+
+    def list_fan(self, tract: str, fan: str) -> list[str]:
+        """Returns the hashes of the loose events in one directory of the fan-out."""
+        names = files.list_names(f"{self._layout.tract_events(tract)}/{fan}")
+        return [fan + name for name in names if is_loose_name(name)]
+
+    def fans(self, tract: str) -> list[str]:
+        """Returns the directories of the fan-out that a tract has."""
+        return [name for name in files.list_names(self._layout.tract_events(tract)) if is_fan_name(name)]
+
+    def tracts(self) -> list[str]:
+        """Returns the ids of the tracts that have loose events, and of those in packs, sorted."""
+        found = {name for name in files.list_names(self._layout.events) if is_tract_id(name)}
+        for pack in self._packs.packs.values():
+            for name in pack.event_names():
+                data = self._packs.read(name)
+                if data is not None:
+                    event = self._decode(data, name, pack.path)
+                    found.add(event.tract)
+        return sorted(found)
+
+    def _load(self, tract: str, name: str) -> tuple[Signature, Event, dict[str, BroughtCommit]]:
+        path = self._layout.event(tract, name)
+        cached = self._cache.get(name)
+        if (
+            cached is not None
+            and cached[1].tract == tract
+            and (cached[0] is None or files.signature(path) == cached[0])
+        ):
+            return cached
+        staged = self.staged.get(name)
+        signature = files.signature(path) if staged is None else None
+        data = staged if staged is not None else files.read(path, limit_bytes=MAX_EVENT_BYTES)
+        if data is None or sha256(data).hexdigest() != name:
+            packed = self._packs.read(name)
+            if packed is None and data is None:
+                self._packs.refresh()
+                packed = self._packs.read(name)
+            shown = self._layout.relative(path)
+            if packed is None and data is not None:
+                raise HashMismatch(path=shown, hash=name, expected=name, actual=sha256(data).hexdigest())
+            if packed is None:
+                raise ObjectMissing(path=shown, kind="event", hash=name)
+            data, signature = packed, None
+        event = self._decode(data, name, path)
+        if event.tract != tract:
+            reason = f"it is of tract {event.tract!r}, not {tract!r}"
+            raise InvalidObject(path=self._layout.relative(path), hash=name, kind="event", reason=reason)
+        loaded = signature, event, {entry.commit: entry for entry in reversed(event.iter_commits())}
+        if staged is None:
+            self._cache.put(name, loaded, 3 * len(data) + 500)
+        return loaded
+
+    def _decode(self, data: bytes, name: str, path: str) -> Event:
+        try:
+            return decode_event(data)
+        except JsonValueError as error:
+            shown = self._layout.relative(path)
+            raise InvalidObject(path=shown, hash=name, kind="event", reason=error.reason) from None
+
+
+def as_event_hash(data: bytes) -> EventHash:
+    """Returns the hexadecimal form of 32 bytes."""
+    return EventHash(data.hex())

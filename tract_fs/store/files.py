@@ -1,0 +1,232 @@
+"""Files: read, write, sync and list; the one seam where every disk access of the package passes, and fault tests break in.
+
+Only "no such file" means absent; every other error goes to the caller. What is no regular file is never read: a link,
+a pipe or a directory under one of our names counts as absent. A new file appears under its name whole or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from itertools import count
+
+from tract_fs.errors import StoreError
+
+_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_CHUNK = 1 << 20
+_temp_numbers = count()
+
+
+def read(path: str, *, limit_bytes: int) -> bytes | None:
+    """Returns the bytes of a regular file, or None if there is none at `path`.
+
+    Errors: OSError for everything but absence; StoreError if the file is larger than `limit_bytes`.
+    """
+    try:
+        descriptor = os.open(path, _READ_FLAGS)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket: not ours
+            return None
+        raise
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        size = status.st_size
+        if size > limit_bytes:
+            raise StoreError(f"{path}: {size} bytes, over the format's limit of {limit_bytes}; it is none of ours")
+        data = os.read(descriptor, size + 1)
+        if len(data) != size:  # a short read, or the file grew
+            data = _read_rest(descriptor, data)
+        return data
+    finally:
+        os.close(descriptor)
+
+
+def _read_rest(descriptor: int, data: bytes) -> bytes:
+    parts = [data]
+    while part := os.read(descriptor, _CHUNK):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_range(path: str, offset: int, size: int) -> bytes | None:
+    """Returns up to `size` bytes of a regular file from `offset` on, or None if there is none at `path`."""
+    try:
+        descriptor = os.open(path, _READ_FLAGS)
+    except FileNotFoundError:
+        return None
+    try:
+        parts = []
+        while size > 0 and (part := os.pread(descriptor, size, offset)):
+            parts.append(part)
+            offset += len(part)
+            size -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes all of `data`, in as many writes as it takes."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
+
+
+def write_new(path: str, data: bytes, *, mode: int = 0o444, is_synced: bool = False) -> None:
+    """Makes `path` a file of these bytes by way of a dot-named file beside it; replaces what is there.
+
+    Directories are made on demand. After an error nothing is left under either name. With `is_synced` the file and its
+    directory survive a power cut once this returns.
+    """
+    directory, name = path.rsplit("/", 1)
+    temp = f"{directory}/.{name[:16]}.{os.getpid()}.{next(_temp_numbers)}"
+    try:
+        descriptor = os.open(temp, _NEW_FLAGS, mode)
+    except FileNotFoundError:
+        os.makedirs(directory, exist_ok=True)
+        descriptor = os.open(temp, _NEW_FLAGS, mode)
+    try:
+        try:
+            write_all(descriptor, data)
+            if is_synced:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temp, path)
+    except BaseException:
+        remove(temp)
+        raise
+    if is_synced:
+        sync_directory(directory)
+
+
+def remove(path: str) -> None:
+    """Removes a file if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def exists(path: str) -> bool:
+    """Tells whether there is something at `path`; errors other than absence are raised."""
+    try:
+        os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def signature(path: str) -> tuple[int, int, int] | None:
+    """Returns what changes when a file or directory changes: inode, size and ctime in ns; None if there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_ctime_ns
+
+
+def list_names(path: str) -> list[str]:
+    """Returns the names in a directory, in no order; none if there is no such directory."""
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []
+
+
+def make_directory(path: str) -> None:
+    """Makes a directory with its parents."""
+    os.makedirs(path, exist_ok=True)
+
+
+def sync_directory(path: str) -> None:
+    """Makes the names in a directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(path: str) -> None:
+    """Makes all that was written to the file system of `path` survive a power cut."""
+    import ctypes  # only at a checkpoint
+
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), path)
+    finally:
+        os.close(descriptor)
+
+
+class AppendFile:
+    """A file of this copy's own that grows at its end; opened on first use, reopened if the path is another file now."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor = -1
+        self._pid = 0
+
+    def open(self) -> int:
+        """Returns a descriptor for reading and appending; makes the file and its directory if need be."""
+        if self._descriptor >= 0 and self._pid == os.getpid():
+            return self._descriptor
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            self._descriptor = os.open(self.path, flags, 0o644)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            self._descriptor = os.open(self.path, flags, 0o644)
+        self._pid = os.getpid()
+        return self._descriptor
+
+    def append(self, data: bytes) -> None:
+        """Appends all of `data`; after an error the file is as long as before."""
+        descriptor = self.open()
+        size = os.fstat(descriptor).st_size
+        try:
+            write_all(descriptor, data)
+        except BaseException:
+            os.ftruncate(descriptor, size)
+            raise
+
+    def size(self) -> int:
+        """Returns the file's size in bytes."""
+        return os.fstat(self.open()).st_size
+
+    def truncate(self, size_bytes: int) -> None:
+        """Cuts the file to `size_bytes`."""
+        os.ftruncate(self.open(), size_bytes)
+
+    def sync(self) -> None:
+        """Makes the bytes appended so far survive a power cut. Never call it again after it failed."""
+        os.fdatasync(self.open())
+
+    def is_current(self) -> bool:
+        """Tells whether the path still is the open file."""
+        if self._descriptor < 0 or self._pid != os.getpid():
+            return False
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        here = os.fstat(self._descriptor)
+        return (there.st_ino, there.st_dev) == (here.st_ino, here.st_dev)
+
+    def close(self) -> None:
+        """Closes the descriptor, in the process that opened it."""
+        if self._descriptor >= 0 and self._pid == os.getpid():
+            os.close(self._descriptor)
+        self._descriptor = -1

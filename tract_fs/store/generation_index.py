@@ -1,0 +1,289 @@
+"""The generation index: which commits were written with which config; owns sqlite3.
+
+A cache that catches up when it is asked, from the records that arrivals holds and the events they name, so `commit()` never touches it. Distinct
+configs are kept once; a commit points at its config. Every row that an answer uses is checked against counts and sums, so a damaged, stale or foreign
+file is noticed and built anew, in memory if it must be. Format: free to change; FORMAT.md, section 10.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+from tract_fs.model import canonical
+from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
+from tract_fs.store import arrivals, files
+from tract_fs.store.arrivals import Record
+from tract_fs.store.events import Events
+from tract_fs.store.tract_log import TractLog
+
+_BRINGS = frozenset([arrivals.BRINGS, arrivals.BRINGS_AGAIN, arrivals.PLAIN_APPEND])
+_SUM_LIMIT = 1 << 62
+_TABLES = """
+create table stamp (tract text not null, count integer not null, chain text not null, configs integer not null, sum integer not null);
+create table configs (id integer primary key, config blob not null, commits integer not null, sum integer not null, crc integer not null);
+create table commits (config integer not null, created integer not null, name blob not null, primary key (config, created, name)) without rowid;
+"""
+
+
+class _Damaged(Exception):
+    """The file is not what its checks say."""
+
+
+class _Config:
+    """A distinct config with the count of its commits and the sum of their names."""
+
+    __slots__ = ("count", "data", "is_changed", "sum", "value")
+
+    def __init__(self, data: bytes, count: int = 0, total: int = 0) -> None:
+        self.data = data
+        self.value: Any = canonical.decode(data)
+        self.count = count
+        self.sum = total
+        self.is_changed = False
+
+
+class GenerationIndex:
+    """Answers config queries over the commits of one tract."""
+
+    def __init__(self, path: str, log: TractLog, events: Events, *, read_only: bool) -> None:
+        self._path = path
+        self._log = log
+        self._events = events
+        self._read_only = read_only
+        self._connection: sqlite3.Connection | None = None
+        self._pid = 0
+        self._stamp: tuple[int, str] = (0, arrivals.START.hex())
+        self._version: object = None
+        self._configs: list[_Config] = []
+        self._by_data: dict[bytes, int] = {}
+        self._columns: dict[FieldPath, tuple[FieldColumn, int]] = {}
+
+    def select(self, path: FieldPath, operator: str, value: Scalar) -> list[tuple[int, str]]:
+        """Returns (created in microseconds, hash) of the matching commits, in that order."""
+        for _ in range(2):
+            try:
+                self._catch_up()
+                return self._select(path, operator, value)
+            except (sqlite3.Error, _Damaged, OSError) as error:
+                self._start_over(aside=not _is_busy(error))
+        self._open(":memory:")
+        self._add_all(self._log.iter_brought())
+        self._version = self._log.stamp(), self._log.version
+        return self._select(path, operator, value)
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._connection is not None and self._pid == os.getpid():
+            self._connection.close()
+        self._connection = None
+
+    def _select(self, path: FieldPath, operator: str, value: Scalar) -> list[tuple[int, str]]:
+        column, seen = self._columns.get(path, (FieldColumn(path), 0))
+        if seen < len(self._configs):
+            column.add((number, self._configs[number].value) for number in range(seen, len(self._configs)))
+            self._columns[path] = (column, len(self._configs))
+        connection = self._require_connection()
+        found: list[tuple[int, bytes]] = []
+        for number in column.select(operator, value):
+            rows = connection.execute("select created, name from commits where config = ?", (number,)).fetchall()
+            config = self._configs[number]
+            if len(rows) != config.count or sum(map(_weight, rows)) % _SUM_LIMIT != config.sum:
+                raise _Damaged
+            found += rows
+        found.sort()
+        return [(created_us, name.hex()) for created_us, name in found]
+
+    def _catch_up(self) -> None:
+        version = self._log.stamp(), self._log.version
+        if self._connection is not None and self._pid == os.getpid() and version == self._version:
+            return
+        if self._log.stamp()[0] < 0:  # more is visible than arrivals say: this handle's own answer
+            self._open(":memory:")
+            self._add_all(self._log.iter_brought())
+        else:
+            if self._connection is None or self._pid != os.getpid():
+                self._open(":memory:" if self._read_only and not files.exists(self._path) else self._path)
+            self._follow_log()
+        self._version = version
+
+    def _follow_log(self) -> None:
+        records = self._log.records_since(*self._stamp)
+        if records is None:
+            raise _Damaged
+        if not records:
+            return
+        connection = self._require_connection()
+        if self._read_only and not self._is_in_memory():
+            self._open(":memory:")
+            self._follow_log()
+            return
+        connection.execute("begin immediate")
+        try:
+            if self._read_stamp() != self._stamp:  # another process caught up meanwhile
+                connection.rollback()
+                self._load()
+                self._follow_log()
+                return
+            self._add_records(records)
+            self._write_stamp(self._log.stamp())
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            self.close()
+            raise
+
+    def _add_records(self, records: list[Record]) -> None:
+        rows = []
+        for record in records:
+            if record.kind == arrivals.BRINGS_AGAIN:
+                self._add_rows(rows)
+                rows = []
+                self._move(record)
+            elif record.kind in _BRINGS:
+                config = self._config_of(record.event.hex(), record.commit.hex())
+                if config is not None:
+                    rows.append((self._number_of(config), record.time_us, record.commit))
+        self._add_rows(rows)
+
+    def _add_all(self, brought: Iterable[tuple[int, str, bytes | None]]) -> None:
+        self._add_rows(
+            [
+                (self._number_of(config), created_us, bytes.fromhex(name))
+                for created_us, name, config in brought
+                if config is not None
+            ]
+        )
+        self._stamp = (-1, "")
+
+    def _move(self, record: Record) -> None:
+        """Gives a commit that is brought again the config it has now."""
+        connection = self._require_connection()
+        for number, created_us, name in connection.execute(
+            "select config, created, name from commits where name = ?", (record.commit,)
+        ).fetchall():
+            connection.execute(
+                "delete from commits where config = ? and created = ? and name = ?", (number, created_us, name)
+            )
+            self._count(number, -1, -_weight((created_us, name)))
+        entry = self._log.brought(record.commit.hex())
+        config = bytes(entry.config) if entry is not None else b""
+        if config:
+            self._add_rows([(self._number_of(config), record.time_us, record.commit)])
+
+    def _add_rows(self, rows: list[tuple[int, int, bytes]]) -> None:
+        self._require_connection().executemany("insert into commits values (?, ?, ?)", rows)
+        for number, created_us, name in rows:
+            self._count(number, 1, _weight((created_us, name)))
+
+    def _count(self, number: int, count: int, weight: int) -> None:
+        config = self._configs[number]
+        config.count += count
+        config.sum = (config.sum + weight) % _SUM_LIMIT
+        config.is_changed = True
+
+    def _config_of(self, event: str, commit: str) -> bytes | None:
+        entry = self._events.entry(self._log.tract, event, commit)
+        return bytes(entry.config) or None if entry is not None else None
+
+    def _number_of(self, config: bytes) -> int:
+        number = self._by_data.get(config)
+        if number is None:
+            number = self._by_data[config] = len(self._configs)
+            self._configs.append(_Config(config))
+        return number
+
+    def _open(self, path: str) -> None:
+        self.close()
+        if path != ":memory:":
+            files.make_directory(os.path.dirname(path))
+            if self._read_only:
+                path = f"file:{path}?mode=ro"
+        self._connection = sqlite3.connect(
+            path, timeout=5.0, isolation_level=None, check_same_thread=False, uri=path.startswith("file:")
+        )
+        self._pid = os.getpid()
+        if not self._read_only or path == ":memory:":
+            self._connection.execute("pragma synchronous = off")  # a cache: damage is noticed and built anew
+            if self._connection.execute("select count(*) from sqlite_master").fetchone() == (0,):
+                self._connection.executescript(_TABLES)
+                self._connection.execute(
+                    "insert into stamp values (?, 0, ?, 0, 0)", (self._log.tract, arrivals.START.hex())
+                )
+        self._load()
+
+    def _load(self) -> None:
+        connection = self._require_connection()
+        self._configs.clear()
+        self._by_data.clear()
+        self._columns.clear()
+        connection.execute("begin")
+        try:
+            self._stamp = self._read_stamp()
+            tract, count, total = connection.execute("select tract, configs, sum from stamp").fetchone()
+            rows = connection.execute("select id, config, commits, sum, crc from configs order by id").fetchall()
+        finally:
+            connection.rollback()
+        for number, data, commits, weight, crc in rows:
+            if number != len(self._configs) or crc != _crc(data, commits, weight):
+                raise _Damaged
+            self._by_data[data] = number
+            self._configs.append(_Config(data, commits, weight))
+        if tract != self._log.tract or (count, total) != (len(rows), sum(row[4] for row in rows) % _SUM_LIMIT):
+            raise _Damaged
+
+    def _read_stamp(self) -> tuple[int, str]:
+        row = self._require_connection().execute("select count, chain from stamp").fetchone()
+        if row is None or type(row[0]) is not int or type(row[1]) is not str:
+            raise _Damaged
+        return row[0], row[1]
+
+    def _write_stamp(self, stamp: tuple[int, str]) -> None:
+        connection = self._require_connection()
+        changed = [
+            (number, config.data, config.count, config.sum, _crc(config.data, config.count, config.sum))
+            for number, config in enumerate(self._configs)
+            if config.is_changed
+        ]
+        connection.executemany("insert or replace into configs values (?, ?, ?, ?, ?)", changed)
+        for config in self._configs:
+            config.is_changed = False
+        count, total = connection.execute("select count(*), coalesce(sum(crc), 0) from configs").fetchone()
+        connection.execute(
+            "update stamp set count = ?, chain = ?, configs = ?, sum = ?", (*stamp, count, total % _SUM_LIMIT)
+        )
+        self._stamp = stamp
+
+    def _require_connection(self) -> sqlite3.Connection:
+        assert self._connection is not None
+        return self._connection
+
+    def _is_in_memory(self) -> bool:
+        return bool(self._require_connection().execute("pragma database_list").fetchone()[2] == "")
+
+    def _start_over(self, *, aside: bool) -> None:
+        """Drops the file and what was read of it; a busy file is left to who holds it."""
+        self.close()
+        self._version = None
+        self._stamp = (0, arrivals.START.hex())
+        if aside and not self._read_only:
+            for suffix in ("", "-journal", "-wal", "-shm"):
+                try:
+                    files.remove(self._path + suffix)
+                except OSError:
+                    return
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+def _weight(row: tuple[int, bytes]) -> int:
+    return int.from_bytes(row[1][:7], "big") ^ row[0]
+
+
+def _crc(data: bytes, count: int, total: int) -> int:
+    return zlib.crc32(b"%d %d " % (count, total) + data)

@@ -1,0 +1,107 @@
+"""Objects: contents and commits by hash, loose or in packs, verified at every read.
+
+A file whose bytes do not hash to its name counts as absent for who asks whether it is there, and is a HashMismatch for who
+needs it. Bytes that were verified, and decoded commits, are kept in memory within bounds.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from tract_fs.errors import HashMismatch, InvalidObject, JsonValueError, ObjectMissing
+from tract_fs.model.content import MAX_OBJECT_BYTES
+from tract_fs.model.names import CommitHash, ContentHash
+from tract_fs.model.objects import Commit, decode_commit
+from tract_fs.store import files
+from tract_fs.store.bounded_cache import BoundedCache
+from tract_fs.store.layout import Layout
+from tract_fs.store.packs import Packs
+
+_CACHED_BYTES = 64 * 1024 * 1024
+_CACHED_COMMITS = 32_768
+
+
+class Objects:
+    """Reads the objects of one store."""
+
+    def __init__(self, layout: Layout, packs: Packs) -> None:
+        self._layout = layout
+        self._packs = packs
+        self._bytes: BoundedCache[str, bytes] = BoundedCache(_CACHED_BYTES)
+        self._commits: BoundedCache[str, Commit] = BoundedCache(_CACHED_COMMITS)
+        self.staged: dict[str, bytes] = {}  # of a transaction that is not written yet
+
+    def get(self, name: str) -> bytes | None:
+        """Returns the verified bytes of an object, or None if it is absent or damaged."""
+        try:
+            return self.require(name, "object")
+        except (ObjectMissing, HashMismatch):
+            return None
+
+    def require(self, name: str, kind: str) -> bytes:
+        """Returns the verified bytes of an object. Errors: ObjectMissing, HashMismatch."""
+        found = self.staged.get(name) or self._bytes.get(name)
+        if found is not None:
+            return found
+        path = self._layout.object(name)
+        data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
+        if data is None or sha256(data).hexdigest() != name:
+            packed = self._read_packed(name, data is None)
+            if packed is None and data is not None:
+                raise HashMismatch(
+                    path=self._layout.relative(path), hash=name, expected=name, actual=sha256(data).hexdigest()
+                )
+            if packed is None:
+                raise ObjectMissing(path=self._layout.relative(path), kind=kind, hash=name)
+            data = packed
+        self._bytes.put(name, data, len(data) + 200)
+        return data
+
+    def commit(self, name: CommitHash) -> Commit | None:
+        """Returns a commit, or None if it is absent, damaged, or no valid commit."""
+        try:
+            return self.require_commit(name)
+        except (ObjectMissing, HashMismatch, InvalidObject):
+            return None
+
+    def require_commit(self, name: CommitHash) -> Commit:
+        """Returns a commit. Errors: ObjectMissing, HashMismatch, InvalidObject."""
+        found = self._commits.get(name)
+        if found is not None:
+            return found
+        data = self.require(name, "commit")
+        try:
+            commit = decode_commit(data)
+        except JsonValueError as error:
+            raise self._invalid(name, "commit", error) from None
+        if name not in self.staged:
+            self._commits.put(name, commit)
+        return commit
+
+    def has_content(self, name: ContentHash) -> bool:
+        """Tells whether a content is present with the right bytes."""
+        data = self.get(name)
+        return data is not None and data.startswith(b'{"content":')
+
+    def is_written(self, name: str) -> bool:
+        """Tells whether an object is in a file or a known pack, with the right bytes."""
+        path = self._layout.object(name)
+        if self._bytes.get(name) is not None and files.exists(path):
+            return True
+        data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
+        return (data is not None and sha256(data).hexdigest() == name) or self._packs.read(name) is not None
+
+    def remember(self, name: str, data: bytes) -> None:
+        """Keeps the bytes of an object that was just written."""
+        self._bytes.put(name, data, len(data) + 200)
+
+    def _invalid(self, name: str, kind: str, error: JsonValueError) -> InvalidObject:
+        path = self._layout.relative(self._layout.object(name))
+        return InvalidObject(path=path, hash=name, kind=kind, reason=error.reason)
+
+    def _read_packed(self, name: str, is_absent: bool) -> bytes | None:
+        found = self._packs.read(name)
+        if found is None and is_absent:
+            self._packs.refresh()
+            found = self._packs.read(name)
+        return found

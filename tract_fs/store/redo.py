@@ -1,0 +1,131 @@
+"""The redo log: one append and one fdatasync make a transaction durable, however many files it writes.
+
+`local/redo` starts with a header that names the boot it was begun in; then one entry per file: the file's name, which is
+the hash of its bytes, and the bytes. After a power cut, an open writes again what is missing or torn. Reading stops at the
+first bad entry: it was never acknowledged. A checkpoint makes the files themselves durable and empties the log.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from tract_fs.store import files
+
+CHECKPOINT_BYTES = 64 * 1024 * 1024
+CLOSE_CHECKPOINT_BYTES = 1024 * 1024
+BYPASS_BYTES = 1024 * 1024
+_MAGIC = b"tractredo1\n"
+_HEADER_BYTES = 64
+_ENTRY = struct.Struct(">cBI32s")  # b"o" or b"e", length of the tract id, length of the bytes, sha256
+
+
+class Entry(NamedTuple):
+    """One file: its hash, its bytes, and the tract if it is an event (else empty)."""
+
+    name: str
+    data: bytes
+    tract: str = ""
+
+
+def boot_id() -> str:
+    """Returns what tells this boot of the machine from any other; empty where the system does not say."""
+    try:
+        data = files.read("/proc/sys/kernel/random/boot_id", limit_bytes=1 << 20)
+    except OSError:
+        return ""
+    return (data or b"").decode("ascii", "replace").strip()
+
+
+class RedoLog:
+    """One log file; appends happen under the store's lock, syncs outside it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._file = files.AppendFile(path)
+        self._size = -1
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Appends entries, in one write; after an error the log is as before."""
+        if self._size < 0 or not self._file.is_current():
+            self._file.close()
+            self._start()
+        parts = []
+        for entry in entries:
+            tract = entry.tract.encode()
+            kind = b"e" if tract else b"o"
+            parts.append(_ENTRY.pack(kind, len(tract), len(entry.data), bytes.fromhex(entry.name)))
+            parts.append(tract)
+            parts.append(entry.data)
+        self._file.append(b"".join(parts))
+
+    def take_back(self, size_bytes: int) -> None:
+        """Cuts the log back to an earlier size, so that a refused transaction can't come back."""
+        self._file.truncate(size_bytes)
+
+    def size(self) -> int:
+        """Returns the log's size in bytes; 0 if there is none yet."""
+        status = files.signature(self.path)
+        return 0 if status is None else status[1]
+
+    def sync(self) -> None:
+        """Makes all entries so far survive a power cut. Never call it again after it failed."""
+        self._file.sync()
+
+    def empty(self) -> None:
+        """Drops all entries; the files of all of them must be durable by now."""
+        self._file.truncate(_HEADER_BYTES)
+
+    def restart(self) -> None:
+        """Drops all entries of an earlier boot, and begins the log of this one."""
+        self._file.truncate(0)
+        self._start()
+
+    def close(self) -> None:
+        """Closes the descriptor."""
+        self._file.close()
+
+    def _start(self) -> None:
+        if self._file.size() == 0:
+            self._file.append((_MAGIC + boot_id().encode()).ljust(_HEADER_BYTES, b"\n"))
+        self._size = self._file.size()
+
+
+def needs_recovery(path: str) -> bool:
+    """Tells whether the log at `path` has entries of another boot, or of one unknown."""
+    header = files.read_range(path, 0, _HEADER_BYTES + 1)
+    if header is None or len(header) <= _HEADER_BYTES:
+        return False
+    boot = boot_id()
+    return not boot or header[:_HEADER_BYTES] != (_MAGIC + boot.encode()).ljust(_HEADER_BYTES, b"\n")
+
+
+def iter_entries(path: str) -> Iterator[Entry]:
+    """Yields the good entries of a log, up to the first bad one. Cost: the log in memory."""
+    size = (files.signature(path) or (0, 0, 0))[1]
+    data = files.read_range(path, 0, size) or b""
+    if not data.startswith(_MAGIC):
+        return
+    offset = _HEADER_BYTES
+    while offset + _ENTRY.size <= len(data):
+        kind, tract_size, size, digest = _ENTRY.unpack_from(data, offset)
+        start = offset + _ENTRY.size + tract_size
+        body = data[start : start + size]
+        if kind not in (b"o", b"e") or len(body) != size or sha256(body).digest() != digest:
+            return
+        tract = data[offset + _ENTRY.size : start].decode("ascii", "replace")
+        if (kind == b"e") != bool(tract):
+            return
+        yield Entry(digest.hex(), body, tract)
+        offset = start + size
+
+
+def log_paths(local: str, main: str) -> list[str]:
+    """Returns all redo logs of this copy: the common one, and those of writers that had no lock."""
+    prefix = os.path.basename(main)
+    return [
+        f"{local}/{name}" for name in sorted(files.list_names(local)) if name == prefix or name.startswith(prefix + ".")
+    ]

@@ -1,0 +1,307 @@
+"""The store of one context directory: opens and recovers it, locks it, and writes transactions.
+
+Objects first, then the event: the event's rename is the commit point, and the answer is given after it. Format: FORMAT.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tract_fs.errors import (
+    BatchTooLarge,
+    JsonValueError,
+    NotAStore,
+    ReadOnlyError,
+    StoreNotFound,
+    UnsupportedFormat,
+)
+from tract_fs.model import canonical
+from tract_fs.model.events import MAX_EVENT_BYTES, Redact
+from tract_fs.model.names import EventHash, hash_bytes
+from tract_fs.store import files, redo
+from tract_fs.store.arrivals import Record
+from tract_fs.store.events import Events
+from tract_fs.store.layout import FORMAT_VERSION, TEXT_FILES, Layout
+from tract_fs.store.lock import StoreLock
+from tract_fs.store.objects import Objects
+from tract_fs.store.packs import Packs
+from tract_fs.store.redo import Entry, RedoLog
+from tract_fs.store.tract_log import Parts, TractLog
+from tract_fs.store.transaction import Transaction
+
+PACK_MIN_OBJECTS = 64
+_PACK_MAX_BYTES = 256 * 1024 * 1024
+_SAVE_EVERY_RECORDS = 256
+
+
+class Store:
+    """One handle's way to the files of a context directory."""
+
+    def __init__(
+        self, layout: Layout, *, writer: str, is_durable: bool, read_only: bool, lock_timeout_s: float
+    ) -> None:
+        self.layout = layout
+        self.read_only = read_only
+        self.needs_recovery = False
+        self._writer = writer
+        self._is_durable = is_durable
+        self._lock_timeout_s = lock_timeout_s
+        self._failure: str | None = None
+        self._lock = StoreLock(layout.lock)
+        self._lock_depth = 0
+        self._redo = RedoLog(layout.redo)
+        self._has_to_sync = False
+        self._redacted: frozenset[str] | None = None
+        self._logs: dict[str, TractLog] = {}
+        self.packs = Packs(layout, read_only=read_only)
+        self.objects = Objects(layout, self.packs)
+        self.events = Events(layout, self.packs)
+
+    def open(self, *, create: bool) -> None:
+        """Makes the store if it is absent and `create` is set; finishes what a power cut left; sees which packs there are.
+
+        Errors: StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout (recovery needs the lock).
+        """
+        _require_format(self.layout, create=create and not self.read_only)
+        paths = redo.log_paths(self.layout.local, self.layout.redo)
+        if any(redo.needs_recovery(path) for path in paths):
+            if self.read_only:
+                self.needs_recovery = True
+            else:
+                self._recover(paths)
+        self.packs.refresh()
+
+    def log(self, tract: str, *, verify: bool = False) -> TractLog:
+        """Returns the log of a tract, opened."""
+        log = self._logs.get(tract)
+        if log is None:
+            parts = Parts(
+                layout=self.layout,
+                packs=self.packs,
+                objects=self.objects,
+                events=self.events,
+                locked=self.locked,
+                other=self.log,
+                redacted=self.redacted,
+                read_only=self.read_only,
+            )
+            log = self._logs[tract] = TractLog(tract, parts)
+            log.open(verify=verify)
+        return log
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the store's lock; nests. At its end, makes durable what was written. Errors: LockTimeout, ReadOnlyError."""
+        self.require_writable()
+        if self._lock_depth == 0:
+            self._lock.acquire(self._lock_timeout_s)
+        self._lock_depth += 1
+        try:
+            yield
+        finally:
+            self._lock_depth -= 1
+            if self._lock_depth == 0:
+                self._lock.release()
+        if self._lock_depth == 0 and self._has_to_sync:
+            self._sync()
+
+    def require_writable(self) -> None:
+        """Raises ReadOnlyError if this handle can't write."""
+        if self.read_only:
+            raise ReadOnlyError(path=self.layout.context, reason="this handle was opened read-only")
+        if self._failure is not None:
+            raise ReadOnlyError(path=self.layout.context, reason=self._failure)
+
+    def write(self, log: TractLog, transaction: Transaction) -> EventHash:
+        """Writes a transaction; the lock is held and the log caught up. All of it is in the store, or nothing.
+
+        Errors: BatchTooLarge; OSError of the disk.
+        """
+        replaces = log.view.line_moves(transaction.branch, transaction.start, log)
+        data = transaction.encode(log.tract, self._writer, log.view, list(replaces))
+        if len(data) > MAX_EVENT_BYTES:
+            raise BatchTooLarge(size_bytes=len(data), limit_bytes=MAX_EVENT_BYTES)
+        name = EventHash(hash_bytes(data))
+        fresh = {
+            key: value
+            for key, value in transaction.objects.items()
+            if key not in transaction.contents or not self.objects.is_written(key)
+        }
+        records = transaction.records(name, is_plain=log.is_plain(transaction.branch))
+        self._write_files(log, fresh, Entry(name, data, log.tract), records)
+        for key, value in fresh.items():
+            self.objects.remember(key, value)
+        log.record_own(records)
+        if log.unsaved_count >= _SAVE_EVERY_RECORDS:
+            log.save()
+        return name
+
+    def redacted(self) -> frozenset[str]:
+        """Returns the contents that some event of the store names as redacted. Cost: reads all events, once."""
+        if self._redacted is None:
+            found = set()
+            for tract in self.events.tracts():
+                log = self._logs.get(tract)
+                names = set(log.known()) if log is not None and not log.view.pending else self._all_events(tract)
+                for name in names:
+                    event = self.events.get(tract, name)
+                    if event is not None:
+                        found.update(op.object for op in event.ops if isinstance(op, Redact))
+            self._redacted = frozenset(found)
+        return self._redacted
+
+    def forget_redacted(self) -> None:
+        """Lets the next look find redactions that came since."""
+        self._redacted = None
+
+    def flush(self) -> None:
+        """Makes all files written so far survive a power cut by themselves, and empties the redo log. Cost: a disk sync."""
+        self.require_writable()
+        files.sync_filesystem(self.layout.root)  # the bulk, while others write
+        with self.locked():
+            files.sync_filesystem(self.layout.root)
+            if self._redo.size():
+                self._redo.empty()
+
+    def close(self) -> None:
+        """Saves the caches, and checkpoints a redo log over 1 MiB."""
+        for log in self._logs.values():
+            log.close()
+        if not self.read_only and self._is_durable and self._failure is None:
+            if self._redo.size() > redo.CLOSE_CHECKPOINT_BYTES:
+                self.flush()
+        self._redo.close()
+        self._lock.close()
+
+    def after_fork(self) -> None:
+        """Forgets what belongs to the parent process."""
+        self._lock_depth = 0
+        self._has_to_sync = False
+
+    def _all_events(self, tract: str) -> set[str]:
+        found = {name for fan in self.events.fans(tract) for name in self.events.list_fan(tract, fan)}
+        for pack in self.packs.packs.values():
+            found.update(pack.event_names())
+        return found
+
+    def _write_files(self, log: TractLog, fresh: dict[str, bytes], event: Entry, records: list[Record]) -> None:
+        redo_size = -1
+        written: list[str] = []
+        try:
+            if self._is_durable:
+                redo_size = self._redo.size()
+                self._redo.append(self._redo_entries(fresh, event))
+            log.append_own(records)
+            self._write_objects(fresh, written)
+            files.write_new(self.layout.event(event.tract, event.name), event.data)
+        except BaseException:
+            if files.exists(self.layout.event(event.tract, event.name)):
+                raise  # the rename was done: the transaction stands, only the answer is lost
+            log.take_back()
+            if redo_size >= 0:
+                self._redo.take_back(redo_size)
+            for path in written:
+                files.remove(path)
+            raise
+        self._has_to_sync = self._is_durable
+
+    def _redo_entries(self, fresh: dict[str, bytes], event: Entry) -> list[Entry]:
+        if len(fresh) >= PACK_MIN_OBJECTS:
+            return [event]
+        return [*(Entry(k, v) for k, v in fresh.items() if len(v) <= redo.BYPASS_BYTES), event]
+
+    def _write_objects(self, fresh: dict[str, bytes], written: list[str]) -> None:
+        if len(fresh) >= PACK_MIN_OBJECTS:
+            for members in _in_packs(list(fresh.values())):
+                written.append(self.layout.pack(self.packs.add(members, is_synced=self._is_durable)))
+            self.packs.refresh()
+            return
+        for name, data in fresh.items():
+            path = self.layout.object(name)
+            is_synced = self._is_durable and len(data) > redo.BYPASS_BYTES
+            files.write_new(path, data, is_synced=is_synced)
+            written.append(path)
+
+    def _sync(self) -> None:
+        """Makes the transactions so far durable. A sync that fails is not tried again on that file."""
+        self._has_to_sync = False
+        try:
+            self._redo.sync()
+        except OSError as error:
+            self._sync_elsewhere(error)
+        if self._redo.size() > redo.CHECKPOINT_BYTES:
+            self.flush()
+
+    def _sync_elsewhere(self, error: OSError) -> None:
+        """Copies the log to a new file once; if that fails too, this handle writes no more."""
+        entries = list(redo.iter_entries(self._redo.path))
+        log = RedoLog(f"{self.layout.redo}.{self._writer}")
+        try:
+            log.append(entries)
+            log.sync()
+            files.sync_directory(self.layout.local)
+        except OSError:
+            self._failure = f"the disk failed to make a commit durable ({error}); open the store anew and check it"
+            raise error from None
+        self._redo.close()
+        self._redo = log
+
+    def _recover(self, paths: list[str]) -> None:
+        """Writes again what the redo logs hold and the disk lost."""
+        with self.locked():
+            for path in paths:
+                for entry in redo.iter_entries(path):
+                    target = (
+                        self.layout.event(entry.tract, entry.name) if entry.tract else self.layout.object(entry.name)
+                    )
+                    data = files.read(target, limit_bytes=1 << 31)
+                    if data is None or hash_bytes(data) != entry.name:
+                        files.write_new(target, entry.data)
+            files.sync_filesystem(self.layout.root)
+            for path in paths:
+                if path == self.layout.redo:
+                    self._redo.restart()
+                else:
+                    files.remove(path)
+
+
+def _in_packs(members: list[bytes]) -> Iterator[list[bytes]]:
+    """Yields the members in groups of at most 256 MiB."""
+    group: list[bytes] = []
+    size = 0
+    for member in members:
+        if group and size + len(member) > _PACK_MAX_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(member)
+        size += len(member) + 1
+    if group:
+        yield group
+
+
+def _require_format(layout: Layout, *, create: bool) -> None:
+    if os.path.exists(layout.context) and not os.path.isdir(layout.context):
+        raise NotAStore(path=layout.context, reason="a file, where a context directory was expected")
+    try:
+        data = files.read(layout.format, limit_bytes=1 << 20)
+    except NotADirectoryError:
+        raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
+    if data is None:
+        if not create:
+            raise StoreNotFound(path=layout.context)
+        files.make_directory(layout.local)
+        for name, text in TEXT_FILES.items():
+            files.write_new(f"{layout.root}/{name}", text, mode=0o644)
+        return
+    try:
+        found = canonical.decode(data)
+        version = found["version"] if found.get("format") == "tract-fs" else None
+    except (JsonValueError, AttributeError, KeyError):
+        version = None
+    if type(version) is not int:
+        reason = "FORMAT is damaged or none of ours; copy that file from another store"
+        raise NotAStore(path=layout.format, reason=reason)
+    if version > FORMAT_VERSION:
+        raise UnsupportedFormat(path=layout.context, found=version, supported=FORMAT_VERSION)

@@ -1,0 +1,568 @@
+"""One tract in one copy: its view, kept up to date with what this copy's writers and any copying tool bring.
+
+Arrivals tell what local writers did, for the price of a stat; directories are listed again only if they changed, and at most
+once a second. The view is cached in `local/` with the prefix of arrivals that it covers; whatever is off about a cache, all is found
+again from the events themselves. Nothing here writes truth.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from tract_fs.errors import DamageError, HashMismatch, InvalidObject, JsonValueError, LockTimeout, ObjectMissing
+from tract_fs.model import canonical
+from tract_fs.model.events import BroughtCommit, Event, Usage
+from tract_fs.model.names import CommitHash, ContentHash, EventHash, hash_bytes
+from tract_fs.model.objects import Commit
+from tract_fs.model.view import Head, Pending, View, in_causal_order
+from tract_fs.store import arrivals, files
+from tract_fs.store.arrivals import NO_HASH, Arrivals, CommitEvents, Record
+from tract_fs.store.events import Events, as_event_hash
+from tract_fs.store.layout import Layout
+from tract_fs.store.objects import Objects
+from tract_fs.store.packs import Packs
+
+_LISTING_INTERVAL_S = 1.0
+_LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
+_SETTLED_NS = 2_000_000_000
+_MAX_VIEW_BYTES = 1 << 30
+_NO_BRANCH = b"\0" * 7
+
+
+class Parts(Struct, frozen=True):
+    """What a tract log needs of its store."""
+
+    layout: Layout
+    packs: Packs
+    objects: Objects
+    events: Events
+    locked: Callable[[], AbstractContextManager[None]]
+    other: Callable[[str], "TractLog"]
+    redacted: Callable[[], frozenset[str]]
+    read_only: bool
+
+
+class _Saved(Struct, frozen=True, forbid_unknown_fields=True):
+    """The view file: the view after `count` records with digest `chain`, and the directories listed for it."""
+
+    count: int
+    chain: str
+    again_count: int
+    view: View
+    fans: dict[str, tuple[int, int]]  # directory: inode, ctime in ns
+    packs: list[str]
+    root: int  # inode of the tract's directory of events: another copy's has another
+
+
+_SAVED_DECODER = Decoder(_Saved)
+
+
+class TractLog:
+    """The events of one tract that are visible, folded; implements view.Source."""
+
+    def __init__(self, tract: str, parts: Parts) -> None:
+        self.tract = tract
+        self.view = View(tract)
+        self.commits = CommitEvents()
+        self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
+        self._parts = parts
+        self._arrivals = Arrivals(parts.layout.tract_local(tract, "arrivals"))
+        self._view_path = parts.layout.tract_local(tract, "view")
+        self._inode = 0
+        self._count = 0
+        self._chain = arrivals.START
+        self._known: _Known | None = None  # visible events; built when first needed
+        self._next_chain = arrivals.START
+        self._unrecorded: set[str] = set()  # visible events that this handle could not write to arrivals
+        self._fans: dict[str, tuple[int, int]] = {}
+        self._packs_seen: set[str] = set()
+        self._listed_at = 0.0
+        self._listing_pause_s = _LISTING_INTERVAL_S
+        self._saved_count = -1
+        self._is_dirty = False  # what the view file does not say yet, beyond new records
+        self.again_count = 0  # how often a visible event brought a commit that another brought before
+        self.version = 0  # changes whenever what was said of a commit may have changed
+
+    # what view.Source asks
+
+    def event(self, tract: str, name: EventHash) -> Event | None:
+        """Returns an event of any tract that is present, or None."""
+        return self._parts.events.get(tract, name)
+
+    def is_visible(self, tract: str, name: EventHash) -> bool:
+        """Tells whether an event is visible."""
+        if tract != self.tract:
+            return self._parts.other(tract).is_visible(tract, name)
+        return name in self.known() and name not in self.view.pending
+
+    def commit(self, name: CommitHash) -> Commit | None:
+        """Returns a commit that is present and valid, or None."""
+        return self._parts.objects.commit(name)
+
+    def has_content(self, name: ContentHash) -> bool:
+        """Tells whether a content is present and valid, or redacted."""
+        return self._parts.objects.has_content(name) or name in self._parts.redacted()
+
+    def own_head(self, branch: str) -> Head | None:
+        """Returns the head of a branch that this copy works on, or None."""
+        moves = self.view.branches.get(branch)
+        if moves is not None and len(moves) == 1:
+            name, move = next(iter(moves.items()))
+            return None if move.head is None else Head(move.head, name, move.at_us)
+        return self.view.own_head(branch, self)
+
+    # life
+
+    def open(self, *, verify: bool) -> None:
+        """Loads the view from the cache and what came since; from the events alone if anything is off or `verify` is set."""
+        saved = None if verify else self._read_saved()
+        if saved is None:
+            self.rebuild()
+            return
+        self.view = saved.view
+        self._count, self._chain = saved.count, bytes.fromhex(saved.chain)
+        self._inode = self._arrivals.signature()[0]
+        self._fans = dict(saved.fans)
+        self._packs_seen = set(saved.packs)
+        self._saved_count = saved.count
+        self.again_count = saved.again_count
+        self.version += 1
+        self.commits.reset(self._arrivals, saved.count)
+        self.catch_up()
+        self.list_if_due()
+
+    def save(self) -> None:
+        """Writes the view file if it lags; a cache that can't be written is left alone."""
+        if self._parts.read_only or self._unrecorded or (self._count == self._saved_count and not self._is_dirty):
+            return
+        if self._arrivals.signature()[0] != self._inode:
+            return
+        saved = {
+            "count": self._count,
+            "chain": self._chain.hex(),
+            "again_count": self.again_count,
+            "view": canonical.raw(canonical.encode_struct(self.view)),
+            "fans": self._fans,
+            "packs": sorted(self._packs_seen),
+            "root": self._root_inode(),
+        }
+        body = canonical.encode_checked(saved)
+        try:
+            files.write_new(self._view_path, hash_bytes(body).encode() + b"\n" + body, mode=0o644)
+        except OSError:
+            return
+        self._saved_count = self._count
+        self._is_dirty = False
+
+    @property
+    def unsaved_count(self) -> int:
+        """How many records the view file lags behind."""
+        return self._count - self._saved_count
+
+    def stamp(self) -> tuple[int, str]:
+        """Returns (count, digest) of the arrivals that the view covers; a count of -1 says that it covers more."""
+        return (-1 if self._unrecorded else self._count), self._chain.hex()
+
+    def records_since(self, count: int, chain: str) -> list[Record] | None:
+        """Returns the records after a stamp, or None if the stamp is none of this file's."""
+        if self._unrecorded or not self.covers(count, chain):
+            return None
+        data = self._arrivals.read(count, self._count - count)
+        records = [record for record, _ in arrivals.decode_records(data, bytes.fromhex(chain))]
+        return records if len(records) == self._count - count else None
+
+    def brought(self, commit: str) -> BroughtCommit | None:
+        """Returns what is said of a commit: config and tokens, from the least (`at`, hash) of the events that bring it.
+
+        None if no visible event of this tract brings it. Errors: ObjectMissing, HashMismatch, InvalidObject.
+        """
+        names = [name.hex() for name in self.commits.events_of(bytes.fromhex(commit))]
+        if len(names) > 1:
+            names.sort(key=lambda name: (self._parts.events.require(self.tract, name).at, name))
+        return self._parts.events.entry(self.tract, names[0], commit) if names else None
+
+    def usage(self, commit: str) -> Usage | None:
+        """Returns the last usage told of a commit, or None."""
+        names = {name.hex() for name in self.commits.usage_events_of(bytes.fromhex(commit))}
+        if not names:
+            return None
+        events = {name: self._parts.events.require(self.tract, name) for name in names}
+        last = max(events, key=lambda name: (events[name].at, name))
+        return [op for op in events[last].ops if isinstance(op, Usage) and op.commit == commit][-1]
+
+    def iter_brought(self) -> Iterator[tuple[int, str, bytes | None]]:
+        """Yields creation time in microseconds, hash and config of every commit that a visible event brings."""
+        for digest in list(self.commits.all_commits()):
+            name = CommitHash(digest.hex())
+            entry = self.brought(name)
+            if entry is not None:
+                yield self._parts.objects.require_commit(name).created_us, name, bytes(entry.config) or None
+
+    def covers(self, count: int, chain: str) -> bool:
+        """Tells whether a stamp is one of this copy's past."""
+        if not 0 <= count <= self._count:
+            return False
+        found = self._arrivals.chain_at(count)
+        return found is not None and found.hex() == chain
+
+    def close(self) -> None:
+        """Saves the view and closes the files."""
+        self.save()
+        self._arrivals.close()
+
+    # what local writers did
+
+    def catch_up(self, *, is_locked: bool = False) -> None:
+        """Takes in what writers of this copy recorded since. Cost: one stat if nothing."""
+        inode, count = self._arrivals.signature()
+        if (inode, count) == (self._inode, self._count):
+            return
+        if count < self._count or (inode != self._inode and self._inode):
+            self._reload()
+            return
+        self._inode = inode
+        start_chain = self._chain
+        data = self._arrivals.read(self._count, count - self._count)
+        found = list(arrivals.decode_records(data, start_chain))
+        kept = self._without_unwritten([record for record, _ in found])
+        for record in kept:
+            self._take(record)
+        if kept:
+            self._count += len(kept)
+            self._chain = found[len(kept) - 1][1]
+        if is_locked and self._count < count:  # a torn tail, or a writer that died before its rename
+            self._arrivals.cut(self._count)
+            self._fans.clear()
+
+    def record_own(self, records: list[Record]) -> None:
+        """Takes in a transaction of this handle whose records were just appended and whose event was written."""
+        for record in records:
+            self._take(record)
+        self._count += len(records)
+        self._chain = self._next_chain
+        self._inode = self._arrivals.signature()[0]
+
+    def append_own(self, records: list[Record]) -> None:
+        """Appends the records of a transaction before its event is written; the lock is held."""
+        data, self._next_chain = arrivals.encode_records(records, self._chain)
+        self._arrivals.append(data, self._count)
+
+    def take_back(self) -> None:
+        """Cuts off the records of a transaction whose event could not be written; the lock is held."""
+        self._arrivals.cut(self._count)
+
+    def is_plain(self, branch: str) -> bool:
+        """Tells whether an append to `branch` may be recorded as a plain one."""
+        return len(self.view.event_heads) <= 1 and len(self.view.branches.get(branch, ())) <= 1 and not self._unrecorded
+
+    # what copying tools did
+
+    def list_if_due(self) -> None:
+        """Lists changed directories, if the last listing is long enough ago."""
+        now = time.monotonic()
+        if now - self._listed_at >= self._listing_pause_s:
+            self.list_events()
+            spent_s = time.monotonic() - now
+            self._listed_at = now + spent_s
+            self._listing_pause_s = max(_LISTING_INTERVAL_S, _LISTING_SHARE * spent_s)
+
+    def list_events(self, *, is_forced: bool = False) -> None:
+        """Finds events that came or went by other means than this copy's writers."""
+        if is_forced:
+            self._fans.clear()
+            self._packs_seen.clear()
+        new, is_gone = self._look()
+        if is_gone:
+            self.rebuild()
+        elif new or self.view.pending:
+            self._admit(new)
+
+    def rebuild(self) -> None:
+        """Folds all events anew, from their files, each object verified; writes arrivals anew."""
+        own, known_before = self._own_and_known()
+        self._fans.clear()
+        self._packs_seen.clear()
+        self.view = View(self.tract)
+        self.damaged.clear()
+        self._known = _Known()
+        self._unrecorded.clear()
+        present, _ = self._look()
+        visible = self._apply_all(present, own)
+        gone = sorted(known_before - present)
+        self.version += 1
+        self.again_count = 0
+        records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in gone]
+        brought: set[bytes] = set()
+        for name, event in visible:
+            kind = arrivals.OWN if name in own else arrivals.SEEN
+            of_event = self._records_of(name, event, kind, brought.__contains__)
+            brought.update(record.commit for record in of_event)
+            self.again_count += sum(record.kind == arrivals.BRINGS_AGAIN for record in of_event)
+            records += of_event
+        self._replace_arrivals(records, [name for name, _ in visible])
+
+    def known(self) -> _Known:
+        """Returns the hashes of all visible events. Cost: reads all arrivals, the first time."""
+        if self._known is None:
+            known = _Known()
+            for name in self._unrecorded:
+                known.add(name)
+            data = self._arrivals.read(0, self._count)
+            for record, _ in arrivals.decode_records(data, arrivals.START):
+                if record.kind in (arrivals.PLAIN_APPEND, arrivals.OWN, arrivals.SEEN):
+                    known.add(record.event.hex())
+            self._known = known
+        return self._known
+
+    # leaves
+
+    def _take(self, record: Record) -> None:
+        self._add_to_commits(record)
+        if record.kind not in (arrivals.PLAIN_APPEND, arrivals.OWN, arrivals.SEEN):
+            return
+        name = as_event_hash(record.event)
+        if name in self._unrecorded:
+            self._unrecorded.discard(name)
+            return
+        if self._known is not None:
+            self._known.add(name)
+        if record.kind == arrivals.PLAIN_APPEND and self._take_plain(name, record):
+            return
+        try:
+            event = self._parts.events.require(self.tract, name)
+        except DamageError as error:
+            self.damaged[name] = str(error)
+            return
+        self.view.apply(name, event, self, is_own=record.kind != arrivals.SEEN)
+
+    def _take_plain(self, name: EventHash, record: Record) -> bool:
+        branch = next((b for b in self.view.branches if arrivals.branch_digest(b) == record.branch), None)
+        if branch is None or not self.is_plain(branch):
+            return False
+        moves = self.view.branches[branch]
+        replaced = next(iter(moves), None)
+        self.view.apply_plain_append(name, record.time_us, branch, CommitHash(record.commit.hex()), replaced)
+        return True
+
+    def _without_unwritten(self, records: list[Record]) -> list[Record]:
+        """Returns the records less those of the last event, if that is not there (yet)."""
+        if not records or records[-1].kind not in (
+            arrivals.PLAIN_APPEND,
+            arrivals.OWN,
+            arrivals.BRINGS,
+            arrivals.USAGE,
+        ):
+            return records
+        last = records[-1].event
+        if records[-1].kind in (arrivals.PLAIN_APPEND, arrivals.OWN) and self._parts.events.exists(
+            self.tract, last.hex()
+        ):
+            return records
+        end = len(records)
+        while end and records[end - 1].event == last:
+            end -= 1
+        return records[:end]
+
+    def _look(self) -> tuple[set[str], bool]:
+        """Returns the events found that are not known, and whether known ones are gone; skips directories that stand still."""
+        parts = self._parts
+        parts.packs.refresh()
+        new: set[str] = set()
+        is_gone = False
+        for name in parts.packs.packs.keys() - self._packs_seen:
+            new.update(self._of_this_tract(parts.packs.packs[name].event_names()))
+        if self._packs_seen - parts.packs.packs.keys():
+            is_gone = any(not parts.events.exists(self.tract, name) for name in self.known())
+        if parts.packs.packs.keys() != self._packs_seen:
+            self._packs_seen = set(parts.packs.packs)
+            self._is_dirty = True
+        directory = parts.layout.tract_events(self.tract)
+        fans = parts.events.fans(self.tract)
+        for fan in fans:
+            found = files.signature(f"{directory}/{fan}")
+            if found is None or self._fans.get(fan) == (found[0], found[2]):
+                continue
+            loose = set(parts.events.list_fan(self.tract, fan))
+            new |= loose
+            is_gone = is_gone or self._is_any_gone(fan, loose)
+            if time.time_ns() - found[2] > _SETTLED_NS:
+                self._fans[fan] = (found[0], found[2])
+                self._is_dirty = True
+            else:
+                self._fans.pop(fan, None)
+        lost_fans = (self._fans.keys() if self._known is None else self._known.fans()) - set(fans)
+        is_gone = is_gone or any(self._is_any_gone(fan, set()) for fan in lost_fans)
+        known = self.known() if new else ()
+        return {name for name in new if name not in known}, is_gone
+
+    def _is_any_gone(self, fan: str, loose: set[str]) -> bool:
+        gone = self.known().in_fan(fan) - loose
+        return any(not self._parts.events.exists(self.tract, name) for name in gone)
+
+    def _of_this_tract(self, names: Iterable[str]) -> set[str]:
+        return {name for name in names if self._parts.events.get(self.tract, name) is not None}
+
+    def _admit(self, new: set[str]) -> None:
+        """Applies new and pending events; records those that are visible."""
+        if self._parts.read_only:
+            self._admit_unrecorded(new)
+            return
+        try:
+            with self._parts.locked():
+                self.catch_up(is_locked=True)
+                visible = self._apply_all(new, frozenset())
+                records: list[Record] = []
+                for name, event in visible:
+                    records += self._add_seen(name, event)
+                if records:
+                    data, chain = arrivals.encode_records(records, self._chain)
+                    self._arrivals.append(data, self._count)
+                    self._count += len(records)
+                    self._chain = chain
+                    self._inode = self._arrivals.signature()[0]
+        except (LockTimeout, OSError):
+            self._admit_unrecorded(new)
+
+    def _admit_unrecorded(self, new: set[str]) -> None:
+        for name, event in self._apply_all(new, frozenset()):
+            self._unrecorded.add(name)
+            self._add_seen(name, event)
+
+    def _add_seen(self, name: str, event: Event) -> list[Record]:
+        records = self._records_of(name, event, arrivals.SEEN, self._is_brought)
+        for record in records:
+            self._add_to_commits(record)
+        return records
+
+    def _add_to_commits(self, record: Record) -> None:
+        self.commits.add(record)
+        if record.kind == arrivals.BRINGS_AGAIN:
+            self.again_count += 1
+            self.version += 1
+
+    def _apply_all(self, names: set[str], own: set[str] | frozenset[str]) -> list[tuple[EventHash, Event]]:
+        """Offers events, and those pending, in causal order; returns the ones that became visible."""
+        found: list[tuple[EventHash, Event]] = []
+        known = self.known()
+        for name in {name for name in (*names, *self.view.pending) if name not in known or name in self.view.pending}:
+            try:
+                found.append((EventHash(name), self._parts.events.require(self.tract, name)))
+            except InvalidObject as error:
+                self.view.pending[EventHash(name)] = Pending(f"not understood: {error.reason}")
+            except (HashMismatch, ObjectMissing) as error:
+                self.damaged[name] = str(error)
+                self.view.pending.pop(EventHash(name), None)
+        visible = []
+        before = dict(self.view.pending)
+        for event_name, event in in_causal_order(found):
+            if self.view.apply(event_name, event, self, is_own=event_name in own):
+                known.add(event_name)
+                self.damaged.pop(event_name, None)
+                visible.append((event_name, event))
+        self._is_dirty = self._is_dirty or before != self.view.pending
+        return visible
+
+    def _is_brought(self, commit: bytes) -> bool:
+        return bool(self.commits.events_of(commit))
+
+    def _records_of(self, name: str, event: Event, kind: bytes, is_brought: Callable[[bytes], bool]) -> list[Record]:
+        records = []
+        event_name = bytes.fromhex(name)
+        for entry in event.iter_commits():
+            commit = bytes.fromhex(entry.commit)
+            created_us = self._parts.objects.require_commit(entry.commit).created_us
+            brings = arrivals.BRINGS_AGAIN if is_brought(commit) else arrivals.BRINGS
+            records.append(Record(brings, _NO_BRANCH, event_name, commit, created_us))
+        for op in event.ops:
+            if isinstance(op, Usage):
+                records.append(Record(arrivals.USAGE, _NO_BRANCH, event_name, bytes.fromhex(op.commit), event.at_us))
+        records.append(Record(kind, _NO_BRANCH, event_name, NO_HASH, event.at_us))
+        return records
+
+    def _replace_arrivals(self, records: list[Record], names: list[EventHash]) -> None:
+        data, chain = arrivals.encode_records(records, arrivals.START)
+        if self._parts.read_only or not records:
+            self._keep_in_memory(data, names)
+            return
+        try:
+            with self._parts.locked():
+                self._count, self._chain = self._arrivals.replace(records)
+                self._inode = self._arrivals.signature()[0]
+        except (LockTimeout, OSError):
+            self._keep_in_memory(data, names)
+            return
+        self.commits.reset(self._arrivals, self._count)
+        self._saved_count = -1
+
+    def _keep_in_memory(self, data: bytes, names: list[EventHash]) -> None:
+        """Goes on without an arrivals file of its own: all that is visible counts as not recorded."""
+        self._inode, self._count = self._arrivals.signature() if names else (0, 0)
+        self._chain = (self._arrivals.chain_at(self._count) or arrivals.START) if names else arrivals.START
+        self._unrecorded = set(names)
+        self.commits.reset(data, len(data) // arrivals.RECORD_BYTES)
+
+    def _own_and_known(self) -> tuple[set[str], set[str]]:
+        """Returns the events that arrivals calls this copy's own, and all it names, as far as its chain holds."""
+        own: set[str] = set()
+        known: set[str] = set()
+        data = self._arrivals.read(0, self._arrivals.signature()[1])
+        for record, _ in arrivals.decode_records(data, arrivals.START):
+            if record.kind in (arrivals.PLAIN_APPEND, arrivals.OWN):
+                own.add(record.event.hex())
+            if record.kind in (arrivals.PLAIN_APPEND, arrivals.OWN, arrivals.SEEN, arrivals.GONE):
+                known.add(record.event.hex())
+        return own, known
+
+    def _reload(self) -> None:
+        """Another handle wrote arrivals anew: starts from its view, or from the events."""
+        self._known = None
+        self._unrecorded.clear()
+        self._is_dirty = False
+        self.open(verify=False)
+
+    def _read_saved(self) -> _Saved | None:
+        try:
+            data = files.read(self._view_path, limit_bytes=_MAX_VIEW_BYTES)
+        except OSError:
+            return None
+        if data is None or data[64:65] != b"\n" or hash_bytes(data[65:]).encode() != data[:64]:
+            return None
+        try:
+            saved = canonical.decode_typed(_SAVED_DECODER, data[65:])
+        except JsonValueError:
+            return None
+        chain = self._arrivals.chain_at(saved.count)
+        is_foreign = saved.root != self._root_inode() or saved.view.tract != self.tract
+        return None if is_foreign or chain is None or chain.hex() != saved.chain else saved
+
+    def _root_inode(self) -> int:
+        found = files.signature(self._parts.layout.tract_events(self.tract))
+        return 0 if found is None else found[0]
+
+
+class _Known:
+    """A set of event hashes, by their directory in the fan-out."""
+
+    def __init__(self) -> None:
+        self._fans: dict[str, set[str]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._fans.get(name[:2], ())
+
+    def __iter__(self) -> Iterator[str]:
+        for names in self._fans.values():
+            yield from names
+
+    def add(self, name: str) -> None:
+        self._fans.setdefault(name[:2], set()).add(name)
+
+    def fans(self) -> set[str]:
+        return set(self._fans)
+
+    def in_fan(self, fan: str) -> set[str]:
+        return self._fans.get(fan, set())

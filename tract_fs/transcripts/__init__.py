@@ -1,0 +1,19 @@
+"""Transcripts: lists of messages as agents and providers keep them, to contents. Pure; one module per format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tract_fs.errors import ArgumentError
+from tract_fs.model.content import MessageContent
+from tract_fs.transcripts import openai
+
+FORMATS = ("openai",)
+
+
+def to_contents(messages: Sequence[dict[str, Any]], format: str) -> list[MessageContent]:
+    """Returns one content per message. Errors: ArgumentError, ContentValidationError."""
+    if format not in FORMATS:
+        raise ArgumentError(f"format {format!r}: use one of {', '.join(FORMATS)}")
+    return openai.to_contents(messages)
