@@ -199,3 +199,4 @@ class InvalidObject(DamageError):
     """A file whose bytes are as named, but which holds no valid object of the kind asked for."""
 
     template = "{path}: no valid {kind}: {reason}"
+    reason: str

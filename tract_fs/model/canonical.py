@@ -120,7 +120,7 @@ def _raise_first_fault(value: object, path: str, depth: int) -> None:
                 _raise_first_fault(key, f"{path} (key)", depth)
                 _raise_first_fault(item, f"{path}.{key}", depth - 1)
         else:
-            for position, item in enumerate(value):  # type: ignore[arg-type, var-annotated]
+            for position, item in enumerate(value):  # type: ignore[arg-type]
                 _raise_first_fault(item, f"{path}[{position}]", depth - 1)
     elif kind is not bool and value is not None:
         reason = (

@@ -99,9 +99,9 @@ def _first(item: tuple[Any, int]) -> Any:
 def _follow(config: Any, path: FieldPath) -> tuple[bool, Any]:
     """Returns whether `path` leads somewhere, and where; string keys enter objects only, indexes arrays only."""
     for key in path:
-        if type(key) is str and type(config) is dict and key in config:
-            config = config[key]
-        elif type(key) is int and type(config) is list and key < len(config):
+        if (type(key) is str and type(config) is dict and key in config) or (
+            type(key) is int and type(config) is list and key < len(config)
+        ):
             config = config[key]
         else:
             return False, None

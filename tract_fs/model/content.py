@@ -7,7 +7,7 @@ written can be read. Custom types live in a ContentTypes of their handle. Format
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal, cast
 
 import msgspec
@@ -21,7 +21,7 @@ MAX_OBJECT_BYTES = 64 * 1024 * 1024
 _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
-class Priority(str, Enum):
+class Priority(StrEnum):
     """How a commit takes part in the compiled context."""
 
     SKIP = "skip"
@@ -146,7 +146,7 @@ class ContentTypes:
         self._custom: dict[str, CustomType] = {}
 
     def register(
-        self, name: str, kind: type, *, role: str, priority: Priority, text: Callable[[Any], str] | None
+        self, name: str, kind: type, *, role: str, priority: Priority | str, text: Callable[[Any], str] | None
     ) -> None:
         """Adds a custom type; the same name again replaces it. Errors: ArgumentError."""
         if (
@@ -165,10 +165,10 @@ class ContentTypes:
         if type(role) is not str or not role:
             raise ArgumentError(f"content type {name!r}: role {role!r} is no role")
         try:
-            priority = Priority(priority)
+            level = Priority(priority)
         except ValueError:
             raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
-        self._custom[name] = CustomType(name=name, kind=kind, role=role, priority=priority, text=text)
+        self._custom[name] = CustomType(name=name, kind=kind, role=role, priority=level, text=text)
 
     def get(self, name: str) -> CustomType | None:
         """Returns the custom type of this name, or None."""
@@ -234,9 +234,10 @@ class ContentTypes:
             fields: dict[str, object] = {key: getattr(content, key) for key in content.__struct_fields__}  # type: ignore[attr-defined]
         elif type(content) is dict:
             fields = dict(content)
-            name = fields.pop("content_type", None)
-            if type(name) is not str:
+            named = fields.pop("content_type", None)
+            if type(named) is not str:
                 raise _invalid(None, "content_type", "a dict needs a 'content_type' that is a string")
+            name = named
             if name not in BUILTIN_TYPES and name not in self._custom:
                 raise _invalid(name, "content_type", "no such content type; see register_content_type()")
         else:

@@ -159,7 +159,7 @@ class TokenUsage(Struct, frozen=True):
     def from_any(cls, usage: object) -> TokenUsage:
         """Returns the usage of a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError."""
         if isinstance(usage, TokenUsage):
-            counts = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+            counts: tuple[Any, ...] = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
         elif isinstance(usage, dict) and {"prompt_tokens", "completion_tokens"} <= usage.keys():
             prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
             total = usage.get("total_tokens")

@@ -201,7 +201,8 @@ def is_joinable(rendering: Rendering) -> bool:
         return False
     if rendering.content_type != "message" or rendering.body is None:
         return True
-    return canonical.decode(rendering.body.encode()).keys() <= {"role", "content", "name"}
+    keys: set[str] = set(canonical.decode(rendering.body.encode()))
+    return keys <= {"role", "content", "name"}
 
 
 def joined_rendering(role: str, text: str, name: str | None, counter: TokenCounter) -> Rendering:

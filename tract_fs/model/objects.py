@@ -5,7 +5,7 @@ A commit holds no config, no token count and no tract: those are in the event th
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
@@ -16,7 +16,7 @@ from tract_fs.model.content import Priority
 from tract_fs.model.names import CommitHash, ContentHash, format_time, is_hash, parse_time
 
 
-class CommitOperation(str, Enum):
+class CommitOperation(StrEnum):
     """What a commit does to the context."""
 
     APPEND = "append"

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from tract_fs.errors import DamageError, HashMismatch, InvalidObject, JsonValueError, ObjectMissing
 from tract_fs.model.events import MAX_EVENT_BYTES, BroughtCommit, Event, decode_event
-from tract_fs.model.names import EventHash, is_tract_id
+from tract_fs.model.names import CommitHash, EventHash, is_tract_id
 from tract_fs.store import files
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.layout import Layout, is_fan_name, is_loose_name
@@ -25,7 +25,9 @@ class Events:
     def __init__(self, layout: Layout, packs: Packs) -> None:
         self._layout = layout
         self._packs = packs
-        self._cache: BoundedCache[str, tuple[Signature, Event, dict[str, BroughtCommit]]] = BoundedCache(_CACHED_BYTES)
+        self._cache: BoundedCache[str, tuple[Signature, Event, dict[CommitHash, BroughtCommit]]] = BoundedCache(
+            _CACHED_BYTES
+        )
         self.staged: dict[str, bytes] = {}  # of a transaction that is not written yet
 
     def require(self, tract: str, name: str) -> Event:
@@ -41,7 +43,7 @@ class Events:
 
     def entry(self, tract: str, name: str, commit: str) -> BroughtCommit | None:
         """Returns what an event says of a commit that it brings, or None. Errors: as `require`."""
-        return self._load(tract, name)[2].get(commit)
+        return self._load(tract, name)[2].get(CommitHash(commit))
 
     def exists(self, tract: str, name: str) -> bool:
         """Tells whether there is a file, or a member of a pack, of this name."""
@@ -67,7 +69,7 @@ class Events:
                     found.add(event.tract)
         return sorted(found)
 
-    def _load(self, tract: str, name: str) -> tuple[Signature, Event, dict[str, BroughtCommit]]:
+    def _load(self, tract: str, name: str) -> tuple[Signature, Event, dict[CommitHash, BroughtCommit]]:
         path = self._layout.event(tract, name)
         cached = self._cache.get(name)
         if (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from itertools import count
 
 from tract_fs.errors import StoreError
@@ -108,10 +109,8 @@ def write_new(path: str, data: bytes, *, mode: int = 0o444, is_synced: bool = Fa
 
 def remove(path: str) -> None:
     """Removes a file if it is there."""
-    try:
+    with suppress(FileNotFoundError):
         os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 def exists(path: str) -> bool:

@@ -29,7 +29,7 @@ create table commits (config integer not null, created integer not null, name bl
 """
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """The file is not what its checks say."""
 
 
@@ -68,7 +68,7 @@ class GenerationIndex:
             try:
                 self._catch_up()
                 return self._select(path, operator, value)
-            except (sqlite3.Error, _Damaged, OSError) as error:
+            except (sqlite3.Error, _DamagedError, OSError) as error:
                 self._start_over(aside=not _is_busy(error))
         self._open(":memory:")
         self._add_all(self._log.iter_brought())
@@ -92,7 +92,7 @@ class GenerationIndex:
             rows = connection.execute("select created, name from commits where config = ?", (number,)).fetchall()
             config = self._configs[number]
             if len(rows) != config.count or sum(map(_weight, rows)) % _SUM_LIMIT != config.sum:
-                raise _Damaged
+                raise _DamagedError
             found += rows
         found.sort()
         return [(created_us, name.hex()) for created_us, name in found]
@@ -113,7 +113,7 @@ class GenerationIndex:
     def _follow_log(self) -> None:
         records = self._log.records_since(*self._stamp)
         if records is None:
-            raise _Damaged
+            raise _DamagedError
         if not records:
             return
         connection = self._require_connection()
@@ -137,7 +137,7 @@ class GenerationIndex:
             raise
 
     def _add_records(self, records: list[Record]) -> None:
-        rows = []
+        rows: list[tuple[int, int, bytes]] = []
         for record in records:
             if record.kind == arrivals.BRINGS_AGAIN:
                 self._add_rows(rows)
@@ -229,16 +229,16 @@ class GenerationIndex:
             connection.rollback()
         for number, data, commits, weight, crc in rows:
             if number != len(self._configs) or crc != _crc(data, commits, weight):
-                raise _Damaged
+                raise _DamagedError
             self._by_data[data] = number
             self._configs.append(_Config(data, commits, weight))
         if tract != self._log.tract or (count, total) != (len(rows), sum(row[4] for row in rows) % _SUM_LIMIT):
-            raise _Damaged
+            raise _DamagedError
 
     def _read_stamp(self) -> tuple[int, str]:
         row = self._require_connection().execute("select count, chain from stamp").fetchone()
         if row is None or type(row[0]) is not int or type(row[1]) is not str:
-            raise _Damaged
+            raise _DamagedError
         return row[0], row[1]
 
     def _write_stamp(self, stamp: tuple[int, str]) -> None:

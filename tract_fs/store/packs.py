@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from hashlib import sha256
 
 from tract_fs.model.names import hash_bytes, is_hash
@@ -106,10 +107,8 @@ class Packs:
             return None
         table = _scan(data)
         if not self._read_only:
-            try:
+            with suppress(OSError):  # a table that can't be kept is made again at the next open
                 files.write_new(path, sha256(table).digest() + table, mode=0o644)
-            except OSError:
-                pass  # a table that can't be kept is made again at the next open
         return table
 
 

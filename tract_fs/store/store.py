@@ -141,7 +141,7 @@ class Store:
     def redacted(self) -> frozenset[str]:
         """Returns the contents that some event of the store names as redacted. Cost: reads all events, once."""
         if self._redacted is None:
-            found = set()
+            found: set[str] = set()
             for tract in self.events.tracts():
                 log = self._logs.get(tract)
                 names = set(log.known()) if log is not None and not log.view.pending else self._all_events(tract)
@@ -169,9 +169,9 @@ class Store:
         """Saves the caches, and checkpoints a redo log over 1 MiB."""
         for log in self._logs.values():
             log.close()
-        if not self.read_only and self._is_durable and self._failure is None:
-            if self._redo.size() > redo.CLOSE_CHECKPOINT_BYTES:
-                self.flush()
+        can_write = not self.read_only and self._failure is None
+        if can_write and self._is_durable and self._redo.size() > redo.CLOSE_CHECKPOINT_BYTES:
+            self.flush()
         self._redo.close()
         self._lock.close()
 
@@ -215,7 +215,8 @@ class Store:
     def _write_objects(self, fresh: dict[str, bytes], written: list[str]) -> None:
         if len(fresh) >= PACK_MIN_OBJECTS:
             for members in _in_packs(list(fresh.values())):
-                written.append(self.layout.pack(self.packs.add(members, is_synced=self._is_durable)))
+                name = self.packs.add(members, is_synced=self._is_durable)
+                written.append(self.layout.pack(name))
             self.packs.refresh()
             return
         for name, data in fresh.items():

@@ -42,7 +42,7 @@ class Parts(Struct, frozen=True):
     objects: Objects
     events: Events
     locked: Callable[[], AbstractContextManager[None]]
-    other: Callable[[str], "TractLog"]
+    other: Callable[[str], TractLog]
     redacted: Callable[[], frozenset[str]]
     read_only: bool
 
@@ -478,14 +478,13 @@ class TractLog:
             created_us = self._parts.objects.require_commit(entry.commit).created_us
             brings = arrivals.BRINGS_AGAIN if is_brought(commit) else arrivals.BRINGS
             records.append(Record(brings, _NO_BRANCH, event_name, commit, created_us))
-        for op in event.ops:
-            if isinstance(op, Usage):
-                records.append(Record(arrivals.USAGE, _NO_BRANCH, event_name, bytes.fromhex(op.commit), event.at_us))
+        told = [bytes.fromhex(op.commit) for op in event.ops if isinstance(op, Usage)]
+        records += [Record(arrivals.USAGE, _NO_BRANCH, event_name, commit, event.at_us) for commit in told]
         records.append(Record(kind, _NO_BRANCH, event_name, NO_HASH, event.at_us))
         return records
 
     def _replace_arrivals(self, records: list[Record], names: list[EventHash]) -> None:
-        data, chain = arrivals.encode_records(records, arrivals.START)
+        data, _ = arrivals.encode_records(records, arrivals.START)
         if self._parts.read_only or not records:
             self._keep_in_memory(data, names)
             return

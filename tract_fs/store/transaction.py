@@ -75,7 +75,7 @@ class Transaction:
         objects, contents, commits, ops, usages = mark.counts
         for staged, count in ((self.objects, objects), (self.contents, contents), (self.commits, commits)):
             while len(staged) > count:
-                staged.popitem()  # type: ignore[attr-defined]
+                staged.popitem()
         del self.created_us[commits:]
         del self.ops[ops:]
         del self.usage[usages:]

@@ -70,7 +70,7 @@ def find_conversations(document: Any) -> list[Conversation]:
     found = []
     for record in records:
         messages = next((record[k] for k in _MESSAGE_KEYS if k in record), None) if isinstance(record, dict) else None
-        if not _is_message_list(messages):
+        if messages is None or not _is_message_list(messages):
             raise ArgumentError(
                 "no OpenAI chat messages here: give a list of messages, an object with 'messages', or a list of such objects"
             )
