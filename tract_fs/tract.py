@@ -172,7 +172,7 @@ class Tract:
         `expected_head` (a hash; None: the branch is empty) makes it a compare-and-swap.
         Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout, ReadOnlyError; nothing is written then.
         """
-        with self._entered():
+        with self._entered(is_writing=True):
             return self._writer.commit(
                 content,
                 operation=operation,
@@ -194,7 +194,7 @@ class Tract:
         expected_head: object = ANY,
     ) -> CommitInfo:
         """Commits a content that stands in the place of `target`'s from here on. Errors: as `commit`."""
-        with self._entered():
+        with self._entered(is_writing=True):
             return self._writer.commit(
                 content,
                 operation=CommitOperation.EDIT,
@@ -212,7 +212,7 @@ class Tract:
 
         Errors: CommitNotFoundError if `target` is not in this branch's history; AnnotateTargetError; HeadMoved, BudgetExceeded and more, as `commit`.
         """
-        with self._entered():
+        with self._entered(is_writing=True):
             return self._writer.annotate(target, priority, reason=reason, expected_head=expected_head)
 
     def record_usage(self, usage: object, *, head_hash: str | None = None) -> CompiledContext:
@@ -405,7 +405,7 @@ class Tract:
         return f"Tract({self._store.layout.context!r}, tract_id={self._tract_id!r}, branch={self._reader.branch!r})"
 
     @contextmanager
-    def _entered(self) -> Iterator[None]:
+    def _entered(self, *, is_writing: bool = False) -> Iterator[None]:
         """Holds the handle for this thread, caught up with other writers."""
         if self._pid != os.getpid():
             self._lock = RLock()
@@ -416,7 +416,8 @@ class Tract:
             if self._is_closed:
                 raise ClosedError(tract_id=self._tract_id)
             if self._reader.transaction is None:
-                self._reader.log.catch_up()
+                if not is_writing:  # a writer catches up under the lock
+                    self._reader.log.catch_up()
                 self._reader.log.list_if_due()
             yield
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from tract_fs.context import ContextReader
 from tract_fs.errors import (
@@ -29,7 +29,7 @@ from tract_fs.model.events import usage_op
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig, TokenUsage
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import LAST_US, CommitHash, ContentHash, hash_bytes, to_datetime, to_us
-from tract_fs.model.objects import Commit, CommitOperation, decode_commit, encode_commit
+from tract_fs.model.objects import Commit, CommitOperation, encode_commit
 from tract_fs.reading import TractReader
 from tract_fs.store.transaction import Mark, Transaction
 
@@ -103,7 +103,7 @@ class TractWriter:
         reader = self._reader
         reader.store.require_writable()
         try:
-            level = Priority(priority)
+            level = Priority(priority)  # type: ignore[arg-type]
         except ValueError:
             raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
         text = _optional_text(reason, "reason")
@@ -156,6 +156,8 @@ class TractWriter:
 
     def _write(self, draft: _Draft, expected_head: object) -> tuple[CommitHash, Commit]:
         if self._budget is not None and self._budget.action != "reject":
+            if self._reader.transaction is None:
+                self._reader.log.catch_up()
             self._warn_of_budget(draft, self._budget)
         with self._transaction(expected_head) as transaction:
             target = self._require_target(draft)
@@ -170,24 +172,25 @@ class TractWriter:
 
     def _stage(self, transaction: Transaction, draft: _Draft, target: CommitHash | None) -> tuple[CommitHash, Commit]:
         created_us = transaction.tick(self._now_us())
-        data = encode_commit(
+        commit = Commit(
             operation=draft.operation,
             parents=() if transaction.head is None else (transaction.head,),
-            created_us=created_us,
-            content=None if draft.data is None else hash_bytes(draft.data),
+            created_at=transaction.now,
+            content=None if draft.data is None else ContentHash(hash_bytes(draft.data)),
             content_type=draft.content_type,
             targets=() if target is None else (target,),
             priority=draft.priority,
             reason=draft.reason,
             message=draft.message,
-            metadata=draft.metadata,
+            metadata=Raw(draft.metadata or b""),
         )
+        data = encode_commit(commit)
         if len(data) > MAX_OBJECT_BYTES:
             raise ObjectTooLarge(kind="commit", size_bytes=len(data), limit_bytes=MAX_OBJECT_BYTES)
         if draft.data is not None:
-            transaction.add_content(draft.data)
+            transaction.add_content(commit.content or "", draft.data)
         tokens = {} if draft.rendering is None else {self._reader.counter.name: draft.rendering.tokens}
-        return transaction.add_commit(data, created_us, draft.config, tokens), decode_commit(data)
+        return transaction.add_commit(data, created_us, draft.config, tokens), commit
 
     @contextmanager
     def _transaction(self, expected_head: object) -> Iterator[Transaction]:
@@ -305,7 +308,7 @@ class TractWriter:
 
 def _require_operation(operation: object) -> CommitOperation:
     try:
-        kind = CommitOperation(operation)
+        kind = CommitOperation(operation)  # type: ignore[arg-type]
     except ValueError:
         raise ArgumentError(f"operation {operation!r}: use append or edit") from None
     if kind not in (CommitOperation.APPEND, CommitOperation.EDIT):

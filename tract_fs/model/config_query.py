@@ -99,10 +99,12 @@ def _first(item: tuple[Any, int]) -> Any:
 def _follow(config: Any, path: FieldPath) -> tuple[bool, Any]:
     """Returns whether `path` leads somewhere, and where; string keys enter objects only, indexes arrays only."""
     for key in path:
-        if (type(key) is str and type(config) is dict and key in config) or (
-            type(key) is int and type(config) is list and key < len(config)
-        ):
+        if isinstance(key, str):
+            if type(config) is not dict or key not in config:
+                return False, None
             config = config[key]
         else:
-            return False, None
+            if type(config) is not list or key >= len(config):
+                return False, None
+            config = config[key]
     return True, config

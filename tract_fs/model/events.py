@@ -18,7 +18,6 @@ from tract_fs.model.names import (
     CommitHash,
     ContentHash,
     EventHash,
-    format_time,
     is_branch_name,
     is_hash,
     is_hex,
@@ -174,10 +173,10 @@ def usage_op(commit: str, prompt_tokens: int, completion_tokens: int, total_toke
 
 
 def encode_event(
-    *, tract: str, at_us: int, writer: str, parents: Sequence[str], ops: Sequence[dict[str, object]]
+    *, tract: str, at: str, writer: str, parents: Sequence[str], ops: Sequence[dict[str, object]]
 ) -> bytes:
     """Returns the stored bytes of an event."""
-    fields = {"at": format_time(at_us), "ops": ops, "parents": sorted(parents), "tract": tract, "writer": writer}
+    fields = {"at": at, "ops": ops, "parents": sorted(parents), "tract": tract, "writer": writer}
     return canonical.encode_checked({"event": fields})
 
 

@@ -13,7 +13,7 @@ from msgspec.json import Decoder
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.content import Priority
-from tract_fs.model.names import CommitHash, ContentHash, format_time, is_hash, parse_time
+from tract_fs.model.names import CommitHash, ContentHash, is_hash, parse_time
 
 
 class CommitOperation(StrEnum):
@@ -61,38 +61,21 @@ _TARGET_COUNTS = {
 _WITH_CONTENT = frozenset([CommitOperation.APPEND, CommitOperation.EDIT, CommitOperation.SUMMARIZE])
 
 
-def encode_commit(
-    *,
-    operation: CommitOperation,
-    parents: tuple[str, ...],
-    created_us: int,
-    content: str | None = None,
-    content_type: str | None = None,
-    targets: tuple[str, ...] = (),
-    priority: Priority | None = None,
-    reason: str | None = None,
-    message: str | None = None,
-    metadata: bytes | None = None,
-) -> bytes:
-    """Returns the stored bytes of a commit; all parts are checked already, `metadata` is canonical JSON."""
+def encode_commit(commit: Commit) -> bytes:
+    """Returns the stored bytes of a commit whose parts are checked already; `metadata` is canonical JSON."""
     fields: dict[str, object] = {
-        "created_at": format_time(created_us),
-        "operation": operation.value,
-        "parents": parents,
+        "created_at": commit.created_at,
+        "operation": commit.operation.value,
+        "parents": commit.parents,
     }
-    if content is not None:
-        fields["content"] = content
-        fields["content_type"] = content_type
-    if targets:
-        fields["targets"] = targets
-    if priority is not None:
-        fields["priority"] = priority.value
-    if reason is not None:
-        fields["reason"] = reason
-    if message is not None:
-        fields["message"] = message
-    if metadata is not None:
-        fields["metadata"] = canonical.raw(metadata)
+    for name in ("content", "content_type", "priority", "reason", "message"):
+        value = getattr(commit, name)
+        if value is not None:
+            fields[name] = value
+    if commit.targets:
+        fields["targets"] = commit.targets
+    if commit.metadata:
+        fields["metadata"] = canonical.raw(bytes(commit.metadata))
     return canonical.encode_checked({"commit": fields})
 
 

@@ -92,16 +92,14 @@ class Arrivals:
 
     def append(self, data: bytes, count: int) -> None:
         """Appends encoded records after the first `count`; what lies beyond is cut off first."""
-        if not self._file.is_current():
-            self._file.close()
-        if self._file.size() != count * RECORD_BYTES:
-            self._file.truncate(count * RECORD_BYTES)
-        self._file.append(data)
+        size_bytes = count * RECORD_BYTES
+        if self._file.current_size() != size_bytes:
+            self._file.truncate(size_bytes)
+        self._file.append(data, size_bytes)
 
     def cut(self, count: int) -> None:
         """Cuts the file back to `count` records."""
-        if not self._file.is_current():
-            self._file.close()
+        self._file.current_size()
         self._file.truncate(count * RECORD_BYTES)
 
     def replace(self, records: Iterable[Record]) -> tuple[int, bytes]:

@@ -18,6 +18,7 @@ _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getatt
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 _CHUNK = 1 << 20
 _temp_numbers = count()
+_TEMP_LABEL = os.urandom(4).hex()  # process ids repeat between machines that share a directory
 
 
 def read(path: str, *, limit_bytes: int) -> bytes | None:
@@ -85,8 +86,8 @@ def write_new(path: str, data: bytes, *, mode: int = 0o444, is_synced: bool = Fa
     Directories are made on demand. After an error nothing is left under either name. With `is_synced` the file and its
     directory survive a power cut once this returns.
     """
-    directory, name = path.rsplit("/", 1)
-    temp = f"{directory}/.{name[:16]}.{os.getpid()}.{next(_temp_numbers)}"
+    directory = path[: path.rindex("/")]
+    temp = f"{directory}/.new.{os.getpid()}.{next(_temp_numbers)}.{_TEMP_LABEL}"
     try:
         descriptor = os.open(temp, _NEW_FLAGS, mode)
     except FileNotFoundError:
@@ -120,6 +121,11 @@ def exists(path: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def may_exist(path: str) -> bool:
+    """Tells whether there may be something at `path`; False is a hint for a writer, who then writes it. Cost: no exception."""
+    return os.access(path, os.F_OK)
 
 
 def signature(path: str) -> tuple[int, int, int] | None:
@@ -176,6 +182,7 @@ class AppendFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
+        self._identity = (0, 0)
         self._pid = 0
 
     def open(self) -> int:
@@ -188,22 +195,32 @@ class AppendFile:
         except FileNotFoundError:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             self._descriptor = os.open(self.path, flags, 0o644)
+        status = os.fstat(self._descriptor)
+        self._identity = status.st_ino, status.st_dev
         self._pid = os.getpid()
         return self._descriptor
 
-    def append(self, data: bytes) -> None:
-        """Appends all of `data`; after an error the file is as long as before."""
+    def current_size(self) -> int:
+        """Returns the size in bytes of the file at the path, which is the open one from then on. Cost: one stat."""
+        if self._descriptor >= 0 and self._pid == os.getpid():
+            try:
+                status = os.stat(self.path)
+            except FileNotFoundError:
+                self.close()
+            else:
+                if (status.st_ino, status.st_dev) == self._identity:
+                    return status.st_size
+                self.close()
+        return os.fstat(self.open()).st_size
+
+    def append(self, data: bytes, size_bytes: int) -> None:
+        """Appends all of `data` to the file, which has `size_bytes`; after an error it is as long as before."""
         descriptor = self.open()
-        size = os.fstat(descriptor).st_size
         try:
             write_all(descriptor, data)
         except BaseException:
-            os.ftruncate(descriptor, size)
+            os.ftruncate(descriptor, size_bytes)
             raise
-
-    def size(self) -> int:
-        """Returns the file's size in bytes."""
-        return os.fstat(self.open()).st_size
 
     def truncate(self, size_bytes: int) -> None:
         """Cuts the file to `size_bytes`."""
@@ -221,8 +238,7 @@ class AppendFile:
             there = os.stat(self.path)
         except FileNotFoundError:
             return False
-        here = os.fstat(self._descriptor)
-        return (there.st_ino, there.st_dev) == (here.st_ino, here.st_dev)
+        return (there.st_ino, there.st_dev) == self._identity
 
     def close(self) -> None:
         """Closes the descriptor, in the process that opened it."""

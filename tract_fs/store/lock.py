@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import time
-from types import ModuleType
+from collections.abc import Callable
+from types import BuiltinFunctionType, ModuleType
 
 from tract_fs.errors import LockTimeout
 from tract_fs.store.files import AppendFile
@@ -24,6 +25,7 @@ class StoreLock:
     def __init__(self, path: str) -> None:
         self._file = AppendFile(path)
         self._portalocker: ModuleType | None = None
+        self._flock: Callable[[int, int], object] | None = None
         self.is_supported = True
 
     def acquire(self, timeout_s: float) -> None:
@@ -44,7 +46,11 @@ class StoreLock:
 
     def release(self) -> None:
         """Gives the lock back."""
-        if self._portalocker is not None and self.is_supported:
+        if self._portalocker is None or not self.is_supported:
+            return
+        if self._flock is not None:
+            self._flock(self._file.open(), self._portalocker.LockFlags.UNBLOCK.value)
+        else:
             self._portalocker.unlock(self._file.open())
 
     def close(self) -> None:
@@ -52,24 +58,38 @@ class StoreLock:
         self._file.close()
 
     def _try(self) -> bool:
-        if self._portalocker is None:
-            import portalocker  # 70 ms: only a writer needs it
-
-            self._portalocker = portalocker
-            self._flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
-        locker = self._portalocker
         while True:
             descriptor = self._file.open()
-            try:
-                locker.lock(descriptor, self._flags)
-            except locker.exceptions.LockException as error:
-                if _errno_of(error) in _UNSUPPORTED:
-                    self.is_supported = False
-                    return True
-                return False
+            if not self._lock(descriptor):
+                return not self.is_supported
             if self._file.is_current():
                 return True
             self._file.close()  # the file was replaced under us: the lock is on one that nobody else sees
+
+    def _lock(self, descriptor: int) -> bool:
+        """Tries to lock; False if another holds the lock, or, with `is_supported` unset, if there are no locks."""
+        locker = self._portalocker or self._load()
+        try:
+            if self._flock is not None:
+                self._flock(descriptor, self._flags)
+            else:
+                locker.lock(descriptor, locker.LockFlags(self._flags))
+        except (OSError, locker.exceptions.LockException) as error:
+            if _errno_of(error) in _UNSUPPORTED:
+                self.is_supported = False
+            return False
+        return True
+
+    def _load(self) -> ModuleType:
+        import portalocker  # 70 ms: only a writer needs it
+        import portalocker.portalocker
+
+        self._portalocker = portalocker
+        self._flags = (portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING).value
+        locker = getattr(portalocker.portalocker, "LOCKER", None)
+        if isinstance(locker, BuiltinFunctionType):  # fcntl.flock itself: the checks around it cost 8 us a commit
+            self._flock = locker
+        return portalocker
 
 
 def _errno_of(error: BaseException) -> int | None:

@@ -86,7 +86,9 @@ class Objects:
     def is_written(self, name: str) -> bool:
         """Tells whether an object is in a file or a known pack, with the right bytes."""
         path = self._layout.object(name)
-        if self._bytes.get(name) is not None and files.exists(path):
+        if not files.may_exist(path):
+            return self._packs.read(name) is not None
+        if self._bytes.get(name) is not None:
             return True
         data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
         return (data is not None and sha256(data).hexdigest() == name) or self._packs.read(name) is not None

@@ -73,6 +73,8 @@ class Packs:
 
     def read(self, name: str) -> bytes | None:
         """Returns the verified bytes of a member of any pack, or None."""
+        if not self.packs:
+            return None
         digest = bytes.fromhex(name)
         for pack in self.packs.values():
             place = pack.find(digest)

@@ -46,13 +46,11 @@ class RedoLog:
     def __init__(self, path: str) -> None:
         self.path = path
         self._file = files.AppendFile(path)
-        self._size = -1
+        self.end = 0  # the log's size after this handle's last append
 
-    def append(self, entries: Sequence[Entry]) -> None:
-        """Appends entries, in one write; after an error the log is as before."""
-        if self._size < 0 or not self._file.is_current():
-            self._file.close()
-            self._start()
+    def append(self, entries: Sequence[Entry]) -> int:
+        """Appends entries, in one write, and returns the size before; after an error the log is as before."""
+        size = self._file.current_size() or self._start()
         parts = []
         for entry in entries:
             tract = entry.tract.encode()
@@ -60,7 +58,10 @@ class RedoLog:
             parts.append(_ENTRY.pack(kind, len(tract), len(entry.data), bytes.fromhex(entry.name)))
             parts.append(tract)
             parts.append(entry.data)
-        self._file.append(b"".join(parts))
+        data = b"".join(parts)
+        self._file.append(data, size)
+        self.end = size + len(data)
+        return size
 
     def take_back(self, size_bytes: int) -> None:
         """Cuts the log back to an earlier size, so that a refused transaction can't come back."""
@@ -76,8 +77,9 @@ class RedoLog:
         self._file.sync()
 
     def empty(self) -> None:
-        """Drops all entries; the files of all of them must be durable by now."""
+        """Drops all entries but keeps the header; the files of all of them must be durable by now."""
         self._file.truncate(_HEADER_BYTES)
+        self.end = _HEADER_BYTES
 
     def restart(self) -> None:
         """Drops all entries of an earlier boot, and begins the log of this one."""
@@ -88,10 +90,10 @@ class RedoLog:
         """Closes the descriptor."""
         self._file.close()
 
-    def _start(self) -> None:
-        if self._file.size() == 0:
-            self._file.append((_MAGIC + boot_id().encode()).ljust(_HEADER_BYTES, b"\n"))
-        self._size = self._file.size()
+    def _start(self) -> int:
+        """Writes the header of an empty log and returns its size."""
+        self._file.append((_MAGIC + boot_id().encode()).ljust(_HEADER_BYTES, b"\n"), 0)
+        return _HEADER_BYTES
 
 
 def needs_recovery(path: str) -> bool:

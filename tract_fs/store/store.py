@@ -129,7 +129,9 @@ class Store:
             for key, value in transaction.objects.items()
             if key not in transaction.contents or not self.objects.is_written(key)
         }
-        records = transaction.records(name, is_plain=log.is_plain(transaction.branch))
+        records = transaction.records(
+            name, log.branch_digest(transaction.branch), is_plain=log.is_plain(transaction.branch)
+        )
         self._write_files(log, fresh, Entry(name, data, log.tract), records)
         for key, value in fresh.items():
             self.objects.remember(key, value)
@@ -191,8 +193,7 @@ class Store:
         written: list[str] = []
         try:
             if self._is_durable:
-                redo_size = self._redo.size()
-                self._redo.append(self._redo_entries(fresh, event))
+                redo_size = self._redo.append(self._redo_entries(fresh, event))
             log.append_own(records)
             self._write_objects(fresh, written)
             files.write_new(self.layout.event(event.tract, event.name), event.data)
@@ -232,7 +233,7 @@ class Store:
             self._redo.sync()
         except OSError as error:
             self._sync_elsewhere(error)
-        if self._redo.size() > redo.CHECKPOINT_BYTES:
+        if self._redo.end > redo.CHECKPOINT_BYTES:
             self.flush()
 
     def _sync_elsewhere(self, error: OSError) -> None:

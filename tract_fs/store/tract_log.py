@@ -78,6 +78,7 @@ class TractLog:
         self._chain = arrivals.START
         self._known: _Known | None = None  # visible events; built when first needed
         self._next_chain = arrivals.START
+        self._branches: dict[bytes, str] = {}  # by what stands for them in records
         self._unrecorded: set[str] = set()  # visible events that this handle could not write to arrivals
         self._fans: dict[str, tuple[int, int]] = {}
         self._packs_seen: set[str] = set()
@@ -245,7 +246,7 @@ class TractLog:
             self._take(record)
         self._count += len(records)
         self._chain = self._next_chain
-        self._inode = self._arrivals.signature()[0]
+        self._inode = self._inode or self._arrivals.signature()[0]
 
     def append_own(self, records: list[Record]) -> None:
         """Appends the records of a transaction before its event is written; the lock is held."""
@@ -255,6 +256,12 @@ class TractLog:
     def take_back(self) -> None:
         """Cuts off the records of a transaction whose event could not be written; the lock is held."""
         self._arrivals.cut(self._count)
+
+    def branch_digest(self, branch: str) -> bytes:
+        """Returns what stands for a branch in records."""
+        return next(
+            (digest for digest, name in self._branches.items() if name == branch), None
+        ) or arrivals.branch_digest(branch)
 
     def is_plain(self, branch: str) -> bool:
         """Tells whether an append to `branch` may be recorded as a plain one."""
@@ -341,8 +348,11 @@ class TractLog:
         self.view.apply(name, event, self, is_own=record.kind != arrivals.SEEN)
 
     def _take_plain(self, name: EventHash, record: Record) -> bool:
-        branch = next((b for b in self.view.branches if arrivals.branch_digest(b) == record.branch), None)
-        if branch is None or not self.is_plain(branch):
+        branch = self._branches.get(record.branch)
+        if branch is None:
+            self._branches = {arrivals.branch_digest(name): name for name in self.view.branches}
+            branch = self._branches.get(record.branch)
+        if branch not in self.view.branches or not self.is_plain(branch):
             return False
         moves = self.view.branches[branch]
         replaced = next(iter(moves), None)

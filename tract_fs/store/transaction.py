@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tract_fs.model.events import NewCommit, encode_event, move_op
-from tract_fs.model.names import CommitHash, hash_bytes, next_time
+from tract_fs.model.names import CommitHash, format_time, hash_bytes, next_time
 from tract_fs.model.view import Head, View
 from tract_fs.store import arrivals
 from tract_fs.store.arrivals import NO_HASH, Record
@@ -32,6 +32,7 @@ class Transaction:
         self.ops: list[dict[str, object]] = []
         self.usage: list[tuple[CommitHash, int, int]] = []  # commit, prompt and completion tokens
         self._newest_us = view.newest_us
+        self.now = ""  # the last tick as it is stored
 
     @property
     def is_empty(self) -> bool:
@@ -41,14 +42,13 @@ class Transaction:
     def tick(self, wall_us: int) -> int:
         """Returns the next time of the hybrid logical clock."""
         self._newest_us = next_time(wall_us, self._newest_us)
+        self.now = format_time(self._newest_us)
         return self._newest_us
 
-    def add_content(self, data: bytes) -> str:
-        """Stages a content and returns its hash."""
-        name = hash_bytes(data)
+    def add_content(self, name: str, data: bytes) -> None:
+        """Stages a content."""
         self.objects[name] = data
         self.contents[name] = None
-        return name
 
     def add_commit(self, data: bytes, created_us: int, config: bytes | None, tokens: dict[str, int]) -> CommitHash:
         """Stages a commit on the head and moves the head to it."""
@@ -86,12 +86,11 @@ class Transaction:
         ops = list(self.ops)
         if self.commits and self.head is not None:
             ops.insert(0, move_op("append", self.branch, self.head, list(self.commits.values()), replaces))
-        return encode_event(tract=tract, at_us=self._newest_us, writer=writer, parents=list(view.event_heads), ops=ops)
+        return encode_event(tract=tract, at=self.now, writer=writer, parents=list(view.event_heads), ops=ops)
 
-    def records(self, event: str, *, is_plain: bool) -> list[Record]:
-        """Returns what arrivals records of the event; a plain append is one that the caller found to be so."""
+    def records(self, event: str, branch: bytes, *, is_plain: bool) -> list[Record]:
+        """Returns what arrivals records of the event; `branch` stands for the branch, a plain append is one that the caller found to be so."""
         name = bytes.fromhex(event)
-        branch = arrivals.branch_digest(self.branch)
         brought = [
             Record(arrivals.BRINGS, branch, name, bytes.fromhex(commit), created_us)
             for commit, created_us in zip(self.commits, self.created_us, strict=True)
