@@ -53,7 +53,7 @@ class ContextCompiler(Protocol):
     def compile(self, history: Sequence[HistoryEntry], options: CompileOptions) -> CompiledContext: ...
 
 
-class Loaded(Struct, frozen=True):
+class Loaded(Struct, frozen=True, gc=False):
     """A commit with what it makes of a message (None without content) and its config as canonical JSON."""
 
     commit: Commit
@@ -61,7 +61,7 @@ class Loaded(Struct, frozen=True):
     config: str | None
 
 
-class Edit(Struct, frozen=True, array_like=True):
+class Edit(Struct, frozen=True, array_like=True, gc=False):
     """An edit of a slot."""
 
     commit: str
@@ -70,7 +70,7 @@ class Edit(Struct, frozen=True, array_like=True):
     is_skipped: bool = False
 
 
-class Slot(Struct, frozen=True, array_like=True):
+class Slot(Struct, frozen=True, array_like=True, gc=False):
     """One append of the history: its place in the context, whatever became of it."""
 
     commit: str

@@ -23,12 +23,13 @@ from tract_fs.model.names import (
     is_hex,
     is_tract_id,
     parse_time,
+    require_time,
 )
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
-class BroughtCommit(Struct, frozen=True, forbid_unknown_fields=True):
+class BroughtCommit(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A commit that an event brings, with the generation config that produced it (canonical JSON)."""
 
     commit: CommitHash
@@ -36,7 +37,7 @@ class BroughtCommit(Struct, frozen=True, forbid_unknown_fields=True):
     tokens: dict[str, int] = {}
 
 
-class Move(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+class Move(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", gc=False):
     """A branch operation: sets the branch to `head` in place of the moves of the events in `replaces`."""
 
     branch: str
@@ -45,23 +46,23 @@ class Move(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
     replaces: tuple[EventHash, ...]
 
 
-class Append(Move, tag="append", frozen=True):
+class Append(Move, tag="append", frozen=True, gc=False):
     """New commits on the branch's head."""
 
 
-class Merge(Move, tag="merge", frozen=True):
+class Merge(Move, tag="merge", frozen=True, gc=False):
     """A merge commit, and what resolves its conflicts."""
 
 
-class Forward(Move, tag="forward", frozen=True):
+class Forward(Move, tag="forward", frozen=True, gc=False):
     """A move to a descendant that exists already."""
 
 
-class Create(Move, tag="create", frozen=True):
+class Create(Move, tag="create", frozen=True, gc=False):
     """A new branch at an existing commit."""
 
 
-class Reset(Move, tag="reset", frozen=True):
+class Reset(Move, tag="reset", frozen=True, gc=False):
     """A move to any commit."""
 
 
@@ -100,7 +101,7 @@ Op = Append | Merge | Forward | Create | Reset | Delete | Tag | Usage | Redact
 _FORWARD_ONLY = (Append, Merge, Forward)
 
 
-class Event(Struct, frozen=True, forbid_unknown_fields=True):
+class Event(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One transaction of one tract."""
 
     at: str
@@ -203,7 +204,7 @@ def split_parent(parent: str, tract: str) -> tuple[str, EventHash]:
 def _fault(event: Event) -> str | None:
     """Names what the types can't say: forms of names, hashes and times, and one move per branch."""
     try:
-        parse_time(event.at)
+        require_time(event.at)
     except ValueError as error:
         return str(error)
     if not is_tract_id(event.tract):
@@ -227,13 +228,11 @@ def _op_fault(op: Op, branches: set[str]) -> str | None:
         if op.branch in branches or not is_branch_name(op.branch):
             return f"branch {op.branch!r} is no branch name, or moved twice"
         branches.add(op.branch)
-        if not all(map(is_hash, op.replaces)):
-            return "a replaced event is no hash"
-        if isinstance(op, Move) and not (is_hash(op.head) and all(is_hash(entry.commit) for entry in op.commits)):
-            return "a commit is no hash"
-        if isinstance(op, Move) and any(bytes(e.config)[:1] not in (b"", b"{") for e in op.commits):
-            return "a config is no object"
-    elif isinstance(op, Tag):
+        for name in op.replaces:
+            if not is_hash(name):
+                return "a replaced event is no hash"
+        return _move_fault(op) if isinstance(op, Move) else None
+    if isinstance(op, Tag):
         if not is_branch_name(op.name) or (op.target is not None and not is_hash(op.target)):
             return f"tag {op.name!r}"
     elif isinstance(op, Usage):
@@ -241,4 +240,15 @@ def _op_fault(op: Op, branches: set[str]) -> str | None:
             return "usage of no commit, or below 0"
     elif not is_hash(op.object):
         return "a redacted object is no hash"
+    return None
+
+
+def _move_fault(op: Move) -> str | None:
+    if not is_hash(op.head):
+        return "a head is no hash"
+    for entry in op.commits:
+        if not is_hash(entry.commit):
+            return "a commit is no hash"
+        if entry.config and bytes(entry.config)[:1] != b"{":
+            return "a config is no object"
     return None

@@ -23,7 +23,7 @@ from tract_fs.model.content import (
 from tract_fs.model.tokens import TokenCounter, count_message, iter_strings
 
 
-class Rendering(Struct, frozen=True, array_like=True):
+class Rendering(Struct, frozen=True, array_like=True, gc=False):
     """What a commit's content makes of a message, with its token count: the unit that snapshots store."""
 
     role: str

@@ -5,7 +5,9 @@ Everything that becomes a path or a key is checked here, once. Format: FORMAT.md
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import NewType
 
@@ -16,6 +18,7 @@ CommitHash = NewType("CommitHash", str)
 EventHash = NewType("EventHash", str)
 ObjectHash = ContentHash | CommitHash
 
+_match_hash = re.compile("[0-9a-f]{64}").fullmatch
 _HEX = frozenset("0123456789abcdef")
 _TRACT_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _TRACT_ENDS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
@@ -33,7 +36,7 @@ def hash_bytes(data: bytes | memoryview) -> str:
 
 def is_hash(text: str) -> bool:
     """Tells whether `text` is a full hash: 64 lower-case hexadecimal digits."""
-    return len(text) == 64 and _HEX.issuperset(text)
+    return _match_hash(text) is not None
 
 
 def is_hex(text: str) -> bool:
@@ -57,6 +60,7 @@ def require_tract_id(text: object) -> str:
     return text
 
 
+@lru_cache(maxsize=1024)
 def is_branch_name(name: str) -> bool:
     """Tells whether `name` is a branch or tag name by the rules of git-check-ref-format(1), at most 255 bytes."""
     if not name or len(name.encode("utf-8", "replace")) > 255 or name == "@" or name[0] == "-" or name[-1] in "/.":
@@ -82,12 +86,17 @@ def format_time(us: int) -> str:
 
 def parse_time(text: str) -> int:
     """Returns the microseconds since 1970 of a time in the stored form; ValueError if it is not in that form."""
+    require_time(text)
+    return to_us(datetime.fromisoformat(text))
+
+
+def require_time(text: str) -> None:
+    """Raises ValueError unless `text` is a time in the stored form; two such times compare as strings do."""
     if len(text) != 27 or text[10] != "T" or text[19] != "." or text[26] != "Z" or not text.isascii():
         raise ValueError(f"not a time with six decimals in UTC: {text!r}")
-    us = to_us(datetime.fromisoformat(text))
-    if not 0 <= us <= LAST_US:
+    datetime.fromisoformat(text)
+    if not "1970" <= text[:4] < "9000":
         raise ValueError(f"time out of range: {text!r}")
-    return us
 
 
 def to_us(moment: datetime) -> int:

@@ -13,7 +13,7 @@ from msgspec.json import Decoder
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.content import Priority
-from tract_fs.model.names import CommitHash, ContentHash, is_hash, parse_time
+from tract_fs.model.names import CommitHash, ContentHash, is_hash, parse_time, require_time
 
 
 class CommitOperation(StrEnum):
@@ -26,7 +26,7 @@ class CommitOperation(StrEnum):
     SUMMARIZE = "summarize"
 
 
-class Commit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Commit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One commit; `metadata` is JSON bytes, empty where there is none."""
 
     operation: CommitOperation
@@ -102,12 +102,13 @@ def _fault(commit: Commit) -> str | None:
         return "reason goes with annotate"
     if bytes(commit.metadata)[:1] not in (b"", b"{"):
         return "metadata is no object"
-    if not all(map(is_hash, (*commit.parents, *commit.targets))) or (has_content and not is_hash(commit.content or "")):
-        return "a hash is not 64 lower-case hexadecimal digits"
-    if len(set(commit.parents)) != len(commit.parents):
+    for name in (*commit.parents, *commit.targets, commit.content):
+        if name is not None and not is_hash(name):
+            return "a hash is not 64 lower-case hexadecimal digits"
+    if len(commit.parents) > 1 and len(set(commit.parents)) != len(commit.parents):
         return "a parent stands twice"
     try:
-        parse_time(commit.created_at)
+        require_time(commit.created_at)
     except ValueError as error:
         return str(error)
     return None

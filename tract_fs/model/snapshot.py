@@ -80,10 +80,13 @@ class CompileSnapshot:
         commits.append(message.commit_hashes[0])
         return CompileSnapshot(messages, configs, commits, tokens=self._tokens + tokens, source=self.source, warn=warn)
 
-    def entries(self) -> list[tuple[Message, str | None, str]]:
-        """Returns message, config text and commit of each entry."""
-        count = self.commit_count
-        return list(zip(self._messages[:count], self._configs[:count], self._commits[:count], strict=True))
+    def list_messages(self) -> list[Message]:
+        """Returns the messages as a list of the caller's own."""
+        return self._messages[: self.commit_count]
+
+    def list_commits(self) -> list[str]:
+        """Returns the commit of each message as a list of the caller's own."""
+        return self._commits[: self.commit_count]
 
     def to_context(self, *, usage: tuple[int, int] | None = None, notes: Sequence[str] = ()) -> CompiledContext:
         """Returns the answer for a caller; `usage` is (prompt, completion) tokens as the provider reported them."""
@@ -145,7 +148,7 @@ class CompiledContext:
         """The messages, in order."""
         if self._messages is None:
             assert self._snapshot is not None
-            self._messages = list(self._snapshot.messages)
+            self._messages = self._snapshot.list_messages()
         return self._messages
 
     @property
@@ -161,7 +164,7 @@ class CompiledContext:
         """The hash of each effective commit."""
         if self._commits is None:
             assert self._snapshot is not None
-            self._commits = list(self._snapshot.commit_hashes)
+            self._commits = self._snapshot.list_commits()
         return self._commits
 
     @property

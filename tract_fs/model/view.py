@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from tract_fs.errors import ObjectMissing
 from tract_fs.model.events import BranchOp, Delete, Event, Move, Reset, Tag, is_forward_only, split_parent
 from tract_fs.model.history import is_ancestor
-from tract_fs.model.names import CommitHash, ContentHash, EventHash
+from tract_fs.model.names import CommitHash, ContentHash, EventHash, parse_time
 from tract_fs.model.objects import Commit
 
 
@@ -50,7 +50,7 @@ class Pending(Struct, frozen=True):
 class MoveState(Struct, frozen=True):
     """A move that no visible event replaces; `head` is None for a delete."""
 
-    at_us: int
+    at: str
     head: CommitHash | None
     is_reset: bool = False
 
@@ -60,13 +60,13 @@ class Head(Struct, frozen=True):
 
     commit: CommitHash
     event: EventHash
-    at_us: int
+    at: str
 
 
 class TagState(Struct, frozen=True):
     """The last word on a tag; `target` is None where it was removed."""
 
-    at_us: int
+    at: str
     event: EventHash
     target: CommitHash | None
 
@@ -75,12 +75,17 @@ class View(Struct):
     """The state of one tract after some events. `apply` is the only thing that changes it."""
 
     tract: str
-    newest_us: int = 0
-    event_heads: dict[EventHash, int] = field(default_factory=dict)  # name: at, of events that are no one's parent
+    newest: str = ""  # the greatest `at` of a visible event
+    event_heads: dict[EventHash, str] = field(default_factory=dict)  # name: at, of events that are no one's parent
     branches: dict[str, dict[EventHash, MoveState]] = field(default_factory=dict)
     tags: dict[str, TagState] = field(default_factory=dict)
     pending: dict[EventHash, Pending] = field(default_factory=dict)
-    last_own: dict[str, tuple[EventHash, int]] = field(default_factory=dict)  # branch: this copy's last move and its at
+    last_own: dict[str, tuple[EventHash, str]] = field(default_factory=dict)  # branch: this copy's last move and its at
+
+    @property
+    def newest_us(self) -> int:
+        """The greatest time of a visible event in microseconds since 1970; 0 if there is none."""
+        return parse_time(self.newest) if self.newest else 0
 
     def apply(self, name: EventHash, event: Event, source: Source, *, is_own: bool = False) -> bool:
         """Applies one event; False if it stays pending. Its parents must have been offered before.
@@ -95,39 +100,39 @@ class View(Struct):
             self.pending[name] = pending
             return False
         self.pending.pop(name, None)
-        at_us = event.at_us
+        at = event.at
         for parent in event.parents:
             self.event_heads.pop(EventHash(parent), None)
-        self.event_heads[name] = at_us
-        self.newest_us = max(self.newest_us, at_us)
+        self.event_heads[name] = at
+        self.newest = max(self.newest, at)
         for op in event.ops:
             if isinstance(op, (Move, Delete)):
-                self._move(name, at_us, op)
+                self._move(name, at, op)
                 if is_own:
-                    self.note_own(op.branch, name, at_us)
+                    self.note_own(op.branch, name, at)
             elif isinstance(op, Tag):
                 old = self.tags.get(op.name)
-                if old is None or (old.at_us, old.event) < (at_us, name):
-                    self.tags[op.name] = TagState(at_us, name, op.target)
+                if old is None or (old.at, old.event) < (at, name):
+                    self.tags[op.name] = TagState(at, name, op.target)
         return True
 
     def apply_plain_append(
-        self, name: EventHash, at_us: int, branch: str, head: CommitHash, replaced: EventHash | None
+        self, name: EventHash, at: str, branch: str, head: CommitHash, replaced: EventHash | None
     ) -> None:
         """Applies an append by a writer of this copy that saw all events and replaces the one move of `branch`."""
-        self.event_heads = {name: at_us}
-        self.newest_us = max(self.newest_us, at_us)
+        self.event_heads = {name: at}
+        self.newest = max(self.newest, at)
         moves = self.branches.setdefault(branch, {})
         if replaced is not None:
             del moves[replaced]
-        moves[name] = MoveState(at_us, head)
-        self.note_own(branch, name, at_us)
+        moves[name] = MoveState(at, head)
+        self.note_own(branch, name, at)
 
-    def note_own(self, branch: str, name: EventHash, at_us: int) -> None:
+    def note_own(self, branch: str, name: EventHash, at: str) -> None:
         """Remembers the last move of a branch that this copy wrote."""
         old = self.last_own.get(branch)
-        if old is None or (old[1], old[0]) < (at_us, name):
-            self.last_own[branch] = (name, at_us)
+        if old is None or (old[1], old[0]) < (at, name):
+            self.last_own[branch] = (name, at)
 
     def heads(self, branch: str, source: Source) -> list[Head]:
         """Returns the branch's heads, neither equal nor hidden, the newest move first; empty if there is no branch."""
@@ -140,13 +145,13 @@ class View(Struct):
             if move.is_reset:
                 set_by_reset.add(move.head)
             old = by_commit.get(move.head)
-            if old is None or (old.at_us, old.event) < (move.at_us, name):
-                by_commit[move.head] = Head(move.head, name, move.at_us)
+            if old is None or (old.at, old.event) < (move.at, name):
+                by_commit[move.head] = Head(move.head, name, move.at)
         hidden: set[CommitHash] = set()
         if len(by_commit) > 1:
             hidden = {c for c in by_commit if c not in set_by_reset and self._is_below(c, by_commit, source)}
         heads = [head for commit, head in by_commit.items() if commit not in hidden]
-        return sorted(heads, key=lambda h: (h.at_us, h.event), reverse=True)
+        return sorted(heads, key=lambda h: (h.at, h.event), reverse=True)
 
     def own_head(self, branch: str, source: Source) -> Head | None:
         """Returns the head that this copy works on, or None if the branch has none."""
@@ -173,17 +178,17 @@ class View(Struct):
             or (move.head not in shown and is_ancestor(move.head, head.commit, read))
         )
 
-    def _move(self, name: EventHash, at_us: int, op: BranchOp) -> None:
+    def _move(self, name: EventHash, at: str, op: BranchOp) -> None:
         moves = self.branches.setdefault(op.branch, {})
         for replaced in op.replaces:
             moves.pop(replaced, None)
-        moves[name] = MoveState(at_us, op.head if isinstance(op, Move) else None, isinstance(op, Reset))
+        moves[name] = MoveState(at, op.head if isinstance(op, Move) else None, isinstance(op, Reset))
 
     def _is_below(self, commit: CommitHash, others: Iterable[CommitHash], source: Source) -> bool:
         read = _reader(source)
         return any(other != commit and is_ancestor(commit, other, read) for other in others)
 
-    def _builds_on(self, branch: str, name: EventHash, own: EventHash, own_at: int, source: Source) -> bool:
+    def _builds_on(self, branch: str, name: EventHash, own: EventHash, own_at: str, source: Source) -> bool:
         """Tells whether the move of event `name` is `own`, or replaced it through any number of moves."""
         seen = {name}
         queue = [name]
@@ -191,7 +196,7 @@ class View(Struct):
             if current == own:
                 return True
             event = source.event(self.tract, current)
-            if event is None or event.at_us <= own_at:
+            if event is None or event.at <= own_at:
                 continue
             for op in event.branch_ops():
                 if op.branch == branch:
@@ -201,7 +206,7 @@ class View(Struct):
         return False
 
     def _why_pending(self, event: Event, source: Source) -> Pending | None:
-        at_us = event.at_us
+        at = event.at
         for parent in event.parents:
             owner, name = split_parent(parent, self.tract)
             parent_at = self.event_heads.get(name) if owner == self.tract else None
@@ -211,26 +216,27 @@ class View(Struct):
                 found = source.event(owner, name)
                 if found is None:
                     return Pending("its parent is missing", name)
-                parent_at = found.at_us
-            if parent_at >= at_us:
+                parent_at = found.at
+            if parent_at >= at:
                 return Pending("invalid: it is not later than its parent")
         for op in event.branch_ops():
-            pending = self._why_objects_pending(op, at_us, source) if isinstance(op, Move) else None
+            pending = self._why_objects_pending(op, at, source) if isinstance(op, Move) else None
             pending = pending or self._why_replaces_invalid(op, event, source)
             if pending is not None:
                 return pending
         return None
 
-    def _why_objects_pending(self, op: Move, at_us: int, source: Source) -> Pending | None:
+    def _why_objects_pending(self, op: Move, at: str, source: Source) -> Pending | None:
+        known = {move.head for move in self.branches.get(op.branch, {}).values()}  # of visible events
         brought: set[str] = set()
         for entry in op.commits:
             commit = source.commit(entry.commit)
             if commit is None:
                 return Pending("a commit is missing", entry.commit)
-            if commit.created_us > at_us:
+            if commit.created_at > at:
                 return Pending("invalid: it brings a commit of a later time")
             for parent in commit.parents:
-                if parent not in brought and source.commit(parent) is None:
+                if parent not in brought and parent not in known and source.commit(parent) is None:
                     return Pending("a commit's parent is missing", parent)
             if commit.content is not None and not source.has_content(commit.content):
                 return Pending("a content is missing", commit.content)
@@ -254,7 +260,7 @@ class View(Struct):
                 moves = [o for o in found.branch_ops() if o.branch == op.branch] if found is not None else []
                 if not moves:
                     return Pending("invalid: it replaces an event that holds no move of its branch")
-                old = MoveState(0, moves[0].head if isinstance(moves[0], Move) else None)
+                old = MoveState("", moves[0].head if isinstance(moves[0], Move) else None)
             if not isinstance(op, Move) or not is_forward_only(op) or old.head is None:
                 continue
             if not is_ancestor(old.head, op.head, read):
@@ -265,14 +271,14 @@ class View(Struct):
         if name in event.parents:
             return True
         target = source.event(self.tract, name)
-        least_us = target.at_us if target is not None else 0
+        least = target.at if target is not None else ""
         seen: set[tuple[str, str]] = set()
         queue = [split_parent(parent, self.tract) for parent in event.parents]
         for owner, current in queue:
             if owner == self.tract and current == name:
                 return True
             found = source.event(owner, current)
-            if found is None or found.at_us <= least_us:
+            if found is None or found.at <= least:
                 continue
             fresh = [p for parent in found.parents if (p := split_parent(parent, owner)) not in seen]
             seen.update(fresh)

@@ -102,12 +102,10 @@ class Arrivals:
         self._file.current_size()
         self._file.truncate(count * RECORD_BYTES)
 
-    def replace(self, records: Iterable[Record]) -> tuple[int, bytes]:
-        """Writes the whole file anew; returns its count and last digest."""
-        data, chain = encode_records(records, START)
+    def replace(self, data: bytes) -> None:
+        """Writes the whole file anew from encoded records."""
         files.write_new(self.path, data, mode=0o644)
         self._file.close()
-        return len(data) // RECORD_BYTES, chain
 
     def close(self) -> None:
         """Closes the descriptor."""

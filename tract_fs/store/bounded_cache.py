@@ -18,10 +18,11 @@ class BoundedCache(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """Returns the value of `key`, which is then the most recently used, or None."""
-        item = self._items.pop(key, None)
+        item = self._items.get(key)
         if item is None:
             return None
-        self._items[key] = item
+        if 2 * self._weight > self._limit:  # while there is room, the order does not matter
+            self._items[key] = self._items.pop(key)
         return item[0]
 
     def put(self, key: K, value: V, weight: int = 1) -> None:

@@ -16,7 +16,6 @@ from tract_fs.store.layout import Layout, is_fan_name, is_loose_name
 from tract_fs.store.packs import Packs
 
 _CACHED_BYTES = 32 * 1024 * 1024
-Signature = tuple[int, int, int] | None
 
 
 class Events:
@@ -25,8 +24,8 @@ class Events:
     def __init__(self, layout: Layout, packs: Packs) -> None:
         self._layout = layout
         self._packs = packs
-        self._cache: BoundedCache[str, tuple[Signature, Event, dict[CommitHash, BroughtCommit]]] = BoundedCache(
-            _CACHED_BYTES
+        self._cache: BoundedCache[str, tuple[files.Signature | None, Event, dict[CommitHash, BroughtCommit]]] = (
+            BoundedCache(_CACHED_BYTES)
         )
         self.staged: dict[str, bytes] = {}  # of a transaction that is not written yet
 
@@ -69,7 +68,7 @@ class Events:
                     found.add(event.tract)
         return sorted(found)
 
-    def _load(self, tract: str, name: str) -> tuple[Signature, Event, dict[CommitHash, BroughtCommit]]:
+    def _load(self, tract: str, name: str) -> tuple[files.Signature | None, Event, dict[CommitHash, BroughtCommit]]:
         path = self._layout.event(tract, name)
         cached = self._cache.get(name)
         if (
@@ -79,8 +78,8 @@ class Events:
         ):
             return cached
         staged = self.staged.get(name)
-        signature = files.signature(path) if staged is None else None
-        data = staged if staged is not None else files.read(path, limit_bytes=MAX_EVENT_BYTES)
+        found = files.read_signed(path, limit_bytes=MAX_EVENT_BYTES) if staged is None else (staged, None)
+        data, signature = (None, None) if found is None else found
         if data is None or sha256(data).hexdigest() != name:
             packed = self._packs.read(name)
             if packed is None and data is None:

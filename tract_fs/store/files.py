@@ -21,11 +21,20 @@ _temp_numbers = count()
 _TEMP_LABEL = os.urandom(4).hex()  # process ids repeat between machines that share a directory
 
 
+Signature = tuple[int, int, int]  # inode, size in bytes, ctime in ns: what changes when a file or directory changes
+
+
 def read(path: str, *, limit_bytes: int) -> bytes | None:
     """Returns the bytes of a regular file, or None if there is none at `path`.
 
     Errors: OSError for everything but absence; StoreError if the file is larger than `limit_bytes`.
     """
+    found = read_signed(path, limit_bytes=limit_bytes)
+    return None if found is None else found[0]
+
+
+def read_signed(path: str, *, limit_bytes: int) -> tuple[bytes, Signature] | None:
+    """Returns the bytes of a regular file as `read`, with its signature at that time."""
     try:
         descriptor = os.open(path, _READ_FLAGS)
     except FileNotFoundError:
@@ -44,7 +53,7 @@ def read(path: str, *, limit_bytes: int) -> bytes | None:
         data = os.read(descriptor, size + 1)
         if len(data) != size:  # a short read, or the file grew
             data = _read_rest(descriptor, data)
-        return data
+        return data, (status.st_ino, size, status.st_ctime_ns)
     finally:
         os.close(descriptor)
 
@@ -128,8 +137,8 @@ def may_exist(path: str) -> bool:
     return os.access(path, os.F_OK)
 
 
-def signature(path: str) -> tuple[int, int, int] | None:
-    """Returns what changes when a file or directory changes: inode, size and ctime in ns; None if there is none."""
+def signature(path: str) -> Signature | None:
+    """Returns the signature of a file or directory; None if there is none."""
     try:
         status = os.stat(path)
     except FileNotFoundError:

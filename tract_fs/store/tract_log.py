@@ -17,7 +17,7 @@ from msgspec.json import Decoder
 from tract_fs.errors import DamageError, HashMismatch, InvalidObject, JsonValueError, LockTimeout, ObjectMissing
 from tract_fs.model import canonical
 from tract_fs.model.events import BroughtCommit, Event, Usage
-from tract_fs.model.names import CommitHash, ContentHash, EventHash, hash_bytes
+from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time, hash_bytes, parse_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View, in_causal_order
 from tract_fs.store import arrivals, files
@@ -114,7 +114,7 @@ class TractLog:
         moves = self.view.branches.get(branch)
         if moves is not None and len(moves) == 1:
             name, move = next(iter(moves.items()))
-            return None if move.head is None else Head(move.head, name, move.at_us)
+            return None if move.head is None else Head(move.head, name, move.at)
         return self.view.own_head(branch, self)
 
     # life
@@ -356,7 +356,9 @@ class TractLog:
             return False
         moves = self.view.branches[branch]
         replaced = next(iter(moves), None)
-        self.view.apply_plain_append(name, record.time_us, branch, CommitHash(record.commit.hex()), replaced)
+        self.view.apply_plain_append(
+            name, format_time(record.time_us), branch, CommitHash(record.commit.hex()), replaced
+        )
         return True
 
     def _without_unwritten(self, records: list[Record]) -> list[Record]:
@@ -483,24 +485,27 @@ class TractLog:
     def _records_of(self, name: str, event: Event, kind: bytes, is_brought: Callable[[bytes], bool]) -> list[Record]:
         records = []
         event_name = bytes.fromhex(name)
+        at_us = event.at_us
         for entry in event.iter_commits():
             commit = bytes.fromhex(entry.commit)
-            created_us = self._parts.objects.require_commit(entry.commit).created_us
+            created_at = self._parts.objects.require_commit(entry.commit).created_at
+            created_us = at_us if created_at == event.at else parse_time(created_at)
             brings = arrivals.BRINGS_AGAIN if is_brought(commit) else arrivals.BRINGS
             records.append(Record(brings, _NO_BRANCH, event_name, commit, created_us))
         told = [bytes.fromhex(op.commit) for op in event.ops if isinstance(op, Usage)]
-        records += [Record(arrivals.USAGE, _NO_BRANCH, event_name, commit, event.at_us) for commit in told]
-        records.append(Record(kind, _NO_BRANCH, event_name, NO_HASH, event.at_us))
+        records += [Record(arrivals.USAGE, _NO_BRANCH, event_name, commit, at_us) for commit in told]
+        records.append(Record(kind, _NO_BRANCH, event_name, NO_HASH, at_us))
         return records
 
     def _replace_arrivals(self, records: list[Record], names: list[EventHash]) -> None:
-        data, _ = arrivals.encode_records(records, arrivals.START)
+        data, chain = arrivals.encode_records(records, arrivals.START)
         if self._parts.read_only or not records:
             self._keep_in_memory(data, names)
             return
         try:
             with self._parts.locked():
-                self._count, self._chain = self._arrivals.replace(records)
+                self._arrivals.replace(data)
+                self._count, self._chain = len(records), chain
                 self._inode = self._arrivals.signature()[0]
         except (LockTimeout, OSError):
             self._keep_in_memory(data, names)
