@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tract_fs.errors import (
     AmbiguousRefError,
@@ -13,18 +14,21 @@ from tract_fs.errors import (
 from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
-from tract_fs.model.content import ContentTypes
+from tract_fs.model.content import ContentTypes, Priority
 from tract_fs.model.events import BroughtCommit
 from tract_fs.model.history import is_ancestor, iter_newest_first
-from tract_fs.model.info import CommitFacts, CommitInfo
+from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
 from tract_fs.model.messages import Rendering, render
-from tract_fs.model.names import CommitHash, is_hash, is_hex
+from tract_fs.model.names import CommitHash, is_hash, is_hex, to_datetime
 from tract_fs.model.objects import Commit
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.store import Store
 from tract_fs.store.tract_log import TractLog
 from tract_fs.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from tract_fs.store.generation_index import GenerationIndex
 
 _CACHED_BYTES = 32 * 1024 * 1024
 _SHORTEST_PREFIX = 4
@@ -40,6 +44,7 @@ class TractReader:
         self.types = types
         self.counter = counter
         self.transaction: Transaction | None = None
+        self._generation_index: GenerationIndex | None = None
         self._renderings: BoundedCache[str, tuple[Commit, Rendering]] = BoundedCache(_CACHED_BYTES)
 
     def head(self) -> CommitHash | None:
@@ -102,10 +107,6 @@ class TractReader:
     def info(self, name: CommitHash) -> CommitInfo:
         """Returns the info of a commit of this tract."""
         return CommitInfo(name, self.log.tract, self.facts(name))
-
-    def lazy_info(self, name: str) -> CommitInfo:
-        """Returns the info of a commit of this tract that is read when it is looked at."""
-        return CommitInfo(name, self.log.tract, None, self._load_facts)
 
     def facts(self, name: CommitHash) -> CommitFacts:
         """Returns what is known of a commit: its object, its config and its tokens by this handle's counter."""
@@ -174,7 +175,41 @@ class TractReader:
         found = self.log.usage(name)
         return None if found is None else (found.prompt_tokens, found.completion_tokens)
 
-    def staged_matches(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitHash]:
+    def annotations(self, ref: object) -> list[PriorityAnnotation]:
+        """Returns the annotations of a commit of the head's history, oldest first; its type's own, if not normal, before them."""
+        name = self.require_in_history(ref)
+        tract = self.log.tract
+        found = []
+        for other in self.iter_log():
+            commit = self.commit(other)
+            if commit.priority is not None and commit.targets[0] == name:
+                made = to_datetime(commit.created_us)
+                found.append(PriorityAnnotation(other, tract, name, commit.priority, commit.reason, made))
+        target = self.commit(name)
+        if target.content_type is not None:
+            level = self.types.default_priority(target.content_type)
+            if level is not Priority.NORMAL:
+                found.append(PriorityAnnotation(None, tract, name, level, None, to_datetime(target.created_us)))
+        return found[::-1]
+
+    def query(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitInfo]:
+        """Returns the commits whose generation config matches, by creation time, then hash."""
+        if self._generation_index is None:
+            from tract_fs.store.generation_index import GenerationIndex  # sqlite3: only a query needs it
+
+            file = self.store.layout.tract_local(self.log.tract, "generation.db")
+            read_only = self.store.read_only
+            self._generation_index = GenerationIndex(file, self.log, self.store.events, read_only=read_only)
+        hits = self._generation_index.select(path, operator, value)
+        found = [CommitInfo(name, self.log.tract, None, self._load_facts) for _, name in hits]
+        return found + [self.info(name) for name in self._staged_matches(path, operator, value)]
+
+    def close(self) -> None:
+        """Closes the files that reading opened."""
+        if self._generation_index is not None:
+            self._generation_index.close()
+
+    def _staged_matches(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitHash]:
         """Returns the commits of the open transaction whose config matches, in order."""
         if self.transaction is None:
             return []

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tract_fs.context import ContextReader
 from tract_fs.errors import ArgumentError, ClosedError
@@ -19,7 +20,7 @@ from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import require_field, require_operator, require_scalar
 from tract_fs.model.content import ContentTypes, Priority
 from tract_fs.model.info import CommitInfo, PriorityAnnotation, Status, TractConfig
-from tract_fs.model.names import require_branch_name, require_tract_id, to_datetime
+from tract_fs.model.names import require_branch_name, require_tract_id
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.model.tokens import EstimateCounter, TokenCounter
@@ -27,9 +28,6 @@ from tract_fs.reading import TractReader
 from tract_fs.store.layout import Layout
 from tract_fs.store.store import Store
 from tract_fs.writing import ANY, Clock, TractWriter
-
-if TYPE_CHECKING:
-    from tract_fs.store.generation_index import GenerationIndex
 
 Durability = Literal["durable", "fast"]
 
@@ -58,7 +56,6 @@ class Tract:
         self._reader = TractReader(store, store.log(tract_id, verify=verify), branch, self._types, counter)
         self._contexts = ContextReader(self._reader, compiler, cache_size=config.snapshot_cache_size)
         self._writer = TractWriter(self._reader, self._contexts, budget=config.token_budget, clock=clock)
-        self._generation_index: GenerationIndex | None = None
         self._lock = RLock()
         self._pid = os.getpid()
         self._is_closed = False
@@ -297,13 +294,7 @@ class Tract:
         if limit is not None and (type(limit) is not int or limit < 0):
             raise ArgumentError(f"limit {limit!r}: use an integer from 0, or None for all")
         with self._entered():
-            reader = self._reader
-            found: list[CommitInfo] = []
-            for name in reader.iter_log():
-                if limit is not None and len(found) >= limit:
-                    break
-                found.append(reader.info(name))
-            return found
+            return [self._reader.info(name) for name in islice(self._reader.iter_log(), limit)]
 
     def get_annotations(self, target: str) -> list[PriorityAnnotation]:
         """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than normal comes first.
@@ -311,24 +302,7 @@ class Tract:
         Errors: CommitNotFoundError.
         """
         with self._entered():
-            reader = self._reader
-            name = reader.require_in_history(target)
-            commit = reader.commit(name)
-            found = []
-            for other in reader.iter_log():
-                annotation = reader.commit(other)
-                if annotation.priority is not None and annotation.targets[0] == name:
-                    made = to_datetime(annotation.created_us)
-                    found.append(
-                        PriorityAnnotation(other, self._tract_id, name, annotation.priority, annotation.reason, made)
-                    )
-            default = (
-                Priority.NORMAL if commit.content_type is None else self._types.default_priority(commit.content_type)
-            )
-            if default is not Priority.NORMAL:
-                born = to_datetime(commit.created_us)
-                found.append(PriorityAnnotation(None, self._tract_id, name, default, None, born))
-            return found[::-1]
+            return self._reader.annotations(target)
 
     def query_by_config(self, field: str | tuple[str | int, ...], operator: str, value: object) -> list[CommitInfo]:
         """Returns this tract's commits whose generation config matches, by creation time, then hash.
@@ -338,9 +312,7 @@ class Tract:
         """
         path, compare, scalar = require_field(field), require_operator(operator), require_scalar(value)
         with self._entered():
-            hits = self._index().select(path, compare, scalar)
-            staged = self._reader.staged_matches(path, compare, scalar)
-            return [self._reader.lazy_info(name) for _, name in hits] + [self._reader.info(name) for name in staged]
+            return self._reader.query(path, compare, scalar)
 
     def status(self) -> Status:
         """Returns the state of the tract in this copy. Cost: reads the history, and lists the store."""
@@ -389,8 +361,7 @@ class Tract:
                 return
             self._is_closed = True
             self._contexts.save()
-            if self._generation_index is not None:
-                self._generation_index.close()
+            self._reader.close()
             self._store.close()
             if self._discard is not None:
                 self._discard()
@@ -420,16 +391,6 @@ class Tract:
                     self._reader.log.catch_up()
                 self._reader.log.list_if_due()
             yield
-
-    def _index(self) -> GenerationIndex:
-        if self._generation_index is None:
-            from tract_fs.store.generation_index import GenerationIndex  # sqlite3: only a query needs it
-
-            path = self._store.layout.tract_local(self._tract_id, "generation.db")
-            self._generation_index = GenerationIndex(
-                path, self._reader.log, self._store.events, read_only=self._store.read_only
-            )
-        return self._generation_index
 
 
 def _wall_clock_us() -> int:

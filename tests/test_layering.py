@@ -1,0 +1,170 @@
+"""The house: a module imports only from modules above it, each outside package has one owner, and the model is pure."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "tract_fs"
+# From the bottom up: a module may import those listed before it.
+LAYERS = [
+    "errors",
+    "model",
+    "model.names",
+    "model.canonical",
+    "model.content",
+    "model.tokens",
+    "model.messages",
+    "model.objects",
+    "model.events",
+    "model.history",
+    "model.view",
+    "model.config_query",
+    "model.snapshot",
+    "model.compiler",
+    "model.info",
+    "store",
+    "store.layout",
+    "store.files",
+    "store.bounded_cache",
+    "store.lock",
+    "store.redo",
+    "store.packs",
+    "store.objects",
+    "store.arrivals",
+    "store.events",
+    "store.tract_log",
+    "store.transaction",
+    "store.store",
+    "store.generation_index",
+    "store.snapshot_cache",
+    "transcripts.openai",
+    "transcripts",
+    "reading",
+    "context",
+    "writing",
+    "survey",
+    "tract",
+    "__init__",
+]
+OWNERS = {
+    "orjson": {"model.canonical"},
+    "portalocker": {"store.lock"},
+    "sqlite3": {"store.generation_index"},
+    "toktok": {"model.tokens"},
+    "logging": {"writing"},
+    "tempfile": {"tract"},
+    "time": {"tract", "store.tract_log", "store.lock"},
+}
+IMPURE = {
+    "os",
+    "io",
+    "pathlib",
+    "time",
+    "random",
+    "secrets",
+    "threading",
+    "multiprocessing",
+    "socket",
+    "subprocess",
+    "shutil",
+    "tempfile",
+}
+EXTRAS = {"click", "rich"}
+CORE = {"msgspec", "orjson", "portalocker"}
+STDLIB_AND_OPTIONAL = {"toktok"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        found[name.removesuffix(".__init__") if name != "__init__" else name] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """Returns the full names of all modules that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def own_imports(path: Path, known: set[str]) -> set[str]:
+    """Returns the modules of the package that a file imports; `from tract_fs import x` counts as the package itself."""
+    found = set()
+    for name in imports(path):
+        if name == "tract_fs":
+            found.add("__init__")
+        elif name.startswith("tract_fs.") and name.removeprefix("tract_fs.") in known:
+            found.add(name.removeprefix("tract_fs."))
+    return found
+
+
+MODULES = modules()
+INSIDE = sorted(name for name in MODULES if not name.startswith("cli"))
+
+
+def test_the_list_names_every_module_once() -> None:
+    assert sorted(LAYERS) == INSIDE
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_module_imports_only_from_above(name: str) -> None:
+    above = set(LAYERS[: LAYERS.index(name)])
+    allowed = above | {name}
+    assert own_imports(MODULES[name], set(MODULES)) <= allowed
+
+
+def test_nothing_below_imports_the_command_line() -> None:
+    for name in INSIDE:
+        assert not {found for found in own_imports(MODULES[name], set(MODULES)) if found.startswith("cli")}, name
+
+
+def test_outside_packages_have_one_owner() -> None:
+    for name, path in MODULES.items():
+        for imported in {full.split(".")[0] for full in imports(path)}:
+            if imported in OWNERS and not name.startswith("cli"):
+                assert name in OWNERS[imported], f"{name} imports {imported}"
+            if imported in EXTRAS:
+                assert name.startswith("cli"), f"{name} imports {imported}"
+
+
+def test_the_model_is_pure() -> None:
+    for name, path in MODULES.items():
+        if name.startswith("model") or name.startswith("transcripts"):
+            assert not {full.split(".")[0] for full in imports(path)} & IMPURE, name
+
+
+def test_only_the_named_packages_are_needed() -> None:
+    import sys
+
+    for name in INSIDE:
+        outside = {full.split(".")[0] for full in imports(MODULES[name])} - {"tract_fs", "__future__"}
+        assert outside - set(sys.stdlib_module_names) <= CORE | STDLIB_AND_OPTIONAL, name
+
+
+def test_the_facade_stays_small() -> None:
+    assert len(MODULES["tract"].read_text(encoding="utf-8").splitlines()) < 400
+
+
+def test_the_imports_that_cost_are_made_on_first_need() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, tract_fs; print(*sorted({'portalocker', 'sqlite3', 'logging', 'tempfile', 'pathlib', 'dataclasses', 'ctypes'} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", f"import site; site.main()\n{code}"], capture_output=True, text=True, check=True
+    )
+    clean = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "portalocker" not in clean.stdout and "sqlite3" not in clean.stdout and "logging" not in clean.stdout
+    assert "portalocker" not in result.stdout
