@@ -14,7 +14,7 @@ from tract_fs.errors import (
 from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
-from tract_fs.model.content import ContentTypes, Priority
+from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.events import BroughtCommit
 from tract_fs.model.history import is_ancestor, iter_newest_first
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
@@ -45,7 +45,7 @@ class TractReader:
         self.counter = counter
         self.transaction: Transaction | None = None
         self._generation_index: GenerationIndex | None = None
-        self._renderings: BoundedCache[str, tuple[Commit, Rendering]] = BoundedCache(_CACHED_BYTES)
+        self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
 
     def head(self) -> CommitHash | None:
         """Returns the head that this copy works on; inside a transaction, the staged one."""
@@ -116,8 +116,12 @@ class TractReader:
         if commit.content is None:
             return CommitFacts(commit, config, 0)
         tokens = None if entry is None else entry.tokens.get(self.counter.name)
-        if tokens is None:
-            tokens = self.rendering(name, commit, entry).tokens
+        if tokens is None or commit.content_type not in BUILTIN_TYPES:
+            rendering = self._renderings.get(name)
+            if rendering is None:
+                rendering = self._render(commit, entry)
+                self.keep_rendering(name, rendering)
+            tokens = rendering.tokens
         return CommitFacts(commit, config, tokens)
 
     def content(self, name: CommitHash) -> object:
@@ -136,24 +140,19 @@ class TractReader:
             return Loaded(commit, None, None)
         entry = self._entry(name)
         config = None if entry is None or not entry.config else bytes(entry.config).decode()
-        return Loaded(commit, self.rendering(name, commit, entry), config)
+        return Loaded(commit, self._renderings.get(name) or self._render(commit, entry), config)
 
-    def rendering(self, name: CommitHash, commit: Commit, entry: BroughtCommit | None) -> Rendering:
-        """Returns what a commit's content makes of a message; kept in memory within bounds."""
-        cached = self._renderings.get(name)
-        if cached is not None:
-            return cached[1]
-        assert commit.content is not None and commit.content_type is not None
-        tokens = None if entry is None else entry.tokens.get(self.counter.name)
-        content = self._decode(commit.content, commit.content_type)
-        rendering = render(content, commit.content_type, self.types, self.counter, tokens=tokens)
-        self.keep_rendering(name, commit, rendering)
-        return rendering
-
-    def keep_rendering(self, name: CommitHash, commit: Commit, rendering: Rendering) -> None:
-        """Remembers a rendering that was made elsewhere."""
+    def keep_rendering(self, name: CommitHash, rendering: Rendering) -> None:
+        """Remembers what a commit's content makes of a message, within bounds."""
         weight = 300 + 2 * len(rendering.text or "") + 2 * len(rendering.body or "")
-        self._renderings.put(name, (commit, rendering), weight)
+        self._renderings.put(name, rendering, weight)
+
+    def _render(self, commit: Commit, entry: BroughtCommit | None) -> Rendering:
+        assert commit.content is not None and commit.content_type is not None
+        is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on who registered it
+        tokens = entry.tokens.get(self.counter.name) if entry is not None and is_builtin else None
+        content = self._decode(commit.content, commit.content_type)
+        return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
 
     def forget_renderings(self) -> None:
         """Forgets renderings: a content type was registered anew."""

@@ -167,7 +167,7 @@ class TractWriter:
                     raise BudgetExceeded(current=current, maximum=self._budget.max_tokens)
             name, commit = self._stage(transaction, draft, target)
         if draft.rendering is not None:
-            self._reader.keep_rendering(name, commit, draft.rendering)
+            self._reader.keep_rendering(name, draft.rendering)
         return name, commit
 
     def _stage(self, transaction: Transaction, draft: _Draft, target: CommitHash | None) -> tuple[CommitHash, Commit]:
