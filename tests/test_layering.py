@@ -141,7 +141,7 @@ def test_outside_packages_have_one_owner() -> None:
 
 def test_the_model_is_pure() -> None:
     for name, path in MODULES.items():
-        if name.startswith("model") or name.startswith("transcripts"):
+        if name.startswith(("model", "transcripts")):
             assert not {full.split(".")[0] for full in imports(path)} & IMPURE, name
 
 

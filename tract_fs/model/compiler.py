@@ -90,14 +90,26 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
 
 
 class _Spine:
-    """The appends of a line by position: lists and maps that only grow, shared by the states along it."""
+    """The appends of a line by position: maps that only grow, shared by the states along it.
+
+    Past the length of a state, they may tell of another line.
+    """
 
     def __init__(self) -> None:
         self.positions: dict[str, int] = {}
         self.edit_targets: dict[str, str] = {}  # edit: its target; may name edits that a state does not have
         self.last_calls: dict[str, int] = {}  # tool call id: the last slot that calls it
+        self.length = 0
+
+    @classmethod
+    def of(cls, slots: list[Slot]) -> _Spine:
+        spine = cls()
+        for position, slot in enumerate(slots):
+            spine.add(slot, position)
+        return spine
 
     def add(self, slot: Slot, position: int) -> None:
+        self.length = position + 1
         self.positions[slot.commit] = position
         for edit in slot.edits:
             self.edit_targets[edit.commit] = slot.commit
@@ -218,17 +230,17 @@ class ContextState:
         state = self._moved(name)
         if len(self._slots) != self._count:  # another line went on from here
             state._slots = self._slots[: self._count]
+        if self._spine is not None and self._spine.length != self._count:
             state._spine = None
         position = self._count
         state._slots.append(slot)
         state._count = position + 1
-        if self._snapshot is not None and self._extends_simply(slot.rendering):
-            state._snapshot = self._snapshot
-            if slot.is_shown:
-                message = Message.from_rendering(slot.rendering, (slot.commit,))
-                state._snapshot = self._snapshot.extended(
-                    message, slot.config, slot.rendering.tokens, state._warn_lazily(self._dropped)
-                )
+        if self._snapshot is not None and not self._extends_simply(slot.rendering):
+            state._snapshot = None
+        elif self._snapshot is not None and slot.is_shown:
+            message = Message.from_rendering(slot.rendering, (slot.commit,))
+            warn = state._warn_lazily(self._dropped)
+            state._snapshot = self._snapshot.extended(message, slot.config, slot.rendering.tokens, warn)
         if state._spine is not None:
             state._spine.add(slot, position)
         return state
@@ -238,9 +250,11 @@ class ContextState:
         if not rendering.answers:
             return True
         spine = self._require_spine()
+        if spine.length != self._count:  # another line went on from here, and may have called the same ids
+            spine = _Spine.of(self.slots())
         for call in rendering.answers:
             position = spine.last_calls.get(call)
-            if position is None or position >= self._count:
+            if position is None:
                 continue
             caller = self._slots[position]
             if caller.edits or not caller.is_shown or position in self._dropped:
@@ -287,9 +301,7 @@ class ContextState:
 
     def _require_spine(self) -> _Spine:
         if self._spine is None:
-            self._spine = _Spine()
-            for position in range(self._count):
-                self._spine.add(self._slots[position], position)
+            self._spine = _Spine.of(self.slots())
         return self._spine
 
     def _compile(self, options: CompileOptions, dropped: frozenset[int], later: Sequence[Slot]) -> CompileSnapshot:

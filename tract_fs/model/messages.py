@@ -201,8 +201,8 @@ def is_joinable(rendering: Rendering) -> bool:
         return False
     if rendering.content_type != "message" or rendering.body is None:
         return True
-    keys: set[str] = set(canonical.decode(rendering.body.encode()))
-    return keys <= {"role", "content", "name"}
+    message = canonical.decode(rendering.body.encode())
+    return bool(message.keys() <= {"role", "content", "name"} and message.get("name") == rendering.name)
 
 
 def joined_rendering(role: str, text: str, name: str | None, counter: TokenCounter) -> Rendering:

@@ -158,8 +158,14 @@ class View(Struct):
         heads = self.heads(branch, source)
         if len(heads) > 1 and branch in self.last_own:
             own, own_at = self.last_own[branch]
+            moves = self.branches[branch].items()
+            ours = {move.head for name, move in moves if self._builds_on(branch, name, own, own_at, source)}
             for head in heads:
-                if self._builds_on(branch, head.event, own, own_at, source):
+                if head.commit in ours:
+                    return head
+            read = _reader(source)
+            for head in heads:  # the own line may be hidden: below another head
+                if any(commit is not None and is_ancestor(commit, head.commit, read) for commit in ours):
                     return head
         return heads[0] if heads else None
 

@@ -1,0 +1,515 @@
+"""Any interleaving of calls, over two handles of one store and a second copy of it, against the reference model.
+
+After each step everything a user can read is compared with what the reference reads from the same files. At the end
+`local/` is deleted, and a store opened anew must give the same answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests import strategies as given_by_user
+from tests.reference import OrphanedCall, ReferenceStore, ReferenceTract, utc_text
+from tests.strategies_events import START_US
+from tract_fs import CommitInfo, CompiledContext, Tract
+from tract_fs.errors import (
+    AnnotateTargetError,
+    CommitNotFoundError,
+    EditTargetError,
+    HeadMoved,
+    OrphanedToolCall,
+    UsageError,
+)
+
+TEXT_FILES = {"FORMAT", ".gitattributes", ".gitignore"}
+OPTIONS = [
+    {"include_edit_annotations": annotated, "aggregate_same_role": joined, "orphans": orphans}
+    for annotated, joined, orphans in itertools.product((False, True), (False, True), ("drop", "keep", "raise"))
+]
+EXAMPLES = int(os.environ.get("TRACT_STATEFUL_EXAMPLES", "40"))
+
+
+class Interrupt(Exception):
+    """What a batch is broken off with, beside KeyboardInterrupt."""
+
+
+class Clock:
+    """A clock that stands until it is moved, in either direction."""
+
+    def __init__(self) -> None:
+        self.now_us = START_US
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+def files_of(path: str) -> dict[str, str]:
+    """Returns the files of a store outside `local/`: relative name to full path."""
+    root = os.path.join(path, ".tract")
+    found = {}
+    for folder, folders, names in os.walk(root):
+        if folder == root and "local" in folders:
+            folders.remove("local")
+        for name in names:
+            full = os.path.join(folder, name)
+            found[os.path.relpath(full, root)] = full
+    return found
+
+
+def copy_files(source: str, target: str) -> None:
+    """Brings what the other copy lacks, as rsync --ignore-existing would."""
+    have = files_of(target)
+    for name, full in files_of(source).items():
+        if name not in have:
+            goal = os.path.join(target, ".tract", name)
+            os.makedirs(os.path.dirname(goal), exist_ok=True)
+            shutil.copy2(full, goal)
+
+
+def exact(value: Any) -> Any:
+    """Returns a JSON value in a form in which 1, 1.0, true and -0.0 all differ."""
+    if isinstance(value, dict):
+        return {key: exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [exact(item) for item in value]
+    return (type(value).__name__, repr(value))
+
+
+def facts_of_commit(info: CommitInfo) -> dict[str, Any]:
+    return {
+        "commit_hash": info.commit_hash,
+        "tract_id": info.tract_id,
+        "parents": list(info.parents),
+        "content_hash": info.content_hash,
+        "content_type": None if info.content_type is None else str(info.content_type),
+        "operation": info.operation.value,
+        "targets": list(info.targets),
+        "message": info.message,
+        "metadata": exact(info.metadata),
+        "generation_config": exact(info.generation_config),
+        "token_count": info.token_count,
+        "created_at": utc_text(info.created_at),
+    }
+
+
+def expected_commit(reference: ReferenceTract, name: str) -> dict[str, Any]:
+    facts = reference.commit(name)
+    return {**facts, "metadata": exact(facts["metadata"]), "generation_config": exact(facts["generation_config"])}
+
+
+def spoil(compiled: CompiledContext) -> None:
+    """Changes all that can be changed in an answer; no later answer may notice."""
+    for message in compiled.messages:
+        for part in (message.to_dict(), message.content, message.tool_calls):
+            if isinstance(part, dict | list):
+                part.clear()
+    for one in compiled.generation_configs:
+        for value in one.values():
+            if isinstance(value, dict | list):
+                value.clear()
+        one["spoilt"] = True
+    for answer in (compiled.messages, compiled.generation_configs, compiled.commit_hashes):
+        answer.clear()
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Two handles on one store, and a second copy that diverges and comes back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.mkdtemp(prefix="tract-stateful-")
+        self.path = os.path.join(self.folder, "context")
+        self.other_path = os.path.join(self.folder, "copy")
+        self.clock = Clock()
+        self.handles: list[Tract] = []
+        self.own_event: str | None = None
+        self.reference = ReferenceTract({}, {}, {})
+        self.step = 0
+        self.has_pack = False
+
+    # -- set-up and tear-down
+
+    @initialize(durability=st.sampled_from(("fast", "durable")))
+    def open_two_handles(self, durability: str) -> None:
+        self.durability = durability
+        self.handles = [self.open(self.path), self.open(self.path)]
+
+    def open(self, path: str) -> Tract:
+        return Tract.open(path, clock=self.clock, durability=self.durability)
+
+    def teardown(self) -> None:
+        try:
+            if self.handles:
+                self.check_without_local()
+        finally:
+            for handle in self.handles:
+                with suppress(Exception):
+                    handle.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    # -- what the reference says
+
+    def look(self) -> None:
+        self.reference = ReferenceStore(self.path).tract("default")
+
+    @property
+    def head(self) -> str | None:
+        return self.reference.own_head("main", self.own_event)
+
+    def history(self, *operations: str) -> list[str]:
+        return [
+            name for name in self.reference.linear(self.head) if self.reference.commits[name]["operation"] in operations
+        ]
+
+    def note_own(self) -> None:
+        """Remembers the last move that this copy wrote: the one that set the head that the handles work on."""
+        before = self.reference.visible
+        self.look()
+        fresh = [
+            name
+            for name in self.reference.visible - before
+            if any("branch" in op for op in self.reference.events[name]["ops"])
+        ]
+        assert len(fresh) <= 1, "one transaction, one event"
+        if fresh:
+            self.own_event = fresh[0]
+
+    # -- steps
+
+    @rule(
+        which=st.integers(0, 1),
+        content=given_by_user.contents,
+        generation_config=given_by_user.generation_configs,
+        metadata=given_by_user.metadata,
+        message=st.none() | given_by_user.texts,
+    )
+    def commit(self, which: int, content: Any, generation_config: Any, metadata: Any, message: str | None) -> None:
+        before = self.head
+        info = self.handles[which].commit(
+            content, generation_config=generation_config, metadata=metadata, message=message, expected_head=before
+        )
+        self.note_own()
+        assert info.parent_hash == before
+        assert self.head == info.commit_hash
+        assert exact(self.reference.config(info.commit_hash)) == exact(generation_config)
+        assert facts_of_commit(info) == expected_commit(self.reference, info.commit_hash)
+
+    @rule(which=st.integers(0, 1), content=given_by_user.tool_contents)
+    def commit_a_tool_call_or_result(self, which: int, content: Any) -> None:
+        self.commit(which, content, None, None, None)
+
+    @precondition(lambda self: self.history("append"))
+    @rule(which=st.integers(0, 1), data=st.data(), generation_config=given_by_user.generation_configs)
+    def edit(self, which: int, data: st.DataObject, generation_config: Any) -> None:
+        target = data.draw(st.sampled_from(self.history("append")))
+        content = data.draw(given_by_user.edits_of(self.reference.content(target) or {}))
+        info = self.handles[which].edit(target, content, generation_config=generation_config)
+        self.note_own()
+        assert self.head == info.commit_hash
+        assert info.targets == (target,)
+        assert facts_of_commit(info) == expected_commit(self.reference, info.commit_hash)
+
+    @precondition(lambda self: self.history("append", "edit"))
+    @rule(
+        which=st.integers(0, 1),
+        data=st.data(),
+        priority=st.sampled_from(("skip", "skip", "normal", "pinned")),
+        reason=st.none() | given_by_user.texts,
+    )
+    def annotate(self, which: int, data: st.DataObject, priority: str, reason: str | None) -> None:
+        target = data.draw(st.sampled_from(self.history("append", "edit")))
+        note = self.handles[which].annotate(target, priority, reason=reason)
+        self.note_own()
+        assert self.head == note.commit_hash
+        assert (note.target_hash, note.priority, note.reason) == (target, priority, reason)
+
+    @precondition(lambda self: self.history("edit", "annotate"))
+    @rule(which=st.integers(0, 1), data=st.data())
+    def refuse(self, which: int, data: st.DataObject) -> None:
+        """What can't be done is refused and writes nothing."""
+        handle, before = self.handles[which], files_of(self.path)
+        with pytest.raises(EditTargetError):
+            handle.edit(
+                data.draw(st.sampled_from(self.history("edit", "annotate"))), {"content_type": "reasoning", "text": ""}
+            )
+        with pytest.raises(HeadMoved):
+            handle.commit({"content_type": "reasoning", "text": ""}, expected_head=None)
+        with pytest.raises(CommitNotFoundError):
+            handle.annotate("0" * 64, "skip")
+        for target in self.history("annotate")[:1]:
+            with pytest.raises(AnnotateTargetError):
+                handle.annotate(target, "skip")
+        assert files_of(self.path) == before
+
+    @rule(
+        which=st.integers(0, 1),
+        ending=st.sampled_from(("commit", "commit", "nest", "raise", "interrupt", "raise nested")),
+        count=st.integers(0, 4),
+        data=st.data(),
+    )
+    def batch(self, which: int, ending: str, count: int, data: st.DataObject) -> None:
+        handle, other = self.handles[which], self.handles[1 - which]
+        before, files_before = self.head, files_of(self.path)
+        made: list[str] = []
+        targets = self.history("append")
+        is_raised = ending in ("raise", "interrupt", "raise nested")
+        try:
+            with handle.batch():
+                for number in range(count):
+                    self.do_in_batch(handle, made, targets, data, nested=ending == "nest" and number % 2 == 1)
+                assert [info.commit_hash for info in handle.log(None)] == made[::-1] + self.reference.log(before)
+                assert [info.commit_hash for info in other.log(None)] == self.reference.log(before)
+                assert set(handle.compile(orphans="keep").commit_hashes) <= {*made, *self.reference.linear(before)}
+                if ending == "raise":
+                    raise Interrupt
+                if ending == "interrupt":
+                    raise KeyboardInterrupt
+                if ending == "raise nested":
+                    with handle.batch():
+                        self.do_in_batch(handle, made, targets, data, nested=False)
+                        raise Interrupt
+        except (Interrupt, KeyboardInterrupt):
+            assert is_raised
+        self.note_own()
+        if is_raised or not made:
+            assert set(files_of(self.path)) == set(files_before)
+            assert self.head == before
+        else:
+            assert self.head == made[-1]
+            assert self.reference.log(self.head) == made[::-1] + self.reference.log(before)
+
+    def do_in_batch(
+        self, handle: Tract, made: list[str], targets: list[str], data: st.DataObject, *, nested: bool
+    ) -> None:
+        if nested:
+            with handle.batch():
+                self.do_in_batch(handle, made, targets, data, nested=False)
+            return
+        kind = data.draw(st.sampled_from(("append", "append", "edit", "annotate"))) if targets else "append"
+        if kind == "append":
+            info = handle.commit(
+                data.draw(given_by_user.contents), generation_config=data.draw(given_by_user.generation_configs)
+            )
+            targets.append(info.commit_hash)
+            made.append(info.commit_hash)
+        elif kind == "edit":
+            info = handle.edit(data.draw(st.sampled_from(targets)), data.draw(given_by_user.contents))
+            made.append(info.commit_hash)
+        else:
+            note = handle.annotate(data.draw(st.sampled_from(targets)), data.draw(st.sampled_from(("skip", "normal"))))
+            assert note.commit_hash is not None
+            made.append(note.commit_hash)
+
+    @rule(which=st.integers(0, 1), usage=given_by_user.usages())
+    def record_usage(self, which: int, usage: Any) -> None:
+        handle = self.handles[which]
+        if self.head is None:
+            with pytest.raises(UsageError):
+                handle.record_usage(usage)
+            return
+        compiled = handle.record_usage(usage)
+        self.look()
+        counts = self.reference.usage(self.head)
+        assert counts is not None
+        self.check_compiled(compiled, self.reference.compile(self.head), {})
+        assert compiled.token_count == counts["prompt_tokens"]
+
+    @rule(seconds=st.sampled_from((-3600, -1, 0, 1, 60, 86_400)), microseconds=st.integers(0, 2))
+    def move_clock(self, seconds: int, microseconds: int) -> None:
+        self.clock.now_us += seconds * 1_000_000 + microseconds
+
+    @rule(which=st.integers(0, 1))
+    def reopen(self, which: int) -> None:
+        self.handles[which].close()
+        self.handles[which] = self.open(self.path)
+
+    @rule(content=given_by_user.contents, goes_out=st.booleans(), skip=st.booleans(), comes_back=st.booleans())
+    def work_in_the_copy(self, content: Any, goes_out: bool, skip: bool, comes_back: bool) -> None:
+        if goes_out:
+            copy_files(self.path, self.other_path)
+        with self.open(self.other_path) as handle:
+            info = handle.commit(content, generation_config={"model": "copy"})
+            if skip:
+                handle.annotate(info.commit_hash, "skip")
+        if comes_back:
+            self.copy_back()
+
+    @precondition(lambda self: os.path.isdir(self.other_path))
+    @rule()
+    def copy_back(self) -> None:
+        copy_files(self.other_path, self.path)
+        self.look()
+        for handle in self.handles:
+            handle.refresh()
+
+    # -- comparisons
+
+    @precondition(lambda self: self.handles)
+    @invariant()
+    def all_handles_answer_as_the_reference(self) -> None:
+        self.look()
+        self.step += 1
+        for number, handle in enumerate(self.handles):
+            assert handle.head == self.head
+            assert handle.branch == "main"
+            log = handle.log(None)
+            assert [info.commit_hash for info in log] == self.reference.log(self.head)
+            assert [info.commit_hash for info in handle.log(3)] == self.reference.log(self.head)[:3]
+            self.check_compile(handle, {})
+            if (self.step + number) % 2 == 0:
+                for options in OPTIONS:
+                    self.check_compile(handle, options)
+            for info in log if (self.step + number) % 2 else log[:2]:
+                assert facts_of_commit(info) == expected_commit(self.reference, info.commit_hash)
+
+    @rule(which=st.integers(0, 1), queries=st.lists(given_by_user.queries, min_size=1, max_size=8))
+    def query(self, which: int, queries: list[Any]) -> None:
+        for field, operator, value in queries:
+            found = [info.commit_hash for info in self.handles[which].query_by_config(field, operator, value)]
+            assert found == self.reference.query(field, operator, value), (field, operator, value)
+
+    @precondition(lambda self: self.head is not None)
+    @rule(which=st.integers(0, 1), data=st.data(), options=st.sampled_from(OPTIONS))
+    def compile_an_earlier_commit(self, which: int, data: st.DataObject, options: dict[str, Any]) -> None:
+        cut = data.draw(st.sampled_from(sorted(self.reference.tract_commits())))
+        self.check_compile(self.handles[which], options, at_commit=cut)
+        self.check_compile(self.handles[which], {}, at_commit=cut)
+
+    @precondition(lambda self: self.head is not None)
+    @rule(
+        which=st.integers(0, 1),
+        data=st.data(),
+        options=st.sampled_from(OPTIONS),
+        offset_us=st.sampled_from((-1, 0, 1)),
+        zone=st.sampled_from((None, UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8)))),
+    )
+    def compile_an_earlier_time(
+        self, which: int, data: st.DataObject, options: dict[str, Any], offset_us: int, zone: timezone | None
+    ) -> None:
+        made = [self.reference.commits[name]["created_at"] for name in self.reference.linear(self.head)]
+        moment = datetime.fromisoformat(data.draw(st.sampled_from(made))) + timedelta(microseconds=offset_us)
+        moment = moment.replace(tzinfo=None) if zone is None else moment.astimezone(zone)
+        self.check_compile(self.handles[which], options, at_time=moment)
+        with pytest.raises(ValueError):
+            self.handles[which].compile(at_time=moment, at_commit=self.head)
+
+    @precondition(lambda self: self.history("append", "edit"))
+    @rule(which=st.integers(0, 1), data=st.data())
+    def read_one(self, which: int, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.history("append", "edit")))
+        handle = self.handles[which]
+        info = handle.get_commit(name)
+        assert info is not None
+        assert facts_of_commit(info) == expected_commit(self.reference, name)
+        content = msgspec.to_builtins(handle.get_content(name))
+        stored = self.reference.content(name)
+        assert stored is not None
+        assert exact({key: value for key, value in content.items() if key in stored}) == exact(stored)
+        assert handle.resolve(name) == name
+        notes = [note for note in handle.get_annotations(name) if note.commit_hash is not None]
+        assert [note.commit_hash for note in notes] == self.reference.annotations(name, self.head or "")
+        for note in notes:
+            body = self.reference.commits[note.commit_hash or ""]
+            assert (note.priority, note.reason) == (body["priority"], body.get("reason"))
+            assert utc_text(note.created_at) == body["created_at"]
+
+    def check_compile(
+        self, handle: Tract, options: dict[str, Any], *, at_commit: str | None = None, at_time: Any = None
+    ) -> None:
+        cuts: dict[str, Any] = {}
+        if at_commit is not None:
+            cuts["at_commit"] = at_commit
+        if at_time is not None:
+            cuts["at_time"] = at_time
+        full_head = self.head if at_commit is not None else None
+        try:
+            wanted = self.reference.compile(at_commit or self.head, at_time, **options, full_head=full_head)
+        except OrphanedCall as error:
+            with pytest.raises(OrphanedToolCall) as caught:
+                handle.compile(**options, **cuts)
+            assert set(caught.value.commits) == error.commits
+            return
+        compiled = handle.compile(**options, **cuts)
+        self.check_compiled(compiled, wanted, options)
+        spoil(compiled)
+
+    def check_compiled(self, compiled: CompiledContext, wanted: Any, options: dict[str, Any]) -> None:
+        joined = options.get("aggregate_same_role", False)
+        assert list(compiled.commit_hashes) == wanted.commit_hashes
+        assert exact(compiled.generation_configs) == exact(wanted.generation_configs)
+        assert [list(message.commit_hashes) for message in compiled.messages] == wanted.message_commits
+        for message, expected in zip(compiled.messages, wanted.messages, strict=True):
+            assert (message.role, message.name) == (expected["role"], expected.get("name"))
+            assert exact(message.content) == exact(expected.get("content"))
+            if not joined:
+                assert exact(message.to_dict()) == exact(expected)
+        assert compiled.commit_count == wanted.commit_count
+        assert (compiled.token_count, compiled.token_source) == (wanted.token_count, wanted.token_source)
+        if wanted.dropped:
+            assert compiled.warnings
+
+    def answers(self, handle: Tract, head: str | None) -> Any:
+        """Returns what must outlive `local/`, at a commit."""
+        compiled = handle.compile(at_commit=head) if head is not None else handle.compile()
+        messages = [exact(message.to_dict()) for message in compiled.messages]
+        grid = itertools.product(given_by_user.QUERY_FIELDS, given_by_user.QUERY_OPERATORS, given_by_user.QUERY_VALUES)
+        found = [[info.commit_hash for info in handle.query_by_config(*query)] for query in grid]
+        return messages, exact(compiled.generation_configs), compiled.commit_hashes, compiled.token_count, found
+
+    def check_without_local(self) -> None:
+        """Every file is named by its hash; and `local/` may go at any time."""
+        self.look()
+        for name, full in files_of(self.path).items():
+            if name not in TEXT_FILES:
+                with open(full, "rb") as file:
+                    digest = hashlib.sha256(file.read()).hexdigest()
+                assert "".join(name.split(os.sep))[-64:] == digest, name
+        head = self.head
+        before = self.answers(self.handles[0], head)
+        for handle in self.handles:
+            handle.close()
+        local = os.path.join(self.path, ".tract", "local")
+        if os.path.isdir(local):
+            shutil.rmtree(local)
+        self.own_event = None
+        self.handles = [self.open(self.path), self.open(self.path)]
+        assert self.answers(self.handles[0], head) == before
+        self.all_handles_answer_as_the_reference()
+        self.all_handles_answer_as_the_reference()
+
+
+StoreMachine.TestCase.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestStore = StoreMachine.TestCase
+
+
+def test_the_machine_can_make_two_heads() -> None:
+    machine = StoreMachine()
+    try:
+        machine.open_two_handles("fast")
+        say = {"content_type": "dialogue", "role": "user", "text": "one"}
+        machine.commit(0, say, None, None, None)
+        copy_files(machine.path, machine.other_path)
+        machine.commit(1, {**say, "text": "two"}, {"model": "m-1"}, None, None)
+        machine.work_in_the_copy({**say, "text": "three"}, goes_out=False, skip=True, comes_back=True)
+        assert len(machine.reference.heads("main")) == 2
+        machine.all_handles_answer_as_the_reference()
+    finally:
+        machine.teardown()
