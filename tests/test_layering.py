@@ -35,6 +35,8 @@ LAYERS = [
     "store.objects",
     "store.arrivals",
     "store.events",
+    "store.listing",
+    "store.view_cache",
     "store.tract_log",
     "store.transaction",
     "store.store",
@@ -56,7 +58,7 @@ OWNERS = {
     "toktok": {"model.tokens"},
     "logging": {"writing"},
     "tempfile": {"tract"},
-    "time": {"tract", "store.tract_log", "store.lock"},
+    "time": {"tract", "store.tract_log", "store.listing", "store.lock"},
 }
 IMPURE = {
     "os",

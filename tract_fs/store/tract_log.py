@@ -8,29 +8,27 @@ again from the events themselves. Nothing here writes truth.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from msgspec import Struct
-from msgspec.json import Decoder
 
-from tract_fs.errors import DamageError, HashMismatch, InvalidObject, JsonValueError, LockTimeout, ObjectMissing
-from tract_fs.model import canonical
+from tract_fs.errors import DamageError, HashMismatch, InvalidObject, LockTimeout, ObjectMissing
 from tract_fs.model.events import BroughtCommit, Event, Usage
-from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time, hash_bytes, parse_time
+from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time, parse_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View, in_causal_order
-from tract_fs.store import arrivals, files
+from tract_fs.store import arrivals, view_cache
 from tract_fs.store.arrivals import NO_HASH, Arrivals, CommitEvents, Record
 from tract_fs.store.events import Events, as_event_hash
 from tract_fs.store.layout import Layout
+from tract_fs.store.listing import EventListing, KnownEvents
 from tract_fs.store.objects import Objects
 from tract_fs.store.packs import Packs
+from tract_fs.store.view_cache import SavedView
 
 _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
-_SETTLED_NS = 2_000_000_000
-_MAX_VIEW_BYTES = 1 << 30
 _NO_BRANCH = b"\0" * 7
 
 
@@ -47,21 +45,6 @@ class Parts(Struct, frozen=True):
     read_only: bool
 
 
-class _Saved(Struct, frozen=True, forbid_unknown_fields=True):
-    """The view file: the view after `count` records with digest `chain`, and the directories listed for it."""
-
-    count: int
-    chain: str
-    again_count: int
-    view: View
-    fans: dict[str, tuple[int, int]]  # directory: inode, ctime in ns
-    packs: list[str]
-    root: int  # inode of the tract's directory of events: another copy's has another
-
-
-_SAVED_DECODER = Decoder(_Saved)
-
-
 class TractLog:
     """The events of one tract that are visible, folded; implements view.Source."""
 
@@ -73,19 +56,17 @@ class TractLog:
         self._parts = parts
         self._arrivals = Arrivals(parts.layout.tract_local(tract, "arrivals"))
         self._view_path = parts.layout.tract_local(tract, "view")
+        self._listing = EventListing(tract, parts.layout, parts.packs, parts.events)
         self._inode = 0
         self._count = 0
         self._chain = arrivals.START
-        self._known: _Known | None = None  # visible events; built when first needed
+        self._known: KnownEvents | None = None  # visible events; built when first needed
         self._next_chain = arrivals.START
         self._branches: dict[bytes, str] = {}  # by what stands for them in records
         self._unrecorded: set[str] = set()  # visible events that this handle could not write to arrivals
-        self._fans: dict[str, tuple[int, int]] = {}
-        self._packs_seen: set[str] = set()
         self._listed_at = 0.0
         self._listing_pause_s = _LISTING_INTERVAL_S
         self._saved_count = -1
-        self._is_dirty = False  # what the view file does not say yet, beyond new records
         self.again_count = 0  # how often a visible event brought a commit that another brought before
         self.version = 0  # changes whenever what was said of a commit may have changed
 
@@ -121,15 +102,15 @@ class TractLog:
 
     def open(self, *, verify: bool) -> None:
         """Loads the view from the cache and what came since; from the events alone if anything is off or `verify` is set."""
-        saved = None if verify else self._read_saved()
-        if saved is None:
+        saved = None if verify else view_cache.read(self._view_path)
+        if saved is None or not self._is_ours(saved):
             self.rebuild()
             return
         self.view = saved.view
         self._count, self._chain = saved.count, bytes.fromhex(saved.chain)
         self._inode = self._arrivals.signature()[0]
-        self._fans = dict(saved.fans)
-        self._packs_seen = set(saved.packs)
+        self._listing.fans = dict(saved.fans)
+        self._listing.packs_seen = set(saved.packs)
         self._saved_count = saved.count
         self.again_count = saved.again_count
         self.version += 1
@@ -139,26 +120,26 @@ class TractLog:
 
     def save(self) -> None:
         """Writes the view file if it lags; a cache that can't be written is left alone."""
-        if self._parts.read_only or self._unrecorded or (self._count == self._saved_count and not self._is_dirty):
+        if (
+            self._parts.read_only
+            or self._unrecorded
+            or (self._count == self._saved_count and not self._listing.is_changed)
+        ):
             return
         if self._arrivals.signature()[0] != self._inode:
             return
-        saved = {
-            "count": self._count,
-            "chain": self._chain.hex(),
-            "again_count": self.again_count,
-            "view": canonical.raw(canonical.encode_struct(self.view)),
-            "fans": self._fans,
-            "packs": sorted(self._packs_seen),
-            "root": self._root_inode(),
-        }
-        body = canonical.encode_checked(saved)
-        try:
-            files.write_new(self._view_path, hash_bytes(body).encode() + b"\n" + body, mode=0o644)
-        except OSError:
-            return
-        self._saved_count = self._count
-        self._is_dirty = False
+        saved = SavedView(
+            count=self._count,
+            chain=self._chain.hex(),
+            again_count=self.again_count,
+            view=self.view,
+            fans=self._listing.fans,
+            packs=sorted(self._listing.packs_seen),
+            root=self._listing.root_inode(),
+        )
+        if view_cache.write(self._view_path, saved):
+            self._saved_count = self._count
+            self._listing.is_changed = False
 
     @property
     def unsaved_count(self) -> int:
@@ -238,7 +219,7 @@ class TractLog:
             self._chain = found[len(kept) - 1][1]
         if is_locked and self._count < count:  # a torn tail, or a writer that died before its rename
             self._arrivals.cut(self._count)
-            self._fans.clear()
+            self.list_events(is_forced=True)
 
     def record_own(self, records: list[Record]) -> None:
         """Takes in a transaction of this handle whose records were just appended and whose event was written."""
@@ -281,28 +262,40 @@ class TractLog:
     def list_events(self, *, is_forced: bool = False) -> None:
         """Finds events that came or went by other means than this copy's writers."""
         if is_forced:
-            self._fans.clear()
-            self._packs_seen.clear()
-        new, is_gone = self._look()
-        if is_gone:
+            self._listing.forget()
+        new, is_gone = self._listing.look(self.known)
+        if is_gone or (is_forced and self._listing.is_all_gone(self.known())):
             self.rebuild()
-        elif new or self.view.pending:
+            return
+        for name in [name for name in self.damaged if not self._parts.events.exists(self.tract, name)]:
+            del self.damaged[name]
+        if new or self.view.pending:
             self._admit(new)
 
     def rebuild(self) -> None:
         """Folds all events anew, from their files, each object verified; writes arrivals anew."""
+        if self._parts.read_only or (not self._arrivals.signature()[1] and not self._parts.events.fans(self.tract)):
+            self._rebuild()  # nothing is to be recorded
+            return
+        try:
+            with self._parts.locked():
+                self._rebuild()
+                return
+        except (LockTimeout, OSError):
+            self._rebuild(is_recorded=False)
+
+    def _rebuild(self, *, is_recorded: bool = True) -> None:
         own, known_before = self._own_and_known()
-        self._fans.clear()
-        self._packs_seen.clear()
+        self._listing.forget()
         self.view = View(self.tract)
         self.damaged.clear()
-        self._known = _Known()
+        self._known = KnownEvents()
         self._unrecorded.clear()
-        present, _ = self._look()
+        present, _ = self._listing.look(self.known)
         visible = self._apply_all(present, own)
-        gone = sorted(known_before - present)
         self.version += 1
         self.again_count = 0
+        gone = sorted(known_before - present)
         records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in gone]
         brought: set[bytes] = set()
         for name, event in visible:
@@ -311,12 +304,20 @@ class TractLog:
             brought.update(record.commit for record in of_event)
             self.again_count += sum(record.kind == arrivals.BRINGS_AGAIN for record in of_event)
             records += of_event
-        self._replace_arrivals(records, [name for name, _ in visible])
+        data, chain = arrivals.encode_records(records, arrivals.START)
+        if self._parts.read_only or not records or not is_recorded:
+            self._keep_in_memory(data, [name for name, _ in visible])
+            return
+        self._arrivals.replace(data)
+        self._count, self._chain = len(records), chain
+        self._inode = self._arrivals.signature()[0]
+        self.commits.reset(self._arrivals, self._count)
+        self._saved_count = -1
 
-    def known(self) -> _Known:
+    def known(self) -> KnownEvents:
         """Returns the hashes of all visible events. Cost: reads all arrivals, the first time."""
         if self._known is None:
-            known = _Known()
+            known = KnownEvents()
             for name in self._unrecorded:
                 known.add(name)
             data = self._arrivals.read(0, self._count)
@@ -380,45 +381,6 @@ class TractLog:
             end -= 1
         return records[:end]
 
-    def _look(self) -> tuple[set[str], bool]:
-        """Returns the events found that are not known, and whether known ones are gone; skips directories that stand still."""
-        parts = self._parts
-        parts.packs.refresh()
-        new: set[str] = set()
-        is_gone = False
-        for name in parts.packs.packs.keys() - self._packs_seen:
-            new.update(self._of_this_tract(parts.packs.packs[name].event_names()))
-        if self._packs_seen - parts.packs.packs.keys():
-            is_gone = any(not parts.events.exists(self.tract, name) for name in self.known())
-        if parts.packs.packs.keys() != self._packs_seen:
-            self._packs_seen = set(parts.packs.packs)
-            self._is_dirty = True
-        directory = parts.layout.tract_events(self.tract)
-        fans = parts.events.fans(self.tract)
-        for fan in fans:
-            found = files.signature(f"{directory}/{fan}")
-            if found is None or self._fans.get(fan) == (found[0], found[2]):
-                continue
-            loose = set(parts.events.list_fan(self.tract, fan))
-            new |= loose
-            is_gone = is_gone or self._is_any_gone(fan, loose)
-            if time.time_ns() - found[2] > _SETTLED_NS:
-                self._fans[fan] = (found[0], found[2])
-                self._is_dirty = True
-            else:
-                self._fans.pop(fan, None)
-        lost_fans = (self._fans.keys() if self._known is None else self._known.fans()) - set(fans)
-        is_gone = is_gone or any(self._is_any_gone(fan, set()) for fan in lost_fans)
-        known = self.known() if new else ()
-        return {name for name in new if name not in known}, is_gone
-
-    def _is_any_gone(self, fan: str, loose: set[str]) -> bool:
-        gone = self.known().in_fan(fan) - loose
-        return any(not self._parts.events.exists(self.tract, name) for name in gone)
-
-    def _of_this_tract(self, names: Iterable[str]) -> set[str]:
-        return {name for name in names if self._parts.events.get(self.tract, name) is not None}
-
     def _admit(self, new: set[str]) -> None:
         """Applies new and pending events; records those that are visible."""
         if self._parts.read_only:
@@ -466,8 +428,10 @@ class TractLog:
                 found.append((EventHash(name), self._parts.events.require(self.tract, name)))
             except InvalidObject as error:
                 self.view.pending[EventHash(name)] = Pending(f"not understood: {error.reason}")
-            except (HashMismatch, ObjectMissing) as error:
+            except HashMismatch as error:
                 self.damaged[name] = str(error)
+                self.view.pending.pop(EventHash(name), None)
+            except ObjectMissing:
                 self.view.pending.pop(EventHash(name), None)
         visible = []
         before = dict(self.view.pending)
@@ -476,7 +440,7 @@ class TractLog:
                 known.add(event_name)
                 self.damaged.pop(event_name, None)
                 visible.append((event_name, event))
-        self._is_dirty = self._is_dirty or before != self.view.pending
+        self._listing.is_changed = self._listing.is_changed or before != self.view.pending
         return visible
 
     def _is_brought(self, commit: bytes) -> bool:
@@ -497,21 +461,11 @@ class TractLog:
         records.append(Record(kind, _NO_BRANCH, event_name, NO_HASH, at_us))
         return records
 
-    def _replace_arrivals(self, records: list[Record], names: list[EventHash]) -> None:
-        data, chain = arrivals.encode_records(records, arrivals.START)
-        if self._parts.read_only or not records:
-            self._keep_in_memory(data, names)
-            return
-        try:
-            with self._parts.locked():
-                self._arrivals.replace(data)
-                self._count, self._chain = len(records), chain
-                self._inode = self._arrivals.signature()[0]
-        except (LockTimeout, OSError):
-            self._keep_in_memory(data, names)
-            return
-        self.commits.reset(self._arrivals, self._count)
-        self._saved_count = -1
+    def _is_ours(self, saved: SavedView) -> bool:
+        """Tells whether a view file is of this tract and copy, and covers a prefix of these arrivals."""
+        chain = self._arrivals.chain_at(saved.count)
+        is_here = saved.root == self._listing.root_inode() and saved.view.tract == self.tract
+        return is_here and chain is not None and chain.hex() == saved.chain
 
     def _keep_in_memory(self, data: bytes, names: list[EventHash]) -> None:
         """Goes on without an arrivals file of its own: all that is visible counts as not recorded."""
@@ -536,47 +490,5 @@ class TractLog:
         """Another handle wrote arrivals anew: starts from its view, or from the events."""
         self._known = None
         self._unrecorded.clear()
-        self._is_dirty = False
+        self._listing.is_changed = False
         self.open(verify=False)
-
-    def _read_saved(self) -> _Saved | None:
-        try:
-            data = files.read(self._view_path, limit_bytes=_MAX_VIEW_BYTES)
-        except OSError:
-            return None
-        if data is None or data[64:65] != b"\n" or hash_bytes(data[65:]).encode() != data[:64]:
-            return None
-        try:
-            saved = canonical.decode_typed(_SAVED_DECODER, data[65:])
-        except JsonValueError:
-            return None
-        chain = self._arrivals.chain_at(saved.count)
-        is_foreign = saved.root != self._root_inode() or saved.view.tract != self.tract
-        return None if is_foreign or chain is None or chain.hex() != saved.chain else saved
-
-    def _root_inode(self) -> int:
-        found = files.signature(self._parts.layout.tract_events(self.tract))
-        return 0 if found is None else found[0]
-
-
-class _Known:
-    """A set of event hashes, by their directory in the fan-out."""
-
-    def __init__(self) -> None:
-        self._fans: dict[str, set[str]] = {}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._fans.get(name[:2], ())
-
-    def __iter__(self) -> Iterator[str]:
-        for names in self._fans.values():
-            yield from names
-
-    def add(self, name: str) -> None:
-        self._fans.setdefault(name[:2], set()).add(name)
-
-    def fans(self) -> set[str]:
-        return set(self._fans)
-
-    def in_fan(self, fan: str) -> set[str]:
-        return self._fans.get(fan, set())

@@ -1,0 +1,110 @@
+"""The listing of one tract's events: finds what any tool brought or took away, by looking only at directories that changed.
+
+A directory whose inode and ctime are as at its last listing is not listed again; one that changed within the last two seconds is not trusted to stand
+still. Packs are looked through once each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from tract_fs.store import files
+from tract_fs.store.events import Events
+from tract_fs.store.layout import Layout
+from tract_fs.store.packs import Packs
+
+_SETTLED_NS = 2_000_000_000
+
+
+class KnownEvents:
+    """A set of event hashes, by their directory in the fan-out."""
+
+    def __init__(self) -> None:
+        self._fans: dict[str, set[str]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._fans.get(name[:2], ())
+
+    def __iter__(self) -> Iterator[str]:
+        for names in self._fans.values():
+            yield from names
+
+    def add(self, name: str) -> None:
+        """Takes in one event."""
+        self._fans.setdefault(name[:2], set()).add(name)
+
+    def fans(self) -> set[str]:
+        """Returns the directories that have events."""
+        return set(self._fans)
+
+    def in_fan(self, fan: str) -> set[str]:
+        """Returns the events of one directory."""
+        return self._fans.get(fan, set())
+
+
+class EventListing:
+    """What was seen of a tract's directories and of the packs."""
+
+    def __init__(self, tract: str, layout: Layout, packs: Packs, events: Events) -> None:
+        self._tract = tract
+        self._directory = layout.tract_events(tract)
+        self._packs = packs
+        self._events = events
+        self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns
+        self.packs_seen: set[str] = set()
+        self.is_changed = False  # since it was last saved
+
+    def forget(self) -> None:
+        """Lists everything the next time."""
+        self.fans.clear()
+        self.packs_seen.clear()
+
+    def root_inode(self) -> int:
+        """Returns the inode of the tract's directory: a copy of the store has another."""
+        found = files.signature(self._directory)
+        return 0 if found is None else found[0]
+
+    def look(self, known: Callable[[], KnownEvents]) -> tuple[set[str], bool]:
+        """Returns the events that are there and not known, and whether known ones are gone. Cost: one stat per directory."""
+        self._packs.refresh()
+        new, is_gone = self._look_at_packs(known)
+        present = set(self._events.fans(self._tract))
+        for fan in present:
+            found = files.signature(f"{self._directory}/{fan}")
+            if found is None or self.fans.get(fan) == (found[0], found[2]):
+                continue
+            loose = set(self._events.list_fan(self._tract, fan))
+            new |= loose
+            is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - loose)
+            if time.time_ns() - found[2] > _SETTLED_NS:
+                self.fans[fan] = (found[0], found[2])
+                self.is_changed = True
+            else:
+                self.fans.pop(fan, None)
+        for fan in self.fans.keys() - present:
+            is_gone = is_gone or self._is_any_gone(known().in_fan(fan))
+            del self.fans[fan]
+        if new:
+            there = known()
+            new = {name for name in new if name not in there}
+        return new, is_gone
+
+    def is_all_gone(self, known: KnownEvents) -> bool:
+        """Tells whether a directory that should hold known events is not there."""
+        lost = known.fans() - set(self._events.fans(self._tract))
+        return any(self._is_any_gone(known.in_fan(fan)) for fan in lost)
+
+    def _look_at_packs(self, known: Callable[[], KnownEvents]) -> tuple[set[str], bool]:
+        packs = self._packs.packs
+        if packs.keys() == self.packs_seen:
+            return set(), False
+        names = {name for pack in packs.keys() - self.packs_seen for name in packs[pack].event_names()}
+        new = {name for name in names if self._events.get(self._tract, name) is not None}
+        is_gone = bool(self.packs_seen - packs.keys()) and self._is_any_gone(set(known()))
+        self.packs_seen = set(packs)
+        self.is_changed = True
+        return new, is_gone
+
+    def _is_any_gone(self, names: set[str]) -> bool:
+        return any(not self._events.exists(self._tract, name) for name in names)
