@@ -84,6 +84,13 @@ class AmbiguousRefError(TractError, LookupError):
     template = "{ref!r} is a prefix of {count} commits; give more digits"
 
 
+class ContentRedacted(TractError, LookupError):
+    """The content was taken out of the store on purpose."""
+
+    template = "the content {content_hash} of commit {hash} was redacted and is not in the store"
+    hash: str
+
+
 class BranchNotFound(TractError, LookupError):
     """No such branch."""
 

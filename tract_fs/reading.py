@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from tract_fs.errors import (
     AmbiguousRefError,
     CommitNotFoundError,
+    ContentRedacted,
     InvalidObject,
     JsonValueError,
+    ObjectMissing,
 )
 from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
@@ -131,7 +133,12 @@ class TractReader:
             raise CommitNotFoundError(
                 f"commit {name} is of operation {commit.operation.value} and has no content", hash=name
             )
-        return self._decode(commit.content, commit.content_type)
+        try:
+            return self._decode(commit.content, commit.content_type)
+        except ObjectMissing as error:
+            if commit.content not in self.store.redacted():
+                raise
+            raise ContentRedacted(hash=name, content_hash=commit.content) from error
 
     def loaded(self, name: CommitHash) -> Loaded:
         """Returns a commit with its rendering and config, as the compiler takes it."""
@@ -140,7 +147,12 @@ class TractReader:
             return Loaded(commit, None, None)
         entry = self._entry(name)
         config = None if entry is None or not entry.config else bytes(entry.config).decode()
-        return Loaded(commit, self._renderings.get(name) or self._render(commit, entry), config)
+        try:
+            return Loaded(commit, self._renderings.get(name) or self._render(commit, entry), config)
+        except ObjectMissing:
+            if commit.content not in self.store.redacted():
+                raise
+            return Loaded(commit, None, None)  # a redacted content makes no message
 
     def keep_rendering(self, name: CommitHash, rendering: Rendering) -> None:
         """Remembers what a commit's content makes of a message, within bounds."""

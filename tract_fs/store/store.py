@@ -145,12 +145,10 @@ class Store:
         if self._redacted is None:
             found: set[str] = set()
             for tract in self.events.tracts():
-                log = self._logs.get(tract)
-                names = set(log.known()) if log is not None and not log.view.pending else self._all_events(tract)
-                for name in names:
-                    event = self.events.get(tract, name)
-                    if event is not None:
-                        found.update(op.object for op in event.ops if isinstance(op, Redact))
+                events = (self.events.get(tract, name) for name in self._all_events(tract))
+                found.update(
+                    op.object for event in events if event is not None for op in event.ops if isinstance(op, Redact)
+                )
             self._redacted = frozenset(found)
         return self._redacted
 
