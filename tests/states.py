@@ -24,7 +24,7 @@ from tract_fs import (
     ToolIOContent,
     Tract,
 )
-from tract_fs.store import files, tract_log
+from tract_fs.store import files, listing, tract_log
 
 START_US = 1_767_323_045_000_006  # 2026-01-02T03:04:05.000006Z
 QUERIES: tuple[tuple[Any, str, Any], ...] = (
@@ -52,22 +52,31 @@ def user(text: str) -> DialogueContent:
     return DialogueContent(role="user", text=text)
 
 
-def fill(t: Tract) -> None:
-    """Writes one of everything: instruction, dialogue, edit, annotation, tool call and result, provider message, usage."""
-    t.commit(InstructionContent(text="be brief"), message="rules", metadata={"by": {"who": "ann"}})
-    first = t.commit(user("hello"), generation_config={"model": "m-1", "temperature": 0.5})
-    second = t.commit(
+def nth_commit(t: Tract, number: int) -> str:
+    return t.log(None)[-1 - number].commit_hash
+
+
+# one of everything: instruction, dialogue, tool call and result, edit, provider message, annotation, usage
+FILLING: tuple[Callable[[Tract], object], ...] = (
+    lambda t: t.commit(InstructionContent(text="be brief"), message="rules", metadata={"by": {"who": "ann"}}),
+    lambda t: t.commit(user("hello"), generation_config={"model": "m-1", "temperature": 0.5}),
+    lambda t: t.commit(
         DialogueContent(role="assistant", text="hi there", name="bot"),
         generation_config={"model": "m-2", "temperature": 1, "response_format": {"type": "json"}, "stop": ["a", "b"]},
-    )
-    t.commit(ToolIOContent(tool_name="search", direction="call", payload={"q": [1, {"deep": None}]}, call_id="c1"))
-    t.commit(
-        ToolIOContent(tool_name="search", direction="result", payload={"hits": []}, status="success", call_id="c1")
-    )
-    t.edit(first.commit_hash, user("hello, edited"), generation_config={"model": "m-1", "temperature": 0.75})
-    t.commit(MessageContent(message={"role": "user", "content": [{"type": "text", "text": "blocks"}], "x": [1.0]}))
-    t.annotate(second.commit_hash, "skip", reason="noise")
-    t.record_usage({"prompt_tokens": 41, "completion_tokens": 7, "total_tokens": 48})
+    ),
+    lambda t: t.commit(ToolIOContent("search", "call", {"q": [1, {"deep": None}]}, call_id="c1")),
+    lambda t: t.commit(ToolIOContent("search", "result", {"hits": []}, status="success", call_id="c1")),
+    lambda t: t.edit(nth_commit(t, 1), user("hello, edited"), generation_config={"model": "m-1", "temperature": 0.75}),
+    lambda t: t.commit(MessageContent({"role": "user", "content": [{"type": "text", "text": "blocks"}], "x": [1.0]})),
+    lambda t: t.annotate(nth_commit(t, 2), "skip", reason="noise"),
+    lambda t: t.record_usage({"prompt_tokens": 41, "completion_tokens": 7, "total_tokens": 48}),
+)
+
+
+def fill(t: Tract) -> None:
+    """Writes one of everything, each in a transaction of its own."""
+    for step in FILLING:
+        step(t)
 
 
 def fill_pack(t: Tract, count: int = 40) -> None:
@@ -196,7 +205,7 @@ def list_always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settle_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a directory count as standing still right after it changed, as it does after two seconds."""
-    monkeypatch.setattr(tract_log, "_SETTLED_NS", -(10**18))
+    monkeypatch.setattr(listing, "_SETTLED_NS", -(10**18))
 
 
 CALLS = frozenset(

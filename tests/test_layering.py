@@ -48,6 +48,7 @@ LAYERS = [
     "context",
     "writing",
     "survey",
+    "opening",
     "tract",
     "__init__",
 ]
@@ -57,7 +58,7 @@ OWNERS = {
     "sqlite3": {"store.generation_index"},
     "toktok": {"model.tokens"},
     "logging": {"writing"},
-    "tempfile": {"tract"},
+    "tempfile": {"opening"},
     "time": {"tract", "store.tract_log", "store.listing", "store.lock"},
 }
 IMPURE = {

@@ -51,6 +51,5 @@ def test_without_the_event_the_content_is_missing(redacted: tuple[Path, str, str
     for event in (path / ".tract/events/default").glob("*/*"):
         if b'"kind":"redact"' in event.read_bytes():
             event.unlink()
-    with Tract.open(path) as t:
-        with pytest.raises(ObjectMissing, match="fetch it from another copy"):
-            t.get_content(secret)
+    with Tract.open(path) as t, pytest.raises(ObjectMissing, match="fetch it from another copy"):
+        t.get_content(secret)

@@ -60,9 +60,9 @@ class TractReader:
         """Returns a commit of the store. Errors: ObjectMissing, HashMismatch, InvalidObject."""
         return self.store.objects.require_commit(name)
 
-    def has(self, name: str) -> bool:
-        """Tells whether this tract has a commit of this hash."""
-        if not is_hash(name):
+    def has(self, name: object) -> bool:
+        """Tells whether this tract has a commit of this full hash."""
+        if type(name) is not str or not is_hash(name):
             return False
         if self.transaction is not None and name in self.transaction.commits:
             return True

@@ -6,6 +6,7 @@ This is the one module that reads a clock and draws random numbers. A handle may
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,12 +21,11 @@ from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import require_field, require_operator, require_scalar
 from tract_fs.model.content import ContentTypes, Priority
 from tract_fs.model.info import CommitInfo, PriorityAnnotation, Status, TractConfig
-from tract_fs.model.names import require_branch_name, require_tract_id
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.model.tokens import EstimateCounter, TokenCounter
+from tract_fs.opening import list_tracts, open_store, require_options
 from tract_fs.reading import TractReader
-from tract_fs.store.layout import Layout
 from tract_fs.store.store import Store
 from tract_fs.writing import ANY, Clock, TractWriter
 
@@ -82,30 +82,20 @@ class Tract:
         `verify` folds all events anew, each object re-hashed. `clock` returns microseconds since 1970, or a datetime.
         Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout.
         """
-        if durability not in ("durable", "fast"):
-            raise ArgumentError(f"durability {durability!r}: use durable or fast")
-        config = config or TractConfig()
-        if config.token_budget is not None:
-            config.token_budget.require_valid()
-        counter = tokenizer or EstimateCounter()
-        if not isinstance(getattr(counter, "name", None), str) or not callable(getattr(counter, "count_text", None)):
-            raise ArgumentError(f"tokenizer {tokenizer!r}: needs a string `name` and a `count_text(text)`")
-        require_tract_id(tract_id)
-        require_branch_name(branch)
-        discard = None
-        if path is None:
-            from tempfile import TemporaryDirectory  # 10 ms: only a throw-away store needs it
-
-            directory = TemporaryDirectory(prefix="tract-", ignore_cleanup_errors=True)
-            path, discard = directory.name, directory.cleanup
-        store = Store(
-            Layout(os.path.abspath(os.fspath(path))),
-            writer=os.urandom(16).hex(),
-            is_durable=durability == "durable",
-            read_only=read_only,
-            lock_timeout_s=lock_timeout_s,
+        config = TractConfig() if config is None else config
+        counter = EstimateCounter() if tokenizer is None else tokenizer
+        clock = _wall_clock_us if clock is None else clock
+        require_options(
+            tract_id=tract_id, branch=branch, config=config, counter=counter, compiler=compiler, clock=clock
         )
-        store.open(create=create)
+        store, discard = open_store(
+            path,
+            durability=durability,
+            read_only=read_only,
+            create=create,
+            lock_timeout_s=lock_timeout_s,
+            writer=os.urandom(16).hex(),
+        )
         return cls(
             store,
             tract_id=tract_id,
@@ -113,7 +103,7 @@ class Tract:
             config=config,
             counter=counter,
             compiler=compiler,
-            clock=clock or _wall_clock_us,
+            clock=clock,
             verify=verify,
             discard=discard,
         )
@@ -121,11 +111,7 @@ class Tract:
     @staticmethod
     def tracts(path: str | os.PathLike[str]) -> list[str]:
         """Returns the ids of the tracts in the store at `path` that have events, sorted. Errors: as `open`."""
-        store = Store(
-            Layout(os.path.abspath(os.fspath(path))), writer="", is_durable=False, read_only=True, lock_timeout_s=0.0
-        )
-        store.open(create=False)
-        return store.events.tracts()
+        return list_tracts(path)
 
     # what the handle is
 
@@ -294,7 +280,8 @@ class Tract:
         if limit is not None and (type(limit) is not int or limit < 0):
             raise ArgumentError(f"limit {limit!r}: use an integer from 0, or None for all")
         with self._entered():
-            return [self._reader.info(name) for name in islice(self._reader.iter_log(), limit)]
+            names = self._reader.iter_log()
+            return [self._reader.info(name) for name in (names if limit is None else islice(names, min(limit, sys.maxsize)))]
 
     def get_annotations(self, target: str) -> list[PriorityAnnotation]:
         """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than normal comes first.

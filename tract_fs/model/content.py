@@ -168,6 +168,8 @@ class ContentTypes:
             level = Priority(priority)
         except ValueError:
             raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
+        if text is not None and not callable(text):
+            raise ArgumentError(f"content type {name!r}: text {text!r} is no function")
         self._custom[name] = CustomType(name=name, kind=kind, role=role, priority=level, text=text)
 
     def get(self, name: str) -> CustomType | None:
@@ -191,7 +193,7 @@ class ContentTypes:
         try:
             data = canonical.encode(fields, name="content")
         except JsonValueError as error:
-            raise _invalid(name, error.path.removeprefix("content").lstrip("."), error.reason) from None
+            raise _invalid(name, error.path.removeprefix("content").lstrip(".") or "content", error.reason) from None
         envelope = b'{"content":' + data + b"}"
         if len(envelope) > MAX_OBJECT_BYTES:
             raise ObjectTooLarge(kind="content", size_bytes=len(envelope), limit_bytes=MAX_OBJECT_BYTES)
@@ -246,12 +248,20 @@ class ContentTypes:
                 raise _invalid(
                     None, "content", f"{type(content).__name__} is no content; give a content type or a dict"
                 )
-            fields = self.plain_fields(content)
+            try:
+                fields = self.plain_fields(content)
+            except RecursionError:
+                raise _invalid(name, "content", f"more than {canonical.MAX_DEPTH} arrays and objects deep") from None
         defaults = _DEFAULTS.get(name)
         if defaults:
-            fields = {k: v for k, v in fields.items() if k not in defaults or v != defaults[k]}
+            fields = {k: v for k, v in fields.items() if k not in defaults or not _equals(v, defaults[k])}
         fields["content_type"] = name
         return name, fields
+
+
+def _equals(value: object, default: object) -> bool:
+    """Tells whether a value is a default, without calling a comparison of the caller's."""
+    return value is None if default is None else type(value) is type(default) and value == default
 
 
 def _invalid(content_type: str | None, field: str, reason: str) -> ContentValidationError:

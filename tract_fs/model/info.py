@@ -194,7 +194,7 @@ class TokenBudgetConfig(Struct, frozen=True):
             raise ArgumentError(f"max_tokens {self.max_tokens!r}: use an integer from 1")
         if self.action not in ("warn", "reject", "callback"):
             raise ArgumentError(f"budget action {self.action!r}: use warn, reject or callback")
-        if (self.action == "callback") != (self.callback is not None):
+        if (self.action == "callback") != callable(self.callback):
             raise ArgumentError("a budget's callback goes with action 'callback'")
 
 
@@ -203,6 +203,16 @@ class TractConfig(Struct, frozen=True):
 
     token_budget: TokenBudgetConfig | None = None
     snapshot_cache_size: int = 16  # compiled heads kept in memory
+
+    def require_valid(self) -> None:
+        """Raises ArgumentError if a field can't work."""
+        if type(self.snapshot_cache_size) is not int or self.snapshot_cache_size < 1:
+            raise ArgumentError(f"snapshot_cache_size {self.snapshot_cache_size!r}: use an integer from 1")
+        if self.token_budget is None:
+            return
+        if not isinstance(self.token_budget, TokenBudgetConfig):
+            raise ArgumentError(f"token_budget {self.token_budget!r}: give a TokenBudgetConfig")
+        self.token_budget.require_valid()
 
 
 class Status(Struct, frozen=True):

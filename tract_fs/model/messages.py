@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tract_fs.errors import ContentValidationError
 from tract_fs.model import canonical
 from tract_fs.model.content import (
     ArtifactContent,
@@ -256,7 +257,11 @@ def _custom_role_and_text(content: object, content_type: str, types: ContentType
     custom = types.get(content_type)
     role = "assistant" if custom is None else custom.role
     if custom is not None and custom.text is not None:
-        return role, custom.text(content)
+        told = custom.text(content)
+        if type(told) is not str:
+            reason = f"its text function returned {told!r}, no string"
+            raise ContentValidationError(content_type=content_type, field="text", reason=reason)
+        return role, told
     for key in ("text", "content"):
         text = content.get(key) if isinstance(content, dict) else getattr(content, key, None)
         if isinstance(text, str):

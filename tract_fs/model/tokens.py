@@ -14,6 +14,7 @@ from tract_fs.errors import ArgumentError
 PER_MESSAGE = 3
 PER_NAME = 1
 PER_REPLY = 3
+_MOST_TOKENS = 2**40
 
 
 class TokenCounter(Protocol):
@@ -66,5 +67,11 @@ def iter_strings(value: object) -> Iterator[str]:
 
 
 def count_message(counter: TokenCounter, strings: list[str], *, has_name: bool) -> int:
-    """Returns the tokens of one message with these string values."""
-    return PER_MESSAGE + sum(map(counter.count_text, strings)) + (PER_NAME if has_name else 0)
+    """Returns the tokens of one message with these string values. Errors: ArgumentError if the counter gives no count."""
+    tokens = PER_MESSAGE + (PER_NAME if has_name else 0)
+    for text in strings:
+        count = counter.count_text(text)
+        if type(count) is not int or not 0 <= count < _MOST_TOKENS:
+            raise ArgumentError(f"tokenizer {counter.name!r} counted {count!r} tokens: a count is an integer from 0")
+        tokens += count
+    return tokens

@@ -59,7 +59,8 @@ class Events:
 
     def tracts(self) -> list[str]:
         """Returns the ids of the tracts that have loose events, and of those in packs, sorted."""
-        found = {name for name in files.list_names(self._layout.events) if is_tract_id(name)}
+        names = [name for name in files.list_names(self._layout.events) if is_tract_id(name)]
+        found = {name for name in names if any(self.list_fan(name, fan) for fan in self.fans(name))}
         for pack in self._packs.packs.values():
             for name in pack.event_names():
                 data = self._packs.read(name)

@@ -251,6 +251,6 @@ class AppendFile:
 
     def close(self) -> None:
         """Closes the descriptor, in the process that opened it."""
-        if self._descriptor >= 0 and self._pid == os.getpid():
-            os.close(self._descriptor)
-        self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1  # a close that fails has closed all the same
+        if descriptor >= 0 and self._pid == os.getpid():
+            os.close(descriptor)

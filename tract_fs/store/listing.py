@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from tract_fs.store import files
 from tract_fs.store.events import Events
@@ -43,6 +44,15 @@ class KnownEvents:
         return self._fans.get(fan, set())
 
 
+class Seen(NamedTuple):
+    """What a look found."""
+
+    new: set[str]
+    is_gone: bool
+    fans: dict[str, tuple[int, int]]
+    packs: set[str]
+
+
 class EventListing:
     """What was seen of a tract's directories and of the packs."""
 
@@ -65,30 +75,37 @@ class EventListing:
         found = files.signature(self._directory)
         return 0 if found is None else found[0]
 
-    def look(self, known: Callable[[], KnownEvents]) -> tuple[set[str], bool]:
-        """Returns the events that are there and not known, and whether known ones are gone. Cost: one stat per directory."""
+    def look(self, known: Callable[[], KnownEvents]) -> Seen:
+        """Returns what is there and not known, and whether known events are gone. Cost: one stat per directory.
+
+        The directories are looked at again until the caller says by `settle` that it is done with what was seen.
+        """
         self._packs.refresh()
         new, is_gone = self._look_at_packs(known)
+        fans = dict(self.fans)
         present = set(self._events.fans(self._tract))
         for fan in present:
             found = files.signature(f"{self._directory}/{fan}")
-            if found is None or self.fans.get(fan) == (found[0], found[2]):
+            if found is None or fans.get(fan) == (found[0], found[2]):
                 continue
             loose = set(self._events.list_fan(self._tract, fan))
             new |= loose
             is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - loose)
+            fans.pop(fan, None)
             if time.time_ns() - found[2] > _SETTLED_NS:
-                self.fans[fan] = (found[0], found[2])
-                self.is_changed = True
-            else:
-                self.fans.pop(fan, None)
-        for fan in self.fans.keys() - present:
+                fans[fan] = (found[0], found[2])
+        for fan in fans.keys() - present:
             is_gone = is_gone or self._is_any_gone(known().in_fan(fan))
-            del self.fans[fan]
+            del fans[fan]
         if new:
             there = known()
             new = {name for name in new if name not in there}
-        return new, is_gone
+        return Seen(new, is_gone, fans, set(self._packs.packs))
+
+    def settle(self, seen: Seen) -> None:
+        """Does not look again at what was seen until it changes."""
+        self.is_changed = self.is_changed or (self.fans, self.packs_seen) != (seen.fans, seen.packs)
+        self.fans, self.packs_seen = seen.fans, seen.packs
 
     def is_all_gone(self, known: KnownEvents) -> bool:
         """Tells whether a directory that should hold known events is not there."""
@@ -101,10 +118,7 @@ class EventListing:
             return set(), False
         names = {name for pack in packs.keys() - self.packs_seen for name in packs[pack].event_names()}
         new = {name for name in names if self._events.get(self._tract, name) is not None}
-        is_gone = bool(self.packs_seen - packs.keys()) and self._is_any_gone(set(known()))
-        self.packs_seen = set(packs)
-        self.is_changed = True
-        return new, is_gone
+        return new, bool(self.packs_seen - packs.keys()) and self._is_any_gone(set(known()))
 
     def _is_any_gone(self, names: set[str]) -> bool:
         return any(not self._events.exists(self._tract, name) for name in names)

@@ -48,10 +48,14 @@ class StoreLock:
         """Gives the lock back."""
         if self._portalocker is None or not self.is_supported:
             return
-        if self._flock is not None:
-            self._flock(self._file.open(), self._portalocker.LockFlags.UNBLOCK.value)
-        else:
-            self._portalocker.unlock(self._file.open())
+        try:
+            if self._flock is not None:
+                self._flock(self._file.open(), self._unlock_flags)
+            else:
+                self._portalocker.unlock(self._file.open())
+        except BaseException:
+            self._file.close()  # gives the lock back too
+            raise
 
     def close(self) -> None:
         """Closes the descriptor, and with it gives back a lock that is held."""
@@ -62,8 +66,12 @@ class StoreLock:
             descriptor = self._file.open()
             if not self._lock(descriptor):
                 return not self.is_supported
-            if self._file.is_current():
-                return True
+            try:
+                if self._file.is_current():
+                    return True
+            except BaseException:
+                self.release()
+                raise
             self._file.close()  # the file was replaced under us: the lock is on one that nobody else sees
 
     def _lock(self, descriptor: int) -> bool:
@@ -86,6 +94,7 @@ class StoreLock:
 
         self._portalocker = portalocker
         self._flags = (portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING).value
+        self._unlock_flags = portalocker.LockFlags.UNBLOCK.value
         locker = getattr(portalocker.portalocker, "LOCKER", None)
         if isinstance(locker, BuiltinFunctionType):  # fcntl.flock itself: the checks around it cost 8 us a commit
             self._flock = locker

@@ -96,6 +96,11 @@ class Packs:
         files.write_new(self._layout.pack(name), data, is_synced=is_synced)
         return name
 
+    @staticmethod
+    def name_of(members: Iterable[bytes]) -> str:
+        """Returns the name that a pack of these members has."""
+        return hash_bytes(b"".join(member + b"\n" for member in members))
+
     def _table(self, name: str) -> bytes | None:
         path = f"{self._layout.pack_offsets}/{name}"
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tract_fs.errors import (
     BatchTooLarge,
@@ -52,7 +52,8 @@ class Store:
         self._lock = StoreLock(layout.lock)
         self._lock_depth = 0
         self._redo = RedoLog(layout.redo)
-        self._has_to_sync = False
+        self._unsynced: list[Entry] = []  # what the redo log holds of this handle and no sync has covered
+        self._is_suspect = False  # a sync of the file system failed: files may be lost that only the redo log has
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
         self.packs = Packs(layout, read_only=read_only)
@@ -104,7 +105,7 @@ class Store:
             self._lock_depth -= 1
             if self._lock_depth == 0:
                 self._lock.release()
-        if self._lock_depth == 0 and self._has_to_sync:
+        if self._lock_depth == 0 and self._unsynced:
             self._sync()
 
     def require_writable(self) -> None:
@@ -135,9 +136,10 @@ class Store:
         self._write_files(log, fresh, Entry(name, data, log.tract), records)
         for key, value in fresh.items():
             self.objects.remember(key, value)
-        log.record_own(records)
-        if log.unsaved_count >= _SAVE_EVERY_RECORDS:
-            log.save()
+        with suppress(OSError):  # the transaction stands; what is not taken in now is at the next call
+            log.record_own(records)
+            if log.unsaved_count >= _SAVE_EVERY_RECORDS:
+                log.save()
         return name
 
     def redacted(self) -> frozenset[str]:
@@ -159,11 +161,18 @@ class Store:
     def flush(self) -> None:
         """Makes all files written so far survive a power cut by themselves, and empties the redo log. Cost: a disk sync."""
         self.require_writable()
-        files.sync_filesystem(self.layout.root)  # the bulk, while others write
-        with self.locked():
-            files.sync_filesystem(self.layout.root)
-            if self._redo.size():
-                self._redo.empty()
+        try:
+            if self._is_suspect:
+                self._write_again([self._redo.path], is_forced=True)
+            files.sync_filesystem(self.layout.root)  # the bulk, while others write
+            with self.locked():
+                files.sync_filesystem(self.layout.root)
+                if self._redo.size():
+                    self._redo.empty()
+        except OSError:
+            self._is_suspect = True  # the next sync may succeed and yet have lost what this one could not write
+            raise
+        self._is_suspect = False
 
     def close(self) -> None:
         """Saves the caches, and checkpoints a redo log over 1 MiB."""
@@ -178,7 +187,7 @@ class Store:
     def after_fork(self) -> None:
         """Forgets what belongs to the parent process."""
         self._lock_depth = 0
-        self._has_to_sync = False
+        self._unsynced = []
 
     def _all_events(self, tract: str) -> set[str]:
         found = {name for fan in self.events.fans(tract) for name in self.events.list_fan(tract, fan)}
@@ -188,10 +197,12 @@ class Store:
 
     def _write_files(self, log: TractLog, fresh: dict[str, bytes], event: Entry, records: list[Record]) -> None:
         redo_size = -1
+        entries: list[Entry] = []
         written: list[str] = []
         try:
             if self._is_durable:
-                redo_size = self._redo.append(self._redo_entries(fresh, event))
+                entries = self._redo_entries(fresh, event)
+                redo_size = self._redo.append(entries)
             log.append_own(records)
             self._write_objects(fresh, written)
             files.write_new(self.layout.event(event.tract, event.name), event.data)
@@ -204,7 +215,7 @@ class Store:
             for path in written:
                 files.remove(path)
             raise
-        self._has_to_sync = self._is_durable
+        self._unsynced += entries
 
     def _redo_entries(self, fresh: dict[str, bytes], event: Entry) -> list[Entry]:
         if len(fresh) >= PACK_MIN_OBJECTS:
@@ -214,57 +225,59 @@ class Store:
     def _write_objects(self, fresh: dict[str, bytes], written: list[str]) -> None:
         if len(fresh) >= PACK_MIN_OBJECTS:
             for members in _in_packs(list(fresh.values())):
-                name = self.packs.add(members, is_synced=self._is_durable)
-                written.append(self.layout.pack(name))
+                path = self.layout.pack(self.packs.name_of(members))
+                if not files.may_exist(path):
+                    written.append(path)
+                self.packs.add(members, is_synced=self._is_durable)
             self.packs.refresh()
             return
         for name, data in fresh.items():
             path = self.layout.object(name)
-            is_synced = self._is_durable and len(data) > redo.BYPASS_BYTES
-            files.write_new(path, data, is_synced=is_synced)
-            written.append(path)
+            if not files.may_exist(path):  # an equal one of another tract is not ours to take back
+                written.append(path)
+            files.write_new(path, data, is_synced=self._is_durable and len(data) > redo.BYPASS_BYTES)
 
     def _sync(self) -> None:
         """Makes the transactions so far durable. A sync that fails is not tried again on that file."""
-        self._has_to_sync = False
+        entries, self._unsynced = self._unsynced, []
         try:
             self._redo.sync()
         except OSError as error:
-            self._sync_elsewhere(error)
+            self._sync_elsewhere(entries, error)
         if self._redo.end > redo.CHECKPOINT_BYTES:
             self.flush()
 
-    def _sync_elsewhere(self, error: OSError) -> None:
-        """Copies the log to a new file once; if that fails too, this handle writes no more."""
-        entries = list(redo.iter_entries(self._redo.path))
-        log = RedoLog(f"{self.layout.redo}.{self._writer}")
+    def _sync_elsewhere(self, entries: list[Entry], error: OSError) -> None:
+        """Writes to a new log what the failed sync was for, once; if that fails too, this handle writes no more."""
+        self._redo.close()
+        self._redo = RedoLog(f"{self.layout.redo}.{self._writer}")
         try:
-            log.append(entries)
-            log.sync()
+            self._redo.append(entries)
+            self._redo.sync()
             files.sync_directory(self.layout.local)
         except OSError:
             self._failure = f"the disk failed to make a commit durable ({error}); open the store anew and check it"
             raise error from None
-        self._redo.close()
-        self._redo = log
 
     def _recover(self, paths: list[str]) -> None:
         """Writes again what the redo logs hold and the disk lost."""
         with self.locked():
-            for path in paths:
-                for entry in redo.iter_entries(path):
-                    target = (
-                        self.layout.event(entry.tract, entry.name) if entry.tract else self.layout.object(entry.name)
-                    )
-                    data = files.read(target, limit_bytes=1 << 31)
-                    if data is None or hash_bytes(data) != entry.name:
-                        files.write_new(target, entry.data)
+            self._write_again(paths)
             files.sync_filesystem(self.layout.root)
             for path in paths:
                 if path == self.layout.redo:
                     self._redo.restart()
                 else:
                     files.remove(path)
+
+    def _write_again(self, paths: list[str], *, is_forced: bool = False) -> None:
+        """Writes the files of redo logs that are missing or torn; with `is_forced` all of them."""
+        for path in paths:
+            for entry in redo.iter_entries(path):
+                target = self.layout.event(entry.tract, entry.name) if entry.tract else self.layout.object(entry.name)
+                data = None if is_forced else files.read(target, limit_bytes=1 << 31)
+                if data is None or hash_bytes(data) != entry.name:
+                    files.write_new(target, entry.data)
 
 
 def _in_packs(members: list[bytes]) -> Iterator[list[bytes]]:
@@ -286,8 +299,11 @@ def _require_format(layout: Layout, *, create: bool) -> None:
         raise NotAStore(path=layout.context, reason="a file, where a context directory was expected")
     try:
         data = files.read(layout.format, limit_bytes=1 << 20)
+        is_occupied = data is None and files.exists(layout.format)
     except NotADirectoryError:
         raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
+    if is_occupied:
+        raise NotAStore(path=layout.format, reason="no regular file; move it away")
     if data is None:
         if not create:
             raise StoreNotFound(path=layout.context)
@@ -300,7 +316,7 @@ def _require_format(layout: Layout, *, create: bool) -> None:
         version = found["version"] if found.get("format") == "tract-fs" else None
     except (JsonValueError, AttributeError, KeyError):
         version = None
-    if type(version) is not int:
+    if type(version) is not int or version < 1:
         reason = "FORMAT is damaged or none of ours; copy that file from another store"
         raise NotAStore(path=layout.format, reason=reason)
     if version > FORMAT_VERSION:

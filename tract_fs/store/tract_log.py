@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, suppress
 
 from msgspec import Struct
 
-from tract_fs.errors import DamageError, HashMismatch, InvalidObject, LockTimeout, ObjectMissing
+from tract_fs.errors import DamageError, HashMismatch, InvalidObject, LockTimeout, ObjectMissing, ReadOnlyError
 from tract_fs.model.events import BroughtCommit, Event, Usage
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time, parse_time
 from tract_fs.model.objects import Commit
@@ -64,6 +64,7 @@ class TractLog:
         self._next_chain = arrivals.START
         self._branches: dict[bytes, str] = {}  # by what stands for them in records
         self._unrecorded: set[str] = set()  # visible events that this handle could not write to arrivals
+        self._is_whole = False  # an error cut off the folding: all is loaded again at the next call
         self._listed_at = 0.0
         self._listing_pause_s = _LISTING_INTERVAL_S
         self._saved_count = -1
@@ -102,6 +103,7 @@ class TractLog:
 
     def open(self, *, verify: bool) -> None:
         """Loads the view from the cache and what came since; from the events alone if anything is off or `verify` is set."""
+        self._is_whole = False
         saved = None if verify else view_cache.read(self._view_path)
         if saved is None or not self._is_ours(saved):
             self.rebuild()
@@ -115,16 +117,15 @@ class TractLog:
         self.again_count = saved.again_count
         self.version += 1
         self.commits.reset(self._arrivals, saved.count)
+        self._is_whole = True
         self.catch_up()
         self.list_if_due()
 
     def save(self) -> None:
         """Writes the view file if it lags; a cache that can't be written is left alone."""
-        if (
-            self._parts.read_only
-            or self._unrecorded
-            or (self._count == self._saved_count and not self._listing.is_changed)
-        ):
+        if self._parts.read_only or self._unrecorded or not self._is_whole:
+            return
+        if self._count == self._saved_count and not self._listing.is_changed:
             return
         if self._arrivals.signature()[0] != self._inode:
             return
@@ -202,9 +203,9 @@ class TractLog:
     def catch_up(self, *, is_locked: bool = False) -> None:
         """Takes in what writers of this copy recorded since. Cost: one stat if nothing."""
         inode, count = self._arrivals.signature()
-        if (inode, count) == (self._inode, self._count):
+        if (inode, count) == (self._inode, self._count) and self._is_whole:
             return
-        if count < self._count or (inode != self._inode and self._inode):
+        if not self._is_whole or count < self._count or (inode != self._inode and self._inode):
             self._reload()
             return
         self._inode = inode
@@ -212,22 +213,26 @@ class TractLog:
         data = self._arrivals.read(self._count, count - self._count)
         found = list(arrivals.decode_records(data, start_chain))
         kept = self._without_unwritten([record for record, _ in found])
+        self._is_whole = False
         for record in kept:
             self._take(record)
         if kept:
             self._count += len(kept)
             self._chain = found[len(kept) - 1][1]
+        self._is_whole = True
         if is_locked and self._count < count:  # a torn tail, or a writer that died before its rename
             self._arrivals.cut(self._count)
             self.list_events(is_forced=True)
 
     def record_own(self, records: list[Record]) -> None:
         """Takes in a transaction of this handle whose records were just appended and whose event was written."""
+        self._is_whole = False
         for record in records:
             self._take(record)
         self._count += len(records)
         self._chain = self._next_chain
         self._inode = self._inode or self._arrivals.signature()[0]
+        self._is_whole = True
 
     def append_own(self, records: list[Record]) -> None:
         """Appends the records of a transaction before its event is written; the lock is held."""
@@ -263,39 +268,38 @@ class TractLog:
         """Finds events that came or went by other means than this copy's writers."""
         if is_forced:
             self._listing.forget()
-        new, is_gone = self._listing.look(self.known)
-        if is_gone or (is_forced and self._listing.is_all_gone(self.known())):
+        seen = self._listing.look(self.known)
+        is_late = bool(self._unrecorded) and not self._parts.read_only
+        if seen.is_gone or is_late or (is_forced and self._listing.is_all_gone(self.known())):
             self.rebuild()
             return
         for name in [name for name in self.damaged if not self._parts.events.exists(self.tract, name)]:
             del self.damaged[name]
-        if new or self.view.pending:
-            self._admit(new)
+        if seen.new or self.view.pending:
+            self._admit(seen.new)
+        self._listing.settle(seen)
 
     def rebuild(self) -> None:
         """Folds all events anew, from their files, each object verified; writes arrivals anew."""
-        if self._parts.read_only or (not self._arrivals.signature()[1] and not self._parts.events.fans(self.tract)):
-            self._rebuild()  # nothing is to be recorded
-            return
-        try:
-            with self._parts.locked():
-                self._rebuild()
-                return
-        except (LockTimeout, OSError):
-            self._rebuild(is_recorded=False)
+        self._is_whole = False
+        with ExitStack() as held:
+            is_empty = not self._arrivals.signature()[1] and not self._parts.events.fans(self.tract)
+            self._rebuild(is_recorded=not is_empty and self._try_lock(held))
+        self._is_whole = True
 
-    def _rebuild(self, *, is_recorded: bool = True) -> None:
+    def _rebuild(self, *, is_recorded: bool) -> None:
         own, known_before = self._own_and_known()
         self._listing.forget()
         self.view = View(self.tract)
         self.damaged.clear()
         self._known = KnownEvents()
         self._unrecorded.clear()
-        present, _ = self._listing.look(self.known)
-        visible = self._apply_all(present, own)
+        seen = self._listing.look(self.known)
+        visible: list[tuple[EventHash, Event]] = []
+        self._apply_all(seen.new, own, visible)
         self.version += 1
         self.again_count = 0
-        gone = sorted(known_before - present)
+        gone = sorted(known_before - seen.new)
         records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in gone]
         brought: set[bytes] = set()
         for name, event in visible:
@@ -305,14 +309,20 @@ class TractLog:
             self.again_count += sum(record.kind == arrivals.BRINGS_AGAIN for record in of_event)
             records += of_event
         data, chain = arrivals.encode_records(records, arrivals.START)
-        if self._parts.read_only or not records or not is_recorded:
+        is_recorded = is_recorded and bool(records)
+        if is_recorded:
+            try:
+                self._arrivals.replace(data)
+            except OSError:
+                is_recorded = False
+        if is_recorded:
+            self._count, self._chain = len(records), chain
+            self._inode = self._arrivals.signature()[0]
+            self.commits.reset(self._arrivals, self._count)
+        else:
             self._keep_in_memory(data, [name for name, _ in visible])
-            return
-        self._arrivals.replace(data)
-        self._count, self._chain = len(records), chain
-        self._inode = self._arrivals.signature()[0]
-        self.commits.reset(self._arrivals, self._count)
         self._saved_count = -1
+        self._listing.settle(seen)
 
     def known(self) -> KnownEvents:
         """Returns the hashes of all visible events. Cost: reads all arrivals, the first time."""
@@ -382,30 +392,38 @@ class TractLog:
         return records[:end]
 
     def _admit(self, new: set[str]) -> None:
-        """Applies new and pending events; records those that are visible."""
-        if self._parts.read_only:
-            self._admit_unrecorded(new)
-            return
-        try:
-            with self._parts.locked():
+        """Applies new and pending events; records those that are visible, if this handle can write."""
+        visible: list[tuple[EventHash, Event]] = []
+        with ExitStack() as held:
+            is_locked = self._try_lock(held)
+            if is_locked:
                 self.catch_up(is_locked=True)
-                visible = self._apply_all(new, frozenset())
-                records: list[Record] = []
-                for name, event in visible:
-                    records += self._add_seen(name, event)
-                if records:
-                    data, chain = arrivals.encode_records(records, self._chain)
-                    self._arrivals.append(data, self._count)
-                    self._count += len(records)
-                    self._chain = chain
-                    self._inode = self._arrivals.signature()[0]
-        except (LockTimeout, OSError):
-            self._admit_unrecorded(new)
+            try:
+                self._apply_all(new, frozenset(), visible)
+            finally:
+                self._unrecorded.update(name for name, _ in visible)
+                records = [record for name, event in visible for record in self._add_seen(name, event)]
+            if is_locked and records:
+                with suppress(OSError):
+                    self._record(records)
+                    self._unrecorded.difference_update(name for name, _ in visible)
 
-    def _admit_unrecorded(self, new: set[str]) -> None:
-        for name, event in self._apply_all(new, frozenset()):
-            self._unrecorded.add(name)
-            self._add_seen(name, event)
+    def _record(self, records: list[Record]) -> None:
+        data, chain = arrivals.encode_records(records, self._chain)
+        self._arrivals.append(data, self._count)
+        self._count += len(records)
+        self._chain = chain
+        self._inode = self._arrivals.signature()[0]
+
+    def _try_lock(self, held: ExitStack) -> bool:
+        """Takes the lock for as long as `held`, if this handle can write and gets it."""
+        if self._parts.read_only:
+            return False
+        try:
+            held.enter_context(self._parts.locked())
+        except (LockTimeout, ReadOnlyError, OSError):
+            return False
+        return True
 
     def _add_seen(self, name: str, event: Event) -> list[Record]:
         records = self._records_of(name, event, arrivals.SEEN, self._is_brought)
@@ -419,8 +437,10 @@ class TractLog:
             self.again_count += 1
             self.version += 1
 
-    def _apply_all(self, names: set[str], own: set[str] | frozenset[str]) -> list[tuple[EventHash, Event]]:
-        """Offers events, and those pending, in causal order; returns the ones that became visible."""
+    def _apply_all(
+        self, names: set[str], own: set[str] | frozenset[str], visible: list[tuple[EventHash, Event]]
+    ) -> None:
+        """Offers events, and those pending, in causal order; adds to `visible` the ones that became so, as they do."""
         found: list[tuple[EventHash, Event]] = []
         known = self.known()
         for name in {name for name in (*names, *self.view.pending) if name not in known or name in self.view.pending}:
@@ -433,7 +453,6 @@ class TractLog:
                 self.view.pending.pop(EventHash(name), None)
             except ObjectMissing:
                 self.view.pending.pop(EventHash(name), None)
-        visible = []
         before = dict(self.view.pending)
         for event_name, event in in_causal_order(found):
             if self.view.apply(event_name, event, self, is_own=event_name in own):
@@ -441,7 +460,6 @@ class TractLog:
                 self.damaged.pop(event_name, None)
                 visible.append((event_name, event))
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
-        return visible
 
     def _is_brought(self, commit: bytes) -> bool:
         return bool(self.commits.events_of(commit))

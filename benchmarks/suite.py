@@ -1,0 +1,352 @@
+"""The suite: what is measured beside what, and the targets."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+from benchmarks.harness import (
+    BenchmarkFailedError,
+    Numbers,
+    Row,
+    finish,
+    interleave,
+    row,
+    run,
+    start,
+    together,
+    values,
+    wall,
+)
+
+IMPORT = "import time; began = time.perf_counter(); import tract_fs; print((time.perf_counter() - began) * 1e3)"
+OPEN_AND_LOG = "import sys, tract_fs\nwith tract_fs.Tract.open(sys.argv[1]) as t: assert len(t.log(10)) == 10"
+BARE_IMPORTS = "import msgspec, orjson"
+QUERY_NAMES = {"one": "1 hit", "five": "5 %", "thirty": "30 %"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much of everything, and where."""
+
+    directory: str
+    rounds: int
+    commits: int
+    turns: int
+    store_commits: int
+    query_commits: int
+    processes: int
+    process_commits: int
+    batch: int
+
+    def path(self, *parts: object) -> str:
+        return os.path.join(self.directory, "-".join(map(str, parts)))
+
+
+def built(sizes: Sizes, name: str, commits: int, batch: int) -> str:
+    """Returns the path of a store with that many commits, filled at its first use."""
+    path = sizes.path("store", name, commits)
+    if not os.path.isdir(path):
+        run("subject", "build", path, commits, batch)
+    return path
+
+
+def loose_store(sizes: Sizes) -> str:
+    return built(sizes, "loose", sizes.store_commits, 0)
+
+
+def batch_store(sizes: Sizes) -> str:
+    return built(sizes, "batch", sizes.query_commits, sizes.batch)
+
+
+def remove_local(path: str) -> None:
+    shutil.rmtree(os.path.join(path, ".tract", "local"), ignore_errors=True)
+
+
+def expect(what: str, found: float, expected: float) -> None:
+    """Raises where a measured process did not do the whole work: a wrong answer has no speed."""
+    if found != expected:
+        raise BenchmarkFailedError(f"{what}: found {found:g}, expected {expected:g}")
+
+
+def commit(sizes: Sizes) -> Iterator[Row]:
+    """The cost of a commit beside the same files written bare, and how flat it stays."""
+    count = sizes.commits
+
+    def raw(mode: str) -> Callable[[int], Numbers]:
+        return lambda number: run("baseline_raw", sizes.path("raw", mode, number), mode, count, 1, 0)
+
+    def tract(mode: str) -> Callable[[int], Numbers]:
+        return lambda number: run("subject", "commit", sizes.path("commit", mode, number), mode, count)
+
+    found = interleave(
+        sizes.rounds,
+        {
+            "fast": tract("fast"),
+            "raw fast": raw("fast"),
+            "durable": tract("durable"),
+            "raw durable": raw("durable"),
+            "append": lambda number: run("baseline_append", sizes.path("append", number), count),
+        },
+    )
+    fast, durable, raw_fast = (values(found[name], "commit_us") for name in ("fast", "durable", "raw fast"))
+    append = values(found["append"], "commit_us")
+    allowed = tuple(a + 1.5 * b for a, b in zip(fast, append, strict=True))
+    yield row(f"commit fast, {count:,}", "us", fast, baseline="raw files", beside=raw_fast, at_most=2.0)
+    allowance = "fast + 1.5 raw append"
+    yield row(f"commit durable, {count:,}, with close", "us", durable, baseline=allowance, beside=allowed, at_most=1.0)
+    beside = values(found["raw durable"], "commit_us")
+    yield row("commit durable", "us", durable, baseline="raw files + append", beside=beside)
+    yield row("raw append with fdatasync", "us", append)
+    for mode, rounds in (("fast", found["fast"]), ("durable", found["durable"])):
+        yield row(f"commit {mode}, the first one, with lazy imports", "us", values(rounds, "begin_us"))
+        yield row(f"commit {mode}, longest stall after it", "us", values(rounds, "stall_us"))
+        yield row(f"commit {mode}, the close", "us", values(rounds, "close_us"))
+    for mode, rounds in (("fast", found["fast"]), ("durable", found["durable"])):
+        name, late, early = f"commit {mode}, last tenth", values(rounds, "last_us"), values(rounds, "first_us")
+        yield row(name, "us", late, baseline="first tenth after 100", beside=early, at_most=1.2)
+        late, early = values(rounds, "last_median_us"), values(rounds, "first_median_us")
+        yield row(f"{name}, median commit", "us", late, baseline="first tenth after 100", beside=early)
+
+
+def loop(sizes: Sizes) -> Iterator[Row]:
+    """The turns of an agent: the last ones beside the first ones."""
+    found = interleave(
+        sizes.rounds, {"loop": lambda number: run("subject", "loop", sizes.path("loop", number), sizes.turns)}
+    )["loop"]
+    last, first = values(found, "last_us"), values(found, "first_us")
+    yield row(f"agent loop, {sizes.turns:,} turns", "us", values(found, "turn_us"))
+    yield row("agent loop, last tenth", "us", last, baseline="first tenth", beside=first, at_most=1.2)
+    yield row("agent loop, last tenth", "us", last, baseline="second tenth", beside=values(found, "second_us"))
+    last, first = values(found, "last_median_us"), values(found, "first_median_us")
+    yield row("agent loop, last tenth, median turn", "us", last, baseline="first tenth", beside=first)
+    yield row("characters shown to the counter / written", "x", values(found, "shown_ratio"), at_most=1.0)
+
+
+def snapshot_file(path: str) -> str:
+    """Returns the largest stored snapshot of the store."""
+    local = os.path.join(path, ".tract", "local")
+    files = [os.path.join(at, name) for at, _, names in os.walk(local) if "snapshots" in at for name in names]
+    if not files:
+        raise BenchmarkFailedError(f"{local}: no snapshot was stored")
+    return max(files, key=os.path.getsize)
+
+
+def nothing_cached(sizes: Sizes, name: str, path: str, count: int) -> Row:
+    """Measures a compile in a fresh process of a store without `local/`."""
+
+    def cold(_: int) -> Numbers:
+        remove_local(path)
+        return run("subject", "cold", path)
+
+    files = os.path.join(path, ".tract")
+    run("baseline_read", "store", files)  # all rounds find the files in the page cache
+    found = interleave(sizes.rounds, {"cold": cold, "read": lambda _: run("baseline_read", "store", files)})
+    expect(f"cold compile, {name}", found["cold"][0]["found"], count)
+    mine, read = values(found["cold"], "us", 1e-3), values(found["read"], "us", 1e-3)
+    baseline = "read, hash, decode files"
+    return row(f"cold compile, {name}, {count:,}", "ms", mine, baseline=baseline, beside=read, at_most=3.0)
+
+
+def compiling(sizes: Sizes) -> Iterator[Row]:
+    """Compile in a fresh process, with nothing cached and with a stored snapshot, and on a warm handle."""
+    path, count = loose_store(sizes), sizes.store_commits
+    yield nothing_cached(sizes, "loose files", path, count)
+    packed = built(sizes, "batch", sizes.store_commits, sizes.batch)
+    yield nothing_cached(sizes, "packs", packed, sizes.store_commits)
+    run("subject", "cold", path)
+    found = interleave(
+        max(5, sizes.rounds),
+        {
+            "cold": lambda _: run("subject", "cold", path),
+            "read": lambda _: run("baseline_read", "snapshot", snapshot_file(path)),
+        },
+    )
+    expect("compile from the snapshot", found["cold"][0]["found"], count)
+    cold, read = values(found["cold"], "us", 1e-3), values(found["read"], "us", 1e-3)
+    baseline = "read, decode snapshot"
+    yield row(f"fresh process, stored snapshot, {count:,}", "ms", cold, baseline=baseline, beside=read, at_most=3.0)
+    again = interleave(sizes.rounds, {"warm": lambda _: run("subject", "warm", path, 1000)})["warm"]
+    expect("warm compile", again[0]["found"], count)
+    yield row(f"warm compile, {count:,}, lists looked at", "us", values(again, "us"), at_most=100.0)
+    yield row(f"warm compile, {count:,}, the call alone", "us", values(again, "call_us"))
+
+
+def asked(module: str, path: str, which: str, *rest: object) -> Numbers:
+    return run(module, "query", path, which, 8, *rest[:-1])
+
+
+def query(sizes: Sizes) -> Iterator[Row]:
+    """Config queries on a fresh and a warm handle beside SQLite without and with an expression index."""
+    path, count = batch_store(sizes), sizes.query_commits
+    plain, indexed = sizes.path("plain.db"), sizes.path("indexed.db")
+    for file, kind in ((plain, "plain"), (indexed, "indexed")):
+        if not os.path.exists(file):
+            run("baseline_sqlite", "build", file, count, kind)
+    run("subject", "query", path, "one", 1)
+    for which, name in QUERY_NAMES.items():
+        found = interleave(
+            sizes.rounds,
+            {
+                "tract": partial(asked, "subject", path, which),
+                "hashes": partial(asked, "subject", path, which, "hashes"),
+                "sqlite": partial(asked, "baseline_sqlite", plain, which),
+                "indexed": partial(asked, "baseline_sqlite", indexed, which),
+            },
+        )
+        expect(f"query {name}", found["tract"][0]["hits"], found["sqlite"][0]["hits"])
+        for handle, limit in (("warm", 0.1), ("fresh", 0.3)):
+            mine, plain_ms, indexed_ms = (
+                values(found[one], f"{handle}_us", 1e-3) for one in ("tract", "sqlite", "indexed")
+            )
+            title = f"query {name} of {count:,}, {handle}"
+            at_most = limit if which != "thirty" else None
+            yield row(title, "ms", mine, baseline="sqlite json_extract", beside=plain_ms, at_most=at_most)
+            yield row(title, "ms", mine, baseline="sqlite, expression index", beside=indexed_ms)
+            unseen = values(found["hashes"], f"{handle}_us", 1e-3)
+            yield row(f"{title}, configs not looked at", "ms", unseen, baseline="sqlite json_extract", beside=plain_ms)
+    yield from rebuild(sizes)
+
+
+def rebuild(sizes: Sizes) -> Iterator[Row]:
+    """The generation index made anew from packs and from loose files."""
+
+    def measure(path: str, count: int) -> Callable[[int], Numbers]:
+        def once(_: int) -> Numbers:
+            for at, _directories, names in os.walk(os.path.join(path, ".tract", "local")):
+                for name in names:
+                    if name.startswith("generation.db"):
+                        os.remove(os.path.join(at, name))
+            return run("subject", "rebuild", path, count)
+
+        return once
+
+    loose, packed = loose_store(sizes), batch_store(sizes)
+    run("subject", "cold", loose)
+    found = interleave(
+        sizes.rounds,
+        {"packs": measure(packed, sizes.query_commits), "loose files": measure(loose, sizes.store_commits)},
+    )
+    for name, count in (("packs", sizes.query_commits), ("loose files", sizes.store_commits)):
+        expect(f"rebuilt index of {name}", found[name][0]["hits"], 1)
+        title = f"index rebuild from {name}, {count:,}"
+        yield row(title, "commits/s", values(found[name], "commits_per_s"), at_least=50_000.0)
+
+
+def importing(sizes: Sizes) -> Iterator[Row]:
+    """The import, and a short command in a fresh process, beside a Python that only imports what is needed anyway."""
+    path = loose_store(sizes)
+    run("subject", "cold", path)
+
+    def import_ms(_: int) -> Numbers:
+        out, err = (process := start("-c", IMPORT)).communicate()
+        if process.returncode:
+            raise BenchmarkFailedError(err)
+        return {"ms": float(out)}
+
+    import_ms(0)  # compiles what was changed since
+    found = interleave(
+        max(7, sizes.rounds),
+        {
+            "import": import_ms,
+            "log": lambda _: wall(OPEN_AND_LOG, path),
+            "bare": lambda _: wall(BARE_IMPORTS),
+        },
+    )
+    logged, bare = values(found["log"], "ms"), values(found["bare"], "ms")
+    yield row("import tract_fs", "ms", values(found["import"], "ms"), at_most=60.0)
+    title = f"process: open, log(10) of {sizes.store_commits:,}"
+    yield row(title, "ms", logged, baseline="import msgspec, orjson", beside=bare, at_most=2.0)
+
+
+def processes(sizes: Sizes) -> Iterator[Row]:
+    """Several processes that write to one place at once; a ratio over 1 is faster than the baseline."""
+    seeds, count = range(1, sizes.processes + 1), sizes.process_commits
+    total = sizes.processes * count
+
+    def tract(mode: str) -> Callable[[int], Numbers]:
+        def once(number: int) -> Numbers:
+            path = sizes.path("processes", mode, number)
+            finish(start("-c", "import sys, tract_fs; tract_fs.Tract.open(sys.argv[1]).close()", path))
+            found = together("subject", [("commit", path, mode, count, seed) for seed in seeds])
+            everyone = total + sizes.processes  # each commits once before the start
+            expect(f"one line of {sizes.processes} writers, {mode}", run("subject", "line", path)["found"], everyone)
+            return found
+
+        return once
+
+    def raw(mode: str) -> Callable[[int], Numbers]:
+        return lambda number: together(
+            "baseline_raw", [(sizes.path("raws", mode, number), mode, count, seed) for seed in seeds]
+        )
+
+    def sqlite(number: int) -> Numbers:
+        path = sizes.path(f"writes{number}.db")
+        run("baseline_sqlite_writes", path, 0, 0, 0)
+        return together("baseline_sqlite_writes", [(path, count, seed) for seed in seeds])
+
+    found = interleave(
+        sizes.rounds,
+        {
+            "fast": tract("fast"),
+            "raw fast": raw("fast"),
+            "durable": tract("durable"),
+            "sqlite": sqlite,
+            "raw durable": raw("durable"),
+        },
+    )
+    rates = {name: tuple(total / one["s"] for one in rounds) for name, rounds in found.items()}
+    title, raws = f"{sizes.processes} processes x {count:,}", f"{sizes.processes} bare writers"
+    yield row(f"{title}, fast", "commits/s", rates["fast"], baseline=raws, beside=rates["raw fast"], at_least=0.4)
+    durable, full = rates["durable"], "sqlite WAL, FULL"
+    yield row(f"{title}, durable", "commits/s", durable, baseline=full, beside=rates["sqlite"], at_least=0.6)
+    yield row(f"{title}, durable", "commits/s", durable, baseline=raws, beside=rates["raw durable"])
+
+
+def disk_use(path: str, *, skips_local: bool) -> Numbers:
+    """Returns bytes, bytes on disk (whole blocks, directories included), files and inodes below `path`."""
+    size = blocks = files = inodes = 0
+    for at, directories, names in os.walk(path):
+        if skips_local and "local" in directories:
+            directories.remove("local")
+        found = [os.lstat(os.path.join(at, name)) for name in names]
+        own = os.lstat(at).st_blocks * 512
+        size += sum(one.st_size for one in found)
+        blocks += sum(one.st_blocks * 512 for one in found) + own
+        files += len(names)
+        inodes += len(names) + 1
+    return {"bytes": size, "on_disk": blocks, "files": files, "inodes": inodes}
+
+
+def space(sizes: Sizes) -> Iterator[Row]:
+    """Bytes and inodes per commit: loose files, batches, and all that the copy keeps for itself."""
+    os.sync()
+    plain = sizes.path("plain.db")
+    if not os.path.exists(plain):
+        run("baseline_sqlite", "build", plain, sizes.query_commits, "plain")
+    sqlite = os.path.getsize(plain) / sizes.query_commits
+    stores = (("loose", loose_store(sizes), sizes.store_commits), ("batch", batch_store(sizes), sizes.query_commits))
+    for name, path, count in stores:
+        use = disk_use(os.path.join(path, ".tract"), skips_local=True)
+        title = f"space, {name}"
+        beside = (sqlite,)
+        yield row(f"{title}: bytes per commit", "B", (use["bytes"] / count,), baseline="sqlite file", beside=beside)
+        on_disk = (use["on_disk"] / count,)
+        yield row(f"{title}: bytes on disk per commit", "B", on_disk, baseline="sqlite file", beside=beside)
+        yield row(f"{title}: inodes per commit", "inodes", (use["inodes"] / count,))
+        local = disk_use(os.path.join(path, ".tract", "local"), skips_local=False)
+        yield row(f"{title}: local/, bytes per commit", "B", (local["bytes"] / count,))
+
+
+Group: TypeAlias = Callable[[Sizes], Iterator[Row]]
+GROUPS: dict[str, Group] = {
+    "commit": commit,
+    "loop": loop,
+    "compile": compiling,
+    "query": query,
+    "import": importing,
+    "processes": processes,
+    "space": space,
+}

@@ -1,0 +1,7 @@
+"""Lets `python -m tract_fs.cli` do what `tract` does."""
+
+import sys
+
+from tract_fs.cli import main
+
+sys.exit(main())

@@ -1,0 +1,217 @@
+"""What people see: commits in a table, one commit, a compiled context, the state of a tract, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from tract_fs import CommitInfo, CompiledContext, Message, PriorityAnnotation, Status, Tract
+from tract_fs.cli.contents import content_fields, content_text, headline, message_text
+from tract_fs.cli.output import Column, echo_pairs, echo_table, json_text, one_line, printable, some, styled, warn
+from tract_fs.errors import CommitNotFoundError, ContentRedacted, DamageError
+
+DIGITS = 12  # of a hash, where people read it
+REDACTED = "(the content was redacted)"
+_COMMIT_COLUMNS = (
+    Column("commit", style="yellow"),
+    Column("made (UTC)", style="dim"),
+    Column("what"),
+    Column("tokens", is_number=True),
+)
+
+
+def show_warnings(warnings: Sequence[str]) -> None:
+    """Prints warnings to stderr."""
+    for warning in warnings:
+        warn(warning)
+
+
+def annotations_of(found: Tract, name: str) -> list[PriorityAnnotation]:
+    """Returns a commit's annotations; none if it is not in the branch's history."""
+    try:
+        return found.get_annotations(name)
+    except CommitNotFoundError:
+        return []
+
+
+def own_annotation(found: Tract, info: CommitInfo) -> PriorityAnnotation | None:
+    """Returns the annotation that a commit is, or None."""
+    if info.operation.value != "annotate":
+        return None
+    return _own(annotations_of(found, info.targets[0]), info)
+
+
+def _own(annotations: Sequence[PriorityAnnotation], info: CommitInfo) -> PriorityAnnotation | None:
+    return next((made for made in annotations if made.commit_hash == info.commit_hash), None)
+
+
+def show_commits(found: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool = False) -> None:
+    """Prints commits, one a line."""
+    rows = []
+    annotations: dict[str, list[PriorityAnnotation]] = {}
+    for info in infos:
+        row = [
+            info.commit_hash[:DIGITS],
+            info.created_at.strftime("%Y-%m-%d %H:%M"),
+            _what(info),
+            str(info.token_count),
+        ]
+        if is_config_shown:
+            row.append(_config_cell(info.generation_config or {}))
+        rows.append([*row, one_line(_says(found, info, annotations))])
+    if not rows:
+        if is_config_shown:
+            click.echo("no commit matches", err=True)
+        return
+    config = [Column("config", style="cyan")] if is_config_shown else []
+    echo_table([*_COMMIT_COLUMNS, *config, Column("says")], rows)
+
+
+def _says(found: Tract, info: CommitInfo, annotations: dict[str, list[PriorityAnnotation]]) -> str:
+    target = info.targets[0] if info.targets else ""
+    if info.operation.value == "annotate":
+        if target not in annotations:
+            annotations[target] = annotations_of(found, target)
+        own = _own(annotations[target], info)
+        level = "" if own is None else f"{own.priority.value} "
+        reason = "" if own is None or own.reason is None else f": {own.reason}"
+        return f"{level}{target[:DIGITS]}{reason}"
+    if info.content_type is None:
+        return ""
+    try:
+        told = headline(found.get_content(info.commit_hash))
+    except ContentRedacted:
+        told = REDACTED
+    except DamageError:
+        told = "(the content is missing or damaged)"
+    return f"{target[:DIGITS]} is now {told}" if target else told
+
+
+def show_commit(
+    info: CommitInfo,
+    content: object,
+    *,
+    own: PriorityAnnotation | None,
+    annotations: Sequence[PriorityAnnotation],
+    edits: Sequence[CommitInfo],
+) -> None:
+    """Prints a commit whole; `content` is None where it has none or it was redacted, `own` the annotation that it is."""
+    pairs = [
+        ("commit", info.commit_hash),
+        ("tract", info.tract_id),
+        ("parents", "\n".join(info.parents)),
+        ("made", info.created_at.isoformat(" ")),
+        ("operation", info.operation.value),
+        ("targets", "\n".join(info.targets)),
+        ("priority", "" if own is None else _priority_line(own)),
+        ("type", info.content_type or ""),
+        *(() if content is None else content_fields(content)),
+        ("content", info.content_hash or ""),
+        ("tokens", str(info.token_count) if info.content_type else ""),
+        ("message", info.message or ""),
+        ("metadata", "" if info.metadata is None else json_text(info.metadata)),
+        ("config", "" if info.generation_config is None else json_text(info.generation_config)),
+        ("annotations", "\n".join(f"{_priority_line(a)} {_by(a)}" for a in annotations)),
+        ("edited by", "\n".join(e.commit_hash for e in reversed(edits))),
+    ]
+    echo_pairs([(name, value) for name, value in pairs if value])
+    if info.content_type is not None:
+        click.echo()
+        click.echo(REDACTED if content is None else printable(content_text(content)))
+
+
+def _priority_line(annotation: PriorityAnnotation) -> str:
+    reason = "" if annotation.reason is None else f": {annotation.reason}"
+    return f"{annotation.priority.value}{reason}"
+
+
+def _by(annotation: PriorityAnnotation) -> str:
+    return "(its type's own)" if annotation.commit_hash is None else f"({annotation.commit_hash[:DIGITS]})"
+
+
+def show_context(context: CompiledContext) -> None:
+    """Prints the messages of a context whole."""
+    for number, (message, config) in enumerate(_with_configs(context), 1):
+        speaker = one_line(message.role if message.name is None else f"{message.role} {message.name}")
+        commits = " ".join(commit[:DIGITS] for commit in message.commit_hashes)
+        told = f" {one_line(_compact(config), width=400)}" if config else ""
+        click.echo(
+            f"{styled(f'[{number}] {speaker}', bold=True)}  {styled(commits, fg='yellow')}{styled(told, fg='cyan')}"
+        )
+        click.echo(printable(message_text(message.to_dict())))
+        click.echo()
+
+
+def show_context_lines(context: CompiledContext) -> None:
+    """Prints the messages of a context, one a line."""
+    rows = []
+    for number, (message, config) in enumerate(_with_configs(context), 1):
+        said = one_line(message_text(message.to_dict()))
+        commit = message.commit_hashes[0][:DIGITS] if message.commit_hashes else ""
+        rows.append([str(number), commit, one_line(message.role), _config_cell(config), said])
+    if rows:
+        config_column = Column("config", style="cyan")
+        echo_table(
+            [
+                Column("", is_number=True),
+                Column("commit", style="yellow"),
+                Column("role"),
+                config_column,
+                Column("says"),
+            ],
+            rows,
+        )
+
+
+def show_totals(context: CompiledContext) -> None:
+    """Prints what a context amounts to."""
+    click.echo(
+        f"{len(context.messages)} messages of {context.commit_count} commits, {context.token_count:,} tokens by {context.token_source}"
+    )
+
+
+def show_status(state: Status, path: str, tracts: Sequence[str]) -> None:
+    """Prints the state of a tract."""
+    is_waiting = bool(state.pending or state.damaged)
+    count = f"{state.commit_count} in the history, {state.effective_count} in the context"
+    pairs = [
+        ("store", path),
+        ("tract", f"{state.tract_id}, branch {state.branch}"),
+        ("head", state.head or ("none is visible" if is_waiting else "none: no commits yet")),
+        ("commits", count),
+        ("tokens", f"{state.token_count:,} by {state.token_source}"),
+        ("tracts", "\n".join(some(tracts))),
+        ("other heads", "\n".join(state.other_heads)),
+        ("pending", "\n".join(state.pending)),
+        ("damaged", "\n".join(state.damaged)),
+        ("strays", "\n".join(state.strays)),
+    ]
+    echo_pairs([(name, value) for name, value in pairs if value])
+
+
+def _with_configs(context: CompiledContext) -> Iterator[tuple[Message, dict[str, Any]]]:
+    """Yields each message with the config of its first commit."""
+    configs = iter(context.generation_configs)
+    for message in context.messages:
+        own = [next(configs) for _ in message.commit_hashes]
+        yield message, own[0] if own else {}
+
+
+def _what(info: CommitInfo) -> str:
+    """Returns a commit's operation and content type; the operation goes without saying for an append."""
+    operation = [] if info.operation.value == "append" else [info.operation.value]
+    return one_line(" ".join([*operation, info.content_type or ""]), width=32).rstrip()
+
+
+def _config_cell(config: dict[str, Any]) -> str:
+    return one_line(_compact(config), width=36)
+
+
+def _compact(config: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value if isinstance(value, str) else _short(value)}" for key, value in config.items())
+
+
+def _short(value: object) -> str:
+    return " ".join(json_text(value).split())

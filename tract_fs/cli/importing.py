@@ -1,0 +1,136 @@
+"""Imports files of conversations: decodes them, commits each message whole, one transaction per conversation."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from tract_fs import ANY, MessageContent, Tract
+from tract_fs.cli.invocation import CommandError, Invocation
+from tract_fs.cli.values import read_document, tract_id_of
+from tract_fs.errors import ArgumentError, ContentValidationError
+from tract_fs.transcripts import to_contents
+from tract_fs.transcripts.openai import Conversation, find_conversations
+
+_LONG_IMPORT_MESSAGES = 200
+_Advance = Callable[[int], object]
+
+
+def import_file(
+    invocation: Invocation, file: str, *, number: int | None, is_all: bool, config: dict[str, Any] | None
+) -> list[dict[str, Any]]:
+    """Imports one conversation of a file, or all; returns what became of each.
+
+    What is wrong with the file or the tracts shows before anything is written; an import of all that is broken off goes on when run again.
+    Errors: click.UsageError, ArgumentError, ContentValidationError, CommandError, OSError.
+    """
+    if number is not None and is_all:
+        raise click.UsageError("give --conversation or --all, not both")
+    document = read_document(file)
+    try:
+        conversations = find_conversations(document)
+    except ArgumentError as error:
+        raise CommandError(f"{file}: {error}") from None
+    if not is_all:
+        chosen = {invocation.tract_id or "default": _choose(conversations, number, file)}
+    else:
+        stem = invocation.tract_id or tract_id_of(file)
+        digits = len(str(len(conversations)))
+        chosen = {f"{stem}-{n:0{digits}}": found for n, found in enumerate(conversations, 1)}
+    contents = {tract_id: to_contents(found.messages, "openai") for tract_id, found in chosen.items()}
+    is_held = _held(invocation, contents) if is_all else dict.fromkeys(contents, False)
+    count = sum(len(contents[tract_id]) for tract_id, held in is_held.items() if not held)
+    with _progress(count, is_hidden=invocation.is_json) as advance:
+        return [
+            _import(
+                invocation,
+                tract_id,
+                contents[tract_id],
+                config={**(config or {}), **(found.generation_config or {})} or None,
+                is_held=is_held[tract_id],
+                is_alone=not is_all,
+                advance=advance,
+            )
+            for tract_id, found in chosen.items()
+        ]
+
+
+def _choose(conversations: Sequence[Conversation], number: int | None, file: str) -> Conversation:
+    count = len(conversations)
+    if number is None and count > 1:
+        raise click.UsageError(
+            f"{file} holds {count} conversations: give --conversation N, from 1 to {count}, or --all"
+        )
+    if number is not None and number > count:
+        raise click.UsageError(f"{file} holds no conversation {number}, only {count}")
+    return conversations[(number or 1) - 1]
+
+
+def _held(invocation: Invocation, contents: dict[str, list[MessageContent]]) -> dict[str, bool]:
+    """Tells which conversations their tracts hold already. Errors: CommandError if a tract holds anything else."""
+    there = set(Tract.tracts(invocation.require_context()))
+    result = {}
+    for tract_id, wanted in contents.items():
+        result[tract_id] = False
+        if tract_id not in there:
+            continue
+        with invocation.writing(tract_id=tract_id) as found:
+            if found.head is None:
+                continue
+            if found.compile().to_openai() != [content.message for content in wanted]:
+                raise CommandError(
+                    f"tract {tract_id!r} holds other commits already; import under another stem by --tract; nothing was written"
+                )
+            result[tract_id] = True
+    return result
+
+
+def _import(
+    invocation: Invocation,
+    tract_id: str,
+    contents: Sequence[MessageContent],
+    *,
+    config: dict[str, Any] | None,
+    is_held: bool,
+    is_alone: bool,
+    advance: _Advance,
+) -> dict[str, Any]:
+    with invocation.writing(tract_id=tract_id) as found:
+        made = []
+        if not is_held:
+            with found.batch():
+                for position, content in enumerate(contents):
+                    is_first = position == 0 and not is_alone
+                    try:
+                        made.append(
+                            found.commit(content, generation_config=config, expected_head=None if is_first else ANY)
+                        )
+                    except ContentValidationError as error:
+                        raise CommandError(f"message {position + 1} of the conversation: {error}") from None
+                    advance(1)
+        return {
+            "tract_id": tract_id,
+            "branch": found.branch,
+            "is_new": not is_held,
+            "message_count": len(contents),
+            "head": found.head,
+            "generation_config": None if is_held else config,
+            "commit_hashes": [info.commit_hash for info in made],
+        }
+
+
+@contextmanager
+def _progress(count: int, *, is_hidden: bool) -> Iterator[_Advance]:
+    """Yields what tells a progress bar of messages done; there is one on stderr, if that is a terminal, for long imports."""
+    if is_hidden or count < _LONG_IMPORT_MESSAGES or not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    steps = max(1, count // 100)
+    with click.progressbar(
+        length=count, label="importing", show_pos=True, file=sys.stderr, update_min_steps=steps
+    ) as bar:
+        yield bar.update

@@ -1,0 +1,153 @@
+"""One run of the command: which store, tract and branch it is about, and how it answers."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import click
+
+from tract_fs import Tract
+from tract_fs.cli.output import echo_json, some
+from tract_fs.errors import BranchNotFound, DamageError, StoreNotFound, TractError
+
+STORE_DIRECTORY = ".tract"
+_UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
+
+
+class CommandError(TractError):
+    """A command that can't do what it was asked for."""
+
+
+class Invocation:
+    """What the options common to all commands say; None where one was not given."""
+
+    def __init__(
+        self,
+        *,
+        context_path: str | None = None,
+        tract_id: str | None = None,
+        branch: str | None = None,
+        is_json: bool = False,
+        above: Invocation | None = None,
+    ) -> None:
+        self.context_path: str | None = context_path
+        self.tract_id: str | None = tract_id
+        self.branch: str | None = branch
+        self.is_json: bool = is_json
+        self.answers: list[object] | None = None  # set by who wants the documents themselves
+        if above is not None:
+            self.context_path = above.context_path if context_path is None else context_path
+            self.tract_id = above.tract_id if tract_id is None else tract_id
+            self.branch = above.branch if branch is None else branch
+            self.is_json = is_json or above.is_json
+            self.answers = above.answers
+
+    def require_context(self) -> str:
+        """Returns the context directory: the one given, else the nearest above that has a store, else the current one."""
+        if self.context_path is not None:
+            return self.context_path
+        current = os.getcwd()
+        directory = current
+        while not os.path.isdir(os.path.join(directory, STORE_DIRECTORY)):
+            parent = os.path.dirname(directory)
+            if parent == directory:
+                return current
+            directory = parent
+        return directory
+
+    @contextmanager
+    def writing(self, *, tract_id: str | None = None) -> Iterator[Tract]:
+        """Opens the tract for writing; the store must be there. Errors: as Tract.open."""
+        with self._open(tract_id=tract_id) as found:
+            yield found
+
+    @contextmanager
+    def reading(self) -> Iterator[Tract]:
+        """Opens the tract for reading; where the store can't be written, without its caches. Errors: as Tract.open."""
+        try:
+            found = self._open()
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            found = self._open(read_only=True)
+        with found:
+            yield found
+
+    def _open(self, *, tract_id: str | None = None, read_only: bool = False) -> Tract:
+        path = self.require_context()
+        try:
+            return Tract.open(
+                path,
+                tract_id=tract_id or self.tract_id or "default",
+                branch=self.branch or "main",
+                create=False,
+                read_only=read_only,
+            )
+        except StoreNotFound:
+            above = "" if self.context_path is not None else ", nor in a directory above"
+            raise StoreNotFound(f"{path}: no store here{above}; make one by 'tract init'", path=path) from None
+
+    def require_tract(self, found: Tract) -> None:
+        """Raises CommandError if the tract has no events here, but was asked for by name or others have."""
+        tracts = Tract.tracts(self.require_context())
+        if found.tract_id not in tracts and (tracts or self.tract_id is not None):
+            there = f"there are: {', '.join(some(tracts))}; choose one by --tract" if tracts else "there are none yet"
+            raise CommandError(f"no tract {found.tract_id!r} in this store; {there}")
+
+    def require_history(self, found: Tract) -> bool:
+        """Tells whether the branch has commits; False only in an empty store. Errors: CommandError, BranchNotFound."""
+        if found.head is not None:
+            return True
+        self.require_tract(found)
+        status = found.status()
+        waiting = len(status.pending) + len(status.damaged)
+        if waiting:
+            raise CommandError(
+                f"branch {found.branch!r} has no head: {waiting} events are pending or damaged; see 'tract status'"
+            )
+        if self.branch is not None or found.tract_id in Tract.tracts(self.require_context()):
+            raise BranchNotFound(tract_id=found.tract_id, branch=found.branch)
+        if not self.is_json:
+            click.echo("no commits yet", err=True)
+        return False
+
+    def answer(self, document: Callable[[], object], show: Callable[[], None]) -> None:
+        """Prints the answer: the document for programs, or what `show` prints for people."""
+        if self.answers is not None:
+            self.answers.append(document())
+        elif self.is_json:
+            echo_json(document())
+        if not self.is_json:
+            show()
+
+
+def warnings_of(found: Tract) -> list[str]:
+    """Returns what a compile of the head warns of; nothing where damage prevents one."""
+    try:
+        return found.compile().warnings
+    except DamageError:
+        return []
+
+
+def with_store(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options common to all commands; `function` gets them as its first argument."""
+
+    @click.option("-C", "context_path", metavar="PATH", help="Context directory [the nearest above with .tract].")
+    @click.option("--tract", "tract_id", metavar="ID", help="Tract in the store [default].")
+    @click.option("--branch", metavar="NAME", help="Branch of the tract [main].")
+    @click.option("--json", "is_json", is_flag=True, help="Answer with one JSON document.")
+    @click.pass_context
+    @wraps(function)
+    def run(context: click.Context, /, **options: Any) -> None:
+        given = {name: options.pop(name) for name in ("context_path", "tract_id", "branch", "is_json")}
+        invocation = Invocation(**given, above=context.obj)
+        if context.obj is None or isinstance(context.command, click.Group):
+            context.obj = invocation
+        function(invocation, **options)
+
+    return run

@@ -1,0 +1,118 @@
+"""What a command prints: JSON for programs; for people tables, with colour on a terminal and plain aligned text elsewhere.
+
+Texts of a store come from anywhere, so control characters are shown as escapes and never reach a terminal as commands.
+rich is loaded only where the output is a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Literal
+
+import click
+from msgspec import Struct
+
+from tract_fs.model import canonical
+
+_CUT_AT = 80
+_MOST_NAMES = 10
+_NARROWEST = 12
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+class Column(Struct, frozen=True):
+    """A column of a table; the last one of a table takes what width is left."""
+
+    title: str
+    style: str = ""
+    is_number: bool = False
+
+
+def printable(text: str) -> str:
+    """Returns `text` with control characters, but newline and tab, as visible escapes."""
+    return text.translate(_ESCAPES)
+
+
+def one_line(text: str, *, width: int = _CUT_AT) -> str:
+    """Returns the start of `text` on one line of at most `width` characters."""
+    line = printable(" ".join(text[: 8 * width].split()))
+    return line if len(line) <= width and len(text) <= 8 * width else line[: width - 1] + "…"
+
+
+def some(names: Sequence[str]) -> list[str]:
+    """Returns the first names of a long list, and how many more there are."""
+    return list(names) if len(names) <= _MOST_NAMES else [*names[:_MOST_NAMES], f"and {len(names) - _MOST_NAMES} more"]
+
+
+def json_text(value: object) -> str:
+    """Returns a JSON value as indented text."""
+    return canonical.indent(value)
+
+
+def echo_json(value: object) -> None:
+    """Prints one JSON document, in UTF-8 whatever the locale is (RFC 8259, section 8.1)."""
+    click.echo((json_text(value) + "\n").encode(), nl=False)
+
+
+def echo_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Prints rows of printable cells."""
+    if sys.stdout.isatty():
+        _echo_rich_table(columns, rows)
+        return
+    widths = [max(map(len, (column.title, *(row[n] for row in rows)))) for n, column in enumerate(columns)]
+    for row in ([column.title for column in columns], *rows):
+        cells = [
+            cell.rjust(width) if column.is_number else cell.ljust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def echo_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Prints names with their values, one a line; what spans lines is indented under its name."""
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        lines = printable(value).split("\n")
+        click.echo(f"{styled(printable(name).ljust(width), dim=True)}  {lines[0]}".rstrip())
+        for line in lines[1:]:
+            click.echo(f"{' ' * width}  {line}".rstrip())
+
+
+def styled(text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False) -> str:
+    """Returns `text` in a colour for stdout; click takes it away again where stdout is no terminal."""
+    return click.style(text, fg=fg, bold=bold or None, dim=dim or None) if _has_colour() else text
+
+
+def error_line(message: str) -> str:
+    """Returns the line that tells of an error."""
+    return f"{click.style('tract:', fg='red') if _has_colour() else 'tract:'} {printable(message)}"
+
+
+def warn(message: str) -> None:
+    """Prints a warning to stderr."""
+    mark = click.style("warning:", fg="yellow") if _has_colour() else "warning:"
+    click.echo(f"{mark} {printable(message)}", err=True)
+
+
+def _has_colour() -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _echo_rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    from rich.cells import cell_len  # 30 ms: only a terminal needs rich
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    widths = [max(map(cell_len, (column.title, *(row[n] for row in rows)))) for n, column in enumerate(columns)]
+    widths[-1] = max(_NARROWEST, min(widths[-1], console.width - sum(widths[:-1]) - 2 * len(widths[:-1])))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column, width in zip(columns, widths, strict=True):
+        justify: Literal["left", "right"] = "right" if column.is_number else "left"
+        table.add_column(column.title, style=column.style, justify=justify, width=width, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell, overflow="ellipsis") for cell in row))
+    console.print(table)

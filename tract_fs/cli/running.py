@@ -1,0 +1,92 @@
+"""Runs a command line: turns every error into a sentence, or one JSON object, on stderr and an exit code; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+
+import click
+
+from tract_fs.cli.commands import tract
+from tract_fs.cli.output import error_line, json_text
+from tract_fs.errors import TractError
+
+OPERATION_FAILED = 1
+USAGE_WRONG = 2
+INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command and returns its exit code."""
+    is_json = "--json" in arguments
+    if sys.stdout is None or sys.stderr is None:  # closed by the caller: a file of the store must not get their numbers
+        sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
+        sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 shows what it can
+    if not arguments:
+        click.echo(click.Context(tract, info_name="tract").get_help(), err=True)
+        return USAGE_WRONG
+    try:
+        result = tract.main(arguments, prog_name="tract", standalone_mode=False)
+        sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the interpreter's end
+        return result if isinstance(result, int) else 0
+    except click.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        _tell_of_usage(error, is_json=is_json)
+        return error.exit_code
+    except TractError as error:
+        _tell(type(error).__name__, str(error), error.fields, is_json=is_json)
+    except BrokenPipeError:
+        _abandon_stdout()
+    except OSError as error:
+        fields: dict[str, object] = {"errno": error.errno, "path": _path_of(error)}
+        reason = error.strerror or str(error)
+        _tell(
+            type(error).__name__, f"{_path_of(error)}: {reason}" if error.filename else reason, fields, is_json=is_json
+        )
+        _abandon_stdout()
+    return OPERATION_FAILED
+
+
+def _tell(kind: str, message: str, fields: dict[str, object], *, is_json: bool) -> None:
+    if is_json:
+        shown = {key: _as_json(value) for key, value in fields.items()}
+        click.echo(json_text({"error": kind, "message": message, "fields": shown}), err=True)
+    else:
+        click.echo(error_line(message), err=True)
+
+
+def _tell_of_usage(error: click.ClickException, *, is_json: bool) -> None:
+    message = error.format_message()
+    if is_json:
+        _tell("CommandLineError", message.splitlines()[0] if message else "", {}, is_json=True)
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(context.get_usage(), err=True)
+    click.echo(error_line(message), err=True)
+    if context is not None:
+        click.echo(f"Try '{context.command_path} --help'.", err=True)
+
+
+def _abandon_stdout() -> None:
+    """Lets the interpreter end in silence: what stdout still holds can't be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _path_of(error: OSError) -> str | None:
+    name = error.filename
+    return os.fsdecode(name) if isinstance(name, (str, bytes)) else None
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, (tuple, list)):
+        return [_as_json(item) for item in value]
+    return value if value is None or type(value) in (str, int, float, bool) else repr(value)

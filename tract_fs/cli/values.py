@@ -1,0 +1,152 @@
+"""What the command line gives as text: JSON values, KEY=VALUE, times, config fields, files of messages, tract ids."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import click
+
+from tract_fs.errors import ArgumentError
+from tract_fs.model.names import is_tract_id
+
+_TRACT_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
+_LONGEST_STEM = 48
+
+
+def parse_json(text: str) -> Any:
+    """Returns the value of a JSON text. Errors: ValueError.
+
+    The standard library's reader, since it keeps integers beyond 64 bits, for the store to refuse; orjson would make floats of them.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def json_or_text(text: str) -> Any:
+    """Returns the value of `text` if it is JSON, else `text` itself."""
+    try:
+        return parse_json(text)
+    except ValueError:
+        return text
+
+
+def require_json(text: str, option: str) -> Any:
+    """Returns the value of an option that takes JSON. Errors: click.BadParameter."""
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise click.BadParameter(f"not JSON: {error}", param_hint=option) from None
+
+
+def require_json_object(text: str, option: str) -> dict[str, Any]:
+    """Returns the object of an option that takes one. Errors: click.BadParameter."""
+    value = require_json(text, option)
+    if not isinstance(value, dict):
+        raise click.BadParameter("give a JSON object", param_hint=option)
+    return value
+
+
+def parse_pairs(pairs: Iterable[str], option: str) -> dict[str, Any]:
+    """Returns the dict of `KEY=VALUE` texts, each value as JSON, else as text. Errors: click.BadParameter."""
+    result = {}
+    for pair in pairs:
+        key, mark, value = pair.partition("=")
+        if not mark or not key:
+            raise click.BadParameter(f"{pair!r}: write KEY=VALUE", param_hint=option)
+        result[key] = json_or_text(value)
+    return result
+
+
+def parse_generation_config(pairs: Iterable[str], whole: str | None) -> dict[str, Any] | None:
+    """Returns the config of --config-json with each --config KEY=VALUE laid over it; None if neither was given."""
+    over = parse_pairs(pairs, "--config")
+    if whole is None:
+        return over or None
+    return require_json_object(whole, "--config-json") | over
+
+
+def parse_moment(text: str) -> datetime:
+    """Returns a time in ISO 8601 form; without an offset it is UTC. Errors: click.BadParameter."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        hint = "write it like 2026-01-02T03:04:05 (UTC) or 2026-01-02T03:04:05+02:00"
+        raise click.BadParameter(f"{text!r}: {hint}", param_hint="--at-time") from None
+
+
+def parse_field(text: str, *, is_nested: bool) -> str | tuple[str | int, ...]:
+    """Returns a config field: a plain key; with `is_nested` a path of keys and indexes, dot-separated; or the path that a JSON array is."""
+    if is_nested:
+        return tuple(int(part) if _is_index(part) else part for part in text.split("."))
+    if text.startswith("["):
+        path = json_or_text(text)
+        if isinstance(path, list):
+            return tuple(path)
+    return text
+
+
+def _is_index(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) < 10
+
+
+def read_stdin() -> str:
+    """Returns the text on stdin, as it is. Errors: click.UsageError on a terminal, ArgumentError if it is not UTF-8."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise click.UsageError("give the text by -m TEXT, or on stdin")
+    return decode_utf8(sys.stdin.buffer.read(), "stdin")
+
+
+def decode_utf8(data: bytes, name: str) -> str:
+    """Returns UTF-8 bytes as text. Errors: ArgumentError naming the place."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{name}: not UTF-8 at byte {error.start}") from None
+
+
+def read_document(file: str) -> Any:
+    """Returns the value of a file of JSON, or the list of values of a file of JSON lines; `-` is stdin.
+
+    Errors: OSError; ArgumentError naming file and line.
+    """
+    if file == "-":
+        text = read_stdin()
+    else:
+        with open(file, "rb") as stream:
+            text = decode_utf8(stream.read(), file)
+    text = text.removeprefix("\ufeff")
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        whole_error = error
+    values: list[Any] = []
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines(): a string may hold U+2028
+        if not line.strip():
+            continue
+        try:
+            values.append(parse_json(line))
+        except ValueError as error:
+            if not values:
+                break
+            raise ArgumentError(f"{file}: line {number} is not JSON: {error}") from None
+    if not values:
+        raise ArgumentError(f"{file}: neither JSON nor JSON lines: {whole_error}")
+    return values
+
+
+def tract_id_of(file: str) -> str:
+    """Returns a tract id made of a file's stem."""
+    stem = "stdin" if file == "-" else os.path.splitext(os.path.basename(file))[0]
+    kept = "".join(c if c in _TRACT_CHARS else "-" for c in stem.lower())[:_LONGEST_STEM].strip("._-")
+    return kept if is_tract_id(kept) else f"tract-{kept}".strip("._-")
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
