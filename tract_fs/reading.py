@@ -212,7 +212,8 @@ class TractReader:
             read_only = self.store.read_only
             self._generation_index = GenerationIndex(file, self.log, self.store.events, read_only=read_only)
         hits = self._generation_index.select(path, operator, value)
-        found = [CommitInfo(name, self.log.tract, None, self._load_facts) for _, name in hits]
+        tract, load = self.log.tract, self._load_facts
+        found = [CommitInfo(name, tract, None, load, config) for name, config in hits]
         return found + [self.info(name) for name in self._staged_matches(path, operator, value)]
 
     def close(self) -> None:

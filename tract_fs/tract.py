@@ -281,7 +281,9 @@ class Tract:
             raise ArgumentError(f"limit {limit!r}: use an integer from 0, or None for all")
         with self._entered():
             names = self._reader.iter_log()
-            return [self._reader.info(name) for name in (names if limit is None else islice(names, min(limit, sys.maxsize)))]
+            return [
+                self._reader.info(name) for name in (names if limit is None else islice(names, min(limit, sys.maxsize)))
+            ]
 
     def get_annotations(self, target: str) -> list[PriorityAnnotation]:
         """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than normal comes first.

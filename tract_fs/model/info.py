@@ -29,7 +29,7 @@ class CommitFacts(Struct, frozen=True):
 class CommitInfo:
     """A commit as the facade tells it. What a query finds reads the rest from the store, verified, when first asked."""
 
-    __slots__ = ("_facts", "_load", "commit_hash", "tract_id")
+    __slots__ = ("_config", "_facts", "_load", "commit_hash", "tract_id")
 
     def __init__(
         self,
@@ -37,11 +37,13 @@ class CommitInfo:
         tract_id: str,
         facts: CommitFacts | None,
         load: Callable[[str], CommitFacts] | None = None,
+        config: bytes = b"",
     ) -> None:
         self.commit_hash = commit_hash
         self.tract_id = tract_id
         self._facts = facts
         self._load = load
+        self._config = config if facts is None else facts.config
 
     def _known(self) -> CommitFacts:
         if self._facts is None:
@@ -82,6 +84,16 @@ class CommitInfo:
         return self._known().commit.targets
 
     @property
+    def priority(self) -> Priority | None:
+        """The priority that an annotation sets; None for any other operation."""
+        return self._known().commit.priority
+
+    @property
+    def reason(self) -> str | None:
+        """Why an annotation was made, if it says so."""
+        return self._known().commit.reason
+
+    @property
     def message(self) -> str | None:
         """The commit message."""
         return self._known().commit.message
@@ -95,8 +107,7 @@ class CommitInfo:
     @property
     def generation_config(self) -> dict[str, Any] | None:
         """The generation config (fresh); None where none was given."""
-        data = self._known().config
-        return canonical.decode(data) if data else None
+        return canonical.decode(self._config) if self._config else None
 
     @property
     def token_count(self) -> int:
@@ -118,6 +129,8 @@ class CommitInfo:
             "content_hash": self.content_hash,
             "content_type": self.content_type,
             "targets": list(self.targets),
+            "priority": None if self.priority is None else self.priority.value,
+            "reason": self.reason,
             "message": self.message,
             "metadata": self.metadata,
             "generation_config": self.generation_config,

@@ -61,12 +61,11 @@ class Events:
         """Returns the ids of the tracts that have loose events, and of those in packs, sorted."""
         names = [name for name in files.list_names(self._layout.events) if is_tract_id(name)]
         found = {name for name in names if any(self.list_fan(name, fan) for fan in self.fans(name))}
-        for pack in self._packs.packs.values():
-            for name in pack.event_names():
+        for pack in self._packs.packs:
+            for name in self._packs.event_names(pack):
                 data = self._packs.read(name)
                 if data is not None:
-                    event = self._decode(data, name, pack.path)
-                    found.add(event.tract)
+                    found.add(self._decode(data, name, self._layout.pack(pack)).tract)
         return sorted(found)
 
     def _load(self, tract: str, name: str) -> tuple[files.Signature | None, Event, dict[CommitHash, BroughtCommit]]:

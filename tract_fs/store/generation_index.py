@@ -20,6 +20,7 @@ from tract_fs.store.arrivals import Record
 from tract_fs.store.events import Events
 from tract_fs.store.tract_log import TractLog
 
+Hit = tuple[str, bytes]  # commit hash, config
 _BRINGS = frozenset([arrivals.BRINGS, arrivals.BRINGS_AGAIN, arrivals.PLAIN_APPEND])
 _SUM_LIMIT = 1 << 62
 _TABLES = """
@@ -62,8 +63,8 @@ class GenerationIndex:
         self._by_data: dict[bytes, int] = {}
         self._columns: dict[FieldPath, tuple[FieldColumn, int]] = {}
 
-    def select(self, path: FieldPath, operator: str, value: Scalar) -> list[tuple[int, str]]:
-        """Returns (created in microseconds, hash) of the matching commits, in that order."""
+    def select(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
+        """Returns the matching commits by creation time, then hash."""
         for _ in range(2):
             try:
                 self._catch_up()
@@ -81,21 +82,22 @@ class GenerationIndex:
             self._connection.close()
         self._connection = None
 
-    def _select(self, path: FieldPath, operator: str, value: Scalar) -> list[tuple[int, str]]:
+    def _select(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
         column, seen = self._columns.get(path, (FieldColumn(path), 0))
         if seen < len(self._configs):
             column.add((number, self._configs[number].value) for number in range(seen, len(self._configs)))
             self._columns[path] = (column, len(self._configs))
         connection = self._require_connection()
-        found: list[tuple[int, bytes]] = []
+        found: list[tuple[int, bytes, bytes]] = []
         for number in column.select(operator, value):
             rows = connection.execute("select created, name from commits where config = ?", (number,)).fetchall()
             config = self._configs[number]
             if len(rows) != config.count or sum(map(_weight, rows)) % _SUM_LIMIT != config.sum:
                 raise _DamagedError
-            found += rows
+            data = config.data
+            found += [(created_us, name, data) for created_us, name in rows]
         found.sort()
-        return [(created_us, name.hex()) for created_us, name in found]
+        return [(name.hex(), data) for _, name, data in found]
 
     def _catch_up(self) -> None:
         version = self._log.stamp(), self._log.version

@@ -116,7 +116,7 @@ class EventListing:
         packs = self._packs.packs
         if packs.keys() == self.packs_seen:
             return set(), False
-        names = {name for pack in packs.keys() - self.packs_seen for name in packs[pack].event_names()}
+        names = {name for pack in packs.keys() - self.packs_seen for name in self._packs.event_names(pack)}
         new = {name for name in names if self._events.get(self._tract, name) is not None}
         return new, bool(self.packs_seen - packs.keys()) and self._is_any_gone(set(known()))
 

@@ -15,7 +15,7 @@ from tract_fs.errors import LockTimeout
 from tract_fs.store.files import AppendFile
 
 _FIRST_WAIT_S = 0.0002
-_LONGEST_WAIT_S = 0.002
+_LONGEST_WAIT_S = 0.0005
 _UNSUPPORTED = frozenset([errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL])
 
 
@@ -29,7 +29,7 @@ class StoreLock:
         self.is_supported = True
 
     def acquire(self, timeout_s: float) -> None:
-        """Takes the lock, trying again from 0.2 ms to 2 ms apart. Errors: LockTimeout.
+        """Takes the lock, trying again from 0.2 ms to 0.5 ms apart. Errors: LockTimeout.
 
         Where the file system knows no locks, returns without one and sets `is_supported` to False.
         """

@@ -7,6 +7,7 @@ off; a member is hashed each time it is read, so a wrong table can't give wrong 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import sha256
@@ -16,46 +17,24 @@ from tract_fs.store import files
 from tract_fs.store.layout import Layout
 
 _ROW = struct.Struct(">32sQIc")  # name, offset, size, kind: b"o" object, b"e" event
+_PLACE = struct.Struct(">IQI")  # number of the pack, offset, size
 _CHECK_BYTES = 32
 _LIMIT_BYTES = 1 << 40
 
 
-class Pack:
-    """One pack: a path and its table of members."""
-
-    def __init__(self, path: str, table: bytes) -> None:
-        self.path = path
-        self._table = table
-        self._count = len(table) // _ROW.size
-
-    def find(self, digest: bytes) -> tuple[int, int] | None:
-        """Returns offset and size of a member, or None."""
-        low, high = 0, self._count
-        while low < high:
-            middle = (low + high) // 2
-            start = middle * _ROW.size
-            if self._table[start : start + 32] < digest:
-                low = middle + 1
-            else:
-                high = middle
-        if low == self._count:
-            return None
-        name, offset, size, _ = _ROW.unpack_from(self._table, low * _ROW.size)
-        return (offset, size) if name == digest else None
-
-    def event_names(self) -> list[str]:
-        """Returns the hashes of the events in this pack."""
-        return [row[0].hex() for row in _ROW.iter_unpack(self._table) if row[3] == b"e"]
-
-
 class Packs:
-    """The packs of one store; looks for new ones when the directory has changed."""
+    """The packs of one store; looks for new ones when the directory has changed.
+
+    Members of all packs are found by bisection in few sorted tables, merged as they grow, so that many packs cost little more than one.
+    """
 
     def __init__(self, layout: Layout, *, read_only: bool) -> None:
         self._layout = layout
         self._read_only = read_only
         self._signature: tuple[int, int, int] | None = None
-        self.packs: dict[str, Pack] = {}
+        self._paths: list[str] = []  # by the number in a place
+        self._tiers: list[list[bytes]] = []  # sorted rows: name and place; the largest first
+        self.packs: dict[str, bytes] = {}  # name: table
 
     def refresh(self) -> None:
         """Sees which packs came and went. Cost: one stat if nothing changed."""
@@ -63,23 +42,33 @@ class Packs:
         if signature == self._signature:
             return
         names = {name for name in files.list_names(self._layout.packs) if is_hash(name)}
-        for gone in self.packs.keys() - names:
-            del self.packs[gone]
-        for name in names - self.packs.keys():
+        if self.packs.keys() - names:
+            self.packs.clear()
+            self._paths.clear()
+            self._tiers.clear()
+        for name in sorted(names - self.packs.keys()):
             table = self._table(name)
             if table is not None:
-                self.packs[name] = Pack(self._layout.pack(name), table)
+                self.packs[name] = table
+                self._add_rows(name, table)
         self._signature = signature
+
+    def event_names(self, pack: str) -> list[str]:
+        """Returns the hashes of the events in a pack."""
+        return [row[0].hex() for row in _ROW.iter_unpack(self.packs[pack]) if row[3] == b"e"]
 
     def read(self, name: str) -> bytes | None:
         """Returns the verified bytes of a member of any pack, or None."""
-        if not self.packs:
+        if not self._tiers:
             return None
         digest = bytes.fromhex(name)
-        for pack in self.packs.values():
-            place = pack.find(digest)
-            if place is not None:
-                data = files.read_range(pack.path, *place)
+        for tier in self._tiers:
+            for place in range(bisect_left(tier, digest), len(tier)):
+                row = tier[place]
+                if row[:32] != digest:
+                    break
+                number, offset, size = _PLACE.unpack_from(row, 32)
+                data = files.read_range(self._paths[number], offset, size)
                 if data is not None and sha256(data).digest() == digest:
                     return data
         return None
@@ -87,7 +76,17 @@ class Packs:
     def has(self, name: str) -> bool:
         """Tells whether some pack's table lists `name`."""
         digest = bytes.fromhex(name)
-        return any(pack.find(digest) is not None for pack in self.packs.values())
+        places = ((tier, bisect_left(tier, digest)) for tier in self._tiers)
+        return any(place < len(tier) and tier[place][:32] == digest for tier, place in places)
+
+    def _add_rows(self, name: str, table: bytes) -> None:
+        number = len(self._paths)
+        self._paths.append(self._layout.pack(name))
+        rows = [row[0] + _PLACE.pack(number, row[1], row[2]) for row in _ROW.iter_unpack(table)]
+        while self._tiers and len(self._tiers[-1]) <= 2 * len(rows):
+            rows += self._tiers.pop()
+        rows.sort()
+        self._tiers.append(rows)
 
     def add(self, members: Iterable[bytes], *, is_synced: bool) -> str:
         """Writes a pack and returns its name; members must be canonical JSON."""

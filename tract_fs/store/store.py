@@ -191,8 +191,8 @@ class Store:
 
     def _all_events(self, tract: str) -> set[str]:
         found = {name for fan in self.events.fans(tract) for name in self.events.list_fan(tract, fan)}
-        for pack in self.packs.packs.values():
-            found.update(pack.event_names())
+        for pack in self.packs.packs:
+            found.update(self.packs.event_names(pack))
         return found
 
     def _write_files(self, log: TractLog, fresh: dict[str, bytes], event: Entry, records: list[Record]) -> None:
