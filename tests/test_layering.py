@@ -49,6 +49,7 @@ LAYERS = [
     "writing",
     "survey",
     "opening",
+    "guard",
     "tract",
     "__init__",
 ]

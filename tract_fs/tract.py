@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from threading import RLock
 from typing import Any, Literal
 
 from tract_fs.context import ContextReader
-from tract_fs.errors import ArgumentError, ClosedError
+from tract_fs.errors import ArgumentError
+from tract_fs.guard import HandleGuard
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import require_field, require_operator, require_scalar
 from tract_fs.model.content import ContentTypes, Priority
@@ -27,6 +27,7 @@ from tract_fs.model.tokens import EstimateCounter, TokenCounter
 from tract_fs.opening import list_tracts, open_store, require_options
 from tract_fs.reading import TractReader
 from tract_fs.store.store import Store
+from tract_fs.transcripts import to_contents
 from tract_fs.writing import ANY, Clock, TractWriter
 
 Durability = Literal["durable", "fast"]
@@ -56,9 +57,7 @@ class Tract:
         self._reader = TractReader(store, store.log(tract_id, verify=verify), branch, self._types, counter)
         self._contexts = ContextReader(self._reader, compiler, cache_size=config.snapshot_cache_size)
         self._writer = TractWriter(self._reader, self._contexts, budget=config.token_budget, clock=clock)
-        self._lock = RLock()
-        self._pid = os.getpid()
-        self._is_closed = False
+        self._guard = HandleGuard(self._reader, self._abandon)
 
     @classmethod
     def open(
@@ -133,7 +132,7 @@ class Tract:
     @property
     def head(self) -> str | None:
         """The hash of the branch's head; None if it has no commits. Inside a batch: the staged head."""
-        with self._entered():
+        with self._guard.reading:
             return self._reader.head()
 
     # write
@@ -155,7 +154,7 @@ class Tract:
         `expected_head` (a hash; None: the branch is empty) makes it a compare-and-swap.
         Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout, ReadOnlyError; nothing is written then.
         """
-        with self._entered(is_writing=True):
+        with self._guard.writing:
             return self._writer.commit(
                 content,
                 operation=operation,
@@ -177,7 +176,7 @@ class Tract:
         expected_head: object = ANY,
     ) -> CommitInfo:
         """Commits a content that stands in the place of `target`'s from here on. Errors: as `commit`."""
-        with self._entered(is_writing=True):
+        with self._guard.writing:
             return self._writer.commit(
                 content,
                 operation=CommitOperation.EDIT,
@@ -195,7 +194,7 @@ class Tract:
 
         Errors: CommitNotFoundError if `target` is not in this branch's history; AnnotateTargetError; HeadMoved, BudgetExceeded and more, as `commit`.
         """
-        with self._entered(is_writing=True):
+        with self._guard.writing:
             return self._writer.annotate(target, priority, reason=reason, expected_head=expected_head)
 
     def record_usage(self, usage: object, *, head_hash: str | None = None) -> CompiledContext:
@@ -203,7 +202,7 @@ class Tract:
 
         Takes a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError; HeadMoved if `head_hash` is not the head.
         """
-        with self._entered():
+        with self._guard.reading:
             self._writer.record_usage(usage, head_hash=head_hash)
             return self._contexts.compile(at_time=None, at_commit=None, options=CompileOptions())
 
@@ -214,7 +213,7 @@ class Tract:
         It belongs to its thread; other threads of this handle wait, other writers of the store from the first write on. A batch inside a batch joins it.
         Errors: BatchTooLarge at its end, nothing written.
         """
-        with self._entered(), self._writer.batch():
+        with self._guard.reading, self._writer.batch():
             yield
 
     def import_messages(
@@ -223,16 +222,15 @@ class Tract:
         *,
         format: str = "openai",
         generation_config: dict[str, Any] | None = None,
+        expected_head: object = ANY,
     ) -> list[CommitInfo]:
         """Commits each message of a provider's list whole, all in one transaction; each with `generation_config`.
 
-        Errors: ArgumentError for an unknown format; ContentValidationError naming the message; nothing is written then.
+        Errors: ArgumentError for an unknown format; ContentValidationError naming the message; HeadMoved; nothing is written then.
         """
-        from tract_fs.transcripts import to_contents
-
         contents = to_contents(messages, format)
         with self.batch():
-            return [self.commit(content, generation_config=generation_config) for content in contents]
+            return self._writer.import_contents(contents, generation_config, expected_head)
 
     # read
 
@@ -251,12 +249,12 @@ class Tract:
         cut took away: "drop", "raise" (OrphanedToolCall) or "keep". Cost: what came since the nearest cached head.
         """
         options = CompileOptions(include_edit_annotations, aggregate_same_role, orphans)
-        with self._entered():
+        with self._guard.reading:
             return self._contexts.compile(at_time=at_time, at_commit=at_commit, options=options)
 
     def get_commit(self, hash: str) -> CommitInfo | None:
         """Returns the commit of a full hash, or None if this tract has none."""
-        with self._entered():
+        with self._guard.reading:
             return self._reader.info(self._reader.require(hash)) if self._reader.has(hash) else None
 
     def resolve(self, ref: str) -> str:
@@ -264,7 +262,7 @@ class Tract:
 
         Errors: CommitNotFoundError, AmbiguousRefError.
         """
-        with self._entered():
+        with self._guard.reading:
             return self._reader.resolve(ref)
 
     def get_content(self, hash: str) -> Any:
@@ -272,14 +270,14 @@ class Tract:
 
         Errors: CommitNotFoundError if this tract has no such commit, or it has no content.
         """
-        with self._entered():
+        with self._guard.reading:
             return self._reader.content(self._reader.require(hash))
 
     def log(self, limit: int | None = 10) -> list[CommitInfo]:
         """Returns the newest commits of the head's history, newest first; None: all."""
         if limit is not None and (type(limit) is not int or limit < 0):
             raise ArgumentError(f"limit {limit!r}: use an integer from 0, or None for all")
-        with self._entered():
+        with self._guard.reading:
             names = self._reader.iter_log()
             return [
                 self._reader.info(name) for name in (names if limit is None else islice(names, min(limit, sys.maxsize)))
@@ -290,7 +288,7 @@ class Tract:
 
         Errors: CommitNotFoundError.
         """
-        with self._entered():
+        with self._guard.reading:
             return self._reader.annotations(target)
 
     def query_by_config(self, field: str | tuple[str | int, ...], operator: str, value: object) -> list[CommitInfo]:
@@ -300,14 +298,14 @@ class Tract:
         and a value of another type never matches. Errors: ArgumentError (a ValueError).
         """
         path, compare, scalar = require_field(field), require_operator(operator), require_scalar(value)
-        with self._entered():
+        with self._guard.reading:
             return self._reader.query(path, compare, scalar)
 
     def status(self) -> Status:
         """Returns the state of the tract in this copy. Cost: reads the history, and lists the store."""
         from tract_fs.survey import survey
 
-        with self._entered():
+        with self._guard.reading:
             return survey(self._reader, self._contexts, self._config)
 
     # the handle
@@ -325,30 +323,27 @@ class Tract:
 
         Errors: ArgumentError.
         """
-        with self._entered():
+        with self._guard.reading:
             self._types.register(name, type, role=role, priority=priority, text=text)
             self._reader.forget_renderings()
             self._contexts.forget()
 
     def refresh(self) -> None:
         """Looks at once for what any tool brought into the store; else that is noticed within a second or so."""
-        with self._entered():
+        with self._guard.reading:
             self._store.forget_redacted()
             self._reader.log.list_events(is_forced=True)
 
     def flush(self) -> None:
         """Makes every file written so far survive a power cut by itself (not only by the redo log), and saves the caches."""
-        with self._entered():
+        with self._guard.reading:
             self._store.flush()
             self._contexts.save()
             self._reader.log.save()
 
     def close(self) -> None:
         """Saves the caches and closes the files; every later call but this raises ClosedError."""
-        with self._lock:
-            if self._is_closed:
-                return
-            self._is_closed = True
+        if self._guard.close():
             self._contexts.save()
             self._reader.close()
             self._store.close()
@@ -364,22 +359,9 @@ class Tract:
     def __repr__(self) -> str:
         return f"Tract({self._store.layout.context!r}, tract_id={self._tract_id!r}, branch={self._reader.branch!r})"
 
-    @contextmanager
-    def _entered(self, *, is_writing: bool = False) -> Iterator[None]:
-        """Holds the handle for this thread, caught up with other writers."""
-        if self._pid != os.getpid():
-            self._lock = RLock()
-            self._pid = os.getpid()
-            self._writer.abandon()
-            self._store.after_fork()
-        with self._lock:
-            if self._is_closed:
-                raise ClosedError(tract_id=self._tract_id)
-            if self._reader.transaction is None:
-                if not is_writing:  # a writer catches up under the lock
-                    self._reader.log.catch_up()
-                self._reader.log.list_if_due()
-            yield
+    def _abandon(self) -> None:
+        self._writer.abandon()
+        self._store.after_fork()
 
 
 def _wall_clock_us() -> int:

@@ -73,11 +73,16 @@ class Arrivals:
     def __init__(self, path: str) -> None:
         self.path = path
         self._file = files.AppendFile(path)
+        self._seen = (0, 0)  # inode and size in bytes at the last look
 
     def signature(self) -> tuple[int, int]:
         """Returns (inode, count of whole records); (0, 0) if there is no file. Cost: one stat."""
         found = files.signature(self.path)
-        return (0, 0) if found is None else (found[0], found[1] // RECORD_BYTES)
+        if found is None:
+            self._seen = (0, 0)
+            return 0, 0
+        self._seen = found[0], found[1]
+        return found[0], found[1] // RECORD_BYTES
 
     def read(self, start: int, count: int) -> bytes:
         """Returns the bytes of `count` records from record `start` on, fewer at the end of the file."""
@@ -91,16 +96,23 @@ class Arrivals:
         return data[_BODY_BYTES:] if len(data) == RECORD_BYTES else None
 
     def append(self, data: bytes, count: int) -> None:
-        """Appends encoded records after the first `count`; what lies beyond is cut off first."""
-        size_bytes = count * RECORD_BYTES
-        if self._file.current_size() != size_bytes:
-            self._file.truncate(size_bytes)
-        self._file.append(data, size_bytes)
+        """Appends encoded records after the first `count`, where `signature` was asked since the lock was taken.
+
+        What lies beyond `count` is cut off first.
+        """
+        inode, size = self._seen
+        if not self._file.is_inode(inode):
+            size = self._file.current_size()
+        if size != count * RECORD_BYTES:
+            self._file.truncate(count * RECORD_BYTES)
+        self._file.append(data, count * RECORD_BYTES)
+        self._seen = inode, count * RECORD_BYTES + len(data)
 
     def cut(self, count: int) -> None:
         """Cuts the file back to `count` records."""
         self._file.current_size()
         self._file.truncate(count * RECORD_BYTES)
+        self._seen = self._seen[0], count * RECORD_BYTES
 
     def replace(self, data: bytes) -> None:
         """Writes the whole file anew from encoded records."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 
 from tract_fs.errors import (
     BatchTooLarge,
@@ -51,6 +51,7 @@ class Store:
         self._failure: str | None = None
         self._lock = StoreLock(layout.lock)
         self._lock_depth = 0
+        self._holding = _Holding(self)
         self._redo = RedoLog(layout.redo)
         self._unsynced: list[Entry] = []  # what the redo log holds of this handle and no sync has covered
         self._is_suspect = False  # a sync of the file system failed: files may be lost that only the redo log has
@@ -92,21 +93,24 @@ class Store:
             log.open(verify=verify)
         return log
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Holds the store's lock; nests. At its end, makes durable what was written. Errors: LockTimeout, ReadOnlyError."""
         self.require_writable()
+        return self._holding
+
+    def acquire(self) -> None:
+        """Takes the lock, or counts that it is held once more; for `locked`."""
         if self._lock_depth == 0:
             self._lock.acquire(self._lock_timeout_s)
         self._lock_depth += 1
-        try:
-            yield
-        finally:
-            self._lock_depth -= 1
-            if self._lock_depth == 0:
-                self._lock.release()
-        if self._lock_depth == 0 and self._unsynced:
-            self._sync()
+
+    def release(self, *, is_failed: bool) -> None:
+        """Gives the lock back if it is held no more, and makes durable what was written, unless an error is on its way."""
+        self._lock_depth -= 1
+        if self._lock_depth == 0:
+            self._lock.release()
+            if self._unsynced and not is_failed:
+                self._sync()
 
     def require_writable(self) -> None:
         """Raises ReadOnlyError if this handle can't write."""
@@ -133,7 +137,7 @@ class Store:
         records = transaction.records(
             name, log.branch_digest(transaction.branch), is_plain=log.is_plain(transaction.branch)
         )
-        self._write_files(log, fresh, Entry(name, data, log.tract), records)
+        self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)
         for key, value in fresh.items():
             self.objects.remember(key, value)
         with suppress(OSError):  # the transaction stands; what is not taken in now is at the next call
@@ -195,7 +199,9 @@ class Store:
             found.update(self.packs.event_names(pack))
         return found
 
-    def _write_files(self, log: TractLog, fresh: dict[str, bytes], event: Entry, records: list[Record]) -> None:
+    def _write_files(
+        self, log: TractLog, fresh: dict[str, bytes], contents: dict[str, None], event: Entry, records: list[Record]
+    ) -> None:
         redo_size = -1
         entries: list[Entry] = []
         written: list[str] = []
@@ -204,7 +210,7 @@ class Store:
                 entries = self._redo_entries(fresh, event)
                 redo_size = self._redo.append(entries)
             log.append_own(records)
-            self._write_objects(fresh, written)
+            self._write_objects(fresh, contents, written)
             files.write_new(self.layout.event(event.tract, event.name), event.data)
         except BaseException:
             if files.exists(self.layout.event(event.tract, event.name)):
@@ -222,7 +228,7 @@ class Store:
             return [event]
         return [*(Entry(k, v) for k, v in fresh.items() if len(v) <= redo.BYPASS_BYTES), event]
 
-    def _write_objects(self, fresh: dict[str, bytes], written: list[str]) -> None:
+    def _write_objects(self, fresh: dict[str, bytes], contents: dict[str, None], written: list[str]) -> None:
         if len(fresh) >= PACK_MIN_OBJECTS:
             for members in _in_packs(list(fresh.values())):
                 path = self.layout.pack(self.packs.name_of(members))
@@ -233,7 +239,7 @@ class Store:
             return
         for name, data in fresh.items():
             path = self.layout.object(name)
-            if not files.may_exist(path):  # an equal one of another tract is not ours to take back
+            if name in contents or not files.may_exist(path):  # an equal one of another tract is not ours to take back
                 written.append(path)
             files.write_new(path, data, is_synced=self._is_durable and len(data) > redo.BYPASS_BYTES)
 
@@ -278,6 +284,19 @@ class Store:
                 data = None if is_forced else files.read(target, limit_bytes=1 << 31)
                 if data is None or hash_bytes(data) != entry.name:
                     files.write_new(target, entry.data)
+
+
+class _Holding:
+    """The store's lock as a context; one object serves all, since the store counts the depth."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        self._store.acquire()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._store.release(is_failed=kind is not None)
 
 
 def _in_packs(members: list[bytes]) -> Iterator[list[bytes]]:

@@ -91,11 +91,13 @@ class Transaction:
     def records(self, event: str, branch: bytes, *, is_plain: bool) -> list[Record]:
         """Returns what arrivals records of the event; `branch` stands for the branch, a plain append is one that the caller found to be so."""
         name = bytes.fromhex(event)
+        is_plain = is_plain and not self.ops and bool(self.commits)
         brought = [
             Record(arrivals.BRINGS, branch, name, bytes.fromhex(commit), created_us)
             for commit, created_us in zip(self.commits, self.created_us, strict=True)
         ]
-        if brought and is_plain and not self.ops:
-            return [*brought[:-1], brought[-1]._replace(kind=arrivals.PLAIN_APPEND)]
+        if is_plain:
+            brought[-1] = Record(arrivals.PLAIN_APPEND, *brought[-1][1:])
+            return brought
         usage = [Record(arrivals.USAGE, branch, name, bytes.fromhex(c), self._newest_us) for c, _, _ in self.usage]
         return [*brought, *usage, Record(arrivals.OWN, branch, name, NO_HASH, self._newest_us)]
