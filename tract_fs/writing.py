@@ -5,7 +5,7 @@ Everything that can be refused is refused before the first byte. A batch gathers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from tract_fs.errors import (
     ArgumentError,
     BudgetExceeded,
     CommitNotFoundError,
+    ContentValidationError,
     EditTargetError,
     HeadMoved,
     ObjectTooLarge,
@@ -95,6 +96,30 @@ class TractWriter:
         name, commit = self._write(draft, expected_head)
         tokens = 0 if draft.rendering is None else draft.rendering.tokens
         return CommitInfo(name, reader.log.tract, CommitFacts(commit, draft.config or b"", tokens))
+
+    def import_contents(
+        self, contents: Sequence[object], generation_config: object, expected_head: object
+    ) -> list[CommitInfo]:
+        """Appends contents, the first on the expected head. Errors: as `commit`, a content's naming its place in the list."""
+        infos: list[CommitInfo] = []
+        for position, content in enumerate(contents):
+            try:
+                info = self.commit(
+                    content,
+                    operation=CommitOperation.APPEND,
+                    target=None,
+                    message=None,
+                    metadata=None,
+                    generation_config=generation_config,
+                    expected_head=ANY if infos else expected_head,
+                )
+            except ContentValidationError as error:
+                field = f"messages[{position}].{error.field.removeprefix('message.')}"
+                raise ContentValidationError(
+                    content_type=error.content_type, field=field, reason=error.reason
+                ) from None
+            infos.append(info)
+        return infos
 
     def annotate(
         self, target: object, priority: object, *, reason: object, expected_head: object
