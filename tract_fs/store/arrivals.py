@@ -17,11 +17,19 @@ from tract_fs.store import files
 
 PLAIN_APPEND = b"A"  # an event of a writer of this copy: one append by one who saw all events; `commit` is its head
 OWN = b"O"  # any other event of a writer of this copy
+PLAIN_APPEND_FAST = b"a"  # as `A`, by a writer that does not wait for the disk
+OWN_FAST = b"o"  # as `O`, by such a writer
 SEEN = b"S"  # an event that came from elsewhere
 GONE = b"G"  # an event that this copy knew and that is no longer there
 BRINGS = b"C"  # an event brings a commit
 BRINGS_AGAIN = b"D"  # an event brings a commit that an earlier record brings too
 USAGE = b"U"  # an event tells the usage of a commit
+
+PLAIN_KINDS = frozenset([PLAIN_APPEND, PLAIN_APPEND_FAST])
+OWN_KINDS = frozenset([PLAIN_APPEND, PLAIN_APPEND_FAST, OWN, OWN_FAST])
+EVENT_KINDS = OWN_KINDS | {SEEN}  # each stands for one visible event
+BRING_KINDS = PLAIN_KINDS | {BRINGS, BRINGS_AGAIN}
+DURABLE_KINDS = frozenset([PLAIN_APPEND, OWN])  # covered by the redo log
 
 _RECORD = struct.Struct(">c7s32s32sQ16s")
 RECORD_BYTES = _RECORD.size
@@ -144,7 +152,7 @@ class CommitEvents:
 
     def add(self, record: Record) -> None:
         """Takes in a record that is newer than all before."""
-        if record.kind in (BRINGS, BRINGS_AGAIN, PLAIN_APPEND):
+        if record.kind in BRING_KINDS:
             self._brought.setdefault(record.commit, []).append(record.event)
             if record.kind == BRINGS_AGAIN:
                 self._again.add(record.commit)
@@ -179,7 +187,7 @@ class CommitEvents:
         older: dict[bytes, list[bytes]] = {}
         older_usage: dict[bytes, list[bytes]] = {}
         for kind, _, event, commit, _, _ in _RECORD.iter_unpack(data[: len(data) // RECORD_BYTES * RECORD_BYTES]):
-            if kind in (BRINGS, BRINGS_AGAIN, PLAIN_APPEND):
+            if kind in BRING_KINDS:
                 older.setdefault(commit, []).append(event)
                 if kind == BRINGS_AGAIN:
                     self._again.add(commit)

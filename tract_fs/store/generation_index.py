@@ -21,7 +21,6 @@ from tract_fs.store.events import Events
 from tract_fs.store.tract_log import TractLog
 
 Hit = tuple[str, bytes]  # commit hash, config
-_BRINGS = frozenset([arrivals.BRINGS, arrivals.BRINGS_AGAIN, arrivals.PLAIN_APPEND])
 _SUM_LIMIT = 1 << 62
 _TABLES = """
 create table stamp (tract text not null, count integer not null, chain text not null, configs integer not null, sum integer not null);
@@ -145,7 +144,7 @@ class GenerationIndex:
                 self._add_rows(rows)
                 rows = []
                 self._move(record)
-            elif record.kind in _BRINGS:
+            elif record.kind in arrivals.BRING_KINDS:
                 config = self._config_of(record.event.hex(), record.commit.hex())
                 if config is not None:
                     rows.append((self._number_of(config), record.time_us, record.commit))

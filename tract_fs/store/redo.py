@@ -51,6 +51,8 @@ class RedoLog:
     def append(self, entries: Sequence[Entry]) -> int:
         """Appends entries, in one write, and returns the size before; after an error the log is as before."""
         size = self._file.current_size() or self._start()
+        if size != self.end:
+            size = self._cut_torn_tail(size)
         parts = []
         for entry in entries:
             tract = entry.tract.encode()
@@ -90,6 +92,15 @@ class RedoLog:
         """Closes the descriptor."""
         self._file.close()
 
+    def _cut_torn_tail(self, size: int) -> int:
+        """Cuts off the entry that a killed writer left unfinished, and returns the size; else it would hide all later ones."""
+        start = self.end if _HEADER_BYTES <= self.end <= size else _HEADER_BYTES
+        data = files.read_range(self.path, start, size - start) or b""
+        end = start + _whole_length(data)
+        if end != size:
+            self._file.truncate(end)
+        return end
+
     def _start(self) -> int:
         """Writes the header of an empty log and returns its size."""
         self._file.append((_MAGIC + boot_id().encode()).ljust(_HEADER_BYTES, b"\n"), 0)
@@ -123,6 +134,18 @@ def iter_entries(path: str) -> Iterator[Entry]:
             return
         yield Entry(digest.hex(), body, tract)
         offset = start + size
+
+
+def _whole_length(data: bytes) -> int:
+    """Returns the length of the whole entries that `data` begins with."""
+    offset = 0
+    while offset + _ENTRY.size <= len(data):
+        kind, tract_size, size, _ = _ENTRY.unpack_from(data, offset)
+        end = offset + _ENTRY.size + tract_size + size
+        if kind not in (b"o", b"e") or end > len(data):
+            break
+        offset = end
+    return offset
 
 
 def log_paths(local: str, main: str) -> list[str]:

@@ -54,6 +54,7 @@ class Store:
         self._holding = _Holding(self)
         self._redo = RedoLog(layout.redo)
         self._unsynced: list[Entry] = []  # what the redo log holds of this handle and no sync has covered
+        self._builds_on_undurable = False  # a transaction not synced yet follows events that no redo log covers
         self._is_suspect = False  # a sync of the file system failed: files may be lost that only the redo log has
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
@@ -135,8 +136,12 @@ class Store:
             if key not in transaction.contents or not self.objects.is_written(key)
         }
         records = transaction.records(
-            name, log.branch_digest(transaction.branch), is_plain=log.is_plain(transaction.branch)
+            name,
+            log.branch_digest(transaction.branch),
+            is_plain=log.is_plain(transaction.branch),
+            is_durable=self._is_durable,
         )
+        self._builds_on_undurable = self._is_durable and (self._builds_on_undurable or not log.is_durable)
         self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)
         for key, value in fresh.items():
             self.objects.remember(key, value)
@@ -177,6 +182,7 @@ class Store:
             self._is_suspect = True  # the next sync may succeed and yet have lost what this one could not write
             raise
         self._is_suspect = False
+        self._note_durable()
 
     def close(self) -> None:
         """Saves the caches, and checkpoints a redo log over 1 MiB."""
@@ -206,11 +212,17 @@ class Store:
         entries: list[Entry] = []
         written: list[str] = []
         try:
-            if self._is_durable:
-                entries = self._redo_entries(fresh, event)
+            loose = self._write_packed(fresh, written) if len(fresh) >= PACK_MIN_OBJECTS else fresh
+            large = {key: value for key, value in loose.items() if len(value) > redo.BYPASS_BYTES}
+            self._write_loose(large, contents, written, is_synced=self._is_durable)
+            small = {key: value for key, value in loose.items() if key not in large} if large else loose
+            if (
+                self._is_durable
+            ):  # after what the log does not hold: it must not bring back an event without its objects
+                entries = [*(Entry(key, value) for key, value in small.items()), event]
                 redo_size = self._redo.append(entries)
             log.append_own(records)
-            self._write_objects(fresh, contents, written)
+            self._write_loose(small, contents, written, is_synced=False)
             files.write_new(self.layout.event(event.tract, event.name), event.data)
         except BaseException:
             if files.exists(self.layout.event(event.tract, event.name)):
@@ -223,25 +235,24 @@ class Store:
             raise
         self._unsynced += entries
 
-    def _redo_entries(self, fresh: dict[str, bytes], event: Entry) -> list[Entry]:
-        if len(fresh) >= PACK_MIN_OBJECTS:
-            return [event]
-        return [*(Entry(k, v) for k, v in fresh.items() if len(v) <= redo.BYPASS_BYTES), event]
+    def _write_packed(self, fresh: dict[str, bytes], written: list[str]) -> dict[str, bytes]:
+        """Writes objects as packs; returns those that are left to be loose: none."""
+        for members in _in_packs(list(fresh.values())):
+            path = self.layout.pack(self.packs.name_of(members))
+            if not files.may_exist(path):
+                written.append(path)
+            self.packs.add(members, is_synced=self._is_durable)
+        self.packs.refresh()
+        return {}
 
-    def _write_objects(self, fresh: dict[str, bytes], contents: dict[str, None], written: list[str]) -> None:
-        if len(fresh) >= PACK_MIN_OBJECTS:
-            for members in _in_packs(list(fresh.values())):
-                path = self.layout.pack(self.packs.name_of(members))
-                if not files.may_exist(path):
-                    written.append(path)
-                self.packs.add(members, is_synced=self._is_durable)
-            self.packs.refresh()
-            return
-        for name, data in fresh.items():
+    def _write_loose(
+        self, objects: dict[str, bytes], contents: dict[str, None], written: list[str], *, is_synced: bool
+    ) -> None:
+        for name, data in objects.items():
             path = self.layout.object(name)
             if name in contents or not files.may_exist(path):  # an equal one of another tract is not ours to take back
                 written.append(path)
-            files.write_new(path, data, is_synced=self._is_durable and len(data) > redo.BYPASS_BYTES)
+            files.write_new(path, data, is_synced=is_synced)
 
     def _sync(self) -> None:
         """Makes the transactions so far durable. A sync that fails is not tried again on that file."""
@@ -250,11 +261,22 @@ class Store:
             self._redo.sync()
         except OSError as error:
             self._sync_elsewhere(entries, error)
+        if self._builds_on_undurable:  # what a fast writer or a copy brought is in no log
+            files.sync_filesystem(self.layout.root)
+            self._note_durable()
         if self._redo.end > redo.CHECKPOINT_BYTES:
             self.flush()
 
+    def _note_durable(self) -> None:
+        self._builds_on_undurable = False
+        for log in self._logs.values():
+            log.is_durable = True
+
     def _sync_elsewhere(self, entries: list[Entry], error: OSError) -> None:
-        """Writes to a new log what the failed sync was for, once; if that fails too, this handle writes no more."""
+        """Writes a new log, once, with what the old one had and the failed sync was for; if that fails too, this handle writes no more."""
+        with suppress(OSError):
+            kept = list(redo.iter_entries(self._redo.path))
+            entries = kept + [entry for entry in entries if entry not in kept]
         self._redo.close()
         self._redo = RedoLog(f"{self.layout.redo}.{self._writer}")
         try:
@@ -269,6 +291,9 @@ class Store:
         """Writes again what the redo logs hold and the disk lost."""
         with self.locked():
             self._write_again(paths)
+            for name, text in TEXT_FILES.items():
+                if files.read(f"{self.layout.root}/{name}", limit_bytes=1 << 20) != text:
+                    files.write_new(f"{self.layout.root}/{name}", text, mode=0o644)
             files.sync_filesystem(self.layout.root)
             for path in paths:
                 if path == self.layout.redo:
@@ -323,7 +348,7 @@ def _require_format(layout: Layout, *, create: bool) -> None:
         raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
     if is_occupied:
         raise NotAStore(path=layout.format, reason="no regular file; move it away")
-    if data is None:
+    if data is None or (create and not data.strip(b"\0")):  # blank: a power cut took what was just made
         if not create:
             raise StoreNotFound(path=layout.context)
         files.make_directory(layout.local)

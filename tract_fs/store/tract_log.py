@@ -68,6 +68,7 @@ class TractLog:
         self._listed_at = 0.0
         self._listing_pause_s = _LISTING_INTERVAL_S
         self._saved_count = -1
+        self.is_durable = True  # all visible events are covered by the redo log, or were synced
         self.again_count = 0  # how often a visible event brought a commit that another brought before
         self.version = 0  # changes whenever what was said of a commit may have changed
 
@@ -115,6 +116,7 @@ class TractLog:
         self._listing.packs_seen = set(saved.packs)
         self._saved_count = saved.count
         self.again_count = saved.again_count
+        self.is_durable = saved.is_durable
         self.version += 1
         self.commits.reset(self._arrivals, saved.count)
         self._is_whole = True
@@ -131,6 +133,7 @@ class TractLog:
             return
         saved = SavedView(
             count=self._count,
+            is_durable=self.is_durable,
             chain=self._chain.hex(),
             again_count=self.again_count,
             view=self.view,
@@ -299,6 +302,7 @@ class TractLog:
         self._apply_all(seen.new, own, visible)
         self.version += 1
         self.again_count = 0
+        self.is_durable = not visible
         gone = sorted(known_before - seen.new)
         records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in gone]
         brought: set[bytes] = set()
@@ -332,7 +336,7 @@ class TractLog:
                 known.add(name)
             data = self._arrivals.read(0, self._count)
             for record, _ in arrivals.decode_records(data, arrivals.START):
-                if record.kind in (arrivals.PLAIN_APPEND, arrivals.OWN, arrivals.SEEN):
+                if record.kind in arrivals.EVENT_KINDS:
                     known.add(record.event.hex())
             self._known = known
         return self._known
@@ -341,15 +345,16 @@ class TractLog:
 
     def _take(self, record: Record) -> None:
         self._add_to_commits(record)
-        if record.kind not in (arrivals.PLAIN_APPEND, arrivals.OWN, arrivals.SEEN):
+        if record.kind not in arrivals.EVENT_KINDS:
             return
+        self.is_durable = self.is_durable and record.kind in arrivals.DURABLE_KINDS
         name = as_event_hash(record.event)
         if name in self._unrecorded:
             self._unrecorded.discard(name)
             return
         if self._known is not None:
             self._known.add(name)
-        if record.kind == arrivals.PLAIN_APPEND and self._take_plain(name, record):
+        if record.kind in arrivals.PLAIN_KINDS and self._take_plain(name, record):
             return
         try:
             event = self._parts.events.require(self.tract, name)
@@ -374,17 +379,10 @@ class TractLog:
 
     def _without_unwritten(self, records: list[Record]) -> list[Record]:
         """Returns the records less those of the last event, if that is not there (yet)."""
-        if not records or records[-1].kind not in (
-            arrivals.PLAIN_APPEND,
-            arrivals.OWN,
-            arrivals.BRINGS,
-            arrivals.USAGE,
-        ):
+        if not records or records[-1].kind == arrivals.SEEN:
             return records
         last = records[-1].event
-        if records[-1].kind in (arrivals.PLAIN_APPEND, arrivals.OWN) and self._parts.events.exists(
-            self.tract, last.hex()
-        ):
+        if records[-1].kind in arrivals.OWN_KINDS and self._parts.events.exists(self.tract, last.hex()):
             return records
         end = len(records)
         while end and records[end - 1].event == last:
@@ -427,6 +425,7 @@ class TractLog:
 
     def _add_seen(self, name: str, event: Event) -> list[Record]:
         records = self._records_of(name, event, arrivals.SEEN, self._is_brought)
+        self.is_durable = False
         for record in records:
             self._add_to_commits(record)
         return records
@@ -498,9 +497,9 @@ class TractLog:
         known: set[str] = set()
         data = self._arrivals.read(0, self._arrivals.signature()[1])
         for record, _ in arrivals.decode_records(data, arrivals.START):
-            if record.kind in (arrivals.PLAIN_APPEND, arrivals.OWN):
+            if record.kind in arrivals.OWN_KINDS:
                 own.add(record.event.hex())
-            if record.kind in (arrivals.PLAIN_APPEND, arrivals.OWN, arrivals.SEEN, arrivals.GONE):
+            if record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE:
                 known.add(record.event.hex())
         return own, known
 

@@ -88,7 +88,7 @@ class Transaction:
             ops.insert(0, move_op("append", self.branch, self.head, list(self.commits.values()), replaces))
         return encode_event(tract=tract, at=self.now, writer=writer, parents=list(view.event_heads), ops=ops)
 
-    def records(self, event: str, branch: bytes, *, is_plain: bool) -> list[Record]:
+    def records(self, event: str, branch: bytes, *, is_plain: bool, is_durable: bool) -> list[Record]:
         """Returns what arrivals records of the event; `branch` stands for the branch, a plain append is one that the caller found to be so."""
         name = bytes.fromhex(event)
         is_plain = is_plain and not self.ops and bool(self.commits)
@@ -97,7 +97,9 @@ class Transaction:
             for commit, created_us in zip(self.commits, self.created_us, strict=True)
         ]
         if is_plain:
-            brought[-1] = Record(arrivals.PLAIN_APPEND, *brought[-1][1:])
+            kind = arrivals.PLAIN_APPEND if is_durable else arrivals.PLAIN_APPEND_FAST
+            brought[-1] = Record(kind, *brought[-1][1:])
             return brought
         usage = [Record(arrivals.USAGE, branch, name, bytes.fromhex(c), self._newest_us) for c, _, _ in self.usage]
-        return [*brought, *usage, Record(arrivals.OWN, branch, name, NO_HASH, self._newest_us)]
+        kind = arrivals.OWN if is_durable else arrivals.OWN_FAST
+        return [*brought, *usage, Record(kind, branch, name, NO_HASH, self._newest_us)]

@@ -23,6 +23,7 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     count: int
     chain: str
     again_count: int
+    is_durable: bool
     view: View
     fans: dict[str, tuple[int, int]]  # directory: inode, ctime in ns
     packs: list[str]
