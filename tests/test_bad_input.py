@@ -364,7 +364,7 @@ def test_one_bad_message_keeps_a_whole_import_out(t: Tract, path: Path) -> None:
         ("a string", "messages[1]"),
         (None, "messages[1]"),
         ({"role": 1}, "messages[1]"),
-        ({"role": "user", "content": float("nan")}, "message.content"),
+        ({"role": "user", "content": float("nan")}, "messages[1].content"),
     ):
         refused(t, path, ContentValidationError, lambda given=bad: t.import_messages([good, given, good]), field=field)
     for messages in ("hello", {"role": "user"}, None, 5):
@@ -702,7 +702,6 @@ def test_a_store_of_a_newer_format_is_refused_untouched(t: Tract, path: Path) ->
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
         b"{",
         b"[]",
         b'"tract-fs"',
@@ -738,12 +737,19 @@ def test_a_format_file_that_is_a_directory_is_refused(t: Tract, path: Path) -> N
         Tract.open(path)
 
 
-def test_a_lost_format_file_is_made_again_and_costs_no_history(t: Tract, path: Path) -> None:
+@pytest.mark.parametrize("data", [None, b"", b"\0" * 34], ids=["missing", "empty", "zeros"])
+def test_a_format_file_that_a_power_cut_took_is_made_again_and_costs_no_history(
+    t: Tract, path: Path, data: bytes | None
+) -> None:
     before = answers(t)
     t.close()
-    (store_root(path) / "FORMAT").unlink()
+    format_file = store_root(path) / "FORMAT"
+    format_file.unlink()
+    if data is not None:
+        format_file.write_bytes(data)
     with Tract.open(path, durability="fast") as again:
         assert answers(again) == before
+    assert format_file.read_bytes() == b'{"format":"tract-fs","version":1}\n'
 
 
 # clocks and counters

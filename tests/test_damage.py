@@ -281,7 +281,7 @@ def check_answers(t: Tract, whole: Whole, *, is_missed: bool = True) -> None:
     if is_missed and is_compiled and head_is_told and not is_complete:
         assert context.warnings, "what takes no part is not told of"
         status = t.status()
-        assert status.pending or status.damaged
+        assert status.pending or status.damaged or status.gone
         assert status.advice
 
 
@@ -621,7 +621,7 @@ def test_an_altered_generation_index_changes_no_answer(whole: Whole, path_with_c
     path = path_with_caches
     file = store_root(path) / whole.roles["the generation index"]
     good = file.read_bytes()
-    places = [place for place, byte in enumerate(good) if byte][::7]
+    places = [place for place, byte in enumerate(good) if byte][::23]
     queries = QUERIES[:2]
     expected = [whole.answers["queries"][repr(query)] for query in queries]
     for place in places:

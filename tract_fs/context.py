@@ -213,7 +213,8 @@ class ContextReader:
         ]
 
     def _notes(self) -> list[str]:
-        waiting = len(self._reader.log.view.pending) + len(self._reader.log.damaged)
+        log = self._reader.log
+        waiting = len(log.view.pending.keys() | log.damaged.keys() | log.gone)
         if not waiting:
             return []
-        return [f"{waiting} events of this tract are pending or damaged and take no part; see status()"]
+        return [f"{waiting} events of this tract are pending, damaged or gone, and take no part; see status()"]

@@ -66,7 +66,7 @@ class TractReader:
             return False
         if self.transaction is not None and name in self.transaction.commits:
             return True
-        return bool(self.log.commits.events_of(bytes.fromhex(name)))
+        return bool(self.log.events_of(name))
 
     def is_in_history(self, name: str) -> bool:
         """Tells whether a commit is in the history of the head."""
@@ -247,7 +247,7 @@ class TractReader:
             raise InvalidObject(path=path, hash=content, kind=content_type, reason=error.reason) from None
 
     def _resolve_prefix(self, prefix: str) -> CommitHash:
-        names = [digest.hex() for digest in self.log.commits.all_commits()]
+        names = [digest.hex() for digest in self.log.all_commits()]
         if self.transaction is not None:
             names += self.transaction.commits
         found = [name for name in names if name.startswith(prefix)]

@@ -19,6 +19,7 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig) ->
     snapshot = contexts.state(head).snapshot()
     pending = tuple(sorted(f"{name}: {p.reason} {p.missing}".rstrip() for name, p in log.view.pending.items()))
     damaged = tuple(sorted(f"{name}: {reason}" for name, reason in log.damaged.items()))
+    gone = tuple(sorted(log.gone))
     strays = tuple(_strays(reader.store.layout))
     others = tuple(commit for commit in heads if commit != head)
     return Status(
@@ -33,15 +34,17 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig) ->
         token_budget=None if config.token_budget is None else config.token_budget.max_tokens,
         pending=pending,
         damaged=damaged,
+        gone=gone,
         strays=strays,
         needs_recovery=reader.store.needs_recovery,
-        advice=tuple(_advice(pending, damaged, strays, others, reader.store.needs_recovery)),
+        advice=tuple(_advice(pending, damaged, gone, strays, others, reader.store.needs_recovery)),
     )
 
 
 def _advice(
     pending: tuple[str, ...],
     damaged: tuple[str, ...],
+    gone: tuple[str, ...],
     strays: tuple[str, ...],
     others: tuple[str, ...],
     needs_recovery: bool,
@@ -51,6 +54,10 @@ def _advice(
         advice.append("a power cut left work to finish: open the store once for writing")
     if damaged:
         advice.append("damaged events: copy the files named from another copy of this store")
+    if gone:
+        advice.append(
+            "events that this copy knew are gone: bring their files back from another copy if that was not meant"
+        )
     if pending:
         advice.append(
             "pending events: finish the copy that brought them; they apply by themselves when the rest arrives"
@@ -69,16 +76,15 @@ def _strays(layout: Layout) -> list[str]:
     found += [f"packs/{name}" for name in files.list_names(layout.packs) if not is_hash(name)]
     fans = [("objects", layout.objects)]
     for tract in files.list_names(layout.events):
-        if is_tract_id(tract):
+        if is_tract_id(tract) and files.is_directory(layout.tract_events(tract)):
             fans.append((f"events/{tract}", layout.tract_events(tract)))
         else:
             found.append(f"events/{tract}")
     for shown, directory in fans:
         for fan in files.list_names(directory):
-            if not is_fan_name(fan):
+            path = f"{directory}/{fan}"
+            if not is_fan_name(fan) or not files.is_directory(path):
                 found.append(f"{shown}/{fan}")
                 continue
-            found += [
-                f"{shown}/{fan}/{name}" for name in files.list_names(f"{directory}/{fan}") if not is_loose_name(name)
-            ]
+            found += [f"{shown}/{fan}/{name}" for name in files.list_names(path) if not is_loose_name(name)]
     return sorted(found)

@@ -52,6 +52,19 @@ def decode(data: bytes) -> Any:
         raise JsonValueError(path="value", reason=f"not JSON: {error}") from None
 
 
+def is_storable(value: object) -> bool:
+    """Tells whether a value is JSON within the limits of the format, but for what only its strings hide."""
+    return _is_json(value, MAX_DEPTH)
+
+
+def is_object(data: bytes) -> bool:
+    """Tells whether JSON bytes hold an object that `decode` can read."""
+    try:
+        return type(decode(data)) is dict
+    except JsonValueError:
+        return False
+
+
 def decode_typed(decoder: msgspec.json.Decoder[_T], data: bytes | memoryview) -> _T:
     """Returns what a typed decoder makes of `data`; every failure, RecursionError included, is a JsonValueError."""
     try:

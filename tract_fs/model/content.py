@@ -129,6 +129,24 @@ _BUILTIN_DECODER = Decoder(_Envelope)
 _RAW_DECODER = Decoder(_RawEnvelope)
 
 
+def is_content(data: bytes) -> bool:
+    """Tells whether stored bytes hold a content, of a built-in type or of one that may be registered somewhere."""
+    try:
+        content = canonical.decode_typed(_BUILTIN_DECODER, data).content
+    except JsonValueError:
+        try:
+            fields = canonical.decode_typed(_RAW_DECODER, data).content
+        except JsonValueError:
+            return False
+        name = fields.get("content_type")
+        return type(name) is str and name not in BUILTIN_TYPES and canonical.is_storable(fields)
+    if isinstance(content, (FreeformContent, ToolIOContent)):
+        return canonical.is_storable(content.payload)
+    if isinstance(content, MessageContent) and not canonical.is_storable(content.message):
+        return False
+    return not isinstance(content, MessageContent) or type(content.message.get("role")) is str
+
+
 class CustomType(Struct, frozen=True):
     """A registered content type: how it decodes, and what a compile makes of it."""
 

@@ -249,6 +249,6 @@ def _move_fault(op: Move) -> str | None:
     for entry in op.commits:
         if not is_hash(entry.commit):
             return "a commit is no hash"
-        if entry.config and bytes(entry.config)[:1] != b"{":
-            return "a config is no object"
+        if entry.config and not canonical.is_object(bytes(entry.config)):
+            return "a config is no object that JSON can hold here"
     return None

@@ -242,6 +242,7 @@ class Status(Struct, frozen=True):
     token_budget: int | None
     pending: tuple[str, ...]  # "hash: reason", one per event
     damaged: tuple[str, ...]
+    gone: tuple[str, ...]  # hashes of events that this copy knew and that are not there
     strays: tuple[str, ...]  # paths in the store that are none of its files
     needs_recovery: bool
     advice: tuple[str, ...]

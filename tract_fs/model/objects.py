@@ -100,8 +100,8 @@ def _fault(commit: Commit) -> str | None:
         return "priority goes with annotate"
     if commit.reason is not None and commit.priority is None:
         return "reason goes with annotate"
-    if bytes(commit.metadata)[:1] not in (b"", b"{"):
-        return "metadata is no object"
+    if commit.metadata and not canonical.is_object(bytes(commit.metadata)):
+        return "metadata is no object that JSON can hold here"
     for name in (*commit.parents, *commit.targets, commit.content):
         if name is not None and not is_hash(name):
             return "a hash is not 64 lower-case hexadecimal digits"

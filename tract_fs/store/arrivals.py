@@ -132,6 +132,10 @@ class Arrivals:
         self._file.close()
 
 
+class ArrivalsDamagedError(Exception):
+    """The file was altered under this handle; all is to be found again."""
+
+
 class CommitEvents:
     """Which events brought a commit or told its usage: the records read so far, by commit, from the newest back."""
 
@@ -140,14 +144,16 @@ class CommitEvents:
         self._again: set[bytes] = set()
         self._usage: dict[bytes, list[bytes]] = {}
         self._from = 0  # records before this one are not read yet
+        self._chain = START  # the digest after the last of them
         self._data: Arrivals | bytes = b""
 
-    def reset(self, data: Arrivals | bytes, count: int) -> None:
-        """Starts over with `count` records in the file, or in the bytes given, none of them read."""
+    def reset(self, data: Arrivals | bytes, count: int, chain: bytes) -> None:
+        """Starts over with `count` records in the file, or in the bytes given, that end with digest `chain`; none is read yet."""
         self._brought.clear()
         self._again.clear()
         self._usage.clear()
         self._from = count
+        self._chain = chain
         self._data = data
 
     def add(self, record: Record) -> None:
@@ -182,11 +188,16 @@ class CommitEvents:
         start = self._from - count
         if isinstance(self._data, Arrivals):
             data = self._data.read(start, count)
+            chain = self._data.chain_at(start) or b""
         else:
             data = self._data[start * RECORD_BYTES : self._from * RECORD_BYTES]
+            chain = self._data[(start - 1) * RECORD_BYTES : start * RECORD_BYTES][_BODY_BYTES:] if start else START
+        records = list(decode_records(data, chain))
+        if count and (len(records) != count or records[-1][1] != self._chain):
+            raise ArrivalsDamagedError
         older: dict[bytes, list[bytes]] = {}
         older_usage: dict[bytes, list[bytes]] = {}
-        for kind, _, event, commit, _, _ in _RECORD.iter_unpack(data[: len(data) // RECORD_BYTES * RECORD_BYTES]):
+        for (kind, _, event, commit, _), _ in records:
             if kind in BRING_KINDS:
                 older.setdefault(commit, []).append(event)
                 if kind == BRINGS_AGAIN:
@@ -197,3 +208,4 @@ class CommitEvents:
             for commit, events in found.items():
                 kept[commit] = events + kept.get(commit, [])
         self._from = start
+        self._chain = chain

@@ -5,6 +5,7 @@ A decoded event is kept in memory only as long as its file looks untouched, so a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 
 from tract_fs.errors import DamageError, HashMismatch, InvalidObject, JsonValueError, ObjectMissing
@@ -40,6 +41,14 @@ class Events:
         except DamageError:
             return None
 
+    def may_be_of(self, tract: str, name: str) -> bool:
+        """Tells whether an event is of a tract, or of one that can't be told."""
+        data = self._packs.read(name)
+        try:
+            return data is not None and decode_event(data).tract == tract
+        except JsonValueError:
+            return True
+
     def entry(self, tract: str, name: str, commit: str) -> BroughtCommit | None:
         """Returns what an event says of a commit that it brings, or None. Errors: as `require`."""
         return self._load(tract, name)[2].get(CommitHash(commit))
@@ -64,8 +73,8 @@ class Events:
         for pack in self._packs.packs:
             for name in self._packs.event_names(pack):
                 data = self._packs.read(name)
-                if data is not None:
-                    found.add(self._decode(data, name, self._layout.pack(pack)).tract)
+                with suppress(JsonValueError):
+                    found.add(decode_event(data or b"").tract)
         return sorted(found)
 
     def _load(self, tract: str, name: str) -> tuple[files.Signature | None, Event, dict[CommitHash, BroughtCommit]]:

@@ -12,10 +12,10 @@ import stat
 from contextlib import suppress
 from itertools import count
 
-from tract_fs.errors import StoreError
-
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+# no such file, or what is there is no file of ours: below a file, a link, a socket
+_ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
 _CHUNK = 1 << 20
 _temp_numbers = count()
 _TEMP_LABEL = os.urandom(4).hex()  # process ids repeat between machines that share a directory
@@ -27,7 +27,7 @@ Signature = tuple[int, int, int]  # inode, size in bytes, ctime in ns: what chan
 def read(path: str, *, limit_bytes: int) -> bytes | None:
     """Returns the bytes of a regular file, or None if there is none at `path`.
 
-    Errors: OSError for everything but absence; StoreError if the file is larger than `limit_bytes`.
+    One larger than `limit_bytes` is none of ours, and counts as absent. Errors: OSError for everything but absence.
     """
     found = read_signed(path, limit_bytes=limit_bytes)
     return None if found is None else found[0]
@@ -35,27 +35,34 @@ def read(path: str, *, limit_bytes: int) -> bytes | None:
 
 def read_signed(path: str, *, limit_bytes: int) -> tuple[bytes, Signature] | None:
     """Returns the bytes of a regular file as `read`, with its signature at that time."""
-    try:
-        descriptor = os.open(path, _READ_FLAGS)
-    except FileNotFoundError:
+    descriptor = _open_regular(path)
+    if descriptor is None:
         return None
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket: not ours
-            return None
-        raise
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return None
         size = status.st_size
         if size > limit_bytes:
-            raise StoreError(f"{path}: {size} bytes, over the format's limit of {limit_bytes}; it is none of ours")
+            return None
         data = os.read(descriptor, size + 1)
         if len(data) != size:  # a short read, or the file grew
             data = _read_rest(descriptor, data)
         return data, (status.st_ino, size, status.st_ctime_ns)
     finally:
         os.close(descriptor)
+
+
+def _open_regular(path: str) -> int | None:
+    """Returns a descriptor for reading, or None if there is no regular file at `path`."""
+    try:
+        descriptor = os.open(path, _READ_FLAGS)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _read_rest(descriptor: int, data: bytes) -> bytes:
@@ -67,9 +74,8 @@ def _read_rest(descriptor: int, data: bytes) -> bytes:
 
 def read_range(path: str, offset: int, size: int) -> bytes | None:
     """Returns up to `size` bytes of a regular file from `offset` on, or None if there is none at `path`."""
-    try:
-        descriptor = os.open(path, _READ_FLAGS)
-    except FileNotFoundError:
+    descriptor = _open_regular(path)
+    if descriptor is None:
         return None
     try:
         parts = []
@@ -127,7 +133,7 @@ def exists(path: str) -> bool:
     """Tells whether there is something at `path`; errors other than absence are raised."""
     try:
         os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 
@@ -141,16 +147,26 @@ def signature(path: str) -> Signature | None:
     """Returns the signature of a file or directory; None if there is none."""
     try:
         status = os.stat(path)
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
     return status.st_ino, status.st_size, status.st_ctime_ns
+
+
+def is_directory(path: str) -> bool:
+    """Tells whether there is a directory at `path`; a link to one is none of ours."""
+    try:
+        return stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def list_names(path: str) -> list[str]:
     """Returns the names in a directory, in no order; none if there is no such directory."""
     try:
         return os.listdir(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
@@ -198,16 +214,38 @@ class AppendFile:
         """Returns a descriptor for reading and appending; makes the file and its directory if need be."""
         if self._descriptor >= 0 and self._pid == os.getpid():
             return self._descriptor
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         try:
-            self._descriptor = os.open(self.path, flags, 0o644)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            self._descriptor = os.open(self.path, flags, 0o644)
+            self._descriptor = self._open_regular()
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENOTDIR):
+                raise
+            self._clear_the_way()
+            self._descriptor = self._open_regular()
         status = os.fstat(self._descriptor)
         self._identity = status.st_ino, status.st_dev
         self._pid = os.getpid()
         return self._descriptor
+
+    def _open_regular(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            descriptor = os.open(self.path, flags, 0o644)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            descriptor = os.open(self.path, flags, 0o644)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.ENXIO, "no regular file", self.path)
+        return descriptor
+
+    def _clear_the_way(self) -> None:
+        """Moves what is no regular file, at the path or in the place of a directory above it, aside: this is our own place."""
+        path = self.path
+        while not os.path.lexists(path) or (os.path.isdir(path) and path != self.path):
+            path = os.path.dirname(path)
+        if path != self.path and os.path.isdir(path):
+            return
+        os.rename(path, f"{path}.aside.{os.getpid()}.{next(_temp_numbers)}.{_TEMP_LABEL}")
 
     def current_size(self) -> int:
         """Returns the size in bytes of the file at the path, which is the open one from then on. Cost: one stat."""

@@ -68,7 +68,7 @@ class GenerationIndex:
             try:
                 self._catch_up()
                 return self._select(path, operator, value)
-            except (sqlite3.Error, _DamagedError, OSError) as error:
+            except Exception as error:  # a cache: whatever is wrong with it, it is built anew
                 self._start_over(aside=not _is_busy(error))
         self._open(":memory:")
         self._add_all(self._log.iter_brought())
@@ -283,7 +283,7 @@ def _is_busy(error: Exception) -> bool:
 
 
 def _weight(row: tuple[int, bytes]) -> int:
-    return int.from_bytes(row[1][:7], "big") ^ row[0]
+    return zlib.crc32(row[1]) + 3 * row[0]
 
 
 def _crc(data: bytes, count: int, total: int) -> int:

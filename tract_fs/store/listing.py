@@ -117,7 +117,7 @@ class EventListing:
         if packs.keys() == self.packs_seen:
             return set(), False
         names = {name for pack in packs.keys() - self.packs_seen for name in self._packs.event_names(pack)}
-        new = {name for name in names if self._events.get(self._tract, name) is not None}
+        new = {name for name in names if self._events.may_be_of(self._tract, name)}
         return new, bool(self.packs_seen - packs.keys()) and self._is_any_gone(set(known()))
 
     def _is_any_gone(self, names: set[str]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from tract_fs.errors import HashMismatch, InvalidObject, JsonValueError, ObjectMissing
-from tract_fs.model.content import MAX_OBJECT_BYTES
+from tract_fs.model.content import MAX_OBJECT_BYTES, is_content
 from tract_fs.model.names import CommitHash, ContentHash
 from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import files
@@ -79,17 +79,15 @@ class Objects:
         return commit
 
     def has_content(self, name: ContentHash) -> bool:
-        """Tells whether a content is present with the right bytes."""
+        """Tells whether a content is present and valid."""
         data = self.get(name)
-        return data is not None and data.startswith(b'{"content":')
+        return data is not None and is_content(data)
 
     def is_written(self, name: str) -> bool:
         """Tells whether an object is in a file or a known pack, with the right bytes."""
         path = self._layout.object(name)
         if not files.may_exist(path):
             return self._packs.read(name) is not None
-        if self._bytes.get(name) is not None:
-            return True
         data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
         return (data is not None and sha256(data).hexdigest() == name) or self._packs.read(name) is not None
 

@@ -19,7 +19,7 @@ from tract_fs.store.layout import Layout
 _ROW = struct.Struct(">32sQIc")  # name, offset, size, kind: b"o" object, b"e" event
 _PLACE = struct.Struct(">IQI")  # number of the pack, offset, size
 _CHECK_BYTES = 32
-_LIMIT_BYTES = 1 << 40
+_LIMIT_BYTES = 1 << 29  # a pack has 256 MiB at most, or one large object more
 
 
 class Packs:
@@ -34,16 +34,19 @@ class Packs:
         self._signature: tuple[int, int, int] | None = None
         self._paths: list[str] = []  # by the number in a place
         self._tiers: list[list[bytes]] = []  # sorted rows: name and place; the largest first
+        self._damaged: dict[str, files.Signature | None] = {}  # packs whose bytes do not hash to their names
         self.packs: dict[str, bytes] = {}  # name: table
 
     def refresh(self) -> None:
-        """Sees which packs came and went. Cost: one stat if nothing changed."""
+        """Sees which packs came, went, or are whole again. Cost: one stat if nothing changed, and one per damaged pack."""
         signature = files.signature(self._layout.packs)
-        if signature == self._signature:
+        healed = {name for name, seen in self._damaged.items() if files.signature(self._layout.pack(name)) != seen}
+        if signature == self._signature and not healed:
             return
         names = {name for name in files.list_names(self._layout.packs) if is_hash(name)}
-        if self.packs.keys() - names:
+        if healed or self.packs.keys() - names:
             self.packs.clear()
+            self._damaged.clear()
             self._paths.clear()
             self._tiers.clear()
         for name in sorted(names - self.packs.keys()):
@@ -108,11 +111,15 @@ class Packs:
             stored = None
         if stored and stored[:_CHECK_BYTES] == sha256(stored[_CHECK_BYTES:]).digest():
             return stored[_CHECK_BYTES:]
-        data = files.read(self._layout.pack(name), limit_bytes=_LIMIT_BYTES)
-        if data is None:
+        found = files.read_signed(self._layout.pack(name), limit_bytes=_LIMIT_BYTES)
+        if found is None:
+            self._damaged[name] = files.signature(self._layout.pack(name))
             return None
+        data, signature = found
         table = _scan(data)
-        if not self._read_only:
+        if hash_bytes(data) != name:
+            self._damaged[name] = signature
+        elif not self._read_only:
             with suppress(OSError):  # a table that can't be kept is made again at the next open
                 files.write_new(path, sha256(table).digest() + table, mode=0o644)
         return table

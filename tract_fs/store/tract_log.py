@@ -22,7 +22,7 @@ from tract_fs.store import arrivals, view_cache
 from tract_fs.store.arrivals import NO_HASH, Arrivals, CommitEvents, Record
 from tract_fs.store.events import Events, as_event_hash
 from tract_fs.store.layout import Layout
-from tract_fs.store.listing import EventListing, KnownEvents
+from tract_fs.store.listing import EventListing, KnownEvents, Seen
 from tract_fs.store.objects import Objects
 from tract_fs.store.packs import Packs
 from tract_fs.store.view_cache import SavedView
@@ -68,6 +68,7 @@ class TractLog:
         self._listed_at = 0.0
         self._listing_pause_s = _LISTING_INTERVAL_S
         self._saved_count = -1
+        self.gone: set[str] = set()  # events that this copy knew and that are not there
         self.is_durable = True  # all visible events are covered by the redo log, or were synced
         self.again_count = 0  # how often a visible event brought a commit that another brought before
         self.version = 0  # changes whenever what was said of a commit may have changed
@@ -117,8 +118,9 @@ class TractLog:
         self._saved_count = saved.count
         self.again_count = saved.again_count
         self.is_durable = saved.is_durable
+        self.gone = set(saved.gone)
         self.version += 1
-        self.commits.reset(self._arrivals, saved.count)
+        self.commits.reset(self._arrivals, saved.count, self._chain)
         self._is_whole = True
         self.catch_up()
         self.list_if_due()
@@ -134,6 +136,7 @@ class TractLog:
         saved = SavedView(
             count=self._count,
             is_durable=self.is_durable,
+            gone=sorted(self.gone),
             chain=self._chain.hex(),
             again_count=self.again_count,
             view=self.view,
@@ -167,13 +170,30 @@ class TractLog:
 
         None if no visible event of this tract brings it. Errors: ObjectMissing, HashMismatch, InvalidObject.
         """
-        names = [name.hex() for name in self.commits.events_of(bytes.fromhex(commit))]
+        names = [name.hex() for name in self.events_of(commit)]
         if len(names) > 1:
             names.sort(key=lambda name: (self._parts.events.require(self.tract, name).at, name))
         return self._parts.events.entry(self.tract, names[0], commit) if names else None
 
+    def events_of(self, commit: str) -> list[bytes]:
+        """Returns the events that bring a commit; empty if no visible event of this tract does."""
+        try:
+            return self.commits.events_of(bytes.fromhex(commit))
+        except arrivals.ArrivalsDamagedError:
+            self.rebuild()
+            return self.commits.events_of(bytes.fromhex(commit))
+
+    def all_commits(self) -> list[bytes]:
+        """Returns all commits that visible events bring. Cost: reads all arrivals."""
+        try:
+            return list(self.commits.all_commits())
+        except arrivals.ArrivalsDamagedError:
+            self.rebuild()
+            return list(self.commits.all_commits())
+
     def usage(self, commit: str) -> Usage | None:
         """Returns the last usage told of a commit, or None."""
+        self.events_of(commit)
         names = {name.hex() for name in self.commits.usage_events_of(bytes.fromhex(commit))}
         if not names:
             return None
@@ -183,7 +203,7 @@ class TractLog:
 
     def iter_brought(self) -> Iterator[tuple[int, str, bytes | None]]:
         """Yields creation time in microseconds, hash and config of every commit that a visible event brings."""
-        for digest in list(self.commits.all_commits()):
+        for digest in self.all_commits():
             name = CommitHash(digest.hex())
             entry = self.brought(name)
             if entry is not None:
@@ -278,9 +298,9 @@ class TractLog:
             return
         for name in [name for name in self.damaged if not self._parts.events.exists(self.tract, name)]:
             del self.damaged[name]
-        if seen.new or self.view.pending:
-            self._admit(seen.new)
-        self._listing.settle(seen)
+        if seen.new or self.view.pending or self.damaged:
+            self._admit(seen.new | self.damaged.keys())
+        self._settle(seen)
 
     def rebuild(self) -> None:
         """Folds all events anew, from their files, each object verified; writes arrivals anew."""
@@ -303,8 +323,8 @@ class TractLog:
         self.version += 1
         self.again_count = 0
         self.is_durable = not visible
-        gone = sorted(known_before - seen.new)
-        records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in gone]
+        self.gone = known_before - seen.new
+        records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
         brought: set[bytes] = set()
         for name, event in visible:
             kind = arrivals.OWN if name in own else arrivals.SEEN
@@ -322,10 +342,15 @@ class TractLog:
         if is_recorded:
             self._count, self._chain = len(records), chain
             self._inode = self._arrivals.signature()[0]
-            self.commits.reset(self._arrivals, self._count)
+            self.commits.reset(self._arrivals, self._count, self._chain)
         else:
             self._keep_in_memory(data, [name for name, _ in visible])
         self._saved_count = -1
+        self._settle(seen)
+
+    def _settle(self, seen: Seen) -> None:
+        for name in self.damaged:  # its directory is looked at again, so that a repair in place is noticed
+            seen.fans.pop(name[:2], None)
         self._listing.settle(seen)
 
     def known(self) -> KnownEvents:
@@ -335,7 +360,14 @@ class TractLog:
             for name in self._unrecorded:
                 known.add(name)
             data = self._arrivals.read(0, self._count)
-            for record, _ in arrivals.decode_records(data, arrivals.START):
+            records = list(arrivals.decode_records(data, arrivals.START))
+            if not self._unrecorded and (len(records), records[-1][1] if records else arrivals.START) != (
+                self._count,
+                self._chain,
+            ):
+                self.rebuild()
+                return self.known()
+            for record, _ in records:
                 if record.kind in arrivals.EVENT_KINDS:
                     known.add(record.event.hex())
             self._known = known
@@ -457,11 +489,12 @@ class TractLog:
             if self.view.apply(event_name, event, self, is_own=event_name in own):
                 known.add(event_name)
                 self.damaged.pop(event_name, None)
+                self.gone.discard(event_name)
                 visible.append((event_name, event))
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
 
     def _is_brought(self, commit: bytes) -> bool:
-        return bool(self.commits.events_of(commit))
+        return bool(self.events_of(commit.hex()))
 
     def _records_of(self, name: str, event: Event, kind: bytes, is_brought: Callable[[bytes], bool]) -> list[Record]:
         records = []
@@ -489,7 +522,7 @@ class TractLog:
         self._inode, self._count = self._arrivals.signature() if names else (0, 0)
         self._chain = (self._arrivals.chain_at(self._count) or arrivals.START) if names else arrivals.START
         self._unrecorded = set(names)
-        self.commits.reset(data, len(data) // arrivals.RECORD_BYTES)
+        self.commits.reset(data, len(data) // arrivals.RECORD_BYTES, data[-16:] or arrivals.START)
 
     def _own_and_known(self) -> tuple[set[str], set[str]]:
         """Returns the events that arrivals calls this copy's own, and all it names, as far as its chain holds."""

@@ -24,6 +24,7 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     chain: str
     again_count: int
     is_durable: bool
+    gone: list[str]
     view: View
     fans: dict[str, tuple[int, int]]  # directory: inode, ctime in ns
     packs: list[str]
