@@ -725,7 +725,7 @@ def test_a_newer_format_and_a_foreign_one_are_refused(store: Run, tmp_path: Path
     for text, kind in (
         ('{"format":"tract-fs","version":2}\n', "UnsupportedFormat"),
         ('{"format":"other","version":1}\n', "NotAStore"),
-        ("", "NotAStore"),
+        ("{}", "NotAStore"),
     ):
         path.unlink()
         path.write_text(text, encoding="utf-8")

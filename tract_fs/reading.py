@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from tract_fs.errors import (
@@ -46,6 +47,7 @@ class TractReader:
         self.types = types
         self.counter = counter
         self.transaction: Transaction | None = None
+        self.loading: AbstractContextManager[None] = nullcontext()  # one thread at a time, for what is read later
         self._generation_index: GenerationIndex | None = None
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
 
@@ -236,7 +238,8 @@ class TractReader:
         return self.log.brought(name)
 
     def _load_facts(self, name: str) -> CommitFacts:
-        return self.facts(CommitHash(name))
+        with self.loading:
+            return self.facts(CommitHash(name))
 
     def _decode(self, content: str, content_type: str) -> object:
         data = self.store.objects.require(content, "content")

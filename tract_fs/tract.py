@@ -58,6 +58,7 @@ class Tract:
         self._contexts = ContextReader(self._reader, compiler, cache_size=config.snapshot_cache_size)
         self._writer = TractWriter(self._reader, self._contexts, budget=config.token_budget, clock=clock)
         self._guard = HandleGuard(self._reader, self._abandon)
+        self._reader.loading = self._guard.loading
 
     @classmethod
     def open(

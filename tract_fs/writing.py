@@ -5,6 +5,7 @@ Everything that can be refused is refused before the first byte. A batch gathers
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -162,17 +163,20 @@ class TractWriter:
                 self._drop_to(mark)
                 raise
             return
+        pid = os.getpid()
         with ExitStack() as held:
             self._batch = held
             try:
                 yield
                 transaction = self._reader.transaction
-                if transaction is not None and not transaction.is_empty:
+                if transaction is not None and not transaction.is_empty and pid == os.getpid():
                     self._unstage()
                     self._reader.store.write(self._reader.log, transaction)
             finally:
                 self._batch = None
                 self._unstage()
+                if pid != os.getpid():  # a forked child came to the end of its parent's batch
+                    held.pop_all()
 
     def abandon(self) -> None:
         """Forgets an open batch: it belongs to the process that forked."""

@@ -296,3 +296,9 @@ class AppendFile:
         descriptor, self._descriptor = self._descriptor, -1  # a close that fails has closed all the same
         if descriptor >= 0 and self._pid == os.getpid():
             os.close(descriptor)
+
+    def close_inherited(self) -> None:
+        """Closes the descriptor in a forked child that got it from its parent."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

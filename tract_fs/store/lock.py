@@ -7,9 +7,11 @@ it anew, since a lock taken through an inherited descriptor is shared with the p
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Callable
 from types import BuiltinFunctionType, ModuleType
+from weakref import WeakSet
 
 from tract_fs.errors import LockTimeout
 from tract_fs.store.files import AppendFile
@@ -17,6 +19,18 @@ from tract_fs.store.files import AppendFile
 _FIRST_WAIT_S = 0.0002
 _LONGEST_WAIT_S = 0.0005
 _UNSUPPORTED = frozenset([errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL])
+
+
+_locks: WeakSet[StoreLock] = WeakSet()  # module state, since a fork concerns all locks of the process
+
+
+def _close_inherited() -> None:
+    """Closes the descriptors that a forked child got: through them it would hold its parent's lock beyond the parent's death."""
+    for lock in list(_locks):
+        lock.forget_parent()
+
+
+os.register_at_fork(after_in_child=_close_inherited)
 
 
 class StoreLock:
@@ -27,6 +41,11 @@ class StoreLock:
         self._portalocker: ModuleType | None = None
         self._flock: Callable[[int, int], object] | None = None
         self.is_supported = True
+        _locks.add(self)
+
+    def forget_parent(self) -> None:
+        """Closes what was opened before a fork; the parent's lock stays, since its descriptor does."""
+        self._file.close_inherited()
 
     def acquire(self, timeout_s: float) -> None:
         """Takes the lock, trying again from 0.2 ms to 0.5 ms apart. Errors: LockTimeout.

@@ -351,7 +351,10 @@ def _require_format(layout: Layout, *, create: bool) -> None:
     if data is None or (create and not data.strip(b"\0")):  # blank: a power cut took what was just made
         if not create:
             raise StoreNotFound(path=layout.context)
-        files.make_directory(layout.local)
+        try:
+            files.make_directory(layout.local)
+        except (NotADirectoryError, FileExistsError):
+            raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
         for name, text in TEXT_FILES.items():
             files.write_new(f"{layout.root}/{name}", text, mode=0o644)
         return

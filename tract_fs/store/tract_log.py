@@ -308,7 +308,8 @@ class TractLog:
         with ExitStack() as held:
             is_empty = not self._arrivals.signature()[1] and not self._parts.events.fans(self.tract)
             self._rebuild(is_recorded=not is_empty and self._try_lock(held))
-        self._is_whole = True
+            self._is_whole = True
+            self.save()  # or the next handle that sees arrivals written anew would do all this again
 
     def _rebuild(self, *, is_recorded: bool) -> None:
         own, known_before = self._own_and_known()
