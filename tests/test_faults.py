@@ -606,6 +606,7 @@ def test_a_handle_that_turned_read_only_still_sees_what_others_bring(
         store_root(other_path), store_root(path), dirs_exist_ok=True, ignore=shutil.ignore_patterns("local")
     )
     t.refresh()
+    t.refresh()
     assert t.compile().messages
     found = t.get_commit(by_copy)
     assert found is not None
