@@ -555,6 +555,30 @@ def test_what_another_copy_wrote_is_found_whatever_local_directory_came_with_it(
     check_right(path, expected)
 
 
+@pytest.mark.parametrize("in_place", [False, True], ids=["by rename", "in place"])
+@pytest.mark.parametrize("is_open", [False, True], ids=["fresh", "open handle"])
+def test_a_copy_in_flight_whose_objects_come_last_changes_no_answer_before_they_came(
+    sources: Sources, path: Path, tmp_path: Path, in_place: bool, is_open: bool
+) -> None:
+    """Tools copy in alphabetical order: events, then local, then objects."""
+    other = copy_store(path, tmp_path / "other")
+    if in_place:  # the other copy goes on from the very records of this one
+        lay_over(local_of(path), local_of(other), in_place=True)
+    went_on = use(other, clock_us=1_900_000_000_000_000, texts=("there", "too"))
+    t = open_tract(path) if is_open else None
+    if t is not None:
+        assert answers(t) == sources.answers
+    for name in ("events", "local"):
+        lay_over(store_root(other) / name, store_root(path) / name, in_place=in_place)
+    with t or open_tract(path) as t:
+        assert answers(t) == sources.answers
+        for name in ("objects", "packs"):
+            lay_over(store_root(other) / name, store_root(path) / name, in_place=in_place)
+        t.refresh()
+        assert answers(t) == went_on
+    check_right(path, went_on)
+
+
 def test_two_copies_that_both_went_on_and_swap_everything_lose_nothing(
     sources: Sources, path: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import json
 import os
 import random
@@ -45,11 +44,15 @@ Scenario = Callable[[str, str, Acknowledge], None]
 
 
 class Trap:
-    """Stands in for the module `os` where the package touches the disk; strikes at the n-th call that changes it."""
+    """Stands in for the module `os` where the package touches the disk; strikes at the n-th call that changes it.
+
+    A strike in the middle of a call counts the calls that have a middle.
+    """
 
     def __init__(self, number: int, strike: Strike) -> None:
         self.number = number
         self.strike = strike
+        self.counted = {"write"} if strike is die_halfway else {*CHANGES, "syncfs"}
         self.count = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -60,12 +63,15 @@ class Trap:
         def call(*args: Any, **kwargs: Any) -> Any:
             if name == "open" and not args[1] & os.O_CREAT:
                 return real(*args, **kwargs)
-            self.count += 1
-            if self.count == self.number:
-                self.strike(name, real, args)
+            self.step(name, real, args)
             return self.perform(name, real, args, kwargs)
 
         return call
+
+    def step(self, name: str, real: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.count += name in self.counted
+        if self.count == self.number and name in self.counted:
+            self.strike(name, real, args)
 
     def perform(self, name: str, real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Makes the call, unless it only waits for the disk: a kill takes nothing from the page cache."""
@@ -73,9 +79,7 @@ class Trap:
 
     def sync_filesystem(self, path: str) -> None:
         """Stands in for the checkpoint's call, which is not made by way of `os`."""
-        self.count += 1
-        if self.count == self.number:
-            self.strike("syncfs", sync_filesystem, (path,))
+        self.step("syncfs", sync_filesystem, (path,))
 
 
 def die(_name: str, _real: Callable[..., Any], _args: tuple[Any, ...]) -> None:
@@ -84,8 +88,8 @@ def die(_name: str, _real: Callable[..., Any], _args: tuple[Any, ...]) -> None:
 
 def die_halfway(name: str, real: Callable[..., Any], args: tuple[Any, ...]) -> None:
     """Lets half of a write reach the file, as a kill in the middle of a long write does."""
-    if name == "write":
-        real(args[0], bytes(args[1])[: len(args[1]) // 2])
+    assert name == "write"
+    real(args[0], bytes(args[1])[: len(args[1]) // 2])
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -315,22 +319,30 @@ def kill_at_each_call(scenario_name: str, durability: str, *, removes_local: boo
         template = os.path.join(folder, "template")
         code, before = run_child(lambda tell: tell("\n".join(make_template(template, durability)).encode()))
         assert code == 0, before
-        for number, strike in itertools.product(range(1, 1000), (die, die_halfway)):
-            path = os.path.join(folder, f"{number}-{strike.__name__}")
-            shutil.copytree(template, path)
-            code, acknowledged = run_trapped(scenario, path, durability, number, strike)
-            if removes_local:
-                shutil.rmtree(os.path.join(path, ".tract", "local"), ignore_errors=True)
-            try:
-                require_goes_on(path, before + acknowledged)
-            except BaseException:
-                print(f"killed at call {number} ({strike.__name__})", file=sys.stderr)
-                raise
-            shutil.rmtree(path)
-            if code == 0 and strike is die_halfway:
-                break
-            kills += code == -signal.SIGKILL
+        for strike in (die, die_halfway):
+            code = -signal.SIGKILL
+            number = 0
+            while code:
+                number += 1
+                path = os.path.join(folder, "store")
+                shutil.copytree(template, path)
+                code, acknowledged = run_trapped(scenario, path, durability, number, strike)
+                if removes_local:
+                    shutil.rmtree(os.path.join(path, ".tract", "local"), ignore_errors=True)
+                with told_on_failure(f"{strike.__name__} at call {number}"):
+                    require_goes_on(path, before + acknowledged)
+                shutil.rmtree(path)
+            kills += number - 1
     return {"kills": kills}
+
+
+@contextmanager
+def told_on_failure(what: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        print(what, file=sys.stderr)
+        raise
 
 
 def run_trapped(scenario: Scenario, path: str, durability: str, number: int, strike: Strike) -> tuple[int, list[str]]:

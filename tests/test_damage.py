@@ -990,7 +990,9 @@ def test_a_missing_content_does_not_hinder_the_commits_before_it(whole: Whole, p
     with Tract.open(path, durability="fast") as t:
         assert [told(info) for info in t.log(None)] == whole.answers["log"][1:]
         assert len(t.status().pending) == 1
-        assert t.compile().warnings == ["1 events of this tract are pending or damaged and take no part; see status()"]
+        assert t.compile().warnings == [
+            "1 events of this tract are pending, damaged or gone, and take no part; see status()"
+        ]
 
 
 def test_a_tract_does_not_suffer_from_the_damage_of_another(tmp_path: Path) -> None:

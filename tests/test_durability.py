@@ -7,7 +7,6 @@ sync by a stand-in for `os`; the machine's boot is told apart by the header of `
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import os
 import random
@@ -44,6 +43,7 @@ from tests.test_crash import (
     say,
     serve,
     set_trap,
+    told_on_failure,
 )
 from tract_fs import ToolIOContent, Tract
 from tract_fs.errors import ReadOnlyError
@@ -159,43 +159,44 @@ HOWS = ("absent", "empty", "half", "zeros", "kept", "mixed")
 
 
 def cut_power_at_each_call(scenario_name: str, *, hows_per_call: int) -> dict[str, int]:
-    """Ends a durable writer at each call in turn, lets another go on or not, cuts the power, and checks the store."""
+    """Ends a durable writer at each call in turn, cuts the power then or after another went on, and checks the store."""
     scenario = CUT_SCENARIOS[scenario_name]
     chance = random.Random(scenario_name)
     cuts = 0
     with tempfile.TemporaryDirectory(prefix="tract-cut-", dir=MEMORY) as folder:
         template = os.path.join(folder, "template")
+        path = os.path.join(folder, "store")
         code, before = run_child(lambda tell: tell("\n".join(make_template(template, "durable")).encode()))
         assert code == 0, before
-        for number, strike, goes_on in itertools.product(range(1, 1000), (die, die_halfway), (False, True)):
-            path = os.path.join(folder, "store")
-            shutil.copytree(template, path)
-            synced = {found.st_ino: found.st_size for found in stats_of(path)}
-            code, acknowledged = run_recorded(scenario, path, number, strike, synced)
-            is_over = code == 0
-            if goes_on:
-                code, more = run_recorded(open_and_commit_two, path, 0, die, synced)
-                assert code == 0
-                acknowledged += more
-            for how in chance.sample(HOWS, hows_per_call):
-                image = os.path.join(folder, "image")
-                shutil.copytree(path, image)
-                cut_power(image, sizes_by_path(path, synced), how, chance)
-                try:
-                    require_whole(image, before + acknowledged, is_power_cut=True)
-                    with Tract.open(image, durability="fast") as tract:
-                        again = tract.commit(say("single 0")).commit_hash  # its content may lie there torn
-                    require_whole(image, [*before, *acknowledged, again], is_power_cut=True)
-                except BaseException:
-                    follower = ", another writer" if goes_on else ""
-                    print(f"{strike.__name__} at call {number}{follower}, power cut: {how}", file=sys.stderr)
-                    raise
-                shutil.rmtree(image)
-                cuts += 1
-            shutil.rmtree(path)
-            if is_over and goes_on:
-                break
+        for strike in (die, die_halfway):
+            code = -signal.SIGKILL
+            number = 0
+            while code:
+                number += 1
+                shutil.copytree(template, path)
+                synced = {found.st_ino: found.st_size for found in stats_of(path)}
+                code, acknowledged = run_recorded(scenario, path, number, strike, synced)
+                for follower in ("", ", then another writer"):
+                    if follower:
+                        acknowledged += run_recorded(open_and_commit_two, path, 0, die, synced)[1]
+                    for how in chance.sample(HOWS, hows_per_call):
+                        with told_on_failure(f"{strike.__name__} at call {number}{follower}, power cut: {how}"):
+                            check_cut(path, synced, before + acknowledged, how, chance)
+                        cuts += 1
+                shutil.rmtree(path)
     return {"cuts": cuts}
+
+
+def check_cut(path: str, synced: dict[int, int], acknowledged: list[str], how: str, chance: random.Random) -> None:
+    """Cuts the power of a copy of a store, and checks what is left of it."""
+    image = path + "-image"
+    shutil.copytree(path, image)
+    cut_power(image, sizes_by_path(path, synced), how, chance)
+    require_whole(image, acknowledged, is_power_cut=True)
+    with Tract.open(image, durability="fast") as tract:
+        again = tract.commit(say("single 0")).commit_hash  # its content may lie there torn
+    require_whole(image, [*acknowledged, again], is_power_cut=True)
+    shutil.rmtree(image)
 
 
 def sizes_by_path(path: str, synced: dict[int, int]) -> dict[str, int]:

@@ -83,6 +83,10 @@ class Objects:
         data = self.get(name)
         return data is not None and is_content(data)
 
+    def exists(self, name: str) -> bool:
+        """Tells whether there is a file, or a member of a pack, of this name."""
+        return files.exists(self._layout.object(name)) or self._packs.has(name)
+
     def is_written(self, name: str) -> bool:
         """Tells whether an object is in a file or a known pack, with the right bytes."""
         path = self._layout.object(name)

@@ -46,7 +46,10 @@ class SnapshotCache:
     def has(self, head: str) -> bool:
         """Tells whether there is a file for `head`. Cost: one listing, the first time."""
         if self._names is None:
-            self._names = {name for name in files.list_names(self._directory) if is_hash(name)}
+            try:
+                self._names = {name for name in files.list_names(self._directory) if is_hash(name)}
+            except PermissionError:  # another user's: as if there were none
+                self._names = set()
         return head in self._names
 
     def get(self, head: str) -> StoredState | None:

@@ -68,12 +68,15 @@ class Store:
         Errors: StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout (recovery needs the lock).
         """
         _require_format(self.layout, create=create and not self.read_only)
-        paths = redo.log_paths(self.layout.local, self.layout.redo)
-        if any(redo.needs_recovery(path) for path in paths):
-            if self.read_only:
-                self.needs_recovery = True
-            else:
+        try:
+            paths = redo.log_paths(self.layout.local, self.layout.redo)
+            self.needs_recovery = any(redo.needs_recovery(path) for path in paths)
+        except PermissionError:  # another user's local/: what is on disk can be read all the same
+            self.needs_recovery = True
+        else:
+            if self.needs_recovery and not self.read_only:
                 self._recover(paths)
+                self.needs_recovery = False
         self.packs.refresh()
 
     def log(self, tract: str, *, verify: bool = False) -> TractLog:
@@ -189,7 +192,7 @@ class Store:
         for log in self._logs.values():
             log.close()
         can_write = not self.read_only and self._failure is None
-        if can_write and self._is_durable and self._redo.size() > redo.CLOSE_CHECKPOINT_BYTES:
+        if can_write and self._is_durable and self._redo.end > redo.CLOSE_CHECKPOINT_BYTES:
             self.flush()
         self._redo.close()
         self._lock.close()
@@ -350,6 +353,11 @@ def _require_format(layout: Layout, *, create: bool) -> None:
         raise NotAStore(path=layout.format, reason="no regular file; move it away")
     if data is None or (create and not data.strip(b"\0")):  # blank: a power cut took what was just made
         if not create:
+            above = layout.context
+            while not os.path.lexists(above):
+                above = os.path.dirname(above)
+            if not os.path.isdir(above):
+                raise NotAStore(path=layout.context, reason="a part of the path is a file")
             raise StoreNotFound(path=layout.context)
         try:
             files.make_directory(layout.local)

@@ -106,9 +106,10 @@ class TractLog:
     def open(self, *, verify: bool) -> None:
         """Loads the view from the cache and what came since; from the events alone if anything is off or `verify` is set."""
         self._is_whole = False
-        saved = None if verify else view_cache.read(self._view_path)
-        if saved is None or not self._is_ours(saved):
-            self.rebuild()
+        saved = view_cache.read(self._view_path)
+        is_ours = saved is not None and self._is_ours(saved)
+        if verify or saved is None or not is_ours:
+            self.rebuild(is_ours=is_ours)
             return
         self.view = saved.view
         self._count, self._chain = saved.count, bytes.fromhex(saved.chain)
@@ -235,7 +236,10 @@ class TractLog:
         start_chain = self._chain
         data = self._arrivals.read(self._count, count - self._count)
         found = list(arrivals.decode_records(data, start_chain))
-        kept = self._without_unwritten([record for record, _ in found])
+        kept = self._written([record for record, _ in found])
+        if kept is None:
+            self.rebuild()
+            return
         self._is_whole = False
         for record in kept:
             self._take(record)
@@ -294,7 +298,7 @@ class TractLog:
         seen = self._listing.look(self.known)
         is_late = bool(self._unrecorded) and not self._parts.read_only
         if seen.is_gone or is_late or (is_forced and self._listing.is_all_gone(self.known())):
-            self.rebuild()
+            self.rebuild(is_ours=True)
             return
         for name in [name for name in self.damaged if not self._parts.events.exists(self.tract, name)]:
             del self.damaged[name]
@@ -302,16 +306,19 @@ class TractLog:
             self._admit(seen.new | self.damaged.keys())
         self._settle(seen)
 
-    def rebuild(self) -> None:
-        """Folds all events anew, from their files, each object verified; writes arrivals anew."""
+    def rebuild(self, *, is_ours: bool = False) -> None:
+        """Folds all events anew, from their files, each object verified; writes arrivals anew.
+
+        Only if arrivals surely is this copy's own, what it names and what is not there counts as gone.
+        """
         self._is_whole = False
         with ExitStack() as held:
             is_empty = not self._arrivals.signature()[1] and not self._parts.events.fans(self.tract)
-            self._rebuild(is_recorded=not is_empty and self._try_lock(held))
+            self._rebuild(is_ours=is_ours, is_recorded=not is_empty and self._try_lock(held))
             self._is_whole = True
             self.save()  # or the next handle that sees arrivals written anew would do all this again
 
-    def _rebuild(self, *, is_recorded: bool) -> None:
+    def _rebuild(self, *, is_ours: bool, is_recorded: bool) -> None:
         own, known_before = self._own_and_known()
         self._listing.forget()
         self.view = View(self.tract)
@@ -324,7 +331,7 @@ class TractLog:
         self.version += 1
         self.again_count = 0
         self.is_durable = not visible
-        self.gone = known_before - seen.new
+        self.gone = known_before - seen.new if is_ours else set()
         records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
         brought: set[bytes] = set()
         for name, event in visible:
@@ -410,17 +417,34 @@ class TractLog:
         )
         return True
 
-    def _without_unwritten(self, records: list[Record]) -> list[Record]:
-        """Returns the records less those of the last event, if that is not there (yet)."""
-        if not records or records[-1].kind == arrivals.SEEN:
-            return records
-        last = records[-1].event
-        if records[-1].kind in arrivals.OWN_KINDS and self._parts.events.exists(self.tract, last.hex()):
-            return records
+    def _written(self, records: list[Record]) -> list[Record] | None:
+        """Returns the records less those of the last event, if that is not there (yet); None if an earlier one's is not.
+
+        Then the records are none of this copy's writers', who write each event before they record the next.
+        """
         end = len(records)
-        while end and records[end - 1].event == last:
-            end -= 1
+        is_last = True
+        for position in range(len(records) - 1, -1, -1):
+            record = records[position]
+            if record.kind == arrivals.SEEN:
+                is_last = False
+            elif record.kind in arrivals.OWN_KINDS:
+                if not self._is_there(record):
+                    if not is_last:
+                        return None
+                    end = position
+                is_last = False
+        if end < len(records) or (records and records[-1].kind not in arrivals.EVENT_KINDS):
+            last = records[min(end, len(records) - 1)].event
+            while end and records[end - 1].event == last:
+                end -= 1
         return records[:end]
+
+    def _is_there(self, record: Record) -> bool:
+        parts = self._parts
+        if not parts.events.exists(self.tract, record.event.hex()):
+            return False
+        return record.kind not in arrivals.PLAIN_KINDS or parts.objects.exists(record.commit.hex())
 
     def _admit(self, new: set[str]) -> None:
         """Applies new and pending events; records those that are visible, if this handle can write."""
