@@ -108,7 +108,7 @@ def path(whole: Whole) -> Path:
         shutil.rmtree(work, ignore_errors=True)
         copy_store(whole.path, work)
         remove_local(work)
-    if not (store_root(work) / whole.roles["the view"]).is_file():
+    if not all((store_root(work) / whole.roles[role]).is_file() for role in ("the view", "the redo log")):
         put(store_root(work) / "local/redo", (store_root(whole.path) / "local/redo").read_bytes())
         for _ in range(2):
             with Tract.open(work, durability="durable") as t:

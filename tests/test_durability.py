@@ -372,6 +372,29 @@ def test_a_redo_log_that_a_killed_writer_left_torn_still_holds_what_later_writer
     require_whole(str(tmp_path), made)
 
 
+def test_a_redo_log_that_another_writer_emptied_and_filled_again_loses_nothing_by_the_next_append(
+    tmp_path: Path,
+) -> None:
+    one, other = Tract.open(tmp_path), Tract.open(tmp_path)
+    made = [one.commit(say("first, and longer than the later ones are " * 3)).commit_hash]
+    log = tmp_path / ".tract" / "local" / "redo"
+    for _ in range(5):
+        with set_trap(Trap(0, die)):  # which does not wait for the disk
+            other.flush()
+        assert log.stat().st_size == 64
+        kept = files_of(str(tmp_path))
+        made += [other.commit(say(str(number))).commit_hash for number in range(3)]
+        made.append(one.commit(say("one")).commit_hash)
+        image = tmp_path.with_name("image")
+        shutil.copytree(tmp_path, image)
+        for name, full in files_of(str(image)).items():
+            if name not in kept:
+                full.unlink()
+        start_anew(image)
+        require_whole(str(image), made)
+        shutil.rmtree(image)
+
+
 def refuse_once(tract: Tract, text: str, call: str, place: str) -> None:
     """Has a commit refused for lack of space, at the first call of a kind on a path that holds `place`."""
     paths: dict[int, str] = {}

@@ -207,7 +207,7 @@ class AppendFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
-        self._identity = (0, 0)
+        self.identity = (0, 0)  # inode and device of the open file
         self._pid = 0
 
     def open(self) -> int:
@@ -222,7 +222,7 @@ class AppendFile:
             self._clear_the_way()
             self._descriptor = self._open_regular()
         status = os.fstat(self._descriptor)
-        self._identity = status.st_ino, status.st_dev
+        self.identity = status.st_ino, status.st_dev
         self._pid = os.getpid()
         return self._descriptor
 
@@ -255,14 +255,14 @@ class AppendFile:
             except FileNotFoundError:
                 self.close()
             else:
-                if (status.st_ino, status.st_dev) == self._identity:
+                if (status.st_ino, status.st_dev) == self.identity:
                     return status.st_size
                 self.close()
         return os.fstat(self.open()).st_size
 
     def is_inode(self, inode: int) -> bool:
         """Tells whether the open file has this inode, as a stat of the path just said. Cost: no system call."""
-        return self._descriptor >= 0 and self._identity[0] == inode and self._pid == os.getpid()
+        return self._descriptor >= 0 and self.identity[0] == inode and self._pid == os.getpid()
 
     def append(self, data: bytes, size_bytes: int) -> None:
         """Appends all of `data` to the file, which has `size_bytes`; after an error it is as long as before."""
@@ -289,7 +289,7 @@ class AppendFile:
             there = os.stat(self.path)
         except FileNotFoundError:
             return False
-        return (there.st_ino, there.st_dev) == self._identity
+        return (there.st_ino, there.st_dev) == self.identity
 
     def close(self) -> None:
         """Closes the descriptor, in the process that opened it."""

@@ -47,11 +47,12 @@ class RedoLog:
         self.path = path
         self._file = files.AppendFile(path)
         self.end = 0  # the log's size after this handle's last append
+        self._end_of = (0, 0)  # the file that this is the size of
 
     def append(self, entries: Sequence[Entry]) -> int:
         """Appends entries, in one write, and returns the size before; after an error the log is as before."""
         size = self._file.current_size() or self._start()
-        if size != self.end:
+        if size != self.end or self._file.identity != self._end_of:
             size = self._cut_torn_tail(size)
         parts = []
         for entry in entries:
@@ -62,7 +63,7 @@ class RedoLog:
             parts.append(entry.data)
         data = b"".join(parts)
         self._file.append(data, size)
-        self.end = size + len(data)
+        self.end, self._end_of = size + len(data), self._file.identity
         return size
 
     def take_back(self, size_bytes: int) -> None:
@@ -79,14 +80,13 @@ class RedoLog:
         self._file.sync()
 
     def empty(self) -> None:
-        """Drops all entries but keeps the header; the files of all of them must be durable by now."""
-        self._file.truncate(_HEADER_BYTES)
-        self.end = _HEADER_BYTES
+        """Begins a log without entries, in a new file, so that no writer takes it for the one it knew.
 
-    def restart(self) -> None:
-        """Drops all entries of an earlier boot, and begins the log of this one."""
-        self._file.truncate(0)
-        self._start()
+        The files of all entries must be durable by now.
+        """
+        files.write_new(self.path, _header(), mode=0o644)
+        self._file.close()
+        self.end = 0
 
     def close(self) -> None:
         """Closes the descriptor."""
@@ -94,7 +94,8 @@ class RedoLog:
 
     def _cut_torn_tail(self, size: int) -> int:
         """Cuts off the entry that a killed writer left unfinished, and returns the size; else it would hide all later ones."""
-        start = self.end if _HEADER_BYTES <= self.end <= size else _HEADER_BYTES
+        is_known = self._file.identity == self._end_of and _HEADER_BYTES <= self.end <= size
+        start = self.end if is_known else _HEADER_BYTES
         data = files.read_range(self.path, start, size - start) or b""
         end = start + _whole_length(data)
         if end != size:
@@ -103,8 +104,12 @@ class RedoLog:
 
     def _start(self) -> int:
         """Writes the header of an empty log and returns its size."""
-        self._file.append((_MAGIC + boot_id().encode()).ljust(_HEADER_BYTES, b"\n"), 0)
+        self._file.append(_header(), 0)
         return _HEADER_BYTES
+
+
+def _header() -> bytes:
+    return (_MAGIC + boot_id().encode()).ljust(_HEADER_BYTES, b"\n")
 
 
 def needs_recovery(path: str) -> bool:
@@ -113,7 +118,7 @@ def needs_recovery(path: str) -> bool:
     if header is None or len(header) <= _HEADER_BYTES:
         return False
     boot = boot_id()
-    return not boot or header[:_HEADER_BYTES] != (_MAGIC + boot.encode()).ljust(_HEADER_BYTES, b"\n")
+    return not boot or header[:_HEADER_BYTES] != _header()
 
 
 def iter_entries(path: str) -> Iterator[Entry]:

@@ -300,7 +300,7 @@ class Store:
             files.sync_filesystem(self.layout.root)
             for path in paths:
                 if path == self.layout.redo:
-                    self._redo.restart()
+                    self._redo.empty()
                 else:
                     files.remove(path)
 

@@ -350,7 +350,9 @@ class TractLog:
         if is_recorded:
             self._count, self._chain = len(records), chain
             self._inode = self._arrivals.signature()[0]
-            self.commits.reset(self._arrivals, self._count, self._chain)
+            self.commits.reset(self._arrivals, 0, arrivals.START)
+            for record in records:
+                self.commits.add(record)
         else:
             self._keep_in_memory(data, [name for name, _ in visible])
         self._saved_count = -1
