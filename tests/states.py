@@ -124,7 +124,7 @@ def answers(t: Tract) -> dict[str, Any]:
         "compile": told_context(t.compile()),
         "annotated": told_context(t.compile(include_edit_annotations=True, aggregate_same_role=True, orphans="keep")),
         "middle": told_context(t.compile(at_commit=names[len(names) // 2])) if names else None,
-        "annotations": [[repr(a) for a in t.get_annotations(name)] for name in names],
+        "annotations": [[repr(a) for a in t.get_annotations(name)] for name in names[-12:]],
         "queries": {repr(query): [told(info) for info in t.query_by_config(*query)] for query in QUERIES},
     }
 

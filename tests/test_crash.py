@@ -629,6 +629,8 @@ def test_a_handle_goes_on_after_a_commit_that_failed_at_any_call(
         line = require_whole(path, acknowledged)
         assert [info.commit_hash for info in tract.log(None)][::-1] == line
         assert len(line) == 3 or (is_refused and len(line) == 2)
+        lasting = [name for name in files_of(path) if not os.path.basename(name).startswith(".")]
+        assert len(lasting) == 3 * len(line), "a refused commit left an orphan"
         require_goes_on(path, acknowledged)
         tract.close()
         if trap.count < number:

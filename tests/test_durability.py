@@ -395,6 +395,24 @@ def test_a_redo_log_that_another_writer_emptied_and_filled_again_loses_nothing_b
         shutil.rmtree(image)
 
 
+def test_what_another_writer_commits_while_a_flush_waits_for_the_disk_stays_durable(tmp_path: Path) -> None:
+    one, other = Tract.open(tmp_path), Tract.open(tmp_path)
+    made = [one.commit(say("first")).commit_hash]
+    synced: list[list[int]] = []
+
+    class Slow(Recorder):
+        def sync_filesystem(self, path: str) -> None:
+            super().sync_filesystem(path)
+            if len(made) == 1:
+                made.append(other.commit(say("while the disk is synced")).commit_hash)
+
+    with set_trap(Slow(0, die, str(tmp_path), lambda line: synced.extend(json.loads(line)["synced"]))):
+        one.flush()
+    assert len(made) == 2
+    cut_what_is_not_in(tmp_path, synced)
+    require_whole(str(tmp_path), made)
+
+
 def refuse_once(tract: Tract, text: str, call: str, place: str) -> None:
     """Has a commit refused for lack of space, at the first call of a kind on a path that holds `place`."""
     paths: dict[int, str] = {}
@@ -588,6 +606,7 @@ def test_a_handle_whose_syncs_fail_twice_says_so_and_writes_no_more(tmp_path: Pa
 # ---------------------------------------------------------------------------------------------------------------------
 # How often it waits for the disk
 
+NEW_LOG = 3  # once in a store's life: the directories above its first redo log
 SYNCS = ("fsync", "fdatasync", "syncfs", "sync_file_range", "sync", "msync")
 WRITE = """
 import sys
@@ -629,23 +648,24 @@ def test_a_thousand_durable_commits_and_a_close_wait_a_thousand_times_and_for_th
     calls = count_syncs(tmp_path, "durable", transactions=1000, length=1000)  # the log grows past 1 MiB
     assert calls.pop("fdatasync") == 1000
     assert calls.pop("syncfs") in (1, 2)  # the bulk while others write, the rest under the lock
+    assert calls.pop("fsync") == NEW_LOG + 2  # the names of the first log; the new log of the checkpoint, and its name
     assert not calls
 
 
 def test_a_thousand_short_durable_commits_and_a_close_wait_a_thousand_times(tmp_path: Path) -> None:
-    assert count_syncs(tmp_path, "durable", transactions=700) == {"fdatasync": 700}
+    assert count_syncs(tmp_path, "durable", transactions=700) == {"fsync": NEW_LOG, "fdatasync": 700}
 
 
 def test_a_durable_batch_waits_once(tmp_path: Path) -> None:
-    assert count_syncs(tmp_path, "durable", transactions=20, size=10) == {"fdatasync": 20}
+    assert count_syncs(tmp_path, "durable", transactions=20, size=10) == {"fsync": NEW_LOG, "fdatasync": 20}
 
 
 def test_a_durable_batch_that_makes_a_pack_waits_for_the_pack_its_directory_and_the_log(tmp_path: Path) -> None:
-    assert count_syncs(tmp_path, "durable", transactions=5, size=100) == {"fsync": 10, "fdatasync": 5}
+    assert count_syncs(tmp_path, "durable", transactions=5, size=100) == {"fsync": NEW_LOG + 10, "fdatasync": 5}
 
 
 def test_a_durable_commit_over_1_mib_waits_for_the_file_its_directory_and_the_log(tmp_path: Path) -> None:
-    assert count_syncs(tmp_path, "durable", transactions=3, length=1 << 20) == {"fsync": 6, "fdatasync": 3}
+    assert count_syncs(tmp_path, "durable", transactions=3, length=1 << 20) == {"fsync": NEW_LOG + 6, "fdatasync": 3}
 
 
 @pytest.mark.parametrize("size, length", [(1, 1000), (100, 10), (1, 1 << 20)], ids=["commits", "batches", "long"])

@@ -47,6 +47,7 @@ class RedoLog:
         self.path = path
         self._file = files.AppendFile(path)
         self.end = 0  # the log's size after this handle's last append
+        self._is_new = False
         self._end_of = (0, 0)  # the file that this is the size of
 
     def append(self, entries: Sequence[Entry]) -> int:
@@ -76,15 +77,24 @@ class RedoLog:
         return 0 if status is None else status[1]
 
     def sync(self) -> None:
-        """Makes all entries so far survive a power cut. Never call it again after it failed."""
+        """Makes all entries so far survive a power cut. Never call it again after it failed.
+
+        A log that this handle began needs its name to survive, too, and those of the directories above it.
+        """
         self._file.sync()
+        if self._is_new:
+            directory = os.path.dirname(self.path)
+            for _ in range(3):  # local/, the store, the context directory
+                files.sync_directory(directory)
+                directory = os.path.dirname(directory)
+            self._is_new = False
 
     def empty(self) -> None:
         """Begins a log without entries, in a new file, so that no writer takes it for the one it knew.
 
         The files of all entries must be durable by now.
         """
-        files.write_new(self.path, _header(), mode=0o644)
+        files.write_new(self.path, _header(), mode=0o644, is_synced=True)
         self._file.close()
         self.end = 0
 
@@ -105,6 +115,7 @@ class RedoLog:
     def _start(self) -> int:
         """Writes the header of an empty log and returns its size."""
         self._file.append(_header(), 0)
+        self._is_new = True
         return _HEADER_BYTES
 
 

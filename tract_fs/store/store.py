@@ -285,7 +285,6 @@ class Store:
         try:
             self._redo.append(entries)
             self._redo.sync()
-            files.sync_directory(self.layout.local)
         except OSError:
             self._failure = f"the disk failed to make a commit durable ({error}); open the store anew and check it"
             raise error from None
