@@ -242,7 +242,9 @@ class TractLog:
             return
         self._is_whole = False
         for record in kept:
-            self._take(record)
+            if not self._take(record):  # its file is damaged: all is found again, so that its repair is noticed
+                self.rebuild(is_ours=True)
+                return
         if kept:
             self._count += len(kept)
             self._chain = found[len(kept) - 1][1]
@@ -254,12 +256,11 @@ class TractLog:
     def record_own(self, records: list[Record]) -> None:
         """Takes in a transaction of this handle whose records were just appended and whose event was written."""
         self._is_whole = False
-        for record in records:
-            self._take(record)
+        is_taken = all([self._take(record) for record in records])
         self._count += len(records)
         self._chain = self._next_chain
         self._inode = self._inode or self._arrivals.signature()[0]
-        self._is_whole = True
+        self._is_whole = is_taken
 
     def append_own(self, records: list[Record]) -> None:
         """Appends the records of a transaction before its event is written; the lock is held."""
@@ -385,25 +386,26 @@ class TractLog:
 
     # leaves
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: Record) -> bool:
+        """Takes in one record; False if its event is needed and damaged."""
         self._add_to_commits(record)
         if record.kind not in arrivals.EVENT_KINDS:
-            return
+            return True
         self.is_durable = self.is_durable and record.kind in arrivals.DURABLE_KINDS
         name = as_event_hash(record.event)
         if name in self._unrecorded:
             self._unrecorded.discard(name)
-            return
+            return True
         if self._known is not None:
             self._known.add(name)
         if record.kind in arrivals.PLAIN_KINDS and self._take_plain(name, record):
-            return
+            return True
         try:
             event = self._parts.events.require(self.tract, name)
-        except DamageError as error:
-            self.damaged[name] = str(error)
-            return
+        except DamageError:
+            return False
         self.view.apply(name, event, self, is_own=record.kind != arrivals.SEEN)
+        return True
 
     def _take_plain(self, name: EventHash, record: Record) -> bool:
         branch = self._branches.get(record.branch)
