@@ -50,6 +50,7 @@ LAYERS = [
     "survey",
     "opening",
     "guard",
+    "handle",
     "tract",
     "__init__",
 ]
@@ -60,7 +61,7 @@ OWNERS = {
     "toktok": {"model.tokens"},
     "logging": {"writing"},
     "tempfile": {"opening"},
-    "time": {"tract", "store.tract_log", "store.listing", "store.lock"},
+    "time": {"handle", "store.tract_log", "store.listing", "store.lock"},
 }
 IMPURE = {
     "os",

@@ -256,7 +256,9 @@ class TractLog:
     def record_own(self, records: list[Record]) -> None:
         """Takes in a transaction of this handle whose records were just appended and whose event was written."""
         self._is_whole = False
-        is_taken = all([self._take(record) for record in records])
+        is_taken = True
+        for record in records:
+            is_taken = self._take(record) and is_taken
         self._count += len(records)
         self._chain = self._next_chain
         self._inode = self._inode or self._arrivals.signature()[0]
