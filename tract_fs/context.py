@@ -105,21 +105,24 @@ class ContextReader:
     def _replay(self, head: CommitHash) -> ContextState:
         reader = self._reader
         names: list[CommitHash] = []
+        commits: list[Commit | None] = []
         base: ContextState | None = None
         cursor: CommitHash | None = head
         while cursor is not None:
             base = self._states.get(cursor) or self._load(cursor)
             if base is not None:
                 break
+            commit = reader.commit(cursor)
             names.append(cursor)
-            parents = reader.commit(cursor).parents
-            if len(parents) > 1:
+            commits.append(commit)
+            if len(commit.parents) > 1:
                 names = linear_order(head, reader.commit)[::-1]
+                commits = [None] * len(names)
                 break
-            cursor = parents[0] if parents else None
+            cursor = commit.parents[0] if commit.parents else None
         state = base or self._empty()
-        for name in reversed(names):
-            state = state.apply(name, reader.loaded(name))
+        for name, known in zip(reversed(names), reversed(commits), strict=True):
+            state = state.apply(name, reader.loaded(name, known))
         if reader.transaction is None:
             self._replayed += len(names)
             if len(names) >= 4 * _STORE_MIN_COMMITS and 2 * len(names) >= len(state.slots()):

@@ -39,6 +39,7 @@ class HandleGuard:
         try:
             if self.is_closed:
                 raise ClosedError(tract_id=self._reader.log.tract)
+            self._reader.store.events.begin_call()
             if self._reader.transaction is None:
                 if not is_writing:
                     self._reader.log.catch_up()

@@ -142,9 +142,10 @@ class TractReader:
                 raise
             raise ContentRedacted(hash=name, content_hash=commit.content) from error
 
-    def loaded(self, name: CommitHash) -> Loaded:
-        """Returns a commit with its rendering and config, as the compiler takes it."""
-        commit = self.commit(name)
+    def loaded(self, name: CommitHash, commit: Commit | None = None) -> Loaded:
+        """Returns a commit, which the caller may have read already, with its rendering and config, as the compiler takes it."""
+        if commit is None:
+            commit = self.commit(name)
         if commit.content is None:
             return Loaded(commit, None, None)
         entry = self._entry(name)

@@ -212,6 +212,8 @@ def _fault(event: Event) -> str | None:
     if event.writer and not (len(event.writer) == 32 and is_hex(event.writer)):
         return f"writer {event.writer!r}"
     for parent in event.parents:
+        if is_hash(parent):
+            continue
         owner, name = split_parent(parent, event.tract)
         if not is_hash(name) or not is_tract_id(owner):
             return f"parent {parent!r}"

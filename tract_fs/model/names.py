@@ -19,7 +19,7 @@ EventHash = NewType("EventHash", str)
 ObjectHash = ContentHash | CommitHash
 
 _match_hash = re.compile("[0-9a-f]{64}").fullmatch
-_HEX = frozenset("0123456789abcdef")
+_match_hex = re.compile("[0-9a-f]*").fullmatch
 _TRACT_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _TRACT_ENDS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))])
@@ -41,9 +41,10 @@ def is_hash(text: str) -> bool:
 
 def is_hex(text: str) -> bool:
     """Tells whether all of `text` is lower-case hexadecimal digits."""
-    return _HEX.issuperset(text)
+    return _match_hex(text) is not None
 
 
+@lru_cache(maxsize=1024)
 def is_tract_id(text: str) -> bool:
     """Tells whether `text` may name a tract; it is the one user-chosen name that becomes a path."""
     if not 0 < len(text) <= 64 or not _TRACT_CHARS.issuperset(text):

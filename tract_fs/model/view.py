@@ -8,14 +8,15 @@ Which head a copy works on is its own choice and kept apart (`last_own`). Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from msgspec import Struct, field
 
 from tract_fs.errors import ObjectMissing
 from tract_fs.model.events import BranchOp, Delete, Event, Move, Reset, Tag, is_forward_only, split_parent
-from tract_fs.model.history import is_ancestor
+from tract_fs.model.history import ReadCommit, is_ancestor
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, parse_time
 from tract_fs.model.objects import Commit
 
@@ -226,15 +227,18 @@ class View(Struct):
             if parent_at >= at:
                 return Pending("invalid: it is not later than its parent")
         for op in event.branch_ops():
-            pending = self._why_objects_pending(op, at, source) if isinstance(op, Move) else None
-            pending = pending or self._why_replaces_invalid(op, event, source)
+            brought: dict[CommitHash, Commit] = {}
+            pending = self._why_objects_pending(op, at, source, brought) if isinstance(op, Move) else None
+            pending = pending or self._why_replaces_invalid(op, event, source, brought)
             if pending is not None:
                 return pending
         return None
 
-    def _why_objects_pending(self, op: Move, at: str, source: Source) -> Pending | None:
+    def _why_objects_pending(
+        self, op: Move, at: str, source: Source, brought: dict[CommitHash, Commit]
+    ) -> Pending | None:
+        """Finds what an op lacks; fills `brought` with the commits that it brings."""
         known = {move.head for move in self.branches.get(op.branch, {}).values()}  # of visible events
-        brought: set[str] = set()
         for entry in op.commits:
             commit = source.commit(entry.commit)
             if commit is None:
@@ -246,15 +250,17 @@ class View(Struct):
                     return Pending("a commit's parent is missing", parent)
             if commit.content is not None and not source.has_content(commit.content):
                 return Pending("a content is missing", commit.content)
-            brought.add(entry.commit)
+            brought[entry.commit] = commit
         if op.head not in brought and source.commit(op.head) is None:
             return Pending("its head is missing", op.head)
         return None
 
-    def _why_replaces_invalid(self, op: BranchOp, event: Event, source: Source) -> Pending | None:
+    def _why_replaces_invalid(
+        self, op: BranchOp, event: Event, source: Source, brought: dict[CommitHash, Commit]
+    ) -> Pending | None:
         known = self.branches.get(op.branch, {})
         covers_all = self.event_heads.keys() <= set(event.parents)
-        read = _reader(source)
+        read = _reader(source, brought)
         for name in op.replaces:
             if not (source.is_visible(self.tract, name) or name in self.event_heads):
                 return Pending("a move it replaces is not visible", name)
@@ -329,11 +335,11 @@ class _Folding:
         return name in self.visible if tract == self._tract else self._source.is_visible(tract, name)
 
 
-def _reader(source: Source) -> Callable[[CommitHash], Commit]:
+def _reader(source: Source, at_hand: Mapping[CommitHash, Commit] = MappingProxyType({})) -> ReadCommit:
     """Returns a reader of commits that must be there, since the events that brought them are visible."""
 
     def read(name: CommitHash) -> Commit:
-        commit = source.commit(name)
+        commit = at_hand.get(name) or source.commit(name)
         if commit is None:
             raise ObjectMissing(kind="commit", hash=name, path=f"objects/{name[:2]}/{name[2:]}")
         return commit

@@ -1,6 +1,6 @@
 """Events on disk: reads and lists the events of all tracts, loose or in packs, verified at every read.
 
-A decoded event is kept in memory only as long as its file looks untouched, so an altered config is noticed at the next read.
+A decoded event is kept in memory only as long as its file looks untouched, so an altered config is noticed at the next call.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ class Events:
         self._cache: BoundedCache[str, tuple[files.Signature | None, Event, dict[CommitHash, BroughtCommit]]] = (
             BoundedCache(_CACHED_BYTES)
         )
+        self._untouched: set[str] = set()  # whose files were looked at in this call
         self.staged: dict[str, bytes] = {}  # of a transaction that is not written yet
+
+    def begin_call(self) -> None:
+        """Lets the files of events be looked at once more."""
+        self._untouched.clear()
 
     def require(self, tract: str, name: str) -> Event:
         """Returns an event. Errors: ObjectMissing, HashMismatch, InvalidObject."""
@@ -78,8 +83,11 @@ class Events:
         return sorted(found)
 
     def _load(self, tract: str, name: str) -> tuple[files.Signature | None, Event, dict[CommitHash, BroughtCommit]]:
-        path = self._layout.event(tract, name)
         cached = self._cache.get(name)
+        if cached is not None and name in self._untouched and cached[1].tract == tract:
+            return cached
+        path = self._layout.event(tract, name)
+        self._untouched.add(name)
         if (
             cached is not None
             and cached[1].tract == tract
@@ -87,19 +95,8 @@ class Events:
         ):
             return cached
         staged = self.staged.get(name)
-        found = files.read_signed(path, limit_bytes=MAX_EVENT_BYTES) if staged is None else (staged, None)
-        data, signature = (None, None) if found is None else found
-        if data is None or sha256(data).hexdigest() != name:
-            packed = self._packs.read(name)
-            if packed is None and data is None:
-                self._packs.refresh()
-                packed = self._packs.read(name)
-            shown = self._layout.relative(path)
-            if packed is None and data is not None:
-                raise HashMismatch(path=shown, hash=name, expected=name, actual=sha256(data).hexdigest())
-            if packed is None:
-                raise ObjectMissing(path=shown, kind="event", hash=name)
-            data, signature = packed, None
+        known = staged or self._packs.read(name)
+        data, signature = self._read_loose(name, path) if known is None else (known, None)
         event = self._decode(data, name, path)
         if event.tract != tract:
             reason = f"it is of tract {event.tract!r}, not {tract!r}"
@@ -108,6 +105,18 @@ class Events:
         if staged is None:
             self._cache.put(name, loaded, 3 * len(data) + 500)
         return loaded
+
+    def _read_loose(self, name: str, path: str) -> tuple[bytes, files.Signature | None]:
+        found = files.read_signed(path, limit_bytes=MAX_EVENT_BYTES)
+        if found is not None:
+            if (actual := sha256(found[0]).hexdigest()) != name:
+                raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=actual)
+            return found
+        self._packs.refresh()  # it may have been packed meanwhile
+        data = self._packs.read(name)
+        if data is None:
+            raise ObjectMissing(path=self._layout.relative(path), kind="event", hash=name)
+        return data, None
 
     def _decode(self, data: bytes, name: str, path: str) -> Event:
         try:

@@ -17,6 +17,7 @@ _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "
 # no such file, or what is there is no file of ours: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
 _CHUNK = 1 << 20
+_READ_AHEAD_BYTES = 1 << 17
 _temp_numbers = count()
 _TEMP_LABEL = os.urandom(4).hex()  # process ids repeat between machines that share a directory
 
@@ -35,13 +36,13 @@ def read(path: str, *, limit_bytes: int) -> bytes | None:
 
 def read_signed(path: str, *, limit_bytes: int) -> tuple[bytes, Signature] | None:
     """Returns the bytes of a regular file as `read`, with its signature at that time."""
-    descriptor = _open_regular(path)
+    descriptor = _open_if_there(path)
     if descriptor is None:
         return None
     try:
         status = os.fstat(descriptor)
         size = status.st_size
-        if size > limit_bytes:
+        if size > limit_bytes or not stat.S_ISREG(status.st_mode):
             return None
         data = os.read(descriptor, size + 1)
         if len(data) != size:  # a short read, or the file grew
@@ -51,15 +52,20 @@ def read_signed(path: str, *, limit_bytes: int) -> tuple[bytes, Signature] | Non
         os.close(descriptor)
 
 
-def _open_regular(path: str) -> int | None:
-    """Returns a descriptor for reading, or None if there is no regular file at `path`."""
+def _open_if_there(path: str) -> int | None:
+    """Returns a descriptor for reading, or None if there is nothing at `path` that could be a file of ours."""
     try:
-        descriptor = os.open(path, _READ_FLAGS)
+        return os.open(path, _READ_FLAGS)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+
+
+def _open_regular(path: str) -> int | None:
+    """Returns a descriptor for reading, or None if there is no regular file at `path`."""
+    descriptor = _open_if_there(path)
+    if descriptor is not None and not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         return None
     return descriptor
@@ -78,14 +84,57 @@ def read_range(path: str, offset: int, size: int) -> bytes | None:
     if descriptor is None:
         return None
     try:
-        parts = []
-        while size > 0 and (part := os.pread(descriptor, size, offset)):
-            parts.append(part)
-            offset += len(part)
-            size -= len(part)
-        return b"".join(parts)
+        return _read_at(descriptor, offset, size)
     finally:
         os.close(descriptor)
+
+
+def _read_at(descriptor: int, offset: int, size: int) -> bytes:
+    data = os.pread(descriptor, size, offset)
+    if len(data) == size or not data:
+        return data
+    parts = [data]
+    while (size := size - len(data)) > 0 and data:  # a short read, or the end of the file
+        offset += len(data)
+        data = os.pread(descriptor, size, offset)
+        parts.append(data)
+    return b"".join(parts)
+
+
+class RangeReader:
+    """Reads ranges of one file that does not change; the descriptor stays open. Reads ahead while the ranges follow each other."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._end = -1  # of the last range
+        self._ahead = b""
+        self._ahead_from = 0
+
+    def read(self, offset: int, size: int) -> bytes | None:
+        """Returns up to `size` bytes from `offset` on, or None if there is no regular file."""
+        start = offset - self._ahead_from
+        if start >= 0 and start + size <= len(self._ahead):
+            return self._ahead[start : start + size]
+        if self._descriptor < 0:
+            descriptor = _open_regular(self._path)
+            if descriptor is None:
+                return None
+            self._descriptor = descriptor
+        is_next = 0 <= offset - self._end <= _READ_AHEAD_BYTES
+        self._end = offset + size
+        if not is_next or size > _READ_AHEAD_BYTES:
+            return _read_at(self._descriptor, offset, size)
+        self._ahead = _read_at(self._descriptor, offset, _READ_AHEAD_BYTES)
+        self._ahead_from = offset
+        return self._ahead[:size]
+
+    def close(self) -> None:
+        """Closes the descriptor; the next read opens the path anew."""
+        descriptor, self._descriptor = self._descriptor, -1
+        self._ahead, self._end = b"", -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -43,17 +43,7 @@ class Objects:
         found = self.staged.get(name) or self._bytes.get(name)
         if found is not None:
             return found
-        path = self._layout.object(name)
-        data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
-        if data is None or sha256(data).hexdigest() != name:
-            packed = self._read_packed(name, data is None)
-            if packed is None and data is not None:
-                raise HashMismatch(
-                    path=self._layout.relative(path), hash=name, expected=name, actual=sha256(data).hexdigest()
-                )
-            if packed is None:
-                raise ObjectMissing(path=self._layout.relative(path), kind=kind, hash=name)
-            data = packed
+        data = self._read(name, kind)
         self._bytes.put(name, data, len(data) + 200)
         return data
 
@@ -69,7 +59,7 @@ class Objects:
         found = self._commits.get(name)
         if found is not None:
             return found
-        data = self.require(name, "commit")
+        data = self.staged.get(name) or self._bytes.get(name) or self._read(name, "commit")
         try:
             commit = decode_commit(data)
         except JsonValueError as error:
@@ -103,9 +93,17 @@ class Objects:
         path = self._layout.relative(self._layout.object(name))
         return InvalidObject(path=path, hash=name, kind=kind, reason=error.reason)
 
-    def _read_packed(self, name: str, is_absent: bool) -> bytes | None:
-        found = self._packs.read(name)
-        if found is None and is_absent:
-            self._packs.refresh()
-            found = self._packs.read(name)
-        return found
+    def _read(self, name: str, kind: str) -> bytes:
+        packed = self._packs.read(name)
+        if packed is not None:
+            return packed
+        path = self._layout.object(name)
+        data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
+        if data is None:
+            self._packs.refresh()  # it may have been packed meanwhile
+            data = self._packs.read(name)
+            if data is None:
+                raise ObjectMissing(path=self._layout.relative(path), kind=kind, hash=name)
+        elif (found := sha256(data).hexdigest()) != name:
+            raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=found)
+        return data

@@ -19,6 +19,7 @@ from tract_fs.store.layout import Layout
 _ROW = struct.Struct(">32sQIc")  # name, offset, size, kind: b"o" object, b"e" event
 _PLACE = struct.Struct(">IQI")  # number of the pack, offset, size
 _CHECK_BYTES = 32
+_OPEN_PACKS = 16
 _LIMIT_BYTES = 1 << 29  # a pack has 256 MiB at most, or one large object more
 
 
@@ -32,7 +33,8 @@ class Packs:
         self._layout = layout
         self._read_only = read_only
         self._signature: tuple[int, int, int] | None = None
-        self._paths: list[str] = []  # by the number in a place
+        self._readers: list[files.RangeReader] = []  # by the number in a place
+        self._open: dict[int, None] = {}  # the readers with an open file, the first opened first
         self._tiers: list[list[bytes]] = []  # sorted rows: name and place; the largest first
         self._damaged: dict[str, files.Signature | None] = {}  # packs whose bytes do not hash to their names
         self.packs: dict[str, bytes] = {}  # name: table
@@ -47,8 +49,9 @@ class Packs:
         if healed or self.packs.keys() - names:
             self.packs.clear()
             self._damaged.clear()
-            self._paths.clear()
             self._tiers.clear()
+            self.close()
+            self._readers.clear()
         for name in sorted(names - self.packs.keys()):
             table = self._table(name)
             if table is not None:
@@ -71,7 +74,11 @@ class Packs:
                 if row[:32] != digest:
                     break
                 number, offset, size = _PLACE.unpack_from(row, 32)
-                data = files.read_range(self._paths[number], offset, size)
+                data: bytes | None = self._reader(number).read(offset, size)
+                if data is not None and sha256(data).digest() == digest:
+                    return data
+                self._readers[number].close()  # the file at the path may be another, and whole, by now
+                data = self._readers[number].read(offset, size)
                 if data is not None and sha256(data).digest() == digest:
                     return data
         return None
@@ -82,9 +89,25 @@ class Packs:
         places = ((tier, bisect_left(tier, digest)) for tier in self._tiers)
         return any(place < len(tier) and tier[place][:32] == digest for tier, place in places)
 
+    def close(self) -> None:
+        """Closes the files."""
+        for number in self._open:
+            self._readers[number].close()
+        self._open.clear()
+
+    def _reader(self, number: int) -> files.RangeReader:
+        """Returns the reader of a pack; those of few packs stay open."""
+        if number not in self._open:
+            if len(self._open) >= _OPEN_PACKS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                self._readers[oldest].close()
+            self._open[number] = None
+        return self._readers[number]
+
     def _add_rows(self, name: str, table: bytes) -> None:
-        number = len(self._paths)
-        self._paths.append(self._layout.pack(name))
+        number = len(self._readers)
+        self._readers.append(files.RangeReader(self._layout.pack(name)))
         rows = [row[0] + _PLACE.pack(number, row[1], row[2]) for row in _ROW.iter_unpack(table)]
         while self._tiers and len(self._tiers[-1]) <= 2 * len(rows):
             rows += self._tiers.pop()

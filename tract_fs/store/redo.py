@@ -106,7 +106,7 @@ class RedoLog:
         """Cuts off the entry that a killed writer left unfinished, and returns the size; else it would hide all later ones."""
         is_known = self._file.identity == self._end_of and _HEADER_BYTES <= self.end <= size
         start = self.end if is_known else _HEADER_BYTES
-        data = files.read_range(self.path, start, size - start) or b""
+        data = files.read_range(self.path, start, max(0, size - start)) or b""
         end = start + _whole_length(data)
         if end != size:
             self._file.truncate(end)

@@ -196,6 +196,7 @@ class Store:
             self.flush()
         self._redo.close()
         self._lock.close()
+        self.packs.close()
 
     def after_fork(self) -> None:
         """Forgets what belongs to the parent process."""
