@@ -80,6 +80,7 @@ def require_branch_name(name: object) -> str:
     return name
 
 
+@lru_cache(maxsize=64)
 def format_time(us: int) -> str:
     """Returns microseconds since 1970 as RFC 3339 in UTC with six decimals."""
     return (_NAIVE_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds") + "Z"

@@ -25,6 +25,9 @@ class BoundedCache(Generic[K, V]):
             self._items[key] = self._items.pop(key)
         return item[0]
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._items
+
     def put(self, key: K, value: V, weight: int = 1) -> None:
         """Remembers a value; forgets old ones until all fit again."""
         self.forget(key)

@@ -58,6 +58,16 @@ class Events:
         """Returns what an event says of a commit that it brings, or None. Errors: as `require`."""
         return self._load(tract, name)[2].get(CommitHash(commit))
 
+    def entries(self, tract: str, name: str) -> dict[CommitHash, BroughtCommit]:
+        """Returns what a visible event says of each commit that it brings; for reading many, of which none is kept.
+
+        Errors: as `require`.
+        """
+        if name in self._cache:
+            return self._load(tract, name)[2]
+        data = self._packs.read(name) or self._read_loose(name, self._layout.event(tract, name))[0]
+        return _by_commit(decode_event(data, is_known=True))
+
     def exists(self, tract: str, name: str) -> bool:
         """Tells whether there is a file, or a member of a pack, of this name."""
         return files.exists(self._layout.event(tract, name)) or self._packs.has(name)
@@ -75,7 +85,7 @@ class Events:
         """Returns the ids of the tracts that have loose events, and of those in packs, sorted."""
         names = [name for name in files.list_names(self._layout.events) if is_tract_id(name)]
         found = {name for name in names if any(self.list_fan(name, fan) for fan in self.fans(name))}
-        for pack in self._packs.packs:
+        for pack in sorted(self._packs.names):
             for name in self._packs.event_names(pack):
                 data = self._packs.read(name)
                 with suppress(JsonValueError):
@@ -101,7 +111,7 @@ class Events:
         if event.tract != tract:
             reason = f"it is of tract {event.tract!r}, not {tract!r}"
             raise InvalidObject(path=self._layout.relative(path), hash=name, kind="event", reason=reason)
-        loaded = signature, event, {entry.commit: entry for entry in reversed(event.iter_commits())}
+        loaded = signature, event, _by_commit(event)
         if staged is None:
             self._cache.put(name, loaded, 3 * len(data) + 500)
         return loaded
@@ -124,6 +134,10 @@ class Events:
         except JsonValueError as error:
             shown = self._layout.relative(path)
             raise InvalidObject(path=shown, hash=name, kind="event", reason=error.reason) from None
+
+
+def _by_commit(event: Event) -> dict[CommitHash, BroughtCommit]:
+    return {entry.commit: entry for entry in reversed(event.iter_commits())}
 
 
 def as_event_hash(data: bytes) -> EventHash:

@@ -18,8 +18,27 @@ _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
 _CHUNK = 1 << 20
 _READ_AHEAD_BYTES = 1 << 17
-_temp_numbers = count()
-_TEMP_LABEL = os.urandom(4).hex()  # process ids repeat between machines that share a directory
+
+
+class _TempNames:
+    """Names that no other process uses for a temporary file, on this machine or on another that shares the directory."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._label = ""
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Takes another label; a forked child must not go on with its parent's."""
+        self._label = f"{os.getpid()}.{os.urandom(4).hex()}"
+
+    def next(self) -> str:
+        """Returns a name that was not returned before."""
+        return f"{self._label}.{next(self._numbers)}"
+
+
+_temp_names = _TempNames()
+os.register_at_fork(after_in_child=_temp_names.start_over)
 
 
 Signature = tuple[int, int, int]  # inode, size in bytes, ctime in ns: what changes when a file or directory changes
@@ -151,7 +170,7 @@ def write_new(path: str, data: bytes, *, mode: int = 0o444, is_synced: bool = Fa
     directory survive a power cut once this returns.
     """
     directory = path[: path.rindex("/")]
-    temp = f"{directory}/.new.{os.getpid()}.{next(_temp_numbers)}.{_TEMP_LABEL}"
+    temp = f"{directory}/.new.{_temp_names.next()}"
     try:
         descriptor = os.open(temp, _NEW_FLAGS, mode)
     except FileNotFoundError:
@@ -294,7 +313,7 @@ class AppendFile:
             path = os.path.dirname(path)
         if path != self.path and os.path.isdir(path):
             return
-        os.rename(path, f"{path}.aside.{os.getpid()}.{next(_temp_numbers)}.{_TEMP_LABEL}")
+        os.rename(path, f"{path}.aside.{_temp_names.next()}")
 
     def current_size(self) -> int:
         """Returns the size in bytes of the file at the path, which is the open one from then on. Cost: one stat."""

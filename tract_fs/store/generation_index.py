@@ -15,6 +15,8 @@ from typing import Any
 
 from tract_fs.model import canonical
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
+from tract_fs.model.events import BroughtCommit
+from tract_fs.model.names import CommitHash
 from tract_fs.store import arrivals, files
 from tract_fs.store.arrivals import Record
 from tract_fs.store.events import Events
@@ -139,15 +141,18 @@ class GenerationIndex:
 
     def _add_records(self, records: list[Record]) -> None:
         rows: list[tuple[int, int, bytes]] = []
+        event, entries = b"", dict[CommitHash, BroughtCommit]()
         for record in records:
             if record.kind == arrivals.BRINGS_AGAIN:
                 self._add_rows(rows)
                 rows = []
                 self._move(record)
             elif record.kind in arrivals.BRING_KINDS:
-                config = self._config_of(record.event.hex(), record.commit.hex())
-                if config is not None:
-                    rows.append((self._number_of(config), record.time_us, record.commit))
+                if record.event != event:
+                    event, entries = record.event, self._events.entries(self._log.tract, record.event.hex())
+                entry = entries.get(CommitHash(record.commit.hex()))
+                if entry is not None and entry.config:
+                    rows.append((self._number_of(bytes(entry.config)), record.time_us, record.commit))
         self._add_rows(rows)
 
     def _add_all(self, brought: Iterable[tuple[int, str, bytes | None]]) -> None:
@@ -185,10 +190,6 @@ class GenerationIndex:
         config.count += count
         config.sum = (config.sum + weight) % _SUM_LIMIT
         config.is_changed = True
-
-    def _config_of(self, event: str, commit: str) -> bytes | None:
-        entry = self._events.entry(self._log.tract, event, commit)
-        return bytes(entry.config) or None if entry is not None else None
 
     def _number_of(self, config: bytes) -> int:
         number = self._by_data.get(config)

@@ -100,7 +100,7 @@ class EventListing:
         if new:
             there = known()
             new = {name for name in new if name not in there}
-        return Seen(new, is_gone, fans, set(self._packs.packs))
+        return Seen(new, is_gone, fans, set(self._packs.names))
 
     def settle(self, seen: Seen) -> None:
         """Does not look again at what was seen until it changes."""
@@ -113,12 +113,12 @@ class EventListing:
         return any(self._is_any_gone(known.in_fan(fan)) for fan in lost)
 
     def _look_at_packs(self, known: Callable[[], KnownEvents]) -> tuple[set[str], bool]:
-        packs = self._packs.packs
-        if packs.keys() == self.packs_seen:
+        packs = self._packs.names
+        if packs == self.packs_seen:
             return set(), False
-        names = {name for pack in packs.keys() - self.packs_seen for name in self._packs.event_names(pack)}
+        names = {name for pack in packs - self.packs_seen for name in self._packs.event_names(pack)}
         new = {name for name in names if self._events.may_be_of(self._tract, name)}
-        return new, bool(self.packs_seen - packs.keys()) and self._is_any_gone(set(known()))
+        return new, bool(self.packs_seen - packs) and self._is_any_gone(set(known()))
 
     def _is_any_gone(self, names: set[str]) -> bool:
         return any(not self._events.exists(self._tract, name) for name in names)

@@ -37,7 +37,9 @@ class Packs:
         self._open: dict[int, None] = {}  # the readers with an open file, the first opened first
         self._tiers: list[list[bytes]] = []  # sorted rows: name and place; the largest first
         self._damaged: dict[str, files.Signature | None] = {}  # packs whose bytes do not hash to their names
-        self.packs: dict[str, bytes] = {}  # name: table
+        self._tables: dict[str, bytes] = {}  # of the packs whose members were asked for
+        self._unread: set[str] = set()  # packs whose tables were not needed yet
+        self.names: set[str] = set()  # the packs there are, less those found damaged
 
     def refresh(self) -> None:
         """Sees which packs came, went, or are whole again. Cost: one stat if nothing changed, and one per damaged pack."""
@@ -46,25 +48,25 @@ class Packs:
         if signature == self._signature and not healed:
             return
         names = {name for name in files.list_names(self._layout.packs) if is_hash(name)}
-        if healed or self.packs.keys() - names:
-            self.packs.clear()
+        if healed or self.names - names:
+            self._tables.clear()
             self._damaged.clear()
             self._tiers.clear()
             self.close()
             self._readers.clear()
-        for name in sorted(names - self.packs.keys()):
-            table = self._table(name)
-            if table is not None:
-                self.packs[name] = table
-                self._add_rows(name, table)
+        self.names = names - self._damaged.keys()
+        self._unread = self.names - self._tables.keys()
         self._signature = signature
 
     def event_names(self, pack: str) -> list[str]:
-        """Returns the hashes of the events in a pack."""
-        return [row[0].hex() for row in _ROW.iter_unpack(self.packs[pack]) if row[3] == b"e"]
+        """Returns the hashes of the events in a pack; none if it is damaged, which ends its being one of `names`."""
+        self._read_tables()
+        return [row[0].hex() for row in _ROW.iter_unpack(self._tables.get(pack, b"")) if row[3] == b"e"]
 
     def read(self, name: str) -> bytes | None:
         """Returns the verified bytes of a member of any pack, or None."""
+        if self._unread:
+            self._read_tables()
         if not self._tiers:
             return None
         digest = bytes.fromhex(name)
@@ -85,6 +87,7 @@ class Packs:
 
     def has(self, name: str) -> bool:
         """Tells whether some pack's table lists `name`."""
+        self._read_tables()
         digest = bytes.fromhex(name)
         places = ((tier, bisect_left(tier, digest)) for tier in self._tiers)
         return any(place < len(tier) and tier[place][:32] == digest for tier, place in places)
@@ -104,6 +107,16 @@ class Packs:
                 self._readers[oldest].close()
             self._open[number] = None
         return self._readers[number]
+
+    def _read_tables(self) -> None:
+        for name in sorted(self._unread):
+            table = self._table(name)
+            if table is None:
+                self.names.discard(name)
+            else:
+                self._tables[name] = table
+                self._add_rows(name, table)
+        self._unread.clear()
 
     def _add_rows(self, name: str, table: bytes) -> None:
         number = len(self._readers)

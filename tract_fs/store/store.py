@@ -205,7 +205,7 @@ class Store:
 
     def _all_events(self, tract: str) -> set[str]:
         found = {name for fan in self.events.fans(tract) for name in self.events.list_fan(tract, fan)}
-        for pack in self.packs.packs:
+        for pack in sorted(self.packs.names):
             found.update(self.packs.event_names(pack))
         return found
 
