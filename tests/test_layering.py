@@ -24,6 +24,8 @@ LAYERS = [
     "model.config_query",
     "model.snapshot",
     "model.compiler",
+    "model.alignment",
+    "model.diff",
     "model.info",
     "store",
     "store.layout",
@@ -48,6 +50,7 @@ LAYERS = [
     "context",
     "writing",
     "survey",
+    "diffing",
     "opening",
     "guard",
     "handle",
@@ -57,6 +60,7 @@ LAYERS = [
 OWNERS = {
     "orjson": {"model.canonical"},
     "portalocker": {"store.lock"},
+    "difflib": {"model.alignment"},
     "sqlite3": {"store.generation_index"},
     "toktok": {"model.tokens"},
     "logging": {"writing"},
@@ -166,10 +170,11 @@ def test_the_imports_that_cost_are_made_on_first_need() -> None:
     import subprocess
     import sys
 
-    code = "import sys, tract_fs; print(*sorted({'portalocker', 'sqlite3', 'logging', 'tempfile', 'pathlib', 'dataclasses', 'ctypes'} & set(sys.modules)))"
+    code = "import sys, tract_fs; print(*sorted({'portalocker', 'sqlite3', 'logging', 'tempfile', 'pathlib', 'dataclasses', 'ctypes', 'difflib'} & set(sys.modules)))"
     result = subprocess.run(
         [sys.executable, "-S", "-c", f"import site; site.main()\n{code}"], capture_output=True, text=True, check=True
     )
     clean = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "difflib" not in clean.stdout
     assert "portalocker" not in clean.stdout and "sqlite3" not in clean.stdout and "logging" not in clean.stdout
     assert "portalocker" not in result.stdout

@@ -1,5 +1,7 @@
 """tract_fs: git-like version control for the context of an LLM agent, on plain files."""
 
+from typing import TYPE_CHECKING
+
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
 from tract_fs.model.content import (
     ArtifactContent,
@@ -27,7 +29,11 @@ from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCount
 from tract_fs.tract import Tract
 from tract_fs.writing import ANY
 
+if TYPE_CHECKING:
+    from tract_fs.model.diff import ConfigChange, ContextDiff, DiffedContext, DiffedMessage, DiffEntry
+
 __version__ = "0.1.0"
+_DIFF_NAMES = frozenset(["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"])
 
 __all__ = [
     "ANY",
@@ -37,8 +43,13 @@ __all__ = [
     "CompileOptions",
     "CompileSnapshot",
     "CompiledContext",
+    "ConfigChange",
     "ContextCompiler",
+    "ContextDiff",
     "DialogueContent",
+    "DiffEntry",
+    "DiffedContext",
+    "DiffedMessage",
     "EstimateCounter",
     "FreeformContent",
     "HistoryEntry",
@@ -59,3 +70,12 @@ __all__ = [
     "VocabularyCounter",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Returns what a diff is made of, imported on first need."""
+    if name in _DIFF_NAMES:
+        from tract_fs.model import diff
+
+        return getattr(diff, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

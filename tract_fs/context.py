@@ -69,6 +69,13 @@ class ContextReader:
         told = reader.usage(cut) if options.is_plain else None
         return state.compile(options, later=later).to_context(usage=told, notes=notes)
 
+    def compile_head(self, head: CommitHash | None) -> CompiledContext:
+        """Returns the context of a commit (None: of no commits) as it compiles where that is the head, no usage looked up."""
+        if self._compiler is not None:
+            names = [] if head is None else linear_order(head, self._reader.commit)
+            return self._compiler.compile(self._history(names), CompileOptions())
+        return self.state(head).snapshot().to_context()
+
     def is_cached(self, head: CommitHash) -> bool:
         """Tells whether the state of `head` is in memory."""
         return self._version == self._reader.log.version and self._states.get(head) is not None

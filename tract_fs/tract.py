@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tract_fs.errors import ArgumentError
 from tract_fs.handle import Handle
@@ -19,6 +19,9 @@ from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.transcripts import to_contents
 from tract_fs.writing import ANY
+
+if TYPE_CHECKING:
+    from tract_fs.model.diff import ContextDiff
 
 
 class Tract(Handle):
@@ -189,6 +192,17 @@ class Tract(Handle):
         path, compare, scalar = require_field(field), require_operator(operator), require_scalar(value)
         with self._guard.reading:
             return self._reader.query(path, compare, scalar)
+
+    def diff(self, a: str | None = None, b: str | None = None) -> ContextDiff:
+        """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and what a prompt cache loses.
+
+        `b` is the head and `a` the first parent of b unless given. Each context is what compile() answers where that commit is the head.
+        Errors: CommitNotFoundError, AmbiguousRefError, ArgumentError.
+        """
+        from tract_fs.diffing import diff
+
+        with self._guard.reading:
+            return diff(self._reader, self._contexts, a, b)
 
     def status(self) -> Status:
         """Returns the state of the tract in this copy. Cost: reads the history, and lists the store."""

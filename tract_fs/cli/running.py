@@ -9,12 +9,15 @@ from io import TextIOWrapper
 import click
 
 from tract_fs.cli.commands import tract
+from tract_fs.cli.diff_commands import diff
 from tract_fs.cli.output import error_line, json_text
 from tract_fs.errors import TractError
 
 OPERATION_FAILED = 1
 USAGE_WRONG = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+
+tract.add_command(diff)
 
 
 def run(arguments: list[str]) -> int:

@@ -99,6 +99,11 @@ class Message:
         """The commits that this message came from; more than one where neighbours were joined."""
         return self._commits
 
+    @property
+    def canonical_json(self) -> str:
+        """The message as canonical JSON; messages for which it is equal are the same to every provider."""
+        return self._body if self._body is not None else canonical.encode(self.to_dict(), name="message").decode()
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the provider message whole, or role, content and name (fresh)."""
         if self._content_type == "message":

@@ -1,0 +1,144 @@
+"""The command `tract diff`: what differs between two contexts, for people in the order of the messages."""
+
+from __future__ import annotations
+
+import click
+
+from tract_fs import ConfigChange, ContextDiff, DiffedMessage, DiffEntry
+from tract_fs.cli.contents import message_text
+from tract_fs.cli.display import DIGITS
+from tract_fs.cli.invocation import Invocation, with_store
+from tract_fs.cli.output import Column, echo_table, json_text, one_line, printable, styled
+from tract_fs.model.alignment import unified
+
+_MARKS = {"added": "+", "removed": "-", "changed": "~"}
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+@click.command(short_help="Show what differs between two contexts.")
+@click.argument("a", required=False)
+@click.argument("b", required=False)
+@click.option("--stat", "is_stat", is_flag=True, help="One line per message, without texts.")
+@with_store
+def diff(invocation: Invocation, a: str | None, b: str | None, is_stat: bool) -> None:
+    """Show what differs from the context of A to that of B: messages, generation configs, tokens, prompt cache.
+
+    \b
+    tract diff            what the last commit changed
+    tract diff A          from A to the head
+    tract diff A B        from A to B
+
+    Messages are numbered from 1, as 'tract compile' numbers them.
+    """
+    with invocation.reading() as found:
+        if a is None and b is None:
+            invocation.require_history(found)
+        else:
+            invocation.require_tract(found)
+        made = found.diff(a, b)
+        invocation.answer(made.to_dict, lambda: _show(made, is_stat=is_stat))
+
+
+def _show(made: ContextDiff, *, is_stat: bool) -> None:
+    if is_stat and made.entries:
+        columns = [Column(""), Column("", is_number=True), Column("commit", style="yellow"), Column("role")]
+        columns += [Column("tokens", is_number=True), Column("config", style="cyan"), Column("says")]
+        echo_table(columns, [_row(entry) for entry in made.entries])
+        click.echo()
+    elif not is_stat:
+        for entry in made.entries:
+            _show_entry(entry)
+    _show_totals(made)
+
+
+def _row(entry: DiffEntry) -> list[str]:
+    side = _shown_side(entry)
+    config = one_line(" ".join(map(_config_line, entry.config_changes)), width=36)
+    says = one_line(_moved_words(entry) + _told(side))
+    commit = (side.commit_hash or "")[:DIGITS]
+    return [_MARKS[entry.kind], str(side.index + 1), commit, _role(entry), _signed(entry.token_delta), config, says]
+
+
+def _show_entry(entry: DiffEntry) -> None:
+    side = _shown_side(entry)
+    mark = _MARKS[entry.kind]
+    colour = _COLOURS.get(mark, "yellow")
+    header = styled(f"{mark} {_places(entry)} {_role(entry)}", fg=colour, bold=True)
+    commits = dict.fromkeys(s.commit_hash[:DIGITS] for s in (entry.a, entry.b) if s is not None and s.commit_hash)
+    moved = _moved_words(entry).removesuffix(": ")
+    words = [header, styled(" → ".join(commits), fg="yellow"), moved, f"{_signed(entry.token_delta)} tokens"]
+    click.echo("  ".join(filter(None, words)))
+    for change in entry.config_changes if entry.moved_index is None else ():
+        click.echo(styled(f"  config {_config_line(change)}", fg="cyan"))
+    if entry.moved_index is not None:
+        click.echo(f"  {one_line(_told(side))}")
+    else:
+        _show_lines(entry)
+    click.echo()
+
+
+def _show_lines(entry: DiffEntry) -> None:
+    """Prints the lines that differ: of what people read in a message where that differs, else of the whole message."""
+    told = (None if side is None else _told(side) for side in (entry.a, entry.b))
+    lines = "" if entry.is_config_only else unified(*told) or entry.text_diff
+    for line in lines.split("\n") if lines else ():
+        if entry.kind == "changed" or not line.startswith("@"):
+            colour = _COLOURS.get(line[:1])
+            click.echo(styled(printable(line), fg=colour) if colour else printable(line))
+
+
+def _show_totals(made: ContextDiff) -> None:
+    if made.is_empty:
+        click.echo(f"no difference: {made.unchanged_count} messages, {made.a.token_count:,} tokens")
+        return
+    moved = f" ({made.moved_count} of them moved)" if made.moved_count else ""
+    counts = f"{made.count('added')} added, {made.count('removed')} removed{moved}, {made.count('changed')} changed"
+    click.echo(f"messages      {counts}, {made.unchanged_count} unchanged")
+    delta = f"{made.a.token_count:,} → {made.b.token_count:,} ({_signed(made.token_delta)}) by {made.token_source}"
+    click.echo(f"tokens        {delta}")
+    if made.first_difference is None:
+        click.echo("prompt cache  nothing lost: the messages are equal")
+        return
+    lost, anew = made.a.tokens_from_difference, made.b.tokens_from_difference
+    click.echo(
+        f"prompt cache  differs from message {made.first_difference + 1} on: "
+        f"{made.kept_tokens:,} tokens stay, {lost:,} are lost, {anew:,} are read anew"
+    )
+
+
+def _shown_side(entry: DiffEntry) -> DiffedMessage:
+    side = entry.a if entry.b is None else entry.b
+    assert side is not None
+    return side
+
+
+def _told(side: DiffedMessage) -> str:
+    return message_text(side.message.to_dict())
+
+
+def _places(entry: DiffEntry) -> str:
+    places = dict.fromkeys(f"[{side.index + 1}]" for side in (entry.a, entry.b) if side is not None)
+    return " → ".join(places)
+
+
+def _role(entry: DiffEntry) -> str:
+    message = _shown_side(entry).message
+    roles = [message.role] if entry.role_change is None else entry.role_change
+    return one_line(" → ".join(roles) + ("" if message.name is None else f" {message.name}"))
+
+
+def _moved_words(entry: DiffEntry) -> str:
+    if entry.moved_index is None:
+        return ""
+    return f"moved {'from' if entry.a is None else 'to'} [{entry.moved_index + 1}]: "
+
+
+def _config_line(change: ConfigChange) -> str:
+    name = ".".join(change.path)
+    before, after = (" ".join(json_text(value).split()) for value in (change.before, change.after))
+    told = {"added": f"+{name}={after}", "removed": f"-{name}={before}", "changed": f"{name}: {before} → {after}"}
+    return one_line(told[change.kind], width=400)
+
+
+def _signed(count: int) -> str:
+    return f"{count:+,}"

@@ -1,0 +1,371 @@
+"""Diffs: what differs between two compiled contexts, message by message, and what a provider's prompt cache loses by it.
+
+Values only, and immutable: what holds a dict is kept as canonical JSON and decoded anew at each access. Texts are compared when first asked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from tract_fs.model import canonical
+from tract_fs.model.alignment import Line, Pair, align, unified
+from tract_fs.model.messages import Message
+from tract_fs.model.snapshot import CompiledContext
+from tract_fs.model.tokens import PER_REPLY, TokenCounter, count_message, iter_strings
+
+_PLAIN_FIELDS = frozenset(["role", "content", "name", "tool_call_id"])
+
+
+class ConfigChange(Struct, frozen=True):
+    """One key of a generation config that differs; `path` leads to it, and lists are compared whole."""
+
+    path: tuple[str, ...]
+    before_json: str | None  # None: not there
+    after_json: str | None
+
+    @property
+    def kind(self) -> Literal["added", "removed", "changed"]:
+        """What became of the key."""
+        if self.before_json is None:
+            return "added"
+        return "removed" if self.after_json is None else "changed"
+
+    @property
+    def before(self) -> Any:
+        """The value in a (fresh); None where there is none."""
+        return None if self.before_json is None else canonical.decode(self.before_json.encode())
+
+    @property
+    def after(self) -> Any:
+        """The value in b (fresh); None where there is none."""
+        return None if self.after_json is None else canonical.decode(self.after_json.encode())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh)."""
+        return {"path": list(self.path), "kind": self.kind, "before": self.before, "after": self.after}
+
+
+class DiffedMessage(Struct, frozen=True):
+    """A message of one side: its place in that context, the commit it stands for, its tokens and its config."""
+
+    index: int
+    commit_hash: str | None  # None where a custom compiler names none
+    message: Message
+    token_count: int
+    config_json: str
+
+    @property
+    def generation_config(self) -> dict[str, Any]:
+        """The generation config (fresh); {} where there is none."""
+        config: dict[str, Any] = canonical.decode(self.config_json.encode())
+        return config
+
+    @property
+    def text(self) -> str:
+        """The message's text; the whole message as indented JSON where it is more than a text."""
+        message = self.message.to_dict()
+        content = message.get("content")
+        is_text = type(content) is str and message.keys() <= _PLAIN_FIELDS
+        return content if is_text else canonical.indent(message)  # type: ignore[return-value]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh)."""
+        return {
+            "index": self.index,
+            "commit_hash": self.commit_hash,
+            "message": self.message.to_dict(),
+            "text": self.text,
+            "token_count": self.token_count,
+            "generation_config": self.generation_config,
+        }
+
+
+class DiffEntry(Struct, frozen=True):
+    """One difference: a message that only b has (`a` is None), that only a has (`b` is None), or that differs."""
+
+    a: DiffedMessage | None
+    b: DiffedMessage | None
+    moved_index: int | None = None  # of an added message: where it was in a; of a removed one: where it is in b
+
+    @property
+    def kind(self) -> Literal["added", "removed", "changed"]:
+        """What became of the message; a moved one is removed here and added there."""
+        if self.a is None:
+            return "added"
+        return "removed" if self.b is None else "changed"
+
+    @property
+    def is_config_only(self) -> bool:
+        """Tells whether the message is the same on both sides, and only its generation config differs."""
+        return (
+            self.a is not None and self.b is not None and self.a.message.canonical_json == self.b.message.canonical_json
+        )
+
+    @property
+    def role_change(self) -> tuple[str, str] | None:
+        """The roles in a and b of a message that changed its role, else None."""
+        if self.a is None or self.b is None or self.a.message.role == self.b.message.role:
+            return None
+        return self.a.message.role, self.b.message.role
+
+    @property
+    def token_delta(self) -> int:
+        """The tokens that b has more than a for it."""
+        return (0 if self.b is None else self.b.token_count) - (0 if self.a is None else self.a.token_count)
+
+    @property
+    def config_changes(self) -> tuple[ConfigChange, ...]:
+        """What differs in the generation config, by key path; a message that is not there has an empty one."""
+        before, after = ("{}" if side is None else side.config_json for side in (self.a, self.b))
+        if before == after:
+            return ()
+        return tuple(_changes((), canonical.decode(before.encode()), canonical.decode(after.encode())))
+
+    @property
+    def text_diff(self) -> str:
+        """The unified diff of the texts; of the whole messages as indented JSON where more differs than text and role."""
+        if self.a is None or self.b is None:
+            return unified(None if self.a is None else self.a.text, None if self.b is None else self.b.text)
+        if self.is_config_only:
+            return ""
+        before, after = self.a.message, self.b.message
+        if _beside_text(before) == _beside_text(after) != b"":
+            return unified(self.a.text, self.b.text)
+        return unified(canonical.indent(before.to_openai()), canonical.indent(after.to_openai()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh)."""
+        return {
+            "kind": self.kind,
+            "a": None if self.a is None else self.a.to_dict(),
+            "b": None if self.b is None else self.b.to_dict(),
+            "moved_index": self.moved_index,
+            "role_change": None if self.role_change is None else list(self.role_change),
+            "config_changes": [change.to_dict() for change in self.config_changes],
+            "text_diff": self.text_diff,
+            "token_delta": self.token_delta,
+        }
+
+
+class DiffedContext(Struct, frozen=True):
+    """One side of a diff: the commit whose context it is (None: that of no commits), and what it amounts to."""
+
+    commit_hash: str | None
+    message_count: int
+    token_count: int  # as compile() counts: with the start of the reply, 0 without messages
+    tokens_from_difference: int  # of the messages from the first difference on
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh)."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class ContextDiff(Struct, frozen=True):
+    """What differs between the contexts of two commits, all tokens counted anew by `token_source`.
+
+    `first_difference` is the index of the first message that a provider gets to see differently: its prompt cache loses
+    `a.tokens_from_difference`, and `b.tokens_from_difference` are read anew. None: the messages are equal.
+    """
+
+    a: DiffedContext
+    b: DiffedContext
+    entries: tuple[DiffEntry, ...]  # in order; at one place what is removed comes before what is added
+    unchanged_count: int
+    first_difference: int | None
+    kept_tokens: int  # of the messages before the first difference
+    token_source: str
+
+    @property
+    def is_empty(self) -> bool:
+        """Tells whether nothing differs, configs included."""
+        return not self.entries
+
+    @property
+    def token_delta(self) -> int:
+        """The tokens that b has more than a: the sum over the entries, and the start of the reply where one side has no messages."""
+        return self.b.token_count - self.a.token_count
+
+    def count(self, kind: Literal["added", "removed", "changed"]) -> int:
+        """Returns the number of entries of a kind."""
+        return sum(entry.kind == kind for entry in self.entries)
+
+    @property
+    def moved_count(self) -> int:
+        """The number of messages that are in both, at places that do not agree; each is two entries."""
+        return sum(entry.a is None and entry.moved_index is not None for entry in self.entries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh)."""
+        return {
+            "a": self.a.to_dict(),
+            "b": self.b.to_dict(),
+            "entries": [entry.to_dict() for entry in self.entries],
+            "added_count": self.count("added"),
+            "removed_count": self.count("removed"),
+            "changed_count": self.count("changed"),
+            "moved_count": self.moved_count,
+            "unchanged_count": self.unchanged_count,
+            "token_delta": self.token_delta,
+            "first_difference": self.first_difference,
+            "kept_tokens": self.kept_tokens,
+            "token_source": self.token_source,
+        }
+
+
+def compare(
+    a: CompiledContext,
+    b: CompiledContext,
+    *,
+    counter: TokenCounter,
+    commit_a: str | None = None,
+    commit_b: str | None = None,
+) -> ContextDiff:
+    """Returns what differs from `a` to `b`; the messages of both are counted by `counter`, each text once.
+
+    Errors: JsonValueError where a custom compiler made what is no JSON.
+    """
+    counts: dict[str, int] = {}
+    side_a, side_b = _Side(a, counter, counts), _Side(b, counter, counts)
+    entries, unchanged_count = _entries(side_a, side_b)
+    first = _first_difference(side_a.values, side_b.values)
+    return ContextDiff(
+        a=side_a.summary(commit_a, first),
+        b=side_b.summary(commit_b, first),
+        entries=tuple(entries),
+        unchanged_count=unchanged_count,
+        first_difference=first,
+        kept_tokens=sum(side_a.tokens[:first]),
+        token_source=counter.name,
+    )
+
+
+class _Side:
+    """One context, taken apart into lists that run parallel to its messages."""
+
+    def __init__(self, context: CompiledContext, counter: TokenCounter, counts: dict[str, int]) -> None:
+        self.messages = context.messages
+        count = len(self.messages)
+        self.values = [message.canonical_json for message in self.messages]
+        self.commits = (
+            context.commit_hashes
+            if len(context.commit_hashes) == count
+            else [message.commit_hashes[0] if message.commit_hashes else "" for message in self.messages]
+        )
+        configs = context.generation_configs
+        if len(configs) != count:  # of a custom compiler's own making: they belong to no message
+            configs = [{}] * count
+        self.configs = [canonical.encode(c, name=f"generation_configs[{n}]").decode() for n, c in enumerate(configs)]
+        self.tokens = []
+        for value, message in zip(self.values, self.messages, strict=True):
+            if value not in counts:
+                told = message.to_dict()
+                counts[value] = count_message(counter, list(iter_strings(told)), has_name=type(told.get("name")) is str)
+            self.tokens.append(counts[value])
+
+    def __getitem__(self, index: int) -> DiffedMessage:
+        return DiffedMessage(
+            index, self.commits[index] or None, self.messages[index], self.tokens[index], self.configs[index]
+        )
+
+    def summary(self, commit: str | None, first: int | None) -> DiffedContext:
+        total = sum(self.tokens) + PER_REPLY if self.tokens else 0
+        return DiffedContext(commit, len(self.tokens), total, 0 if first is None else sum(self.tokens[first:]))
+
+
+def _entries(a: _Side, b: _Side) -> tuple[list[DiffEntry], int]:
+    """Returns the entries in order, and the number of messages that are the same."""
+    pairs = align(Line(a.values, a.commits), Line(b.values, b.commits))
+    moved = _moved(a, b, pairs)
+    origins = {j: i for i, j in moved.items()}
+    entries: list[DiffEntry] = []
+    unchanged_count = 0
+    i = j = 0
+    for pair in (*_with_alike(a, b, pairs, moved), (len(a.values), len(b.values))):
+        entries += [DiffEntry(a[n], None, moved.get(n)) for n in range(i, pair[0])]
+        entries += [DiffEntry(None, b[n], origins.get(n)) for n in range(j, pair[1])]
+        i, j = pair[0] + 1, pair[1] + 1
+        if i > len(a.values):
+            break
+        if a.values[pair[0]] == b.values[pair[1]] and a.configs[pair[0]] == b.configs[pair[1]]:
+            unchanged_count += 1
+        else:
+            entries.append(DiffEntry(a[pair[0]], b[pair[1]]))
+    return entries, unchanged_count
+
+
+def _moved(a: _Side, b: _Side, pairs: Sequence[Pair]) -> dict[int, int]:
+    """Returns, for messages of a without a partner, where in b the message of their commit stands alone, else an equal one."""
+    lone_a = sorted(set(range(len(a.values))).difference(i for i, _ in pairs))
+    lone_b = sorted(set(range(len(b.values))).difference(j for _, j in pairs))
+    moved: dict[int, int] = {}
+    for names_a, names_b in ((a.commits, b.commits), (a.values, b.values)):
+        places: dict[str, list[int]] = {}
+        taken = set(moved.values())
+        for j in reversed(lone_b):
+            if j not in taken:
+                places.setdefault(names_b[j], []).append(j)
+        for i in lone_a:
+            if i not in moved and names_a[i] and places.get(names_a[i]):
+                moved[i] = places[names_a[i]].pop()
+    return moved
+
+
+def _with_alike(a: _Side, b: _Side, pairs: Sequence[Pair], moved: dict[int, int]) -> Iterator[Pair]:
+    """Yields the pairs, and between them those messages that took one another's place: of one role, with half of their words in common.
+
+    Looked for only where as many messages went as came.
+    """
+    taken = set(moved.values())
+    i = j = 0
+    for pair in (*pairs, (len(a.values), len(b.values))):
+        gone = [n for n in range(i, pair[0]) if n not in moved]
+        came = [n for n in range(j, pair[1]) if n not in taken]
+        if len(gone) == len(came):
+            yield from (p for p in zip(gone, came, strict=True) if _are_alike(a.messages[p[0]], b.messages[p[1]]))
+        if pair[0] < len(a.values):
+            yield pair
+        i, j = pair[0] + 1, pair[1] + 1
+
+
+def _are_alike(a: Message, b: Message) -> bool:
+    if a.role != b.role:
+        return False
+    words_a, words_b = _words(a), _words(b)
+    return 2 * (words_a & words_b).total() >= max(words_a.total(), words_b.total(), 1)
+
+
+def _words(message: Message) -> Counter[str]:
+    fields = {key: value for key, value in message.to_dict().items() if key != "role"}
+    return Counter(word for text in iter_strings(fields) for word in text.split())
+
+
+def _first_difference(a: Sequence[str], b: Sequence[str]) -> int | None:
+    for n, (one, other) in enumerate(zip(a, b, strict=False)):
+        if one != other:
+            return n
+    return None if len(a) == len(b) else min(len(a), len(b))
+
+
+def _beside_text(message: Message) -> bytes:
+    """Returns what a message of text has besides text and role, as canonical JSON; empty for one that is more than a text."""
+    told = message.to_dict()
+    if type(told.get("content")) is not str or not told.keys() <= _PLAIN_FIELDS:
+        return b""
+    return canonical.encode_checked([told.get("name"), message.tool_call_id])
+
+
+def _changes(path: tuple[str, ...], before: dict[str, Any], after: dict[str, Any]) -> Iterator[ConfigChange]:
+    for key in sorted(before.keys() | after.keys()):
+        one, other = before.get(key), after.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _changes((*path, key), one, other)
+            continue
+        one_json, other_json = (
+            canonical.encode_checked(side[key]).decode() if key in side else None for side in (before, after)
+        )
+        if one_json != other_json:
+            yield ConfigChange((*path, key), one_json, other_json)
