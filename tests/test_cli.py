@@ -22,7 +22,7 @@ from tract_fs.cli.demo import TRANSCRIPT
 from tract_fs.model.events import encode_event
 from tract_fs.model.names import hash_bytes
 
-COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo"]
+COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo", "diff"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {
     "role": "assistant",

@@ -6,7 +6,7 @@ import click
 
 from tract_fs import ConfigChange, ContextDiff, DiffedMessage, DiffEntry
 from tract_fs.cli.contents import message_text
-from tract_fs.cli.display import DIGITS
+from tract_fs.cli.display import DIGITS, show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import Column, echo_table, json_text, one_line, printable, styled
 from tract_fs.model.alignment import unified
@@ -41,7 +41,7 @@ def diff(invocation: Invocation, a: str | None, b: str | None, is_stat: bool) ->
 
 def _show(made: ContextDiff, *, is_stat: bool) -> None:
     if is_stat and made.entries:
-        columns = [Column(""), Column("", is_number=True), Column("commit", style="yellow"), Column("role")]
+        columns = [Column(""), Column("message"), Column("commit", style="yellow"), Column("role")]
         columns += [Column("tokens", is_number=True), Column("config", style="cyan"), Column("says")]
         echo_table(columns, [_row(entry) for entry in made.entries])
         click.echo()
@@ -49,6 +49,7 @@ def _show(made: ContextDiff, *, is_stat: bool) -> None:
         for entry in made.entries:
             _show_entry(entry)
     _show_totals(made)
+    show_warnings(made.warnings)
 
 
 def _row(entry: DiffEntry) -> list[str]:
@@ -56,7 +57,7 @@ def _row(entry: DiffEntry) -> list[str]:
     config = one_line(" ".join(map(_config_line, entry.config_changes)), width=36)
     says = one_line(_moved_words(entry) + _told(side))
     commit = (side.commit_hash or "")[:DIGITS]
-    return [_MARKS[entry.kind], str(side.index + 1), commit, _role(entry), _signed(entry.token_delta), config, says]
+    return [_MARKS[entry.kind], _places(entry), commit, _role(entry), _signed(entry.token_delta), config, says]
 
 
 def _show_entry(entry: DiffEntry) -> None:

@@ -178,6 +178,7 @@ class ContextDiff(Struct, frozen=True):
     first_difference: int | None
     kept_tokens: int  # of the messages before the first difference
     token_source: str
+    warnings: tuple[str, ...]  # what the reader of b's messages should know, and the reader of a's need not
 
     @property
     def is_empty(self) -> bool:
@@ -213,6 +214,7 @@ class ContextDiff(Struct, frozen=True):
             "first_difference": self.first_difference,
             "kept_tokens": self.kept_tokens,
             "token_source": self.token_source,
+            "warnings": list(self.warnings),
         }
 
 
@@ -229,6 +231,7 @@ def compare(
     Errors: JsonValueError where a custom compiler made what is no JSON.
     """
     counts: dict[str, int] = {}
+    known = set(a.warnings)
     side_a, side_b = _Side(a, counter, counts), _Side(b, counter, counts)
     entries, unchanged_count = _entries(side_a, side_b)
     first = _first_difference(side_a.values, side_b.values)
@@ -240,6 +243,7 @@ def compare(
         first_difference=first,
         kept_tokens=sum(side_a.tokens[:first]),
         token_source=counter.name,
+        warnings=tuple(warning for warning in b.warnings if warning not in known),
     )
 
 
