@@ -436,11 +436,11 @@ class ReferenceView:
         return {} if entry is None else entry.get("tokens", {})
 
     def tract_commits(self) -> set[str]:
-        """Returns what the visible events bring, what a reset left behind included, and all that the branches reach."""
+        """Returns what the visible events bring, and all that the moves of branches reach, what a reset left behind included."""
         found = {entry["commit"] for _, _, _, op in self.ops() for entry in op.get("commits", [])}
-        for heads in self.branches().values():
-            for head in heads:
-                found |= {head} | self.commit_ancestors(head)
+        for _, _, _, op in self.ops():
+            if "head" in op:
+                found |= {op["head"]} | self.commit_ancestors(op["head"])
         return found
 
 

@@ -23,6 +23,7 @@ from tract_fs.model.events import encode_event
 from tract_fs.model.names import hash_bytes
 
 COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo", "diff"]
+COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {
     "role": "assistant",
@@ -803,7 +804,7 @@ def test_a_store_that_cannot_be_opened_for_writing_is_read_without(store: Run, m
 def test_an_interrupt_ends_in_silence(store: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(store, "-m", "x")
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Tract, "log", interrupt)

@@ -17,6 +17,7 @@ from tract_fs.model.content import (
 from tract_fs.model.info import (
     CommitInfo,
     PriorityAnnotation,
+    ReflogEntry,
     Status,
     TokenBudgetConfig,
     TokenUsage,
@@ -60,6 +61,7 @@ __all__ = [
     "Priority",
     "PriorityAnnotation",
     "ReasoningContent",
+    "ReflogEntry",
     "Status",
     "TokenBudgetConfig",
     "TokenCounter",

@@ -18,7 +18,7 @@ from tract_fs.model.compiler import (
     Slot,
 )
 from tract_fs.model.content import Priority
-from tract_fs.model.history import iter_newest_first, linear_order
+from tract_fs.model.history import is_ancestor, linear_order
 from tract_fs.model.names import CommitHash, to_us
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.snapshot import CompiledContext
@@ -40,7 +40,7 @@ class ContextReader:
         self._stored = SnapshotCache(
             reader.store.layout.tract_local(reader.log.tract, "snapshots"), read_only=reader.store.read_only
         )
-        self._version = reader.log.version
+        self._version = reader.said_version()
         self._replayed = 0  # commits replayed since a state was stored
         self._newest: ContextState | None = None
 
@@ -56,7 +56,8 @@ class ContextReader:
         if at_time is not None:
             if not isinstance(at_time, datetime):
                 raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
-            return self._compile_kept(head, self._made_by(head, to_us(at_time)), options)
+            order = [] if head is None else linear_order(head, reader.commit)
+            return self._compile_made_by(order, to_us(at_time), options)
         if self._compiler is not None:
             return self._compiler.compile(
                 self._history([] if cut is None else linear_order(cut, reader.commit)), options
@@ -65,7 +66,7 @@ class ContextReader:
         if cut is None:
             return self.state(None).compile(options).to_context(notes=notes)
         state = self.state(cut)
-        later = self._later(head, state, cut) if cut != head else ()
+        later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         told = reader.usage(cut) if options.is_plain else None
         return state.compile(options, later=later).to_context(usage=told, notes=notes)
 
@@ -78,13 +79,13 @@ class ContextReader:
 
     def is_cached(self, head: CommitHash) -> bool:
         """Tells whether the state of `head` is in memory."""
-        return self._version == self._reader.log.version and self._states.get(head) is not None
+        return self._version == self._reader.said_version() and self._states.get(head) is not None
 
     def state(self, head: CommitHash | None) -> ContextState:
         """Returns the state after the history of `head` (None: of no commits); from the nearest cached one on."""
         if head is None:
             return self._empty()
-        if self._version != self._reader.log.version:
+        if self._version != self._reader.said_version():
             self.forget()
         state = self._states.get(head)
         if state is None:
@@ -96,7 +97,7 @@ class ContextReader:
 
     def forget(self) -> None:
         """Forgets all states in memory: what they depend on has changed."""
-        self._version = self._reader.log.version
+        self._version = self._reader.said_version()
         self._states.clear()
         self._newest = None
         self._replayed = 0
@@ -111,30 +112,37 @@ class ContextReader:
 
     def _replay(self, head: CommitHash) -> ContextState:
         reader = self._reader
-        names: list[CommitHash] = []
-        commits: list[Commit | None] = []
+        line: list[CommitHash] = []  # first parents, from the head back to a cached state
+        commits: list[Commit | None] = []  # theirs
         base: ContextState | None = None
         cursor: CommitHash | None = head
+        has_merge = False
         while cursor is not None:
             base = self._states.get(cursor) or self._load(cursor)
             if base is not None:
                 break
             commit = reader.commit(cursor)
-            names.append(cursor)
+            line.append(cursor)
             commits.append(commit)
-            if len(commit.parents) > 1:
-                names = linear_order(head, reader.commit)[::-1]
-                commits = [None] * len(names)
-                break
+            has_merge = has_merge or len(commit.parents) > 1
             cursor = commit.parents[0] if commit.parents else None
+        names = line[::-1]
+        if has_merge:
+            names = self._order_after(cursor, head)
+            commits = [None] * len(names)
         state = base or self._empty()
-        for name, known in zip(reversed(names), reversed(commits), strict=True):
+        for name, known in zip(names, reversed(commits), strict=True):
             state = state.apply(name, reader.loaded(name, known))
         if reader.transaction is None:
             self._replayed += len(names)
             if len(names) >= 4 * _STORE_MIN_COMMITS and 2 * len(names) >= len(state.slots()):
                 self._store(state)
         return state
+
+    def _order_after(self, known: CommitHash | None, head: CommitHash) -> list[CommitHash]:
+        """Returns the linear order of `head` less the history of `known`: what follows it, if `known` is along first parents. Cost: both histories."""
+        read = self._reader.commit
+        return linear_order(head, read, known=frozenset() if known is None else set(linear_order(known, read)))
 
     def _load(self, head: CommitHash) -> ContextState | None:
         stored = self._stored.get(head)
@@ -143,7 +151,7 @@ class ContextReader:
         log, counter = self._reader.log, self._reader.counter
         if (
             stored.counter != counter.name
-            or stored.again_count != log.again_count
+            or stored.again_count != self._reader.said_version()[1]
             or not log.covers(stored.count, stored.chain)
         ):
             self._stored.forget(head)
@@ -155,43 +163,42 @@ class ContextReader:
         stamp = log.stamp()
         if state.head is None or stamp[0] < 0 or state.uses_custom_types():
             return
+        again_count = self._reader.said_version()[1]
         self._stored.put(
-            state.head, state.slots(), counter=self._reader.counter.name, stamp=stamp, again_count=log.again_count
+            state.head, state.slots(), counter=self._reader.counter.name, stamp=stamp, again_count=again_count
         )
         self._replayed = 0
 
-    def _made_by(self, head: CommitHash | None, moment_us: int) -> list[CommitHash]:
-        """Returns the commits of the history that had been made by a moment, in linear order."""
-        if head is None:
-            return []
+    def _compile_made_by(self, order: list[CommitHash], moment_us: int, options: CompileOptions) -> CompiledContext:
+        """Compiles those commits of a linear order that had been made by a moment."""
         read = self._reader.commit
-        return [name for name in linear_order(head, read) if read(name).created_us <= moment_us]
-
-    def _compile_kept(
-        self, head: CommitHash | None, kept: list[CommitHash], options: CompileOptions
-    ) -> CompiledContext:
+        made = {name: read(name).created_us <= moment_us for name in order}
+        kept = [name for name in order if made[name]]
         if self._compiler is not None:
             return self._compiler.compile(self._history(kept), options)
         state = self._empty()
         for name in kept:
             state = state.apply(name, self._reader.loaded(name))
-        later = self._later(head, state, None) if head is not None else ()
+        later = self._later([name for name in order if not made[name]]) if state.has_open_calls() else ()
         return state.compile(options, later=later).to_context(notes=self._notes())
 
-    def _later(self, head: CommitHash | None, state: ContextState, cut: CommitHash | None) -> Sequence[Slot]:
-        """Returns the appends behind a cut of the head's history that may hold what the cut's tool calls wait for."""
-        if head is None or not state.has_open_calls():
-            return ()
-        reader = self._reader
-        order: list[CommitHash] = []
-        for name, _ in iter_newest_first(head, reader.commit):
-            if name == cut or (cut is None and state.slot_of(name) is not None):
-                break
-            order.append(name)
-        else:
-            if cut is not None:
-                return ()  # the cut is on another line
-        return [self._original(name) for name in reversed(order) if self._may_hold_tools(reader.commit(name))]
+    def _behind(self, head: CommitHash | None, cut: CommitHash) -> list[CommitHash]:
+        """Returns what follows a cut in the head's linear order; nothing if the cut is on another line."""
+        read = self._reader.commit
+        line: list[CommitHash] = []
+        cursor = head
+        while cursor is not None and cursor != cut:
+            line.append(cursor)
+            parents = read(cursor).parents
+            if len(parents) > 1:
+                start = line[0]
+                return self._order_after(cut, start) if is_ancestor(cut, start, read) else []
+            cursor = parents[0] if parents else None
+        return line[::-1] if cursor is not None else []
+
+    def _later(self, names: list[CommitHash]) -> Sequence[Slot]:
+        """Returns the appends behind a cut that may hold what the cut's tool calls wait for."""
+        return [self._original(name) for name in names if self._may_hold_tools(self._reader.commit(name))]
 
     def _may_hold_tools(self, commit: Commit) -> bool:
         return commit.operation is CommitOperation.APPEND and commit.content_type in _TOOL_TYPES

@@ -94,7 +94,72 @@ class ContentRedacted(TractError, LookupError):
 class BranchNotFound(TractError, LookupError):
     """No such branch."""
 
-    template = "tract {tract_id!r} has no branch {branch!r}"
+    template = "tract {tract_id!r} has no branch {branch!r}; see branches(), or make it by branch({branch!r})"
+
+
+class BranchExists(TractError):
+    """The branch has a head already; nothing was written."""
+
+    template = "tract {tract_id!r} has a branch {branch!r} already, at {head}; choose another name, or delete it first; nothing was written"
+
+
+class BranchDiverged(TractError):
+    """The branch has several heads, of which the call would lose or confuse one; nothing was written."""
+
+    template = "branch {branch!r} has {heads} as heads; merge() joins them, force=True does it all the same; nothing was written"
+    branch: str
+    heads: tuple[str, ...]
+
+
+class BranchInUse(TractError):
+    """The branch is the one that this handle works on; nothing was written."""
+
+    template = "branch {branch!r} is the one that this handle works on; switch() to another, or use force=True; nothing was written"
+    branch: str
+
+
+class BatchOpen(TractError):
+    """A call that can't be part of a batch; nothing was written."""
+
+    template = "{call} can't be part of a batch; make it before the batch or after its end; nothing was written"
+    call: str
+
+
+class TagExists(TractError):
+    """The tag names another commit; nothing was written."""
+
+    template = "tag {tag!r} names {target} already; choose another name, or use force=True; nothing was written"
+    target: str
+
+
+class TagNotFound(TractError, LookupError):
+    """No such tag."""
+
+    template = "tract {tract_id!r} has no tag {tag!r}; see tags()"
+
+
+class TractExists(TractError):
+    """The tract has events already; nothing was written."""
+
+    template = "there is a tract {tract_id!r} in this store already; choose another id; nothing was written"
+
+
+class UndoError(TractError):
+    """There is no last move of this copy that could be taken back; nothing was written."""
+
+    template = "can't undo on branch {branch!r}: {reason}; nothing was written"
+
+
+class CherryPickError(TractError, ValueError):
+    """A commit that can't be made again here; nothing was written."""
+
+    template = "can't make {target} again on branch {branch!r}: {reason}; nothing was written"
+
+
+class RevertError(TractError, ValueError):
+    """A commit that can't be taken back; nothing was written."""
+
+    template = "can't revert {target}: {reason}; nothing was written"
 
 
 class EditTargetError(TractError, ValueError):

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, Self
 
+from tract_fs.branching import TractBranches
 from tract_fs.context import ContextReader
 from tract_fs.guard import HandleGuard
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
 from tract_fs.model.info import TractConfig
+from tract_fs.model.names import CommitHash
 from tract_fs.model.tokens import EstimateCounter, TokenCounter
 from tract_fs.opening import list_tracts, open_store, require_options
 from tract_fs.reading import TractReader
@@ -37,17 +39,23 @@ class Handle:
         counter: TokenCounter,
         compiler: ContextCompiler | None,
         clock: Clock,
-        verify: bool,
-        discard: Callable[[], object] | None,
+        verify: bool = False,
+        discard: Callable[[], object] | None = None,
+        types: ContentTypes | None = None,
+        pinned: CommitHash | None = None,
     ) -> None:
         self._store = store
         self._tract_id = tract_id
         self._config = config
         self._discard = discard
-        self._types = ContentTypes()
-        self._reader = TractReader(store, store.log(tract_id, verify=verify), branch, self._types, counter)
+        self._counter = counter
+        self._compiler = compiler
+        self._clock = clock
+        self._types = ContentTypes() if types is None else types
+        self._reader = TractReader(store, store.log(tract_id, verify=verify), branch, self._types, counter, pinned)
         self._contexts = ContextReader(self._reader, compiler, cache_size=config.snapshot_cache_size)
         self._writer = TractWriter(self._reader, self._contexts, budget=config.token_budget, clock=clock)
+        self._branches = TractBranches(self._reader, self._writer)
         self._guard = HandleGuard(self._reader, self._abandon)
         self._reader.loading = self._guard.loading
 
@@ -99,6 +107,20 @@ class Handle:
             discard=discard,
         )
 
+    def _open_beside(self, *, tract_id: str, branch: str, pinned: CommitHash | None = None) -> Self:
+        """Returns another handle on the same store with the same options; read-only if it is pinned to a commit."""
+        return type(self)(
+            self._store.beside(writer=os.urandom(16).hex(), read_only=pinned is not None),
+            tract_id=tract_id,
+            branch=branch,
+            config=self._config,
+            counter=self._counter,
+            compiler=self._compiler,
+            clock=self._clock,
+            types=self._types.copy(),
+            pinned=pinned,
+        )
+
     @staticmethod
     def tracts(path: str | os.PathLike[str]) -> list[str]:
         """Returns the ids of the tracts in the store at `path` that have events, sorted. Errors: as `open`."""
@@ -110,11 +132,6 @@ class Handle:
     def tract_id(self) -> str:
         """The tract's id."""
         return self._tract_id
-
-    @property
-    def branch(self) -> str:
-        """The branch that this handle works on."""
-        return self._reader.branch
 
     @property
     def config(self) -> TractConfig:
@@ -151,7 +168,7 @@ class Handle:
         """Looks at once for what any tool brought into the store; else that is noticed within a second or so."""
         with self._guard.reading:
             self._store.forget_redacted()
-            self._reader.log.list_events(is_forced=True)
+            self._store.list_events()
 
     def flush(self) -> None:
         """Makes every file written so far survive a power cut by itself (not only by the redo log), and saves the caches."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tract_fs.errors import (
     AmbiguousRefError,
+    BranchNotFound,
     CommitNotFoundError,
     ContentRedacted,
     InvalidObject,
@@ -24,14 +25,16 @@ from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import CommitHash, is_hash, is_hex, to_datetime
 from tract_fs.model.objects import Commit
+from tract_fs.model.refs import HEAD, Ref, parse_ref
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.store.bounded_cache import BoundedCache
+from tract_fs.store.foreign_commits import ForeignCommits
 from tract_fs.store.store import Store
 from tract_fs.store.tract_log import TractLog
 from tract_fs.store.transaction import Transaction
 
 if TYPE_CHECKING:
-    from tract_fs.store.generation_index import GenerationIndex
+    from tract_fs.store.generation_index import GenerationIndex, Hit
 
 _CACHED_BYTES = 32 * 1024 * 1024
 _SHORTEST_PREFIX = 4
@@ -40,23 +43,66 @@ _SHORTEST_PREFIX = 4
 class TractReader:
     """The read side of one handle."""
 
-    def __init__(self, store: Store, log: TractLog, branch: str, types: ContentTypes, counter: TokenCounter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        log: TractLog,
+        branch: str,
+        types: ContentTypes,
+        counter: TokenCounter,
+        pinned: CommitHash | None = None,
+    ) -> None:
         self.store = store
         self.log = log
+        self.foreign = ForeignCommits(log, store.log, store.objects, store.events)
+        self.pinned = pinned  # the head for ever; None: the branch's
         self.branch = branch
         self.types = types
         self.counter = counter
         self.transaction: Transaction | None = None
         self.loading: AbstractContextManager[None] = nullcontext()  # one thread at a time, for what is read later
-        self._generation_index: GenerationIndex | None = None
+        self._generation_indexes: dict[str, GenerationIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
 
     def head(self) -> CommitHash | None:
         """Returns the head that this copy works on; inside a transaction, the staged one."""
-        if self.transaction is not None:
-            return self.transaction.head
-        found = self.log.own_head(self.branch)
+        return self.branch_head(self.branch) if self.pinned is None else self.pinned
+
+    def branch_head(self, branch: str) -> CommitHash | None:
+        """Returns the head of a branch that this copy works on, or None; what a transaction has staged counts."""
+        staged = self.transaction
+        if staged is not None and branch in staged.others:
+            return staged.others[branch].head
+        if staged is not None and branch == staged.branch:
+            return staged.head
+        found = self.log.own_head(branch)
         return None if found is None else found.commit
+
+    def branch_heads(self, branch: str) -> list[CommitHash]:
+        """Returns all heads of a branch, the one that this copy works on first; empty if there is no such branch."""
+        own = self.branch_head(branch)
+        if own is None:
+            return []
+        staged = self.transaction
+        if staged is not None and branch in staged.others:
+            return [own]
+        start = self.log.own_head(branch)
+        others = [found.commit for found in self.log.view.heads(branch, self.log) if found != start]
+        return [own, *(commit for commit in others if commit != own)]
+
+    def require_branch(self, branch: str) -> CommitHash:
+        """Returns the head of a branch that this copy works on. Errors: BranchNotFound."""
+        head = self.branch_head(branch)
+        if head is None:
+            raise BranchNotFound(tract_id=self.log.tract, branch=branch)
+        return head
+
+    def tag_target(self, name: str) -> CommitHash | None:
+        """Returns the commit that a tag names, or None if there is no such tag; what a transaction has staged counts."""
+        if self.transaction is not None and name in self.transaction.tags:
+            return self.transaction.tags[name]
+        tag = self.log.view.tags.get(name)
+        return None if tag is None else tag.target
 
     def commit(self, name: CommitHash) -> Commit:
         """Returns a commit of the store. Errors: ObjectMissing, HashMismatch, InvalidObject."""
@@ -68,12 +114,13 @@ class TractReader:
             return False
         if self.transaction is not None and name in self.transaction.commits:
             return True
-        return bool(self.log.events_of(name))
+        return bool(self.log.events_of(name)) or (bool(self.log.view.foreign) and name in self.foreign.names())
 
     def is_in_history(self, name: str) -> bool:
         """Tells whether a commit is in the history of the head."""
         head = self.head()
-        return head is not None and self.has(name) and is_ancestor(CommitHash(name), head, self.commit)
+        is_known = self.has(name) or (self.transaction is not None and bool(self.transaction.foreign_parents))
+        return head is not None and is_known and is_ancestor(CommitHash(name), head, self.commit)
 
     def require(self, name: object) -> CommitHash:
         """Returns a full hash of this tract as it is. Errors: CommitNotFoundError."""
@@ -89,24 +136,65 @@ class TractReader:
         return name
 
     def resolve(self, ref: object) -> CommitHash:
-        """Returns the commit of a full hash, branch, tag, or unique prefix of 4 digits or more.
+        """Returns the commit of this tract that a ref names: a full hash, branch, tag, `@`, or unique prefix of 4 digits or more, with steps back.
 
-        Errors: CommitNotFoundError, AmbiguousRefError.
+        `tract:branch` names a commit of this tract only if it has come in here. Errors: CommitNotFoundError, AmbiguousRefError.
         """
         if type(ref) is str and self.has(ref):
             return CommitHash(ref)
-        if type(ref) is str:
-            if ref == self.branch and (head := self.head()) is not None:
-                return head
-            other = self.log.own_head(ref)
-            if other is not None:
-                return other.commit
-            tag = self.log.view.tags.get(ref)
-            if tag is not None and tag.target is not None:
-                return tag.target
-            if len(ref) >= _SHORTEST_PREFIX and is_hex(ref):
-                return self._resolve_prefix(ref)
-        raise CommitNotFoundError(hash=ref, where=f"tract {self.log.tract!r}")
+        reader, name = self.resolve_foreign(ref)
+        if reader is not self and not self.has(name):
+            raise CommitNotFoundError(
+                f"commit {name} is in tract {reader.log.tract!r} and has not come into tract {self.log.tract!r}; merge({ref!r}) brings it in",
+                hash=name,
+            )
+        return name
+
+    def resolve_foreign(self, ref: object) -> tuple[TractReader, CommitHash]:
+        """Returns the commit that a ref names, and a reader of its tract, which is another one for `tract:branch`.
+
+        For calls that take commits of other tracts. Errors: CommitNotFoundError, AmbiguousRefError.
+        """
+        parsed = parse_ref(ref)
+        if parsed is None:
+            raise CommitNotFoundError(hash=ref, where=f"tract {self.log.tract!r}")
+        reader = self if parsed.tract in (None, self.log.tract) else self._beside(parsed)
+        name = reader._resolve_name(parsed.name)
+        return reader, reader._step_back(name, parsed, ref)
+
+    def _beside(self, ref: Ref) -> TractReader:
+        """Returns a reader of another tract of this store, caught up."""
+        tract = ref.tract or ""
+        if not self.store.has_tract(tract):
+            raise CommitNotFoundError(f"there is no tract {tract!r} in this store; see Tract.tracts()", hash=ref.name)
+        log = self.store.log(tract)
+        log.catch_up()
+        log.list_if_due()
+        reader = TractReader(self.store, log, self.branch, self.types, self.counter)
+        reader.loading = self.loading
+        return reader
+
+    def _resolve_name(self, name: str) -> CommitHash:
+        if self.has(name):
+            return CommitHash(name)
+        found = self.branch_head(name) or self.tag_target(name)
+        if found is None and name in (HEAD, "HEAD"):
+            found = self.head()
+        if found is not None:
+            return found
+        if len(name) >= _SHORTEST_PREFIX and is_hex(name):
+            return self._resolve_prefix(name)
+        raise CommitNotFoundError(hash=name, where=f"tract {self.log.tract!r}")
+
+    def _step_back(self, name: CommitHash, parsed: Ref, ref: object) -> CommitHash:
+        for number, count in parsed.steps:
+            for _ in range(count if number else 0):
+                parents = self.commit(name).parents
+                if len(parents) < number:
+                    told = f"commit {name} has {len(parents)} parents, so that {ref!r} leads to no commit; see log()"
+                    raise CommitNotFoundError(told, hash=ref)
+                name = parents[number - 1]
+        return name
 
     def info(self, name: CommitHash) -> CommitInfo:
         """Returns the info of a commit of this tract."""
@@ -208,21 +296,37 @@ class TractReader:
 
     def query(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitInfo]:
         """Returns the commits whose generation config matches, by creation time, then hash."""
-        if self._generation_index is None:
-            from tract_fs.store.generation_index import GenerationIndex  # sqlite3: only a query needs it
-
-            file = self.store.layout.tract_local(self.log.tract, "generation.db")
-            read_only = self.store.read_only
-            self._generation_index = GenerationIndex(file, self.log, self.store.events, read_only=read_only)
-        hits = self._generation_index.select(path, operator, value)
         tract, load = self.log.tract, self._load_facts
-        found = [CommitInfo(name, tract, None, load, config) for name, config in hits]
+        hits = self._select(self.log, path, operator, value)
+        sources = self.foreign.sources()
+        if sources:
+            foreign = self.foreign.names()
+            found_there = (hit for log in sources for hit in self._select(log, path, operator, value))
+            hits = sorted({*hits, *(hit for hit in found_there if hit[1] in foreign)})
+        found = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
         return found + [self.info(name) for name in self._staged_matches(path, operator, value)]
+
+    def said_version(self) -> tuple[int, int]:
+        """Returns numbers that change when what is said of a commit may have changed: since this handle was opened, and in arrivals."""
+        if not self.log.view.foreign:
+            return self.log.version, self.log.again_count
+        logs = [self.log, *self.foreign.sources()]
+        return sum(log.version for log in logs), sum(log.again_count for log in logs)
 
     def close(self) -> None:
         """Closes the files that reading opened."""
-        if self._generation_index is not None:
-            self._generation_index.close()
+        for index in self._generation_indexes.values():
+            index.close()
+
+    def _select(self, log: TractLog, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
+        index = self._generation_indexes.get(log.tract)
+        if index is None:
+            from tract_fs.store.generation_index import GenerationIndex  # sqlite3: only a query needs it
+
+            file = self.store.layout.tract_local(log.tract, "generation.db")
+            index = GenerationIndex(file, log, self.store.events, read_only=self.store.read_only)
+            self._generation_indexes[log.tract] = index
+        return index.select(path, operator, value)
 
     def _staged_matches(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitHash]:
         """Returns the commits of the open transaction whose config matches, in order."""
@@ -236,7 +340,9 @@ class TractReader:
     def _entry(self, name: CommitHash) -> BroughtCommit | None:
         if self.transaction is not None and name in self.transaction.commits:
             return self.transaction.commits[name].as_brought()
-        return self.log.brought(name)
+        staged = () if self.transaction is None else self.transaction.foreign_parents
+        entry = self.log.brought(name)
+        return self.foreign.brought(name, staged) if entry is None and (staged or self.log.view.foreign) else entry
 
     def _load_facts(self, name: str) -> CommitFacts:
         with self.loading:
@@ -251,9 +357,9 @@ class TractReader:
             raise InvalidObject(path=path, hash=content, kind=content_type, reason=error.reason) from None
 
     def _resolve_prefix(self, prefix: str) -> CommitHash:
-        names = [digest.hex() for digest in self.log.all_commits()]
+        names = {digest.hex() for digest in self.log.all_commits()} | self.foreign.names()
         if self.transaction is not None:
-            names += self.transaction.commits
+            names.update(self.transaction.commits)
         found = [name for name in names if name.startswith(prefix)]
         if len(found) > 1:
             raise AmbiguousRefError(ref=prefix, count=len(found))

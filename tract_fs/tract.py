@@ -1,16 +1,13 @@
-"""The facade: every call on a tract. Each locks out other threads, keeps up with other writers, and goes to its module."""
+"""The facade: every call on a tract, but those of `branch_calls`. Each locks out other threads, keeps up with other writers, and goes to its module."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tract_fs.errors import ArgumentError
-from tract_fs.handle import Handle
+from tract_fs.branch_calls import BranchCalls
 from tract_fs.model.compiler import CompileOptions, Orphans
 from tract_fs.model.config_query import require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
     from tract_fs.model.diff import ContextDiff
 
 
-class Tract(Handle):
+class Tract(BranchCalls):
     """The context of one agent under version control: commit, edit, annotate, compile, query. Made by `Tract.open`."""
 
     # write
@@ -150,9 +147,10 @@ class Tract(Handle):
             return self._reader.info(self._reader.require(hash)) if self._reader.has(hash) else None
 
     def resolve(self, ref: str) -> str:
-        """Returns the hash of a full hash, a branch, a tag, or a unique prefix of 4 digits or more.
+        """Returns the commit that a ref names: a full hash, a branch, a tag, `@` (the head), or a unique prefix of 4 digits or more.
 
-        Errors: CommitNotFoundError, AmbiguousRefError.
+        Behind it may stand any number of `~n` (n first parents back) and `^n` (the nth parent), before it `tract:`, for a commit that has come
+        in from that tract. Errors: CommitNotFoundError, AmbiguousRefError.
         """
         with self._guard.reading:
             return self._reader.resolve(ref)
@@ -164,16 +162,6 @@ class Tract(Handle):
         """
         with self._guard.reading:
             return self._reader.content(self._reader.require(hash))
-
-    def log(self, limit: int | None = 10) -> list[CommitInfo]:
-        """Returns the newest commits of the head's history, newest first; None: all."""
-        if limit is not None and (type(limit) is not int or limit < 0):
-            raise ArgumentError(f"limit {limit!r}: use an integer from 0, or None for all")
-        with self._guard.reading:
-            names = self._reader.iter_log()
-            return [
-                self._reader.info(name) for name in (names if limit is None else islice(names, min(limit, sys.maxsize)))
-            ]
 
     def get_annotations(self, target: str) -> list[PriorityAnnotation]:
         """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than normal comes first.

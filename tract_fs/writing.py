@@ -16,6 +16,7 @@ from tract_fs.context import ContextReader
 from tract_fs.errors import (
     AnnotateTargetError,
     ArgumentError,
+    BranchNotFound,
     BudgetExceeded,
     CommitNotFoundError,
     ContentValidationError,
@@ -30,7 +31,7 @@ from tract_fs.model.content import MAX_OBJECT_BYTES, Priority
 from tract_fs.model.events import usage_op
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig, TokenUsage
 from tract_fs.model.messages import Rendering, render
-from tract_fs.model.names import LAST_US, CommitHash, ContentHash, hash_bytes, to_datetime, to_us
+from tract_fs.model.names import LAST_US, CommitHash, ContentHash, format_time, hash_bytes, to_us
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
 from tract_fs.reading import TractReader
 from tract_fs.store.transaction import Mark, Transaction
@@ -39,8 +40,8 @@ ANY = object()
 Clock = Callable[[], "int | datetime"]
 
 
-class _Draft(Struct, frozen=True):
-    """A validated commit that has no parent and no time yet."""
+class Draft(Struct, frozen=True):
+    """A validated commit that has no parent and no time yet; `target` is a ref that is not resolved yet."""
 
     operation: CommitOperation
     data: bytes | None = None  # of the content
@@ -65,6 +66,7 @@ class TractWriter:
         self._budget = budget
         self._clock = clock
         self._batch: ExitStack | None = None  # holds the lock from the batch's first write on
+        self._start: Mark | None = None  # of the batch's transaction
 
     def commit(
         self,
@@ -78,25 +80,43 @@ class TractWriter:
         expected_head: object,
     ) -> CommitInfo:
         """Makes an append or an edit; see the facade."""
-        reader = self._reader
-        reader.store.require_writable()
+        self._reader.store.require_writable()
         kind = _require_operation(operation)
         if kind is CommitOperation.APPEND and target is not None:
             raise ArgumentError("a target goes with operation EDIT")
-        data, content_type, typed = reader.types.encode(content)
-        draft = _Draft(
+        draft = self.draft(
+            content,
             operation=kind,
+            target=target,
+            message=message,
+            metadata=metadata,
+            generation_config=generation_config,
+        )
+        return self.write(draft, expected_head)
+
+    def draft(
+        self,
+        content: object,
+        *,
+        operation: CommitOperation = CommitOperation.APPEND,
+        target: object = None,
+        message: object = None,
+        metadata: object = None,
+        generation_config: object = None,
+    ) -> Draft:
+        """Returns a commit with a content, checked, for `write` or `stage`. Errors: ContentValidationError, JsonValueError, ArgumentError."""
+        reader = self._reader
+        data, content_type, typed = reader.types.encode(content)
+        return Draft(
+            operation=operation,
             data=data,
             content_type=content_type,
             target=target,
-            message=_optional_text(message, "message"),
-            metadata=_optional_object(metadata, "metadata"),
-            config=_optional_object(generation_config, "generation_config"),
+            message=optional_text(message, "message"),
+            metadata=optional_object(metadata, "metadata"),
+            config=optional_object(generation_config, "generation_config"),
             rendering=render(typed, content_type, reader.types, reader.counter),
         )
-        name, commit = self._write(draft, expected_head)
-        tokens = 0 if draft.rendering is None else draft.rendering.tokens
-        return CommitInfo(name, reader.log.tract, CommitFacts(commit, draft.config or b"", tokens))
 
     def import_contents(
         self, contents: Sequence[object], generation_config: object, expected_head: object
@@ -126,26 +146,24 @@ class TractWriter:
         self, target: object, priority: object, *, reason: object, expected_head: object
     ) -> PriorityAnnotation:
         """Makes an annotation; see the facade."""
-        reader = self._reader
-        reader.store.require_writable()
+        self._reader.store.require_writable()
         try:
             level = Priority(priority)  # type: ignore[arg-type]
         except ValueError:
             raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
-        text = _optional_text(reason, "reason")
-        draft = _Draft(operation=CommitOperation.ANNOTATE, target=target, priority=level, reason=text)
-        name, commit = self._write(draft, expected_head)
-        made = to_datetime(commit.created_us)
-        return PriorityAnnotation(name, reader.log.tract, commit.targets[0], level, text, made)
+        text = optional_text(reason, "reason")
+        draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=level, reason=text)
+        made = self.write(draft, expected_head)
+        return PriorityAnnotation(made.commit_hash, made.tract_id, made.targets[0], level, text, made.created_at)
 
     def record_usage(self, usage: object, *, head_hash: object) -> CommitHash:
         """Records the usage of the head and returns it; see the facade."""
         self._reader.store.require_writable()
         told = TokenUsage.from_any(usage)
-        with self._transaction(ANY if head_hash is None else head_hash) as transaction:
+        with self.transaction(ANY if head_hash is None else head_hash) as transaction:
             if transaction.head is None:
                 raise UsageError(f"branch {self._reader.branch!r} has no commits that the usage could be of")
-            transaction.tick(self._now_us())
+            self.tick(transaction)
             op = usage_op(transaction.head, told.prompt_tokens, told.completion_tokens, told.total_tokens)
             transaction.add_usage(op, transaction.head, told.prompt_tokens, told.completion_tokens)
             return transaction.head
@@ -183,31 +201,53 @@ class TractWriter:
         self._batch = None
         self._unstage()
 
-    def _write(self, draft: _Draft, expected_head: object) -> tuple[CommitHash, Commit]:
+    def write(self, draft: Draft, expected_head: object, *, targets: Sequence[CommitHash] | None = None) -> CommitInfo:
+        """Writes one commit on the head, the budget checked; see `commit`.
+
+        `targets`: already resolved and checked, as those of a summary are; else the draft's target is.
+        """
         if self._budget is not None and self._budget.action != "reject":
             if self._reader.transaction is None:
                 self._reader.log.catch_up()
-            self._warn_of_budget(draft, self._budget)
-        with self._transaction(expected_head) as transaction:
-            target = self._require_target(draft)
+            self._warn_of_budget(draft, self._budget, targets)
+        with self.transaction(expected_head) as transaction:
+            if targets is None:
+                targets = self._require_targets(draft)
             if self._budget is not None and self._budget.action == "reject":
-                current = self._tokens_over(draft, self._budget)
+                current = self._tokens_over(draft, self._budget, targets)
                 if current is not None:
                     raise BudgetExceeded(current=current, maximum=self._budget.max_tokens)
-            name, commit = self._stage(transaction, draft, target)
-        if draft.rendering is not None:
-            self._reader.keep_rendering(name, draft.rendering)
-        return name, commit
+            return self.stage(transaction, draft, targets=targets)
 
-    def _stage(self, transaction: Transaction, draft: _Draft, target: CommitHash | None) -> tuple[CommitHash, Commit]:
-        created_us = transaction.tick(self._now_us())
+    def stage(
+        self,
+        transaction: Transaction,
+        draft: Draft,
+        *,
+        targets: Sequence[CommitHash] = (),
+        parents: Sequence[CommitHash] | None = None,
+        created_us: int | None = None,
+    ) -> CommitInfo:
+        """Stages a commit, and moves the transaction's head to it.
+
+        `targets` are the draft's, resolved and checked by the caller. `parents`: by default the head. `created_us`: by default the clock's next time.
+        Errors: BranchNotFound if the branch was deleted, ObjectTooLarge.
+        """
+        if transaction.head is None:
+            self._require_not_deleted(transaction.branch)
+        if created_us is None:
+            created_us, created_at = self.tick(transaction), transaction.now
+        else:
+            created_at = format_time(created_us)
+        if parents is None:
+            parents = () if transaction.head is None else (transaction.head,)
         commit = Commit(
             operation=draft.operation,
-            parents=() if transaction.head is None else (transaction.head,),
-            created_at=transaction.now,
+            parents=tuple(parents),
+            created_at=created_at,
             content=None if draft.data is None else ContentHash(hash_bytes(draft.data)),
             content_type=draft.content_type,
-            targets=() if target is None else (target,),
+            targets=tuple(targets),
             priority=draft.priority,
             reason=draft.reason,
             message=draft.message,
@@ -218,12 +258,29 @@ class TractWriter:
             raise ObjectTooLarge(kind="commit", size_bytes=len(data), limit_bytes=MAX_OBJECT_BYTES)
         if draft.data is not None:
             transaction.add_content(commit.content or "", draft.data)
-        tokens = {} if draft.rendering is None else {self._reader.counter.name: draft.rendering.tokens}
-        return transaction.add_commit(data, created_us, draft.config, tokens), commit
+        reader = self._reader
+        count = 0 if draft.rendering is None else draft.rendering.tokens
+        tokens = {} if draft.rendering is None else {reader.counter.name: count}
+        name = transaction.add_commit(data, created_us, draft.config, tokens)
+        if draft.rendering is not None:
+            reader.keep_rendering(name, draft.rendering)
+        return CommitInfo(name, reader.log.tract, CommitFacts(commit, draft.config or b"", count))
+
+    def tick(self, transaction: Transaction) -> int:
+        """Returns the clock's next time in a transaction; what is not staged as a commit needs one as well."""
+        return transaction.tick(self._now_us())
+
+    @property
+    def is_in_batch(self) -> bool:
+        """Tells whether a batch is open."""
+        return self._batch is not None
 
     @contextmanager
-    def _transaction(self, expected_head: object) -> Iterator[Transaction]:
-        """Yields the batch's transaction, or one of its own that is written at the end. Errors: HeadMoved, LockTimeout."""
+    def transaction(self, expected_head: object) -> Iterator[Transaction]:
+        """Yields the batch's transaction, or one of its own that is written at the end if anything was staged.
+
+        Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here. Errors: HeadMoved, LockTimeout.
+        """
         reader = self._reader
         if self._batch is not None:
             if reader.transaction is None:
@@ -241,7 +298,8 @@ class TractWriter:
             transaction = self._begin()
             self._require_head(expected_head, transaction)
             yield transaction
-            reader.store.write(reader.log, transaction)
+            if not transaction.is_empty:
+                reader.store.write(reader.log, transaction)
 
     def _begin(self) -> Transaction:
         reader = self._reader
@@ -249,13 +307,14 @@ class TractWriter:
         transaction = Transaction(reader.branch, reader.log.view, reader.log.own_head(reader.branch))
         if self._batch is not None:
             reader.store.objects.staged = transaction.objects
+            self._start = transaction.mark()
         return transaction
 
     def _drop_to(self, mark: Mark | None) -> None:
         transaction = self._reader.transaction
-        if transaction is not None:
-            start = None if transaction.start is None else transaction.start.commit
-            transaction.return_to(mark or Mark(start, (0, 0, 0, 0, 0)))
+        mark = mark or self._start
+        if transaction is not None and mark is not None:
+            transaction.return_to(mark)
 
     def _unstage(self) -> None:
         self._reader.transaction = None
@@ -265,12 +324,24 @@ class TractWriter:
         if expected is not ANY and expected != transaction.head:
             raise HeadMoved(branch=self._reader.branch, expected=expected, actual=transaction.head)
 
-    def _require_target(self, draft: _Draft) -> CommitHash | None:
-        """Returns the target of an edit or annotation, which must be in the head's history."""
+    def _require_not_deleted(self, branch: str) -> None:
+        log = self._reader.log
+        if log.view.branches.get(branch):
+            raise BranchNotFound(
+                f"branch {branch!r} of tract {log.tract!r} was deleted: branch({branch!r}, at=...) makes it anew; nothing was written",
+                tract_id=log.tract,
+                branch=branch,
+            )
+
+    def _require_targets(self, draft: Draft) -> tuple[CommitHash, ...]:
+        """Returns the target of an edit or annotation, which must be in the head's history; nothing for an append."""
         if draft.operation is CommitOperation.APPEND:
-            return None
+            return ()
         is_edit = draft.operation is CommitOperation.EDIT
         reader = self._reader
+        head = reader.head()
+        if head is None:
+            self._require_not_deleted(reader.branch)
         try:
             target = reader.resolve(draft.target)
         except CommitNotFoundError as error:
@@ -278,7 +349,6 @@ class TractWriter:
                 raise EditTargetError(target=draft.target, reason="no such commit in this branch's history") from error
             raise
         commit = reader.commit(target)
-        head = reader.head()
         is_known = head is not None and self._contexts.is_cached(head) and self._contexts.state(head).has(target)
         if not is_known and not reader.is_in_history(target):
             if is_edit:
@@ -290,10 +360,10 @@ class TractWriter:
         if not is_edit and commit.content is None:
             reason = f"it is of operation {commit.operation.value} and takes no part in the context by itself"
             raise AnnotateTargetError(target=target, reason=reason)
-        return target
+        return (target,)
 
-    def _warn_of_budget(self, draft: _Draft, budget: TokenBudgetConfig) -> None:
-        current = self._tokens_over(draft, budget)
+    def _warn_of_budget(self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash] | None) -> None:
+        current = self._tokens_over(draft, budget, self._require_targets(draft) if targets is None else targets)
         if current is None:
             return
         if budget.callback is not None:
@@ -308,16 +378,15 @@ class TractWriter:
             budget.max_tokens,
         )
 
-    def _tokens_over(self, draft: _Draft, budget: TokenBudgetConfig) -> int | None:
+    def _tokens_over(self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash]) -> int | None:
         """Returns the tokens of the context after the operation, if it raises them over the budget; else None."""
-        targets = () if draft.operation is CommitOperation.APPEND else (self._require_target(draft) or CommitHash(""),)
         commit = Commit(
             operation=draft.operation,
             parents=(),
             created_at="",
             content=None if draft.data is None else ContentHash(""),
             content_type=draft.content_type,
-            targets=targets,
+            targets=tuple(targets),
             priority=draft.priority,
         )
         config = None if draft.config is None else draft.config.decode()
@@ -345,7 +414,7 @@ def _require_operation(operation: object) -> CommitOperation:
     return kind
 
 
-def _optional_text(value: object, name: str) -> str | None:
+def optional_text(value: object, name: str) -> str | None:
     if value is None:
         return None
     if type(value) is not str:
@@ -354,7 +423,7 @@ def _optional_text(value: object, name: str) -> str | None:
     return value
 
 
-def _optional_object(value: object, name: str) -> bytes | None:
+def optional_object(value: object, name: str) -> bytes | None:
     if value is None:
         return None
     if type(value) is not dict:

@@ -256,12 +256,39 @@ def annotate(invocation: Invocation, target: str, priority: str, reason: str | N
     "-n", "--limit", type=click.IntRange(0, 2**31 - 1), default=10, show_default=True, help="How many commits."
 )
 @click.option("--all", "is_all", is_flag=True, help="The whole history.")
+@click.option("--operation", metavar="OP", help="Only this: append, edit, annotate, merge, summarize.")
+@click.option("--type", "content_type", metavar="TYPE", help="Only contents of this type.")
+@click.option("--since", metavar="TIME", help="Made then or later, ISO 8601; without an offset: UTC.")
+@click.option("--until", metavar="TIME", help="Made then or before.")
+@click.option("--tag", metavar="NAME", help="The history of this tag.")
+@click.option("--text", metavar="TEXT", help="Only what says TEXT, in its message or its commit message.")
 @with_store
-def log(invocation: Invocation, limit: int, is_all: bool) -> None:
-    """List the newest commits of the branch, newest first."""
+def log(
+    invocation: Invocation,
+    *,
+    limit: int,
+    is_all: bool,
+    operation: str | None,
+    content_type: str | None,
+    since: str | None,
+    until: str | None,
+    tag: str | None,
+    text: str | None,
+) -> None:
+    """List the newest commits of the branch that match, newest first."""
+    since_time = None if since is None else parse_moment(since, "--since")
+    until_time = None if until is None else parse_moment(until, "--until")
     with invocation.reading() as found:
         invocation.require_history(found)
-        infos = found.log(None if is_all else limit)
+        infos = found.log(
+            None if is_all else limit,
+            operation=operation,
+            content_type=content_type,
+            since=since_time,
+            until=until_time,
+            tag=tag,
+            text=text,
+        )
         invocation.answer(lambda: [info.to_dict() for info in infos], lambda: show_commits(found, infos))
 
 
@@ -331,7 +358,7 @@ def compile_(
     """Print the messages to send next. Warnings go to stderr."""
     if at_commit is not None and at_time is not None:
         raise click.UsageError("give --at-commit or --at-time, not both")
-    moment = None if at_time is None else parse_moment(at_time)
+    moment = None if at_time is None else parse_moment(at_time, "--at-time")
     with invocation.reading() as found:
         if at_commit is not None:
             invocation.require_tract(found)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from tract_fs import Tract
+from tract_fs.cli.current_branch import read_current_branch
 from tract_fs.cli.output import echo_json, some
 from tract_fs.errors import BranchNotFound, DamageError, StoreNotFound, TractError
 
@@ -84,7 +85,7 @@ class Invocation:
             return Tract.open(
                 path,
                 tract_id=tract_id or self.tract_id or "default",
-                branch=self.branch or "main",
+                branch=self.branch or read_current_branch(path),
                 create=False,
                 read_only=read_only,
             )
@@ -139,7 +140,7 @@ def with_store(function: Callable[..., None]) -> Callable[..., None]:
 
     @click.option("-C", "context_path", metavar="PATH", help="Context directory [the nearest above with .tract].")
     @click.option("--tract", "tract_id", metavar="ID", help="Tract in the store [default].")
-    @click.option("--branch", metavar="NAME", help="Branch of the tract [main].")
+    @click.option("--branch", metavar="NAME", help="Branch of the tract [the current one].")
     @click.option("--json", "is_json", is_flag=True, help="Answer with one JSON document.")
     @click.pass_context
     @wraps(function)

@@ -8,6 +8,7 @@ from io import TextIOWrapper
 
 import click
 
+from tract_fs.cli import branch_commands
 from tract_fs.cli.commands import tract
 from tract_fs.cli.diff_commands import diff
 from tract_fs.cli.output import error_line, json_text
@@ -18,6 +19,8 @@ USAGE_WRONG = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
 tract.add_command(diff)
+for _command in branch_commands.COMMANDS:
+    tract.add_command(_command)
 
 
 def run(arguments: list[str]) -> int:

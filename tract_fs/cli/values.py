@@ -72,13 +72,13 @@ def parse_generation_config(pairs: Iterable[str], whole: str | None) -> dict[str
     return require_json_object(whole, "--config-json") | over
 
 
-def parse_moment(text: str) -> datetime:
+def parse_moment(text: str, option: str) -> datetime:
     """Returns a time in ISO 8601 form; without an offset it is UTC. Errors: click.BadParameter."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
         hint = "write it like 2026-01-02T03:04:05 (UTC) or 2026-01-02T03:04:05+02:00"
-        raise click.BadParameter(f"{text!r}: {hint}", param_hint="--at-time") from None
+        raise click.BadParameter(f"{text!r}: {hint}", param_hint=option) from None
 
 
 def parse_field(text: str, *, is_nested: bool) -> str | tuple[str | int, ...]:

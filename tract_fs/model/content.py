@@ -163,6 +163,12 @@ class ContentTypes:
     def __init__(self) -> None:
         self._custom: dict[str, CustomType] = {}
 
+    def copy(self) -> ContentTypes:
+        """Returns the same types, to register more."""
+        other = ContentTypes()
+        other._custom = dict(self._custom)
+        return other
+
     def register(
         self, name: str, kind: type, *, role: str, priority: Priority | str, text: Callable[[Any], str] | None
     ) -> None:

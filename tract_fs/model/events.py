@@ -162,6 +162,19 @@ def move_op(
     return {"kind": kind, "branch": branch, "head": head, "commits": entries, "replaces": sorted(replaces)}
 
 
+def delete_op(branch: str, replaces: Sequence[str]) -> dict[str, object]:
+    """Returns the JSON form of a branch operation that ends a branch."""
+    return {"kind": "delete", "branch": branch, "replaces": sorted(replaces)}
+
+
+def tag_op(name: str, target: str | None) -> dict[str, object]:
+    """Returns the JSON form of a tag operation; a target of None removes the tag."""
+    op: dict[str, object] = {"kind": "tag", "name": name}
+    if target is not None:
+        op["target"] = target
+    return op
+
+
 def usage_op(commit: str, prompt_tokens: int, completion_tokens: int, total_tokens: int) -> dict[str, object]:
     """Returns the JSON form of a usage operation."""
     return {

@@ -228,6 +228,17 @@ class TractConfig(Struct, frozen=True):
         self.token_budget.require_valid()
 
 
+class ReflogEntry(Struct, frozen=True):
+    """One move of a branch by this copy: from `old_head` to `head` (None: before the first move, or after a delete)."""
+
+    at: datetime
+    kind: str  # append, merge, forward, create, reset or delete
+    old_head: str | None
+    head: str | None
+    event: str
+    message: str | None  # of the commit that the move brought as its head
+
+
 class Status(Struct, frozen=True):
     """The state of a tract in this copy, and what to do about what is not as it should be."""
 

@@ -72,6 +72,13 @@ class TagState(Struct, frozen=True):
     target: CommitHash | None
 
 
+class ForeignRoots(Struct, frozen=True):
+    """What an event brings in from other tracts: their events, as tract/hash, and the commits that their histories are entered by."""
+
+    parents: tuple[str, ...]
+    roots: tuple[CommitHash, ...]  # some may be this tract's own
+
+
 class View(Struct):
     """The state of one tract after some events. `apply` is the only thing that changes it."""
 
@@ -82,6 +89,7 @@ class View(Struct):
     tags: dict[str, TagState] = field(default_factory=dict)
     pending: dict[EventHash, Pending] = field(default_factory=dict)
     last_own: dict[str, tuple[EventHash, str]] = field(default_factory=dict)  # branch: this copy's last move and its at
+    foreign: dict[EventHash, ForeignRoots] = field(default_factory=dict)  # of the events with parents in other tracts
 
     @property
     def newest_us(self) -> int:
@@ -106,6 +114,9 @@ class View(Struct):
             self.event_heads.pop(EventHash(parent), None)
         self.event_heads[name] = at
         self.newest = max(self.newest, at)
+        foreign = tuple(parent for parent in event.parents if "/" in parent)
+        if foreign:
+            self.foreign[name] = ForeignRoots(foreign, _roots(event, _reader(source)))
         for op in event.ops:
             if isinstance(op, (Move, Delete)):
                 self._move(name, at, op)
@@ -333,6 +344,14 @@ class _Folding:
 
     def is_visible(self, tract: str, name: EventHash) -> bool:
         return name in self.visible if tract == self._tract else self._source.is_visible(tract, name)
+
+
+def _roots(event: Event, read: ReadCommit) -> tuple[CommitHash, ...]:
+    """Returns the heads that an event sets and the parents of the commits that it brings, less those commits."""
+    brought = {entry.commit for entry in event.iter_commits()}
+    found = {op.head for op in event.branch_ops() if isinstance(op, Move)}
+    found.update(parent for name in brought for parent in read(name).parents)
+    return tuple(sorted(found - brought))
 
 
 def _reader(source: Source, at_hand: Mapping[CommitHash, Commit] = MappingProxyType({})) -> ReadCommit:

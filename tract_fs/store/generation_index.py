@@ -22,7 +22,7 @@ from tract_fs.store.arrivals import Record
 from tract_fs.store.events import Events
 from tract_fs.store.tract_log import TractLog
 
-Hit = tuple[str, bytes]  # commit hash, config
+Hit = tuple[int, str, bytes]  # creation time in microseconds, commit hash, config
 _SUM_LIMIT = 1 << 62
 _TABLES = """
 create table stamp (tract text not null, count integer not null, chain text not null, configs integer not null, sum integer not null);
@@ -98,7 +98,7 @@ class GenerationIndex:
             data = config.data
             found += [(created_us, name, data) for created_us, name in rows]
         found.sort()
-        return [(name.hex(), data) for _, name, data in found]
+        return [(created_us, name.hex(), data) for created_us, name, data in found]
 
     def _catch_up(self) -> None:
         version = self._log.stamp(), self._log.version

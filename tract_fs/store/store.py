@@ -97,6 +97,27 @@ class Store:
             log.open(verify=verify)
         return log
 
+    def list_events(self) -> None:
+        """Looks at once for events that came or went, in every tract that this handle has looked at so far."""
+        for log in reversed(self._logs.values()):  # the handle's own tract last: it may wait for others
+            log.list_events(is_forced=True)
+
+    def has_tract(self, tract: str) -> bool:
+        """Tells whether a tract has events here."""
+        return bool(self.events.fans(tract)) or tract in self.events.tracts()
+
+    def beside(self, *, writer: str, read_only: bool) -> Store:
+        """Returns another handle's way to the same files, opened, by the same settings. Errors: as `open`."""
+        other = Store(
+            self.layout,
+            writer=writer,
+            is_durable=self._is_durable,
+            read_only=read_only,
+            lock_timeout_s=self._lock_timeout_s,
+        )
+        other.open(create=False)
+        return other
+
     def locked(self) -> AbstractContextManager[None]:
         """Holds the store's lock; nests. At its end, makes durable what was written. Errors: LockTimeout, ReadOnlyError."""
         self.require_writable()
@@ -143,6 +164,7 @@ class Store:
             log.branch_digest(transaction.branch),
             is_plain=log.is_plain(transaction.branch),
             is_durable=self._is_durable,
+            is_brought=log.is_brought,
         )
         self._builds_on_undurable = self._is_durable and (self._builds_on_undurable or not log.is_durable)
         self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)

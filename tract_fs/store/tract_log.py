@@ -64,6 +64,8 @@ class TractLog:
         self._next_chain = arrivals.START
         self._branches: dict[bytes, str] = {}  # by what stands for them in records
         self._unrecorded: set[str] = set()  # visible events that this handle could not write to arrivals
+        self._taken: list[str] = []  # visible events of records that `_count` does not cover yet
+        self._is_offering = False  # an event is being judged, which may look at other tracts, which may look back
         self._is_whole = False  # an error cut off the folding: all is loaded again at the next call
         self._listed_at = 0.0
         self._listing_pause_s = _LISTING_INTERVAL_S
@@ -82,8 +84,24 @@ class TractLog:
     def is_visible(self, tract: str, name: EventHash) -> bool:
         """Tells whether an event is visible."""
         if tract != self.tract:
-            return self._parts.other(tract).is_visible(tract, name)
+            return self._parts.other(tract).finds(name)
         return name in self.known() and name not in self.view.pending
+
+    def finds(self, name: EventHash) -> bool:
+        """Tells another tract's log whether an event is visible; one that has a file is looked for at once.
+
+        While this log itself judges an event, it says what is visible so far: since times grow along parents, that holds all that
+        the events offered next depend on.
+        """
+        if self._is_offering:
+            return self.is_visible(self.tract, name)
+        for look in (self.catch_up, self.list_events):
+            if self.is_visible(self.tract, name):
+                return True
+            if not self._parts.events.exists(self.tract, name):
+                return False
+            look()
+        return self.is_visible(self.tract, name)
 
     def commit(self, name: CommitHash) -> Commit | None:
         """Returns a commit that is present and valid, or None."""
@@ -184,6 +202,24 @@ class TractLog:
             self.rebuild()
             return self.commits.events_of(bytes.fromhex(commit))
 
+    def is_brought(self, commit: bytes) -> bool:
+        """Tells whether a visible event brings a commit."""
+        return bool(self.events_of(commit.hex()))
+
+    def iter_own_events(self, branch: str) -> Iterator[EventHash]:
+        """Yields the events of this copy's writers that may hold a move of `branch`, newest first. Cost: reads all arrivals."""
+        digest = arrivals.branch_digest(branch)
+        records = list(arrivals.decode_records(self._arrivals.read(0, self._count), arrivals.START))
+        for record, _ in reversed(records):
+            is_other = record.kind in arrivals.PLAIN_KINDS and record.branch != digest
+            if record.kind in arrivals.OWN_KINDS and not is_other:
+                yield as_event_hash(record.event)
+
+    def is_remade(self, branch: str, name: str) -> bool:
+        """Tells whether an event moves a branch in place of an earlier move of it."""
+        ops = self._parts.events.require(self.tract, name).branch_ops()
+        return any(op.branch == branch and op.replaces for op in ops)
+
     def all_commits(self) -> list[bytes]:
         """Returns all commits that visible events bring. Cost: reads all arrivals."""
         try:
@@ -248,6 +284,7 @@ class TractLog:
         if kept:
             self._count += len(kept)
             self._chain = found[len(kept) - 1][1]
+        self._taken.clear()
         self._is_whole = True
         if is_locked and self._count < count:  # a torn tail, or a writer that died before its rename
             self._arrivals.cut(self._count)
@@ -261,6 +298,7 @@ class TractLog:
             is_taken = self._take(record) and is_taken
         self._count += len(records)
         self._chain = self._next_chain
+        self._taken.clear()
         self._inode = self._inode or self._arrivals.signature()[0]
         self._is_whole = is_taken
 
@@ -327,6 +365,7 @@ class TractLog:
         self.view = View(self.tract)
         self.damaged.clear()
         self._known = KnownEvents()
+        self._taken.clear()
         self._unrecorded.clear()
         seen = self._listing.look(self.known)
         visible: list[tuple[EventHash, Event]] = []
@@ -383,6 +422,8 @@ class TractLog:
             for record, _ in records:
                 if record.kind in arrivals.EVENT_KINDS:
                     known.add(record.event.hex())
+            for name in self._taken:
+                known.add(name)
             self._known = known
         return self._known
 
@@ -398,6 +439,7 @@ class TractLog:
         if name in self._unrecorded:
             self._unrecorded.discard(name)
             return True
+        self._taken.append(name)
         if self._known is not None:
             self._known.add(name)
         if record.kind in arrivals.PLAIN_KINDS and self._take_plain(name, record):
@@ -406,8 +448,16 @@ class TractLog:
             event = self._parts.events.require(self.tract, name)
         except DamageError:
             return False
-        self.view.apply(name, event, self, is_own=record.kind != arrivals.SEEN)
+        self._offer(name, event, is_own=record.kind != arrivals.SEEN)
         return True
+
+    def _offer(self, name: EventHash, event: Event, *, is_own: bool) -> bool:
+        """Applies an event to the view; False if it stays pending."""
+        self._is_offering = True
+        try:
+            return self.view.apply(name, event, self, is_own=is_own)
+        finally:
+            self._is_offering = False
 
     def _take_plain(self, name: EventHash, record: Record) -> bool:
         branch = self._branches.get(record.branch)
@@ -487,7 +537,7 @@ class TractLog:
         return True
 
     def _add_seen(self, name: str, event: Event) -> list[Record]:
-        records = self._records_of(name, event, arrivals.SEEN, self._is_brought)
+        records = self._records_of(name, event, arrivals.SEEN, self.is_brought)
         self.is_durable = False
         for record in records:
             self._add_to_commits(record)
@@ -517,15 +567,12 @@ class TractLog:
                 self.view.pending.pop(EventHash(name), None)
         before = dict(self.view.pending)
         for event_name, event in in_causal_order(found):
-            if self.view.apply(event_name, event, self, is_own=event_name in own):
+            if self._offer(event_name, event, is_own=event_name in own):
                 known.add(event_name)
                 self.damaged.pop(event_name, None)
                 self.gone.discard(event_name)
                 visible.append((event_name, event))
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
-
-    def _is_brought(self, commit: bytes) -> bool:
-        return bool(self.events_of(commit.hex()))
 
     def _records_of(self, name: str, event: Event, kind: bytes, is_brought: Callable[[bytes], bool]) -> list[Record]:
         records = []
@@ -570,6 +617,7 @@ class TractLog:
     def _reload(self) -> None:
         """Another handle wrote arrivals anew: starts from its view, or from the events."""
         self._known = None
+        self._taken.clear()
         self._unrecorded.clear()
         self._listing.is_changed = False
         self.open(verify=False)

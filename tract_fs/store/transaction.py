@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tract_fs.model.events import NewCommit, encode_event, move_op
+from tract_fs.model.events import NewCommit, delete_op, encode_event, move_op, tag_op
 from tract_fs.model.names import CommitHash, format_time, hash_bytes, next_time
 from tract_fs.model.view import Head, View
 from tract_fs.store import arrivals
 from tract_fs.store.arrivals import NO_HASH, Record
+
+_RANKS = (
+    "append",
+    "forward",
+    "merge",
+    "create",
+    "reset",
+)  # of several moves in one transaction the last of these is told
+
+
+class OtherMove(NamedTuple):
+    """A move of a branch that is not the transaction's own; `head` is None for a delete."""
+
+    kind: str
+    head: CommitHash | None
+    replaces: tuple[str, ...]
 
 
 class Mark(NamedTuple):
@@ -16,28 +33,53 @@ class Mark(NamedTuple):
 
     head: CommitHash | None
     counts: tuple[int, int, int, int, int]  # objects, contents, commits, other operations, usages
+    move: tuple[str, bool, tuple[str, ...] | None]  # kind, whether the head was set, what is replaced
+    others: dict[str, OtherMove]
+    tags: dict[str, CommitHash | None]
+    foreign_parents: tuple[str, ...]
 
 
 class Transaction:
-    """New objects, the commits that move one branch, and other operations, on top of a view."""
+    """New objects, the commits that move one branch, moves of others, and other operations, on top of a view."""
 
     def __init__(self, branch: str, view: View, start: Head | None) -> None:
         self.branch = branch
         self.start = start
         self.head: CommitHash | None = None if start is None else start.commit
+        self.kind = "append"  # of the move of `branch`
+        self.replaces: tuple[str, ...] | None = None  # the events whose moves of `branch` it replaces; None: its line
+        self.others: dict[str, OtherMove] = {}  # by branch
+        self.tags: dict[str, CommitHash | None] = {}  # None: removed
+        self.foreign_parents: list[str] = []  # tract/hash of the events of other tracts whose commits come in
         self.objects: dict[str, bytes] = {}  # in the order in which they must be written
         self.contents: dict[str, None] = {}  # those of `objects` that may be in the store already
         self.commits: dict[CommitHash, NewCommit] = {}
         self.created_us: list[int] = []
         self.ops: list[dict[str, object]] = []
         self.usage: list[tuple[CommitHash, int, int]] = []  # commit, prompt and completion tokens
+        self._is_set = False  # the head was set, not only moved on by commits
+        self._fixed_parents: tuple[str, ...] | None = None
         self._newest_us = view.newest_us
         self.now = ""  # the last tick as it is stored
 
     @property
     def is_empty(self) -> bool:
         """Tells whether there is nothing to write."""
-        return not self.commits and not self.ops
+        return not (self.is_move or self.ops or self.others or self.tags)
+
+    @property
+    def is_move(self) -> bool:
+        """Tells whether the transaction's own branch moves, with new commits or without."""
+        return bool(self.commits) or self._is_set
+
+    @property
+    def is_append(self) -> bool:
+        """Tells whether new commits on the branch's line are all there is."""
+        return (
+            self.kind == "append"
+            and bool(self.commits)
+            and not (self.ops or self.others or self.tags or self.foreign_parents)
+        )
 
     def tick(self, wall_us: int) -> int:
         """Returns the next time of the hybrid logical clock."""
@@ -59,6 +101,40 @@ class Transaction:
         self.head = name
         return name
 
+    def move_to(self, commit: CommitHash, kind: str, *, replaces: Sequence[str] | None = None) -> None:
+        """Sets the head to a commit of the store or a staged one, by a move of this kind; tick before.
+
+        `replaces` are the events whose moves go; None: those of the line that the transaction started from.
+        """
+        self.head = commit
+        self._is_set = True
+        self.kind = max(self.kind, kind, key=_RANKS.index)
+        if replaces is not None:
+            self.replaces = tuple(sorted({*replaces, *(self.replaces or ())}))
+
+    def add_move(self, kind: str, branch: str, head: CommitHash, replaces: Sequence[str]) -> None:
+        """Stages a move of another branch, in place of one staged before; tick before."""
+        self.others[branch] = OtherMove(kind, head, tuple(replaces))
+
+    def add_delete(self, branch: str, replaces: Sequence[str]) -> None:
+        """Stages the end of a branch, in place of a move staged before; tick before."""
+        self.others[branch] = OtherMove("delete", None, tuple(replaces))
+
+    def set_tag(self, name: str, target: CommitHash | None) -> None:
+        """Stages a tag, or its removal; tick before."""
+        self.tags[name] = target
+
+    def add_foreign(self, view: View) -> None:
+        """Makes the event build on all that another tract's view holds, so that it may bring its commits in; before the first tick."""
+        self.foreign_parents += [f"{view.tract}/{name}" for name in view.event_heads]
+        self._newest_us = max(self._newest_us, view.newest_us)
+
+    def fix(self, at_us: int, parents: Sequence[str]) -> None:
+        """Makes the event a function of what it joins: this time, these parents and no others, no writer."""
+        self.now = format_time(at_us)
+        self._newest_us = at_us
+        self._fixed_parents = tuple(parents)
+
     def add_usage(self, op: dict[str, object], commit: CommitHash, prompt_tokens: int, completion_tokens: int) -> None:
         """Stages the usage of a commit."""
         self.ops.append(op)
@@ -67,7 +143,12 @@ class Transaction:
     def mark(self) -> Mark:
         """Returns where the transaction stands, to return to it."""
         return Mark(
-            self.head, (len(self.objects), len(self.contents), len(self.commits), len(self.ops), len(self.usage))
+            self.head,
+            (len(self.objects), len(self.contents), len(self.commits), len(self.ops), len(self.usage)),
+            (self.kind, self._is_set, self.replaces),
+            dict(self.others),
+            dict(self.tags),
+            tuple(self.foreign_parents),
         )
 
     def return_to(self, mark: Mark) -> None:
@@ -80,23 +161,51 @@ class Transaction:
         del self.ops[ops:]
         del self.usage[usages:]
         self.head = mark.head
+        self.kind, self._is_set, self.replaces = mark.move
+        self.others = dict(mark.others)
+        self.tags = dict(mark.tags)
+        self.foreign_parents = list(mark.foreign_parents)
 
-    def encode(self, tract: str, writer: str, view: View, replaces: list[str]) -> bytes:
-        """Returns the bytes of the event."""
-        ops = list(self.ops)
-        if self.commits and self.head is not None:
-            ops.insert(0, move_op("append", self.branch, self.head, list(self.commits.values()), replaces))
-        return encode_event(tract=tract, at=self.now, writer=writer, parents=list(view.event_heads), ops=ops)
+    def encode(self, tract: str, writer: str, view: View, line: Sequence[str]) -> bytes:
+        """Returns the bytes of the event; `line` is what a move replaces that does not say it."""
+        ops: list[dict[str, object]] = []
+        if self.is_move and self.head is not None:
+            replaces = line if self.replaces is None else self.replaces
+            ops.append(move_op(self.kind, self.branch, self.head, list(self.commits.values()), replaces))
+        for branch, other in self.others.items():
+            if other.head is None:
+                ops.append(delete_op(branch, other.replaces))
+            else:
+                ops.append(move_op(other.kind, branch, other.head, (), other.replaces))
+        ops += [tag_op(name, target) for name, target in self.tags.items()]
+        ops += self.ops
+        if self._fixed_parents is not None:
+            return encode_event(tract=tract, at=self.now, writer="", parents=self._fixed_parents, ops=ops)
+        parents = [*view.event_heads, *self.foreign_parents]
+        return encode_event(tract=tract, at=self.now, writer=writer, parents=parents, ops=ops)
 
-    def records(self, event: str, branch: bytes, *, is_plain: bool, is_durable: bool) -> list[Record]:
-        """Returns what arrivals records of the event; `branch` stands for the branch, a plain append is one that the caller found to be so."""
+    def records(
+        self,
+        event: str,
+        branch: bytes,
+        *,
+        is_plain: bool,
+        is_durable: bool,
+        is_brought: Callable[[bytes], bool],
+    ) -> list[Record]:
+        """Returns what arrivals records of the event; `branch` stands for the branch, `is_plain` says that the view allows a plain append.
+
+        `is_brought` tells whether a visible event brings a commit; only moves other than appends can bring one again.
+        """
         name = bytes.fromhex(event)
-        is_plain = is_plain and not self.ops and bool(self.commits)
-        brought = [
-            Record(arrivals.BRINGS, branch, name, bytes.fromhex(commit), created_us)
-            for commit, created_us in zip(self.commits, self.created_us, strict=True)
-        ]
-        if is_plain:
+        brought = []
+        for commit, created_us in zip(self.commits, self.created_us, strict=True):
+            digest = bytes.fromhex(commit)
+            is_again = self.kind != "append" and is_brought(digest)
+            brought.append(
+                Record(arrivals.BRINGS_AGAIN if is_again else arrivals.BRINGS, branch, name, digest, created_us)
+            )
+        if is_plain and self.is_append:
             kind = arrivals.PLAIN_APPEND if is_durable else arrivals.PLAIN_APPEND_FAST
             brought[-1] = Record(kind, *brought[-1][1:])
             return brought

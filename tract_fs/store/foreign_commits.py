@@ -1,0 +1,97 @@
+"""The commits of one tract that events of other tracts brought: the past of a fork, and what a merge-back took.
+
+A tract has those that its moves reach, and no others of another tract. Their configs and token counts are in the other tracts' events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from tract_fs.model.events import BroughtCommit, split_parent
+from tract_fs.model.names import CommitHash, EventHash
+from tract_fs.store.events import Events
+from tract_fs.store.objects import Objects
+from tract_fs.store.tract_log import TractLog
+
+Place = tuple[str, EventHash]  # tract, event
+
+
+class ForeignCommits:
+    """Finds the commits of `log`'s tract that are in other tracts' logs, however many tracts away."""
+
+    def __init__(self, log: TractLog, other: Callable[[str], TractLog], objects: Objects, events: Events) -> None:
+        self._log = log
+        self._other = other
+        self._objects = objects
+        self._events = events
+        self._stamp: tuple[int, int] | None = None  # of the view that the next two are of
+        self._sources: list[TractLog] = []
+        self._names: set[CommitHash] | None = None
+
+    def sources(self, further: Iterable[str] = ()) -> list[TractLog]:
+        """Returns the logs of the tracts whose commits may come in, by tract id; `further` are parents (tract/hash) of a staged event."""
+        stamp = self._log.version, len(self._log.view.foreign)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._names = None
+            self._sources = self._reach(_tracts_of(self._log))
+        further = list(further)
+        return self._reach([*_tracts_of(self._log), *map(_owner, further)]) if further else self._sources
+
+    def names(self) -> set[CommitHash]:
+        """Returns all of them, as far as the commits on the way are there and valid. Cost: a walk over their histories, the first time."""
+        self.sources()
+        if self._names is not None:
+            return self._names
+        found: set[CommitHash] = set()
+        queue = [name for foreign in self._log.view.foreign.values() for name in foreign.roots]
+        is_whole = True
+        while queue:
+            name = queue.pop()
+            if name not in found and not self._log.events_of(name):
+                found.add(name)
+                commit = self._objects.commit(name)
+                is_whole = is_whole and commit is not None
+                queue += () if commit is None else commit.parents
+        self._names = found if is_whole else None  # what is damaged may be repaired
+        return found
+
+    def brought(self, commit: str, further: Iterable[str] = ()) -> BroughtCommit | None:
+        """Returns config and tokens of a commit, from the least (`at`, hash) of the events known here that bring it; None if none does.
+
+        Errors: ObjectMissing, HashMismatch, InvalidObject.
+        """
+        places = [(log.tract, EventHash(name.hex())) for log in self.sources(further) for name in log.events_of(commit)]
+        if len(places) > 1:
+            known = self._ancestors(further)
+            places = sorted((p for p in places if p in known), key=lambda p: (self._events.require(*p).at, p[1]))
+        return self._events.entry(*places[0], commit) if places else None
+
+    def _reach(self, tracts: Iterable[str]) -> list[TractLog]:
+        found: dict[str, TractLog] = {}
+        queue = list(tracts)
+        for tract in queue:
+            if tract != self._log.tract and tract not in found:
+                found[tract] = self._other(tract)
+                queue += _tracts_of(found[tract])
+        return [found[tract] for tract in sorted(found)]
+
+    def _ancestors(self, further: Iterable[str]) -> set[Place]:
+        """Returns the events of all tracts that this tract's events build on by parents in other tracts."""
+        tract = self._log.tract
+        queue = [split_parent(parent, tract) for f in self._log.view.foreign.values() for parent in f.parents]
+        queue += [split_parent(parent, tract) for parent in further]
+        seen = set(queue)
+        for owner, name in queue:
+            fresh = {split_parent(p, owner) for p in self._events.require(owner, name).parents} - seen
+            seen |= fresh
+            queue += fresh
+        return seen
+
+
+def _tracts_of(log: TractLog) -> set[str]:
+    return {_owner(parent) for foreign in log.view.foreign.values() for parent in foreign.parents}
+
+
+def _owner(parent: str) -> str:
+    return parent.rpartition("/")[0]
