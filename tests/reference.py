@@ -605,6 +605,7 @@ class Compiled:
         self.unanswered: set[str] = set()  # commits with a call that never had an answer, or an answer without a call
         self.dropped: set[str] = set()  # commits left out because their other half is
         self.edited: set[str] = set()  # effective commits that show an edit's content
+        self.hidden: set[str] = set()  # what the standing summaries stand for
 
 
 class ReferenceTract(ReferenceView):
@@ -712,7 +713,10 @@ class ReferenceTract(ReferenceView):
 
         answer = Compiled()
         winners = {name: self._winning_edit(name, history) for name in history if self._is_effective(name)}
+        standing, hidden = self.standing_summaries(history)
         shown = {name for name in winners if (self.priority(name, history) or self.default_priority(name)) != "skip"}
+        shown -= hidden
+        answer.hidden = hidden
         contents = {name: self.content(winners[name] or name) or {} for name in shown}
         answer.unanswered = self._unpaired(full) & shown
         answer.dropped = self._orphans(full, shown, contents) if orphans != "keep" else set()
@@ -720,7 +724,7 @@ class ReferenceTract(ReferenceView):
             raise OrphanedCall(answer.dropped)
 
         joinable: list[bool] = []
-        for name in history:
+        for name in sorted(history, key=lambda name: (self._place(name, history, standing), history.index(name))):
             if name not in shown or name in answer.dropped:
                 continue
             edit = winners[name]
@@ -759,6 +763,38 @@ class ReferenceTract(ReferenceView):
             answer.token_count = usage["prompt_tokens"]
             answer.token_source = f"api:{usage['prompt_tokens']}+{usage['completion_tokens']}"
         return answer
+
+    def _targets(self, summary: str, history: list[str]) -> list[str]:
+        """Returns what a summary stands for, of what comes before it in a history and can be shown at all."""
+        before = history[: history.index(summary)]
+        return [name for name in self.commits[summary]["targets"] if name in before and self._is_effective(name)]
+
+    def covered(self, commit: str, history: list[str]) -> set[str]:
+        """Returns all that a summary stands for, with all that the summaries among them stand for."""
+        found: set[str] = set()
+        if self.commits[commit]["operation"] == "summarize":
+            for target in self._targets(commit, history):
+                found |= {target} | self.covered(target, history)
+        return found
+
+    def standing_summaries(self, history: list[str]) -> tuple[set[str], set[str]]:
+        """Returns the summaries of a history that stand, and what they hide: judged from the last to the first."""
+        standing: set[str] = set()
+        hidden: set[str] = set()
+        for name in reversed(history):
+            is_skipped = (self.priority(name, history) or self.default_priority(name)) == "skip"
+            if self.commits[name]["operation"] == "summarize" and name not in hidden and not is_skipped:
+                standing.add(name)
+                hidden |= self.covered(name, history)
+        return standing, hidden
+
+    def _place(self, commit: str, history: list[str], standing: set[str]) -> int:
+        """Returns where in a history a commit shows: a standing summary where the first of what it stands for was."""
+        return history.index(self._anchor(commit, history) if commit in standing else commit)
+
+    def _anchor(self, commit: str, history: list[str]) -> str:
+        targets = self._targets(commit, history) if self.commits[commit]["operation"] == "summarize" else []
+        return min((self._anchor(target, history) for target in targets), key=history.index, default=commit)
 
     def _is_effective(self, commit: str) -> bool:
         return self.commits[commit]["operation"] in ("append", "summarize")

@@ -198,13 +198,14 @@ class Copy:
         return entry
 
     def new_commit(self, parents: list[str], at_us: int) -> str:
-        """Writes an append, an edit or an annotation that follows `parents`."""
+        """Writes an append, an edit, an annotation or a summary that follows `parents`."""
         rng = self.rng
         body: dict[str, Any] = {"parents": parents, "created_at": time_text(at_us), "operation": "append"}
         history = set(parents)
         for parent in parents:
             history |= self.view.commit_ancestors(parent)
-        targets = sorted(name for name in history if self.view.commits.get(name, {}).get("operation") == "append")
+        can_be_target = ("append", "summarize")
+        targets = sorted(name for name in history if self.view.commits.get(name, {}).get("operation") in can_be_target)
         chance = rng.random()
         if targets and chance < 0.15:
             body |= {"operation": "edit", "targets": [rng.choice(targets)]}
@@ -213,6 +214,8 @@ class Copy:
             body["priority"] = rng.choice(("skip", "normal", "pinned"))
             if rng.random() < 0.3:
                 body["reason"] = rng.choice(WORDS)
+        elif targets and chance < 0.4:
+            body |= {"operation": "summarize", "targets": rng.sample(targets, min(len(targets), rng.randint(1, 4)))}
         if body["operation"] != "annotate":
             content: dict[str, Any] = {"content_type": "instruction", "text": rng.choice(WORDS)}
             if rng.random() < 0.7:

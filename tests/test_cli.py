@@ -24,6 +24,7 @@ from tract_fs.model.names import hash_bytes
 
 COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo", "diff"]
 COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork"]
+COMMANDS += ["summarize", "expand"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {
     "role": "assistant",

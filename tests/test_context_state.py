@@ -12,6 +12,7 @@ from tract_fs.errors import OrphanedToolCall
 from tract_fs.model.compiler import CompileOptions, ContextState, Loaded
 from tract_fs.model.content import ContentTypes
 from tract_fs.model.messages import render
+from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import decode_commit
 from tract_fs.model.snapshot import CompileSnapshot
 from tract_fs.model.tokens import EstimateCounter
@@ -54,42 +55,85 @@ class Tree:
         self.bodies: dict[str, dict[str, Any]] = {}
         self.configs: dict[str, dict[str, Any]] = {}
 
-    def grow(self) -> str:
-        """Makes one commit, mostly on the newest line, and returns it."""
-        rng = self.rng
-        parent = list(self.states)[-1] if rng.random() < 0.75 else rng.choice(list(self.states))
-        line = self.lines[parent]
-        appends = [name for name in line if self.commits[name]["operation"] == "append"]
-        edits = [name for name in line if self.commits[name]["operation"] == "edit"]
-        operation = rng.choice(("append", "append", "append", "edit", "annotate")) if appends else "append"
-        body: dict[str, Any] = {"operation": operation, "parents": [parent] if parent else []}
-        body["created_at"] = time_text(START_US + len(self.commits))
-        content = random_content(rng)
-        if operation == "annotate":
-            body |= {
-                "targets": [rng.choice(appends + edits)],
-                "priority": rng.choice(("skip", "skip", "normal", "pinned")),
-            }
-        else:
+    def put(
+        self,
+        operation: str,
+        parents: list[str],
+        *,
+        content: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> str:
+        """Makes a commit; its linear order is the first parent's, then what those of the others have beside it."""
+        body = {"operation": operation, "parents": parents, "created_at": time_text(START_US + len(self.commits))}
+        body |= fields
+        rendering = None
+        if content is not None:
             data = encode("content", content)
             self.bodies[hash_of(data)] = content
             body |= {"content": hash_of(data), "content_type": content["content_type"]}
-        if operation == "edit":
-            body["targets"] = [rng.choice(appends)]
-        name = hash_of(encode("commit", body))
-        rendering = None
-        if operation != "annotate":
-            typed = TYPES.decode(encode("content", content), content["content_type"])
+            typed = TYPES.decode(data, content["content_type"])
             rendering = render(typed, content["content_type"], TYPES, COUNTER)
-        config = rng.choice((None, {}, {"n": len(self.commits)})) if operation != "annotate" else None
+        name = hash_of(encode("commit", body))
         if config is not None:
             self.configs[name] = config
         commit = decode_commit(encode("commit", body))
         self.loaded[name] = Loaded(commit, rendering, None if config is None else json.dumps(config))
         self.commits[name] = body
+        first = parents[0] if parents else None
+        line = list(self.lines[first])
+        for parent in parents[1:]:
+            line += [other for other in self.lines[parent] if other not in line]
+        state = self.states[first]
+        for other in (*line[len(self.lines[first]) :], name):
+            state = state.apply(CommitHash(other), self.loaded[other])
         self.lines[name] = [*line, name]
-        self.states[name] = self.states[parent].apply(name, self.loaded[name])  # type: ignore[arg-type]
+        self.states[name] = state
         return name
+
+    def grow(self) -> str:
+        """Makes one commit, mostly on the newest line, and returns it."""
+        rng = self.rng
+        if len(self.commits) > 1 and rng.random() < 0.05:
+            return self.put("merge", rng.sample(list(self.commits), 2))
+        parent = list(self.states)[-1] if rng.random() < 0.75 else rng.choice(list(self.states))
+        line = self.lines[parent]
+        parents = [] if parent is None else [parent]
+        appends = [name for name in line if self.commits[name]["operation"] in ("append", "summarize")]
+        edits = [name for name in line if self.commits[name]["operation"] == "edit"]
+        chances = ("append", "append", "append", "append", "edit", "annotate", "annotate", "summarize")
+        operation = rng.choice(chances) if appends else "append"
+        if operation == "annotate":
+            priority = rng.choice(("skip", "skip", "normal", "pinned"))
+            return self.put(operation, parents, targets=[self.choose_target(appends + edits)], priority=priority)
+        fields: dict[str, Any] = {}
+        if operation == "edit":
+            fields["targets"] = [self.choose_target(appends)]
+        if operation == "summarize":
+            fields["targets"] = self.choose_targets(line, appends)
+        config = rng.choice((None, {}, {"n": len(self.commits)}))
+        return self.put(operation, parents, content=random_content(rng), config=config, **fields)
+
+    def choose_target(self, names: list[str]) -> str:
+        """Returns one of the commits, a summary as often as not."""
+        summaries = [name for name in names if self.commits[name]["operation"] == "summarize"]
+        return self.rng.choice(summaries if summaries and self.rng.random() < 0.5 else names)
+
+    def choose_targets(self, line: list[str], appends: list[str]) -> list[str]:
+        """Returns a stretch of the line's appends and summaries with gaps; now and then in no order, or with what is nothing to stand for."""
+        rng = self.rng
+        start = rng.randrange(len(appends))
+        targets = [name for name in appends[start : start + rng.randint(1, 6)] if rng.random() < 0.8]
+        targets = targets or [appends[start]]
+        if rng.random() < 0.3:
+            targets.append(self.choose_target(appends))
+        if rng.random() < 0.1:
+            targets.append(rng.choice(line))
+        if rng.random() < 0.1:
+            targets.append(rng.choice(list(self.commits)))
+        if rng.random() < 0.2:
+            rng.shuffle(targets)
+        return targets
 
     def replayed(self, head: str) -> ContextState:
         state = ContextState(COUNTER, TYPES)
@@ -115,7 +159,7 @@ def facts_of(snapshot: CompileSnapshot) -> dict[str, Any]:
 
 
 def test_a_state_on_any_line_equals_a_replay_from_nothing_and_the_reference() -> None:
-    dropped = 0
+    dropped = stood = nested = moved = 0
     for seed in range(TREES):
         rng = random.Random(seed)
         tree = Tree(rng)
@@ -129,11 +173,34 @@ def test_a_state_on_any_line_equals_a_replay_from_nothing_and_the_reference() ->
         for head in tree.commits:
             wanted = reference.compile(head)
             dropped += bool(wanted.dropped)
+            standing, hidden = reference.standing_summaries(tree.lines[head])
+            stood += bool(standing)
+            nested += any(tree.commits[name]["operation"] == "summarize" for name in hidden)
+            moved += wanted.commit_hashes != [name for name in tree.lines[head] if name in wanted.commit_hashes]
             found = facts_of(tree.states[head].snapshot())
             assert found["commits"] == wanted.commit_hashes, f"seed {seed}"
             assert (found["messages"], found["configs"]) == (wanted.messages, wanted.generation_configs), f"seed {seed}"
             assert found["tokens"] == wanted.token_count, f"seed {seed}"
-    assert dropped >= TREES
+    assert min(dropped, stood, nested) >= TREES
+    assert moved >= 100
+
+
+def test_a_state_from_its_stored_slots_goes_on_as_the_one_that_was_stored() -> None:
+    for seed in range(TREES // 3):
+        tree = Tree(random.Random(seed))
+        for _ in range(25):
+            tree.grow()
+        for name in list(tree.commits):
+            parent = tree.commits[name]["parents"]
+            if len(parent) == 1:
+                base = tree.states[parent[0]]
+                stored = ContextState.from_slots(
+                    CommitHash(parent[0]), base.slots(), COUNTER, TYPES, summaries=base.summaries
+                )
+                state = stored.apply(CommitHash(name), tree.loaded[name])
+                assert facts_of(stored.snapshot()) == facts_of(base.snapshot()), f"seed {seed}"
+                assert facts_of(state.snapshot()) == facts_of(tree.states[name].snapshot()), f"seed {seed}"
+                assert state.snapshot().warnings == tree.states[name].snapshot().warnings, f"seed {seed}"
 
 
 def test_every_option_on_any_line_gives_what_the_reference_gives() -> None:
@@ -177,6 +244,27 @@ def test_the_tokens_foretold_are_those_of_the_state_that_follows() -> None:
         for _ in range(15):
             parents = list(tree.states.items())
             head = tree.grow()
+            if len(tree.commits[head]["parents"]) > 1:
+                continue  # a merge brings more than itself
             parent = tree.commits[head]["parents"][0] if tree.commits[head]["parents"] else None
             foretold = dict(parents)[parent].tokens_after(tree.loaded[head])
             assert foretold == tree.replayed(head).snapshot().token_count, f"seed {seed}"
+
+
+def test_a_target_that_comes_after_the_summary_in_the_linear_order_counts_for_nothing() -> None:
+    tree = Tree(random.Random(0))
+
+    def say(text: str) -> dict[str, Any]:
+        return {"content_type": "dialogue", "role": "user", "text": text}
+
+    root = tree.put("append", [], content=say("root"))
+    other = tree.put("append", [root], content=say("other"))
+    summary = tree.put("summarize", [root], content=say("s"), targets=[other])
+    assert list(tree.states[summary].snapshot().commit_hashes) == [root, summary]
+    merge = tree.put("merge", [summary, other])
+    for state in (tree.states[merge], tree.replayed(merge)):
+        assert list(state.snapshot().commit_hashes) == [root, summary, other]
+    assert tree.reference().compile(merge).commit_hashes == [root, summary, other]
+    swapped = tree.put("merge", [other, summary])
+    assert list(tree.states[swapped].snapshot().commit_hashes) == [root, summary]
+    assert tree.reference().compile(swapped).commit_hashes == [root, summary]

@@ -7,10 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from tract_fs import DialogueContent, Tract
+from tract_fs import DialogueContent, ToolIOContent, Tract
 from tract_fs.errors import ContentRedacted, ObjectMissing
 from tract_fs.model.events import encode_event
 from tract_fs.model.names import hash_bytes
+
+
+def redact(path: Path, content: str | None, *, after: str, at: str) -> None:
+    """Writes the event that redacts a content, on the one event that holds the text `after`, and removes the content."""
+    assert content is not None
+    events = (path / ".tract/events/default").glob("*/*")
+    last = next(event for event in events if after in event.read_text())
+    op: dict[str, object] = {"kind": "redact", "object": content, "reason": "a password"}
+    parents = [last.parent.name + last.name]
+    data = encode_event(tract="default", at=at, writer="0" * 32, parents=parents, ops=[op])
+    name = hash_bytes(data)
+    target = path / ".tract/events/default" / name[:2] / name[2:]
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(data)
+    (path / ".tract/objects" / content[:2] / content[2:]).unlink()
 
 
 @pytest.fixture
@@ -19,16 +34,7 @@ def redacted(tmp_path: Path) -> tuple[Path, str, str]:
     with Tract.open(tmp_path, clock=lambda: 1_000_000) as t:
         secret = t.commit(DialogueContent("user", "secret"))
         kept = t.commit(DialogueContent("user", "kept"))
-    events = sorted((tmp_path / ".tract/events/default").glob("*/*"), key=lambda path: b"000001Z" in path.read_bytes())
-    last = events[-1].parent.name + events[-1].name
-    op: dict[str, object] = {"kind": "redact", "object": secret.content_hash, "reason": "a password"}
-    data = encode_event(tract="default", at="1970-01-01T00:00:02.000000Z", writer="0" * 32, parents=[last], ops=[op])
-    name = hash_bytes(data)
-    target = tmp_path / ".tract/events/default" / name[:2] / name[2:]
-    target.parent.mkdir(exist_ok=True)
-    target.write_bytes(data)
-    assert secret.content_hash is not None
-    (tmp_path / ".tract/objects" / secret.content_hash[:2] / secret.content_hash[2:]).unlink()
+    redact(tmp_path, secret.content_hash, after='"at":"1970-01-01T00:00:01.000001Z"', at="1970-01-01T00:00:02.000000Z")
     return tmp_path, secret.commit_hash, kept.commit_hash
 
 
@@ -53,3 +59,31 @@ def test_without_the_event_the_content_is_missing(redacted: tuple[Path, str, str
             event.unlink()
     with Tract.open(path) as t, pytest.raises(ObjectMissing, match="fetch it from another copy"):
         t.get_content(secret)
+
+
+def test_a_summary_of_a_redacted_summary_still_stands_for_what_that_stood_for(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, clock=lambda: 1_000_000) as t:
+        first = t.commit(DialogueContent("user", "first"))
+        inner = t.summarize([first.commit_hash], "secret")
+        outer = t.summarize([inner.commit_hash], "outer")
+    redact(tmp_path, inner.content_hash, after='"at":"1970-01-01T00:00:01.000002Z"', at="1970-01-01T00:00:02.000000Z")
+    with Tract.open(tmp_path) as t:
+        t.refresh()
+        assert [message.content for message in t.compile().messages] == ["outer"]
+        t.annotate(outer.commit_hash, "skip")
+        assert [message.content for message in t.compile().messages] == ["first"]
+        t.annotate(inner.commit_hash, "pinned")
+        assert [message.content for message in t.compile().messages] == ["first"]
+        t.edit(inner.commit_hash, DialogueContent("user", "edited"))
+        assert [message.content for message in t.compile().messages] == ["first"]
+
+
+def test_a_cut_before_a_redacted_tool_result_compiles(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, clock=lambda: 1_000_000) as t:
+        call = t.commit(ToolIOContent("search", "call", {}, call_id="c1"))
+        result = t.commit(ToolIOContent("search", "result", {"secret": 1}, call_id="c1"))
+    redact(tmp_path, result.content_hash, after='"at":"1970-01-01T00:00:01.000001Z"', at="1970-01-01T00:00:02.000000Z")
+    with Tract.open(tmp_path) as t:
+        t.refresh()
+        assert t.compile(at_commit=call.commit_hash).commit_hashes == [call.commit_hash]
+        assert t.compile().commit_hashes == [call.commit_hash]

@@ -57,6 +57,10 @@ class Store:
     def annotate(self, target: str, priority: str) -> str:
         return self.commit("annotate", targets=[target], priority=priority)
 
+    def summarize(self, targets: list[str], text: str, **options: Any) -> str:
+        content = {"content_type": "dialogue", "role": "system", "text": text}
+        return self.commit("summarize", content, targets=targets, **options)
+
     def message(self, **message: Any) -> str:
         return self.commit("append", {"content_type": "message", "message": message})
 
@@ -103,6 +107,40 @@ def test_a_skipped_edit_does_not_apply_and_a_skipped_target_is_left_out(store: S
     store.annotate(one, "skip")
     assert texts(store.tract(), store.commits[-1]) == ["second"]
     assert texts(store.tract(), bad) == ["bad", "second"]
+
+
+def test_a_summary_shows_at_its_first_target_and_hides_its_targets_until_it_is_skipped(store: Store) -> None:
+    one, two, three, four = (store.say(text) for text in ("one", "two", "three", "four"))
+    summary = store.summarize([three, two], "two and three")
+    assert store.tract().compile(summary).commit_hashes == [one, summary, four]
+    store.edit(two, "two, edited")
+    store.annotate(three, "skip")
+    assert texts(store.tract(), store.commits[-1]) == ["one", "two and three", "four"]
+    store.edit(summary, "both")
+    assert texts(store.tract(), store.commits[-1]) == ["one", "both", "four"]
+    store.annotate(summary, "skip")
+    assert texts(store.tract(), store.commits[-1]) == ["one", "two, edited", "four"]
+
+
+def test_a_summary_of_a_summary_stands_for_all_that_this_stands_for(store: Store) -> None:
+    one, two, three = (store.say(text) for text in ("one", "two", "three"))
+    inner = store.summarize([one], "inner")
+    outer = store.summarize([two, inner], "outer")
+    assert store.tract().covered(outer, store.tract().linear(outer)) == {one, two, inner}
+    store.annotate(inner, "skip")
+    assert store.tract().compile(store.commits[-1]).commit_hashes == [outer, three]
+    store.annotate(outer, "skip")
+    assert store.tract().compile(store.commits[-1]).commit_hashes == [one, two, three]
+    store.annotate(inner, "normal")
+    assert store.tract().compile(store.commits[-1]).commit_hashes == [inner, two, three]
+
+
+def test_two_summaries_that_did_not_see_each_other_both_stand(store: Store) -> None:
+    one, two, three = (store.say(text) for text in ("one", "two", "three"))
+    left = store.summarize([one, two], "left")
+    right = store.summarize([two, three], "right", parents=[three])
+    merge = store.commit("merge", parents=[right, left])
+    assert store.tract().compile(merge).commit_hashes == [left, right]
 
 
 def test_a_cut_by_time_leaves_out_what_came_later(store: Store) -> None:

@@ -31,6 +31,7 @@ from tract_fs.errors import (
     EditTargetError,
     HeadMoved,
     OrphanedToolCall,
+    SummarizeError,
     UsageError,
 )
 
@@ -211,10 +212,10 @@ class StoreMachine(RuleBasedStateMachine):
     def commit_a_tool_call_or_result(self, which: int, content: Any) -> None:
         self.commit(which, content, None, None, None)
 
-    @precondition(lambda self: self.history("append"))
+    @precondition(lambda self: self.history("append", "summarize"))
     @rule(which=st.integers(0, 1), data=st.data(), generation_config=given_by_user.generation_configs)
     def edit(self, which: int, data: st.DataObject, generation_config: Any) -> None:
-        target = data.draw(st.sampled_from(self.history("append")))
+        target = data.draw(st.sampled_from(self.history("append", "summarize")))
         content = data.draw(given_by_user.edits_of(self.reference.content(target) or {}))
         info = self.handles[which].edit(target, content, generation_config=generation_config)
         self.note_own()
@@ -222,7 +223,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert info.targets == (target,)
         assert facts_of_commit(info) == expected_commit(self.reference, info.commit_hash)
 
-    @precondition(lambda self: self.history("append", "edit"))
+    @precondition(lambda self: self.history("append", "summarize", "edit"))
     @rule(
         which=st.integers(0, 1),
         data=st.data(),
@@ -230,11 +231,51 @@ class StoreMachine(RuleBasedStateMachine):
         reason=st.none() | given_by_user.texts,
     )
     def annotate(self, which: int, data: st.DataObject, priority: str, reason: str | None) -> None:
-        target = data.draw(st.sampled_from(self.history("append", "edit")))
+        target = data.draw(st.sampled_from(self.history("append", "summarize", "edit")))
         note = self.handles[which].annotate(target, priority, reason=reason)
         self.note_own()
         assert self.head == note.commit_hash
         assert (note.target_hash, note.priority, note.reason) == (target, priority, reason)
+
+    @precondition(lambda self: self.history("append"))
+    @rule(
+        which=st.integers(0, 1),
+        data=st.data(),
+        content=given_by_user.contents,
+        is_stretch=st.booleans(),
+        keep_pinned=st.booleans(),
+        generation_config=given_by_user.generation_configs,
+    )
+    def summarize(
+        self, which: int, data: st.DataObject, content: Any, is_stretch: bool, keep_pinned: bool, generation_config: Any
+    ) -> None:
+        handle, line = self.handles[which], self.reference.linear(self.head)
+        hidden = self.reference.standing_summaries(line)[1]
+        shown = self.reference.compile(self.head).commit_hashes
+        arguments: dict[str, Any] = {"content": content, "generation_config": generation_config}
+        if is_stretch and shown:
+            first = data.draw(st.integers(0, len(shown) - 1))
+            chosen = shown[first : first + data.draw(st.integers(1, 4))]
+            arguments |= {"first": chosen[0], "last": chosen[-1]}
+        else:
+            names = st.sampled_from(self.history("append", "summarize"))
+            chosen = data.draw(st.lists(names, min_size=1, max_size=4))
+            arguments |= {"commits": chosen}
+        levels = {name: self.reference.priority(name, line) or self.reference.default_priority(name) for name in chosen}
+        targets = [name for name in line if name in chosen and not (keep_pinned and levels[name] == "pinned")]
+        is_reverted = any(levels[name] == "skip" and name in self.history("summarize") for name in chosen)
+        if hidden & set(chosen) or is_reverted or not targets:
+            before = files_of(self.path)
+            with pytest.raises(SummarizeError):
+                handle.summarize(keep_pinned=keep_pinned, **arguments)
+            assert files_of(self.path) == before
+            return
+        info = handle.summarize(keep_pinned=keep_pinned, **arguments)
+        self.note_own()
+        assert self.head == info.commit_hash
+        assert facts_of_commit(info) == expected_commit(self.reference, info.commit_hash)
+        assert list(info.targets) == targets
+        assert [found.commit_hash for found in self.handles[1 - which].expand(info.commit_hash)] == targets
 
     @precondition(lambda self: self.history("edit", "annotate"))
     @rule(which=st.integers(0, 1), data=st.data())
@@ -406,10 +447,10 @@ class StoreMachine(RuleBasedStateMachine):
         with pytest.raises(ValueError):
             self.handles[which].compile(at_time=moment, at_commit=self.head)
 
-    @precondition(lambda self: self.history("append", "edit"))
+    @precondition(lambda self: self.history("append", "summarize", "edit"))
     @rule(which=st.integers(0, 1), data=st.data())
     def read_one(self, which: int, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(self.history("append", "edit")))
+        name = data.draw(st.sampled_from(self.history("append", "summarize", "edit")))
         handle = self.handles[which]
         info = handle.get_commit(name)
         assert info is not None

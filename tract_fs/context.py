@@ -15,12 +15,12 @@ from tract_fs.model.compiler import (
     ContextCompiler,
     ContextState,
     HistoryEntry,
-    Slot,
 )
 from tract_fs.model.content import Priority
 from tract_fs.model.history import is_ancestor, linear_order
 from tract_fs.model.names import CommitHash, to_us
 from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.slots import Slot
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.reading import TractReader
 from tract_fs.store.bounded_cache import BoundedCache
@@ -28,6 +28,7 @@ from tract_fs.store.snapshot_cache import SnapshotCache
 
 _STORE_MIN_COMMITS = 64
 _TOOL_TYPES = frozenset(["message", "tool_io"])
+_MADE_SLOTS = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
 
 
 class ContextReader:
@@ -156,7 +157,7 @@ class ContextReader:
         ):
             self._stored.forget(head)
             return None
-        return ContextState.from_slots(head, stored.slots, counter, self._reader.types)
+        return ContextState.from_slots(head, stored.slots, counter, self._reader.types, summaries=stored.summaries)
 
     def _store(self, state: ContextState) -> None:
         log = self._reader.log
@@ -165,7 +166,12 @@ class ContextReader:
             return
         again_count = self._reader.said_version()[1]
         self._stored.put(
-            state.head, state.slots(), counter=self._reader.counter.name, stamp=stamp, again_count=again_count
+            state.head,
+            state.slots(),
+            summaries=state.summaries,
+            counter=self._reader.counter.name,
+            stamp=stamp,
+            again_count=again_count,
         )
         self._replayed = 0
 
@@ -197,16 +203,17 @@ class ContextReader:
         return line[::-1] if cursor is not None else []
 
     def _later(self, names: list[CommitHash]) -> Sequence[Slot]:
-        """Returns the appends behind a cut that may hold what the cut's tool calls wait for."""
-        return [self._original(name) for name in names if self._may_hold_tools(self._reader.commit(name))]
+        """Returns the appends and summaries behind a cut that may hold what the cut's tool calls wait for."""
+        slots = [self._original(name) for name in names if self._may_hold_tools(self._reader.commit(name))]
+        return [slot for slot in slots if slot is not None]
 
     def _may_hold_tools(self, commit: Commit) -> bool:
-        return commit.operation is CommitOperation.APPEND and commit.content_type in _TOOL_TYPES
+        return commit.operation in _MADE_SLOTS and commit.content_type in _TOOL_TYPES
 
-    def _original(self, name: CommitHash) -> Slot:
-        loaded = self._reader.loaded(name)
-        assert loaded.rendering is not None
-        return Slot(name, loaded.rendering, None, Priority.NORMAL)
+    def _original(self, name: CommitHash) -> Slot | None:
+        """Returns a commit as it was made, None if its content was redacted."""
+        rendering = self._reader.loaded(name).rendering
+        return None if rendering is None else Slot(name, rendering, None, Priority.NORMAL)
 
     def _history(self, names: list[CommitHash]) -> list[HistoryEntry]:
         """Returns what a custom compiler gets, root first."""

@@ -174,6 +174,14 @@ class AnnotateTargetError(TractError, ValueError):
     template = "can't annotate {target!r}: {reason}"
 
 
+class SummarizeError(TractError, ValueError):
+    """A summary of what can't be summarized; `target` names the commit, None where there is nothing left."""
+
+    template = "can't summarize {target!r}: {reason}; nothing was written"
+    target: object
+    reason: str
+
+
 class HeadMoved(TractError):
     """Compare-and-swap failed: the branch's head is not the expected one; nothing was written."""
 

@@ -21,6 +21,7 @@ from tract_fs.model.tokens import EstimateCounter, TokenCounter
 from tract_fs.opening import list_tracts, open_store, require_options
 from tract_fs.reading import TractReader
 from tract_fs.store.store import Store
+from tract_fs.summarizing import TractSummarizer
 from tract_fs.writing import Clock, TractWriter
 
 Durability = Literal["durable", "fast"]
@@ -55,6 +56,7 @@ class Handle:
         self._reader = TractReader(store, store.log(tract_id, verify=verify), branch, self._types, counter, pinned)
         self._contexts = ContextReader(self._reader, compiler, cache_size=config.snapshot_cache_size)
         self._writer = TractWriter(self._reader, self._contexts, budget=config.token_budget, clock=clock)
+        self._summarizer = TractSummarizer(self._reader, self._writer, self._contexts)
         self._branches = TractBranches(self._reader, self._writer)
         self._guard = HandleGuard(self._reader, self._abandon)
         self._reader.loading = self._guard.loading

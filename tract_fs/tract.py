@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from tract_fs.model.content import Priority
 from tract_fs.model.info import CommitInfo, PriorityAnnotation, Status
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
+from tract_fs.summarizing import is_asked
 from tract_fs.transcripts import to_contents
 from tract_fs.writing import ANY
 
@@ -95,6 +96,40 @@ class Tract(BranchCalls):
             self._writer.record_usage(usage, head_hash=head_hash)
             return self._contexts.compile(at_time=None, at_commit=None, options=CompileOptions())
 
+    def summarize(
+        self,
+        commits: Iterable[str] | None = None,
+        content: object = None,
+        *,
+        first: str | None = None,
+        last: str | None = None,
+        keep_pinned: bool = True,
+        generation_config: dict[str, Any] | None = None,
+        message: str | None = None,
+        expected_head: object = ANY,
+    ) -> CommitInfo:
+        """Commits a content that stands for `commits`, or for all that the context shows from `first` to `last`, in the place of the first of them.
+
+        `content` is what `commit` takes, a text (told by the system), or a callable that gets the messages and returns either; it is called with nothing
+        locked, but inside a batch. With `keep_pinned`, pinned commits stay. A skip of the summary undoes it. Errors: SummarizeError, CommitNotFoundError;
+        HeadMoved, also if what is to be summarized changed meanwhile; as `commit`.
+        """
+        with self._guard.reading:
+            plan = self._summarizer.plan(
+                commits,
+                first=first,
+                last=last,
+                keep_pinned=keep_pinned,
+                generation_config=generation_config,
+                message=message,
+                expected_head=expected_head,
+            )
+        told = plan.tell(content)
+        with self._guard.writing:
+            return self._summarizer.write(
+                plan, told, expected_head=expected_head, is_made_of_messages=is_asked(content)
+            )
+
     @contextmanager
     def batch(self) -> Iterator[None]:
         """Makes all commits and annotations inside visible together, or none if anything is raised.
@@ -162,6 +197,14 @@ class Tract(BranchCalls):
         """
         with self._guard.reading:
             return self._reader.content(self._reader.require(hash))
+
+    def expand(self, hash: str) -> list[CommitInfo]:
+        """Returns the commits that a summary stands for, in history order; a summary among them is told as it is.
+
+        Errors: CommitNotFoundError, SummarizeError if the commit is no summary.
+        """
+        with self._guard.reading:
+            return self._summarizer.expand(hash)
 
     def get_annotations(self, target: str) -> list[PriorityAnnotation]:
         """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than normal comes first.

@@ -201,16 +201,25 @@ class TractWriter:
         self._batch = None
         self._unstage()
 
-    def write(self, draft: Draft, expected_head: object, *, targets: Sequence[CommitHash] | None = None) -> CommitInfo:
+    def write(
+        self,
+        draft: Draft,
+        expected_head: object,
+        *,
+        targets: Sequence[CommitHash] | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> CommitInfo:
         """Writes one commit on the head, the budget checked; see `commit`.
 
-        `targets`: already resolved and checked, as those of a summary are; else the draft's target is.
+        `targets`: already resolved and checked, as those of a summary are; else the draft's target is. `check` is called under the lock, and refuses by raising.
         """
         if self._budget is not None and self._budget.action != "reject":
             if self._reader.transaction is None:
                 self._reader.log.catch_up()
             self._warn_of_budget(draft, self._budget, targets)
         with self.transaction(expected_head) as transaction:
+            if check is not None:
+                check()
             if targets is None:
                 targets = self._require_targets(draft)
             if self._budget is not None and self._budget.action == "reject":
@@ -332,6 +341,11 @@ class TractWriter:
                 tract_id=log.tract,
                 branch=branch,
             )
+
+    def require_branch(self) -> None:
+        """Raises BranchNotFound if the branch was deleted."""
+        if self._reader.head() is None:
+            self._require_not_deleted(self._reader.branch)
 
     def _require_targets(self, draft: Draft) -> tuple[CommitHash, ...]:
         """Returns the target of an edit or annotation, which must be in the head's history; nothing for an append."""

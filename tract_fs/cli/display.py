@@ -86,6 +86,8 @@ def _says(found: Tract, info: CommitInfo, annotations: dict[str, list[PriorityAn
         told = REDACTED
     except DamageError:
         told = "(the content is missing or damaged)"
+    if info.operation.value == "summarize":
+        return f"for {len(info.targets)} commits: {told}"
     return f"{target[:DIGITS]} is now {told}" if target else told
 
 

@@ -12,14 +12,14 @@ from tract_fs.cli import branch_commands
 from tract_fs.cli.commands import tract
 from tract_fs.cli.diff_commands import diff
 from tract_fs.cli.output import error_line, json_text
+from tract_fs.cli.summary_commands import expand, summarize
 from tract_fs.errors import TractError
 
 OPERATION_FAILED = 1
 USAGE_WRONG = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
-tract.add_command(diff)
-for _command in branch_commands.COMMANDS:
+for _command in (*branch_commands.COMMANDS, diff, summarize, expand):
     tract.add_command(_command)
 
 

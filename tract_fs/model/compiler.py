@@ -1,23 +1,24 @@
 """The compiler: replays a history, commit by commit, into the messages to send next.
 
-A ContextState is the effective context after a history: one slot per append, with its edits and priority. It is a value: `apply`
-returns another, which shares all that did not change. So a cached state can be extended by new commits, patched by edits and annotations, and thrown
-away, and always equals a replay from nothing. Rules: SPEC of compile in README.md; orders come from model/history.
+A ContextState is the effective context after a history: one slot per append or summary, with its edits and priority. It is a value: `apply`
+returns another, which shares all that did not change. So a cached state can be extended by new commits, patched by edits, annotations and summaries,
+and thrown away, and always equals a replay from nothing. Rules: SPEC of compile in README.md, summaries: FORMAT.md, section 7; orders come from model/history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from tract_fs.errors import OrphanedToolCall
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
+from tract_fs.model.layout import PLAIN, Layout, arrange, cover, has_open_calls, in_shown_order, tell_unclean
 from tract_fs.model.messages import Message, Rendering, is_joinable, joined_rendering, retell
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.slots import REDACTED, Edit, Slot
 from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
 from tract_fs.model.tokens import PER_REPLY, TokenCounter
 
@@ -61,36 +62,8 @@ class Loaded(Struct, frozen=True, gc=False):
     config: str | None
 
 
-class Edit(Struct, frozen=True, array_like=True, gc=False):
-    """An edit of a slot."""
-
-    commit: str
-    rendering: Rendering
-    config: str | None
-    is_skipped: bool = False
-
-
-class Slot(Struct, frozen=True, array_like=True, gc=False):
-    """One append of the history: its place in the context, whatever became of it."""
-
-    commit: str
-    rendering: Rendering
-    config: str | None
-    priority: Priority
-    edits: tuple[Edit, ...] = ()
-
-    @property
-    def is_shown(self) -> bool:
-        """Tells whether the slot takes part in the context, before tool calls are paired."""
-        return self.priority is not Priority.SKIP
-
-    def winner(self) -> Edit | None:
-        """Returns the edit that applies, or None."""
-        return next((edit for edit in reversed(self.edits) if not edit.is_skipped), None)
-
-
 class _Spine:
-    """The appends of a line by position: maps that only grow, shared by the states along it.
+    """The appends and summaries of a line by position: maps that only grow, shared by the states along it.
 
     Past the length of a state, they may tell of another line.
     """
@@ -127,18 +100,26 @@ class ContextState:
         self._spine: _Spine | None = _Spine()
         self._slots: list[Slot] = []
         self._count = 0
+        self._summaries: tuple[int, ...] = ()  # positions, ascending
         self._snapshot: CompileSnapshot | None = None
-        self._dropped: frozenset[int] = frozenset()  # by the snapshot: positions left out for lack of their other half
+        self._layout = PLAIN  # of the snapshot
 
     @classmethod
     def from_slots(
-        cls, head: CommitHash, slots: list[Slot], counter: TokenCounter, types: ContentTypes
+        cls,
+        head: CommitHash,
+        slots: list[Slot],
+        counter: TokenCounter,
+        types: ContentTypes,
+        *,
+        summaries: tuple[int, ...] = (),
     ) -> ContextState:
-        """Returns the state that a stored list of slots describes."""
+        """Returns the state that a stored list of slots describes; `summaries` are the positions of those with targets."""
         state = cls(counter, types)
         state.head = head
         state._slots = slots
         state._count = len(slots)
+        state._summaries = summaries
         state._spine = None
         return state
 
@@ -147,35 +128,64 @@ class ContextState:
         return self._slots[: self._count]
 
     def slot_of(self, commit: str) -> Slot | None:
-        """Returns the slot of an append, or None."""
+        """Returns the slot of an append or summary, or None."""
         position = self._position(commit)
         return None if position is None else self._slots[position]
+
+    @property
+    def summaries(self) -> tuple[int, ...]:
+        """The positions of the summaries among the slots, ascending."""
+        return self._summaries
+
+    def in_history_order(self, commits: Iterable[CommitHash]) -> list[CommitHash]:
+        """Returns the appends and summaries among some commits, each once, in the order of the history."""
+        found = {name: position for name in commits if (position := self._position(name)) is not None}
+        return sorted(found, key=found.__getitem__)
+
+    def covered_by(self, commit: str) -> str | None:
+        """Returns the standing summary that hides a commit, the last if several do, or None."""
+        position = self._position(commit)
+        self.snapshot()
+        if position is None or position not in self._layout.absent:
+            return None
+        targets = {summary: self._targets(summary) for summary in self._summaries}
+        for summary in sorted(self._layout.places, reverse=True):
+            covered: set[int] = set()
+            cover(summary, targets, covered)
+            if position in covered:
+                return self._slots[summary].commit
+        return None
 
     def apply(self, name: CommitHash, loaded: Loaded) -> ContextState:
         """Returns the state after one more commit. Cost: constant for an append; a copy of a list for an edit or annotation."""
         commit = loaded.commit
         if loaded.rendering is not None and commit.operation is not CommitOperation.EDIT:
             assert commit.content_type is not None
-            return self._append(
-                name, Slot(name, loaded.rendering, loaded.config, self._types.default_priority(commit.content_type))
-            )
+            priority = self._types.default_priority(commit.content_type)
+            if not commit.targets:
+                return self._append(name, Slot(name, loaded.rendering, loaded.config, priority))
+            summary = Slot(name, loaded.rendering, loaded.config, priority, (), commit.targets)
+            return self._append(name, summary)._summarized()
         state = self._moved(name)
         if commit.operation is CommitOperation.EDIT and loaded.rendering is not None:
             position = self._position(commit.targets[0])
             if position is not None:
                 slot = self._slots[position]
                 edit = Edit(name, loaded.rendering, loaded.config)
-                state._patch(position, _with_edits(slot, (*slot.edits, edit)))
+                state._patch(position, slot.with_edits((*slot.edits, edit)))
                 state._require_spine().edit_targets[name] = slot.commit
         elif commit.operation is CommitOperation.ANNOTATE and commit.priority is not None:
             self._annotate(state, commit.targets[0], commit.priority)
+        elif commit.operation is CommitOperation.SUMMARIZE:
+            redacted = Slot(name, REDACTED, None, Priority.SKIP, (), commit.targets)
+            return self._append(name, redacted)._summarized()
         return state
 
     def snapshot(self) -> CompileSnapshot:
         """Returns the compiled form by the default options; made once."""
         if self._snapshot is None:
-            self._dropped = frozenset(_orphans(self.slots(), ()))
-            self._snapshot = self._compile(CompileOptions(), self._dropped, ())
+            self._layout = self._arranged((), orphans="drop")
+            self._snapshot = self._compile(CompileOptions(), self._layout, ())
         return self._snapshot
 
     def compile(self, options: CompileOptions, *, later: Sequence[Slot] = ()) -> CompileSnapshot:
@@ -185,13 +195,13 @@ class ContextState:
         """
         if options.is_plain and not later:
             return self.snapshot()
-        dropped = frozenset() if options.orphans == "keep" else frozenset(_orphans(self.slots(), later))
-        if dropped and options.orphans == "raise":
-            raise OrphanedToolCall(commits=tuple(self._slots[position].commit for position in sorted(dropped)))
-        return self._compile(options, dropped, later)
+        layout = self._arranged(later, orphans=options.orphans)
+        if layout.dropped and options.orphans == "raise":
+            raise OrphanedToolCall(commits=tuple(self._slots[position].commit for position in sorted(layout.dropped)))
+        return self._compile(options, layout, later)
 
     def has(self, commit: str) -> bool:
-        """Tells whether a commit is an append of this history, or an edit that found its target in it."""
+        """Tells whether a commit is an append or summary of this history, or an edit that found its target in it."""
         if self._position(commit) is not None:
             return True
         slot = self.slot_of(self._require_spine().edit_targets.get(commit, ""))
@@ -216,7 +226,7 @@ class ContextState:
 
     def has_open_calls(self) -> bool:
         """Tells whether a tool call of these slots has no answer among them."""
-        return any(not call.answers for call in _pair(self.slots(), ())[0])
+        return has_open_calls(self.slots())
 
     def uses_custom_types(self) -> bool:
         """Tells whether what is compiled depends on types that are not built in."""
@@ -239,7 +249,7 @@ class ContextState:
             state._snapshot = None
         elif self._snapshot is not None and slot.is_shown:
             message = Message.from_rendering(slot.rendering, (slot.commit,))
-            warn = state._warn_lazily(self._dropped)
+            warn = state._warn_lazily(self._layout)
             state._snapshot = self._snapshot.extended(message, slot.config, slot.rendering.tokens, warn)
         if state._spine is not None:
             state._spine.add(slot, position)
@@ -257,15 +267,14 @@ class ContextState:
             if position is None:
                 continue
             caller = self._slots[position]
-            if caller.edits or not caller.is_shown or position in self._dropped:
+            if caller.edits or not caller.is_shown or position in self._layout.absent:
                 return False
         return True
 
     def _annotate(self, state: ContextState, target: str, priority: Priority) -> None:
         position = self._position(target)
         if position is not None:
-            slot = self._slots[position]
-            state._patch(position, Slot(slot.commit, slot.rendering, slot.config, priority, slot.edits))
+            state._patch(position, self._slots[position].with_priority(priority))
             return
         position = self._position(self._require_spine().edit_targets.get(target, ""))
         if position is not None:
@@ -274,7 +283,7 @@ class ContextState:
             edits = tuple(
                 Edit(e.commit, e.rendering, e.config, is_skipped) if e.commit == target else e for e in slot.edits
             )
-            state._patch(position, _with_edits(slot, edits))
+            state._patch(position, slot.with_edits(edits))
 
     def _moved(self, head: CommitHash) -> ContextState:
         state = ContextState.__new__(ContextState)
@@ -284,9 +293,16 @@ class ContextState:
         state._spine = self._spine
         state._slots = self._slots
         state._count = self._count
+        state._summaries = self._summaries
         state._snapshot = self._snapshot
-        state._dropped = self._dropped
+        state._layout = self._layout
         return state
+
+    def _summarized(self) -> ContextState:
+        """Returns this new state, whose last slot is a summary."""
+        self._summaries = (*self._summaries, self._count - 1)
+        self._snapshot = None
+        return self
 
     def _patch(self, position: int, slot: Slot) -> None:
         self._slots = self._slots[: self._count]
@@ -304,11 +320,22 @@ class ContextState:
             self._spine = _Spine.of(self.slots())
         return self._spine
 
-    def _compile(self, options: CompileOptions, dropped: frozenset[int], later: Sequence[Slot]) -> CompileSnapshot:
+    def _arranged(self, later: Sequence[Slot], *, orphans: Orphans) -> Layout:
+        """Returns what summaries and the pairing of tool calls do to the order of the slots."""
+        targets = {summary: self._targets(summary) for summary in self._summaries}
+        return arrange(self.slots(), targets, later, keeps_orphans=orphans == "keep")
+
+    def _targets(self, summary: int) -> list[int]:
+        """Returns the positions of what a summary stands for; a target that does not come before it counts for nothing."""
+        found = (self._position(target) for target in self._slots[summary].targets)
+        return [position for position in found if position is not None and position < summary]
+
+    def _compile(self, options: CompileOptions, layout: Layout, later: Sequence[Slot]) -> CompileSnapshot:
         shown: list[tuple[Rendering, str]] = []
         configs: list[str | None] = []
-        for position, slot in enumerate(self.slots()):
-            if slot.priority is Priority.SKIP or position in dropped:
+        absent = layout.absent
+        for position, slot in in_shown_order(self.slots(), layout) if layout.places else enumerate(self.slots()):
+            if slot.priority is Priority.SKIP or position in absent:
                 continue
             rendering, config = slot.rendering, slot.config
             edit = slot.winner() if slot.edits else None
@@ -325,16 +352,16 @@ class ContextState:
             messages = [Message.from_rendering(rendering, (commit,)) for rendering, commit in shown]
             tokens = sum([rendering.tokens for rendering, _ in shown])
         commits = [commit for _, commit in shown]
-        warn = self._warn_lazily(dropped, later)
+        warn = self._warn_lazily(layout, later)
         return CompileSnapshot(messages, configs, commits, tokens=tokens, source=self._counter.name, warn=warn)
 
-    def _warn_lazily(self, dropped: frozenset[int], later: Sequence[Slot] = ()) -> Callable[[], list[str]]:
+    def _warn_lazily(self, layout: Layout, later: Sequence[Slot] = ()) -> Callable[[], list[str]]:
         slots, count, types = self._slots, self._count, self._types
 
         def warn() -> list[str]:
             line = slots[:count]
-            found = [f"commit {line[p].commit} is left out: its tool call or result is" for p in sorted(dropped)]
-            found += _unclean(line, dropped, later)
+            found = [f"commit {line[p].commit} is left out: its tool call or result is" for p in sorted(layout.dropped)]
+            found += tell_unclean(line, layout, later)
             unknown = sorted({s.rendering.content_type for s in line} - BUILTIN_TYPES.keys())
             found += [
                 f"content type {name!r} is not registered: its commits are compiled by the defaults"
@@ -370,94 +397,3 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             messages.append(Message.from_rendering(joined, tuple(name for _, name in group)))
             tokens += joined.tokens
     return messages, tokens
-
-
-def _with_edits(slot: Slot, edits: tuple[Edit, ...]) -> Slot:
-    return Slot(slot.commit, slot.rendering, slot.config, slot.priority, edits)
-
-
-class _Call(Struct):
-    """One tool call as first written: where, its id, and the positions of its answers."""
-
-    position: int
-    id: str
-    answers: list[int] = field(default_factory=list)
-
-
-def _pair(slots: Sequence[Slot], later: Sequence[Slot]) -> tuple[list[_Call], list[tuple[int, str]]]:
-    """Returns the calls with their answers as first written, and the answers to no call (position, id).
-
-    An answer belongs to the nearest call of its id before it. Positions go on from `slots` into `later`.
-    """
-    calls: list[_Call] = []
-    lone_answers: list[tuple[int, str]] = []
-    last: dict[str, _Call] = {}
-    for position, slot in enumerate(chain(slots, later)):
-        for id_ in slot.rendering.answers:
-            if id_ in last:
-                last[id_].answers.append(position)
-            else:
-                lone_answers.append((position, id_))
-        for id_ in slot.rendering.calls:
-            last[id_] = _Call(position, id_)
-            calls.append(last[id_])
-    return calls, lone_answers
-
-
-def _orphans(slots: Sequence[Slot], later: Sequence[Slot]) -> set[int]:
-    """Returns the positions that lost their other half, and what falls with them.
-
-    A call is an orphan if it had answers and none of them stands; an answer, if its call does not stand.
-    """
-    if not later and not any(
-        (slot.edits or slot.priority is Priority.SKIP) and (slot.rendering.calls or slot.rendering.answers)
-        for slot in slots
-    ):
-        return set()
-    calls, _ = _pair(slots, later)
-    shown = [_shown_ids(slot) for slot in slots]
-    dropped: set[int] = set()
-    is_settled = False
-    while not is_settled:
-        before = len(dropped)
-        for call in calls:
-            standing = [p for p in call.answers if p < len(slots) and p not in dropped and call.id in shown[p][1]]
-            position = call.position
-            if position < len(slots) and position not in dropped and call.id in shown[position][0]:
-                if call.answers and not standing:
-                    dropped.add(position)
-            else:
-                dropped.update(standing)
-        is_settled = len(dropped) == before
-    return dropped
-
-
-def _shown_ids(slot: Slot) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if not slot.is_shown:
-        return (), ()
-    edit = slot.winner()
-    rendering = slot.rendering if edit is None else edit.rendering
-    return rendering.calls, rendering.answers
-
-
-def _unclean(slots: Sequence[Slot], dropped: frozenset[int], later: Sequence[Slot]) -> list[str]:
-    """Says what was written so: calls answered twice, never (but for the turn that is still open), answers to no call."""
-    calls, lone_answers = _pair(slots, later)
-    if not calls and not lone_answers:
-        return []
-    shown = {p for p, slot in enumerate(slots) if slot.is_shown and p not in dropped}
-    last_turn = max((p for p in shown if not slots[p].rendering.answers), default=-1)
-    found = []
-    for call in calls:
-        where = f"commit {slots[call.position].commit}: tool call {call.id!r}" if call.position in shown else ""
-        count = sum(p in shown for p in call.answers)
-        if where and not call.answers and call.position < last_turn:
-            found.append(f"{where} was never answered")
-        elif where and count > 1:
-            found.append(f"{where} was answered {count} times")
-    found += [
-        f"commit {slots[p].commit} answers tool call {id_!r}, which was never made"
-        for p, id_ in lone_answers
-        if p in shown
-    ]
-    return found

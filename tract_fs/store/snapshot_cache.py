@@ -11,8 +11,8 @@ from msgspec.json import Decoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.model.compiler import Slot
 from tract_fs.model.names import CommitHash, hash_bytes, is_hash
+from tract_fs.model.slots import Slot
 from tract_fs.store import files
 
 _KEPT_FILES = 4
@@ -28,11 +28,12 @@ class StoredState(Struct, frozen=True, array_like=True):
     count: int  # the records of arrivals at that time
     chain: str
     again_count: int
+    summaries: tuple[int, ...]  # the positions of the slots that are summaries
     slots: list[Slot]
 
 
 _DECODER = Decoder(StoredState)
-_VERSION = 1
+_VERSION = 2
 
 
 class SnapshotCache:
@@ -71,12 +72,19 @@ class SnapshotCache:
         return None
 
     def put(
-        self, head: CommitHash, slots: list[Slot], *, counter: str, stamp: tuple[int, str], again_count: int
+        self,
+        head: CommitHash,
+        slots: list[Slot],
+        *,
+        summaries: tuple[int, ...],
+        counter: str,
+        stamp: tuple[int, str],
+        again_count: int,
     ) -> None:
         """Stores a state, and removes the oldest beyond four; a cache that can't be written is left alone."""
         if self._read_only or self.has(head):
             return
-        body = canonical.encode_struct(StoredState(_VERSION, head, counter, *stamp, again_count, slots))
+        body = canonical.encode_struct(StoredState(_VERSION, head, counter, *stamp, again_count, summaries, slots))
         try:
             files.write_new(self._path(head), hash_bytes(body).encode() + b"\n" + body, mode=0o644)
             self._names = {name for name in files.list_names(self._directory) if is_hash(name)}

@@ -1,0 +1,174 @@
+"""The layout of a context: which slots are absent, and where summaries show.
+
+Two things take a slot out beside a skip: a summary that stands for it, and a tool call or result that lost its other half. Format of summaries: FORMAT.md, section 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from msgspec import Struct, field
+
+from tract_fs.model.content import Priority
+from tract_fs.model.slots import Slot
+
+
+class Layout(Struct, frozen=True):
+    """What is not as the order of the slots says, by position."""
+
+    absent: frozenset[int] = frozenset()  # what standing summaries stand for, and what was dropped
+    dropped: frozenset[int] = frozenset()  # left out for lack of their other half
+    places: dict[int, int] = {}  # standing summary: the slot where it shows
+
+    def rank(self, position: int) -> tuple[int, int]:
+        """Returns what the shown order sorts by."""
+        return self.places.get(position, position), position
+
+
+PLAIN = Layout()
+
+
+def arrange(slots: list[Slot], targets: dict[int, list[int]], later: Sequence[Slot], *, keeps_orphans: bool) -> Layout:
+    """Returns the layout of slots; `targets` has those of each summary, in order, `later` what a cut left out."""
+    hidden: frozenset[int] = frozenset()
+    places: dict[int, int] = {}
+    if targets:
+        standing, hidden = _stand(slots, targets)
+        places = _places(targets, standing)
+    dropped = frozenset() if keeps_orphans else frozenset(_orphans(slots, later, hidden))
+    return Layout(hidden | dropped, dropped, places) if hidden or dropped else PLAIN
+
+
+def _stand(slots: Sequence[Slot], targets: dict[int, list[int]]) -> tuple[list[int], frozenset[int]]:
+    """Returns the summaries that stand, and what they hide: a summary stands unless it is skipped or a later standing one covers it.
+
+    `targets` has the targets of each summary, in order.
+    """
+    standing = []
+    hidden: set[int] = set()
+    for summary in reversed(targets):
+        if summary in hidden or not slots[summary].is_shown:
+            continue
+        standing.append(summary)
+        cover(summary, targets, hidden)
+    return standing, frozenset(hidden)
+
+
+def cover(summary: int, targets: dict[int, list[int]], covered: set[int]) -> None:
+    """Adds what a summary stands for, and what the summaries among these do; what is covered already is not looked into again."""
+    waiting = [summary]
+    while waiting:
+        for position in targets[waiting.pop()]:
+            if position not in covered:
+                covered.add(position)
+                if position in targets:
+                    waiting.append(position)
+
+
+def _places(targets: dict[int, list[int]], standing: list[int]) -> dict[int, int]:
+    """Returns where the standing summaries show: at the first of their targets, a summary among these counting as where it shows itself."""
+    anchors: dict[int, int] = {}
+    for summary, covered in targets.items():
+        anchors[summary] = min([anchors.get(position, position) for position in covered], default=summary)
+    return {summary: anchors[summary] for summary in standing}
+
+
+def in_shown_order(slots: list[Slot], layout: Layout) -> list[tuple[int, Slot]]:
+    """Returns the slots that are not absent, with their positions, summaries in their places."""
+    positions = (position for position in range(len(slots)) if position not in layout.absent)
+    return [(position, slots[position]) for position in sorted(positions, key=layout.rank)]
+
+
+class _Call(Struct):
+    """One tool call as first written: where, its id, and the positions of its answers."""
+
+    position: int
+    id: str
+    answers: list[int] = field(default_factory=list)
+
+
+def _pair(slots: Sequence[Slot], later: Sequence[Slot]) -> tuple[list[_Call], list[tuple[int, str]]]:
+    """Returns the calls with their answers as first written, and the answers to no call (position, id).
+
+    An answer belongs to the nearest call of its id before it. Positions go on from `slots` into `later`.
+    """
+    calls: list[_Call] = []
+    lone_answers: list[tuple[int, str]] = []
+    last: dict[str, _Call] = {}
+    for position, slot in enumerate(chain(slots, later)):
+        for id_ in slot.rendering.answers:
+            if id_ in last:
+                last[id_].answers.append(position)
+            else:
+                lone_answers.append((position, id_))
+        for id_ in slot.rendering.calls:
+            last[id_] = _Call(position, id_)
+            calls.append(last[id_])
+    return calls, lone_answers
+
+
+def has_open_calls(slots: Sequence[Slot]) -> bool:
+    """Tells whether a tool call of the slots has no answer among them."""
+    return any(not call.answers for call in _pair(slots, ())[0])
+
+
+def _orphans(slots: Sequence[Slot], later: Sequence[Slot], hidden: frozenset[int]) -> set[int]:
+    """Returns the positions that lost their other half, and what falls with them.
+
+    A call is an orphan if it had answers and none of them stands; an answer, if its call does not stand.
+    """
+    if not later and not any(
+        (slot.edits or slot.priority is Priority.SKIP) and (slot.rendering.calls or slot.rendering.answers)
+        for slot in slots
+    ):
+        absent = (slots[position].rendering for position in hidden)
+        if not any(rendering.calls or rendering.answers for rendering in absent):
+            return set()
+    calls, _ = _pair(slots, later)
+    shown = [((), ()) if position in hidden else _shown_ids(slot) for position, slot in enumerate(slots)]
+    dropped: set[int] = set()
+    is_settled = False
+    while not is_settled:
+        before = len(dropped)
+        for call in calls:
+            standing = [p for p in call.answers if p < len(slots) and p not in dropped and call.id in shown[p][1]]
+            position = call.position
+            if position < len(slots) and position not in dropped and call.id in shown[position][0]:
+                if call.answers and not standing:
+                    dropped.add(position)
+            else:
+                dropped.update(standing)
+        is_settled = len(dropped) == before
+    return dropped
+
+
+def _shown_ids(slot: Slot) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if not slot.is_shown:
+        return (), ()
+    edit = slot.winner()
+    rendering = slot.rendering if edit is None else edit.rendering
+    return rendering.calls, rendering.answers
+
+
+def tell_unclean(slots: Sequence[Slot], layout: Layout, later: Sequence[Slot]) -> list[str]:
+    """Says what was written so: calls answered twice, never (but for the turn that is still open), answers to no call."""
+    calls, lone_answers = _pair(slots, later)
+    if not calls and not lone_answers:
+        return []
+    shown = {p for p, slot in enumerate(slots) if slot.is_shown and p not in layout.absent}
+    last_turn = max((layout.rank(p) for p in shown if not slots[p].rendering.answers), default=(-1, -1))
+    found = []
+    for call in calls:
+        where = f"commit {slots[call.position].commit}: tool call {call.id!r}" if call.position in shown else ""
+        count = sum(p in shown for p in call.answers)
+        if where and not call.answers and layout.rank(call.position) < last_turn:
+            found.append(f"{where} was never answered")
+        elif where and count > 1:
+            found.append(f"{where} was answered {count} times")
+    found += [
+        f"commit {slots[p].commit} answers tool call {id_!r}, which was never made"
+        for p, id_ in lone_answers
+        if p in shown
+    ]
+    return found
