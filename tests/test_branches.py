@@ -901,7 +901,7 @@ def test_a_merge_reads_nothing_again_that_its_first_parent_holds(t: Tract, monke
     (after,) = say(t, "after")
     loaded: list[str] = []
     load = t._reader.loaded
-    monkeypatch.setattr(t._reader, "loaded", lambda name: (loaded.append(name), load(name))[1])
+    monkeypatch.setattr(t._reader, "loaded", lambda name, *known: (loaded.append(name), load(name, *known))[1])
     assert texts(t)[-3:] == ["main", "dev", "after"]
     assert loaded == [two, merged, after]
 

@@ -22,8 +22,8 @@ from tract_fs.cli.demo import TRANSCRIPT
 from tract_fs.model.events import encode_event
 from tract_fs.model.names import hash_bytes
 
-COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo", "diff"]
-COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork"]
+COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo"]
+COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
 COMMANDS += ["summarize", "expand"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {

@@ -444,7 +444,7 @@ def test_an_ambiguous_prefix_is_told(t: Tract, monkeypatch: pytest.MonkeyPatch) 
     def ambiguous(ref: object) -> str:
         raise AmbiguousRefError(ref=ref, count=2)
 
-    monkeypatch.setattr(t._reader, "resolve", ambiguous)
+    monkeypatch.setattr(t._reader, "resolve_foreign", ambiguous)
     with pytest.raises(AmbiguousRefError):
         t.diff("abcd")
 

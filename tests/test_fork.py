@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.test_branches import merge_commit, refused, say, sync_files, texts
 from tract_fs import Tract
 from tract_fs.errors import ArgumentError, CommitNotFoundError, EditTargetError, ObjectMissing, TractExists
 from tract_fs.model.objects import CommitOperation
+from tract_fs.store import files
 from tract_fs.writing import Draft
 
 
@@ -323,6 +326,28 @@ def test_usage_of_a_shared_commit_is_told_to_the_tract_that_it_was_recorded_in(t
         assert (t.compile().token_count, sub.compile().token_count) == (41, 7)
 
 
+def test_a_fork_that_the_disk_refuses_leaves_nothing_and_can_be_made_again(
+    t: Tract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = say(t, "one")
+    before = synced(tmp_path / "a")
+    write_new = files.write_new
+
+    def refuse(path: str, *arguments: Any, **options: Any) -> None:
+        if "/events/sub/" in path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            raise OSError(errno.ENOSPC, "no space left on device", path)
+        write_new(path, *arguments, **options)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(files, "write_new", refuse)
+        with pytest.raises(OSError, match="no space left"):
+            t.fork("sub")
+    assert (synced(tmp_path / "a"), Tract.tracts(tmp_path / "a")) == (before, ["default"])
+    with t.fork("sub") as sub:
+        assert (sub.head, sub.status().pending) == (one, ())
+
+
 def test_a_damaged_commit_of_the_past_blocks_nothing_else_in_a_fork(t: Tract, tmp_path: Path) -> None:
     one, two, three = say(t, "one", "two", "three")
     t.fork("sub").close()
@@ -349,6 +374,18 @@ def test_a_refresh_looks_at_other_tracts_too(t: Tract, tmp_path: Path) -> None:
     sync_files(tmp_path / "a", other)
     t.refresh()
     assert t._reader.resolve_foreign("sub:main")[1] == two
+
+
+def test_a_diff_compares_with_another_tract(t: Tract) -> None:
+    say(t, "one")
+    with t.fork("sub") as sub:
+        configured(sub, "two", n=1)
+        configured(sub, "three", n=2)
+        made = t.diff("main", "sub:main")
+        told = [(e.kind, e.b.text, e.b.generation_config) for e in made.entries if e.b is not None]
+        assert told == [("added", "two", {"n": 1}), ("added", "three", {"n": 2})]
+        assert t.diff(None, "sub:main").a.commit_hash == sub.resolve("main~1")
+        assert t.diff("sub:main~2").entries == ()
 
 
 def test_a_fork_in_a_throw_away_store_goes_with_it() -> None:

@@ -78,7 +78,8 @@ def test_three_promises_each_have_their_test() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["init", "import", "commit", "edit", "annotate", "log", "show", "status", "compile", "query", "demo"]
+    "name",
+    ["init", "import", "commit", "edit", "annotate", "log", "show", "status", "compile", "diff", "query", "demo", "branch", "switch", "reset", "undo", "reflog", "tag", "cherry-pick", "revert", "fork"],
 )
 def test_every_command_is_in_the_table(name: str) -> None:
     rows = [line.split(" | ")[0] for line in README.splitlines() if line.startswith("| `")]

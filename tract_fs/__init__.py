@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from tract_fs.merging import MergeResult
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
+from tract_fs.model.conflicts import Conflict, ConflictSide
 from tract_fs.model.content import (
     ArtifactContent,
     DialogueContent,
@@ -45,6 +47,8 @@ __all__ = [
     "CompileSnapshot",
     "CompiledContext",
     "ConfigChange",
+    "Conflict",
+    "ConflictSide",
     "ContextCompiler",
     "ContextDiff",
     "DialogueContent",
@@ -55,6 +59,7 @@ __all__ = [
     "FreeformContent",
     "HistoryEntry",
     "InstructionContent",
+    "MergeResult",
     "Message",
     "MessageContent",
     "OutputContent",

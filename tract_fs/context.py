@@ -71,6 +71,10 @@ class ContextReader:
         told = reader.usage(cut) if options.is_plain else None
         return state.compile(options, later=later).to_context(usage=told, notes=notes)
 
+    def beside(self, reader: TractReader) -> ContextReader:
+        """Returns what compiles heads of another tract of the store, by the same compiler."""
+        return ContextReader(reader, self._compiler, cache_size=1)
+
     def compile_head(self, head: CommitHash | None) -> CompiledContext:
         """Returns the context of a commit (None: of no commits) as it compiles where that is the head, no usage looked up."""
         if self._compiler is not None:

@@ -12,20 +12,26 @@ from tract_fs.reading import TractReader
 def diff(reader: TractReader, contexts: ContextReader, a: object, b: object) -> ContextDiff:
     """Returns what differs from the context of `a` (None: the first parent of b) to that of `b` (None: the head).
 
-    Each context is what compile() answers where that commit is the head. Errors: ArgumentError, CommitNotFoundError, AmbiguousRefError.
+    Each context is what compile() answers where that commit is the head; `tract:branch` may name one of another tract. Errors: ArgumentError, CommitNotFoundError, AmbiguousRefError.
     """
     for name, ref in (("a", a), ("b", b)):
         if ref is not None and type(ref) is not str:
             raise ArgumentError(f"diff: {name} is {ref!r}: give a ref as a string, or None")
-    commit_b = reader.head() if b is None else reader.resolve(b)
-    commit_a = _first_parent(reader, commit_b) if a is None else reader.resolve(a)
+    contexts_b, commit_b = (contexts, reader.head()) if b is None else _find(reader, contexts, b)
+    contexts_a, commit_a = (contexts_b, _first_parent(reader, commit_b)) if a is None else _find(reader, contexts, a)
     return compare(
-        contexts.compile_head(commit_a),
-        contexts.compile_head(commit_b),
+        contexts_a.compile_head(commit_a),
+        contexts_b.compile_head(commit_b),
         counter=reader.counter,
         commit_a=commit_a,
         commit_b=commit_b,
     )
+
+
+def _find(reader: TractReader, contexts: ContextReader, ref: object) -> tuple[ContextReader, CommitHash]:
+    """Returns the commit of a ref, and what compiles it in its tract."""
+    owner, name = reader.resolve_foreign(ref)
+    return (contexts if owner is reader else contexts.beside(owner)), name
 
 
 def _first_parent(reader: TractReader, name: CommitHash | None) -> CommitHash | None:

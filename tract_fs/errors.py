@@ -6,6 +6,8 @@ about an argument are ValueErrors too. OSError passes through from the operating
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TractError(Exception):
     """Base of all errors of this package; keyword arguments become attributes."""
@@ -190,6 +192,28 @@ class HeadMoved(TractError):
     )
     expected: str | None
     actual: str | None
+
+
+class MergeError(TractError, ValueError):
+    """A merge that can't be made as asked; nothing was written."""
+
+
+class MergeConflict(MergeError):
+    """Both lines changed the same; `conflicts` says what: each has `kind`, `target`, `ours`, `theirs` and all `sides`."""
+
+    conflicts: tuple[Any, ...]
+
+
+class ResetConflict(MergeError):
+    """One head of the branch was set back, another contains it: a reset beside commits that it had not seen."""
+
+    template = (
+        "branch {branch!r} was set back to {shown}, while {containing} goes on from there; "
+        "merge again with prefer 'reset' to drop the latter, or prefer 'commits' to keep it; nothing was written"
+    )
+    branch: str
+    reset: tuple[str, ...]
+    commits: tuple[str, ...]
 
 
 class BudgetExceeded(TractError):

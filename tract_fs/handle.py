@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from tract_fs.branching import TractBranches
 from tract_fs.context import ContextReader
 from tract_fs.guard import HandleGuard
+from tract_fs.merging import TractMerger
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
 from tract_fs.model.info import TractConfig
@@ -58,6 +59,7 @@ class Handle:
         self._writer = TractWriter(self._reader, self._contexts, budget=config.token_budget, clock=clock)
         self._summarizer = TractSummarizer(self._reader, self._writer, self._contexts)
         self._branches = TractBranches(self._reader, self._writer)
+        self._merger = TractMerger(self._reader, self._contexts, self._writer)
         self._guard = HandleGuard(self._reader, self._abandon)
         self._reader.loading = self._guard.loading
 

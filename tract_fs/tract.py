@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tract_fs.branch_calls import BranchCalls
+from tract_fs.merging import MergeResult
 from tract_fs.model.compiler import CompileOptions, Orphans
 from tract_fs.model.config_query import require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
@@ -155,6 +156,26 @@ class Tract(BranchCalls):
         contents = to_contents(messages, format)
         with self.batch():
             return self._writer.import_contents(contents, generation_config, expected_head)
+
+    def merge(
+        self,
+        ref: str | None = None,
+        *,
+        prefer: str | tuple[str, ...] | None = None,
+        resolutions: Mapping[str, Any] | None = None,
+        message: str | None = None,
+        expected_head: object = ANY,
+    ) -> MergeResult:
+        """Brings another line into this branch: that of `ref` (a branch, a commit, `tract:branch`), or, without one, the branch's other heads.
+
+        Goes forward where it can. `resolutions` settles conflicts by target: "ours", "theirs", a content, a priority, or a tuple of these; `prefer`
+        the rest: "ours" or "theirs", and for a head that was set back beside one that contains it "reset" or "commits" (one of each: a tuple).
+        Errors: MergeConflict, ResetConflict, MergeError; CommitNotFoundError, HeadMoved, BudgetExceeded and more, as `commit`; nothing is written then.
+        """
+        with self._guard.writing:
+            return self._merger.merge(
+                ref, prefer=prefer, resolutions=resolutions, message=message, expected_head=expected_head
+            )
 
     # read
 

@@ -243,7 +243,7 @@ class TractWriter:
         Errors: BranchNotFound if the branch was deleted, ObjectTooLarge.
         """
         if transaction.head is None:
-            self._require_not_deleted(transaction.branch)
+            self.require_not_deleted(transaction.branch)
         if created_us is None:
             created_us, created_at = self.tick(transaction), transaction.now
         else:
@@ -333,7 +333,8 @@ class TractWriter:
         if expected is not ANY and expected != transaction.head:
             raise HeadMoved(branch=self._reader.branch, expected=expected, actual=transaction.head)
 
-    def _require_not_deleted(self, branch: str) -> None:
+    def require_not_deleted(self, branch: str) -> None:
+        """Raises BranchNotFound if the branch, which has no head, was deleted."""
         log = self._reader.log
         if log.view.branches.get(branch):
             raise BranchNotFound(
@@ -345,7 +346,7 @@ class TractWriter:
     def require_branch(self) -> None:
         """Raises BranchNotFound if the branch was deleted."""
         if self._reader.head() is None:
-            self._require_not_deleted(self._reader.branch)
+            self.require_not_deleted(self._reader.branch)
 
     def _require_targets(self, draft: Draft) -> tuple[CommitHash, ...]:
         """Returns the target of an edit or annotation, which must be in the head's history; nothing for an append."""
@@ -355,7 +356,7 @@ class TractWriter:
         reader = self._reader
         head = reader.head()
         if head is None:
-            self._require_not_deleted(reader.branch)
+            self.require_not_deleted(reader.branch)
         try:
             target = reader.resolve(draft.target)
         except CommitNotFoundError as error:
@@ -376,10 +377,18 @@ class TractWriter:
             raise AnnotateTargetError(target=target, reason=reason)
         return (target,)
 
+    @property
+    def budget(self) -> TokenBudgetConfig | None:
+        """The limit for the compiled context, if there is one."""
+        return self._budget
+
     def _warn_of_budget(self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash] | None) -> None:
         current = self._tokens_over(draft, budget, self._require_targets(draft) if targets is None else targets)
-        if current is None:
-            return
+        if current is not None:
+            self.tell_of_budget(current, budget)
+
+    def tell_of_budget(self, current: int, budget: TokenBudgetConfig) -> None:
+        """Says that an operation raises the context over its budget: to the callback, or to the log."""
         if budget.callback is not None:
             budget.callback(current, budget.max_tokens)
             return

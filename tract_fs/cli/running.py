@@ -11,15 +11,17 @@ import click
 from tract_fs.cli import branch_commands
 from tract_fs.cli.commands import tract
 from tract_fs.cli.diff_commands import diff
+from tract_fs.cli.merge_commands import merge
 from tract_fs.cli.output import error_line, json_text
 from tract_fs.cli.summary_commands import expand, summarize
 from tract_fs.errors import TractError
+from tract_fs.model.conflicts import Conflict
 
 OPERATION_FAILED = 1
 USAGE_WRONG = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
-for _command in (*branch_commands.COMMANDS, diff, summarize, expand):
+for _command in (*branch_commands.COMMANDS, merge, diff, summarize, expand):
     tract.add_command(_command)
 
 
@@ -95,4 +97,6 @@ def _path_of(error: OSError) -> str | None:
 def _as_json(value: object) -> object:
     if isinstance(value, (tuple, list)):
         return [_as_json(item) for item in value]
+    if isinstance(value, Conflict):
+        return value.to_dict()
     return value if value is None or type(value) in (str, int, float, bool) else repr(value)

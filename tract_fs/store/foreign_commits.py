@@ -73,6 +73,7 @@ class ForeignCommits:
         for tract in queue:
             if tract != self._log.tract and tract not in found:
                 found[tract] = self._other(tract)
+                found[tract].catch_up()  # its events may have been judged by another handle
                 queue += _tracts_of(found[tract])
         return [found[tract] for tract in sorted(found)]
 

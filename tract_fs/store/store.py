@@ -99,12 +99,13 @@ class Store:
 
     def list_events(self) -> None:
         """Looks at once for events that came or went, in every tract that this handle has looked at so far."""
-        for log in reversed(self._logs.values()):  # the handle's own tract last: it may wait for others
+        for log in list(self._logs.values())[::-1]:  # the handle's own tract last: it may wait for others
             log.list_events(is_forced=True)
 
     def has_tract(self, tract: str) -> bool:
         """Tells whether a tract has events here."""
-        return bool(self.events.fans(tract)) or tract in self.events.tracts()
+        is_loose = any(self.events.list_fan(tract, fan) for fan in self.events.fans(tract))
+        return is_loose or tract in self.events.tracts()
 
     def beside(self, *, writer: str, read_only: bool) -> Store:
         """Returns another handle's way to the same files, opened, by the same settings. Errors: as `open`."""

@@ -126,7 +126,8 @@ class Transaction:
 
     def add_foreign(self, view: View) -> None:
         """Makes the event build on all that another tract's view holds, so that it may bring its commits in; before the first tick."""
-        self.foreign_parents += [f"{view.tract}/{name}" for name in view.event_heads]
+        parents = [f"{view.tract}/{name}" for name in view.event_heads]
+        self.foreign_parents += [parent for parent in parents if parent not in self.foreign_parents]
         self._newest_us = max(self._newest_us, view.newest_us)
 
     def fix(self, at_us: int, parents: Sequence[str]) -> None:

@@ -1,0 +1,251 @@
+"""Conflicts: where the lines that a merge joins say different things about one commit, and both can't hold.
+
+Told from commits alone, so that every copy finds the same: an edit of one commit to different contents, two different last priorities, an edit
+of what the other line summarised. An append is never in conflict; an edit here and a skip there both apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import permutations
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from tract_fs.model.content import Priority
+from tract_fs.model.history import ReadCommit
+from tract_fs.model.names import CommitHash
+from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.reach import Reach
+
+ConflictKind = Literal["edit", "priority", "summary"]
+KINDS: tuple[ConflictKind, ...] = ("edit", "priority", "summary")
+_SHOWN_CHARACTERS = 60
+_SHOWN_CONFLICTS = 10
+_DONE = {
+    CommitOperation.EDIT: "edited it to",
+    CommitOperation.ANNOTATE: "set it to",
+    CommitOperation.SUMMARIZE: "summarised it as",
+}
+_MAY_BE_EDITED = (CommitOperation.APPEND, CommitOperation.SUMMARIZE)
+
+
+class ConflictSide(Struct, frozen=True):
+    """What one line says of the target: by the edit that applies, by its last annotation, or by the summaries that cover it."""
+
+    head: CommitHash  # of the line
+    commits: tuple[CommitHash, ...]  # in the line's order; the last is the one that counts
+    operation: CommitOperation
+    text: str  # of the content, or the priority's name
+    value: str  # equal where two sides say the same
+    priority: Priority | None = None  # that the annotation sets, or that was set for the summary that counts
+
+    @property
+    def commit(self) -> CommitHash:
+        """The edit, annotation or summary that counts."""
+        return self.commits[-1]
+
+    def describe(self) -> str:
+        """Returns what was done and the start of the text."""
+        line = " ".join(self.text[: 4 * _SHOWN_CHARACTERS].split())
+        shown = line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
+        return f"{_DONE[self.operation]} {shown!r}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh)."""
+        return {
+            "head": self.head,
+            "commits": list(self.commits),
+            "operation": self.operation.value,
+            "text": self.text,
+            "priority": None if self.priority is None else self.priority.value,
+        }
+
+
+class Conflict(Struct, frozen=True):
+    """One commit of which the lines say different things; `sides` are all that say something, in the order of the heads."""
+
+    kind: ConflictKind
+    target: CommitHash
+    ours: ConflictSide  # of the own head; where that has no part, of the first that has
+    theirs: ConflictSide  # the first that says something else
+    sides: tuple[ConflictSide, ...]
+
+    def describe(self) -> str:
+        """Returns the conflict in one line."""
+        return f"commit {self.target[:12]}: ours {self.ours.describe()}, theirs {self.theirs.describe()}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh)."""
+        return {
+            "kind": self.kind,
+            "target": self.target,
+            "ours": self.ours.to_dict(),
+            "theirs": self.theirs.to_dict(),
+            "sides": [side.to_dict() for side in self.sides],
+        }
+
+
+class _Summary(Struct, frozen=True):
+    commit: CommitHash
+    covered: frozenset[CommitHash]
+
+
+class _Line(Struct):
+    """What a linear order says of its commits."""
+
+    edits: dict[CommitHash, CommitHash] = field(default_factory=dict)  # target: the edit that applies
+    annotations: dict[CommitHash, list[CommitHash]] = field(default_factory=dict)
+    summaries: list[_Summary] = field(default_factory=list)  # those not skipped
+
+    def covering(self, target: CommitHash) -> tuple[CommitHash, ...]:
+        """Returns the summaries that cover `target`; the last of them stands."""
+        return tuple(summary.commit for summary in self.summaries if target in summary.covered)
+
+
+def find_conflicts(
+    reach: Reach, read: ReadCommit, text_of: Callable[[CommitHash], str], *, own: int
+) -> tuple[Conflict, ...]:
+    """Returns the conflicts among the histories of the heads in `reach`, each target once per kind, the oldest target first.
+
+    `own` is the position of the head whose side is called ours. `text_of` returns the text of a commit's content.
+    """
+    return _Search(reach, read, text_of).find(own)
+
+
+class _Search:
+    """Compares the heads pair by pair."""
+
+    def __init__(self, reach: Reach, read: ReadCommit, text_of: Callable[[CommitHash], str]) -> None:
+        self._reach = reach
+        self._read = read
+        self._text_of = text_of
+        self._covered: dict[CommitHash, frozenset[CommitHash]] = {}
+        self._lines = [self._line(reach.order(position)) for position in range(len(reach.heads))]
+        self._sides: dict[tuple[CommitHash, ConflictKind], dict[int, ConflictSide]] = {}
+
+    def find(self, own: int) -> tuple[Conflict, ...]:
+        for here, there in permutations(range(len(self._lines)), 2):
+            if here < there:
+                self._compare_edits(here, there)
+                self._compare_priorities(here, there)
+            self._compare_summaries(here, there)
+        keys = sorted(self._sides, key=lambda key: (self._read(key[0]).created_at, key[0], KINDS.index(key[1])))
+        return tuple(_conflict(kind, target, self._sides[target, kind], own) for target, kind in keys)
+
+    def _compare_edits(self, here: int, there: int) -> None:
+        theirs = self._lines[there].edits
+        for target, edit in self._lines[here].edits.items():
+            other = theirs.get(target)
+            if other is None or not (self._is_only(edit, here, there) and self._is_only(other, there, here)):
+                continue
+            if self._read(edit).content != self._read(other).content:
+                for position, commit in ((here, edit), (there, other)):
+                    self._note("edit", target, position, self._edit_side(position, commit))
+
+    def _compare_priorities(self, here: int, there: int) -> None:
+        theirs = self._lines[there].annotations
+        for target, ours in self._lines[here].annotations.items():
+            others = theirs.get(target, [])
+            if not any(self._is_only(commit, here, there) for commit in ours):
+                continue
+            if not any(self._is_only(commit, there, here) for commit in others):
+                continue
+            sides = [self._priority_side(here, ours[-1]), self._priority_side(there, others[-1])]
+            if sides[0].value != sides[1].value:
+                for position, side in zip((here, there), sides, strict=True):
+                    self._note("priority", target, position, side)
+
+    def _compare_summaries(self, here: int, there: int) -> None:
+        """Finds what the line of `here` edited and shows, and that of `there` summarised."""
+        line, other = self._lines[here], self._lines[there]
+        for target, edit in line.edits.items():
+            if not self._is_only(edit, here, there):
+                continue
+            is_hidden = any(not self._reach.is_shared(summary) for summary in line.covering(target))
+            summaries = other.covering(target)
+            if not is_hidden and any(self._is_only(summary, there, here) for summary in summaries):
+                self._note("summary", target, here, self._edit_side(here, edit))
+                self._note("summary", target, there, self._summary_side(there, summaries))
+
+    def _edit_side(self, position: int, edit: CommitHash) -> ConflictSide:
+        value = self._read(edit).content or ""
+        return ConflictSide(self._reach.heads[position], (edit,), CommitOperation.EDIT, self._text_of(edit), value)
+
+    def _priority_side(self, position: int, annotation: CommitHash) -> ConflictSide:
+        commit = self._read(annotation)
+        priority = commit.priority or Priority.NORMAL
+        is_of_edit = self._read(commit.targets[0]).operation is CommitOperation.EDIT
+        value = Priority.NORMAL if is_of_edit and priority is not Priority.SKIP else priority
+        head = self._reach.heads[position]
+        return ConflictSide(head, (annotation,), CommitOperation.ANNOTATE, priority.value, value.value, priority)
+
+    def _summary_side(self, position: int, covering: Sequence[CommitHash]) -> ConflictSide:
+        summaries = tuple(summary for summary in covering if not self._reach.is_shared(summary))
+        text = self._text_of(self._lines[position].edits.get(summaries[-1], summaries[-1]))
+        operation = CommitOperation.SUMMARIZE
+        of_summary = self._lines[position].annotations.get(summaries[-1])
+        priority = self._read(of_summary[-1]).priority if of_summary else None
+        return ConflictSide(self._reach.heads[position], summaries, operation, text, operation.value, priority)
+
+    def _note(self, kind: ConflictKind, target: CommitHash, position: int, side: ConflictSide) -> None:
+        self._sides.setdefault((target, kind), {})[position] = side
+
+    def _is_only(self, commit: CommitHash, here: int, there: int) -> bool:
+        return self._reach.is_only(commit, here, there)
+
+    def _line(self, order: Sequence[CommitHash]) -> _Line:
+        line = _Line()
+        edits: dict[CommitHash, list[CommitHash]] = {}
+        summaries: list[CommitHash] = []
+        for name in order:
+            commit = self._read(name)
+            if commit.operation is CommitOperation.EDIT:
+                edits.setdefault(commit.targets[0], []).append(name)
+            elif commit.operation is CommitOperation.ANNOTATE:
+                line.annotations.setdefault(commit.targets[0], []).append(name)
+            elif commit.operation is CommitOperation.SUMMARIZE:
+                summaries.append(name)
+        for target, of_target in edits.items():
+            standing = [edit for edit in of_target if not self._is_skipped(line, edit)]
+            if standing and self._read(target).operation in _MAY_BE_EDITED:
+                line.edits[target] = standing[-1]
+        line.summaries = [_Summary(s, self._covered_by(s)) for s in summaries if not self._is_skipped(line, s)]
+        return line
+
+    def _is_skipped(self, line: _Line, commit: CommitHash) -> bool:
+        of_commit = line.annotations.get(commit, [])
+        return bool(of_commit) and self._read(of_commit[-1]).priority is Priority.SKIP
+
+    def _covered_by(self, summary: CommitHash) -> frozenset[CommitHash]:
+        """Returns the targets of a summary, and what summaries among them cover, transitively."""
+        found = self._covered.get(summary)
+        if found is None:
+            covered: set[CommitHash] = set()
+            queue = [summary]
+            for name in queue:
+                for target in self._read(name).targets:
+                    if target in covered:
+                        continue
+                    covered.add(target)
+                    commit: Commit = self._read(target)
+                    if commit.operation is CommitOperation.SUMMARIZE:
+                        queue.append(target)
+            found = self._covered[summary] = frozenset(covered)
+        return found
+
+
+def _conflict(kind: ConflictKind, target: CommitHash, by_position: dict[int, ConflictSide], own: int) -> Conflict:
+    sides = tuple(by_position[position] for position in sorted(by_position))
+    ours = by_position.get(own, sides[0])
+    theirs = next(side for side in sides if side.value != ours.value)
+    return Conflict(kind, target, ours, theirs, sides)
+
+
+def describe_all(conflicts: Sequence[Conflict]) -> str:
+    """Returns one sentence that names the conflicts and says how to settle them."""
+    told = [conflict.describe() for conflict in conflicts[:_SHOWN_CONFLICTS]]
+    if len(conflicts) > _SHOWN_CONFLICTS:
+        told.append(f"and {len(conflicts) - _SHOWN_CONFLICTS} more")
+    how = "settle each by a resolution ('ours', 'theirs' or a content), or all by prefer 'ours' or 'theirs'"
+    return f"the lines disagree on {'; '.join(told)}; {how}; nothing was written"

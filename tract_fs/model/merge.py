@@ -1,0 +1,87 @@
+"""Merges: what joining histories comes to, and the commit and time of a join that every copy makes alike.
+
+A join of a branch's heads that needs no word from the user is a function of the heads' commits and the branch's moves alone: its parents go by
+(`created_at`, hash), not "mine first", or two copies that join at once would never end. Format: FORMAT.md, sections 6 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from tract_fs.errors import ResetConflict
+from tract_fs.model.history import ReadCommit
+from tract_fs.model.names import CommitHash, format_time, parse_time
+from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.reach import Reach
+from tract_fs.model.view import MoveState
+
+MergeKind = Literal["up-to-date", "forward", "merge", "reset"]
+
+
+class MergePlan(Struct, frozen=True):
+    """What a merge does. With one head in `reach` the branch goes there; with more, a merge commit with these parents is made."""
+
+    kind: MergeKind
+    reach: Reach
+
+    @property
+    def parents(self) -> tuple[CommitHash, ...]:
+        """The heads that are joined, the first parent first."""
+        return self.reach.heads
+
+
+def plan_merge(own: CommitHash | None, other: CommitHash, read: ReadCommit) -> MergePlan:
+    """Returns how `other` comes into the line of `own` (None: a branch without commits)."""
+    if own is None:
+        return MergePlan("forward", Reach([other], read))
+    reach = Reach([own, other], read)
+    if reach.is_below(1, 0):
+        return MergePlan("up-to-date", Reach([own], read))
+    if reach.is_below(0, 1):
+        return MergePlan("forward", Reach([other], read))
+    return MergePlan("merge", reach)
+
+
+def plan_join(
+    branch: str, heads: Sequence[CommitHash], read: ReadCommit, *, prefer: Literal["reset", "commits"] | None
+) -> MergePlan:
+    """Returns how the heads of one branch become one. One that another contains was set back, or would be hidden.
+
+    Errors: ResetConflict if there is such a head and `prefer` does not say which gives way.
+    """
+    ordered = sorted(heads, key=lambda head: (read(head).created_at, head), reverse=True)
+    reach = Reach(ordered, read)
+    places = range(len(ordered))
+    pairs = [(low, high) for low in places for high in places if low != high and reach.is_below(low, high)]
+    if not pairs:
+        return MergePlan("merge" if len(ordered) > 1 else "up-to-date", reach)
+    if prefer is None:
+        backward = tuple(dict.fromkeys(ordered[low] for low, _ in pairs))
+        forward = tuple(dict.fromkeys(ordered[high] for _, high in pairs))
+        raise ResetConflict(
+            branch=branch, reset=backward, commits=forward, shown=_shown(backward), containing=_shown(forward)
+        )
+    dropped = {high if prefer == "reset" else low for low, high in pairs}
+    kept = Reach([head for place, head in enumerate(ordered) if place not in dropped], read)
+    if prefer == "reset":
+        return MergePlan("reset", kept)
+    return MergePlan("merge" if len(kept.heads) > 1 else "forward", kept)
+
+
+def join_commit(parents: Sequence[CommitHash], read: ReadCommit) -> Commit:
+    """Returns the merge commit that every copy makes of these parents."""
+    newest = max(read(parent).created_us for parent in parents)
+    return Commit(operation=CommitOperation.MERGE, parents=tuple(parents), created_at=format_time(newest + 1))
+
+
+def join_time_us(moves: Iterable[MoveState], commit: Commit | None) -> int:
+    """Returns the time of the event which joins these moves of a branch; `commit` is the merge commit, if there is one."""
+    at_us = 1 + parse_time(max(move.at for move in moves))
+    return at_us if commit is None else max(at_us, commit.created_us)  # a peer's move may be older than its head
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(name[:12] for name in names)

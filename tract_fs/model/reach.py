@@ -1,0 +1,81 @@
+"""Reach: which of several heads have a commit in their history, told without a walk over what they all share.
+
+Commits are looked at from the newest to the oldest. Along a line the clock of our writers only rises, so the walk ends where all that is left is
+in every history. Where it meets a commit that is no younger than its parent, it goes to the roots; another's commits with such times behind its end
+may pass for one head's own: that can tell of a conflict too many, and loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+from tract_fs.model.history import ReadCommit, linear_order
+from tract_fs.model.names import CommitHash
+
+
+class Reach:
+    """What the histories of `heads` have in common, and what not. Cost: one read per commit that not all of them have."""
+
+    def __init__(self, heads: Sequence[CommitHash], read: ReadCommit) -> None:
+        self.heads = tuple(heads)
+        self._read = read
+        self._all = (1 << len(self.heads)) - 1
+        self._bits: dict[CommitHash, int] = {}  # of commits met: one bit per head that has it
+        self._queue: list[tuple[int, CommitHash]] = []
+        self._queued: set[CommitHash] = set()
+        self._open_count = 0  # queued commits that not all heads are known to have
+        self._is_ordered = True
+        for position, head in enumerate(self.heads):
+            self._meet(head, 1 << position)
+        while self._open_count or (self._queue and not self._is_ordered):
+            self._visit()
+
+    def is_below(self, position: int, other: int) -> bool:
+        """Tells whether the head at `position` is in the history of the head at `other`."""
+        return self.has(other, self.heads[position])
+
+    def has(self, position: int, commit: CommitHash) -> bool:
+        """Tells whether a commit of any of the histories is in that of the head at `position`."""
+        return bool(self._bits.get(commit, self._all) >> position & 1)
+
+    def is_shared(self, commit: CommitHash) -> bool:
+        """Tells whether a commit of any of the histories is in all of them."""
+        return self._bits.get(commit, self._all) == self._all
+
+    def is_only(self, commit: CommitHash, position: int, other: int) -> bool:
+        """Tells whether a commit is in the history of the head at `position` and not in that of the one at `other`."""
+        return self.has(position, commit) and not self.has(other, commit)
+
+    def order(self, position: int) -> list[CommitHash]:
+        """Returns the end of a head's linear order, from where nothing but what is not shared follows; all of it behind a merge."""
+        head = self.heads[position]
+        shared: set[str] = {commit for commit, bits in self._bits.items() if bits == self._all}
+        order = linear_order(head, self._read, known=shared)
+        if any(len(self._read(commit).parents) > 1 for commit in order):
+            return linear_order(head, self._read)  # a later parent may bring shared commits behind others
+        return order
+
+    def _visit(self) -> None:
+        _, commit = heappop(self._queue)
+        self._queued.discard(commit)
+        bits = self._bits[commit]
+        self._open_count -= bits != self._all
+        found = self._read(commit)
+        for parent in found.parents:
+            if self._read(parent).created_at >= found.created_at:
+                self._is_ordered = False
+            self._meet(parent, bits)
+
+    def _meet(self, commit: CommitHash, bits: int) -> None:
+        before = self._bits.get(commit, 0)
+        after = before | bits
+        if after == before:
+            return
+        self._bits[commit] = after
+        if commit in self._queued:
+            self._open_count -= after == self._all
+            return
+        self._queued.add(commit)
+        self._open_count += after != self._all
+        heappush(self._queue, (-self._read(commit).created_us, commit))
