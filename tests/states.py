@@ -218,6 +218,7 @@ CALLS = frozenset(
         "fstat",
         "stat",
         "listdir",
+        "scandir",
         "rename",
         "unlink",
         "fsync",

@@ -119,7 +119,7 @@ def _merge_back(copies: Copies, t: Tract, side: int) -> None:
 
 def _merge(copies: Copies, t: Tract, _: int) -> None:
     target = copies.any_commit(t)
-    if target not in {info.commit_hash for info in t.log(None)}:
+    if t.head is not None and target not in {info.commit_hash for info in t.log(None)}:
         merge_commit(t, target)
 
 

@@ -24,7 +24,7 @@ from tract_fs.model.names import hash_bytes
 
 COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo"]
 COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
-COMMANDS += ["summarize", "expand"]
+COMMANDS += ["summarize", "expand", "repair", "sync", "bundle"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {
     "role": "assistant",
@@ -847,6 +847,7 @@ def test_no_command_is_a_usage_error(run: Run) -> None:
         ["query", "model", "=", "m"],
         ["status"],
         ["demo"],
+        ["repair"],
     ],
     ids=lambda arguments: " ".join(arguments[:1]),
 )

@@ -40,6 +40,7 @@ from tests.states import (
 )
 from tract_fs import Tract
 from tract_fs.errors import DamageError, HashMismatch, ObjectMissing
+from tract_fs.store import quarantine
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
 
@@ -287,7 +288,7 @@ def check_answers(t: Tract, whole: Whole, *, is_missed: bool = True) -> None:
     if is_missed and is_compiled and head_is_told and not is_complete:
         assert context.warnings, "what takes no part is not told of"
         status = t.status()
-        assert status.pending or status.damaged or status.gone
+        assert status.pending or status.damaged or status.gone or status.quarantined
         assert status.advice
 
 
@@ -312,6 +313,17 @@ def test_a_damaged_file_gives_an_error_or_a_right_answer_and_all_returns_with_th
     whole: Whole, path: Path, role: str, damage: str, state: str
 ) -> None:
     check_damage_and_return(whole, path, role, DAMAGES[damage], state, in_place=damage == "altered")
+
+
+@pytest.mark.parametrize("state", ["fresh", "fresh, without local", "same handle", "same handle, cold"])
+@pytest.mark.parametrize("damage", ["truncated", "altered by rename", "empty", "grown"])
+@pytest.mark.parametrize("role", TRUTH)
+def test_a_damaged_file_that_is_set_aside_gives_no_wrong_answer_and_all_returns_with_the_file(
+    whole: Whole, path: Path, monkeypatch: pytest.MonkeyPatch, role: str, damage: str, state: str
+) -> None:
+    """As above, with every damaged file moved to the quarantine by the first writer that meets it."""
+    monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))
+    check_damage_and_return(whole, path, role, (DAMAGES | MORE_DAMAGES)[damage], state, in_place=False)
 
 
 @pytest.mark.parametrize("state", ["fresh", "fresh, without local"])
@@ -581,7 +593,7 @@ def test_a_config_that_is_altered_right_after_it_was_read_is_noticed(tmp_path: P
 def test_a_damaged_cache_is_rebuilt_without_a_word(
     whole: Whole, path_with_caches: Path, role: str, damage: str, state: str
 ) -> None:
-    check_cache(whole, path_with_caches, role, {**DAMAGES, **MORE_DAMAGES}[damage], state)
+    check_cache(whole, path_with_caches, role, (DAMAGES | MORE_DAMAGES)[damage], state)
 
 
 @pytest.mark.parametrize("state", ["fresh", "same handle"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tract_fs import DialogueContent, Tract
+from tract_fs import DialogueContent, Tract, verify_bundle
 from tract_fs.model import canonical
 from tract_fs.model.events import decode_event
 from tract_fs.model.objects import decode_commit
@@ -85,6 +85,22 @@ def test_the_three_text_files_are_as_section_2_says(example: Path) -> None:
     assert (example / "FORMAT").read_bytes() == b'{"format":"tract-fs","version":1}\n'
     assert (example / ".gitattributes").read_bytes() == b"* -text -diff\n"
     assert (example / ".gitignore").read_bytes() == b"!*\n/local/\n"
+
+
+def test_the_bundle_example_is_what_the_library_writes_of_the_example_store(example: Path, tmp_path: Path) -> None:
+    (text,) = re.findall(r"^## \d+\. Bundle.*?^```\n(.*?)^```$", PAGE, re.M | re.S)
+    with Tract.open(example.parent) as t:
+        t.bundle(tmp_path / "file", since=t.log()[-1].commit_hash)
+    assert (tmp_path / "file").read_bytes() == text.encode()
+    assert verify_bundle(tmp_path / "file").builds_on == (
+        "default/3ac169db3d28012f99bd70dde14986d4c21297954a931d76a0d2d986d10b6251",
+    )
+    above, last = text.encode()[:-65], text[-65:-1]
+    assert hashlib.sha256(above).hexdigest() == last
+    members = {hashlib.sha256(line).hexdigest() for line in above.splitlines()[1:]}
+    assert members == {
+        name.replace("/", "")[-64:] for name, _ in EXAMPLES if name[-62:].startswith(("da94", "2a3d", "809b"))
+    }
 
 
 def test_synced_files_are_read_only_for_everybody(example: Path) -> None:

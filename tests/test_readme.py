@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_cli import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -77,10 +79,7 @@ def test_three_promises_each_have_their_test() -> None:
     assert len(promises) == 3
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["init", "import", "commit", "edit", "annotate", "log", "show", "status", "compile", "diff", "query", "demo", "branch", "switch", "reset", "undo", "reflog", "tag", "cherry-pick", "revert", "fork"],
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_in_the_table(name: str) -> None:
     rows = [line.split(" | ")[0] for line in README.splitlines() if line.startswith("| `")]
     assert any(re.search(rf"`{name}[ `]", row) for row in rows)

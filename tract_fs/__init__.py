@@ -1,5 +1,6 @@
 """tract_fs: git-like version control for the context of an LLM agent, on plain files."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tract_fs.merging import MergeResult
@@ -20,7 +21,6 @@ from tract_fs.model.info import (
     CommitInfo,
     PriorityAnnotation,
     ReflogEntry,
-    Status,
     TokenBudgetConfig,
     TokenUsage,
     TractConfig,
@@ -28,19 +28,29 @@ from tract_fs.model.info import (
 from tract_fs.model.messages import Message
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
+from tract_fs.model.status import RepairReport, Status
 from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
 from tract_fs.tract import Tract
 from tract_fs.writing import ANY
 
 if TYPE_CHECKING:
+    from tract_fs.bundle import verify_bundle
     from tract_fs.model.diff import ConfigChange, ContextDiff, DiffedContext, DiffedMessage, DiffEntry
+    from tract_fs.model.exchange import BadFile, BundleApplied, BundleInfo, SyncReport, Transfer
 
 __version__ = "0.1.0"
-_DIFF_NAMES = frozenset(["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"])
+_ON_NEED = {
+    "tract_fs.bundle": ["verify_bundle"],
+    "tract_fs.model.diff": ["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"],
+    "tract_fs.model.exchange": ["BadFile", "BundleApplied", "BundleInfo", "SyncReport", "Transfer"],
+}
 
 __all__ = [
     "ANY",
     "ArtifactContent",
+    "BadFile",
+    "BundleApplied",
+    "BundleInfo",
     "CommitInfo",
     "CommitOperation",
     "CompileOptions",
@@ -67,22 +77,25 @@ __all__ = [
     "PriorityAnnotation",
     "ReasoningContent",
     "ReflogEntry",
+    "RepairReport",
     "Status",
+    "SyncReport",
     "TokenBudgetConfig",
     "TokenCounter",
     "TokenUsage",
     "ToolIOContent",
     "Tract",
     "TractConfig",
+    "Transfer",
     "VocabularyCounter",
     "__version__",
+    "verify_bundle",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Returns what a diff is made of, imported on first need."""
-    if name in _DIFF_NAMES:
-        from tract_fs.model import diff
-
-        return getattr(diff, name)
+    """Returns what few programs need, imported on first need."""
+    for module, names in _ON_NEED.items():
+        if name in names:
+            return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

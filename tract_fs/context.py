@@ -242,7 +242,7 @@ class ContextReader:
 
     def _notes(self) -> list[str]:
         log = self._reader.log
-        waiting = len(log.view.pending.keys() | log.damaged.keys() | log.gone)
+        waiting = len(log.view.pending.keys() | log.damaged.keys() | log.gone | log.quarantined.keys())
         if not waiting:
             return []
         return [f"{waiting} events of this tract are pending, damaged or gone, and take no part; see status()"]

@@ -304,3 +304,22 @@ class InvalidObject(DamageError):
 
     template = "{path}: no valid {kind}: {reason}"
     reason: str
+
+
+# Bundles
+
+
+class BundleDamaged(TractError):
+    """A file that is no whole bundle; `line` counts from 1 and says where that shows."""
+
+    template = "{path}, line {line}: {reason}; copy the bundle again, or make it anew; nothing of it was applied"
+    path: str
+    line: int
+    reason: str
+
+
+class BundleExists(TractError):
+    """There is a file already where a bundle was to be made."""
+
+    template = "{path}: there is a file already; choose another name, or replace it by --force (force=True)"
+    path: str

@@ -172,6 +172,7 @@ class Handle:
         """Looks at once for what any tool brought into the store; else that is noticed within a second or so."""
         with self._guard.reading:
             self._store.forget_redacted()
+            self._store.tend()
             self._store.list_events()
 
     def flush(self) -> None:

@@ -1,90 +1,198 @@
-"""The survey behind status(): what a tract holds, what waits, what lies about in the store, and what to do about it."""
+"""The survey behind status(): what a tract holds, what waits and for what, what lies about in the store, and what to do about each, harmlessly."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from msgspec import Struct, structs
+
 from tract_fs.context import ContextReader
+from tract_fs.errors import DamageError
 from tract_fs.model.history import linear_order
-from tract_fs.model.info import Status, TractConfig
-from tract_fs.model.names import is_hash, is_tract_id
+from tract_fs.model.info import TractConfig
+from tract_fs.model.names import CommitHash, format_time
+from tract_fs.model.status import HeadDistance, QuarantinedFile, SalvageableFile, Status, WaitingEvent
+from tract_fs.model.view import View
 from tract_fs.reading import TractReader
-from tract_fs.store import files
-from tract_fs.store.layout import TEXT_FILES, Layout, is_fan_name, is_loose_name
+from tract_fs.store.inventory import read_hashed
+from tract_fs.store.store import Store
+from tract_fs.store.strays import find_salvageable, find_strays
+from tract_fs.store.suspects import Suspect
+
+_DAY_US = 86_400_000_000
 
 
-def survey(reader: TractReader, contexts: ContextReader, config: TractConfig) -> Status:
+class _History(Struct):
+    """What was found out about the branch; `fault` says what damage kept from being read."""
+
+    head: CommitHash | None = None
+    others: tuple[CommitHash, ...] = ()
+    distances: tuple[HeadDistance, ...] = ()
+    commit_count: int = 0
+    effective_count: int = 0
+    token_count: int = 0
+    token_source: str = ""
+    fault: str = ""
+
+
+def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *, now_us: int) -> Status:
     """Returns the state of the reader's tract. Cost: reads the history of the head, and lists the store."""
     log = reader.log
-    head = reader.head()
-    heads = [found.commit for found in log.view.heads(reader.branch, log)]
-    snapshot = contexts.state(head).snapshot()
-    pending = tuple(sorted(f"{name}: {p.reason} {p.missing}".rstrip() for name, p in log.view.pending.items()))
-    damaged = tuple(sorted(f"{name}: {reason}" for name, reason in log.damaged.items()))
-    gone = tuple(sorted(log.gone))
-    strays = tuple(_strays(reader.store.layout))
-    others = tuple(commit for commit in heads if commit != head)
-    return Status(
+    history = _history(reader, contexts)
+    quarantined = tuple(_quarantined(reader.store))
+    absent = {_hash_of(file.file) for file in quarantined if not file.is_back}
+    waiting = tuple(_waiting(reader, absent))
+    gone = tuple(sorted(name for name in log.gone if name not in absent and not _is_here(reader, name)))
+    strays = tuple(find_strays(reader.store.layout))
+    salvageable = find_salvageable(reader.store.layout, list(strays), missing_names(reader)) if strays else []
+    status = Status(
         tract_id=log.tract,
         branch=reader.branch,
-        head=head,
-        other_heads=others,
-        commit_count=0 if head is None else len(linear_order(head, reader.commit)),
-        effective_count=snapshot.commit_count,
-        token_count=snapshot.token_count,
-        token_source=snapshot.token_source,
+        head=history.head,
+        other_heads=history.others,
+        distances=history.distances,
+        diverged_branches=_diverged_branches(reader),
+        commit_count=history.commit_count,
+        effective_count=history.effective_count,
+        token_count=history.token_count,
+        token_source=history.token_source,
         token_budget=None if config.token_budget is None else config.token_budget.max_tokens,
-        pending=pending,
-        damaged=damaged,
+        pending=tuple(f"{event.event}: {event.reason} {event.missing}".rstrip() for event in waiting),
+        waiting=waiting,
+        damaged=tuple(sorted(f"{name}: {reason}" for name, reason in log.damaged.items())),
         gone=gone,
+        quarantined=quarantined,
         strays=strays,
+        salvageable=tuple(SalvageableFile(found.path, found.target) for found in salvageable),
+        warnings=tuple(_warnings(log.view, history.fault, now_us)),
         needs_recovery=reader.store.needs_recovery,
-        advice=tuple(_advice(pending, damaged, gone, strays, others, reader.store.needs_recovery)),
+        advice=(),
     )
+    return structs.replace(status, advice=tuple(_advice(status)))
 
 
-def _advice(
-    pending: tuple[str, ...],
-    damaged: tuple[str, ...],
-    gone: tuple[str, ...],
-    strays: tuple[str, ...],
-    others: tuple[str, ...],
-    needs_recovery: bool,
-) -> list[str]:
-    advice = []
-    if needs_recovery:
-        advice.append("a power cut left work to finish: open the store once for writing")
-    if damaged:
-        advice.append("damaged events: copy the files named from another copy of this store")
-    if gone:
-        advice.append(
-            "events that this copy knew are gone: bring their files back from another copy if that was not meant"
-        )
-    if pending:
-        advice.append(
-            "pending events: finish the copy that brought them; they apply by themselves when the rest arrives"
-        )
-    if others:
-        advice.append("the branch has several heads: all are kept, and this copy goes on with its own line")
-    if strays:
-        advice.append("stray files are ignored; move out of the store what you do not need")
-    return advice
+def missing_names(reader: TractReader) -> set[str]:
+    """Returns the hashes of files that something here asks for in vain."""
+    log = reader.log
+    names = {pending.missing for pending in log.view.pending.values()} | log.gone | log.damaged.keys()
+    return names | {_hash_of(file.file) for file in _quarantined(reader.store) if not file.is_back}
 
 
-def _strays(layout: Layout) -> list[str]:
-    """Returns what lies in the store, outside local/, under names that are none of its files'."""
-    known = {"objects", "events", "packs", "local", *TEXT_FILES}
-    found = [name for name in files.list_names(layout.root) if name not in known]
-    found += [f"packs/{name}" for name in files.list_names(layout.packs) if not is_hash(name)]
-    fans = [("objects", layout.objects)]
-    for tract in files.list_names(layout.events):
-        if is_tract_id(tract) and files.is_directory(layout.tract_events(tract)):
-            fans.append((f"events/{tract}", layout.tract_events(tract)))
+def state_of(reader: TractReader, missing: str) -> str:
+    """Returns what is known here of a hash that an event waits for; see WaitingEvent."""
+    return _state_of(reader, missing, {_hash_of(f.file) for f in _quarantined(reader.store) if not f.is_back})
+
+
+def _history(reader: TractReader, contexts: ContextReader) -> _History:
+    """Returns what the branch amounts to, as far as its commits can be read."""
+    found = _History()
+    try:
+        found.head = head = reader.head()
+        heads = [shown.commit for shown in reader.log.view.heads(reader.branch, reader.log)]
+        found.others = tuple(commit for commit in heads if commit != head)
+        order = [] if head is None else linear_order(head, reader.commit)
+        found.commit_count = len(order)
+        found.distances = tuple(_distance(reader, order, other) for other in found.others)
+        snapshot = contexts.state(head).snapshot()
+        found.effective_count = snapshot.commit_count
+        found.token_count, found.token_source = snapshot.token_count, snapshot.token_source
+    except DamageError as error:
+        found.fault = str(error)
+    return found
+
+
+def _distance(reader: TractReader, order: list[CommitHash], other: CommitHash) -> HeadDistance:
+    here = set(order)
+    there = linear_order(other, reader.commit)
+    common = [commit for commit in there if commit in here]
+    return HeadDistance(other, common[-1] if common else None, len(there) - len(common), len(order) - len(common))
+
+
+def _diverged_branches(reader: TractReader) -> dict[str, tuple[str, ...]]:
+    log = reader.log
+    found: dict[str, tuple[str, ...]] = {}
+    for branch, moves in sorted(log.view.branches.items()):
+        if branch != reader.branch and len(moves) > 1:
+            try:
+                heads = tuple(head.commit for head in log.view.heads(branch, log))
+            except DamageError:
+                continue  # told of where the branch is the own one
+            if len(heads) > 1:
+                found[branch] = heads
+    return found
+
+
+def _quarantined(store: Store) -> Iterator[QuarantinedFile]:
+    for file, note in store.quarantine.entries():
+        if note.kind == "event":
+            is_back = store.events.get(note.tract, note.name) is not None
+        elif note.kind == "pack":
+            is_back = read_hashed(store.quarantine.path_of(Suspect("pack", note.name)), note.name)[1]
         else:
-            found.append(f"events/{tract}")
-    for shown, directory in fans:
-        for fan in files.list_names(directory):
-            path = f"{directory}/{fan}"
-            if not is_fan_name(fan) or not files.is_directory(path):
-                found.append(f"{shown}/{fan}")
-                continue
-            found += [f"{shown}/{fan}/{name}" for name in files.list_names(path) if not is_loose_name(name)]
-    return sorted(found)
+            is_back = store.objects.is_written(note.name)
+        path = store.quarantine.path_of(Suspect(note.kind, note.name, note.tract))
+        yield QuarantinedFile(store.layout.relative(path), file, note.cause, note.at, is_back)
+
+
+def _hash_of(file: str) -> str:
+    return file.rpartition("-")[2][:64]
+
+
+def _waiting(reader: TractReader, absent: set[str]) -> Iterator[WaitingEvent]:
+    for name, pending in sorted(reader.log.view.pending.items()):
+        yield WaitingEvent(name, pending.reason, pending.missing, _state_of(reader, pending.missing, absent))
+
+
+def _state_of(reader: TractReader, missing: str, absent: set[str]) -> str:
+    log = reader.log
+    if not missing or missing in absent:
+        return "quarantined" if missing else ""
+    if missing in log.view.pending:
+        return "pending"
+    if missing in log.damaged or _is_damaged_object(reader, missing):
+        return "damaged"
+    if missing in log.gone:
+        return "here" if _is_here(reader, missing) else "gone"
+    return "here" if _is_here(reader, missing) or reader.store.objects.exists(missing) else "unknown"
+
+
+def _is_damaged_object(reader: TractReader, name: str) -> bool:
+    objects = reader.store.objects
+    return objects.exists(name) and objects.get(name) is None
+
+
+def _is_here(reader: TractReader, name: str) -> bool:
+    return reader.store.events.exists(reader.log.tract, name)
+
+
+def _warnings(view: View, fault: str, now_us: int) -> Iterator[str]:
+    if fault:
+        yield f"the history can't be read whole: {fault}"
+    if view.newest_us > now_us + _DAY_US:
+        yield f"the newest event is of {view.newest}, over a day ahead of this clock ({format_time(now_us)}); what is written now is dated after it"
+
+
+def _advice(status: Status) -> Iterator[str]:
+    if status.needs_recovery:
+        yield "a power cut left work to finish: open the store once for writing"
+    if status.damaged:
+        yield "damaged events: fetch their files from another copy, or run 'tract repair' to have them set aside"
+    if any(not file.is_back for file in status.quarantined):
+        yield "quarantined files: fetch them from another copy of this store (sync, rsync, git); they take effect by themselves when they are back"
+    if status.gone:
+        yield (
+            "events that this copy knew are gone (a checkout, a restore, a sync with --delete): fetch their files from another copy if that was not meant"
+        )
+    if status.pending:
+        yield (
+            "pending events: finish the copy that brought them; they apply by themselves when the rest arrives. "
+            "If it is gone for good: tract repair --adopt"
+        )
+    if status.other_heads or status.diverged_branches:
+        yield "a branch has several heads: all are kept, and this copy goes on with its own line; 'tract merge' joins them"
+    if status.salvageable:
+        yield "stray files hold what is missing: 'tract repair' takes them in"
+    if len(status.strays) > len(status.salvageable):
+        yield "stray files are ignored; move out of the store what you do not need"
+    if status.warnings:
+        yield "see the warnings: nothing is lost by waiting, and another copy of the store may have what can't be read here"

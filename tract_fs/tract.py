@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tract_fs.branch_calls import BranchCalls
+from tract_fs.errors import ArgumentError
 from tract_fs.merging import MergeResult
 from tract_fs.model.compiler import CompileOptions, Orphans
 from tract_fs.model.config_query import require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
-from tract_fs.model.info import CommitInfo, PriorityAnnotation, Status
+from tract_fs.model.info import CommitInfo, PriorityAnnotation
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
+from tract_fs.model.status import RepairReport, Status
 from tract_fs.summarizing import is_asked
 from tract_fs.transcripts import to_contents
 from tract_fs.writing import ANY
 
 if TYPE_CHECKING:
     from tract_fs.model.diff import ContextDiff
+    from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
 
 
 class Tract(BranchCalls):
@@ -257,8 +261,76 @@ class Tract(BranchCalls):
             return diff(self._reader, self._contexts, a, b)
 
     def status(self) -> Status:
-        """Returns the state of the tract in this copy. Cost: reads the history, and lists the store."""
+        """Returns the state of the tract in this copy, damage included. Cost: reads the history, and lists the store."""
         from tract_fs.survey import survey
 
         with self._guard.reading:
-            return survey(self._reader, self._contexts, self._config)
+            return survey(self._reader, self._contexts, self._config, now_us=self._writer.now_us())
+
+    # repair
+
+    def repair(self, *, adopt: bool = False, verify: bool = True) -> RepairReport:
+        """Checks every file of the store by its hash, sets damaged ones aside or mends them, takes in what lies astray, and finds all caches anew.
+
+        With `adopt`, pending commits of this tract whose parents' events are gone for good come back as second heads, wherever their
+        whole history is here. `verify=False` checks no files but those that were found damaged before. Nothing is deleted but caches.
+        Cost: reads the store. Errors: ReadOnlyError, LockTimeout; ArgumentError inside a batch.
+        """
+        from tract_fs.repairing import Repair
+
+        with self._guard.reading:
+            repair = Repair(self._reader, self._contexts)
+            return repair.run(adopt=adopt, verify=verify, now_us=self._writer.now_us())
+
+    # copies
+
+    def sync(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        verify: bool = False,
+        durable: bool = True,
+        progress: Callable[[int, int, str], object] | None = None,
+    ) -> SyncReport:
+        """Brings this store and the one in the directory `path` (made there if need be) to the same files, both ways; local/ stays out of it.
+
+        It may be broken off anywhere and run again. `verify` hashes every file of both; `progress(done, total, path)` is called for each file.
+        Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, ReadOnlyError, nothing copied then; OSError.
+        """
+        from tract_fs.sync import sync_stores
+
+        with self._guard.reading:
+            self._require_outside_batch("sync")
+            self._store.require_writable()
+        return sync_stores(
+            self._store, path, holding=self._guard.reading, verify=verify, durable=durable, progress=progress
+        )
+
+    def bundle(self, path: str | os.PathLike[str], *, since: str | None = None, force: bool = False) -> BundleInfo:
+        """Writes this tract, with what it builds on, into one file; with `since`, a ref, only what that commit's events did not have.
+
+        Errors: BundleExists (unless `force`), CommitNotFoundError, AmbiguousRefError; OSError.
+        """
+        from tract_fs.bundle import create_bundle
+
+        with self._guard.reading:
+            self._require_outside_batch("bundle")
+            self._reader.log.list_events(is_forced=True)
+            return create_bundle(self._reader, path, since=since, force=force)
+
+    def apply_bundle(self, path: str | os.PathLike[str]) -> BundleApplied:
+        """Brings the events and objects of a bundle, of whatever tracts, into the store, after all of it was checked.
+
+        Errors: BundleDamaged, UnsupportedFormat, ReadOnlyError, nothing written then; OSError.
+        """
+        from tract_fs.bundle import apply_bundle
+
+        with self._guard.reading:
+            self._require_outside_batch("apply_bundle")
+            return apply_bundle(self._store, path)
+
+    def _require_outside_batch(self, call: str) -> None:
+        if self._reader.transaction is not None:
+            raise ArgumentError(
+                f"{call} inside a batch: call it before or after; what the batch holds is in no file yet"
+            )

@@ -277,7 +277,7 @@ class TractWriter:
 
     def tick(self, transaction: Transaction) -> int:
         """Returns the clock's next time in a transaction; what is not staged as a commit needs one as well."""
-        return transaction.tick(self._now_us())
+        return transaction.tick(self.now_us())
 
     @property
     def is_in_batch(self) -> bool:
@@ -417,7 +417,8 @@ class TractWriter:
         current = state.tokens_after(Loaded(commit, draft.rendering, config))
         return current if current > budget.max_tokens and current > state.snapshot().token_count else None
 
-    def _now_us(self) -> int:
+    def now_us(self) -> int:
+        """Returns the wall clock in microseconds since 1970. Errors: ArgumentError if the clock says what can't be stored."""
         now = self._clock()
         now_us = to_us(now) if isinstance(now, datetime) else now
         if type(now_us) is not int or now_us >= LAST_US:

@@ -8,6 +8,7 @@ from datetime import UTC
 from typing import Any
 
 import click
+from msgspec import to_builtins
 
 from tract_fs import ANY, CommitInfo, CompiledContext, PriorityAnnotation, Tract, __version__
 from tract_fs.cli.contents import build_content, retold, to_plain
@@ -23,7 +24,7 @@ from tract_fs.cli.display import (
     show_totals,
     show_warnings,
 )
-from tract_fs.cli.invocation import Invocation, warnings_of, with_store
+from tract_fs.cli.invocation import InOrder, Invocation, warnings_of, with_store
 from tract_fs.cli.output import json_text, styled
 from tract_fs.cli.values import (
     json_or_text,
@@ -39,14 +40,7 @@ from tract_fs.model.compiler import Orphans
 _WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 
 
-class _InOrder(click.Group):
-    """A group that lists its commands in the order of their work."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="tract")
 @with_store
 def tract(invocation: Invocation) -> None:
@@ -430,12 +424,12 @@ def status(invocation: Invocation) -> None:
         document = {
             "path": path,
             "tracts": tracts,
-            **{k: list(v) if type(v) is tuple else v for k, v in fields.items()},
+            **{name: to_builtins(value) for name, value in fields.items()},
         }
 
         def show() -> None:
             show_status(state, path, tracts)
-            show_warnings(state.advice)
+            show_warnings([*state.warnings, *state.advice])
 
         invocation.answer(lambda: document, show)
 

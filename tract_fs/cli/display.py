@@ -11,6 +11,7 @@ from tract_fs import CommitInfo, CompiledContext, Message, PriorityAnnotation, S
 from tract_fs.cli.contents import content_fields, content_text, headline, message_text
 from tract_fs.cli.output import Column, echo_pairs, echo_table, json_text, one_line, printable, some, styled, warn
 from tract_fs.errors import CommitNotFoundError, ContentRedacted, DamageError
+from tract_fs.model.status import HeadDistance, QuarantinedFile, WaitingEvent
 
 DIGITS = 12  # of a hash, where people read it
 REDACTED = "(the content was redacted)"
@@ -176,21 +177,44 @@ def show_totals(context: CompiledContext) -> None:
 
 def show_status(state: Status, path: str, tracts: Sequence[str]) -> None:
     """Prints the state of a tract."""
-    is_waiting = bool(state.pending or state.damaged)
+    is_waiting = bool(state.pending or state.damaged or state.quarantined)
     count = f"{state.commit_count} in the history, {state.effective_count} in the context"
     pairs = [
         ("store", path),
         ("tract", f"{state.tract_id}, branch {state.branch}"),
         ("head", state.head or ("none is visible" if is_waiting else "none: no commits yet")),
         ("commits", count),
-        ("tokens", f"{state.token_count:,} by {state.token_source}"),
+        ("tokens", f"{state.token_count:,} by {state.token_source}" if state.token_source else ""),
         ("tracts", "\n".join(some(tracts))),
-        ("other heads", "\n".join(state.other_heads)),
-        ("pending", "\n".join(state.pending)),
+        ("other heads", "\n".join(_other_heads(state))),
+        ("diverged", "\n".join(f"{branch}: {len(heads)} heads" for branch, heads in state.diverged_branches.items())),
+        ("pending", "\n".join(some([_waiting(event) for event in state.waiting]))),
         ("damaged", "\n".join(state.damaged)),
+        ("quarantined", "\n".join(some([_quarantined(file) for file in state.quarantined if not file.is_back]))),
+        ("gone", "\n".join(some(state.gone))),
+        ("salvageable", "\n".join(some([f"{found.path} is {found.target}" for found in state.salvageable]))),
         ("strays", "\n".join(state.strays)),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])
+
+
+def _other_heads(state: Status) -> list[str]:
+    far = {found.head: found for found in state.distances}
+    return [f"{head}{_distance(far[head]) if head in far else ''}" for head in state.other_heads]
+
+
+def _distance(found: HeadDistance) -> str:
+    since = f"since {found.common[:DIGITS]}" if found.common else "with nothing in common"
+    return f": {found.only_there} commits only there, {found.only_here} only here, {since}"
+
+
+def _waiting(event: WaitingEvent) -> str:
+    missing = f" {event.missing} ({event.state})" if event.missing else ""
+    return f"{event.event}: {event.reason}{missing}"
+
+
+def _quarantined(file: QuarantinedFile) -> str:
+    return f"{file.path}: quarantined ({file.cause}), fetch it from another copy"
 
 
 def _with_configs(context: CompiledContext) -> Iterator[tuple[Message, dict[str, Any]]]:

@@ -24,6 +24,13 @@ class CommandError(TractError):
     """A command that can't do what it was asked for."""
 
 
+class InOrder(click.Group):
+    """A group that lists its commands in the order of their work."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 class Invocation:
     """What the options common to all commands say; None where one was not given."""
 

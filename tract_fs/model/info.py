@@ -1,4 +1,4 @@
-"""What the facade takes and returns beside contents and messages: commit infos, annotations, usage, budget, status.
+"""What the facade takes and returns beside contents and messages: commit infos, annotations, usage, budget, moves.
 
 All are immutable, or decode anew what holds a dict, so nothing done to them reaches the store.
 """
@@ -237,23 +237,3 @@ class ReflogEntry(Struct, frozen=True):
     head: str | None
     event: str
     message: str | None  # of the commit that the move brought as its head
-
-
-class Status(Struct, frozen=True):
-    """The state of a tract in this copy, and what to do about what is not as it should be."""
-
-    tract_id: str
-    branch: str
-    head: str | None
-    other_heads: tuple[str, ...]
-    commit_count: int  # commits in the history of `head`
-    effective_count: int
-    token_count: int
-    token_source: str
-    token_budget: int | None
-    pending: tuple[str, ...]  # "hash: reason", one per event
-    damaged: tuple[str, ...]
-    gone: tuple[str, ...]  # hashes of events that this copy knew and that are not there
-    strays: tuple[str, ...]  # paths in the store that are none of its files
-    needs_recovery: bool
-    advice: tuple[str, ...]

@@ -15,6 +15,7 @@ from tract_fs.store import files
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.layout import Layout, is_fan_name, is_loose_name
 from tract_fs.store.packs import Packs
+from tract_fs.store.suspects import Suspect, Suspects
 
 _CACHED_BYTES = 32 * 1024 * 1024
 
@@ -22,9 +23,10 @@ _CACHED_BYTES = 32 * 1024 * 1024
 class Events:
     """Reads the events of one store."""
 
-    def __init__(self, layout: Layout, packs: Packs) -> None:
+    def __init__(self, layout: Layout, packs: Packs, suspects: Suspects | None = None) -> None:
         self._layout = layout
         self._packs = packs
+        self._suspects = Suspects() if suspects is None else suspects
         self._cache: BoundedCache[str, tuple[files.Signature | None, Event, dict[CommitHash, BroughtCommit]]] = (
             BoundedCache(_CACHED_BYTES)
         )
@@ -46,6 +48,11 @@ class Events:
         except DamageError:
             return None
 
+    def forget(self) -> None:
+        """Reads everything anew from now on."""
+        self._cache.clear()
+        self._untouched.clear()
+
     def may_be_of(self, tract: str, name: str) -> bool:
         """Tells whether an event is of a tract, or of one that can't be told."""
         data = self._packs.read(name)
@@ -65,7 +72,7 @@ class Events:
         """
         if name in self._cache:
             return self._load(tract, name)[2]
-        data = self._packs.read(name) or self._read_loose(name, self._layout.event(tract, name))[0]
+        data = self._packs.read(name) or self._read_loose(tract, name, self._layout.event(tract, name))[0]
         return _by_commit(decode_event(data, is_known=True))
 
     def exists(self, tract: str, name: str) -> bool:
@@ -106,7 +113,7 @@ class Events:
             return cached
         staged = self.staged.get(name)
         known = staged or self._packs.read(name)
-        data, signature = self._read_loose(name, path) if known is None else (known, None)
+        data, signature = self._read_loose(tract, name, path) if known is None else (known, None)
         event = self._decode(data, name, path)
         if event.tract != tract:
             reason = f"it is of tract {event.tract!r}, not {tract!r}"
@@ -116,10 +123,11 @@ class Events:
             self._cache.put(name, loaded, 3 * len(data) + 500)
         return loaded
 
-    def _read_loose(self, name: str, path: str) -> tuple[bytes, files.Signature | None]:
+    def _read_loose(self, tract: str, name: str, path: str) -> tuple[bytes, files.Signature | None]:
         found = files.read_signed(path, limit_bytes=MAX_EVENT_BYTES)
         if found is not None:
             if (actual := sha256(found[0]).hexdigest()) != name:
+                self._suspects.note(Suspect("event", name, tract))
                 raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=actual)
             return found
         self._packs.refresh()  # it may have been packed meanwhile

@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
+from typing import Self
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
@@ -124,7 +126,7 @@ class RangeReader:
     """Reads ranges of one file that does not change; the descriptor stays open. Reads ahead while the ranges follow each other."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self._descriptor = -1
         self._end = -1  # of the last range
         self._ahead = b""
@@ -136,7 +138,7 @@ class RangeReader:
         if start >= 0 and start + size <= len(self._ahead):
             return self._ahead[start : start + size]
         if self._descriptor < 0:
-            descriptor = _open_regular(self._path)
+            descriptor = _open_regular(self.path)
             if descriptor is None:
                 return None
             self._descriptor = descriptor
@@ -222,6 +224,22 @@ def signature(path: str) -> Signature | None:
     return status.st_ino, status.st_size, status.st_ctime_ns
 
 
+def times(path: str) -> tuple[int, int] | None:
+    """Returns mtime and ctime in ns of a regular file; None if there is none at `path`."""
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
+    return (status.st_mtime_ns, status.st_ctime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
+def rename(path: str, target: str) -> None:
+    """Gives a file another name in the same file system; replaces what is there."""
+    os.rename(path, target)
+
+
 def is_directory(path: str) -> bool:
     """Tells whether there is a directory at `path`; a link to one is none of ours."""
     try:
@@ -236,6 +254,94 @@ def list_names(path: str) -> list[str]:
         return os.listdir(path)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def list_files(path: str) -> list[tuple[str, int]]:
+    """Returns name and size in bytes of the regular files in a directory, in no order; none if there is no such directory."""
+    found = []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # it went while we looked
+                    if entry.is_file(follow_symlinks=False):
+                        found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return found
+
+
+def iter_lines(path: str, *, limit_bytes: int) -> Iterator[bytes]:
+    """Yields the lines of a regular file, each with its newline; one longer than `limit_bytes` is cut there and the last.
+
+    Errors: FileNotFoundError if there is no regular file at `path`. Memory: one line.
+    """
+    descriptor = _open_regular(path)
+    if descriptor is None:
+        raise FileNotFoundError(errno.ENOENT, "no such file, or no regular one", path)
+    try:
+        rest: list[bytes] = []  # of the line that has no end yet
+        rest_bytes = 0
+        while part := os.read(descriptor, _CHUNK):
+            *ends, last = part.split(b"\n")
+            for end in ends:
+                yield b"".join((*rest, end, b"\n"))
+                rest, rest_bytes = [], 0
+            rest.append(last)
+            rest_bytes += len(last)
+            if rest_bytes > limit_bytes:
+                break
+        if rest_bytes:
+            yield b"".join(rest)[:limit_bytes]
+    finally:
+        os.close(descriptor)
+
+
+class NewFile:
+    """A file that is written piece by piece under a dot-name and gets its name at the end, or is gone when the context ends."""
+
+    def __init__(self, directory: str, *, mode: int = 0o444) -> None:
+        self._directory = directory
+        self._temp: str | None = f"{directory}/.new.{_temp_names.next()}"
+        self._descriptor = os.open(self._temp, _NEW_FLAGS, mode)
+        self.size_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Appends `data`."""
+        write_all(self._descriptor, data)
+        self.size_bytes += len(data)
+
+    def finish(self, path: str) -> None:
+        """Makes it the file at `path`, in the same directory, that survives a power cut; replaces what is there."""
+        assert self._temp is not None
+        os.fsync(self._descriptor)
+        os.rename(self._temp, path)
+        self._temp = None
+        sync_directory(self._directory)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            os.close(self._descriptor)
+        finally:
+            if self._temp is not None:
+                remove(self._temp)
+
+
+def list_kinds(path: str) -> list[tuple[str, str]]:
+    """Returns each name in a directory, in no order, with what it is: "file", "directory", or "other" (a link, a pipe, …)."""
+    try:
+        with os.scandir(path) as entries:
+            return [(entry.name, _kind_of(entry)) for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _kind_of(entry: os.DirEntry[str]) -> str:
+    if entry.is_file(follow_symlinks=False):
+        return "file"
+    return "directory" if entry.is_dir(follow_symlinks=False) else "other"
 
 
 def make_directory(path: str) -> None:

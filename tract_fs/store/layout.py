@@ -34,6 +34,7 @@ class Layout:
         self.current_branch = os.path.join(self.local, "HEAD")
         self.redo = os.path.join(self.local, "redo")
         self.pack_offsets = os.path.join(self.local, "packs")
+        self.quarantine = os.path.join(self.local, "quarantine")
 
     def object(self, name: str) -> str:
         """Returns the path of a loose content or commit."""

@@ -16,6 +16,7 @@ from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
 
 _SETTLED_NS = 2_000_000_000
+_UNLISTED = (0, 0)  # of a directory that is there and must be listed again
 
 
 class KnownEvents:
@@ -70,6 +71,10 @@ class EventListing:
         self.fans.clear()
         self.packs_seen.clear()
 
+    def note(self, name: str) -> None:
+        """Remembers that there is a directory for an event, so that it is missed when it goes."""
+        self.fans.setdefault(name[:2], _UNLISTED)
+
     def root_inode(self) -> int:
         """Returns the inode of the tract's directory: a copy of the store has another."""
         found = files.signature(self._directory)
@@ -91,9 +96,8 @@ class EventListing:
             loose = set(self._events.list_fan(self._tract, fan))
             new |= loose
             is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - loose)
-            fans.pop(fan, None)
-            if time.time_ns() - found[2] > _SETTLED_NS:
-                fans[fan] = (found[0], found[2])
+            is_settled = time.time_ns() - found[2] > _SETTLED_NS
+            fans[fan] = (found[0], found[2]) if is_settled else _UNLISTED
         for fan in fans.keys() - present:
             is_gone = is_gone or self._is_any_gone(known().in_fan(fan))
             del fans[fan]

@@ -16,6 +16,7 @@ from tract_fs.store import files
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
+from tract_fs.store.suspects import Suspect, Suspects
 
 _CACHED_BYTES = 64 * 1024 * 1024
 _CACHED_COMMITS = 32_768
@@ -24,9 +25,10 @@ _CACHED_COMMITS = 32_768
 class Objects:
     """Reads the objects of one store."""
 
-    def __init__(self, layout: Layout, packs: Packs) -> None:
+    def __init__(self, layout: Layout, packs: Packs, suspects: Suspects | None = None) -> None:
         self._layout = layout
         self._packs = packs
+        self._suspects = Suspects() if suspects is None else suspects
         self._bytes: BoundedCache[str, bytes] = BoundedCache(_CACHED_BYTES)
         self._commits: BoundedCache[str, Commit] = BoundedCache(_CACHED_COMMITS)
         self.staged: dict[str, bytes] = {}  # of a transaction that is not written yet
@@ -85,6 +87,11 @@ class Objects:
         data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
         return (data is not None and sha256(data).hexdigest() == name) or self._packs.read(name) is not None
 
+    def forget(self) -> None:
+        """Reads everything anew from now on."""
+        self._bytes.clear()
+        self._commits.clear()
+
     def remember(self, name: str, data: bytes) -> None:
         """Keeps the bytes of an object that was just written."""
         self._bytes.put(name, data, len(data) + 200)
@@ -105,5 +112,6 @@ class Objects:
             if data is None:
                 raise ObjectMissing(path=self._layout.relative(path), kind=kind, hash=name)
         elif (found := sha256(data).hexdigest()) != name:
+            self._suspects.note(Suspect("object", name))
             raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=found)
         return data

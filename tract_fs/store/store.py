@@ -5,35 +5,35 @@ Objects first, then the event: the event's rename is the commit point, and the a
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import AbstractContextManager, suppress
 
 from tract_fs.errors import (
     BatchTooLarge,
-    JsonValueError,
-    NotAStore,
+    LockTimeout,
     ReadOnlyError,
-    StoreNotFound,
-    UnsupportedFormat,
 )
-from tract_fs.model import canonical
 from tract_fs.model.events import MAX_EVENT_BYTES, Redact
 from tract_fs.model.names import EventHash, hash_bytes
-from tract_fs.store import files, redo
+from tract_fs.store import files, redo, texts
 from tract_fs.store.arrivals import Record
 from tract_fs.store.events import Events
-from tract_fs.store.layout import FORMAT_VERSION, TEXT_FILES, Layout
+from tract_fs.store.layout import Layout
 from tract_fs.store.lock import StoreLock
 from tract_fs.store.objects import Objects
 from tract_fs.store.packs import Packs
+from tract_fs.store.quarantine import Finding, Quarantine
 from tract_fs.store.redo import Entry, RedoLog
+from tract_fs.store.suspects import Suspect, Suspects
 from tract_fs.store.tract_log import Parts, TractLog
 from tract_fs.store.transaction import Transaction
 
 PACK_MIN_OBJECTS = 64
-_PACK_MAX_BYTES = 256 * 1024 * 1024
+PACK_MAX_BYTES = 256 * 1024 * 1024
 _SAVE_EVERY_RECORDS = 256
+_SUSPECTS_AT_ONCE = 8
+_FRESH_PAUSE_S = 2.0
+_FAILED_PAUSE_S = 60.0
 
 
 class Store:
@@ -58,16 +58,19 @@ class Store:
         self._is_suspect = False  # a sync of the file system failed: files may be lost that only the redo log has
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
-        self.packs = Packs(layout, read_only=read_only)
-        self.objects = Objects(layout, self.packs)
-        self.events = Events(layout, self.packs)
+        self.suspects = Suspects()
+        self.packs = Packs(layout, self.suspects, read_only=read_only)
+        self.objects = Objects(layout, self.packs, self.suspects)
+        self.events = Events(layout, self.packs, self.suspects)
+        self.quarantine = Quarantine(layout, self.packs)
+        self.findings: dict[Suspect, Finding] = {}  # what came of the suspects, since a repair last took it
 
     def open(self, *, create: bool) -> None:
         """Makes the store if it is absent and `create` is set; finishes what a power cut left; sees which packs there are.
 
         Errors: StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout (recovery needs the lock).
         """
-        _require_format(self.layout, create=create and not self.read_only)
+        texts.require_format(self.layout, create=create and not self.read_only)
         try:
             paths = redo.log_paths(self.layout.local, self.layout.redo)
             self.needs_recovery = any(redo.needs_recovery(path) for path in paths)
@@ -77,6 +80,9 @@ class Store:
             if self.needs_recovery and not self.read_only:
                 self._recover(paths)
                 self.needs_recovery = False
+        if not self.read_only:
+            with suppress(OSError, LockTimeout):
+                self._mend_texts()
         self.packs.refresh()
 
     def log(self, tract: str, *, verify: bool = False) -> TractLog:
@@ -91,6 +97,7 @@ class Store:
                 locked=self.locked,
                 other=self.log,
                 redacted=self.redacted,
+                quarantined=self.quarantine.events,
                 read_only=self.read_only,
             )
             log = self._logs[tract] = TractLog(tract, parts)
@@ -124,19 +131,46 @@ class Store:
         self.require_writable()
         return self._holding
 
-    def acquire(self) -> None:
+    def acquire(self, *, timeout_s: float | None = None) -> None:
         """Takes the lock, or counts that it is held once more; for `locked`."""
         if self._lock_depth == 0:
-            self._lock.acquire(self._lock_timeout_s)
+            self._lock.acquire(self._lock_timeout_s if timeout_s is None else timeout_s)
         self._lock_depth += 1
 
     def release(self, *, is_failed: bool) -> None:
-        """Gives the lock back if it is held no more, and makes durable what was written, unless an error is on its way."""
+        """Gives the lock back if it is held no more, and makes durable what was written, unless an error is on its way.
+
+        Before, sets aside a few of the damaged files that were met.
+        """
+        if self.suspects and self._lock_depth == 1 and not is_failed:
+            self._examine_some()
         self._lock_depth -= 1
         if self._lock_depth == 0:
             self._lock.release()
             if self._unsynced and not is_failed:
                 self._sync()
+
+    def tend(self) -> None:
+        """Sets aside damaged files that were met, if this handle can write and nobody holds the lock. Cost: nothing if there are none."""
+        if self.read_only or self._failure is not None or not self.suspects.due(1):
+            return
+        with suppress(LockTimeout, OSError):
+            self.acquire(timeout_s=0.0)
+            self.release(is_failed=False)
+
+    def examine(self, suspect: Suspect) -> None:
+        """Sets a damaged file aside or mends it, and notes what came of it; the lock is held. What is too fresh is looked at again later."""
+        finding = self.quarantine.examine(suspect)
+        if finding.outcome in ("fresh", "failed"):
+            self.suspects.note(suspect)
+            self.suspects.postpone(suspect, _FRESH_PAUSE_S if finding.outcome == "fresh" else _FAILED_PAUSE_S)
+        else:
+            self.suspects.settle(suspect)
+        self.findings[suspect] = finding
+
+    def _examine_some(self) -> None:
+        for suspect in self.suspects.due(_SUSPECTS_AT_ONCE):
+            self.examine(suspect)
 
     def require_writable(self) -> None:
         """Raises ReadOnlyError if this handle can't write."""
@@ -177,6 +211,39 @@ class Store:
                 log.save()
         return name
 
+    @property
+    def writer(self) -> str:
+        """The label of this open for writing."""
+        return self._writer
+
+    def add_event(self, tract: str, data: bytes) -> EventHash:
+        """Writes an event as a copying tool would bring it: it takes effect at the next listing and is no writer's own line.
+
+        What it brings is in the store already. The lock is held. Errors: BatchTooLarge; OSError of the disk.
+        """
+        if len(data) > MAX_EVENT_BYTES:
+            raise BatchTooLarge(size_bytes=len(data), limit_bytes=MAX_EVENT_BYTES)
+        name = EventHash(hash_bytes(data))
+        if self._is_durable:
+            files.sync_filesystem(self.layout.root)
+        files.write_new(self.layout.event(tract, name), data, is_synced=self._is_durable)
+        return name
+
+    def write_from_redo(self, names: Container[str]) -> list[str]:
+        """Writes again the files of these names that this copy's redo logs hold; returns those written. The lock is held."""
+        found = []
+        for path in redo.log_paths(self.layout.local, self.layout.redo):
+            for entry in redo.iter_entries(path):
+                if entry.name in names:
+                    files.write_new(self._path_of(entry), entry.data, is_synced=True)
+                    found.append(entry.name)
+        return found
+
+    def forget(self) -> None:
+        """Reads everything anew from now on."""
+        self.objects.forget()
+        self.events.forget()
+
     def redacted(self) -> frozenset[str]:
         """Returns the contents that some event of the store names as redacted. Cost: reads all events, once."""
         if self._redacted is None:
@@ -212,6 +279,7 @@ class Store:
 
     def close(self) -> None:
         """Saves the caches, and checkpoints a redo log over 1 MiB."""
+        self.tend()
         for log in self._logs.values():
             log.close()
         can_write = not self.read_only and self._failure is None
@@ -317,9 +385,7 @@ class Store:
         """Writes again what the redo logs hold and the disk lost."""
         with self.locked():
             self._write_again(paths)
-            for name, text in TEXT_FILES.items():
-                if files.read(f"{self.layout.root}/{name}", limit_bytes=1 << 20) != text:
-                    files.write_new(f"{self.layout.root}/{name}", text, mode=0o644)
+            texts.write(self.layout, texts.damaged(self.layout))
             files.sync_filesystem(self.layout.root)
             for path in paths:
                 if path == self.layout.redo:
@@ -327,14 +393,23 @@ class Store:
                 else:
                     files.remove(path)
 
+    def _mend_texts(self) -> None:
+        names = texts.with_wrong_line_ends(self.layout)
+        if names:
+            with self.locked():
+                texts.write(self.layout, names)
+
     def _write_again(self, paths: list[str], *, is_forced: bool = False) -> None:
         """Writes the files of redo logs that are missing or torn; with `is_forced` all of them."""
         for path in paths:
             for entry in redo.iter_entries(path):
-                target = self.layout.event(entry.tract, entry.name) if entry.tract else self.layout.object(entry.name)
+                target = self._path_of(entry)
                 data = None if is_forced else files.read(target, limit_bytes=1 << 31)
                 if data is None or hash_bytes(data) != entry.name:
                     files.write_new(target, entry.data)
+
+    def _path_of(self, entry: Entry) -> str:
+        return self.layout.event(entry.tract, entry.name) if entry.tract else self.layout.object(entry.name)
 
 
 class _Holding:
@@ -355,47 +430,10 @@ def _in_packs(members: list[bytes]) -> Iterator[list[bytes]]:
     group: list[bytes] = []
     size = 0
     for member in members:
-        if group and size + len(member) > _PACK_MAX_BYTES:
+        if group and size + len(member) > PACK_MAX_BYTES:
             yield group
             group, size = [], 0
         group.append(member)
         size += len(member) + 1
     if group:
         yield group
-
-
-def _require_format(layout: Layout, *, create: bool) -> None:
-    if os.path.exists(layout.context) and not os.path.isdir(layout.context):
-        raise NotAStore(path=layout.context, reason="a file, where a context directory was expected")
-    try:
-        data = files.read(layout.format, limit_bytes=1 << 20)
-        is_occupied = data is None and files.exists(layout.format)
-    except NotADirectoryError:
-        raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
-    if is_occupied:
-        raise NotAStore(path=layout.format, reason="no regular file; move it away")
-    if data is None or (create and not data.strip(b"\0")):  # blank: a power cut took what was just made
-        if not create:
-            above = layout.context
-            while not os.path.lexists(above):
-                above = os.path.dirname(above)
-            if not os.path.isdir(above):
-                raise NotAStore(path=layout.context, reason="a part of the path is a file")
-            raise StoreNotFound(path=layout.context)
-        try:
-            files.make_directory(layout.local)
-        except (NotADirectoryError, FileExistsError):
-            raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
-        for name, text in TEXT_FILES.items():
-            files.write_new(f"{layout.root}/{name}", text, mode=0o644)
-        return
-    try:
-        found = canonical.decode(data)
-        version = found["version"] if found.get("format") == "tract-fs" else None
-    except (JsonValueError, AttributeError, KeyError):
-        version = None
-    if type(version) is not int or version < 1:
-        reason = "FORMAT is damaged or none of ours; copy that file from another store"
-        raise NotAStore(path=layout.format, reason=reason)
-    if version > FORMAT_VERSION:
-        raise UnsupportedFormat(path=layout.context, found=version, supported=FORMAT_VERSION)

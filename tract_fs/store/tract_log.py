@@ -42,6 +42,7 @@ class Parts(Struct, frozen=True):
     locked: Callable[[], AbstractContextManager[None]]
     other: Callable[[str], TractLog]
     redacted: Callable[[], frozenset[str]]
+    quarantined: Callable[[str], dict[str, str]]
     read_only: bool
 
 
@@ -53,6 +54,7 @@ class TractLog:
         self.view = View(tract)
         self.commits = CommitEvents()
         self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
+        self.quarantined: dict[str, str] = {}  # event hash: why its file was set aside; no other is there
         self._parts = parts
         self._arrivals = Arrivals(parts.layout.tract_local(tract, "arrivals"))
         self._view_path = parts.layout.tract_local(tract, "view")
@@ -401,6 +403,10 @@ class TractLog:
         self._settle(seen)
 
     def _settle(self, seen: Seen) -> None:
+        set_aside = self._parts.quarantined(self.tract)
+        if set_aside or self.quarantined:
+            exists = self._parts.events.exists
+            self.quarantined = {name: why for name, why in set_aside.items() if not exists(self.tract, name)}
         for name in self.damaged:  # its directory is looked at again, so that a repair in place is noticed
             seen.fans.pop(name[:2], None)
         self._listing.settle(seen)
@@ -436,6 +442,7 @@ class TractLog:
             return True
         self.is_durable = self.is_durable and record.kind in arrivals.DURABLE_KINDS
         name = as_event_hash(record.event)
+        self._listing.note(name)
         if name in self._unrecorded:
             self._unrecorded.discard(name)
             return True

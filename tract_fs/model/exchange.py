@@ -1,0 +1,142 @@
+"""What moves between copies of a store: a bundle's first line, and the reports of syncs and bundles.
+
+Nothing here reads a disk. Format: FORMAT.md, section 12.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from tract_fs.errors import JsonValueError
+from tract_fs.model import canonical
+from tract_fs.model.names import is_hash, is_tract_id
+
+BUNDLE_FORMAT = "tract-fs-bundle"
+BUNDLE_VERSION = 1
+Side = Literal["here", "there"]
+
+
+class Count(Struct, frozen=True):
+    """How many files, and their bytes."""
+
+    files: int = 0
+    size_bytes: int = 0
+
+    def plus(self, size_bytes: int) -> Count:
+        """Returns the count with one more file."""
+        return Count(self.files + 1, self.size_bytes + size_bytes)
+
+
+class Transfer(Struct, frozen=True):
+    """What a sync wrote on one side, by kind of file."""
+
+    objects: Count = Count()
+    events: Count = Count()
+    packs: Count = Count()
+
+    @property
+    def files(self) -> int:
+        """The number of files."""
+        return self.objects.files + self.events.files + self.packs.files
+
+    @property
+    def size_bytes(self) -> int:
+        """Their bytes."""
+        return self.objects.size_bytes + self.events.size_bytes + self.packs.size_bytes
+
+
+class BadFile(Struct, frozen=True):
+    """A file that a sync found not to be what its name says."""
+
+    path: str  # from the store's root on
+    side: Side
+    cause: str
+    is_replaced: bool  # set aside, and the good one is in its place
+
+
+class SyncReport(Struct, frozen=True):
+    """What a sync did. `pending_…`: "tract/hash: reason", one per event that waits for something on that side."""
+
+    path: str
+    is_new: bool  # the store there was made by this sync
+    received: Transfer
+    sent: Transfer
+    bad: tuple[BadFile, ...]
+    pending_here: tuple[str, ...]
+    pending_there: tuple[str, ...]
+
+
+class BundleHeader(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The first line of a bundle."""
+
+    format: str
+    version: int
+    tracts: tuple[str, ...]  # of its events, ascending
+    contents: int
+    commits: int
+    events: int
+    builds_on: tuple[
+        str, ...
+    ]  # tract/hash of the events that its events name as parents and that are not inside, ascending
+
+
+class BundleInfo(Struct, frozen=True):
+    """What is in a bundle; `missing` are the hashes of contents and commits that its events name and that the store did not have."""
+
+    path: str
+    tracts: tuple[str, ...]
+    contents: int
+    commits: int
+    events: int
+    builds_on: tuple[str, ...]
+    size_bytes: int
+    missing: tuple[str, ...] = ()
+
+
+class BundleApplied(Struct, frozen=True):
+    """What a bundle brought; `pending`: "tract/hash: reason", one per event of the bundle that waits for something."""
+
+    path: str
+    tracts: tuple[str, ...]
+    new_contents: int
+    new_commits: int
+    new_events: int
+    size_bytes: int  # of what was written
+    pending: tuple[str, ...]
+
+
+_DECODER = Decoder(BundleHeader)
+
+
+def encode_header(header: BundleHeader) -> bytes:
+    """Returns the first line of a bundle, without its newline."""
+    return canonical.encode_checked({name: getattr(header, name) for name in header.__struct_fields__})
+
+
+def bundle_version(data: bytes) -> int:
+    """Returns the version that a first line names; JsonValueError if it is that of no bundle."""
+    found = canonical.decode(data)
+    if type(found) is not dict or found.get("format") != BUNDLE_FORMAT:
+        raise JsonValueError(path="bundle", reason="the first line is that of no bundle")
+    version = found.get("version")
+    if type(version) is not int or version < 1:
+        raise JsonValueError(path="bundle", reason=f"version {version!r}")
+    return version
+
+
+def decode_header(data: bytes) -> BundleHeader:
+    """Returns the header of a first line of this version; JsonValueError if it is none."""
+    header = canonical.decode_typed(_DECODER, data)
+    if min(header.contents, header.commits, header.events) < 0:
+        raise JsonValueError(path="bundle", reason="a count below 0")
+    for tract in header.tracts:
+        if not is_tract_id(tract):
+            raise JsonValueError(path="bundle", reason=f"tract id {tract!r}")
+    for parent in header.builds_on:
+        tract, _, name = parent.partition("/")
+        if not is_tract_id(tract) or not is_hash(name):
+            raise JsonValueError(path="bundle", reason=f"it builds on {parent!r}")
+    return header

@@ -1,0 +1,85 @@
+"""The state of a tract in one copy, and what a repair did: what `status()` and `repair()` return. Paths in them are from the store's root on."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class HeadDistance(Struct, frozen=True):
+    """How far another head of the branch is from this copy's own, in commits since they parted."""
+
+    head: str
+    common: str | None  # the last commit that both have, in linear order; None: they have nothing in common
+    only_there: int
+    only_here: int
+
+
+class WaitingEvent(Struct, frozen=True):
+    """An event that takes no part yet, and what is known here of what it waits for.
+
+    `state` says of `missing`: "quarantined", "damaged", "pending" (it waits itself), "gone" (this copy had it), "here", "unknown" (never seen here);
+    it is empty where `missing` is.
+    """
+
+    event: str
+    reason: str
+    missing: str
+    state: str
+
+
+class QuarantinedFile(Struct, frozen=True):
+    """A damaged file that was set aside: where it lay, where it lies now, what had happened to it, and whether a good one is back."""
+
+    path: str
+    file: str
+    cause: str
+    at: str
+    is_back: bool
+
+
+class SalvageableFile(Struct, frozen=True):
+    """A stray with the bytes of a file that is missing: where it lies, and where it belongs."""
+
+    path: str
+    target: str
+
+
+class RepairReport(Struct, frozen=True):
+    """What a repair did."""
+
+    checked_count: int  # files that were hashed
+    mended: tuple[str, ...]  # files that have their right bytes again, out of what lay there
+    set_aside: tuple[str, ...]  # "path: cause"
+    too_fresh: tuple[str, ...]  # "path: cause": damaged, and not still for ten seconds; repair again
+    unmoved: tuple[str, ...]  # damaged files that could not be moved
+    salvaged: tuple[str, ...]  # files written from good bytes that lay under a wrong name
+    dropped_caches: tuple[str, ...]
+    adopted: tuple[str, ...]  # "branch hash": heads that came back with their commits
+    not_adopted: tuple[str, ...]  # "event hash: what is missing"
+    advice: tuple[str, ...]
+
+
+class Status(Struct, frozen=True):
+    """The state of a tract in this copy, and what to do about what is not as it should be."""
+
+    tract_id: str
+    branch: str
+    head: str | None
+    other_heads: tuple[str, ...]
+    distances: tuple[HeadDistance, ...]  # one per other head
+    diverged_branches: dict[str, tuple[str, ...]]  # the other branches with more than one head
+    commit_count: int  # commits in the history of `head`
+    effective_count: int
+    token_count: int
+    token_source: str
+    token_budget: int | None
+    pending: tuple[str, ...]  # "hash: reason", one per event
+    waiting: tuple[WaitingEvent, ...]  # the same with what is known of what each waits for
+    damaged: tuple[str, ...]
+    gone: tuple[str, ...]  # hashes of events that this copy knew and that are not there
+    quarantined: tuple[QuarantinedFile, ...]
+    strays: tuple[str, ...]  # paths in the store that are none of its files
+    salvageable: tuple[SalvageableFile, ...]  # strays that repair() takes in
+    warnings: tuple[str, ...]
+    needs_recovery: bool
+    advice: tuple[str, ...]

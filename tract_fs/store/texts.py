@@ -1,0 +1,73 @@
+"""The three text files of a store: what makes a directory one, and keeps git from rewriting or leaving out its files. FORMAT.md, section 2."""
+
+from __future__ import annotations
+
+import os
+
+from tract_fs.errors import JsonValueError, NotAStore, StoreNotFound, UnsupportedFormat
+from tract_fs.model import canonical
+from tract_fs.model.damage import with_line_ends_undone
+from tract_fs.store import files
+from tract_fs.store.layout import FORMAT_VERSION, TEXT_FILES, Layout
+
+_LIMIT_BYTES = 1 << 20
+
+
+def damaged(layout: Layout) -> list[str]:
+    """Returns the text files that are missing or have other bytes."""
+    return [name for name, text in TEXT_FILES.items() if _read(layout, name) != text]
+
+
+def with_wrong_line_ends(layout: Layout) -> list[str]:
+    """Returns the text files that differ only by their line ends."""
+    return [name for name, text in TEXT_FILES.items() if text in with_line_ends_undone(_read(layout, name) or b"")]
+
+
+def write(layout: Layout, names: list[str]) -> None:
+    """Writes text files as they should be; the lock is held, or there is no store yet."""
+    for name in names:
+        files.write_new(f"{layout.root}/{name}", TEXT_FILES[name], mode=0o644)
+
+
+def _read(layout: Layout, name: str) -> bytes | None:
+    return files.read(f"{layout.root}/{name}", limit_bytes=_LIMIT_BYTES)
+
+
+def require_format(layout: Layout, *, create: bool) -> None:
+    """Returns if there is a store of ours at the layout's place; with `create`, makes one where there is none.
+
+    Line ends that a tool rewrote do not matter. Errors: StoreNotFound, NotAStore, UnsupportedFormat.
+    """
+    if os.path.exists(layout.context) and not os.path.isdir(layout.context):
+        raise NotAStore(path=layout.context, reason="a file, where a context directory was expected")
+    try:
+        data = files.read(layout.format, limit_bytes=1 << 20)
+        is_occupied = data is None and files.exists(layout.format)
+    except NotADirectoryError:
+        raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
+    if is_occupied:
+        raise NotAStore(path=layout.format, reason="no regular file; move it away")
+    if data is None or (create and not data.strip(b"\0")):  # blank: a power cut took what was just made
+        if not create:
+            above = layout.context
+            while not os.path.lexists(above):
+                above = os.path.dirname(above)
+            if not os.path.isdir(above):
+                raise NotAStore(path=layout.context, reason="a part of the path is a file")
+            raise StoreNotFound(path=layout.context)
+        try:
+            files.make_directory(layout.local)
+        except (NotADirectoryError, FileExistsError):
+            raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
+        write(layout, list(TEXT_FILES))
+        return
+    try:
+        found = canonical.decode(data)
+        version = found["version"] if found.get("format") == "tract-fs" else None
+    except (JsonValueError, AttributeError, KeyError):
+        version = None
+    if type(version) is not int or version < 1:
+        reason = "FORMAT is damaged or none of ours; copy that file from another store"
+        raise NotAStore(path=layout.format, reason=reason)
+    if version > FORMAT_VERSION:
+        raise UnsupportedFormat(path=layout.context, found=version, supported=FORMAT_VERSION)
