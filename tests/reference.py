@@ -320,7 +320,10 @@ class ReferenceView:
             return False
         for op in event["ops"]:
             for entry in op.get("commits", []):
-                if self.commits[entry["commit"]]["created_at"] > event["at"]:
+                commit = self.commits[entry["commit"]]
+                if commit["created_at"] > event["at"]:
+                    return False
+                if any(self.commits[parent]["created_at"] >= commit["created_at"] for parent in commit["parents"]):
                     return False
             for replaced in op.get("replaces", []):
                 if replaced not in self._event_ancestors[name]:

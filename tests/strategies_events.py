@@ -343,7 +343,7 @@ class Copy:
         at_us = self.tick()
         commit = self.new_commit([], at_us)
         op = self.move("append", branch, commit, [{"commit": commit}], [])
-        fault = rng.randrange(7)
+        fault = rng.randrange(8)
         if fault == 0:
             old = self.put("commit", {"operation": "merge", "parents": [], "created_at": time_text(START_US - 9)})
             op = self.move("append", branch, old, [{"commit": old}], [])
@@ -361,6 +361,9 @@ class Copy:
             op = {"kind": "rebase", "branch": branch}
         elif fault == 5:
             op["colour"] = "red"
+        elif fault == 6:  # a commit that is as old as its parent
+            young = self.put("commit", {"operation": "merge", "parents": [commit], "created_at": time_text(at_us)})
+            op = self.move("append", branch, young, [{"commit": commit}, {"commit": young}], [])
         else:
             op["head"] = "f" * 64
         self.history.broken.add(self.write_event([op], at_us, writer=self.writer))

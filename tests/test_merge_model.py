@@ -140,23 +140,6 @@ def test_behind_a_merge_the_order_holds_what_comes_between() -> None:
     assert reach.order(1) == ["theirs"]
 
 
-def test_where_times_fall_the_walk_goes_to_the_roots() -> None:
-    made = Made()
-    made.append("root", at=0)
-    made.append("middle", "root", at=9)
-    made.append("base", "middle", at=1)
-    made.append("left", "base", at=2)
-    made.append("right", "middle", at=10)
-    reach = Reach(made.heads("left", "right"), made.read)
-    assert [reach.is_shared(CommitHash(name)) for name in ("root", "middle", "base", "left")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    assert reach.order(0) == ["base", "left"]
-
-
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[Made, list[str]]:
     """Any graph of up to 14 commits, each younger than its parents, and one to four heads."""

@@ -144,6 +144,8 @@ class Adoption:
     def _is_kept(self, op: Move) -> bool:
         """Tells whether a move has nothing that visible ones lack: its commits, and the branch."""
         log = self._reader.log
+        if log.commit(op.head) is None:
+            return False
         heads = log.view.heads(op.branch, log)
         if any(is_ancestor(op.head, shown.commit, self._reader.commit) for shown in heads):
             return True

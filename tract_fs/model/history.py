@@ -57,14 +57,21 @@ def iter_newest_first(head: CommitHash, read: ReadCommit) -> Iterator[tuple[Comm
 
 
 def is_ancestor(ancestor: CommitHash, head: CommitHash, read: ReadCommit) -> bool:
-    """Tells whether `ancestor` is `head` or in its history; the nearest commits are looked at first."""
+    """Tells whether `ancestor` is `head` or in its history. Cost: one read per commit of the history that is not older.
+
+    `ancestor` must be there. A commit is younger than its parents (FORMAT.md, section 6).
+    """
+    if ancestor == head:
+        return True
+    oldest = read(ancestor).created_at
     seen: set[str] = {head}
     queue: list[CommitHash] = [head]
-    for commit in queue:
-        if commit == ancestor:
+    for name in queue:
+        commit = read(name)
+        if ancestor in commit.parents:
             return True
-        for parent in read(commit).parents:
-            if parent not in seen:
-                seen.add(parent)
-                queue.append(parent)
+        if commit.created_at > oldest:
+            fresh = [parent for parent in commit.parents if parent not in seen]
+            seen.update(fresh)
+            queue += fresh
     return False

@@ -1,8 +1,7 @@
 """Reach: which of several heads have a commit in their history, told without a walk over what they all share.
 
-Commits are looked at from the newest to the oldest. Along a line the clock of our writers only rises, so the walk ends where all that is left is
-in every history. Where it meets a commit that is no younger than its parent, it goes to the roots; another's commits with such times behind its end
-may pass for one head's own: that can tell of a conflict too many, and loses nothing.
+Commits are looked at from the newest to the oldest. A commit is younger than its parents (FORMAT.md, section 6), so the walk ends where all that is
+left is in every history.
 """
 
 from __future__ import annotations
@@ -25,10 +24,9 @@ class Reach:
         self._queue: list[tuple[int, CommitHash]] = []
         self._queued: set[CommitHash] = set()
         self._open_count = 0  # queued commits that not all heads are known to have
-        self._is_ordered = True
         for position, head in enumerate(self.heads):
             self._meet(head, 1 << position)
-        while self._open_count or (self._queue and not self._is_ordered):
+        while self._open_count:
             self._visit()
 
     def is_below(self, position: int, other: int) -> bool:
@@ -61,10 +59,7 @@ class Reach:
         self._queued.discard(commit)
         bits = self._bits[commit]
         self._open_count -= bits != self._all
-        found = self._read(commit)
-        for parent in found.parents:
-            if self._read(parent).created_at >= found.created_at:
-                self._is_ordered = False
+        for parent in self._read(commit).parents:
             self._meet(parent, bits)
 
     def _meet(self, commit: CommitHash, bits: int) -> None:

@@ -249,7 +249,6 @@ class View(Struct):
         self, op: Move, at: str, source: Source, brought: dict[CommitHash, Commit]
     ) -> Pending | None:
         """Finds what an op lacks; fills `brought` with the commits that it brings."""
-        known = {move.head for move in self.branches.get(op.branch, {}).values()}  # of visible events
         for entry in op.commits:
             commit = source.commit(entry.commit)
             if commit is None:
@@ -257,8 +256,11 @@ class View(Struct):
             if commit.created_at > at:
                 return Pending("invalid: it brings a commit of a later time")
             for parent in commit.parents:
-                if parent not in brought and parent not in known and source.commit(parent) is None:
+                before = brought.get(parent) or source.commit(parent)
+                if before is None:
                     return Pending("a commit's parent is missing", parent)
+                if before.created_at >= commit.created_at:
+                    return Pending("invalid: it brings a commit that is not later than its parent")
             if commit.content is not None and not source.has_content(commit.content):
                 return Pending("a content is missing", commit.content)
             brought[entry.commit] = commit
