@@ -12,6 +12,7 @@ from msgspec import to_builtins
 
 from tract_fs import ANY, CommitInfo, CompiledContext, PriorityAnnotation, Tract, __version__
 from tract_fs.cli.contents import build_content, retold, to_plain
+from tract_fs.cli.demo import run_demo
 from tract_fs.cli.display import (
     DIGITS,
     annotations_of,
@@ -442,8 +443,6 @@ def demo(invocation: Invocation, path: str | None) -> None:
 
     The store is made in PATH, which must not hold one yet; without PATH it is thrown away at the end.
     """
-    from tract_fs.cli.demo import run_demo
-
     run_demo(invocation, path)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import click
 
-from tract_fs.cli.commands import tract
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import CommandError, Invocation
 from tract_fs.cli.output import echo_json, styled
@@ -105,7 +104,8 @@ class _Demo:
             click.echo(styled(f"\n$ tract {shlex.join(shown)}", bold=True))
         base = Invocation(context_path=self._directory, is_json=self._is_json)
         base.answers = []
-        tract.main(list(arguments), prog_name="tract", standalone_mode=False, obj=base)
+        everything = click.get_current_context().find_root().command
+        everything.main(list(arguments), prog_name="tract", standalone_mode=False, obj=base)
         answer = base.answers[0]
         self.steps.append({"command": ["tract", *arguments], "answer": answer})
         return answer
