@@ -13,8 +13,10 @@ import math
 import os
 import re
 import stat
-from datetime import UTC, datetime
-from typing import Any
+from copy import copy
+from datetime import UTC, datetime, timedelta
+from itertools import combinations, permutations
+from typing import Any, Self
 
 HASH = re.compile(r"[0-9a-f]{64}")
 TIME = re.compile(r"([0-9]{4})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
@@ -39,6 +41,10 @@ class OrphanedCall(Exception):
     def __init__(self, commits: set[str]) -> None:
         super().__init__(sorted(commits))
         self.commits = commits
+
+
+class ResetBeside(Exception):
+    """A join met a head that was set back beside one that contains it, and was not told which gives way."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -211,6 +217,17 @@ def check_op(op: Any) -> None:
         raise NotValid(f"unknown kind {kind!r}")
 
 
+def hash_of(kind: str, body: dict[str, Any]) -> str:
+    """Returns the name of an object as it is written."""
+    text = json.dumps({kind: body}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def a_moment_after(time: str) -> str:
+    moment = datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ") + timedelta(microseconds=1)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The view
 
@@ -225,7 +242,6 @@ class ReferenceView:
     def __init__(
         self, events: dict[str, Any], commits: dict[str, dict[str, Any]], contents: set[str], tract: str = "default"
     ) -> None:
-        self.tract = tract
         self.commits = commits
         self.contents = contents
         self.all_events = events
@@ -244,10 +260,20 @@ class ReferenceView:
         self._visible_everywhere: set[str] = set()
         self._broken: set[str] = set()
         self._find_visible()
+        self._look_at(tract)
+
+    def _look_at(self, tract: str) -> None:
+        self.tract = tract
         self.visible = {name for name in self._visible_everywhere if self.events[name]["tract"] == tract}
-        mine = {name for name in events if name not in self.events or self.events[name]["tract"] == tract}
+        mine = {name for name in self.all_events if name not in self.events or self.events[name]["tract"] == tract}
         self.invalid = mine & self._broken
         self.pending = mine - self.visible - self.invalid
+
+    def of_tract(self, tract: str) -> Self:
+        """Returns the same files as another tract sees them."""
+        other = copy(self)
+        other._look_at(tract)
+        return other
 
     # -- commits
 
@@ -403,6 +429,38 @@ class ReferenceView:
     def branches(self) -> dict[str, set[str]]:
         names = {op["branch"] for _, _, _, op in self.ops() if "branch" in op}
         return {name: self.heads(name) for name in names if self.heads(name)}
+
+    def saw(self, name: str, other: str) -> bool:
+        """Says whether an event builds on another, or is it."""
+        return name == other or other in self._event_ancestors[name]
+
+    # -- joins
+
+    def join(self, branch: str, prefer: str | None = None) -> dict[str, dict[str, Any]]:
+        """Returns what a join of the branch's heads writes without a word from the user: `event`, and `commit` if one is made; nothing for one head."""
+        heads = self.heads(branch)
+        if len(heads) < 2:
+            return {}
+        lows = {head for head in heads if any(head in self.commit_ancestors(other) for other in heads)}
+        highs = {head for head in heads if any(low in self.commit_ancestors(head) for low in lows)}
+        if lows and prefer is None:
+            raise ResetBeside(branch)
+        kept = heads - (highs if prefer == "reset" else lows)
+        made: dict[str, dict[str, Any]] = {}
+        kind, head = "forward", min(kept)
+        if len(kept) > 1:
+            parents = sorted(kept, key=lambda name: (self.commits[name]["created_at"], name), reverse=True)
+            newest = self.commits[parents[0]]["created_at"]
+            made["commit"] = {"operation": "merge", "parents": parents, "created_at": a_moment_after(newest)}
+            kind, head = "merge", hash_of("commit", made["commit"])
+        moves = sorted(self.unreplaced(branch))
+        at = a_moment_after(max(self.events[name]["at"] for name in moves))
+        entries = [{"commit": head}] if "commit" in made else []
+        kind = "reset" if lows and prefer == "reset" else kind
+        op = {"kind": kind, "branch": branch, "head": head, "commits": entries, "replaces": moves}
+        at = max([at, *[made[name]["created_at"] for name in made]])
+        made["event"] = {"tract": self.tract, "at": at, "writer": "", "parents": moves, "ops": [op]}
+        return made
 
     def tags(self) -> dict[str, str]:
         last: dict[str, str | None] = {}
@@ -649,9 +707,9 @@ class ReferenceTract(ReferenceView):
         return self.linear(head)[::-1]
 
     def content(self, commit: str) -> dict[str, Any] | None:
-        """Returns the content of a commit (its fields and `content_type`), None where it has none."""
+        """Returns the content of a commit (its fields and `content_type`), None where it has none or it was redacted."""
         name = self.commits[commit].get("content")
-        return None if name is None else self.bodies[name]
+        return None if name is None else self.bodies.get(name)
 
     def commit(self, commit: str) -> dict[str, Any]:
         """Returns what a user sees of a commit."""
@@ -718,7 +776,7 @@ class ReferenceTract(ReferenceView):
         winners = {name: self._winning_edit(name, history) for name in history if self._is_effective(name)}
         standing, hidden = self.standing_summaries(history)
         shown = {name for name in winners if (self.priority(name, history) or self.default_priority(name)) != "skip"}
-        shown -= hidden
+        shown = {name for name in shown - hidden if self.content(name) is not None}
         answer.hidden = hidden
         contents = {name: self.content(winners[name] or name) or {} for name in shown}
         answer.unanswered = self._unpaired(full) & shown
@@ -786,7 +844,7 @@ class ReferenceTract(ReferenceView):
         hidden: set[str] = set()
         for name in reversed(history):
             is_skipped = (self.priority(name, history) or self.default_priority(name)) == "skip"
-            if self.commits[name]["operation"] == "summarize" and name not in hidden and not is_skipped:
+            if self._is_readable(name, "summarize") and name not in hidden and not is_skipped:
                 standing.add(name)
                 hidden |= self.covered(name, history)
         return standing, hidden
@@ -802,10 +860,13 @@ class ReferenceTract(ReferenceView):
     def _is_effective(self, commit: str) -> bool:
         return self.commits[commit]["operation"] in ("append", "summarize")
 
+    def _is_readable(self, commit: str, *operations: str) -> bool:
+        return self.commits[commit]["operation"] in operations and self.content(commit) is not None
+
     def _winning_edit(self, commit: str, history: list[str]) -> str | None:
         winner = None
         for name in history:
-            is_edit = self.commits[name]["operation"] == "edit" and self.commits[name]["targets"] == [commit]
+            is_edit = self._is_readable(name, "edit") and self.commits[name]["targets"] == [commit]
             if is_edit and self.priority(name, history) != "skip":
                 winner = name
         return winner
@@ -822,7 +883,7 @@ class ReferenceTract(ReferenceView):
     def _pairs(self, full: list[str]) -> list[tuple[str, str, str]]:
         """Returns (call's commit, id, result's commit): each result with the nearest earlier append that calls its id."""
         pairs = []
-        appends = [name for name in full if self._is_effective(name)]
+        appends = [name for name in full if self._is_readable(name, "append", "summarize")]
         for position, name in enumerate(appends):
             for call_id in answers_of(self.content(name) or {}):
                 callers = [other for other in appends[:position] if call_id in calls_of(self.content(other) or {})]
@@ -834,7 +895,7 @@ class ReferenceTract(ReferenceView):
         pairs = self._pairs(full)
         found = set()
         for name in full:
-            if self._is_effective(name):
+            if self._is_readable(name, "append", "summarize"):
                 content = self.content(name) or {}
                 for call_id in calls_of(content):
                     if not any(pair[0] == name and pair[1] == call_id for pair in pairs):
@@ -863,6 +924,52 @@ class ReferenceTract(ReferenceView):
                 dropped |= fresh
                 grew = grew or bool(fresh)
         return dropped
+
+    # -- conflicts
+
+    def conflicts(self, heads: list[str]) -> set[tuple[str, str]]:
+        """Returns (kind, target) of what the histories of the heads say differently, pair by pair."""
+        lines = {head: self.linear(head) for head in heads}
+        found: set[tuple[str, str]] = set()
+        for one, other in combinations(heads, 2):
+            ours, theirs = set(lines[one]) - set(lines[other]), set(lines[other]) - set(lines[one])
+            for target in set(lines[one]) & set(lines[other]):
+                edits = [self._edit_of(target, lines[head]) for head in (one, other)]
+                if edits[0] in ours and edits[1] in theirs:
+                    texts = [self.commits[edit or ""]["content"] for edit in edits]
+                    found |= {("edit", target)} if texts[0] != texts[1] else set()
+                said = [set(self._annotations_of(target, names)) for names in (ours, theirs)]
+                levels = [self.priority(target, lines[head]) for head in (one, other)]
+                if self.commits[target]["operation"] == "edit":
+                    levels = ["skip" if level == "skip" else "normal" for level in levels]
+                if all(said) and levels[0] != levels[1]:
+                    found.add(("priority", target))
+        for one, other in permutations(heads, 2):
+            ours, theirs = set(lines[one]) - set(lines[other]), set(lines[other]) - set(lines[one])
+            for target in lines[one]:
+                if self._edit_of(target, lines[one]) in ours and not self._covering(target, lines[one]) & ours:
+                    found |= {("summary", target)} if self._covering(target, lines[other]) & theirs else set()
+        return found
+
+    def _edit_of(self, target: str, line: list[str]) -> str | None:
+        """Returns the last edit of a commit that is not skipped; one whose content was redacted counts, for a copy may still have it."""
+        edits = [name for name in line if self.commits[name]["operation"] == "edit" and self._is_effective(target)]
+        standing = [
+            name for name in edits if self.commits[name]["targets"] == [target] and self.priority(name, line) != "skip"
+        ]
+        return standing[-1] if standing else None
+
+    def _annotations_of(self, target: str, names: set[str]) -> list[str]:
+        return [
+            name for name in names if self.commits[name].get("targets") == [target] and "priority" in self.commits[name]
+        ]
+
+    def _covering(self, target: str, line: list[str]) -> set[str]:
+        """Returns the summaries of a line that are not skipped and stand for a commit, directly or through others."""
+        summaries = [name for name in line if self.commits[name]["operation"] == "summarize"]
+        return {
+            name for name in summaries if target in self.covered(name, line) and self.priority(name, line) != "skip"
+        }
 
     # -- queries
 

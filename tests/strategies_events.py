@@ -1,4 +1,4 @@
-"""Random histories of one tract: three writers, each with a copy of its own, that sync now and then, whole or in part.
+"""Random histories of a tract and a fork of it: three writers or four, each with a copy of its own, that sync now and then, whole or in part.
 
 The files are made here, by json and hashlib, as FORMAT.md says; nothing of the package under test is used. A history is a
 function of its seed: `make_history(random.Random(7))`, or `histories()` for hypothesis.
@@ -15,9 +15,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.reference import ReferenceView
+from tests.reference import ReferenceTract, ReferenceView, ResetBeside
 
 Files = dict[str, bytes]
+TRACTS = ("default", "sub")
+BRANCHES = ("main", "side", "topic")
 START_US = 1_767_323_045_000_006  # 2026-01-02T03:04:05.000006Z
 WORDS = ("plan", "search", "answer", "naïve", "日本", "fix the bug", "run the tests", "")
 
@@ -49,9 +51,15 @@ class History:
     commits: Files = field(default_factory=dict)
     contents: Files = field(default_factory=dict)
     copies: list[set[str]] = field(default_factory=list)  # the names of the files that each copy holds at the end
-    own_moves: list[dict[str, str]] = field(default_factory=list)  # of each copy: its last move of each branch
+    own_moves: list[dict[tuple[str, str], str]] = field(
+        default_factory=list
+    )  # of each copy, by (tract, branch): its last
+    acknowledged: dict[tuple[str, str], str] = field(default_factory=dict)  # (tract, commit): the event that brought it
     had_two_heads: bool = False
     had_twin_merge: bool = False
+    had_branch_merge: bool = False
+    had_merge_back: bool = False
+    had_rename: bool = False
     redacted: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)  # events that break a rule of the format on purpose
 
@@ -67,33 +75,47 @@ class History:
     def all_files(self) -> set[str]:
         return {*self.events, *self.commits, *self.contents}
 
-    def view(self, names: set[str] | None = None) -> ReferenceView:
-        return ReferenceView(*self.bodies(names))
+    def view(self, names: set[str] | None = None, tract: str = "default") -> ReferenceView:
+        return ReferenceView(*self.bodies(names), tract)
+
+    def reference(self, names: set[str]) -> ReferenceTract:
+        """Returns what the named files mean, contents and all."""
+        events, commits, found = self.bodies(names)
+        return ReferenceTract(events, commits, {name: json.loads(self.contents[name])["content"] for name in found})
 
     @property
     def had_concurrent_removal(self) -> bool:
-        """Says whether a reset or a delete and an append of one branch did not see each other."""
-        events = self.bodies()[0]
+        return has_concurrent_removal(self.bodies()[0])
 
-        def ancestors(name: str) -> set[str]:
-            found: set[str] = set()
-            todo = list(events[name]["parents"])
-            while todo:
-                parent = todo.pop()
+
+def has_concurrent_removal(events: dict[str, Any]) -> bool:
+    """Says whether a reset or a delete and an append of one branch did not see each other."""
+
+    def ancestors(name: str) -> set[str]:
+        found: set[str] = set()
+        todo = [name]
+        while todo:
+            for parent in events[todo.pop()]["parents"]:
+                parent = parent.rpartition("/")[2]
                 if parent in events and parent not in found:
                     found.add(parent)
-                    todo += events[parent]["parents"]
-            return found
+                    todo.append(parent)
+        return found
 
-        past = {name: ancestors(name) for name in events}
-        moves = [(name, op) for name in events for op in events[name]["ops"] if "branch" in op]
-        removals = [(name, op["branch"]) for name, op in moves if op["kind"] in ("reset", "delete")]
-        appends = [(name, op["branch"]) for name, op in moves if op["kind"] == "append"]
-        return any(
-            branch == other_branch and name not in past[other] and other not in past[name] and name != other
-            for name, branch in removals
-            for other, other_branch in appends
-        )
+    moves = [
+        (name, (events[name]["tract"], op["branch"]), op)
+        for name in events
+        for op in events[name]["ops"]
+        if "branch" in op
+    ]
+    removals = [(name, branch) for name, branch, op in moves if op["kind"] in ("reset", "delete")]
+    appends = [(name, branch) for name, branch, op in moves if op["kind"] == "append"]
+    past = {name: ancestors(name) for name, _ in removals + appends} if removals and appends else {}
+    return any(
+        branch == other_branch and name not in past[other] and other not in past[name] and name != other
+        for name, branch in removals
+        for other, other_branch in appends
+    )
 
 
 class Copy:
@@ -106,8 +128,8 @@ class Copy:
         self.writer = f"{rng.getrandbits(128):032x}"
         self.files: set[str] = set()
         self.clock_us = START_US + number * rng.choice((0, 1, 5_000_000))
-        self.working: dict[str, str] = {}
-        self.own_moves: dict[str, str] = {}
+        self.own_moves: dict[tuple[str, str], str] = {}
+        self.tract = "default"
         self.view = history.view(set())
 
     # -- files
@@ -122,9 +144,14 @@ class Copy:
         return name
 
     def refresh(self) -> None:
-        self.view = self.history.view(self.files)
+        self.view = self.history.view(self.files, self.tract)
         if any(len(heads) > 1 for heads in self.view.branches().values()):
             self.history.had_two_heads = True
+
+    def look_at(self, tract: str) -> None:
+        """Goes on in another tract."""
+        self.tract = tract
+        self.view = self.view.of_tract(tract)
 
     # -- time
 
@@ -137,20 +164,26 @@ class Copy:
     # -- heads
 
     def head(self, branch: str) -> str | None:
-        """Returns the head that this copy works on: its own line, else the last written."""
-        heads = self.view.heads(branch)
-        mine = self.working.get(branch)
-        for head in sorted(heads):
-            if mine is not None and (head == mine or mine in self.view.commit_ancestors(head)):
-                return head
-        moves = [
-            (self.view.events[name]["at"], name, op["head"])
-            for name, op in self.view.unreplaced(branch).items()
-            if op["kind"] != "delete" and op["head"] in heads
-        ]
-        return max(moves)[2] if moves else None
+        """Returns the head that this copy works on."""
+        return self.view.own_head(branch, self.own_moves.get((self.tract, branch)))
+
+    def join(self, branch: str, prefer: str | None) -> dict[str, dict[str, Any]]:
+        """Returns the commit, if one is made, and the event that make the heads of a branch one; raises ResetBeside."""
+        return self.view.join(branch, prefer)
 
     def line(self, branch: str, head: str | None) -> list[str]:
+        """Returns what the next move from a head replaces; a rude writer takes too much or too little."""
+        found = self.lawful_line(branch, head)
+        if self.rude and head is not None and self.rng.random() < 0.5:
+            below = self.view.commit_ancestors(head)
+            found = sorted(
+                {*found, *[name for name, op in self.view.unreplaced(branch).items() if op.get("head") in below]}
+            )
+        if self.rude and self.rng.random() < 0.4:
+            found = [name for name in found if self.rng.random() < 0.5]
+        return found
+
+    def lawful_line(self, branch: str, head: str | None) -> list[str]:
         """Returns the events of the unreplaced moves that belong to a head's line: its own, hidden ones, deletes."""
         hidden = self.view.hidden_heads(branch)
         found = []
@@ -158,10 +191,7 @@ class Copy:
             if op["kind"] == "delete" or op["head"] == head:
                 found.append(name)
             elif head is not None and op["head"] in self.view.commit_ancestors(head):
-                is_taken = op["head"] in hidden or (self.rude and self.rng.random() < 0.5)
-                found += [name] if is_taken else []
-        if self.rude and self.rng.random() < 0.4:
-            found = [name for name in found if self.rng.random() < 0.5]
+                found += [name] if op["head"] in hidden else []
         return sorted(found)
 
     # -- writing
@@ -170,16 +200,22 @@ class Copy:
         self, ops: list[dict[str, Any]], at_us: int, parents: set[str] | None = None, writer: str = ""
     ) -> str:
         body = {
-            "tract": "default",
+            "tract": self.tract,
             "at": time_text(at_us),
             "writer": writer,
             "parents": sorted(self.view.event_heads() if parents is None else parents),
             "ops": ops,
         }
+        return self.put_event(body)
+
+    def put_event(self, body: dict[str, Any]) -> str:
         name = self.put("event", body)
         self.refresh()
         if name in self.view.visible:
-            self.own_moves |= {op["branch"]: name for op in ops if "branch" in op}
+            for op in body["ops"]:
+                self.own_moves |= {(self.tract, op["branch"]): name} if "branch" in op else {}
+                for entry in op.get("commits", []):
+                    self.history.acknowledged.setdefault((self.tract, entry["commit"]), name)
         return name
 
     def move(
@@ -206,15 +242,19 @@ class Copy:
             history |= self.view.commit_ancestors(parent)
         can_be_target = ("append", "summarize")
         targets = sorted(name for name in history if self.view.commits.get(name, {}).get("operation") in can_be_target)
+        oldest = sorted(targets, key=lambda name: (self.view.commits[name]["created_at"], name))[:2]
+        target = (
+            rng.choice(oldest if rng.random() < 0.6 else targets) if targets else ""
+        )  # so that copies disagree on some
         chance = rng.random()
-        if targets and chance < 0.15:
-            body |= {"operation": "edit", "targets": [rng.choice(targets)]}
-        elif targets and chance < 0.3:
-            body |= {"operation": "annotate", "targets": [rng.choice(targets)]}
+        if targets and chance < 0.2:
+            body |= {"operation": "edit", "targets": [target]}
+        elif targets and chance < 0.4:
+            body |= {"operation": "annotate", "targets": [target]}
             body["priority"] = rng.choice(("skip", "normal", "pinned"))
             if rng.random() < 0.3:
                 body["reason"] = rng.choice(WORDS)
-        elif targets and chance < 0.4:
+        elif targets and chance < 0.5:
             body |= {"operation": "summarize", "targets": rng.sample(targets, min(len(targets), rng.randint(1, 4)))}
         if body["operation"] != "annotate":
             content: dict[str, Any] = {"content_type": "instruction", "text": rng.choice(WORDS)}
@@ -245,7 +285,6 @@ class Copy:
         self.write_event(
             [self.move("append", branch, parents[0], entries, replaces)], at_us + len(entries), writer=self.writer
         )
-        self.working[branch] = parents[0]
 
     def do_label(self, branch: str) -> None:
         """Writes a tag, the removal of one, a usage, or several of them."""
@@ -273,13 +312,11 @@ class Copy:
         target = self.rng.choice(targets)
         op = self.move("reset", branch, target, [], self.line(branch, head))
         self.write_event([op], self.tick(), writer=self.writer)
-        self.working[branch] = target
 
     def do_delete(self, branch: str) -> None:
         if self.view.heads(branch):
             op = {"kind": "delete", "branch": branch, "replaces": sorted(self.view.unreplaced(branch))}
             self.write_event([op], self.tick(), writer=self.writer)
-            self.working.pop(branch, None)
 
     def do_create(self, branch: str) -> None:
         known = sorted(self.view.tract_commits())
@@ -290,36 +327,101 @@ class Copy:
             if self.rng.random() < 0.2:
                 ops.append({"kind": "tag", "name": "start", "target": target})
             self.write_event(ops, self.tick(), writer=self.writer)
-            self.working["side"] = target
+
+    def do_rename(self, branch: str) -> None:
+        """Gives a branch another name: the end of one and the beginning of the other in one event."""
+        heads = self.view.heads(branch)
+        free = [name for name in BRANCHES if not self.view.heads(name)]
+        if len(heads) == 1 and free:
+            name = self.rng.choice(free)
+            ops = [self.move("create", name, min(heads), [], list(self.view.unreplaced(name)))]
+            ops.append({"kind": "delete", "branch": branch, "replaces": sorted(self.view.unreplaced(branch))})
+            self.write_event(ops, self.tick(), writer=self.writer)
+            self.history.had_rename = True
 
     def do_forward(self, branch: str) -> None:
         """Moves a branch on to the head of the other, where that contains it."""
         head = self.head(branch)
-        goals = [goal for name in ("main", "side") for goal in sorted(self.view.heads(name)) if goal != head]
+        goals = [goal for name in BRANCHES for goal in sorted(self.view.heads(name)) if goal != head]
         goals = [goal for goal in goals if head is None or head in self.view.commit_ancestors(goal)]
         if goals:
             goal = self.rng.choice(goals)
             op = self.move("forward", branch, goal, [], self.line(branch, head))
             self.write_event([op], self.tick(), writer=self.writer)
-            self.working[branch] = goal
+
+    def do_join(self, branch: str, prefer: str | None = None) -> None:
+        """Joins the heads of a branch: the same two files, whoever writes them; now and then with a word of its own."""
+        try:
+            made = self.join(branch, prefer)
+        except ResetBeside:
+            if self.rng.random() < 0.5:
+                self.do_join(branch, self.rng.choice(("reset", "commits")))
+            return
+        if not made:
+            return
+        if "commit" in made and self.rng.random() < 0.2:
+            kind, replaces = made["event"]["ops"][0]["kind"], made["event"]["ops"][0]["replaces"]
+            self.write_merge(branch, made["commit"]["parents"], replaces, set(), kind=kind)
+            return
+        if "commit" in made:
+            self.put("commit", made["commit"])
+        known = set(self.history.events)
+        if self.put_event(made["event"]) in known:
+            self.history.had_twin_merge = True
 
     def do_merge(self, branch: str) -> None:
-        """Joins the heads of a branch: the same two files, whoever writes them."""
-        heads = self.view.heads(branch)
-        if len(heads) < 2 or any(head in self.view.commit_ancestors(other) for head in heads for other in heads):
+        """Brings another branch in, or the other tract."""
+        head = self.head(branch)
+        views = [self.view.of_tract(tract) for tract in TRACTS]
+        others = sorted({(view.tract, name) for view in views for name in view.branches()} - {(self.tract, branch)})
+        if head is None or not others:
+            self.do_create(branch)
             return
-        created = {head: self.view.commits[head]["created_at"] for head in heads}
-        parents = sorted(heads, key=lambda head: (created[head], head), reverse=True)
-        newest = max(time_us(text) for text in created.values())
-        commit = self.put("commit", {"operation": "merge", "parents": parents, "created_at": time_text(newest + 1)})
-        joined = {name for name, op in self.view.unreplaced(branch).items() if op.get("head") in heads}
-        at_us = max(time_us(self.view.events[name]["at"]) for name in joined) + 1
-        op = self.move("merge", branch, commit, [{"commit": commit}], sorted(joined))
-        known = set(self.history.events)
-        name = self.write_event([op], at_us, parents=joined)
-        if name in known:
-            self.history.had_twin_merge = True
-        self.working[branch] = commit
+        here, (tract, name) = self.tract, self.rng.choice(others)
+        if self.rng.random() < 0.5:  # that one goes on first
+            self.look_at(tract)
+            self.do_append(name)
+            self.look_at(here)
+        view = self.view.of_tract(tract)
+        other = self.rng.choice(sorted(view.heads(name)))
+        if other == head or other in self.view.commit_ancestors(head):
+            return
+        is_known = other in self.view.tract_commits()
+        strangers = set() if is_known else {f"{tract}/{parent}" for parent in view.event_heads()}
+        self.history.had_branch_merge |= tract == self.tract
+        self.history.had_merge_back |= tract != self.tract
+        if head in self.view.commit_ancestors(other):
+            op = self.move("forward", branch, other, [], self.line(branch, head))
+            self.write_event([op], self.tick(), self.view.event_heads() | strangers, self.writer)
+        else:
+            self.write_merge(branch, [head, other], self.line(branch, head), strangers)
+
+    def write_merge(
+        self, branch: str, parents: list[str], replaces: list[str], strangers: set[str], *, kind: str = "merge"
+    ) -> None:
+        """Writes a merge commit of its own time, sometimes with what settles a conflict behind it."""
+        at_us = self.tick()
+        commit = self.put("commit", {"operation": "merge", "parents": parents, "created_at": time_text(at_us)})
+        entries = [{"commit": commit}]
+        while self.rng.random() < 0.3:
+            self.view.commits[commit] = json.loads(self.history.commits[commit])["commit"]
+            at_us += 1
+            commit = self.new_commit([commit], at_us)
+            entries.append(self.entry(commit))
+        op = self.move(kind, branch, commit, entries, replaces)
+        self.write_event([op], at_us, self.view.event_heads() | strangers, self.writer)
+
+    def do_fork(self, branch: str) -> None:
+        """Begins the other tract at the head of this one."""
+        head = self.head(branch)
+        other = self.view.of_tract(next(tract for tract in TRACTS if tract != self.tract))
+        if head is None or other.visible:
+            return
+        at_us, here = self.tick(), self.tract
+        parents = {f"{here}/{name}" for name in self.view.event_heads()}
+        self.look_at(other.tract)
+        self.write_event([self.move("create", "main", head, [], [])], at_us, parents, self.writer)
+        self.look_at(here)
 
     def do_redact(self, branch: str) -> None:
         contents = sorted(name for name in self.files if name in self.history.contents)
@@ -374,9 +476,12 @@ STEPS = {
     Copy.do_label: 8,
     Copy.do_reset: 8,
     Copy.do_delete: 4,
-    Copy.do_create: 10,
-    Copy.do_forward: 10,
-    Copy.do_merge: 14,
+    Copy.do_create: 14,
+    Copy.do_rename: 2,
+    Copy.do_fork: 5,
+    Copy.do_forward: 8,
+    Copy.do_join: 10,
+    Copy.do_merge: 16,
     Copy.do_redact: 2,
     Copy.do_break: 3,
 }
@@ -392,28 +497,38 @@ def sync(one: Copy, other: Copy, rng: random.Random) -> None:
     other.refresh()
 
 
-def make_history(rng: random.Random, steps: int | None = None) -> History:
-    """Returns a random history of `steps` steps (by default 6 to 24) on three copies."""
+def play(rng: random.Random, steps: int | None = None, copy_type: type[Copy] = Copy) -> tuple[History, list[Copy]]:
+    """Returns a random history of `steps` steps (by default 6 to 30) and its three or four copies as they ended."""
     history = History()
     rude = rng.random() < 0.3
-    copies = [Copy(history, rng, number, rude) for number in range(3)]
-    for _ in range(rng.randint(6, 24) if steps is None else steps):
+    copies = [copy_type(history, rng, number, rude) for number in range(rng.choice((3, 3, 4)))]
+    for _ in range(rng.randint(6, 30) if steps is None else steps):
         copy = rng.choice(copies)
         chance = rng.random()
         if chance < 0.3:
             others = [other for other in copies if other is not copy]
             sync(copy, rng.choice(others), rng)
-        elif chance < 0.36:  # a meeting: two copies exchange all, and both merge at once
+        elif chance < 0.36:  # a meeting: two copies exchange all, and both join at once
             other = rng.choice([other for other in copies if other is not copy])
             both = copy.files | other.files
             for one in (copy, other):
                 one.files = set(both)
                 one.refresh()
             for one in (copy, other):
-                one.do_merge("main")
+                one.do_join("main")
         else:
-            branch = "main" if rng.random() < 0.8 or not copy.view.heads("side") else "side"
+            is_elsewhere = rng.random() < 0.3 and bool(copy.view.of_tract("sub").visible)
+            copy.look_at("sub" if is_elsewhere else "default")
+            there = [name for name in BRANCHES if name != "main" and copy.view.heads(name)]
+            branch = "main" if rng.random() < 0.6 or not there else rng.choice(there)
             rng.choices(list(STEPS), list(STEPS.values()))[0](copy, branch)
+            copy.look_at("default")
+    return history, copies
+
+
+def make_history(rng: random.Random, steps: int | None = None) -> History:
+    """Returns a random history."""
+    history, copies = play(rng, steps)
     history.copies = [set(copy.files) for copy in copies]
     history.own_moves = [dict(copy.own_moves) for copy in copies]
     if any(len(heads) > 1 for heads in history.view().branches().values()):

@@ -268,3 +268,20 @@ def test_a_target_that_comes_after_the_summary_in_the_linear_order_counts_for_no
     swapped = tree.put("merge", [other, summary])
     assert list(tree.states[swapped].snapshot().commit_hashes) == [root, summary]
     assert tree.reference().compile(swapped).commit_hashes == [root, summary]
+
+
+def test_a_summary_of_an_append_that_was_redacted_shows_where_the_append_was() -> None:
+    tree = Tree(random.Random(0))
+
+    def say(text: str) -> dict[str, Any]:
+        return {"content_type": "dialogue", "role": "user", "text": text}
+
+    gone = tree.put("append", [], content=say("gone"))
+    stays = tree.put("append", [gone], content=say("stays"))
+    summary = tree.put("summarize", [stays], content=say("s"), targets=[gone])
+    last = tree.put("annotate", [summary], targets=[gone], priority="pinned")
+    tree.loaded[gone] = Loaded(tree.loaded[gone].commit, None, None)
+    del tree.bodies[tree.commits[gone]["content"]]
+    assert list(tree.replayed(last).snapshot().commit_hashes) == [summary, stays]
+    assert tree.reference().compile(last).commit_hashes == [summary, stays]
+    assert list(tree.replayed(stays).snapshot().commit_hashes) == [stays]

@@ -94,7 +94,15 @@ OWNERS = {
     "toktok": {"model.tokens"},
     "logging": {"writing"},
     "tempfile": {"opening"},
-    "time": {"handle", "store.tract_log", "store.listing", "store.lock", "store.quarantine", "store.suspects"},
+    "time": {
+        "handle",
+        "store.tract_log",
+        "store.listing",
+        "store.lock",
+        "store.packs",
+        "store.quarantine",
+        "store.suspects",
+    },
 }
 IMPURE = {
     "os",

@@ -399,6 +399,17 @@ def test_an_edit_that_its_own_line_summarised_away_is_no_side_of_a_summary() -> 
     assert made.conflicts("left", "right") == []
 
 
+def test_a_summary_that_both_lines_have_hides_no_edit_whatever_a_third_line_lacks() -> None:
+    made = forked()
+    made.append("stranger")
+    made.summarize("inner", "base", "base")
+    made.edit("edit", "inner", "base", "edited")
+    made.summarize("outer", "inner", "inner")
+    told = [("summary", "base", "text of edited", "text of outer")]
+    assert made.conflicts("edit", "outer") == told
+    assert made.conflicts("edit", "outer", "stranger") == told
+
+
 def test_the_text_of_a_summary_is_the_one_that_shows() -> None:
     made = forked()
     made.edit("left", "base", "root", "L")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.test_crash import ROOT, say
-from tract_fs import TokenBudgetConfig, Tract, TractConfig
+from tract_fs import DialogueContent, TokenBudgetConfig, Tract, TractConfig
 from tract_fs.errors import BudgetExceeded, HeadMoved
 
 COMMITTER = """
@@ -143,6 +143,19 @@ def test_processes_that_open_the_store_while_others_write_make_one_line_and_lose
     assert len(line) == 200
     assert sorted(line) == sorted(name for names in told for name in names)
     print(f"{changes_of_writer(line, told)} changes of writer along 200 commits of 4 processes")
+
+
+def test_a_handle_sees_another_ones_packed_batch_at_once_and_goes_on_from_it(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, durability="fast") as one, Tract.open(tmp_path, durability="fast") as other:
+        for turn in range(3):
+            one.commit(DialogueContent(role="user", text=f"between {turn}"))
+            with other.batch():
+                for number in range(40):  # with their contents 80 objects: a pack
+                    last = other.commit(DialogueContent(role="user", text=f"packed {turn} {number}"))
+            assert one.head == last.commit_hash
+        assert one.commit(DialogueContent(role="user", text="after")).parents == (last.commit_hash,)
+        assert (one.status().commit_count, one.status().other_heads) == (124, ())
+    assert len(list((tmp_path / ".tract" / "packs").iterdir())) == 3
 
 
 def test_compare_and_swap_lets_one_of_several_processes_through(tmp_path: Path) -> None:

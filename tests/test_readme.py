@@ -37,22 +37,48 @@ def test_the_python_of_the_first_screen_is_ten_lines() -> None:
     assert len([line for line in blocks("python")[0].splitlines() if line]) <= 10
 
 
-def test_the_command_lines_print_what_stands_below_them(tmp_path: Path) -> None:
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def steps(text: str) -> list[tuple[str, str]]:
+    """Returns the command lines of a text's consoles, each with what stands below it."""
+    consoles = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found = [step.partition("\n") for shown in consoles for step in re.split(r"^\$ ", shown, flags=re.MULTILINE)[1:]]
+    return [(line, expected) for line, _, expected in found]
+
+
+@pytest.mark.parametrize("title", ["The command", "A walk through two machines"])
+def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, title: str) -> None:
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "tract"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tract_fs.cli "$@"\n')
     command.chmod(0o755)
+    (tmp_path / "gitconfig").write_text("[user]\n\tname = Ann\n\temail = ann@example.org\n")
     (tmp_path / "work").mkdir()
-    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path}
-    (shown,) = blocks("console")
-    for step in re.split(r"^\$ ", shown, flags=re.MULTILINE)[1:]:
-        line, _, expected = step.partition("\n")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+        "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+    for line, expected in steps(section(title)):
         told = subprocess.run(
-            ["sh", "-c", line], cwd=tmp_path / "work", env=environment, capture_output=True, text=True, check=False
+            ["sh", "-c", f"{{ {line}; }} 2>&1"],
+            cwd=tmp_path / "work",
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
         )
-        assert (told.returncode, told.stderr) == (0, ""), line
+        assert told.returncode == 0, f"$ {line}\n{told.stdout}"
         assert matches(expected, told.stdout), f"$ {line}\n{told.stdout}"
+
+
+def test_the_walk_is_short_and_every_console_is_run() -> None:
+    walk = section("A walk through two machines")
+    assert walk.count("\n") < 90
+    assert len(steps(README)) == len(steps(section("The command"))) + len(steps(walk)) > 30
 
 
 def test_two_lines_set_up_a_fresh_machine() -> None:

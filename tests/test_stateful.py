@@ -11,6 +11,7 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -22,16 +23,25 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests import strategies as given_by_user
-from tests.reference import OrphanedCall, ReferenceStore, ReferenceTract, utc_text
+from tests.reference import OrphanedCall, ReferenceStore, ReferenceTract, ResetBeside, hash_of, utc_text
 from tests.strategies_events import START_US
 from tract_fs import CommitInfo, CompiledContext, Tract
 from tract_fs.errors import (
     AnnotateTargetError,
+    BranchDiverged,
+    BranchExists,
+    BranchInUse,
+    BranchNotFound,
     CommitNotFoundError,
     EditTargetError,
     HeadMoved,
+    MergeConflict,
     OrphanedToolCall,
+    ResetConflict,
     SummarizeError,
+    TagExists,
+    TagNotFound,
+    UndoError,
     UsageError,
 )
 
@@ -40,6 +50,8 @@ OPTIONS = [
     {"include_edit_annotations": annotated, "aggregate_same_role": joined, "orphans": orphans}
     for annotated, joined, orphans in itertools.product((False, True), (False, True), ("drop", "keep", "raise"))
 ]
+BRANCHES = ("main", "side", "x/y")
+TAGS = ("v1", "v2")
 EXAMPLES = int(os.environ.get("TRACT_STATEFUL_EXAMPLES", "40"))
 
 
@@ -127,7 +139,7 @@ def spoil(compiled: CompiledContext) -> None:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Two handles on one store, and a second copy that diverges and comes back."""
+    """Two handles on one store, both on one branch, and a second copy that diverges and comes back."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +148,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.other_path = os.path.join(self.folder, "copy")
         self.clock = Clock()
         self.handles: list[Tract] = []
-        self.own_event: str | None = None
+        self.line = "main"  # the branch that the handles work on
+        self.own_events: dict[str, str] = {}  # branch: the last event of this copy that moved it
         self.reference = ReferenceTract({}, {}, {})
         self.step = 0
         self.has_pack = False
@@ -149,7 +162,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.handles = [self.open(self.path), self.open(self.path)]
 
     def open(self, path: str) -> Tract:
-        return Tract.open(path, clock=self.clock, durability=self.durability)
+        branch = self.line if path == self.path else "main"
+        return Tract.open(path, branch=branch, clock=self.clock, durability=self.durability)
 
     def teardown(self) -> None:
         try:
@@ -168,7 +182,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @property
     def head(self) -> str | None:
-        return self.reference.own_head("main", self.own_event)
+        return self.own_head(self.line)
+
+    def own_head(self, branch: str) -> str | None:
+        return self.reference.own_head(branch, self.own_events.get(branch))
 
     def history(self, *operations: str) -> list[str]:
         return [
@@ -176,7 +193,7 @@ class StoreMachine(RuleBasedStateMachine):
         ]
 
     def note_own(self) -> None:
-        """Remembers the last move that this copy wrote: the one that set the head that the handles work on."""
+        """Remembers the moves that this copy wrote last: those that set the heads that the handles work on."""
         before = self.reference.visible
         self.look()
         fresh = [
@@ -185,8 +202,9 @@ class StoreMachine(RuleBasedStateMachine):
             if any("branch" in op for op in self.reference.events[name]["ops"])
         ]
         assert len(fresh) <= 1, "one transaction, one event"
-        if fresh:
-            self.own_event = fresh[0]
+        for name in fresh:
+            branches = [op["branch"] for op in self.reference.events[name]["ops"] if "branch" in op]
+            self.own_events |= dict.fromkeys(branches, name)
 
     # -- steps
 
@@ -377,16 +395,92 @@ class StoreMachine(RuleBasedStateMachine):
         self.handles[which].close()
         self.handles[which] = self.open(self.path)
 
-    @rule(content=given_by_user.contents, goes_out=st.booleans(), skip=st.booleans(), comes_back=st.booleans())
-    def work_in_the_copy(self, content: Any, goes_out: bool, skip: bool, comes_back: bool) -> None:
+    @rule(
+        content=given_by_user.contents,
+        goes_out=st.booleans(),
+        joins=st.booleans(),
+        skip=st.booleans(),
+        comes_back=st.booleans(),
+    )
+    def work_in_the_copy(self, content: Any, goes_out: bool, joins: bool, skip: bool, comes_back: bool) -> None:
         if goes_out:
             copy_files(self.path, self.other_path)
         with self.open(self.other_path) as handle:
-            info = handle.commit(content, generation_config={"model": "copy"})
-            if skip:
-                handle.annotate(info.commit_hash, "skip")
+            branches = handle.branches()
+            if branches:
+                handle.switch("main" if "main" in branches else next(iter(branches)))
+            if joins and branches:
+                with suppress(MergeConflict, ResetConflict):
+                    handle.merge()
+            else:
+                info = handle.commit(content, generation_config={"model": "copy"})
+                if skip:
+                    handle.annotate(info.commit_hash, "skip")
         if comes_back:
             self.copy_back()
+
+    @rule(
+        texts=st.tuples(given_by_user.texts, given_by_user.texts),
+        change=st.sampled_from(("append", "edit", "annotate", "summarize", "reset")),
+        then=st.sampled_from(("join", "join", "stay")),
+        which=st.integers(0, 1),
+        gives_way=st.sampled_from(("reset", "commits")),
+    )
+    def both_go_on(self, texts: tuple[str, str], change: str, then: str, which: int, gives_way: str) -> None:
+        """This copy and the other change the same, not knowing of each other; both lines are here then, as two heads."""
+        if not self.history("append"):
+            self.commit(which, {"content_type": "reasoning", "text": "begin"}, None, None, None)
+        target = self.history("append")[0]
+        copy_files(self.path, self.other_path)
+        with Tract.open(self.other_path, branch=self.line, clock=self.clock, durability=self.durability) as handle:
+            self.change(handle, "edit" if change == "summarize" else change, target, texts[0])
+            handle.commit({"content_type": "reasoning", "text": texts[1]})
+        if target in self.history("append"):
+            with suppress(SummarizeError):
+                self.change(self.handles[which], change, target, texts[1])
+            self.note_own()
+        self.copy_back()
+        if then == "join" and len(self.reference.heads(self.line)) > 1:
+            self.join(which, gives_way)
+
+    def change(self, handle: Tract, how: str, target: str, text: str) -> None:
+        """Does one thing to a commit; the longer the text, the higher the priority."""
+        content = {"content_type": "dialogue", "role": "user", "text": text}
+        if how == "append":
+            handle.commit(content)
+        elif how == "edit":
+            handle.edit(target, content)
+        elif how == "annotate":
+            handle.annotate(target, ("skip", "normal", "pinned")[min(len(text), 2)])
+        elif how == "summarize":
+            handle.summarize([target], content, keep_pinned=False)
+        else:
+            handle.reset(target)
+
+    @precondition(lambda self: self.history("append"))
+    @rule(
+        texts=st.tuples(given_by_user.texts, given_by_user.texts),
+        change=st.sampled_from(("append", "edit", "annotate", "summarize")),
+        which=st.integers(0, 1),
+        side=st.sampled_from(("ours", "theirs")),
+        goes_on=st.booleans(),
+    )
+    def merge_a_side(self, texts: tuple[str, str], change: str, which: int, side: str, goes_on: bool) -> None:
+        """A side line that starts at the head changes something and is merged into the branch, which went on or did not."""
+        name = next((name for name in BRANCHES if not self.reference.heads(name)), None)
+        if name is None or len(self.reference.heads(self.line)) > 1:
+            return
+        home, target = self.line, self.history("append")[0]
+        self.switch(which, name, create=True)
+        with suppress(SummarizeError):
+            self.change(self.handles[which], change, target, texts[0])
+        self.note_own()
+        self.switch(1 - which, home, create=False)
+        if goes_on:
+            self.change(self.handles[which], "edit" if change == "summarize" else change, target, texts[1])
+            self.note_own()
+        self.merge(which, name, side)
+        self.delete(which, name, force=True, undoes=False)
 
     @precondition(lambda self: os.path.isdir(self.other_path))
     @rule()
@@ -395,6 +489,179 @@ class StoreMachine(RuleBasedStateMachine):
         self.look()
         for handle in self.handles:
             handle.refresh()
+
+    # -- branches
+
+    def refused(self, error: type[Exception], call: Callable[[], object]) -> None:
+        """Checks that a call is refused by this error and writes nothing."""
+        before = files_of(self.path)
+        with pytest.raises(error):
+            call()
+        assert files_of(self.path) == before
+
+    @rule(which=st.integers(0, 1), name=st.sampled_from(BRANCHES), data=st.data())
+    def make_branch(self, which: int, name: str, data: st.DataObject) -> None:
+        handle = self.handles[which]
+        known = sorted(self.reference.tract_commits())
+        at = data.draw(st.sampled_from([None, *known]))
+        if self.reference.heads(name):
+            self.refused(BranchExists, lambda: handle.branch(name, at=at))
+        elif at is None and self.head is None:
+            self.refused(CommitNotFoundError, lambda: handle.branch(name, at=at))
+        else:
+            start = handle.branch(name, at=at)
+            assert start == (at or self.head)
+            self.note_own()
+            assert self.reference.heads(name) == {start}
+
+    @rule(which=st.integers(0, 1), name=st.sampled_from(BRANCHES), create=st.booleans())
+    def switch(self, which: int, name: str, create: bool) -> None:
+        handle = self.handles[which]
+        is_there = bool(self.reference.heads(name))
+        if create and (is_there or self.head is None):
+            self.refused(BranchExists if is_there else CommitNotFoundError, lambda: handle.switch(name, create=True))
+        elif not create and not is_there:
+            self.refused(BranchNotFound, lambda: handle.switch(name))
+        else:
+            handle.switch(name, create=create)
+            self.note_own()
+            self.go_to(name)
+
+    def go_to(self, name: str) -> None:
+        self.line = name
+        for handle in self.handles:
+            handle.switch(name)
+
+    @precondition(lambda self: self.head is not None)
+    @rule(which=st.integers(0, 1), data=st.data())
+    def reset(self, which: int, data: st.DataObject) -> None:
+        target = data.draw(st.sampled_from(sorted(self.reference.tract_commits())))
+        assert self.handles[which].reset(target) == target
+        self.note_own()
+        assert self.head == target
+
+    @rule(which=st.integers(0, 1), old=st.sampled_from(BRANCHES), new=st.sampled_from(BRANCHES))
+    def rename(self, which: int, old: str, new: str) -> None:
+        handle, heads = self.handles[which], self.reference.heads(old)
+        if not heads:
+            self.refused(BranchNotFound, lambda: handle.rename_branch(old, new))
+        elif len(heads) > 1:
+            self.refused(BranchDiverged, lambda: handle.rename_branch(old, new))
+        elif self.reference.heads(new):
+            self.refused(BranchExists, lambda: handle.rename_branch(old, new))
+        else:
+            handle.rename_branch(old, new)
+            self.note_own()
+            assert (self.reference.heads(old), self.reference.heads(new)) == (set(), heads)
+            if old == self.line:
+                self.go_to(new)
+
+    @rule(which=st.integers(0, 1), name=st.sampled_from(BRANCHES), force=st.booleans(), undoes=st.booleans())
+    def delete(self, which: int, name: str, force: bool, undoes: bool) -> None:
+        """A branch that is deleted under a handle takes no commits until it is made anew."""
+        handle, heads = self.handles[which], self.reference.heads(name)
+        if not heads:
+            self.refused(BranchNotFound, lambda: handle.delete_branch(name, force=force))
+            return
+        if not force and (len(heads) > 1 or name == self.line):
+            error = BranchDiverged if len(heads) > 1 else BranchInUse
+            self.refused(error, lambda: handle.delete_branch(name))
+            return
+        head = self.own_head(name)
+        handle.delete_branch(name, force=force)
+        self.note_own()
+        assert self.reference.heads(name) == set()
+        if name == self.line:
+            self.refused(BranchNotFound, lambda: handle.commit({"content_type": "reasoning", "text": ""}))
+            assert (handle.undo() if undoes else handle.branch(name, at=head)) == head
+            self.note_own()
+            assert self.reference.heads(name) == {head}
+
+    @rule(which=st.integers(0, 1))
+    def undo(self, which: int) -> None:
+        handle = self.handles[which]
+        last = next(iter(handle.reflog(1)), None)
+        if last is None or last.head != self.head:
+            self.refused(UndoError, handle.undo)
+        elif last.old_head is not None:
+            assert handle.undo() == last.old_head
+            self.note_own()
+            assert self.head == last.old_head
+
+    @precondition(lambda self: self.head is not None)
+    @rule(which=st.integers(0, 1), name=st.sampled_from(TAGS), force=st.booleans(), data=st.data())
+    def tag(self, which: int, name: str, force: bool, data: st.DataObject) -> None:
+        target = data.draw(st.sampled_from(sorted(self.reference.tract_commits())))
+        if not force and self.reference.tags().get(name, target) != target:
+            self.refused(TagExists, lambda: self.handles[which].tag(name, target))
+        else:
+            assert self.handles[which].tag(name, target, force=force) == target
+            self.look()
+            assert self.reference.tags()[name] == target
+
+    @rule(which=st.integers(0, 1), name=st.sampled_from(TAGS))
+    def untag(self, which: int, name: str) -> None:
+        if name not in self.reference.tags():
+            self.refused(TagNotFound, lambda: self.handles[which].untag(name))
+        else:
+            self.handles[which].untag(name)
+            self.look()
+            assert name not in self.reference.tags()
+
+    # -- merges
+
+    @precondition(lambda self: len(self.reference.heads(self.line)) > 1)
+    @rule(which=st.integers(0, 1), gives_way=st.sampled_from(("reset", "commits")))
+    def join(self, which: int, gives_way: str) -> None:
+        """The heads of the branch become one, by the files that the reference foretells where nothing is to be settled."""
+        handle, prefer = self.handles[which], None
+        try:
+            made = self.reference.join(self.line)
+        except ResetBeside:
+            self.refused(ResetConflict, handle.merge)
+            made, prefer = self.reference.join(self.line, gives_way), gives_way
+        parents = made["commit"]["parents"] if "commit" in made else []
+        conflicts = self.reference.conflicts(parents)
+        if conflicts:
+            with pytest.raises(MergeConflict) as caught:
+                handle.merge(prefer=prefer)
+            assert {(conflict.kind, conflict.target) for conflict in caught.value.conflicts} == conflicts
+            result = handle.merge(prefer=("ours",) if prefer is None else ("ours", prefer))
+            assert {(conflict.kind, conflict.target) for conflict in result.conflicts} == conflicts
+        else:
+            result = handle.merge(prefer=prefer)
+        self.note_own()
+        assert self.reference.heads(self.line) == {self.head} == {result.head}
+        if not conflicts:
+            assert self.own_events[self.line] == hash_of("event", made["event"])
+            assert self.head == made["event"]["ops"][0]["head"]
+
+    @precondition(lambda self: self.head is not None)
+    @rule(which=st.integers(0, 1), name=st.sampled_from(BRANCHES), side=st.sampled_from(("ours", "theirs")))
+    def merge(self, which: int, name: str, side: str) -> None:
+        handle, own, other = self.handles[which], self.head, self.own_head(name)
+        if other is None:
+            self.refused(CommitNotFoundError, lambda: handle.merge(name))
+            return
+        assert own is not None
+        if other in {own} | self.reference.commit_ancestors(own):
+            assert handle.merge(name).kind == "up-to-date"
+            return
+        is_forward = own in self.reference.commit_ancestors(other)
+        conflicts = set() if is_forward else self.reference.conflicts([own, other])
+        if conflicts:
+            with pytest.raises(MergeConflict) as caught:
+                handle.merge(name)
+            assert {(conflict.kind, conflict.target) for conflict in caught.value.conflicts} == conflicts
+        result = handle.merge(name, prefer=side if conflicts else None)
+        self.note_own()
+        assert self.head == result.head
+        if is_forward:
+            assert (result.kind, result.head) == ("forward", other)
+        else:
+            assert result.commit is not None
+            assert result.commit.parents == (own, other)
+            assert facts_of_commit(result.commit) == expected_commit(self.reference, result.commit.commit_hash)
 
     # -- comparisons
 
@@ -405,7 +672,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.step += 1
         for number, handle in enumerate(self.handles):
             assert handle.head == self.head
-            assert handle.branch == "main"
+            assert handle.branch == self.line
+            branches = handle.branches()
+            assert {name: set(heads) for name, heads in branches.items()} == self.reference.branches()
+            assert all(heads[0] == self.own_head(name) for name, heads in branches.items())
+            assert handle.tags() == self.reference.tags()
             log = handle.log(None)
             assert [info.commit_hash for info in log] == self.reference.log(self.head)
             assert [info.commit_hash for info in handle.log(3)] == self.reference.log(self.head)[:3]
@@ -525,7 +796,7 @@ class StoreMachine(RuleBasedStateMachine):
         local = os.path.join(self.path, ".tract", "local")
         if os.path.isdir(local):
             shutil.rmtree(local)
-        self.own_event = None
+        self.own_events = {}
         self.handles = [self.open(self.path), self.open(self.path)]
         assert self.answers(self.handles[0], head) == before
         self.all_handles_answer_as_the_reference()
@@ -534,7 +805,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 StoreMachine.TestCase.settings = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=40,
+    stateful_step_count=32,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -549,7 +820,7 @@ def test_the_machine_can_make_two_heads() -> None:
         machine.commit(0, say, None, None, None)
         copy_files(machine.path, machine.other_path)
         machine.commit(1, {**say, "text": "two"}, {"model": "m-1"}, None, None)
-        machine.work_in_the_copy({**say, "text": "three"}, goes_out=False, skip=True, comes_back=True)
+        machine.work_in_the_copy({**say, "text": "three"}, goes_out=False, joins=False, skip=True, comes_back=True)
         assert len(machine.reference.heads("main")) == 2
         machine.all_handles_answer_as_the_reference()
     finally:

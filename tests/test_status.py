@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,68 @@ def test_links_pipes_and_directories_under_our_names_are_strays(path: Path) -> N
     with Tract.open(path) as t:
         assert t.status().strays == tuple(sorted(places))
         check_advice(t.status().advice)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_another_handle_wrote_and_a_tool_took_away_is_told_as_gone(tmp_path: Path, count: int) -> None:
+    with Tract.open(tmp_path, clock=Clock()) as lagging:
+        lagging.commit(user("both know this"))
+        before = synced(tmp_path)
+        with Tract.open(tmp_path, clock=Clock()) as t:
+            for number in range(count):
+                t.commit(user(f"{number}"))
+        for name in synced(tmp_path).keys() - before.keys():
+            (store_root(tmp_path) / name).unlink()
+        lagging.commit(user("goes on"))
+        lagging.refresh()
+        assert len(lagging.status().gone) == count
+        assert [message.content for message in lagging.compile().messages] == ["both know this", "goes on"]
+
+
+def test_events_are_told_as_gone_when_their_tracts_directory_went_with_them(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, clock=Clock()) as t:
+        t.commit(user("one"))
+        t.commit(user("two"))
+    kept = copy_store(tmp_path / ".tract" / "events", tmp_path / "kept")
+    shutil.rmtree(tmp_path / ".tract" / "events" / "default")
+    with Tract.open(tmp_path) as t:
+        assert (t.head, len(t.status().gone)) == (None, 2)
+    copy_store(kept / "default", tmp_path / ".tract" / "events" / "default")
+    with Tract.open(tmp_path) as t:
+        assert [message.content for message in t.compile().messages] == ["one", "two"]
+        assert t.status().gone == ()
+
+
+def test_an_event_that_waited_for_one_that_is_gone_is_told_as_gone_when_it_goes_too(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, clock=Clock()) as t:
+        t.commit(user("one"))
+        before = synced(tmp_path)
+        t.commit(user("two"))
+        between = synced(tmp_path)
+        t.commit(user("three"))
+    first, second = (
+        {name for name in found if name.startswith("events/")}
+        for found in (between.keys() - before.keys(), synced(tmp_path).keys() - between.keys())
+    )
+    for gone in (first, second):
+        for name in gone:
+            (store_root(tmp_path) / name).unlink()
+        with Tract.open(tmp_path) as t:
+            status = t.status()
+            assert (len(status.gone), len(status.waiting)) == ((1, 1) if gone is first else (2, 0))
+
+
+def test_an_open_handle_tells_as_gone_what_it_wrote_though_another_came_first(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, clock=Clock()) as t:
+        t.commit(user("one"))
+    before = synced(tmp_path)
+    with Tract.open(tmp_path, clock=Clock()) as t:
+        t.commit(user("two"))
+        for name in synced(tmp_path).keys() - before.keys():
+            (store_root(tmp_path) / name).unlink()
+        with Tract.open(tmp_path, clock=Clock()) as other:
+            other.commit(user("three"))
+        t.refresh()
+        assert len(t.status().gone) == 1
+    with Tract.open(tmp_path) as t:
+        assert len(t.status().gone) == 1

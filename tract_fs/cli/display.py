@@ -205,7 +205,8 @@ def _other_heads(state: Status) -> list[str]:
 
 def _distance(found: HeadDistance) -> str:
     since = f"since {found.common[:DIGITS]}" if found.common else "with nothing in common"
-    return f": {found.only_there} commits only there, {found.only_here} only here, {since}"
+    commits = "commit" if found.only_there == 1 else "commits"
+    return f": {found.only_there} {commits} only there, {found.only_here} only here, {since}"
 
 
 def _waiting(event: WaitingEvent) -> str:

@@ -176,9 +176,9 @@ class ContextState:
                 state._require_spine().edit_targets[name] = slot.commit
         elif commit.operation is CommitOperation.ANNOTATE and commit.priority is not None:
             self._annotate(state, commit.targets[0], commit.priority)
-        elif commit.operation is CommitOperation.SUMMARIZE:
-            redacted = Slot(name, REDACTED, None, Priority.SKIP, (), commit.targets)
-            return self._append(name, redacted)._summarized()
+        elif commit.operation in (CommitOperation.APPEND, CommitOperation.SUMMARIZE):
+            redacted = self._append(name, Slot(name, REDACTED, None, Priority.SKIP, (), commit.targets))
+            return redacted._summarized() if commit.targets else redacted
         return state
 
     def snapshot(self) -> CompileSnapshot:

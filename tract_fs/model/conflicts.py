@@ -162,7 +162,7 @@ class _Search:
         for target, edit in line.edits.items():
             if not self._is_only(edit, here, there):
                 continue
-            is_hidden = any(not self._reach.is_shared(summary) for summary in line.covering(target))
+            is_hidden = any(self._is_only(summary, here, there) for summary in line.covering(target))
             summaries = other.covering(target)
             if not is_hidden and any(self._is_only(summary, there, here) for summary in summaries):
                 self._note("summary", target, here, self._edit_side(here, edit))

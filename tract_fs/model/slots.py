@@ -41,11 +41,11 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
         return Slot(self.commit, self.rendering, self.config, self.priority, edits, self.targets)
 
     def with_priority(self, priority: Priority) -> Slot:
-        """Returns the slot with another priority; that of a redacted summary stays."""
+        """Returns the slot with another priority; that of what was redacted stays."""
         if self.rendering == REDACTED:
             return self
         return Slot(self.commit, self.rendering, self.config, priority, self.edits, self.targets)
 
 
-# of a summary that was redacted: it never shows, but a summary of it still stands for what it stood for
+# of an append or a summary that was redacted: it never shows, but a summary of it still stands at its place, and for what it stood for
 REDACTED = Rendering("", None, None, "freeform", None, 0)

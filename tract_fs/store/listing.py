@@ -59,6 +59,7 @@ class EventListing:
 
     def __init__(self, tract: str, layout: Layout, packs: Packs, events: Events) -> None:
         self._tract = tract
+        self._root = layout.root
         self._directory = layout.tract_events(tract)
         self._packs = packs
         self._events = events
@@ -76,8 +77,11 @@ class EventListing:
         self.fans.setdefault(name[:2], _UNLISTED)
 
     def root_inode(self) -> int:
-        """Returns the inode of the tract's directory: a copy of the store has another."""
-        found = files.signature(self._directory)
+        """Returns the inode of the store's directory: a copy of the store has another.
+
+        Not that of the tract's: git takes away a directory that it has emptied, and makes it anew.
+        """
+        found = files.signature(self._root)
         return 0 if found is None else found[0]
 
     def look(self, known: Callable[[], KnownEvents]) -> Seen:

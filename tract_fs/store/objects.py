@@ -77,7 +77,10 @@ class Objects:
 
     def exists(self, name: str) -> bool:
         """Tells whether there is a file, or a member of a pack, of this name."""
-        return files.exists(self._layout.object(name)) or self._packs.has(name)
+        if files.exists(self._layout.object(name)) or self._packs.has(name):
+            return True
+        self._packs.refresh()  # another writer's batch may just have brought it in a pack
+        return self._packs.has(name)
 
     def is_written(self, name: str) -> bool:
         """Tells whether an object is in a file or a known pack, with the right bytes."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from bisect import bisect_left
 from collections.abc import Iterable
 from contextlib import suppress
@@ -23,6 +24,8 @@ _ROW = struct.Struct(">32sQIc")  # name, offset, size, kind: b"o" object, b"e" e
 _PLACE = struct.Struct(">IQI")  # number of the pack, offset, size
 _CHECK_BYTES = 32
 _OPEN_PACKS = 16
+_SETTLED_NS = 2_000_000_000
+_UNSETTLED = (0, 0, 0)  # no directory's signature
 LIMIT_BYTES = 1 << 29  # a pack has 256 MiB at most, or one large object more
 _HASH = re.compile(rb'([0-9a-f]{64})"')
 
@@ -61,7 +64,8 @@ class Packs:
             self._readers.clear()
         self.names = names - self._damaged.keys()
         self._unread = self.names - self._tables.keys()
-        self._signature = signature
+        is_settled = signature is None or time.time_ns() - signature[2] > _SETTLED_NS
+        self._signature = signature if is_settled else _UNSETTLED  # one more may come within a tick of the disk's clock
 
     def event_names(self, pack: str) -> list[str]:
         """Returns the hashes of the events in a pack; none if it is damaged, which ends its being one of `names`."""

@@ -72,7 +72,8 @@ class TractLog:
         self._listed_at = 0.0
         self._listing_pause_s = _LISTING_INTERVAL_S
         self._saved_count = -1
-        self.gone: set[str] = set()  # events that this copy knew and that are not there
+        self.gone: set[str] = set()  # events that this copy knew and that take no part now; most are not there
+        self._witnessed: set[str] = set()  # events that this handle wrote since the view was last saved
         self.is_durable = True  # all visible events are covered by the redo log, or were synced
         self.again_count = 0  # how often a visible event brought a commit that another brought before
         self.version = 0  # changes whenever what was said of a commit may have changed
@@ -166,6 +167,7 @@ class TractLog:
             root=self._listing.root_inode(),
         )
         if view_cache.write(self._view_path, saved):
+            self._witnessed.clear()
             self._saved_count = self._count
             self._listing.is_changed = False
 
@@ -275,9 +277,12 @@ class TractLog:
         data = self._arrivals.read(self._count, count - self._count)
         found = list(arrivals.decode_records(data, start_chain))
         kept = self._written([record for record, _ in found])
-        if kept is None:
-            self.rebuild()
-            return
+        if kept is None or (is_locked and len(kept) < len(found)):
+            saved = view_cache.read(self._view_path)
+            is_covered = saved is not None and saved.count >= count and self._is_ours(saved)
+            if kept is None or is_covered:
+                self.rebuild(is_ours=is_covered)  # what a view of this copy covers was there, and is gone
+                return
         self._is_whole = False
         for record in kept:
             if not self._take(record):  # its file is damaged: all is found again, so that its repair is noticed
@@ -296,6 +301,7 @@ class TractLog:
         """Takes in a transaction of this handle whose records were just appended and whose event was written."""
         self._is_whole = False
         is_taken = True
+        self._witnessed.update(record.event.hex() for record in records)
         for record in records:
             is_taken = self._take(record) and is_taken
         self._count += len(records)
@@ -362,7 +368,7 @@ class TractLog:
             self.save()  # or the next handle that sees arrivals written anew would do all this again
 
     def _rebuild(self, *, is_ours: bool, is_recorded: bool) -> None:
-        own, known_before = self._own_and_known()
+        own, known_before = self._own_and_known(is_ours=is_ours)
         self._listing.forget()
         self.view = View(self.tract)
         self.damaged.clear()
@@ -375,7 +381,8 @@ class TractLog:
         self.version += 1
         self.again_count = 0
         self.is_durable = not visible
-        self.gone = known_before - seen.new if is_ours else set()
+        known_before |= self._witnessed
+        self.gone = known_before - {name for name, _ in visible}
         records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
         brought: set[bytes] = set()
         for name, event in visible:
@@ -483,7 +490,7 @@ class TractLog:
     def _written(self, records: list[Record]) -> list[Record] | None:
         """Returns the records less those of the last event, if that is not there (yet); None if an earlier one's is not.
 
-        Then the records are none of this copy's writers', who write each event before they record the next.
+        Then it is gone, or the records are none of this copy's writers', who write each event before they record the next.
         """
         end = len(records)
         is_last = True
@@ -609,15 +616,20 @@ class TractLog:
         self._unrecorded = set(names)
         self.commits.reset(data, len(data) // arrivals.RECORD_BYTES, data[-16:] or arrivals.START)
 
-    def _own_and_known(self) -> tuple[set[str], set[str]]:
-        """Returns the events that arrivals calls this copy's own, and all it names, as far as its chain holds."""
+    def _own_and_known(self, *, is_ours: bool) -> tuple[set[str], set[str]]:
+        """Returns the events that arrivals calls this copy's own, as far as its chain holds, and those that this copy surely knew.
+
+        These are all it names, if it is this copy's; else what a view of this copy covers.
+        """
         own: set[str] = set()
         known: set[str] = set()
         data = self._arrivals.read(0, self._arrivals.signature()[1])
-        for record, _ in arrivals.decode_records(data, arrivals.START):
+        saved = None if is_ours else view_cache.read(self._view_path)
+        covered = saved.count if saved is not None and self._is_ours(saved) else 0
+        for number, (record, _) in enumerate(arrivals.decode_records(data, arrivals.START)):
             if record.kind in arrivals.OWN_KINDS:
                 own.add(record.event.hex())
-            if record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE:
+            if (is_ours or number < covered) and (record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE):
                 known.add(record.event.hex())
         return own, known
 
@@ -628,3 +640,7 @@ class TractLog:
         self._unrecorded.clear()
         self._listing.is_changed = False
         self.open(verify=False)
+        lost = {name for name in self._witnessed if not self._parts.events.exists(self.tract, name)}
+        if lost - self.gone:  # the other handle took their records for those of a writer that died
+            self.gone |= lost
+            self._listing.is_changed = True

@@ -28,7 +28,7 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     view: View
     fans: dict[str, tuple[int, int]]  # directory: inode, ctime in ns
     packs: list[str]
-    root: int  # inode of the tract's directory of events
+    root: int  # inode of the store's directory
 
 
 _DECODER = Decoder(SavedView)
