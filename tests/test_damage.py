@@ -803,7 +803,7 @@ def test_links_pipes_and_directories_under_our_names_are_ignored(
             place.symlink_to(tmp_path / "nowhere")
     if not is_local_kept:
         remove_local(path)
-    with Tract.open(path, durability="fast") as t:
+    with Tract.open(path, durability="fast", clock=Clock()) as t:  # a hash of its own may not begin with cd
         assert answers(t) == whole.answers
         t.refresh()
         assert answers(t) == whole.answers

@@ -433,7 +433,8 @@ class StoreMachine(RuleBasedStateMachine):
         target = self.history("append")[0]
         copy_files(self.path, self.other_path)
         with Tract.open(self.other_path, branch=self.line, clock=self.clock, durability=self.durability) as handle:
-            self.change(handle, "edit" if change == "summarize" else change, target, texts[0])
+            if target in [info.commit_hash for info in handle.log(None)]:  # else the copy has a line of its own
+                self.change(handle, "edit" if change == "summarize" else change, target, texts[0])
             handle.commit({"content_type": "reasoning", "text": texts[1]})
         if target in self.history("append"):
             with suppress(SummarizeError):
