@@ -13,12 +13,39 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Any
 
-from benchmarks.harness import BenchmarkFailedError, Row
-from benchmarks.suite import GROUPS, Sizes
+from benchmarks.harness import BenchmarkFailedError, Found, Profile, Row, Skipped
+from benchmarks.stores import Sizes
+from benchmarks.suite import GROUPS
 
-SMALL = {"commits": 2_000, "turns": 2_000, "store": 5_000, "query": 20_000, "process": 300}
-FULL = {"commits": 10_000, "turns": 2_000, "store": 10_000, "query": 100_000, "process": 1_000}
+SMALL: dict[str, Any] = {
+    "commits": 1_000,
+    "turns": 1_000,
+    "store": 2_000,
+    "query": 10_000,
+    "process": 200,
+    "peer_turns": 200,
+    "levels": "durable",
+    "scales": "1000,10000",
+    "packed": 2_000,
+    "seconds": 3.0,
+    "rounds": 2,
+}
+FULL: dict[str, Any] = {
+    "commits": 10_000,
+    "turns": 2_000,
+    "store": 10_000,
+    "query": 100_000,
+    "process": 1_000,
+    "peer_turns": 2_000,
+    "levels": "durable,fast",
+    "scales": "1000,10000,100000,1000000",
+    "packed": 100_000,
+    "seconds": 60.0,
+    "rounds": 3,
+}
+PROFILE_LINES = 8
 PROBE_FILES = 500
 HEADERS = ("what", "median", "range", "unit", "ratio", "beside", "its median", "target", "met")
 
@@ -27,7 +54,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", help=f"comma-separated choice of: {', '.join(GROUPS)}")
     parser.add_argument("--full", action="store_true", help="the sizes that the targets are stated for")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--commits", type=int, help="commits of the commit measures")
     parser.add_argument("--turns", type=int, help="turns of the agent loop")
     parser.add_argument("--store", type=int, help="commits of the store that is compiled and opened")
@@ -35,6 +62,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--process", type=int, help="commits of each of the processes that write at once")
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--batch", type=int, default=1000, help="commits per batch of the queried store")
+    parser.add_argument("--peer-turns", type=int, help="messages of the commit measures and loops beside the peers")
+    parser.add_argument(
+        "--stride", type=int, default=10, help="turns between two readings of a whole context by a peer"
+    )
+    parser.add_argument("--levels", help="durabilities to compare with the peers at: durable, fast")
+    parser.add_argument("--scales", help="comma-separated sizes of the stores that grow, up to 1000000")
+    parser.add_argument("--scale-turns", type=int, default=100)
+    parser.add_argument("--packed", type=int, help="commits of the store that is packed, and of the one that is synced")
+    parser.add_argument("--writers", type=int, default=16)
+    parser.add_argument("--seconds", type=float, help="how long the writers write")
+    parser.add_argument("--against", metavar="DIR", help="the source tree of an earlier tract_fs, with its benchmarks/")
     parser.add_argument("--dir", help="where to work (default: a new temporary directory, removed at the end)")
     parser.add_argument(
         "--keep", action="store_true", help="leave the stores: the next run is not slowed by the delete"
@@ -61,6 +99,15 @@ def sizes_of(options: argparse.Namespace, directory: str) -> Sizes:
         processes=options.processes,
         process_commits=options.process,
         batch=options.batch,
+        peer_turns=options.peer_turns,
+        stride=options.stride,
+        levels=tuple(options.levels.split(",")),
+        scales=tuple(int(size) for size in options.scales.split(",")),
+        scale_turns=options.scale_turns,
+        packed_commits=options.packed,
+        writers=options.writers,
+        writer_seconds=options.seconds,
+        against=os.path.abspath(options.against) if options.against else "",
     )
 
 
@@ -118,9 +165,15 @@ def machine(directory: str) -> dict[str, str]:
     }
 
 
-def measure(options: argparse.Namespace, sizes: Sizes) -> tuple[list[Row], bool]:
+def profile_lines(profile: Profile) -> Iterator[str]:
+    yield f"where the time of {profile.name} goes (under a profiler, {number(profile.total_us)} us each)"
+    for place, share, calls in profile.shares[:PROFILE_LINES]:
+        yield f"  {share:6.1%}  {number(calls):>7} calls  {place}"
+
+
+def measure(options: argparse.Namespace, sizes: Sizes) -> tuple[list[Found], bool]:
     """Runs the chosen groups; one that fails is told and leaves the others to run."""
-    rows, has_failed = list[Row](), False
+    rows, has_failed = list[Found](), False
     for name in options.only:
         began = time.perf_counter()
         try:
@@ -132,23 +185,46 @@ def measure(options: argparse.Namespace, sizes: Sizes) -> tuple[list[Row], bool]
     return rows, has_failed
 
 
+def tell(found: list[Found], about: dict[str, str]) -> None:
+    print(", ".join(f"{key} {value}" for key, value in about.items()))
+    if rows := [one for one in found if isinstance(one, Row)]:
+        print("\n".join(table(rows)), flush=True)
+    for one in found:
+        if isinstance(one, Skipped):
+            print(f"skipped: {one.name}: {one.reason}")
+    for one in found:
+        if isinstance(one, Profile):
+            print("\n".join(profile_lines(one)))
+
+
+def sorted_out(found: list[Found]) -> dict[str, list[dict[str, Any]]]:
+    rows = [one for one in found if isinstance(one, Row)]
+    return {
+        "rows": [dataclasses.asdict(row) | {"median": row.median, "ratio": row.ratio} for row in rows],
+        "skipped": [dataclasses.asdict(one) for one in found if isinstance(one, Skipped)],
+        "profiles": [dataclasses.asdict(one) for one in found if isinstance(one, Profile)],
+    }
+
+
+def keep_json(path: str, found: list[Found], about: dict[str, str], sizes: Sizes) -> None:
+    kept = {key: value for key, value in dataclasses.asdict(sizes).items() if key != "directory"}
+    with open(path, "w") as file:
+        json.dump({"machine": about, "sizes": kept, **sorted_out(found)}, file, indent=1)
+
+
 def main() -> int:
     options = parse()
     directory = tempfile.mkdtemp(prefix="tract-benchmarks-", dir=options.dir)
     try:
         about = machine(directory)
         sizes = sizes_of(options, directory)
-        rows, has_failed = measure(options, sizes)
+        found, has_failed = measure(options, sizes)
+        tell(found, about)
+        if options.json:
+            keep_json(options.json, found, about, sizes)
     finally:
-        if not options.keep:
+        if not options.keep:  # it may take longer than the run, where others sync the disk
             shutil.rmtree(directory, ignore_errors=True)
-    print(", ".join(f"{key} {value}" for key, value in about.items()))
-    print("\n".join(table(rows)))
-    if options.json:
-        kept = {key: value for key, value in dataclasses.asdict(sizes).items() if key != "directory"}
-        found = [dataclasses.asdict(row) | {"median": row.median, "ratio": row.ratio} for row in rows]
-        with open(options.json, "w") as file:
-            json.dump({"machine": about, "sizes": kept, "rows": found}, file, indent=1)
     return int(has_failed)
 
 

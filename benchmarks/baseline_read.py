@@ -1,6 +1,7 @@
-"""Baseline: reading, hashing and decoding the files of a store, or reading and decoding one snapshot file.
+"""Baseline: reading, hashing and decoding the files of a store, the same from one file, or one snapshot file.
 
-`store` lists objects, events and packs, reads each file whole, takes the SHA-256 of each object and decodes its JSON.
+`gather` copies every file of a store (a line of a pack each) into one file, a line each; `one` reads that file whole, takes the
+SHA-256 of each line and decodes its JSON. `store` lists objects, events and packs, reads each file whole, takes the SHA-256 of each object and decodes its JSON.
 `snapshot` reads one file, takes its SHA-256 and decodes it. Prints microseconds.
 """
 
@@ -44,7 +45,27 @@ def read_snapshot(path: str) -> int:
     return 1
 
 
+def read_one(path: str) -> int:
+    lines = read(path).splitlines()
+    for line in lines:
+        sha256(line).hexdigest()
+        orjson.loads(line)
+    return len(lines)
+
+
+def gather(root: str, path: str) -> None:
+    with open(path, "wb") as gathered:
+        for at, _, names in os.walk(root):
+            for name in names if f"{root}/local" not in at and at != root else ():
+                gathered.write(read(os.path.join(at, name)).rstrip(b"\n") + b"\n")
+
+
+WORKS = {"snapshot": read_snapshot, "store": read_store, "one": read_one}
+
 if __name__ == "__main__":
+    if sys.argv[1] == "gather":
+        gather(*sys.argv[2:])
+        sys.exit()
     began = time.perf_counter()
-    found = read_snapshot(sys.argv[2]) if sys.argv[1] == "snapshot" else read_store(sys.argv[2])
+    found = WORKS[sys.argv[1]](sys.argv[2])
     print(json.dumps({"us": (time.perf_counter() - began) * 1e6, "found": found}))

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -50,18 +50,38 @@ class Row:
         return statistics.median(self.ratios) if self.ratios else None
 
 
-def environment() -> dict[str, str]:
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A measure that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Where the time of one piece of work goes: by call, the longest first, each with its share of the whole."""
+
+    name: str
+    total_us: float  # per piece of work, the profiler's own cost included
+    shares: tuple[tuple[str, float, float], ...]  # (where, share of the whole, calls per piece of work)
+
+
+Found: TypeAlias = Row | Skipped | Profile
+
+
+def environment(root: str) -> dict[str, str]:
     """Returns the children's environment: compiled modules are kept, as in any installation, but not in the project."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     compiled = os.path.join(tempfile.gettempdir(), f"tract-benchmarks-compiled-{os.getuid()}")
-    paths = (ROOT, os.environ.get("PYTHONPATH"))
+    paths = (root, os.environ.get("PYTHONPATH"))
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONPYCACHEPREFIX": compiled}
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def start(*arguments: object, root: str = ROOT) -> subprocess.Popen[str]:
     command = [sys.executable, *map(str, arguments)]
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=root, env=environment(root), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
@@ -78,10 +98,10 @@ def finish(process: subprocess.Popen[str]) -> Numbers:
     return numbers
 
 
-def run(module: str, *arguments: object) -> Numbers:
-    """Runs one module of this package in a process of its own, after the disk came to rest."""
+def run(module: str, *arguments: object, root: str = ROOT) -> Numbers:
+    """Runs one module of this package, or of that in another source tree, in a process of its own, after the disk came to rest."""
     os.sync()
-    return finish(start("-m", f"benchmarks.{module}", *arguments))
+    return finish(start("-m", f"benchmarks.{module}", *arguments, root=root))
 
 
 def wall(code: str, *arguments: object) -> Numbers:
@@ -103,7 +123,7 @@ def together(module: str, calls: Sequence[Sequence[object]]) -> Numbers:
     return {"s": max(one["ended_s"] for one in found) - min(one["began_s"] for one in found)}
 
 
-def interleave(rounds: int, measures: dict[str, Callable[[int], Numbers]]) -> Rounds:
+def interleave(rounds: int, measures: Mapping[str, Callable[[int], Numbers]]) -> Rounds:
     """Runs every measure once per round, in order, and returns what each said."""
     found: Rounds = {name: [] for name in measures}
     for number in range(rounds):

@@ -5,12 +5,15 @@ Imports nothing but the standard library.
 """
 
 import random
+from collections.abc import Iterator
 from typing import Literal
 
 MEDIAN_BYTES = 400
 SPREAD = 1.0
 LONGEST_CHARS = 64 * 1024
 CORPUS_CHARS = 1 << 20
+LONG_SHARE = 0.04
+LONG_CHARS = 20_000
 ROLES: tuple[Literal["user"], Literal["assistant"]] = ("user", "assistant")
 DISTINCT_CONFIGS = 20
 PROBE = {"probe": "the-only-one"}
@@ -34,6 +37,19 @@ def texts(count: int, *, seed: int = 1) -> list[str]:
         start = source.randrange(len(corpus) - length)
         found.append(f"{number} {corpus[start : start + length]}")
     return found
+
+
+def real_texts(count: int, *, seed: int = 1) -> Iterator[str]:
+    """Yields `count` message texts of the sizes that agents' transcripts have: as `texts`, but 4 % are near 20 KB."""
+    source = random.Random(seed)
+    corpus = " ".join(source.choices(VOCABULARY.split(" "), k=CORPUS_CHARS // 4))[:CORPUS_CHARS]
+    for number in range(count):
+        if source.random() < LONG_SHARE:
+            length = int(LONG_CHARS * source.uniform(0.8, 1.2))
+        else:
+            length = min(LONGEST_CHARS, max(8, int(MEDIAN_BYTES * source.lognormvariate(0.0, SPREAD))))
+        start = source.randrange(len(corpus) - length)
+        yield f"{number} {corpus[start : start + length]}"
 
 
 def config(number: int) -> dict[str, object]:

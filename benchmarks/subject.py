@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import TypeAlias, cast
 
 from benchmarks.payloads import ROLES, config, config_with_probe, texts
@@ -173,6 +173,21 @@ def rebuild(path: str, count: str) -> Numbers:
     return {"commits_per_s": int(count) / (ended - began), "hits": len(hits)}
 
 
+def contend(path: str, durability: str, seconds: str, seed: str, starts_at: str) -> Numbers:
+    """Commits without a pause for `seconds`, as one of many writers; the first commit of each comes before the clock."""
+    said_texts = cycle(texts(1000, seed=int(seed)))
+    waits = list[float]()
+    with Tract.open(path, durability=cast(Durability, durability), lock_timeout_s=120.0) as tract:
+        tract.commit(said(0, f"ready {seed}"))
+        time.sleep(max(0.0, float(starts_at) - time.time()))
+        ends = time.perf_counter() + float(seconds)
+        while (began := time.perf_counter()) < ends:
+            tract.commit(said(len(waits), next(said_texts)), generation_config=config(len(waits)))
+            waits.append(time.perf_counter() - began)
+    longest, middle = max(waits, default=float(seconds)), statistics.median(waits or [float(seconds)])
+    return {"commits": len(waits) + 1, "worst_us": longest * 1e6, "median_us": middle * 1e6}
+
+
 def line(path: str) -> Numbers:
     """Counts the commits of the one line that the branch is."""
     with Tract.open(path, read_only=True) as tract:
@@ -180,7 +195,7 @@ def line(path: str) -> Numbers:
 
 
 WORKS: dict[str, Callable[..., Numbers]] = {
-    work.__name__: work for work in (commit, loop, build, cold, warm, query, rebuild, line)
+    work.__name__: work for work in (commit, loop, build, cold, warm, query, rebuild, contend, line)
 }
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """The suite: what is measured beside what, and the targets."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
 from benchmarks.harness import (
     BenchmarkFailedError,
+    Found,
     Numbers,
     Row,
     finish,
@@ -20,55 +19,18 @@ from benchmarks.harness import (
     values,
     wall,
 )
+from benchmarks.stores import Sizes, batch_store, built, disk_use, expect, loose_store, remove_local
+from benchmarks.suite_against import against
+from benchmarks.suite_pack import packing, syncing
+from benchmarks.suite_peers import peers
+from benchmarks.suite_profile import profiles
+from benchmarks.suite_scale import scale
+from benchmarks.suite_writers import writers
 
 IMPORT = "import time; began = time.perf_counter(); import tract_fs; print((time.perf_counter() - began) * 1e3)"
 OPEN_AND_LOG = "import sys, tract_fs\nwith tract_fs.Tract.open(sys.argv[1]) as t: assert len(t.log(10)) == 10"
 BARE_IMPORTS = "import msgspec, orjson"
 QUERY_NAMES = {"one": "1 hit", "five": "5 %", "thirty": "30 %"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How much of everything, and where."""
-
-    directory: str
-    rounds: int
-    commits: int
-    turns: int
-    store_commits: int
-    query_commits: int
-    processes: int
-    process_commits: int
-    batch: int
-
-    def path(self, *parts: object) -> str:
-        return os.path.join(self.directory, "-".join(map(str, parts)))
-
-
-def built(sizes: Sizes, name: str, commits: int, batch: int) -> str:
-    """Returns the path of a store with that many commits, filled at its first use."""
-    path = sizes.path("store", name, commits)
-    if not os.path.isdir(path):
-        run("subject", "build", path, commits, batch)
-    return path
-
-
-def loose_store(sizes: Sizes) -> str:
-    return built(sizes, "loose", sizes.store_commits, 0)
-
-
-def batch_store(sizes: Sizes) -> str:
-    return built(sizes, "batch", sizes.query_commits, sizes.batch)
-
-
-def remove_local(path: str) -> None:
-    shutil.rmtree(os.path.join(path, ".tract", "local"), ignore_errors=True)
-
-
-def expect(what: str, found: float, expected: float) -> None:
-    """Raises where a measured process did not do the whole work: a wrong answer has no speed."""
-    if found != expected:
-        raise BenchmarkFailedError(f"{what}: found {found:g}, expected {expected:g}")
 
 
 def commit(sizes: Sizes) -> Iterator[Row]:
@@ -305,21 +267,6 @@ def processes(sizes: Sizes) -> Iterator[Row]:
     yield row(f"{title}, durable", "commits/s", durable, baseline=raws, beside=rates["raw durable"])
 
 
-def disk_use(path: str, *, skips_local: bool) -> Numbers:
-    """Returns bytes, bytes on disk (whole blocks, directories included), files and inodes below `path`."""
-    size = blocks = files = inodes = 0
-    for at, directories, names in os.walk(path):
-        if skips_local and "local" in directories:
-            directories.remove("local")
-        found = [os.lstat(os.path.join(at, name)) for name in names]
-        own = os.lstat(at).st_blocks * 512
-        size += sum(one.st_size for one in found)
-        blocks += sum(one.st_blocks * 512 for one in found) + own
-        files += len(names)
-        inodes += len(names) + 1
-    return {"bytes": size, "on_disk": blocks, "files": files, "inodes": inodes}
-
-
 def space(sizes: Sizes) -> Iterator[Row]:
     """Bytes and inodes per commit: loose files, batches, and all that the copy keeps for itself."""
     os.sync()
@@ -340,7 +287,7 @@ def space(sizes: Sizes) -> Iterator[Row]:
         yield row(f"{title}: local/, bytes per commit", "B", (local["bytes"] / count,))
 
 
-Group: TypeAlias = Callable[[Sizes], Iterator[Row]]
+Group: TypeAlias = Callable[[Sizes], Iterator[Found]]
 GROUPS: dict[str, Group] = {
     "commit": commit,
     "loop": loop,
@@ -349,4 +296,11 @@ GROUPS: dict[str, Group] = {
     "import": importing,
     "processes": processes,
     "space": space,
+    "peers": peers,
+    "scale": scale,
+    "pack": packing,
+    "sync": syncing,
+    "writers": writers,
+    "profile": profiles,
+    "against": against,
 }

@@ -221,6 +221,7 @@ CALLS = frozenset(
         "scandir",
         "rename",
         "unlink",
+        "rmdir",
         "fsync",
         "fdatasync",
         "ftruncate",

@@ -24,7 +24,7 @@ from tract_fs.model.names import hash_bytes
 
 COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo"]
 COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
-COMMANDS += ["summarize", "expand", "repair", "sync", "bundle"]
+COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {
     "role": "assistant",

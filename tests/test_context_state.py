@@ -6,10 +6,12 @@ import json
 import random
 from typing import Any
 
+import pytest
+
 from tests.reference import ReferenceTract
 from tests.strategies_events import START_US, encode, hash_of, time_text
 from tract_fs.errors import OrphanedToolCall
-from tract_fs.model.compiler import CompileOptions, ContextState, Loaded
+from tract_fs.model.compiler import CompileOptions, ContextState, Loaded, NotHeldError
 from tract_fs.model.content import ContentTypes
 from tract_fs.model.messages import render
 from tract_fs.model.names import CommitHash
@@ -268,6 +270,63 @@ def test_a_target_that_comes_after_the_summary_in_the_linear_order_counts_for_no
     swapped = tree.put("merge", [other, summary])
     assert list(tree.states[swapped].snapshot().commit_hashes) == [root, summary]
     assert tree.reference().compile(swapped).commit_hashes == [root, summary]
+
+
+def all_answers(state: ContextState) -> list[object]:
+    """Returns what a state answers by every option, and its warnings."""
+    found: list[object] = [facts_of(state.snapshot()), state.snapshot().warnings]
+    for options in (
+        CompileOptions(include_edit_annotations=True),
+        CompileOptions(aggregate_same_role=True),
+        CompileOptions(orphans="keep"),
+        CompileOptions(orphans="raise"),
+    ):
+        try:
+            snapshot = state.compile(options)
+        except OrphanedToolCall as error:
+            found.append(sorted(error.commits))
+        else:
+            found += [facts_of(snapshot), snapshot.warnings]
+    return found
+
+
+def test_a_condensed_state_answers_as_the_whole_one_or_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ContextState, "CONDENSED_LEAST", 1)
+    condensed = extended = refused = foretold = 0
+    for seed in range(2 * TREES):
+        rng = random.Random(seed)
+        tree = Tree(rng)
+        small: dict[str | None, ContextState] = {None: ContextState(COUNTER, TYPES)}
+        for _ in range(rng.randint(10, 40)):
+            head = tree.grow()
+            first = tree.commits[head]["parents"][0] if tree.commits[head]["parents"] else None
+            before = small[first]
+            state = before
+            for other in tree.lines[head][len(tree.lines[first]) :]:
+                try:
+                    tokens = state.tokens_after(tree.loaded[other])
+                    state = state.apply(CommitHash(other), tree.loaded[other])
+                except NotHeldError:
+                    assert before.is_condensed
+                    refused += 1
+                    state = tree.replayed(head)
+                    break
+                assert tokens == state.snapshot().token_count, f"seed {seed}"
+                foretold += state.is_condensed
+            extended += state.is_condensed
+            assert all_answers(state) == all_answers(tree.replayed(head)), f"seed {seed}"
+            if rng.random() < 0.4:
+                less = state.condensed()
+                condensed += less is not state
+                state = less
+                assert all_answers(state) == all_answers(tree.replayed(head)), f"seed {seed}"
+                state = ContextState.from_slots(
+                    CommitHash(head), state.slots(), COUNTER, TYPES,
+                    summaries=state.summaries, is_condensed=state.is_condensed,
+                )  # fmt: skip
+            small[head] = state
+    print(f"{condensed} states condensed, {extended} operations on one, {refused} refused, {foretold} foretold")
+    assert min(condensed, extended, refused) >= TREES
 
 
 def test_a_summary_of_an_append_that_was_redacted_shows_where_the_append_was() -> None:

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TEXT_FILES = {"FORMAT", ".gitattributes", ".gitignore"}
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a kill takes nothing from there either
 sync_filesystem = files.sync_filesystem
-CHANGES = {"open", "write", "rename", "unlink", "ftruncate", "fsync", "fdatasync", "makedirs"}
+CHANGES = {"open", "write", "rename", "unlink", "rmdir", "ftruncate", "fsync", "fdatasync", "makedirs"}
 Strike = Callable[[str, Callable[..., Any], tuple[Any, ...]], None]
 Acknowledge = Callable[[str], None]
 Scenario = Callable[[str, str, Acknowledge], None]
@@ -193,6 +193,14 @@ def write_without_local(path: str, durability: str, acknowledge: Acknowledge) ->
     open_and_commit_two(path, durability, acknowledge)
 
 
+def pack_commit_and_pack(path: str, durability: str, acknowledge: Acknowledge) -> None:
+    tract = open_tract(path, durability)
+    tract.pack()
+    for number in range(4):  # more than there was, so that the first pack is written again
+        acknowledge(tract.commit(say(f"between the packings {number}")).commit_hash)
+    assert len(tract.pack().packs_removed) == 1
+
+
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
@@ -203,6 +211,7 @@ SCENARIOS: dict[str, Scenario] = {
         annotate_and_tell_usage,
         commit_flush_and_close,
         write_without_local,
+        pack_commit_and_pack,
     )
 }
 

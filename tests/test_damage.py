@@ -43,6 +43,7 @@ from tract_fs.errors import DamageError, HashMismatch, ObjectMissing
 from tract_fs.store import quarantine
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
+from tract_fs.store.record_runs import RecordRuns
 
 SHOWN = ("messages", "of_commits", "configs", "commits", "count")
 
@@ -73,6 +74,14 @@ def no_test_hangs() -> Iterator[None]:
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_runs() -> Iterator[None]:
+    """So few records fill a run that a small store has long and short ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RecordRuns, "SHORT_RECORDS", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +177,10 @@ def find_roles(made: Whole) -> None:
     made.roles["the view"] = "local/tracts/default/view"
     made.roles["the generation index"] = "local/tracts/default/generation.db"
     made.roles["a snapshot"] = next(name for name in local if "/snapshots/" in name)
+    made.roles["a run"] = next(name for name in local if "/runs/0-" in name)
+    made.roles["the newest run"] = max(
+        (name for name in local if "/runs/" in name), key=lambda name: int(name.rpartition("-")[2])
+    )
     made.roles["the pack's table"] = next(name for name in local if name.startswith("local/packs/"))
     made.roles["the redo log"] = "local/redo"
     made.roles["the lock"] = "local/lock"
@@ -239,7 +252,9 @@ CACHE_STATES = [
     (damage, state) for damage in ("truncated", "altered", "missing", "empty") for state in ("fresh", "same handle")
 ]
 CACHE_STATES.append(("altered", "same handle, cold"))
-CACHES = ["arrivals", "the view", "the generation index", "a snapshot", "the pack's table", "the redo log"]
+CACHES = [
+    "arrivals", "the view", "the generation index", "a snapshot", "a run", "the newest run", "the pack's table", "the redo log"
+]  # fmt: skip
 
 
 def put_back(file: Path, data: bytes, *, in_place: bool) -> None:
@@ -666,6 +681,41 @@ def test_an_altered_record_of_arrivals_changes_no_answer(whole: Whole, path_with
         with Tract.open(path, durability="fast") as t:
             assert [told(found) for name in names if (found := t.get_commit(name))] == list(whole.infos.values()), place
             assert t.head == whole.answers["head"]
+
+
+def test_an_altered_run_changes_no_answer(whole: Whole, path_with_caches: Path) -> None:
+    """Wherever the file is altered; asked are the commits that there are, some that there are not, prefixes and what comes after."""
+    path = path_with_caches
+    names = list(whole.infos)
+    absent = [name[:40] + "0" * 24 for name in names]
+    for role in ("a run", "the newest run"):
+        file = store_root(path) / whole.roles[role]
+        good = file.read_bytes()
+        for place in range(1, len(good), 23):
+            put(file, good[:place] + bytes([good[place] ^ 0x04]) + good[place + 1 :])
+            with Tract.open(path, durability="fast") as t:
+                assert [told(found) for name in names if (found := t.get_commit(name))] == list(whole.infos.values())
+                assert [t.get_commit(name) for name in absent] == [None] * len(absent)
+                assert [t.resolve(name[:12]) for name in names] == names
+                t.refresh()
+                assert t.status().gone == ()
+                assert t.head == whole.answers["head"]
+
+
+def test_runs_of_other_arrivals_change_no_answer(whole: Whole, path_with_caches: Path) -> None:
+    runs = store_root(path_with_caches) / "local/tracts/default/runs"
+    other = path_with_caches.parent / "other"
+    with Tract.open(other, durability="fast") as t:
+        for number in range(200):
+            t.commit(user(f"other {number}"))
+    there = store_root(other) / "local/tracts/default/runs"
+    assert len(list(there.iterdir())) > 3
+    shutil.rmtree(runs)
+    shutil.copytree(there, runs)
+    shutil.rmtree(other)
+    with Tract.open(path_with_caches, durability="fast") as t:
+        assert answers(t) == whole.answers
+        assert [told(found) for name in whole.infos if (found := t.get_commit(name))] == list(whole.infos.values())
 
 
 def test_an_altered_generation_index_changes_no_answer(whole: Whole, path_with_caches: Path) -> None:

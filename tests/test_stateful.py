@@ -395,6 +395,20 @@ class StoreMachine(RuleBasedStateMachine):
         self.handles[which].close()
         self.handles[which] = self.open(self.path)
 
+    @rule(which=st.integers(0, 1), is_in_copy=st.booleans())
+    def pack(self, which: int, is_in_copy: bool) -> None:
+        """Moves no head and loses no file; what the copy has loose and brings back later is harmless."""
+        if is_in_copy and os.path.isdir(self.other_path):
+            with self.open(self.other_path) as handle:
+                handle.pack()
+            return
+        before = self.reference
+        report = self.handles[which].pack()
+        assert report.left == () and not any(name.startswith(("objects", "events")) for name in files_of(self.path))
+        self.look()
+        found = self.reference
+        assert (found.commits, found.events, found.bodies) == (before.commits, before.events, before.bodies)
+
     @rule(
         content=given_by_user.contents,
         goes_out=st.booleans(),

@@ -291,7 +291,7 @@ def killed_at(number: int, *, halfway: bool) -> Callable[[str, int, tuple[Any, .
 
     def fails(call: str, _number: int, arguments: tuple[Any, ...]) -> BaseException | None:
         nonlocal count
-        is_change = call in ("write", "rename", "unlink", "makedirs", "fsync", "syncfs", "ftruncate") or (
+        is_change = call in ("write", "rename", "unlink", "rmdir", "makedirs", "fsync", "syncfs", "ftruncate") or (
             call == "open" and bool(arguments[1] & os.O_CREAT)
         )
         count += is_change and count < number

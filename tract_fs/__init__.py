@@ -19,6 +19,7 @@ from tract_fs.model.content import (
 )
 from tract_fs.model.info import (
     CommitInfo,
+    ImportReport,
     PriorityAnnotation,
     ReflogEntry,
     TokenBudgetConfig,
@@ -28,7 +29,7 @@ from tract_fs.model.info import (
 from tract_fs.model.messages import Message
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
-from tract_fs.model.status import RepairReport, Status
+from tract_fs.model.status import PackReport, RepairReport, Status
 from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
 from tract_fs.tract import Tract
 from tract_fs.writing import ANY
@@ -68,11 +69,13 @@ __all__ = [
     "EstimateCounter",
     "FreeformContent",
     "HistoryEntry",
+    "ImportReport",
     "InstructionContent",
     "MergeResult",
     "Message",
     "MessageContent",
     "OutputContent",
+    "PackReport",
     "Priority",
     "PriorityAnnotation",
     "ReasoningContent",

@@ -15,11 +15,14 @@ from tract_fs.model.compiler import (
     ContextCompiler,
     ContextState,
     HistoryEntry,
+    Loaded,
+    NotHeldError,
 )
 from tract_fs.model.content import Priority
 from tract_fs.model.history import is_ancestor, linear_order
 from tract_fs.model.names import CommitHash, to_us
 from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.reach import Reach
 from tract_fs.model.slots import Slot
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.reading import TractReader
@@ -27,6 +30,8 @@ from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.snapshot_cache import SnapshotCache
 
 _STORE_MIN_COMMITS = 64
+_HELD_COMMITS = 32_768  # of a walk back to a cached state
+_CONDENSED_EVERY = 8192
 _TOOL_TYPES = frozenset(["message", "tool_io"])
 _MADE_SLOTS = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
 
@@ -100,6 +105,24 @@ class ContextReader:
                 self._newest = state
         return state
 
+    def whole_state(self, head: CommitHash | None) -> ContextState:
+        """Returns the state after the history of `head` with nothing let go. Cost: reads the history, if the state at hand is condensed."""
+        state = self.state(head)
+        if head is not None and state.is_condensed:
+            state = self._replay_whole(head)
+            if self._reader.transaction is None:
+                self._states.put(head, state)
+        return state
+
+    def tokens_after(self, head: CommitHash | None, loaded: Loaded) -> tuple[int, int]:
+        """Returns the tokens of the context of `head`, and of what one more commit would make of it."""
+        state = self.state(head)
+        try:
+            return state.snapshot().token_count, state.tokens_after(loaded)
+        except NotHeldError:
+            state = self.whole_state(head)
+            return state.snapshot().token_count, state.tokens_after(loaded)
+
     def forget(self) -> None:
         """Forgets all states in memory: what they depend on has changed."""
         self._version = self._reader.said_version()
@@ -108,9 +131,10 @@ class ContextReader:
         self._replayed = 0
 
     def save(self) -> None:
-        """Stores the newest state on disk if enough was replayed for it."""
-        if self._newest is not None and self._replayed >= _STORE_MIN_COMMITS:
-            self._store(self._newest)
+        """Stores the newest state on disk if enough was replayed for it, or if it lets go much that an older one holds."""
+        newest = self._newest
+        if newest is not None and (self._replayed >= _STORE_MIN_COMMITS or (self._replayed and newest.is_sparse())):
+            self._store(newest)
 
     def _empty(self) -> ContextState:
         return ContextState(self._reader.counter, self._reader.types)
@@ -128,26 +152,47 @@ class ContextReader:
                 break
             commit = reader.commit(cursor)
             line.append(cursor)
-            commits.append(commit)
+            commits.append(commit if len(commits) < _HELD_COMMITS else None)
             has_merge = has_merge or len(commit.parents) > 1
             cursor = commit.parents[0] if commit.parents else None
         names = line[::-1]
         if has_merge:
             names = self._order_after(cursor, head)
             commits = [None] * len(names)
-        state = base or self._empty()
-        for name, known in zip(names, reversed(commits), strict=True):
-            state = state.apply(name, reader.loaded(name, known))
+        try:
+            state = self._apply_all(base or self._empty(), names, commits)
+        except NotHeldError:
+            return self._replay_whole(head)
         if reader.transaction is None:
             self._replayed += len(names)
             if len(names) >= 4 * _STORE_MIN_COMMITS and 2 * len(names) >= len(state.slots()):
                 self._store(state)
         return state
 
+    def _apply_all(self, state: ContextState, names: list[CommitHash], commits: list[Commit | None]) -> ContextState:
+        """Returns the state after more commits, some of them at hand (in reverse); condensed on the way where there are many."""
+        due = 2 * len(state.slots()) + _CONDENSED_EVERY
+        for name, known in zip(names, reversed(commits), strict=True):
+            state = state.apply(name, self._reader.loaded(name, known))
+            if state.slot_count >= due:
+                state = state.condensed()
+                due = 2 * state.slot_count + _CONDENSED_EVERY
+        return state
+
+    def _replay_whole(self, head: CommitHash) -> ContextState:
+        """Returns the state after all commits of a history, none let go. Cost: reads all of it."""
+        state = self._empty()
+        for name in linear_order(head, self._reader.commit):
+            state = state.apply(name, self._reader.loaded(name))
+        return state
+
     def _order_after(self, known: CommitHash | None, head: CommitHash) -> list[CommitHash]:
-        """Returns the linear order of `head` less the history of `known`: what follows it, if `known` is along first parents. Cost: both histories."""
+        """Returns the linear order of `head` less the history of `known`, one of its ancestors: what follows it, if it is along first parents.
+
+        Cost: what is not shared, where times rise along the lines.
+        """
         read = self._reader.commit
-        return linear_order(head, read, known=frozenset() if known is None else set(linear_order(known, read)))
+        return linear_order(head, read, known=frozenset() if known is None else Reach((known, head), read).shared())
 
     def _load(self, head: CommitHash) -> ContextState | None:
         stored = self._stored.get(head)
@@ -161,7 +206,14 @@ class ContextReader:
         ):
             self._stored.forget(head)
             return None
-        return ContextState.from_slots(head, stored.slots, counter, self._reader.types, summaries=stored.summaries)
+        return ContextState.from_slots(
+            head,
+            stored.slots,
+            counter,
+            self._reader.types,
+            summaries=stored.summaries,
+            is_condensed=stored.is_condensed,
+        )
 
     def _store(self, state: ContextState) -> None:
         log = self._reader.log
@@ -169,10 +221,12 @@ class ContextReader:
         if state.head is None or stamp[0] < 0 or state.uses_custom_types():
             return
         again_count = self._reader.said_version()[1]
+        state = state.condensed()
         self._stored.put(
-            state.head,
+            state.head or CommitHash(""),
             state.slots(),
             summaries=state.summaries,
+            is_condensed=state.is_condensed,
             counter=self._reader.counter.name,
             stamp=stamp,
             again_count=again_count,

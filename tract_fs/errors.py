@@ -306,6 +306,18 @@ class InvalidObject(DamageError):
     reason: str
 
 
+# Bulk imports
+
+
+class ImportInterrupted(TractError):
+    """A stream that ended with an error; `position` messages were committed before, and none from there on."""
+
+    template = "message {position} of the stream: {reason}; the {position} before it are committed up to {head}; go on from there"
+    position: int
+    head: str | None
+    reason: str
+
+
 # Bundles
 
 

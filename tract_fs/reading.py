@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -134,6 +134,19 @@ class TractReader:
         if not self.is_in_history(name):
             raise CommitNotFoundError(hash=name, where=f"the history of branch {self.branch!r}")
         return name
+
+    def require_all_in_history(self, refs: Iterable[object]) -> tuple[CommitHash, ...]:
+        """Returns commits of the head's history. Cost: one walk, as far as to the oldest. Errors: CommitNotFoundError, AmbiguousRefError."""
+        names = tuple(map(self.resolve, refs))
+        waiting = set(names)
+        for name in self.iter_log() if waiting else ():
+            waiting.discard(name)
+            if not waiting:
+                break
+        for name in names:
+            if name in waiting:
+                raise CommitNotFoundError(hash=name, where=f"the history of branch {self.branch!r}")
+        return names
 
     def resolve(self, ref: object) -> CommitHash:
         """Returns the commit of this tract that a ref names: a full hash, branch, tag, `@`, or unique prefix of 4 digits or more, with steps back.
@@ -357,7 +370,7 @@ class TractReader:
             raise InvalidObject(path=path, hash=content, kind=content_type, reason=error.reason) from None
 
     def _resolve_prefix(self, prefix: str) -> CommitHash:
-        names = {digest.hex() for digest in self.log.all_commits()} | self.foreign.names()
+        names = {digest.hex() for digest in self.log.commits_with_prefix(prefix)} | self.foreign.names()
         if self.transaction is not None:
             names.update(self.transaction.commits)
         found = [name for name in names if name.startswith(prefix)]

@@ -71,8 +71,8 @@ class Repair:
                 self._unmoved.append(f"{self._layout.relative(path)}: too large to be a file of this store")
             elif data is not None and not is_good:
                 yield file
-            elif data is not None and file.kind == "pack" and packs.drop_wrong_table(file.name, data):
-                self._dropped.append(f"local/packs/{file.name}")
+            elif data is not None and file.kind == "pack":
+                self._dropped += map(self._layout.relative, packs.drop_wrong_tables(file.name, data))
 
     def _set_aside(self, suspects: list[Suspect]) -> None:
         for start in range(0, len(suspects), _AT_ONCE):

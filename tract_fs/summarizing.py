@@ -82,7 +82,7 @@ class TractSummarizer:
         if expected_head is not ANY and expected_head != head:
             raise HeadMoved(branch=self._reader.branch, expected=expected_head, actual=head)
         require = self._reader.require_in_history
-        chosen = () if commits is None else tuple(map(require, commits))
+        chosen = () if commits is None else self._reader.require_all_in_history(commits)
         ends = None if first is None else (require(first), require(last))
         covered = self._choose(chosen, ends, keep_pinned=keep_pinned)
         return SummaryPlan(head, chosen, ends, keep_pinned, message, generation_config, covered)
@@ -136,8 +136,11 @@ class TractSummarizer:
     def _choose(
         self, commits: tuple[CommitHash, ...], ends: tuple[CommitHash, CommitHash] | None, *, keep_pinned: bool
     ) -> Covered:
-        state = self._contexts.state(self._reader.head())
+        head = self._reader.head()
+        state = self._contexts.state(head)
         names = commits if ends is None else _stretch(state, *ends)
+        if any(state.slot_of(name) is None for name in names):
+            state = self._contexts.whole_state(head)
         slots = [self._require_slot(state, name) for name in names]
         kept = {CommitHash(s.commit) for s in slots if not keep_pinned or s.priority is not Priority.PINNED}
         if not kept:

@@ -14,12 +14,15 @@ from tract_fs.model.names import CommitHash, format_time
 from tract_fs.model.status import HeadDistance, QuarantinedFile, SalvageableFile, Status, WaitingEvent
 from tract_fs.model.view import View
 from tract_fs.reading import TractReader
-from tract_fs.store.inventory import read_hashed
+from tract_fs.store.inventory import count_files, read_hashed
+from tract_fs.store.packs import SMALL_BYTES
 from tract_fs.store.store import Store
 from tract_fs.store.strays import find_salvageable, find_strays
 from tract_fs.store.suspects import Suspect
 
 _DAY_US = 86_400_000_000
+_MANY_FILES = 3000  # of a thousand commits: 4 KiB of disk and an inode each, and most of the time of a cold compile
+_MANY_PACKS = 16  # that a handle keeps open
 
 
 class _History(Struct):
@@ -45,6 +48,8 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *,
     gone = tuple(sorted(name for name in log.gone if name not in absent and not _is_here(reader, name)))
     strays = tuple(find_strays(reader.store.layout))
     salvageable = find_salvageable(reader.store.layout, list(strays), missing_names(reader)) if strays else []
+    loose_count, pack_count = count_files(reader.store.layout)
+    small_pack_count = sum(size < SMALL_BYTES for size in reader.store.packs.sizes())
     status = Status(
         tract_id=log.tract,
         branch=reader.branch,
@@ -66,6 +71,9 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *,
         salvageable=tuple(SalvageableFile(found.path, found.target) for found in salvageable),
         warnings=tuple(_warnings(log.view, history.fault, now_us)),
         needs_recovery=reader.store.needs_recovery,
+        loose_count=loose_count,
+        pack_count=pack_count,
+        small_pack_count=small_pack_count,
         advice=(),
     )
     return structs.replace(status, advice=tuple(_advice(status)))
@@ -194,5 +202,10 @@ def _advice(status: Status) -> Iterator[str]:
         yield "stray files hold what is missing: 'tract repair' takes them in"
     if len(status.strays) > len(status.salvageable):
         yield "stray files are ignored; move out of the store what you do not need"
+    if status.loose_count >= _MANY_FILES or status.small_pack_count >= _MANY_PACKS:
+        yield (
+            f"{status.loose_count} loose files and {status.small_pack_count} packs under 32 MiB: 'tract pack' makes a few packs of them, "
+            "which takes less room and makes copies and cold reads faster"
+        )
     if status.warnings:
         yield "see the warnings: nothing is lost by waiting, and another copy of the store may have what can't be read here"

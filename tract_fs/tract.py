@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tract_fs.branch_calls import BranchCalls
@@ -14,10 +14,11 @@ from tract_fs.merging import MergeResult
 from tract_fs.model.compiler import CompileOptions, Orphans
 from tract_fs.model.config_query import require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
-from tract_fs.model.info import CommitInfo, PriorityAnnotation
+from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
-from tract_fs.model.status import RepairReport, Status
+from tract_fs.model.status import PackReport, RepairReport, Status
+from tract_fs.streaming import BATCH_SIZE, MessageStream
 from tract_fs.summarizing import is_asked
 from tract_fs.transcripts import to_contents
 from tract_fs.writing import ANY
@@ -161,6 +162,35 @@ class Tract(BranchCalls):
         with self.batch():
             return self._writer.import_contents(contents, generation_config, expected_head)
 
+    def import_stream(
+        self,
+        messages: Iterable[dict[str, Any]],
+        *,
+        format: str = "openai",
+        generation_config: dict[str, Any] | Callable[[int, dict[str, Any]], dict[str, Any] | None] | None = None,
+        batch_size: int = BATCH_SIZE,
+        progress: Callable[[int], object] | None = None,
+    ) -> ImportReport:
+        """Commits each message of an iterable of any length whole, in bounded memory and as many transactions of `batch_size` messages.
+
+        It is not atomic as a whole: what was written when it ends with an error stands, and that is every message before the one at fault. A callable
+        `generation_config` gets (position, message); `progress` is told how many messages are committed, some thousands at a time.
+        Errors: ArgumentError, ReadOnlyError; ImportInterrupted, which tells the position to go on from, with its cause.
+        """
+        with self._guard.writing:
+            self._require_outside_batch("import_stream")
+            self._store.require_writable()
+        stream = MessageStream(
+            self._reader,
+            self._writer,
+            format=format,
+            generation_config=generation_config,
+            batch_size=batch_size,
+            progress=progress,
+            holding=self._guard.writing,
+        )
+        return stream.run(messages)
+
     def merge(
         self,
         ref: str | None = None,
@@ -282,6 +312,21 @@ class Tract(BranchCalls):
             repair = Repair(self._reader, self._contexts)
             return repair.run(adopt=adopt, verify=verify, now_us=self._writer.now_us())
 
+    def pack(self, *, older_than: timedelta | datetime | None = None) -> PackReport:
+        """Puts the loose files and small packs of the whole store, all its tracts, into packs of at most 256 MiB; those of 32 MiB and more stay.
+
+        With `older_than` only files that were last changed so long ago, or before then. Others may read and write meanwhile, and it may be broken off
+        anywhere and run again. Errors: ArgumentError, ReadOnlyError, LockTimeout; HashMismatch if the disk gives back other bytes; OSError.
+        """
+        from tract_fs.packing import pack_store, require_age
+
+        before_ns = require_age(older_than)
+        with self._guard.reading:
+            self._require_outside_batch("pack")
+            self._store.flush()
+            own = self._store.beside(writer=self._store.writer, read_only=False)
+        return pack_store(own, before_ns=before_ns)
+
     # copies
 
     def sync(
@@ -330,7 +375,7 @@ class Tract(BranchCalls):
             return apply_bundle(self._store, path)
 
     def _require_outside_batch(self, call: str) -> None:
-        if self._reader.transaction is not None:
+        if self._writer.is_in_batch:
             raise ArgumentError(
                 f"{call} inside a batch: call it before or after; what the batch holds is in no file yet"
             )

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from typing import Any
 
 from msgspec import Raw, Struct
 
@@ -27,7 +28,7 @@ from tract_fs.errors import (
 )
 from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
-from tract_fs.model.content import MAX_OBJECT_BYTES, Priority
+from tract_fs.model.content import MAX_OBJECT_BYTES, MessageContent, Priority
 from tract_fs.model.events import usage_op
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig, TokenUsage
 from tract_fs.model.messages import Rendering, render
@@ -117,6 +118,10 @@ class TractWriter:
             config=optional_object(generation_config, "generation_config"),
             rendering=render(typed, content_type, reader.types, reader.counter),
         )
+
+    def render_message(self, message: dict[str, Any]) -> Rendering:
+        """Returns what a provider message, checked before, makes of itself in the context."""
+        return render(MessageContent(message), "message", self._reader.types, self._reader.counter)
 
     def import_contents(
         self, contents: Sequence[object], generation_config: object, expected_head: object
@@ -294,7 +299,7 @@ class TractWriter:
         if self._batch is not None:
             if reader.transaction is None:
                 self._batch.enter_context(reader.store.locked())
-                reader.transaction = self._begin()
+                reader.transaction = self.begin()
             self._require_head(expected_head, reader.transaction)
             mark = reader.transaction.mark()
             try:
@@ -304,13 +309,14 @@ class TractWriter:
                 raise
             return
         with reader.store.locked():
-            transaction = self._begin()
+            transaction = self.begin()
             self._require_head(expected_head, transaction)
             yield transaction
             if not transaction.is_empty:
                 reader.store.write(reader.log, transaction)
 
-    def _begin(self) -> Transaction:
+    def begin(self) -> Transaction:
+        """Returns a transaction on the head, caught up with other writers; the store's lock is held."""
         reader = self._reader
         reader.log.catch_up(is_locked=True)
         transaction = Transaction(reader.branch, reader.log.view, reader.log.own_head(reader.branch))
@@ -413,9 +419,8 @@ class TractWriter:
             priority=draft.priority,
         )
         config = None if draft.config is None else draft.config.decode()
-        state = self._contexts.state(self._reader.head())
-        current = state.tokens_after(Loaded(commit, draft.rendering, config))
-        return current if current > budget.max_tokens and current > state.snapshot().token_count else None
+        before, current = self._contexts.tokens_after(self._reader.head(), Loaded(commit, draft.rendering, config))
+        return current if current > budget.max_tokens and current > before else None
 
     def now_us(self) -> int:
         """Returns the wall clock in microseconds since 1970. Errors: ArgumentError if the clock says what can't be stored."""

@@ -186,6 +186,7 @@ def show_status(state: Status, path: str, tracts: Sequence[str]) -> None:
         ("commits", count),
         ("tokens", f"{state.token_count:,} by {state.token_source}" if state.token_source else ""),
         ("tracts", "\n".join(some(tracts))),
+        ("files", f"{state.loose_count:,} loose, {state.pack_count:,} packs"),
         ("other heads", "\n".join(_other_heads(state))),
         ("diverged", "\n".join(f"{branch}: {len(heads)} heads" for branch, heads in state.diverged_branches.items())),
         ("pending", "\n".join(some([_waiting(event) for event in state.waiting]))),

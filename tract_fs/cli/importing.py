@@ -1,4 +1,4 @@
-"""Imports files of conversations: decodes them, commits each message whole, one transaction per conversation."""
+"""Imports files of conversations: decodes them, commits each message whole, one transaction per conversation but for a very long one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tract_fs.transcripts import to_contents
 from tract_fs.transcripts.openai import Conversation, find_conversations
 
 _LONG_IMPORT_MESSAGES = 200
+_STREAMED_MESSAGES = 10_000  # one conversation of so many is imported in several transactions
 _Advance = Callable[[int], object]
 
 
@@ -100,18 +101,11 @@ def _import(
     advance: _Advance,
 ) -> dict[str, Any]:
     with invocation.writing(tract_id=tract_id) as found:
-        made = []
-        if not is_held:
-            with found.batch():
-                for position, content in enumerate(contents):
-                    is_first = position == 0 and not is_alone
-                    try:
-                        made.append(
-                            found.commit(content, generation_config=config, expected_head=None if is_first else ANY)
-                        )
-                    except ContentValidationError as error:
-                        raise CommandError(f"message {position + 1} of the conversation: {error}") from None
-                    advance(1)
+        made: list[str] = []
+        if is_alone and len(contents) >= _STREAMED_MESSAGES:
+            made = _import_streamed(found, contents, config, advance)
+        elif not is_held:
+            made = _import_at_once(found, contents, config, is_first=not is_alone, advance=advance)
         return {
             "tract_id": tract_id,
             "branch": found.branch,
@@ -119,8 +113,44 @@ def _import(
             "message_count": len(contents),
             "head": found.head,
             "generation_config": None if is_held else config,
-            "commit_hashes": [info.commit_hash for info in made],
+            "commit_hashes": made,
         }
+
+
+def _import_at_once(
+    found: Tract,
+    contents: Sequence[MessageContent],
+    config: dict[str, Any] | None,
+    *,
+    is_first: bool,
+    advance: _Advance,
+) -> list[str]:
+    """Commits contents in one transaction; with `is_first`, on an empty branch only."""
+    made = []
+    with found.batch():
+        for position, content in enumerate(contents):
+            expected = None if is_first and position == 0 else ANY
+            try:
+                made.append(found.commit(content, generation_config=config, expected_head=expected).commit_hash)
+            except ContentValidationError as error:
+                raise CommandError(f"message {position + 1} of the conversation: {error}") from None
+            advance(1)
+    return made
+
+
+def _import_streamed(
+    found: Tract, contents: Sequence[MessageContent], config: dict[str, Any] | None, advance: _Advance
+) -> list[str]:
+    """Commits very many contents in as many transactions as it takes."""
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        advance(count - done)
+        done = count
+
+    found.import_stream((content.message for content in contents), generation_config=config, progress=tell)
+    return [info.commit_hash for info in found.log(len(contents))][::-1]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tract_fs.cli.commands import tract
 from tract_fs.cli.diff_commands import diff
 from tract_fs.cli.merge_commands import merge
 from tract_fs.cli.output import error_line, json_text
+from tract_fs.cli.pack_commands import pack
 from tract_fs.cli.repair_commands import repair
 from tract_fs.cli.summary_commands import expand, summarize
 from tract_fs.cli.sync_commands import bundle, sync
@@ -23,7 +24,7 @@ OPERATION_FAILED = 1
 USAGE_WRONG = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
-for _command in (*branch_commands.COMMANDS, merge, diff, summarize, expand, repair, sync, bundle):
+for _command in (*branch_commands.COMMANDS, merge, diff, summarize, expand, repair, pack, sync, bundle):
     tract.add_command(_command)
 
 

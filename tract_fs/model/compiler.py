@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from tract_fs.errors import OrphanedToolCall
+from tract_fs.model.condensing import condense
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.layout import PLAIN, Layout, arrange, cover, has_open_calls, in_shown_order, tell_unclean
 from tract_fs.model.messages import Message, Rendering, is_joinable, joined_rendering, retell
@@ -62,6 +63,10 @@ class Loaded(Struct, frozen=True, gc=False):
     config: str | None
 
 
+class NotHeldError(Exception):
+    """A condensed state can't say what an operation does: it is about a commit that the state may have let go."""
+
+
 class _Spine:
     """The appends and summaries of a line by position: maps that only grow, shared by the states along it.
 
@@ -91,10 +96,16 @@ class _Spine:
 
 
 class ContextState:
-    """The effective context after the history of `head`."""
+    """The effective context after the history of `head`.
+
+    A condensed one has let go what no answer shows; what it does not hold any more raises NotHeldError.
+    """
+
+    CONDENSED_LEAST = 1024  # a state that would let go fewer slots, or fewer than it would keep, stays whole
 
     def __init__(self, counter: TokenCounter, types: ContentTypes) -> None:
         self.head: CommitHash | None = None
+        self.is_condensed = False
         self._counter = counter
         self._types = types
         self._spine: _Spine | None = _Spine()
@@ -113,15 +124,40 @@ class ContextState:
         types: ContentTypes,
         *,
         summaries: tuple[int, ...] = (),
+        is_condensed: bool = False,
     ) -> ContextState:
         """Returns the state that a stored list of slots describes; `summaries` are the positions of those with targets."""
         state = cls(counter, types)
+        state.is_condensed = is_condensed
         state.head = head
         state._slots = slots
         state._count = len(slots)
         state._summaries = summaries
         state._spine = None
         return state
+
+    def condensed(self) -> ContextState:
+        """Returns a state with equal answers that holds only what these need; this one, where that is not much less."""
+        self.snapshot()
+        if self.uses_custom_types():
+            return self
+        targets = {summary: self._targets(summary) for summary in self._summaries}
+        kept = condense(self.slots(), targets, self._layout)
+        if kept is None:
+            return self
+        if not self._is_much(len(kept.slots)):
+            return self
+        assert self.head is not None
+        return ContextState.from_slots(
+            self.head, kept.slots, self._counter, self._types, summaries=kept.summaries, is_condensed=True
+        )
+
+    def is_sparse(self) -> bool:
+        """Tells whether a whole state shows so little that it may well be condensed."""
+        return not self.is_condensed and self._is_much(self.snapshot().commit_count)
+
+    def _is_much(self, kept: int) -> bool:
+        return 1024 * (self._count - kept) >= self.CONDENSED_LEAST * max(1024, kept)
 
     def slots(self) -> list[Slot]:
         """Returns the slots, in order."""
@@ -131,6 +167,11 @@ class ContextState:
         """Returns the slot of an append or summary, or None."""
         position = self._position(commit)
         return None if position is None else self._slots[position]
+
+    @property
+    def slot_count(self) -> int:
+        """How many slots there are."""
+        return self._count
 
     @property
     def summaries(self) -> tuple[int, ...]:
@@ -157,8 +198,13 @@ class ContextState:
         return None
 
     def apply(self, name: CommitHash, loaded: Loaded) -> ContextState:
-        """Returns the state after one more commit. Cost: constant for an append; a copy of a list for an edit or annotation."""
+        """Returns the state after one more commit. Cost: constant for an append; a copy of a list for an edit or annotation.
+
+        Errors: NotHeldError.
+        """
         commit = loaded.commit
+        if self.is_condensed:
+            self._require_held(loaded)
         if loaded.rendering is not None and commit.operation is not CommitOperation.EDIT:
             assert commit.content_type is not None
             priority = self._types.default_priority(commit.content_type)
@@ -236,6 +282,28 @@ class ContextState:
             for rendering in (slot.rendering, *(edit.rendering for edit in slot.edits))
         )
 
+    def _require_held(self, loaded: Loaded) -> None:
+        """Raises NotHeldError for a commit that is about one that this state may have let go."""
+        commit, rendering = loaded.commit, loaded.rendering
+        for target in commit.targets:
+            position = self._position(target)
+            if position is None and commit.operation is CommitOperation.ANNOTATE:
+                position = self._position(self._require_spine().edit_targets.get(target, ""))
+            elif position in self._summaries and commit.priority is Priority.SKIP:
+                position = None  # what it stood for would show
+            if position is None:
+                raise NotHeldError
+        if rendering is not None and rendering.answers and commit.operation is not CommitOperation.EDIT:
+            calls = self._last_calls()
+            if any(id_ not in calls for id_ in rendering.answers):
+                raise NotHeldError
+
+    def _last_calls(self) -> dict[str, int]:
+        spine = self._require_spine()
+        if spine.length != self._count:  # another line went on from here, and may have called the same ids
+            spine = _Spine.of(self.slots())
+        return spine.last_calls
+
     def _append(self, name: CommitHash, slot: Slot) -> ContextState:
         state = self._moved(name)
         if len(self._slots) != self._count:  # another line went on from here
@@ -259,11 +327,9 @@ class ContextState:
         """Tells whether the answer only grows by this append: the calls that it answers all stand."""
         if not rendering.answers:
             return True
-        spine = self._require_spine()
-        if spine.length != self._count:  # another line went on from here, and may have called the same ids
-            spine = _Spine.of(self.slots())
+        calls = self._last_calls()
         for call in rendering.answers:
-            position = spine.last_calls.get(call)
+            position = calls.get(call)
             if position is None:
                 continue
             caller = self._slots[position]
@@ -288,6 +354,7 @@ class ContextState:
     def _moved(self, head: CommitHash) -> ContextState:
         state = ContextState.__new__(ContextState)
         state.head = head
+        state.is_condensed = self.is_condensed
         state._counter = self._counter
         state._types = self._types
         state._spine = self._spine

@@ -147,6 +147,26 @@ def is_content(data: bytes) -> bool:
     return not isinstance(content, MessageContent) or type(content.message.get("role")) is str
 
 
+def encode_message(message: dict[str, Any]) -> bytes:
+    """Returns the stored bytes of a MessageContent, as `ContentTypes.encode` does, without reading them back; for many.
+
+    Errors: ContentValidationError naming the field; ObjectTooLarge.
+    """
+    if type(message) is not dict or type(message.get("role")) is not str:
+        raise _invalid("message", "message", "a message is a dict with a string 'role'")
+    try:
+        data = canonical.encode(message, name="message", depth=canonical.MAX_DEPTH - 1)
+    except JsonValueError as error:
+        raise _invalid("message", error.path, error.reason) from None
+    return _sized(b'{"content":{"content_type":"message","message":' + data + b"}}")
+
+
+def _sized(envelope: bytes) -> bytes:
+    if len(envelope) > MAX_OBJECT_BYTES:
+        raise ObjectTooLarge(kind="content", size_bytes=len(envelope), limit_bytes=MAX_OBJECT_BYTES)
+    return envelope
+
+
 class CustomType(Struct, frozen=True):
     """A registered content type: how it decodes, and what a compile makes of it."""
 
@@ -218,9 +238,7 @@ class ContentTypes:
             data = canonical.encode(fields, name="content")
         except JsonValueError as error:
             raise _invalid(name, error.path.removeprefix("content").lstrip(".") or "content", error.reason) from None
-        envelope = b'{"content":' + data + b"}"
-        if len(envelope) > MAX_OBJECT_BYTES:
-            raise ObjectTooLarge(kind="content", size_bytes=len(envelope), limit_bytes=MAX_OBJECT_BYTES)
+        envelope = _sized(b'{"content":' + data + b"}")
         try:
             return envelope, name, self.decode(envelope, name)
         except JsonValueError as error:

@@ -228,6 +228,14 @@ class TractConfig(Struct, frozen=True):
         self.token_budget.require_valid()
 
 
+class ImportReport(Struct, frozen=True):
+    """What a streamed import committed: how many messages, in how many transactions, and the head after the last."""
+
+    commit_count: int
+    transaction_count: int
+    head: str | None
+
+
 class ReflogEntry(Struct, frozen=True):
     """One move of a branch by this copy: from `old_head` to `head` (None: before the first move, or after a delete)."""
 

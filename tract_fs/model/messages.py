@@ -21,7 +21,7 @@ from tract_fs.model.content import (
     MessageContent,
     ToolIOContent,
 )
-from tract_fs.model.tokens import TokenCounter, count_message, iter_strings
+from tract_fs.model.tokens import TokenCounter, count_json_message, count_message
 
 
 class Rendering(Struct, frozen=True, array_like=True, gc=False):
@@ -224,7 +224,7 @@ def _render_provider(message: dict[str, Any], counter: TokenCounter, tokens: int
     if type(name) is not str:
         name = None
     if tokens is None:
-        tokens = count_message(counter, list(iter_strings(message)), has_name=name is not None)
+        tokens = count_json_message(counter, message)
     calls, answers = tool_ids(message)
     text = content if type(content) is str else None
     return Rendering(role, text, name, "message", canonical.encode_checked(message).decode(), tokens, calls, answers)

@@ -6,6 +6,7 @@ Everything that becomes a path or a key is checked here, once. Format: FORMAT.md
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -84,6 +85,16 @@ def require_branch_name(name: object) -> str:
 def format_time(us: int) -> str:
     """Returns microseconds since 1970 as RFC 3339 in UTC with six decimals."""
     return (_NAIVE_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds") + "Z"
+
+
+def iter_times(first_us: int) -> Iterator[str]:
+    """Yields a time and each later microsecond as `format_time` writes them; for many."""
+    second, microsecond = divmod(first_us, 1_000_000)
+    while True:
+        prefix = format_time(second * 1_000_000)[:20]
+        for fraction in range(microsecond, 1_000_000):
+            yield f"{prefix}{fraction:06d}Z"
+        second, microsecond = second + 1, 0
 
 
 def parse_time(text: str) -> int:

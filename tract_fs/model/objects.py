@@ -79,6 +79,15 @@ def encode_commit(commit: Commit) -> bytes:
     return canonical.encode_checked({"commit": fields})
 
 
+def encode_append(content: str, content_type: str, created_at: str, parent: str | None) -> bytes:
+    """Returns what `encode_commit` does for an append of a built-in type with one parent, or none, and no optional fields; for many."""
+    parents = "" if parent is None else f'"{parent}"'
+    return (
+        f'{{"commit":{{"content":"{content}","content_type":"{content_type}","created_at":"{created_at}"'
+        f',"operation":"append","parents":[{parents}]}}}}'
+    ).encode()
+
+
 def decode_commit(data: bytes) -> Commit:
     """Returns the commit of stored bytes; JsonValueError if they hold no valid commit."""
     commit = canonical.decode_typed(_DECODER, data).commit

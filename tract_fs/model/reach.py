@@ -41,6 +41,10 @@ class Reach:
         """Tells whether a commit of any of the histories is in all of them."""
         return self._bits.get(commit, self._all) == self._all
 
+    def shared(self) -> set[str]:
+        """Returns commits of all histories, among them every one that a commit of not all has as a parent."""
+        return {commit for commit, bits in self._bits.items() if bits == self._all}
+
     def is_only(self, commit: CommitHash, position: int, other: int) -> bool:
         """Tells whether a commit is in the history of the head at `position` and not in that of the one at `other`."""
         return self.has(position, commit) and not self.has(other, commit)
@@ -48,8 +52,7 @@ class Reach:
     def order(self, position: int) -> list[CommitHash]:
         """Returns the end of a head's linear order, from where nothing but what is not shared follows; all of it behind a merge."""
         head = self.heads[position]
-        shared: set[str] = {commit for commit, bits in self._bits.items() if bits == self._all}
-        order = linear_order(head, self._read, known=shared)
+        order = linear_order(head, self._read, known=self.shared())
         if any(len(self._read(commit).parents) > 1 for commit in order):
             return linear_order(head, self._read)  # a later parent may bring shared commits behind others
         return order

@@ -40,6 +40,10 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
         """Returns the slot with other edits."""
         return Slot(self.commit, self.rendering, self.config, self.priority, edits, self.targets)
 
+    def with_targets(self, targets: tuple[str, ...]) -> Slot:
+        """Returns the slot of a summary with other targets."""
+        return Slot(self.commit, self.rendering, self.config, self.priority, self.edits, targets)
+
     def with_priority(self, priority: Priority) -> Slot:
         """Returns the slot with another priority; that of what was redacted stays."""
         if self.rendering == REDACTED:

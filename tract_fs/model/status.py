@@ -59,6 +59,19 @@ class RepairReport(Struct, frozen=True):
     advice: tuple[str, ...]
 
 
+class PackReport(Struct, frozen=True):
+    """What a packing did."""
+
+    files_before: int  # loose files and packs
+    files_after: int
+    packed_count: int  # loose files that were removed: their bytes are in packs
+    packs_written: tuple[str, ...]
+    packs_removed: tuple[str, ...]  # whose members all are in others
+    written_bytes: int
+    left: tuple[str, ...]  # "path: why" of files that stay as they are
+    is_complete: bool  # False: packs changed under the run, as when two run at once; what is left goes at the next
+
+
 class Status(Struct, frozen=True):
     """The state of a tract in this copy, and what to do about what is not as it should be."""
 
@@ -82,4 +95,7 @@ class Status(Struct, frozen=True):
     salvageable: tuple[SalvageableFile, ...]  # strays that repair() takes in
     warnings: tuple[str, ...]
     needs_recovery: bool
+    loose_count: int  # files of the store, all its tracts, outside packs
+    pack_count: int
+    small_pack_count: int  # packs under 32 MiB, which a packing makes one
     advice: tuple[str, ...]

@@ -7,7 +7,7 @@ for the reply. Source: OpenAI cookbook, "How to count tokens with tiktoken".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from tract_fs.errors import ArgumentError
 
@@ -61,9 +61,20 @@ def iter_strings(value: object) -> Iterator[str]:
     elif isinstance(value, dict):
         for item in value.values():
             yield from iter_strings(item)
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         for item in value:
             yield from iter_strings(item)
+
+
+def count_json_message(counter: TokenCounter, message: dict[str, Any]) -> int:
+    """Returns the tokens of one provider message. Errors: as `count_message`."""
+    strings: list[str] = []
+    for value in message.values():
+        if type(value) is str:
+            strings.append(value)
+        elif value is not None:
+            strings += iter_strings(value)
+    return count_message(counter, strings, has_name=type(message.get("name")) is str)
 
 
 def count_message(counter: TokenCounter, strings: list[str], *, has_name: bool) -> int:

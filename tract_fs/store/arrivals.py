@@ -31,12 +31,13 @@ EVENT_KINDS = OWN_KINDS | {SEEN}  # each stands for one visible event
 BRING_KINDS = PLAIN_KINDS | {BRINGS, BRINGS_AGAIN}
 DURABLE_KINDS = frozenset([PLAIN_APPEND, OWN])  # covered by the redo log
 
+_BODY = struct.Struct(">c7s32s32sQ")
 _RECORD = struct.Struct(">c7s32s32sQ16s")
 RECORD_BYTES = _RECORD.size
-_BODY_BYTES = RECORD_BYTES - 16
+_BODY_BYTES = _BODY.size
 START = b"\0" * 16
 NO_HASH = b"\0" * 32
-_TAIL_RECORDS = 4096
+_READ_RECORDS = 4096
 
 
 class Record(NamedTuple):
@@ -57,8 +58,9 @@ def branch_digest(branch: str) -> bytes:
 def encode_records(records: Iterable[Record], chain: bytes) -> tuple[bytes, bytes]:
     """Returns the bytes of records that follow one with digest `chain`, and the digest after them."""
     parts = []
-    for record in records:
-        body = _RECORD.pack(*record, b"")[:_BODY_BYTES]
+    pack = _BODY.pack
+    for kind, branch, event, commit, time_us in records:
+        body = pack(kind, branch, event, commit, time_us)
         chain = sha256(chain + body).digest()[:16]
         parts.append(body + chain)
     return b"".join(parts), chain
@@ -142,76 +144,34 @@ class ArrivalsDamagedError(Exception):
     """The file was altered under this handle; all is to be found again."""
 
 
-class CommitEvents:
-    """Which events brought a commit or told its usage: the records read so far, by commit, from the newest back."""
+def iter_records(data: Arrivals | bytes, start: int, end: int, chain: bytes) -> Iterator[Record]:
+    """Yields the records from `start` to `end` of the file, or of its bytes, some thousands at a time; `chain` is the digest after the last.
 
-    def __init__(self) -> None:
-        self._brought: dict[bytes, list[bytes]] = {}
-        self._again: set[bytes] = set()
-        self._usage: dict[bytes, list[bytes]] = {}
-        self._from = 0  # records before this one are not read yet
-        self._chain = START  # the digest after the last of them
-        self._data: Arrivals | bytes = b""
-
-    def reset(self, data: Arrivals | bytes, count: int, chain: bytes) -> None:
-        """Starts over with `count` records in the file, or in the bytes given, that end with digest `chain`; none is read yet."""
-        self._brought.clear()
-        self._again.clear()
-        self._usage.clear()
-        self._from = count
-        self._chain = chain
-        self._data = data
-
-    def add(self, record: Record) -> None:
-        """Takes in a record that is newer than all before."""
-        if record.kind in BRING_KINDS:
-            self._brought.setdefault(record.commit, []).append(record.event)
-            if record.kind == BRINGS_AGAIN:
-                self._again.add(record.commit)
-        elif record.kind == USAGE:
-            self._usage.setdefault(record.commit, []).append(record.event)
-
-    def events_of(self, commit: bytes) -> list[bytes]:
-        """Returns the events that bring a commit; empty if none does."""
-        if commit not in self._brought and self._from:
-            self._read_back(_TAIL_RECORDS)
-        if (commit not in self._brought or commit in self._again) and self._from:
-            self._read_back(self._from)
-        return self._brought.get(commit, [])
-
-    def usage_events_of(self, commit: bytes) -> list[bytes]:
-        """Returns the events that tell the usage of a commit. Cost: reads back to the record that brings it."""
-        self.events_of(commit)
-        return self._usage.get(commit, [])
-
-    def all_commits(self) -> Iterable[bytes]:
-        """Returns all commits that visible events bring."""
-        self._read_back(self._from)
-        return self._brought.keys()
-
-    def _read_back(self, count: int) -> None:
-        count = min(count, self._from)
-        start = self._from - count
-        if isinstance(self._data, Arrivals):
-            data = self._data.read(start, count)
-            chain = self._data.chain_at(start) or b""
-        else:
-            data = self._data[start * RECORD_BYTES : self._from * RECORD_BYTES]
-            chain = self._data[(start - 1) * RECORD_BYTES : start * RECORD_BYTES][_BODY_BYTES:] if start else START
-        records = list(decode_records(data, chain))
-        if count and (len(records) != count or records[-1][1] != self._chain):
+    Errors: ArrivalsDamagedError, at the end at the latest.
+    """
+    current = chain_before(data, start)
+    for first in range(start, end, _READ_RECORDS):
+        stop = min(end, first + _READ_RECORDS)
+        found = (
+            data[first * RECORD_BYTES : stop * RECORD_BYTES]
+            if isinstance(data, bytes)
+            else data.read(first, stop - first)
+        )
+        count = first
+        for record, after in decode_records(found, current):
+            current = after
+            count += 1
+            yield record
+        if count != stop:
             raise ArrivalsDamagedError
-        older: dict[bytes, list[bytes]] = {}
-        older_usage: dict[bytes, list[bytes]] = {}
-        for (kind, _, event, commit, _), _ in records:
-            if kind in BRING_KINDS:
-                older.setdefault(commit, []).append(event)
-                if kind == BRINGS_AGAIN:
-                    self._again.add(commit)
-            elif kind == USAGE:
-                older_usage.setdefault(commit, []).append(event)
-        for found, kept in ((older, self._brought), (older_usage, self._usage)):
-            for commit, events in found.items():
-                kept[commit] = events + kept.get(commit, [])
-        self._from = start
-        self._chain = chain
+    if current != chain:
+        raise ArrivalsDamagedError
+
+
+def chain_before(data: Arrivals | bytes, start: int) -> bytes:
+    """Returns the digest before a record, as the file, or its bytes, say it; empty if it is shorter."""
+    if start == 0:
+        return START
+    if isinstance(data, bytes):
+        return data[start * RECORD_BYTES - 16 : start * RECORD_BYTES]
+    return data.chain_at(start) or b""

@@ -5,7 +5,6 @@ A decoded event is kept in memory only as long as its file looks untouched, so a
 
 from __future__ import annotations
 
-from contextlib import suppress
 from hashlib import sha256
 
 from tract_fs.errors import DamageError, HashMismatch, InvalidObject, JsonValueError, ObjectMissing
@@ -53,14 +52,6 @@ class Events:
         self._cache.clear()
         self._untouched.clear()
 
-    def may_be_of(self, tract: str, name: str) -> bool:
-        """Tells whether an event is of a tract, or of one that can't be told."""
-        data = self._packs.read(name)
-        try:
-            return data is not None and decode_event(data).tract == tract
-        except JsonValueError:
-            return True
-
     def entry(self, tract: str, name: str, commit: str) -> BroughtCommit | None:
         """Returns what an event says of a commit that it brings, or None. Errors: as `require`."""
         return self._load(tract, name)[2].get(CommitHash(commit))
@@ -72,12 +63,16 @@ class Events:
         """
         if name in self._cache:
             return self._load(tract, name)[2]
-        data = self._packs.read(name) or self._read_loose(tract, name, self._layout.event(tract, name))[0]
+        data = self._read(tract, name, self._layout.event(tract, name))[0]
         return _by_commit(decode_event(data, is_known=True))
 
     def exists(self, tract: str, name: str) -> bool:
         """Tells whether there is a file, or a member of a pack, of this name."""
-        return files.exists(self._layout.event(tract, name)) or self._packs.has(name)
+        path = self._layout.event(tract, name)
+        while not (self._packs.has(name) or files.exists(path)):
+            if not self._packs.renew(name):
+                return False
+        return True
 
     def list_fan(self, tract: str, fan: str) -> list[str]:
         """Returns the hashes of the loose events in one directory of the fan-out."""
@@ -92,12 +87,8 @@ class Events:
         """Returns the ids of the tracts that have loose events, and of those in packs, sorted."""
         names = [name for name in files.list_names(self._layout.events) if is_tract_id(name)]
         found = {name for name in names if any(self.list_fan(name, fan) for fan in self.fans(name))}
-        for pack in sorted(self._packs.names):
-            for name in self._packs.event_names(pack):
-                data = self._packs.read(name)
-                with suppress(JsonValueError):
-                    found.add(decode_event(data or b"").tract)
-        return sorted(found)
+        self._packs.refresh()  # after the loose ones: those may be packed meanwhile
+        return sorted(found | self._packs.tracts())
 
     def _load(self, tract: str, name: str) -> tuple[files.Signature | None, Event, dict[CommitHash, BroughtCommit]]:
         cached = self._cache.get(name)
@@ -112,8 +103,7 @@ class Events:
         ):
             return cached
         staged = self.staged.get(name)
-        known = staged or self._packs.read(name)
-        data, signature = self._read_loose(tract, name, path) if known is None else (known, None)
+        data, signature = self._read(tract, name, path) if staged is None else (staged, None)
         event = self._decode(data, name, path)
         if event.tract != tract:
             reason = f"it is of tract {event.tract!r}, not {tract!r}"
@@ -123,18 +113,22 @@ class Events:
             self._cache.put(name, loaded, 3 * len(data) + 500)
         return loaded
 
-    def _read_loose(self, tract: str, name: str, path: str) -> tuple[bytes, files.Signature | None]:
-        found = files.read_signed(path, limit_bytes=MAX_EVENT_BYTES)
-        if found is not None:
-            if (actual := sha256(found[0]).hexdigest()) != name:
-                self._suspects.note(Suspect("event", name, tract))
-                raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=actual)
-            return found
-        self._packs.refresh()  # it may have been packed meanwhile
-        data = self._packs.read(name)
-        if data is None:
+    def _read(self, tract: str, name: str, path: str) -> tuple[bytes, files.Signature | None]:
+        """Returns the verified bytes of an event with the signature of its file; None for one in a pack."""
+        while True:
+            packed = self._packs.read(name)
+            if packed is not None:
+                return packed, None
+            found = files.read_signed(path, limit_bytes=MAX_EVENT_BYTES)
+            actual = None if found is None else sha256(found[0]).hexdigest()
+            if found is not None and actual == name:
+                return found
+            if not self._packs.renew(name):  # else it may have been packed meanwhile
+                break
+        if actual is None:
             raise ObjectMissing(path=self._layout.relative(path), kind="event", hash=name)
-        return data, None
+        self._suspects.note(Suspect("event", name, tract))
+        raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=actual)
 
     def _decode(self, data: bytes, name: str, path: str) -> Event:
         try:

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
+from mmap import ACCESS_READ, mmap
 from typing import Self
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -19,7 +20,9 @@ _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "
 # no such file, or what is there is no file of ours: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
 _CHUNK = 1 << 20
-_READ_AHEAD_BYTES = 1 << 17
+_BLOCK_BYTES = 1 << 16
+_MOST_BLOCKS = 4  # that one reader keeps
+_MOST_TRIES = 8
 
 
 class _TempNames:
@@ -99,6 +102,21 @@ def _read_rest(descriptor: int, data: bytes) -> bytes:
     return b"".join(parts)
 
 
+def map_file(path: str) -> mmap | None:
+    """Returns a regular file in memory without reading it, or None if there is none, or an empty one, at `path`.
+
+    Only for files that are replaced by a rename: where one shrinks in place, the process dies.
+    """
+    descriptor = _open_regular(path)
+    if descriptor is None:
+        return None
+    try:
+        size = os.fstat(descriptor).st_size
+        return mmap(descriptor, size, access=ACCESS_READ) if size else None
+    finally:
+        os.close(descriptor)
+
+
 def read_range(path: str, offset: int, size: int) -> bytes | None:
     """Returns up to `size` bytes of a regular file from `offset` on, or None if there is none at `path`."""
     descriptor = _open_regular(path)
@@ -123,37 +141,38 @@ def _read_at(descriptor: int, offset: int, size: int) -> bytes:
 
 
 class RangeReader:
-    """Reads ranges of one file that does not change; the descriptor stays open. Reads ahead while the ranges follow each other."""
+    """Reads ranges of one file that does not change; the descriptor stays open. Reads in blocks, a few of which it keeps, where the ranges lie near each other."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
-        self._end = -1  # of the last range
-        self._ahead = b""
-        self._ahead_from = 0
+        self._last = -_BLOCK_BYTES - 1  # where the last range began
+        self._blocks: dict[int, bytes] = {}  # by number; the first read first
 
     def read(self, offset: int, size: int) -> bytes | None:
         """Returns up to `size` bytes from `offset` on, or None if there is no regular file."""
-        start = offset - self._ahead_from
-        if start >= 0 and start + size <= len(self._ahead):
-            return self._ahead[start : start + size]
+        number, start = divmod(offset, _BLOCK_BYTES)
+        is_inside = start + size <= _BLOCK_BYTES
+        if is_inside and (block := self._blocks.get(number)) is not None:
+            return block[start : start + size]
         if self._descriptor < 0:
             descriptor = _open_regular(self.path)
             if descriptor is None:
                 return None
             self._descriptor = descriptor
-        is_next = 0 <= offset - self._end <= _READ_AHEAD_BYTES
-        self._end = offset + size
-        if not is_next or size > _READ_AHEAD_BYTES:
+        is_near = -_BLOCK_BYTES <= offset - self._last <= _BLOCK_BYTES
+        self._last = offset
+        if not is_near or not is_inside:
             return _read_at(self._descriptor, offset, size)
-        self._ahead = _read_at(self._descriptor, offset, _READ_AHEAD_BYTES)
-        self._ahead_from = offset
-        return self._ahead[:size]
+        if len(self._blocks) >= _MOST_BLOCKS:
+            del self._blocks[next(iter(self._blocks))]
+        block = self._blocks[number] = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES)
+        return block[start : start + size]
 
     def close(self) -> None:
         """Closes the descriptor; the next read opens the path anew."""
         descriptor, self._descriptor = self._descriptor, -1
-        self._ahead, self._end = b"", -1
+        self._blocks, self._last = {}, -_BLOCK_BYTES - 1
         if descriptor >= 0:
             os.close(descriptor)
 
@@ -173,11 +192,7 @@ def write_new(path: str, data: bytes, *, mode: int = 0o444, is_synced: bool = Fa
     """
     directory = path[: path.rindex("/")]
     temp = f"{directory}/.new.{_temp_names.next()}"
-    try:
-        descriptor = os.open(temp, _NEW_FLAGS, mode)
-    except FileNotFoundError:
-        os.makedirs(directory, exist_ok=True)
-        descriptor = os.open(temp, _NEW_FLAGS, mode)
+    descriptor = _open_new(temp, directory, mode)
     try:
         try:
             write_all(descriptor, data)
@@ -193,10 +208,39 @@ def write_new(path: str, data: bytes, *, mode: int = 0o444, is_synced: bool = Fa
         sync_directory(directory)
 
 
+def _open_new(path: str, directory: str, mode: int) -> int:
+    """Returns a descriptor of a new file, whose directory is made if need be; again, if a packing removes it while it is empty."""
+    for _ in range(_MOST_TRIES):
+        with suppress(FileNotFoundError):
+            return os.open(path, _NEW_FLAGS, mode)
+        os.makedirs(directory, exist_ok=True)
+    return os.open(path, _NEW_FLAGS, mode)
+
+
 def remove(path: str) -> None:
     """Removes a file if it is there."""
     with suppress(FileNotFoundError):
         os.unlink(path)
+
+
+def remove_empty_directory(path: str) -> None:
+    """Removes a directory if it is there and empty."""
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, *_ABSENT):
+            raise
+
+
+def drop_cached(path: str) -> None:
+    """Lets the next read of a synced file come from the disk, where the system can be told so."""
+    descriptor = _open_regular(path)
+    if descriptor is not None:
+        try:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
 def exists(path: str) -> bool:
@@ -233,6 +277,11 @@ def times(path: str) -> tuple[int, int] | None:
             return None
         raise
     return (status.st_mtime_ns, status.st_ctime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
+def touch(path: str) -> None:
+    """Sets the times of a file to now."""
+    os.utime(path)
 
 
 def rename(path: str, target: str) -> None:

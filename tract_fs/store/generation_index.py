@@ -24,6 +24,7 @@ from tract_fs.store.tract_log import TractLog
 
 Hit = tuple[int, str, bytes]  # creation time in microseconds, commit hash, config
 _SUM_LIMIT = 1 << 62
+_RECORDS_AT_ONCE = 32_768
 _TABLES = """
 create table stamp (tract text not null, count integer not null, chain text not null, configs integer not null, sum integer not null);
 create table configs (id integer primary key, config blob not null, commits integer not null, sum integer not null, crc integer not null);
@@ -114,30 +115,42 @@ class GenerationIndex:
         self._version = version
 
     def _follow_log(self) -> None:
-        records = self._log.records_since(*self._stamp)
-        if records is None:
-            raise _DamagedError
-        if not records:
-            return
+        """Takes in the records since the stamp, some thousands at a time: others read between, and each goes on where another stopped."""
+        while True:
+            found = self._log.records_since(*self._stamp, limit=_RECORDS_AT_ONCE)
+            if found is None:
+                raise _DamagedError
+            records, stamp = found
+            if not records:
+                return
+            if self._read_only and not self._is_in_memory():
+                self._copy_to_memory()
+            self._take(records, stamp)
+
+    def _take(self, records: list[Record], stamp: tuple[int, str]) -> None:
         connection = self._require_connection()
-        if self._read_only and not self._is_in_memory():
-            self._open(":memory:")
-            self._follow_log()
-            return
         connection.execute("begin immediate")
         try:
             if self._read_stamp() != self._stamp:  # another process caught up meanwhile
                 connection.rollback()
                 self._load()
-                self._follow_log()
                 return
             self._add_records(records)
-            self._write_stamp(self._log.stamp())
+            self._write_stamp(stamp)
             connection.commit()
         except BaseException:
             connection.rollback()
             self.close()
             raise
+
+    def _copy_to_memory(self) -> None:
+        """Goes on in memory with what the file has."""
+        kept, self._connection = self._require_connection(), None
+        try:
+            self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            kept.backup(self._connection)
+        finally:
+            kept.close()
 
     def _add_records(self, records: list[Record]) -> None:
         rows: list[tuple[int, int, bytes]] = []

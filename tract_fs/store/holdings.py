@@ -88,7 +88,13 @@ class Holdings:
 
     def packed(self, path: str) -> bytes | None:
         """Returns the verified bytes of an object or event from a pack, or None."""
-        return self._packs.read(name_of(path)) if kind_of(path) != "packs" else None
+        if kind_of(path) == "packs":
+            return None
+        name = name_of(path)
+        data = self._packs.read(name)
+        while data is None and self._packs.renew(name):
+            data = self._packs.read(name)
+        return data
 
     def read(self, path: str) -> bytes | None:
         """Returns the verified bytes of a path from its file or a pack, or None."""

@@ -24,6 +24,15 @@ def iter_files(layout: Layout) -> Iterator[Suspect]:
             yield Suspect("pack", name)
 
 
+def count_files(layout: Layout) -> tuple[int, int]:
+    """Returns how many loose files and how many packs there are, by their names. Cost: lists the store."""
+    directories = [layout.objects]
+    directories += [layout.tract_events(tract) for tract in files.list_names(layout.events) if is_tract_id(tract)]
+    fans = (f"{inside}/{fan}" for inside in directories for fan in files.list_names(inside) if is_fan_name(fan))
+    loose = sum(sum(map(is_loose_name, files.list_names(fan))) for fan in fans)
+    return loose, sum(map(is_hash, files.list_names(layout.packs)))
+
+
 def read_hashed(path: str, name: str) -> tuple[bytes | None, bool]:
     """Returns the bytes of a file, None if it is gone or too large to be one of ours, and whether they hash to `name`."""
     data = files.read(path, limit_bytes=LIMIT_BYTES)

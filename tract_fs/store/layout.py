@@ -13,7 +13,7 @@ STORE_DIRECTORY = ".tract"
 FORMAT_VERSION = 1
 FORMAT_BYTES = b'{"format":"tract-fs","version":1}\n'
 TEXT_FILES = {
-    ".gitattributes": b"* -text -diff\n",
+    ".gitattributes": b"* -text -diff -merge\n",
     ".gitignore": b"!*\n/local/\n",
     "FORMAT": FORMAT_BYTES,  # last: a directory with it is a store
 }
@@ -33,7 +33,7 @@ class Layout:
         self.lock = os.path.join(self.local, "lock")
         self.current_branch = os.path.join(self.local, "HEAD")
         self.redo = os.path.join(self.local, "redo")
-        self.pack_offsets = os.path.join(self.local, "packs")
+        self.pack_tables = os.path.join(self.local, "packs")
         self.quarantine = os.path.join(self.local, "quarantine")
 
     def object(self, name: str) -> str:

@@ -7,30 +7,63 @@ still. Packs are looked through once each.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tract_fs.store import files
 from tract_fs.store.events import Events
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
+from tract_fs.store.record_runs import RecordRuns, RunDamagedError
 
 _SETTLED_NS = 2_000_000_000
+_ALL_FANS = frozenset(f"{number:02x}" for number in range(256))
 _UNLISTED = (0, 0)  # of a directory that is there and must be listed again
 
 
-class KnownEvents:
-    """A set of event hashes, by their directory in the fan-out."""
+class RecordedEvents:
+    """The events of the records before number `before`, as runs tell them; by `read_all`, where these are damaged."""
 
-    def __init__(self) -> None:
+    def __init__(self, runs: RecordRuns, before: int, read_all: Callable[[], set[str]]) -> None:
+        self._runs = runs
+        self._before = before
+        self._read_all = read_all
+        self._all: set[str] | None = None  # the runs are of no use
+
+    def has(self, name: str) -> bool:
+        """Tells whether an event is among them."""
+        if self._all is None:
+            try:
+                return self._runs.has_event(bytes.fromhex(name), before=self._before)
+            except RunDamagedError:
+                self._all = self._read_all()
+        return name in self._all
+
+    def in_fan(self, fan: str) -> set[str]:
+        """Returns those of one directory of the fan-out."""
+        if self._all is None:
+            low = bytes.fromhex(fan)
+            try:
+                found = self._runs.events_between(low + bytes(7), low + b"\xff" * 7, before=self._before)
+                return {event.hex() for event in found}
+            except RunDamagedError:
+                self._all = self._read_all()
+        return {name for name in self._all if name.startswith(fan)}
+
+
+class KnownEvents:
+    """A set of event hashes, by their directory in the fan-out: those recorded, and those added."""
+
+    def __init__(self, recorded: RecordedEvents | None = None) -> None:
         self._fans: dict[str, set[str]] = {}
+        self._recorded = recorded
 
     def __contains__(self, name: str) -> bool:
-        return name in self._fans.get(name[:2], ())
+        return name in self._fans.get(name[:2], ()) or (self._recorded is not None and self._recorded.has(name))
 
     def __iter__(self) -> Iterator[str]:
-        for names in self._fans.values():
-            yield from names
+        for fan in sorted(self.fans()):
+            yield from self.in_fan(fan)
 
     def add(self, name: str) -> None:
         """Takes in one event."""
@@ -38,11 +71,14 @@ class KnownEvents:
 
     def fans(self) -> set[str]:
         """Returns the directories that have events."""
-        return set(self._fans)
+        found = set(self._fans)
+        if self._recorded is not None:
+            found.update(fan for fan in _ALL_FANS - found if self._recorded.in_fan(fan))
+        return found
 
     def in_fan(self, fan: str) -> set[str]:
         """Returns the events of one directory."""
-        return self._fans.get(fan, set())
+        return self._fans.get(fan, set()).union(() if self._recorded is None else self._recorded.in_fan(fan))
 
 
 class Seen(NamedTuple):
@@ -90,7 +126,8 @@ class EventListing:
         The directories are looked at again until the caller says by `settle` that it is done with what was seen.
         """
         self._packs.refresh()
-        new, is_gone = self._look_at_packs(known)
+        packs, new = set(self.packs_seen), set[str]()
+        is_gone = self._look_at_packs(packs, new, known)
         fans = dict(self.fans)
         present = set(self._events.fans(self._tract))
         for fan in present:
@@ -99,16 +136,19 @@ class EventListing:
                 continue
             loose = set(self._events.list_fan(self._tract, fan))
             new |= loose
-            is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - loose)
+            is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - loose - new)
             is_settled = time.time_ns() - found[2] > _SETTLED_NS
             fans[fan] = (found[0], found[2]) if is_settled else _UNLISTED
         for fan in fans.keys() - present:
-            is_gone = is_gone or self._is_any_gone(known().in_fan(fan))
+            is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - new)
             del fans[fan]
+        # what was loose may have been packed amid the listing
+        while self._packs.refresh() or self._packs.names != packs:
+            is_gone = self._look_at_packs(packs, new, known) or is_gone
         if new:
             there = known()
             new = {name for name in new if name not in there}
-        return Seen(new, is_gone, fans, set(self._packs.names))
+        return Seen(new, is_gone, fans, packs)
 
     def settle(self, seen: Seen) -> None:
         """Does not look again at what was seen until it changes."""
@@ -120,13 +160,16 @@ class EventListing:
         lost = known.fans() - set(self._events.fans(self._tract))
         return any(self._is_any_gone(known.in_fan(fan)) for fan in lost)
 
-    def _look_at_packs(self, known: Callable[[], KnownEvents]) -> tuple[set[str], bool]:
-        packs = self._packs.names
-        if packs == self.packs_seen:
-            return set(), False
-        names = {name for pack in packs - self.packs_seen for name in self._packs.event_names(pack)}
-        new = {name for name in names if self._events.may_be_of(self._tract, name)}
-        return new, bool(self.packs_seen - packs) and self._is_any_gone(set(known()))
+    def _look_at_packs(self, packs: set[str], new: set[str], known: Callable[[], KnownEvents]) -> bool:
+        """Adds the events of packs that were not looked at to `new`, and makes `packs` those there are; tells whether known events went with others."""
+        there = set(self._packs.names)
+        for pack in there - packs:
+            new.update(self._packs.event_names(pack, self._tract))
+        there &= self._packs.names  # less those that could not be read
+        is_any_gone = bool(packs - there) and self._is_any_gone(name for name in known() if name not in new)
+        packs.clear()
+        packs.update(there)
+        return is_any_gone
 
-    def _is_any_gone(self, names: set[str]) -> bool:
+    def _is_any_gone(self, names: Iterable[str]) -> bool:
         return any(not self._events.exists(self._tract, name) for name in names)

@@ -77,15 +77,23 @@ class Objects:
 
     def exists(self, name: str) -> bool:
         """Tells whether there is a file, or a member of a pack, of this name."""
-        if files.exists(self._layout.object(name)) or self._packs.has(name):
-            return True
-        self._packs.refresh()  # another writer's batch may just have brought it in a pack
-        return self._packs.has(name)
-
-    def is_written(self, name: str) -> bool:
-        """Tells whether an object is in a file or a known pack, with the right bytes."""
         path = self._layout.object(name)
-        if not files.may_exist(path):
+        while not (self._packs.has(name) or files.exists(path)):
+            if not self._packs.renew(name):
+                return False
+        return True
+
+    def fans(self) -> frozenset[str]:
+        """Returns the directories of the fan-out that there are."""
+        return frozenset(files.list_names(self._layout.objects))
+
+    def is_written(self, name: str, *, fans: frozenset[str] | None = None) -> bool:
+        """Tells whether an object is in a file or a known pack, with the right bytes.
+
+        `fans` are the directories to look for a file in, for who asks often.
+        """
+        path = self._layout.object(name)
+        if (fans is not None and name[:2] not in fans) or not files.may_exist(path):
             return self._packs.read(name) is not None
         data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
         return (data is not None and sha256(data).hexdigest() == name) or self._packs.read(name) is not None
@@ -104,17 +112,18 @@ class Objects:
         return InvalidObject(path=path, hash=name, kind=kind, reason=error.reason)
 
     def _read(self, name: str, kind: str) -> bytes:
-        packed = self._packs.read(name)
-        if packed is not None:
-            return packed
         path = self._layout.object(name)
-        data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
-        if data is None:
-            self._packs.refresh()  # it may have been packed meanwhile
-            data = self._packs.read(name)
-            if data is None:
-                raise ObjectMissing(path=self._layout.relative(path), kind=kind, hash=name)
-        elif (found := sha256(data).hexdigest()) != name:
-            self._suspects.note(Suspect("object", name))
-            raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=found)
-        return data
+        while True:
+            packed = self._packs.read(name)
+            if packed is not None:
+                return packed
+            data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
+            found = None if data is None else sha256(data).hexdigest()
+            if data is not None and found == name:
+                return data
+            if not self._packs.renew(name):  # else it may have been packed meanwhile
+                break
+        if found is None:
+            raise ObjectMissing(path=self._layout.relative(path), kind=kind, hash=name)
+        self._suspects.note(Suspect("object", name))
+        raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=found)

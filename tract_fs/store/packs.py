@@ -1,147 +1,347 @@
 """Packs: the bytes of many objects and events in one file, one per line, under a content name.
 
-Where each member lies is kept in `local/packs/<pack>`, a sorted table that is rebuilt from the pack when it is missing or
-off; a member is hashed each time it is read, so a wrong table can't give wrong bytes. Format: FORMAT.md, section 8.
+Where the members of all packs lie is kept in few tables in `local/packs/`, made from the packs when they are missing or off; a member is hashed each time it
+is read, so a wrong table can hide a member but never give wrong bytes, and `renew` checks what a miss builds on. Format: FORMAT.md, section 8.
 """
 
 from __future__ import annotations
 
 import re
-import struct
 import time
-from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from typing import Self
 
+from tract_fs.model.members import is_event_line, tract_of_event
 from tract_fs.model.names import hash_bytes, is_hash
-from tract_fs.store import files
+from tract_fs.store import files, pack_table
 from tract_fs.store.layout import Layout
+from tract_fs.store.pack_table import PackRows, PackTable
 from tract_fs.store.suspects import Suspect, Suspects
 
-_ROW = struct.Struct(">32sQIc")  # name, offset, size, kind: b"o" object, b"e" event
-_PLACE = struct.Struct(">IQI")  # number of the pack, offset, size
-_CHECK_BYTES = 32
 _OPEN_PACKS = 16
-_SETTLED_NS = 2_000_000_000
-_UNSETTLED = (0, 0, 0)  # no directory's signature
+_MOST_MERGED_ROWS = 1 << 20  # a table of more is merged with no other: memory
+_SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of its ctime
+_WRITE_BYTES = 1 << 20
+SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written again
 LIMIT_BYTES = 1 << 29  # a pack has 256 MiB at most, or one large object more
 _HASH = re.compile(rb'([0-9a-f]{64})"')
 
 
 class Packs:
-    """The packs of one store; looks for new ones when the directory has changed.
-
-    Members of all packs are found by bisection in few sorted tables, merged as they grow, so that many packs cost little more than one.
-    """
+    """The packs of one store; looks for new ones when the directory has changed."""
 
     def __init__(self, layout: Layout, suspects: Suspects | None = None, *, read_only: bool) -> None:
         self._layout = layout
         self._suspects = Suspects() if suspects is None else suspects
         self._read_only = read_only
-        self._signature: tuple[int, int, int] | None = None
-        self._readers: list[files.RangeReader] = []  # by the number in a place
-        self._open: dict[int, None] = {}  # the readers with an open file, the first opened first
-        self._tiers: list[list[bytes]] = []  # sorted rows: name and place; the largest first
-        self._damaged: dict[str, files.Signature | None] = {}  # packs whose bytes do not hash to their names
-        self._tables: dict[str, bytes] = {}  # of the packs whose members were asked for
-        self._unread: set[str] = set()  # packs whose tables were not needed yet
-        self.names: set[str] = set()  # the packs there are, less those found damaged
+        self._signature: files.Signature | None = None
+        self._is_settled = True  # the directory can't have changed since without another ctime
+        self._readers: dict[str, files.RangeReader] = {}  # those of few packs stay open; the first opened first
+        self._tables: tuple[PackTable, ...] = ()  # the largest first
+        self._doubted: dict[str, PackTable] = {}  # packs that are not what their names or tables say: what they hold
+        self._damaged: dict[str, files.Signature | None] = {}  # those packs, as they were then
+        self._misread: set[str] = set()  # packs of which a member could not be read where a table has it
+        self._rejected: dict[str, files.Signature | None] = {}  # table files that are off
+        self._unread: set[str] = set()  # packs that no table was looked for yet
+        self.names: set[str] = set()  # the packs there are, less those that can't be read
 
-    def refresh(self) -> None:
-        """Sees which packs came, went, or are whole again. Cost: one stat if nothing changed, and one per damaged pack."""
+    # which packs there are
+
+    def refresh(self) -> bool:
+        """Sees which packs came, went, or are whole again; tells whether any did. Cost: one stat if nothing changed, and one per damaged pack."""
         signature = files.signature(self._layout.packs)
         healed = {name for name, seen in self._damaged.items() if files.signature(self._layout.pack(name)) != seen}
-        if signature == self._signature and not healed:
-            return
-        names = {name for name in files.list_names(self._layout.packs) if is_hash(name)}
-        if healed or self.names - names:
-            self._tables.clear()
-            self._damaged.clear()
-            self._tiers.clear()
-            self.close()
-            self._readers.clear()
-        self.names = names - self._damaged.keys()
-        self._unread = self.names - self._tables.keys()
-        is_settled = signature is None or time.time_ns() - signature[2] > _SETTLED_NS
-        self._signature = signature if is_settled else _UNSETTLED  # one more may come within a tick of the disk's clock
+        if signature == self._signature and self._is_settled and not healed:
+            return False
+        self._is_settled = signature is None or time.time_ns() - signature[2] > _SETTLED_NS
+        self._signature = signature
+        listed = {name for name in files.list_names(self._layout.packs) if is_hash(name)}
+        for name in healed | (self._damaged.keys() - listed):
+            del self._damaged[name]
+            self._doubted.pop(name, None)
+            self._misread.discard(name)
+        names = listed - {name for name in self._damaged if name not in self._doubted}
+        if names == self.names and not healed:
+            return False
+        for name in (self.names - names) | healed:
+            self._close_reader(name)
+        self.names = names
+        self._tables = tuple(table for table in self._tables if not names.isdisjoint(table.packs))
+        self._unread = names - self._covered()
+        return True
 
-    def event_names(self, pack: str) -> list[str]:
-        """Returns the hashes of the events in a pack; none if it is damaged, which ends its being one of `names`."""
-        self._read_tables()
-        return [row[0].hex() for row in _ROW.iter_unpack(self._tables.get(pack, b"")) if row[3] == b"e"]
+    def renew(self, name: str) -> bool:
+        """Makes sure that a member that was not found is in no pack; True if something changed, so that it is to be looked for again.
 
-    def has_events(self, pack: str) -> bool:
-        """Tells whether there are events in a pack."""
-        self._read_tables()
-        return b"e" in self._tables.get(pack, b"")[_ROW.size - 1 :: _ROW.size]
+        Cost: `refresh`, and the parts of tables that the look went by, checked once.
+        """
+        if self.refresh():
+            return True
+        self._cover()
+        digest = bytes.fromhex(name)
+        off = [table for table in self._tables if not table.is_sound_for(digest)]
+        for table in off:
+            self._reject(table)
+        misread, self._misread = self._misread - self._damaged.keys(), set()
+        if not off:
+            for pack in misread & self.names:
+                self._look_through(pack)
+        return bool(off or misread)
+
+    # members
 
     def read(self, name: str) -> bytes | None:
-        """Returns the verified bytes of a member of any pack, or None."""
+        """Returns the verified bytes of a member of any pack known, or None, which is sure only after `renew`."""
         if self._unread:
-            self._read_tables()
-        if not self._tiers:
-            return None
+            self._cover()
         digest = bytes.fromhex(name)
-        for tier in self._tiers:
-            for place in range(bisect_left(tier, digest), len(tier)):
-                row = tier[place]
-                if row[:32] != digest:
-                    break
-                number, offset, size = _PLACE.unpack_from(row, 32)
-                data: bytes | None = self._reader(number).read(offset, size)
-                if data is not None and sha256(data).digest() == digest:
-                    return data
-                self._readers[number].close()  # the file at the path may be another, and whole, by now
-                data = self._readers[number].read(offset, size)
-                if data is not None and sha256(data).digest() == digest:
-                    return data
-                if data is not None:
-                    self._suspects.note(Suspect("pack", self._readers[number].path[-64:]))
+        for table in (*self._tables, *self._doubted.values()):
+            for pack, offset, size in table.places(digest):
+                if pack in self.names:
+                    data = self._read_member(pack, offset, size, digest)
+                    if data is not None:
+                        return data
+        return None
+
+    def holder(self, name: str, packs: Collection[str]) -> str | None:
+        """Returns one of `packs` that has the verified bytes of a member, or None if none is known to."""
+        self._cover()
+        digest = bytes.fromhex(name)
+        for table in self._tables:
+            for pack, offset, size in table.places(digest):
+                if pack in packs and pack in self.names and self._read_member(pack, offset, size, digest) is not None:
+                    return pack
         return None
 
     def has(self, name: str) -> bool:
-        """Tells whether some pack's table lists `name`."""
-        self._read_tables()
+        """Tells whether some pack known lists `name`; False is sure only after `renew`."""
+        if self._unread:
+            self._cover()
         digest = bytes.fromhex(name)
-        places = ((tier, bisect_left(tier, digest)) for tier in self._tiers)
-        return any(place < len(tier) and tier[place][:32] == digest for tier, place in places)
+        return any(table.has(digest, self.names) for table in (*self._tables, *self._doubted.values()))
+
+    def event_names(self, pack: str, tract: str | None = None) -> list[str]:
+        """Returns the hashes of the events in a pack: all, or those of a tract and of none that can be told.
+
+        None if the pack can't be read, which ends its being one of `names`.
+        """
+        while True:
+            self._cover()
+            found: dict[str, None] = {}
+            for table in self._all_tables(pack):
+                names = table.events(pack, tract)
+                if names is None:
+                    self._reject(table)
+                    break
+                found.update(dict.fromkeys(names))
+            else:
+                return list(found)
+
+    def has_events(self, pack: str) -> bool:
+        """Tells whether there are events in a pack."""
+        self._cover()
+        return any(table.tracts({pack}) for table in self._all_tables(pack))
+
+    def tracts(self) -> set[str]:
+        """Returns the tracts that have events in packs."""
+        self._cover()
+        tables = (*self._tables, *self._doubted.values())
+        return {tract for table in tables for tract in table.tracts(self.names) if tract}
+
+    def sizes(self) -> list[int]:
+        """Returns the sizes in bytes of the packs."""
+        return [size for name, size in files.list_files(self._layout.packs) if is_hash(name)]
 
     def close(self) -> None:
         """Closes the files."""
-        for number in self._open:
-            self._readers[number].close()
-        self._open.clear()
+        for name in list(self._readers):
+            self._close_reader(name)
 
-    def _reader(self, number: int) -> files.RangeReader:
-        """Returns the reader of a pack; those of few packs stay open."""
-        if number not in self._open:
-            if len(self._open) >= _OPEN_PACKS:
-                oldest = next(iter(self._open))
-                del self._open[oldest]
-                self._readers[oldest].close()
-            self._open[number] = None
-        return self._readers[number]
+    def _read_member(self, pack: str, offset: int, size: int, digest: bytes) -> bytes | None:
+        reader = self._reader(pack)
+        data = reader.read(offset, size)
+        if data is not None and sha256(data).digest() == digest:
+            return data
+        reader.close()  # the file at the path may be another, and whole, by now
+        data = reader.read(offset, size)
+        if data is not None and sha256(data).digest() == digest:
+            return data
+        if data is not None:
+            self._suspects.note(Suspect("pack", pack))
+            self._misread.add(pack)
+        return None
 
-    def _read_tables(self) -> None:
+    def _reader(self, pack: str) -> files.RangeReader:
+        reader = self._readers.get(pack)
+        if reader is None:
+            if len(self._readers) >= _OPEN_PACKS:
+                self._close_reader(next(iter(self._readers)))
+            reader = self._readers[pack] = files.RangeReader(self._layout.pack(pack))
+        return reader
+
+    def _close_reader(self, pack: str) -> None:
+        reader = self._readers.pop(pack, None)
+        if reader is not None:
+            reader.close()
+
+    # tables
+
+    def _all_tables(self, pack: str) -> list[PackTable]:
+        doubted = self._doubted.get(pack)
+        found = [table for table in self._tables if pack in table.counts]
+        return found if doubted is None else [*found, doubted]
+
+    def _covered(self) -> set[str]:
+        return {*self._doubted, *(name for table in self._tables for name in table.packs)}
+
+    def _cover(self, given: PackRows | None = None) -> None:
+        """Finds the tables of all packs, and makes those that are missing; `given` is what a pack that was just verified holds."""
+        if not self._unread:
+            return
+        for table in self._stored_tables():
+            if not self._unread.isdisjoint(table.packs):
+                self._tables = (*self._tables, table)
+                self._unread -= set(table.packs)
+        fresh = []
         for name in sorted(self._unread):
-            table = self._table(name)
-            if table is None:
-                self.names.discard(name)
-            else:
-                self._tables[name] = table
-                self._add_rows(name, table)
+            rows = given if given is not None and given.pack == name else self._look_through(name)
+            if rows is not None:
+                fresh.append(rows)
         self._unread.clear()
+        if fresh:
+            self._keep(fresh)
+        self._tables = tuple(sorted(self._tables, key=lambda table: -table.row_count))
 
-    def _add_rows(self, name: str, table: bytes) -> None:
-        number = len(self._readers)
-        self._readers.append(files.RangeReader(self._layout.pack(name)))
-        rows = [row[0] + _PLACE.pack(number, row[1], row[2]) for row in _ROW.iter_unpack(table)]
-        while self._tiers and len(self._tiers[-1]) <= 2 * len(rows):
-            rows += self._tiers.pop()
-        rows.sort()
-        self._tiers.append(rows)
+    def _reject(self, table: PackTable) -> None:
+        """Uses a table that is off no more; the packs that it covers are looked through."""
+        self._tables = tuple(other for other in self._tables if other is not table)
+        if table.path:
+            self._rejected[table.path] = files.signature(table.path)
+        self._unread |= self.names - self._covered()
+
+    def _look_through(self, name: str) -> PackRows | None:
+        """Returns what a whole pack holds; of another takes in what can be trusted, and returns None."""
+        path = self._layout.pack(name)
+        signature = files.signature(path)
+        rows, found = scan(path, name)
+        if rows is not None and found == name:
+            return rows
+        self._damaged[name] = signature
+        if rows is None:
+            self.names.discard(name)
+            return None
+        self._suspects.note(Suspect("pack", name))
+        data = files.read(path, limit_bytes=LIMIT_BYTES) or b""
+        known = (digest for one in self._kept_rows(name) for names in one.events.values() for digest in names)
+        table = PackTable.parse(pack_table.encode([_trusted(data, rows, known)]))
+        assert table is not None
+        self._doubted[name] = table
+        return None
+
+    def _keep(self, fresh: list[PackRows]) -> None:
+        """Makes one table of new rows and the small tables; keeps it in a file if it can."""
+        merged = self._with_small_tables(fresh)
+        data = pack_table.encode(merged)
+        table = None if self._read_only else self._write(table_name(rows.pack for rows in merged), data)
+        if table is None:
+            table = PackTable.parse(data)
+            assert table is not None
+        self._tables = (*self._tables, table)
+        if table.path:
+            self._remove_superseded()
+
+    def _write(self, name: str, data: bytes) -> PackTable | None:
+        path = f"{self._layout.pack_tables}/{name}"
+        try:
+            files.write_new(path, data, mode=0o644)
+            self._rejected.pop(path, None)
+            return _open_table(path)
+        except OSError:  # a table that can't be kept is made again at the next open
+            return None
+
+    def _with_small_tables(self, fresh: list[PackRows]) -> list[PackRows]:
+        """Takes out the tables that are not much larger than the new rows, or that are of packs gone, and returns all their rows."""
+        merged = {rows.pack: rows for rows in fresh}
+        total = sum(len(rows.rows) for rows in fresh)
+        for table in sorted(self._tables, key=lambda table: table.row_count):
+            live = {name for name in table.packs if name in self.names}
+            live_count = sum(table.counts[name] for name in live)
+            is_small = table.row_count <= 2 * total or 2 * live_count < table.row_count
+            if not is_small or total + live_count > _MOST_MERGED_ROWS or not table.is_whole():
+                continue
+            self._tables = tuple(other for other in self._tables if other is not table)
+            merged.update((rows.pack, rows) for rows in table.rows_of(live))
+            total += live_count
+        return list(merged.values())
+
+    def _remove_superseded(self) -> None:
+        """Removes the table files that hold nothing more than those in use, and what is no table."""
+        used = {table.path for table in self._tables}
+        covered = {name for table in self._tables for name in table.packs}
+        with suppress(OSError):
+            for name in files.list_names(self._layout.pack_tables):
+                path = f"{self._layout.pack_tables}/{name}"
+                if is_hash(name) and path not in used:
+                    table = _open_table(path)
+                    if table is None or not (self.names & set(table.packs)) - covered:
+                        files.remove(path)
+
+    def _stored_tables(self) -> list[PackTable]:
+        """Returns the tables in files that are not in use, the largest first."""
+        found = []
+        used = {table.path for table in self._tables}
+        with suppress(OSError):  # another user's: as if there were none
+            for name in files.list_names(self._layout.pack_tables):
+                path = f"{self._layout.pack_tables}/{name}"
+                if not is_hash(name) or path in used:
+                    continue
+                if path in self._rejected and files.signature(path) == self._rejected[path]:
+                    continue
+                table = _open_table(path)
+                if table is not None:
+                    found.append(table)
+        return sorted(found, key=lambda table: -table.row_count)
+
+    def _kept_rows(self, name: str) -> list[PackRows]:
+        """Returns what tables say of a pack that was whole when they were made."""
+        tables = [*self._tables, *self._stored_tables()]
+        return [rows for table in tables if name in table.counts and table.is_whole() for rows in table.rows_of({name})]
+
+    # for repair
+
+    def good_members(self, name: str, data: bytes) -> list[bytes]:
+        """Returns the members of a damaged pack, given its bytes, that surely are what they were."""
+        kept = self._kept_rows(name)
+        found = kept or [_trusted(data, _rows_of(name, data), ())]
+        places = sorted({(offset, size, digest) for rows in found for digest, offset, size in rows.iter_members()})
+        members = ((digest, data[offset : offset + size]) for offset, size, digest in places)
+        return [member for digest, member in members if sha256(member).digest() == digest]
+
+    def drop_wrong_tables(self, name: str, data: bytes) -> list[str]:
+        """Removes the tables that say of a good pack, given its bytes, what is not so, and what is no table; returns their paths."""
+        rows = _rows_of(name, data)
+        dropped = []
+        for file in files.list_names(self._layout.pack_tables):
+            path = f"{self._layout.pack_tables}/{file}"
+            if not is_hash(file):
+                continue
+            table = _open_table(path)
+            if table is None or not table.is_whole() or (name in table.counts and not table.says(rows)):
+                files.remove(path)
+                dropped.append(path)
+        if dropped:
+            self._tables = ()
+            self._signature, self.names = None, set()
+        return dropped
+
+    # for writing
+
+    def include(self, rows: PackRows) -> None:
+        """Has the members of a pack found that was just written and verified."""
+        self.refresh()
+        self._cover(rows)
 
     def add(self, members: Iterable[bytes], *, is_synced: bool) -> str:
         """Writes a pack and returns its name; members must be canonical JSON."""
@@ -155,52 +355,6 @@ class Packs:
         """Returns the name that a pack of these members has."""
         return hash_bytes(b"".join(member + b"\n" for member in members))
 
-    def good_members(self, name: str, data: bytes) -> list[bytes]:
-        """Returns the members of a damaged pack, given its bytes, that surely are what they were."""
-        table = self._stored_table(name)
-        rows = _ROW.iter_unpack(_trusted(data, _scan(data)) if table is None else table)
-        members = ((row[0], data[row[1] : row[1] + row[2]]) for row in rows)
-        return [member for digest, member in members if sha256(member).digest() == digest]
-
-    def drop_wrong_table(self, name: str, data: bytes) -> bool:
-        """Removes the table of a good pack, given its bytes, if it is not what it should be; tells whether it was."""
-        stored = self._stored_table(name)
-        if stored is None or stored == _scan(data):
-            return False
-        files.remove(f"{self._layout.pack_offsets}/{name}")
-        self._signature = None
-        self._tables.pop(name, None)
-        return True
-
-    def _stored_table(self, name: str) -> bytes | None:
-        """Returns the table that was kept when the pack was whole, or None."""
-        try:
-            stored = files.read(f"{self._layout.pack_offsets}/{name}", limit_bytes=LIMIT_BYTES)
-        except OSError:
-            return None
-        if stored and stored[:_CHECK_BYTES] == sha256(stored[_CHECK_BYTES:]).digest():
-            return stored[_CHECK_BYTES:]
-        return None
-
-    def _table(self, name: str) -> bytes | None:
-        stored = self._stored_table(name)
-        if stored is not None:
-            return stored
-        found = files.read_signed(self._layout.pack(name), limit_bytes=LIMIT_BYTES)
-        if found is None:
-            self._damaged[name] = files.signature(self._layout.pack(name))
-            return None
-        data, signature = found
-        table = _scan(data)
-        if hash_bytes(data) != name:
-            self._damaged[name] = signature
-            self._suspects.note(Suspect("pack", name))
-            return _trusted(data, table)
-        if not self._read_only:
-            with suppress(OSError):  # a table that can't be kept is made again at the next open
-                files.write_new(f"{self._layout.pack_offsets}/{name}", sha256(table).digest() + table, mode=0o644)
-        return table
-
 
 class PackWriter:
     """Writes one pack member by member; memory does not grow with it."""
@@ -210,21 +364,30 @@ class PackWriter:
         files.make_directory(layout.packs)
         self._file = files.NewFile(layout.packs)
         self._digest = sha256()
-
-    @property
-    def size_bytes(self) -> int:
-        """The size of the pack so far."""
-        return self._file.size_bytes
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self.size_bytes = 0
 
     def add(self, member: bytes) -> None:
         """Appends a member: canonical JSON."""
-        for part in (member, b"\n"):
-            self._digest.update(part)
-            self._file.write(part)
+        self._waiting += (member, b"\n")
+        self._waiting_bytes += len(member) + 1
+        self.size_bytes += len(member) + 1
+        if self._waiting_bytes > _WRITE_BYTES:
+            self._write()
 
-    def finish(self) -> None:
-        """Gives the pack its name."""
-        self._file.finish(self._layout.pack(self._digest.hexdigest()))
+    def finish(self) -> str:
+        """Gives the pack its name, and returns it."""
+        self._write()
+        name = self._digest.hexdigest()
+        self._file.finish(self._layout.pack(name))
+        return name
+
+    def _write(self) -> None:
+        data = b"".join(self._waiting)
+        self._waiting, self._waiting_bytes = [], 0
+        self._digest.update(data)
+        self._file.write(data)
 
     def __enter__(self) -> Self:
         return self
@@ -233,25 +396,65 @@ class PackWriter:
         self._file.__exit__()
 
 
-def _trusted(data: bytes, table: bytes) -> bytes:
-    """Returns the rows of a damaged pack less the events that no other line of it names.
+def table_name(packs: Iterable[str]) -> str:
+    """Returns the name of the table file of these packs."""
+    return hash_bytes("\n".join(sorted(packs)).encode())
+
+
+def scan(path: str, name: str) -> tuple[PackRows | None, str]:
+    """Returns the members of a pack, every line under its own hash, and the hash of the file; None if there is none. Memory: the rows."""
+    signature = files.signature(path)
+    rows = PackRows(name, [], {})
+    digest = sha256()
+    if signature is None or signature[1] > LIMIT_BYTES:
+        return None, ""
+    try:
+        offset = 0
+        for line in files.iter_lines(path, limit_bytes=LIMIT_BYTES):
+            digest.update(line)
+            _add_line(rows, line.removesuffix(b"\n"), offset)
+            offset += len(line)
+    except FileNotFoundError:
+        return None, ""
+    return rows, digest.hexdigest()
+
+
+def first_member(path: str) -> str | None:
+    """Returns the hash of the first line of a pack, or None if there is none."""
+    with suppress(FileNotFoundError):
+        for line in files.iter_lines(path, limit_bytes=LIMIT_BYTES):
+            return hash_bytes(line.removesuffix(b"\n").removesuffix(b"\r"))
+    return None
+
+
+def _rows_of(name: str, data: bytes) -> PackRows:
+    rows = PackRows(name, [], {})
+    offset = 0
+    for line in data.split(b"\n"):
+        _add_line(rows, line, offset)
+        offset += len(line) + 1
+    return rows
+
+
+def _add_line(rows: PackRows, line: bytes, offset: int) -> None:
+    """Takes in a line, less what a tool that rewrote line ends added."""
+    member = line.removesuffix(b"\r")
+    if member:
+        tract = (tract_of_event(member) or "") if is_event_line(member) else None
+        rows.add(sha256(member).digest(), offset, len(member), tract)
+
+
+def _trusted(data: bytes, rows: PackRows, known: Iterable[bytes]) -> PackRows:
+    """Returns the rows of a damaged pack less the events that no other line of it names, and that it was not known to hold.
 
     Every line hashes to some name, an altered one too. An object that nobody asks for harms nothing, but an event takes effect by being there.
     """
-    named = {bytes.fromhex(name.decode()) for name in _HASH.findall(data)}
-    rows = (table[start : start + _ROW.size] for start in range(0, len(table), _ROW.size))
-    return b"".join(row for row in rows if row[-1:] != b"e" or row[:32] in named)
+    named = {bytes.fromhex(name.decode()) for name in _HASH.findall(data)}.union(known)
+    doubtful = {name for names in rows.events.values() for name in names if name not in named}
+    events = {tract: [name for name in names if name in named] for tract, names in rows.events.items()}
+    return PackRows(rows.pack, [row for row in rows.rows if row[:32] not in doubtful], events)
 
 
-def _scan(data: bytes) -> bytes:
-    """Returns the table of a pack's members: every line under its own hash, less what a tool that rewrote line ends added."""
-    rows = []
-    offset = 0
-    for line in data.split(b"\n"):
-        member = line.removesuffix(b"\r")
-        if member:
-            kind = b"e" if member.startswith(b'{"event":') else b"o"
-            rows.append(_ROW.pack(sha256(member).digest(), offset, len(member), kind))
-        offset += len(line) + 1
-    rows.sort()
-    return b"".join(rows)
+def _open_table(path: str) -> PackTable | None:
+    data = files.map_file(path)
+    return None if data is None else PackTable.parse(data, path)

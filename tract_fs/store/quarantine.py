@@ -16,11 +16,11 @@ from msgspec.json import Decoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.model.content import MAX_OBJECT_BYTES, is_content
+from tract_fs.model.content import MAX_OBJECT_BYTES
 from tract_fs.model.damage import NO_FILE, diagnose
 from tract_fs.model.events import MAX_EVENT_BYTES
-from tract_fs.model.names import format_time, hash_bytes, is_hash, is_tract_id
-from tract_fs.model.objects import decode_commit
+from tract_fs.model.members import is_object_of_ours, tract_of_event
+from tract_fs.model.names import format_time, hash_bytes, is_hash
 from tract_fs.store import files
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import LIMIT_BYTES, Packs
@@ -234,25 +234,3 @@ class Quarantine:
             return None if data is None else canonical.decode_typed(_DECODER, data)
         except JsonValueError:
             return None
-
-
-def tract_of_event(data: bytes) -> str | None:
-    """Returns the tract of an event's bytes, of whatever version; None if they hold no event."""
-    if not data.startswith(b'{"event":'):
-        return None
-    try:
-        tract = canonical.decode(data)["event"]["tract"]
-    except (JsonValueError, KeyError, TypeError):
-        return None
-    return tract if type(tract) is str and is_tract_id(tract) else None
-
-
-def is_object_of_ours(data: bytes) -> bool:
-    """Tells whether bytes hold a valid content or commit."""
-    if is_content(data):
-        return True
-    try:
-        decode_commit(data)
-    except JsonValueError:
-        return False
-    return True

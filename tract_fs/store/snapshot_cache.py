@@ -6,6 +6,8 @@ and goes when newer ones are written. Nothing here is truth. Format: free to cha
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from msgspec import Struct
 from msgspec.json import Decoder
 
@@ -15,8 +17,9 @@ from tract_fs.model.names import CommitHash, hash_bytes, is_hash
 from tract_fs.model.slots import Slot
 from tract_fs.store import files
 
-_KEPT_FILES = 4
-_LIMIT_BYTES = 1 << 31
+_KEPT_FILES = 8
+_KEPT_BYTES = 128 * 1024 * 1024
+_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 class StoredState(Struct, frozen=True, array_like=True):
@@ -29,11 +32,12 @@ class StoredState(Struct, frozen=True, array_like=True):
     chain: str
     again_count: int
     summaries: tuple[int, ...]  # the positions of the slots that are summaries
+    is_condensed: bool  # what its answers do not need was let go
     slots: list[Slot]
 
 
 _DECODER = Decoder(StoredState)
-_VERSION = 2
+_VERSION = 3
 
 
 class SnapshotCache:
@@ -67,6 +71,7 @@ class SnapshotCache:
             except JsonValueError:
                 state = None
             if state is not None and state.head == head and state.version == _VERSION:
+                self._touch(head)
                 return state
         self.forget(head)
         return None
@@ -77,24 +82,39 @@ class SnapshotCache:
         slots: list[Slot],
         *,
         summaries: tuple[int, ...],
+        is_condensed: bool,
         counter: str,
         stamp: tuple[int, str],
         again_count: int,
     ) -> None:
-        """Stores a state, and removes the oldest beyond four; a cache that can't be written is left alone."""
-        if self._read_only or self.has(head):
+        """Stores a state of at most 64 MiB, and removes those not used for longest beyond eight, or 128 MiB; a cache that can't be written is left alone."""
+        if self._read_only or self.has(head) or _least_size(slots) > _LIMIT_BYTES:
             return
-        body = canonical.encode_struct(StoredState(_VERSION, head, counter, *stamp, again_count, summaries, slots))
+        stored = StoredState(_VERSION, head, counter, *stamp, again_count, summaries, is_condensed, slots)
+        body = canonical.encode_struct(stored)
+        if len(body) >= _LIMIT_BYTES - 65:
+            return
         try:
             files.write_new(self._path(head), hash_bytes(body).encode() + b"\n" + body, mode=0o644)
-            self._names = {name for name in files.list_names(self._directory) if is_hash(name)}
-            if len(self._names) > _KEPT_FILES:
-                by_age = sorted(self._names, key=lambda name: (files.signature(self._path(name)) or (0, 0, 0))[2])
-                for name in by_age[:-_KEPT_FILES]:
-                    files.remove(self._path(name))
-                    self._names.discard(name)
+            self._trim()
         except OSError:
             self._names = None
+
+    def _trim(self) -> None:
+        self._names = {name for name in files.list_names(self._directory) if is_hash(name)}
+        found = {name: files.signature(self._path(name)) or (0, 0, 0) for name in self._names}
+        total_bytes = 0
+        for place, name in enumerate(sorted(found, key=lambda name: found[name][2], reverse=True)):
+            total_bytes += found[name][1]
+            if place >= _KEPT_FILES or total_bytes > _KEPT_BYTES:
+                files.remove(self._path(name))
+                self._names.discard(name)
+
+    def _touch(self, head: str) -> None:
+        """Notes that a file was used."""
+        if not self._read_only:
+            with suppress(OSError):
+                files.touch(self._path(head))
 
     def forget(self, head: str) -> None:
         """Does not look at the file for `head` again."""
@@ -103,3 +123,8 @@ class SnapshotCache:
 
     def _path(self, head: str) -> str:
         return f"{self._directory}/{head}"
+
+
+def _least_size(slots: list[Slot]) -> int:
+    """Returns a size in bytes that the file of these slots has at least."""
+    return sum(len(slot.rendering.text or "") + len(slot.rendering.body or "") for slot in slots)

@@ -179,6 +179,16 @@ class Store:
         if self._failure is not None:
             raise ReadOnlyError(path=self.layout.context, reason=self._failure)
 
+    def write_packed(self, objects: list[bytes]) -> None:
+        """Writes objects as packs, for transactions that follow and bring them; the lock is held. What no event names harms nothing."""
+        written: list[str] = []
+        try:
+            self._write_packed(objects, written)
+        except BaseException:
+            for path in written:
+                files.remove(path)
+            raise
+
     def write(self, log: TractLog, transaction: Transaction) -> EventHash:
         """Writes a transaction; the lock is held and the log caught up. All of it is in the store, or nothing.
 
@@ -296,8 +306,9 @@ class Store:
 
     def _all_events(self, tract: str) -> set[str]:
         found = {name for fan in self.events.fans(tract) for name in self.events.list_fan(tract, fan)}
+        self.packs.refresh()  # after the loose ones: those may be packed meanwhile
         for pack in sorted(self.packs.names):
-            found.update(self.packs.event_names(pack))
+            found.update(self.packs.event_names(pack, tract))
         return found
 
     def _write_files(
@@ -307,7 +318,10 @@ class Store:
         entries: list[Entry] = []
         written: list[str] = []
         try:
-            loose = self._write_packed(fresh, written) if len(fresh) >= PACK_MIN_OBJECTS else fresh
+            loose = fresh
+            if len(fresh) >= PACK_MIN_OBJECTS:
+                self._write_packed(list(fresh.values()), written)
+                loose = {}
             large = {key: value for key, value in loose.items() if len(value) > redo.BYPASS_BYTES}
             self._write_loose(large, contents, written, is_synced=self._is_durable)
             small = {key: value for key, value in loose.items() if key not in large} if large else loose
@@ -330,15 +344,20 @@ class Store:
             raise
         self._unsynced += entries
 
-    def _write_packed(self, fresh: dict[str, bytes], written: list[str]) -> dict[str, bytes]:
-        """Writes objects as packs; returns those that are left to be loose: none."""
-        for members in _in_packs(list(fresh.values())):
-            path = self.layout.pack(self.packs.name_of(members))
-            if not files.may_exist(path):
-                written.append(path)
-            self.packs.add(members, is_synced=self._is_durable)
+    def _write_packed(self, objects: list[bytes], written: list[str]) -> None:
         self.packs.refresh()
-        return {}
+        for members in _in_packs(objects):
+            try:
+                name = self.packs.add(members, is_synced=self._is_durable)
+            except BaseException:  # the rename may have been done
+                self._note_pack(self.packs.name_of(members), written)
+                raise
+            self._note_pack(name, written)
+        self.packs.refresh()
+
+    def _note_pack(self, name: str, written: list[str]) -> None:
+        if name not in self.packs.names:  # else it was there, and is not ours to take back
+            written.append(self.layout.pack(name))
 
     def _write_loose(
         self, objects: dict[str, bytes], contents: dict[str, None], written: list[str], *, is_synced: bool

@@ -19,17 +19,20 @@ from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View, in_causal_order
 from tract_fs.store import arrivals, view_cache
-from tract_fs.store.arrivals import NO_HASH, Arrivals, CommitEvents, Record
+from tract_fs.store.arrivals import NO_HASH, Arrivals, Record
+from tract_fs.store.commit_events import CommitEvents
 from tract_fs.store.events import Events, as_event_hash
 from tract_fs.store.layout import Layout
-from tract_fs.store.listing import EventListing, KnownEvents, Seen
+from tract_fs.store.listing import EventListing, KnownEvents, RecordedEvents, Seen
 from tract_fs.store.objects import Objects
 from tract_fs.store.packs import Packs
+from tract_fs.store.record_runs import RecordRuns
 from tract_fs.store.view_cache import SavedView
 
 _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
 _NO_BRANCH = b"\0" * 7
+_READ_BACK_RECORDS = 1024
 
 
 class Parts(Struct, frozen=True):
@@ -52,11 +55,12 @@ class TractLog:
     def __init__(self, tract: str, parts: Parts) -> None:
         self.tract = tract
         self.view = View(tract)
-        self.commits = CommitEvents()
+        self._arrivals = Arrivals(parts.layout.tract_local(tract, "arrivals"))
+        self._runs = RecordRuns(parts.layout.tract_local(tract, "runs"), self._arrivals, read_only=parts.read_only)
+        self.commits = CommitEvents(self._runs)
         self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
         self.quarantined: dict[str, str] = {}  # event hash: why its file was set aside; no other is there
         self._parts = parts
-        self._arrivals = Arrivals(parts.layout.tract_local(tract, "arrivals"))
         self._view_path = parts.layout.tract_local(tract, "view")
         self._listing = EventListing(tract, parts.layout, parts.packs, parts.events)
         self._inode = 0
@@ -142,6 +146,7 @@ class TractLog:
         self.is_durable = saved.is_durable
         self.gone = set(saved.gone)
         self.version += 1
+        self._runs.forget()
         self.commits.reset(self._arrivals, saved.count, self._chain)
         self._is_whole = True
         self.catch_up()
@@ -170,6 +175,8 @@ class TractLog:
             self._witnessed.clear()
             self._saved_count = self._count
             self._listing.is_changed = False
+        self._runs.extend(self._count)
+        self.commits.trim(self._chain)
 
     @property
     def unsaved_count(self) -> int:
@@ -180,13 +187,16 @@ class TractLog:
         """Returns (count, digest) of the arrivals that the view covers; a count of -1 says that it covers more."""
         return (-1 if self._unrecorded else self._count), self._chain.hex()
 
-    def records_since(self, count: int, chain: str) -> list[Record] | None:
-        """Returns the records after a stamp, or None if the stamp is none of this file's."""
+    def records_since(self, count: int, chain: str, *, limit: int) -> tuple[list[Record], tuple[int, str]] | None:
+        """Returns the records after a stamp, at most so many, and the stamp after them; None if it is none of this file's."""
         if self._unrecorded or not self.covers(count, chain):
             return None
-        data = self._arrivals.read(count, self._count - count)
-        records = [record for record, _ in arrivals.decode_records(data, bytes.fromhex(chain))]
-        return records if len(records) == self._count - count else None
+        wanted = min(limit, self._count - count)
+        found = list(arrivals.decode_records(self._arrivals.read(count, wanted), bytes.fromhex(chain)))
+        if len(found) != wanted:
+            return None
+        last = found[-1][1].hex() if found else chain
+        return [record for record, _ in found], (count + wanted, last)
 
     def brought(self, commit: str) -> BroughtCommit | None:
         """Returns what is said of a commit: config and tokens, from the least (`at`, hash) of the events that bring it.
@@ -211,31 +221,49 @@ class TractLog:
         return bool(self.events_of(commit.hex()))
 
     def iter_own_events(self, branch: str) -> Iterator[EventHash]:
-        """Yields the events of this copy's writers that may hold a move of `branch`, newest first. Cost: reads all arrivals."""
+        """Yields the events of this copy's writers that may hold a move of `branch`, newest first. Cost: reads arrivals back as far as it is asked."""
         digest = arrivals.branch_digest(branch)
-        records = list(arrivals.decode_records(self._arrivals.read(0, self._count), arrivals.START))
-        for record, _ in reversed(records):
-            is_other = record.kind in arrivals.PLAIN_KINDS and record.branch != digest
-            if record.kind in arrivals.OWN_KINDS and not is_other:
-                yield as_event_hash(record.event)
+        for end in range(self._count, 0, -_READ_BACK_RECORDS):
+            start = max(0, end - _READ_BACK_RECORDS)
+            data = self._arrivals.read(start, end - start)
+            for record, _ in reversed(
+                list(arrivals.decode_records(data, arrivals.chain_before(self._arrivals, start)))
+            ):
+                is_other = record.kind in arrivals.PLAIN_KINDS and record.branch != digest
+                if record.kind in arrivals.OWN_KINDS and not is_other:
+                    yield as_event_hash(record.event)
 
     def is_remade(self, branch: str, name: str) -> bool:
         """Tells whether an event moves a branch in place of an earlier move of it."""
         ops = self._parts.events.require(self.tract, name).branch_ops()
         return any(op.branch == branch and op.replaces for op in ops)
 
-    def all_commits(self) -> list[bytes]:
+    def all_commits(self) -> set[bytes]:
         """Returns all commits that visible events bring. Cost: reads all arrivals."""
         try:
-            return list(self.commits.all_commits())
+            return set(self.commits.iter_commits())
         except arrivals.ArrivalsDamagedError:
             self.rebuild()
-            return list(self.commits.all_commits())
+            return set(self.commits.iter_commits())
+
+    def commits_with_prefix(self, prefix: str) -> set[bytes]:
+        """Returns the commits that visible events bring and whose hashes begin with some hexadecimal digits."""
+        low, high = (bytes.fromhex((prefix + digit * 16)[:16]) for digit in "0f")
+        try:
+            found = self.commits.commits_between(low, high)
+        except arrivals.ArrivalsDamagedError:
+            self.rebuild()
+            found = self.commits.commits_between(low, high)
+        return {name for name in found if name.hex().startswith(prefix)}
 
     def usage(self, commit: str) -> Usage | None:
         """Returns the last usage told of a commit, or None."""
-        self.events_of(commit)
-        names = {name.hex() for name in self.commits.usage_events_of(bytes.fromhex(commit))}
+        try:
+            found = self.commits.usage_events_of(bytes.fromhex(commit))
+        except arrivals.ArrivalsDamagedError:
+            self.rebuild()
+            found = self.commits.usage_events_of(bytes.fromhex(commit))
+        names = {name.hex() for name in found}
         if not names:
             return None
         events = {name: self._parts.events.require(self.tract, name) for name in names}
@@ -260,6 +288,7 @@ class TractLog:
     def close(self) -> None:
         """Saves the view and closes the files."""
         self.save()
+        self._runs.close()
         self._arrivals.close()
 
     # what local writers did
@@ -363,6 +392,7 @@ class TractLog:
         self._is_whole = False
         with ExitStack() as held:
             is_empty = not self._arrivals.signature()[1] and not self._parts.events.fans(self.tract)
+            is_empty = is_empty and self.tract not in self._parts.packs.tracts()
             self._rebuild(is_ours=is_ours, is_recorded=not is_empty and self._try_lock(held))
             self._is_whole = True
             self.save()  # or the next handle that sees arrivals written anew would do all this again
@@ -401,6 +431,7 @@ class TractLog:
         if is_recorded:
             self._count, self._chain = len(records), chain
             self._inode = self._arrivals.signature()[0]
+            self._runs.forget()
             self.commits.reset(self._arrivals, 0, arrivals.START)
             for record in records:
                 self.commits.add(record)
@@ -419,28 +450,36 @@ class TractLog:
         self._listing.settle(seen)
 
     def known(self) -> KnownEvents:
-        """Returns the hashes of all visible events. Cost: reads all arrivals, the first time."""
+        """Returns the hashes of all visible events. Cost: reads the arrivals that no run has, the first time."""
         if self._known is None:
-            known = KnownEvents()
-            for name in self._unrecorded:
-                known.add(name)
-            data = self._arrivals.read(0, self._count)
-            records = list(arrivals.decode_records(data, arrivals.START))
-            if not self._unrecorded and (len(records), records[-1][1] if records else arrivals.START) != (
-                self._count,
-                self._chain,
-            ):
-                self.rebuild()
-                return self.known()
-            for record, _ in records:
-                if record.kind in arrivals.EVENT_KINDS:
-                    known.add(record.event.hex())
-            for name in self._taken:
+            self._runs.extend(self._count)
+            covered = min(self._count, self._runs.end()[0])
+            known = KnownEvents(RecordedEvents(self._runs, covered, lambda: self._recorded_events(covered)))
+            try:
+                for record in arrivals.iter_records(self._arrivals, covered, self._count, self._chain):
+                    if record.kind in arrivals.EVENT_KINDS:
+                        known.add(record.event.hex())
+            except arrivals.ArrivalsDamagedError:
+                if not self._unrecorded:
+                    self.rebuild()
+                    return self.known()
+            for name in (*self._unrecorded, *self._taken):
                 known.add(name)
             self._known = known
         return self._known
 
     # leaves
+
+    def _recorded_events(self, count: int) -> set[str]:
+        """Returns the events of the first records without the runs, which are damaged; if arrivals are as well, all is loaded again at the next call."""
+        self._runs.drop()
+        found: set[str] = set()
+        records = arrivals.iter_records(self._arrivals, 0, count, self._arrivals.chain_at(count) or b"")
+        try:
+            found.update(record.event.hex() for record in records if record.kind in arrivals.EVENT_KINDS)
+        except arrivals.ArrivalsDamagedError:
+            self._is_whole = False
+        return found
 
     def _take(self, record: Record) -> bool:
         """Takes in one record; False if its event is needed and damaged."""

@@ -101,6 +101,14 @@ class Transaction:
         self.head = name
         return name
 
+    def extend(self, commits: Sequence[NewCommit], created_us: Sequence[int]) -> None:
+        """Stages a line of commits whose objects are in the store already, and moves the head to the last."""
+        self.commits.update((CommitHash(new.commit), new) for new in commits)
+        self.created_us += created_us
+        self.head = CommitHash(commits[-1].commit)
+        self._newest_us = created_us[-1]
+        self.now = format_time(self._newest_us)
+
     def move_to(self, commit: CommitHash, kind: str, *, replaces: Sequence[str] | None = None) -> None:
         """Sets the head to a commit of the store or a staged one, by a move of this kind; tick before.
 

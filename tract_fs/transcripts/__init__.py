@@ -12,8 +12,13 @@ from tract_fs.transcripts import openai
 FORMATS = ("openai",)
 
 
-def to_contents(messages: Sequence[dict[str, Any]], format: str) -> list[MessageContent]:
-    """Returns one content per message. Errors: ArgumentError, ContentValidationError."""
+def require_format(format: str) -> None:
+    """Raises ArgumentError for a format that is not known."""
     if format not in FORMATS:
         raise ArgumentError(f"format {format!r}: use one of {', '.join(FORMATS)}")
+
+
+def to_contents(messages: Sequence[dict[str, Any]], format: str) -> list[MessageContent]:
+    """Returns one content per message. Errors: ArgumentError, ContentValidationError."""
+    require_format(format)
     return openai.to_contents(messages)

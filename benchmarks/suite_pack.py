@@ -1,0 +1,92 @@
+"""Packs: room before and after one `pack`, the compile of what was packed, and the sync of a packed store."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+from benchmarks.harness import Found, Numbers, Skipped, interleave, row, run, values
+from benchmarks.stores import Sizes, built, disk_use, expect, loose_store, remove_local
+
+NEW_COMMITS = 100
+FILES_PER_COMMIT = 3  # content, commit, event
+
+
+def has_pack() -> bool:
+    return bool(run("subject_scale", "has", "pack")["found"])
+
+
+def copied(source: str, path: str) -> str:
+    """Copies a store, but what is its own copy's."""
+    shutil.copytree(source, path, ignore=lambda at, _: ["local"] if os.path.basename(at) == ".tract" else [])
+    return path
+
+
+def packing(sizes: Sizes) -> Iterator[Found]:
+    """Bytes and inodes per commit of loose files before and after one `pack`; equal answers; the cold compile then."""
+    count = sizes.packed_commits
+    if not has_pack():
+        yield Skipped(name=f"pack of {count:,} loose commits", reason="this tract_fs has no Tract.pack")
+        return
+    path = copied(built(sizes, "loose", count, 0), sizes.path("packed", count))
+    store = os.path.join(path, ".tract")
+    before, told = disk_use(store, skips_local=True), run("subject_scale", "answers", path)
+    took = run("subject_scale", "pack", path)
+    after = disk_use(store, skips_local=True)
+    expect("answers after the pack", run("subject_scale", "answers", path)["digest"], told["digest"])
+    yield row(f"pack of {count:,} loose commits, answers equal", "commits/s", (count / took["s"],))
+    for name, unit, key, at_most in (("bytes", "B", "bytes", 1.2), ("bytes on disk", "B", "on_disk", None)):
+        mine, loose = (after[key] / count,), (before[key] / count,)
+        yield row(f"packed: {name} per commit", unit, mine, baseline="loose files", beside=loose, at_most=at_most)
+    yield row("loose: inodes per commit", "inodes", (before["inodes"] / count,))
+    yield row("packed: inodes per commit", "inodes", (after["inodes"] / count,), at_most=0.01)
+    yield from packed_compile(sizes)
+
+
+def packed_compile(sizes: Sizes) -> Iterator[Found]:
+    """A fresh process's compile of a packed store, with and without its snapshot, beside one file of the same bytes."""
+    count, one = sizes.store_commits, sizes.path("one-file")
+    run("baseline_read", "gather", os.path.join(loose_store(sizes), ".tract"), one)
+    path = copied(loose_store(sizes), sizes.path("packed-compile", count))
+    run("subject_scale", "pack", path)
+    kept = copied(path, sizes.path("packed-snapshot", count))
+    run("subject", "cold", kept)
+
+    def cold(_: int) -> Numbers:
+        remove_local(path)
+        return run("subject", "cold", path)
+
+    found = interleave(
+        sizes.rounds,
+        {
+            "cold": cold,
+            "read": lambda _: run("baseline_read", "one", one),
+            "kept": lambda _: run("subject", "cold", kept),
+        },
+    )
+    expect("packed compile", found["cold"][0]["found"], count)
+    expect("packed compile from the snapshot", found["kept"][0]["found"], count)
+    own, read, resumed = (values(found[name], "us", 1e-3) for name in ("cold", "read", "kept"))
+    baseline = "read, hash, decode one file"
+    yield row(f"cold compile, packed, {count:,}", "ms", own, baseline=baseline, beside=read, at_most=2.0)
+    title = f"packed, stored snapshot, {count:,}"
+    yield row(title, "ms", resumed, baseline="cold compile, packed", beside=own, at_most=0.25)
+    yield row(title, "ms", resumed, baseline=baseline, beside=read)
+
+
+def syncing(sizes: Sizes) -> Iterator[Found]:
+    """Two copies of a packed store, one of them with 100 new commits: what a two-way sync moves, and how long it takes."""
+    count = sizes.packed_commits
+    here = copied(built(sizes, "batch", count, sizes.batch), sizes.path("sync-here"))
+    if has_pack():
+        run("subject_scale", "pack", here)
+    there = copied(here, sizes.path("sync-there"))
+    found = list[Numbers]()
+    for _ in range(sizes.rounds):
+        run("subject_scale", "grow", here, NEW_COMMITS)
+        found.append(run("subject_scale", "sync", here, there))
+    expect("files that a sync of equal copies moves", run("subject_scale", "sync", here, there)["files"], 0)
+    title = f"sync of {count:,} commits, {NEW_COMMITS} of them new"
+    yield row(title, "ms", values(found, "ms"))
+    moved = values(found, "files", 1 / NEW_COMMITS)
+    yield row(f"{title}: files moved per new commit", "files", moved, at_most=FILES_PER_COMMIT)
+    yield row(f"{title}: bytes moved per new commit", "B", values(found, "bytes", 1 / NEW_COMMITS))

@@ -1,0 +1,73 @@
+"""Scale: what each call costs as a store grows, each size beside the smallest one in the same rounds."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from benchmarks.harness import Found, Numbers, Rounds, Skipped, interleave, row, run, values
+from benchmarks.stores import Sizes, expect
+
+SHARED = "scaled"
+
+
+def scaled_store(sizes: Sizes, count: int) -> tuple[str, Numbers]:
+    path = sizes.path(SHARED, count)
+    return path, run("subject_scale", "build", path, count)
+
+
+def each(sizes: Sizes, paths: dict[int, str], measure: Callable[[str], Numbers], *, warms: bool = True) -> Rounds:
+    """Measures every size once per round, after one that fills caches."""
+
+    def once(path: str, _: int) -> Numbers:
+        return measure(path)
+
+    for path in paths.values() if warms else ():
+        measure(path)
+    return interleave(sizes.rounds, {str(count): partial(once, path) for count, path in paths.items()})
+
+
+def scale(sizes: Sizes) -> Iterator[Found]:
+    """Import, open + log, commit, compile, query and memory at each size; of N commits at most 2,000 are effective."""
+    paths, smallest = {}, min(sizes.scales)
+    for count in sorted(sizes.scales):
+        paths[count], built = scaled_store(sizes, count)
+        name = f"scale {count:,}: batches of 1,000, summaries and skips"
+        yield row(name, "commits/s", (built["commits_per_s"],))
+    yield from streaming(sizes)
+    logs = each(sizes, paths, partial(run, "subject_scale", "log"))
+    asks = each(sizes, paths, lambda path: run("subject", "query", path, "one", 8))
+    opens = each(sizes, paths, partial(run, "subject", "cold"))
+    turns = each(sizes, paths, lambda path: run("subject_scale", "turns", path, sizes.scale_turns), warms=False)
+    measures: tuple[tuple[str, str, float, Rounds, str, float | None], ...] = (
+        ("open + log(10)", "ms", 1e-3, logs, "us", 1.5),
+        ("open + compile from the snapshot", "ms", 1e-3, opens, "us", None),
+        ("commit, fast, warm", "us", 1.0, turns, "commit_us", None),
+        ("compile after an append", "us", 1.0, turns, "compile_us", None),
+        ("turn: append + compile", "us", 1.0, turns, "turn_us", 1.3),
+    )
+    for count in sorted(sizes.scales):
+        expect(f"log of {count:,}", logs[str(count)][0]["found"], 10)
+        expect(f"query of {count:,}", asks[str(count)][0]["hits"], 1)
+        for title, unit, factor, found, key, at_most in measures:
+            mine, first = values(found[str(count)], key, factor), values(found[str(smallest)], key, factor)
+            if count == smallest:
+                yield row(f"scale {count:,}: {title}", unit, mine)
+                continue
+            base = f"{smallest:,} commits"
+            yield row(f"scale {count:,}: {title}", unit, mine, baseline=base, beside=first, at_most=at_most)
+        yield row(f"scale {count:,}: query, 1 hit, warm", "ms", values(asks[str(count)], "warm_us", 1e-3), at_most=5.0)
+        memory = values(logs[str(count)], "memory_mb")
+        yield row(f"scale {count:,}: memory of open + log", "MB", memory, at_most=150.0)
+        yield row(f"scale {count:,}: memory of the turns", "MB", values(turns[str(count)], "memory_mb"))
+
+
+def streaming(sizes: Sizes) -> Iterator[Found]:
+    count = max(sizes.scales)
+    if not run("subject_scale", "has", "import_stream")["found"]:
+        yield Skipped(name=f"import of {count:,} messages", reason="this tract_fs has no Tract.import_stream")
+        return
+    found = interleave(
+        1, {"import": lambda number: run("subject_scale", "stream", sizes.path("stream", number), count)}
+    )
+    rates = values(found["import"], "commits_per_s")
+    yield row(f"import_stream of {count:,} messages", "commits/s", rates, at_least=40_000.0)
+    yield row(f"import_stream of {count:,} messages: memory", "MB", values(found["import"], "memory_mb"))

@@ -1,0 +1,59 @@
+"""Condensing: which slots of a state its answers need, so that a long history whose end shows little costs little.
+
+What is skipped or stood for by a summary is let go, but for what holds a summary's place, and for all that has a tool call id in common with what is kept: so tool
+calls are paired as before. A condensed state says so itself where an operation is about what was let go; then the history is replayed from nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from tract_fs.model.layout import Layout, cover
+from tract_fs.model.slots import Slot
+
+
+class Condensed(NamedTuple):
+    """The slots that are kept, and which of them are standing summaries, by position."""
+
+    slots: list[Slot]
+    summaries: tuple[int, ...]
+
+
+def condense(slots: list[Slot], targets: dict[int, list[int]], layout: Layout) -> Condensed | None:
+    """Returns what of a state must be kept, or None if a summary that does not stand would be among it.
+
+    `targets` are those of each summary, `layout` that of the default options. A kept summary stands for what is kept of all that it stood for.
+    """
+    covers: dict[int, set[int]] = {}
+    for summary in layout.places:
+        cover(summary, targets, covers.setdefault(summary, set()))
+    hidden = set().union(*covers.values())
+    kept = {position for position, slot in enumerate(slots) if slot.is_shown and position not in hidden}
+    kept.update(layout.places.values())
+    _add_linked(slots, kept)
+    if any(position in targets and position not in covers for position in kept):
+        return None
+    order = sorted(kept)
+    places = {position: place for place, position in enumerate(order)}
+    held = list(map(slots.__getitem__, order))
+    for summary, covered in covers.items():
+        if summary in kept:
+            names = tuple(slots[position].commit for position in sorted(covered & kept))
+            held[places[summary]] = slots[summary].with_targets(names)
+    return Condensed(held, tuple(places[summary] for summary in sorted(covers) if summary in kept))
+
+
+def _add_linked(slots: list[Slot], kept: set[int]) -> None:
+    """Adds all slots that call or answer a tool call id that a kept slot calls or answers, and so on."""
+    by_id: dict[str, list[int]] = defaultdict(list)
+    for position, slot in enumerate(slots):
+        for id_ in (*slot.rendering.calls, *slot.rendering.answers):
+            by_id[id_].append(position)
+    waiting = list(kept)
+    while waiting:
+        rendering = slots[waiting.pop()].rendering
+        for id_ in (*rendering.calls, *rendering.answers):
+            fresh = [position for position in by_id.pop(id_, ()) if position not in kept]
+            kept.update(fresh)
+            waiting += fresh

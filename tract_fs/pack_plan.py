@@ -1,0 +1,222 @@
+"""The plan of a packing: which files go into packs, and in which order.
+
+The order is that in which a compile reads: tract by tract, event by event in time, each commit after its content, the event after what it brings; then what no
+event at hand brings. Only what reads from a line of a pack as it does from its file is packed: the rest is left, and the damaged to the quarantine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tract_fs.errors import JsonValueError
+from tract_fs.model.content import MAX_OBJECT_BYTES
+from tract_fs.model.events import MAX_EVENT_BYTES, decode_event
+from tract_fs.model.members import is_event_line, is_line, is_object_of_ours
+from tract_fs.model.names import hash_bytes, is_hash, is_tract_id
+from tract_fs.model.objects import Commit, decode_commit
+from tract_fs.store import files
+from tract_fs.store.layout import is_fan_name, is_loose_name
+from tract_fs.store.packs import SMALL_BYTES, scan
+from tract_fs.store.store import Store
+from tract_fs.store.suspects import Suspect
+
+
+class Member(NamedTuple):
+    """What goes into a pack: its hash, its bytes, and the loose files that hold it."""
+
+    name: str
+    data: bytes
+    paths: list[str]
+
+
+class PackPlan:
+    """What one run packs: files last changed before `before_ns`, or all. `look` fills it."""
+
+    def __init__(self, store: Store, before_ns: int | None) -> None:
+        self._store = store
+        self._layout = store.layout
+        self._before_ns = before_ns
+        self._objects: set[bytes] = set()  # loose
+        self._events: dict[bytes, str] = {}  # loose, with their tracts
+        self._packed: set[bytes] = set()  # members of small packs
+        self._packed_events: set[bytes] = set()
+        self._done: set[bytes] = set()
+        self._small: list[str] = []
+        self._is_short = False  # a member of a small pack can't be read any more
+        self.kept: dict[str, files.Signature | None] = {}  # packs that stay, as they are now
+        self.left: list[str] = []  # "path: why" of files that stay as they are
+        self.directories: list[str] = []  # of the fan-out
+
+    def look(self) -> None:
+        """Lists the store: loose files before packs, since what is packed meanwhile goes that way."""
+        new_bytes = 0
+        self._store.packs.refresh()
+        for path, name, size in self._loose(self._layout.objects):
+            if self._is_old(path):
+                self._objects.add(bytes.fromhex(name))
+                new_bytes += 0 if self._store.packs.has(name) else size
+        for tract in sorted(files.list_names(self._layout.events)):
+            if is_tract_id(tract):
+                for path, name, size in self._loose(self._layout.tract_events(tract)):
+                    if self._is_old(path):
+                        self._events.setdefault(bytes.fromhex(name), tract)
+                        new_bytes += 0 if self._store.packs.has(name) else size
+        self._store.packs.refresh()
+        sizes = {name: size for name, size in files.list_files(self._layout.packs) if is_hash(name)}
+        kept = [name for name in sizes if name in self._store.packs.names]
+        self.kept = {name: files.signature(self._layout.pack(name)) for name in kept}
+        small = [name for name, size in sizes.items() if size < SMALL_BYTES and self._is_old(self._layout.pack(name))]
+        for name in worth_merging({name: sizes[name] for name in small}, new_bytes):
+            self._take_pack(name)
+
+    def sources(self) -> list[str]:
+        """Returns the small packs, if all their members were handed out; else none."""
+        return [] if self._is_short else self._small
+
+    def iter_members(self) -> Iterator[Member]:
+        """Yields every member once, verified. Memory: names, and the order of events."""
+        for _, _, event, commits in sorted(self._events_in_hand()):
+            for commit in commits:
+                yield from self._with_content(commit)
+            yield from self._one(event)
+        rest = self._packed | self._objects
+        commits_left = [(found.created_at, name) for name in rest if (found := self._commit(name)) is not None]
+        for _, name in sorted(commits_left):
+            yield from self._with_content(name)
+        for name in sorted(rest | self._events.keys()):
+            yield from self._one(name)
+
+    def _take_pack(self, name: str) -> None:
+        self.kept.pop(name, None)
+        rows, actual = scan(self._layout.pack(name), name)
+        if rows is None or actual != name:
+            if rows is not None:
+                self._store.suspects.note(Suspect("pack", name))
+                self.left.append(f"packs/{name}: damaged")
+            return
+        self._small.append(name)
+        self._packed.update(digest for digest, _, _ in rows.iter_members())
+        for names in rows.events.values():
+            self._packed_events.update(names)
+
+    def _loose(self, directory: str) -> Iterator[tuple[str, str, int]]:
+        """Yields path, hash and size of each loose file."""
+        for fan in sorted(files.list_names(directory)):
+            if is_fan_name(fan):
+                inside = f"{directory}/{fan}"
+                self.directories.append(inside)
+                for name, size in files.list_files(inside):
+                    if is_loose_name(name):
+                        yield f"{inside}/{name}", fan + name, size
+
+    def _is_old(self, path: str) -> bool:
+        if self._before_ns is None:
+            return True
+        found = files.times(path)
+        return found is not None and max(found) < self._before_ns
+
+    def _events_in_hand(self) -> Iterator[tuple[str, str, bytes, tuple[bytes, ...]]]:
+        """Yields tract, time and hash of each event that can be read, and the commits that it brings."""
+        for digest in self._events.keys() | self._packed_events:
+            data = self._read(digest)
+            if data is not None:
+                try:
+                    event = decode_event(data)
+                except JsonValueError:
+                    continue
+                yield event.tract, event.at, digest, tuple(bytes.fromhex(c.commit) for c in event.iter_commits())
+
+    def _commit(self, digest: bytes) -> Commit | None:
+        """Returns a commit that was not handed out yet, or None for what is none."""
+        if digest in self._done or digest in self._packed_events:
+            return None
+        try:
+            return decode_commit(self._read(digest) or b"")
+        except JsonValueError:
+            return None
+
+    def _with_content(self, commit: bytes) -> Iterator[Member]:
+        if commit in self._packed or commit in self._objects:
+            found = self._commit(commit)
+            if found is not None and found.content is not None:
+                yield from self._one(bytes.fromhex(found.content))
+            yield from self._one(commit)
+
+    def _one(self, digest: bytes) -> Iterator[Member]:
+        if digest in self._done or not (digest in self._packed or digest in self._objects or digest in self._events):
+            return
+        self._done.add(digest)
+        data = self._read(digest)
+        if data is None:
+            self._leave(digest)
+            return
+        paths = []
+        name = digest.hex()
+        if digest in self._objects and (digest in self._packed or self._is_object(data)):
+            paths.append(self._layout.object(name))
+        if digest in self._events and self._is_event(data, self._events[digest]):
+            paths.append(self._layout.event(self._events[digest], name))
+        if paths or digest in self._packed:
+            yield Member(name, data, paths)
+        else:
+            self.left.append(f"{self._shown(digest)}: not of this version of the format")
+
+    @staticmethod
+    def _is_object(data: bytes) -> bool:
+        return is_line(data) and not is_event_line(data) and is_object_of_ours(data)
+
+    @staticmethod
+    def _is_event(data: bytes, tract: str) -> bool:
+        try:
+            return is_line(data) and is_event_line(data) and decode_event(data).tract == tract
+        except JsonValueError:
+            return False
+
+    def _read(self, digest: bytes) -> bytes | None:
+        """Returns the verified bytes of a member, or None if they can't be had any more."""
+        name = digest.hex()
+        if digest in self._packed:
+            data = self._store.packs.read(name)
+            if data is None and self._store.packs.renew(name):
+                data = self._store.packs.read(name)
+            if data is not None:
+                return data
+        if digest in self._objects:
+            data = files.read(self._layout.object(name), limit_bytes=MAX_OBJECT_BYTES)
+        elif digest in self._events:
+            data = files.read(self._layout.event(self._events[digest], name), limit_bytes=MAX_EVENT_BYTES)
+        else:
+            data = None
+        return data if data is not None and hash_bytes(data) == name else None
+
+    def _leave(self, digest: bytes) -> None:
+        """Leaves what can't be read to the quarantine, and what is gone to whoever took it: another run, or a tool."""
+        name = digest.hex()
+        if digest in self._packed:
+            self._is_short = True
+            return
+        suspect = Suspect("event", name, self._events[digest]) if digest in self._events else Suspect("object", name)
+        if files.exists(self._store.quarantine.path_of(suspect)):
+            self._store.suspects.note(suspect)
+            self.left.append(f"{self._shown(digest)}: damaged")
+
+    def _shown(self, digest: bytes) -> str:
+        name = digest.hex()
+        tract = self._events.get(digest)
+        return self._layout.relative(self._layout.object(name) if tract is None else self._layout.event(tract, name))
+
+
+def worth_merging(sizes: dict[str, int], new_bytes: int) -> list[str]:
+    """Returns the packs to be written again with so many new bytes: as many of the smallest as make a pack over twice as large as each.
+
+    So each byte is written, and sent to other copies, a few times in its life; and git, which takes a file that is half like a removed one for the same file under
+    another name and then merges what two copies made of it, sees none.
+    """
+    ordered = sorted(sizes, key=lambda name: (sizes[name], name))
+    total, count = new_bytes, 0
+    for position, name in enumerate(ordered, 1):
+        if sizes[name] < total:
+            count = position
+        total += sizes[name]
+    return ordered[:count]

@@ -1,0 +1,249 @@
+"""Pack tables: where each member of many packs lies, sorted by hash, in one file that is looked into without being read.
+
+A table is a cache that may be damaged, stale or another copy's. Its header is checked at every open; the rest in pages, and only those pages that an answer
+"not here" or "all of these" builds on, since a member that is found is hashed anyway. Format: FORMAT.md, section 10.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from hashlib import sha256
+from mmap import mmap
+
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from tract_fs.errors import JsonValueError
+from tract_fs.model import canonical
+
+_MAGIC = b"tractpacks1\n"
+_LENGTH = struct.Struct(">I")
+_HEADER_AT = len(_MAGIC) + 32 + _LENGTH.size
+_NAME_BYTES = 32
+_PLACE = struct.Struct(">III")  # number of the pack, offset, size
+_SPOT = struct.Struct(">II")  # offset, size
+_SPAN = struct.Struct(">II")
+_PAGE_BYTES = 1 << 15
+_PAGE_CHECK_BYTES = 8
+_ROWS_PER_BUCKET = 8
+
+
+class PackRows(Struct):
+    """The members of one pack: rows of hash, offset and size, and the hashes of its events by tract (empty: can't be told)."""
+
+    pack: str
+    rows: list[bytes]
+    events: dict[str, list[bytes]]
+
+    def add(self, digest: bytes, offset: int, size: int, tract: str | None) -> None:
+        """Takes in a member; `tract` is None for an object."""
+        self.rows.append(digest + _SPOT.pack(offset, size))
+        if tract is not None:
+            self.events.setdefault(tract, []).append(digest)
+
+    def iter_members(self) -> Iterator[tuple[bytes, int, int]]:
+        """Yields hash, offset and size of each member."""
+        for row in self.rows:
+            yield row[:_NAME_BYTES], *_SPOT.unpack_from(row, _NAME_BYTES)
+
+
+class _Header(Struct, frozen=True, forbid_unknown_fields=True):
+    packs: list[tuple[str, int]]  # name, count of members
+    events: list[tuple[int, str, int, int]]  # number of the pack, tract, first of the event rows, count
+    rows: int
+    event_rows: int
+    fan_bits: int
+    pages: str  # the first 8 bytes of the SHA-256 of each page after the header
+
+
+_DECODER = Decoder(_Header)
+
+
+class PackTable:
+    """One table; `path` is empty where it is in memory only."""
+
+    def __init__(self, data: bytes | mmap, header: _Header, start: int, path: str) -> None:
+        self.path = path
+        self.row_count = header.rows
+        self.packs = [name for name, _ in header.packs]
+        self.counts = dict(header.packs)
+        self._data = data
+        self._events = header.events
+        self._fan = start
+        self._shift = 32 - header.fan_bits
+        self._names = start + 4 * ((1 << header.fan_bits) + 1)
+        self._places = self._names + _NAME_BYTES * header.rows
+        self._event_names = self._places + _PLACE.size * header.rows
+        self._end = self._event_names + _NAME_BYTES * header.event_rows
+        self._checks = header.pages
+        self._checked = bytearray(-(-(self._end - start) // _PAGE_BYTES))
+
+    @classmethod
+    def parse(cls, data: bytes | mmap, path: str = "") -> PackTable | None:
+        """Returns the table of a file's bytes, or None if they hold none that is whole. Cost: hashes the header."""
+        (size,) = _LENGTH.unpack(data[_HEADER_AT - _LENGTH.size : _HEADER_AT].rjust(_LENGTH.size, b"\0"))
+        text = data[_HEADER_AT : _HEADER_AT + size]
+        check = data[len(_MAGIC) : len(_MAGIC) + 32]
+        if data[: len(_MAGIC)] != _MAGIC or sha256(text).digest() != check:
+            return None
+        try:
+            header = canonical.decode_typed(_DECODER, text)
+        except JsonValueError:
+            return None
+        if not (0 <= header.fan_bits <= 32 and header.rows >= 0 and header.event_rows >= 0):
+            return None
+        table = cls(data, header, _HEADER_AT + size, path)
+        is_sized = table._end == len(data) and len(header.pages) == 2 * _PAGE_CHECK_BYTES * len(table._checked)
+        return table if is_sized else None
+
+    def places(self, digest: bytes) -> Sequence[tuple[str, int, int]]:
+        """Returns pack, offset and size of each member of this hash. Unchecked: it may hide members, and name wrong places.
+
+        Cost: few microseconds, however many members there are.
+        """
+        first, stop = _SPAN.unpack_from(self._data, self._fan + 4 * (int.from_bytes(digest[:4], "big") >> self._shift))
+        start = self._names + _NAME_BYTES * first
+        at = self._data.find(digest, start, self._names + _NAME_BYTES * stop)
+        if at < 0:
+            return ()
+        row, rest = divmod(at - self._names, _NAME_BYTES)
+        if rest == 0 and row < self.row_count and self._data[at + _NAME_BYTES : at + 2 * _NAME_BYTES] != digest:
+            return (self._place(row),)
+        return [self._place(row) for row in self._rows(digest)]
+
+    def has(self, digest: bytes, packs: Collection[str]) -> bool:
+        """Tells whether one of `packs` has a member of this hash. Unchecked."""
+        return any(place[0] in packs for place in self.places(digest))
+
+    def is_sound_for(self, digest: bytes) -> bool:
+        """Tells whether all that `places` went by for this hash is as it was written. Cost: hashes pages not hashed before."""
+        entry, start, stop = self._bucket(digest)
+        if not (self._is_sound(entry, entry + _SPAN.size) and self._is_sound(start, stop)):
+            return False
+        places = [self._places + _PLACE.size * row for row in self._rows(digest)]
+        return all(self._is_sound(place, place + _PLACE.size) for place in places)
+
+    def is_whole(self) -> bool:
+        """Tells whether all of the table is as it was written."""
+        return self._is_sound(self._fan, self._end)
+
+    def events(self, pack: str, tract: str | None) -> list[str] | None:
+        """Returns the hashes of a pack's events, or of those of a tract with those of none that can be told; None if the table is off."""
+        found: list[str] = []
+        for number, owner, first, count in self._events:
+            if self.packs[number] != pack or (tract is not None and owner not in ("", tract)):
+                continue
+            start = self._event_names + _NAME_BYTES * first
+            stop = start + _NAME_BYTES * count
+            if not self._is_sound(start, stop):
+                return None
+            names = self._data[start:stop].hex()
+            found += [names[at : at + 64] for at in range(0, len(names), 64)]
+        return found
+
+    def tracts(self, packs: Collection[str]) -> set[str]:
+        """Returns the tracts of the events of some packs; an empty one for those that can't be told."""
+        return {tract for number, tract, _, _ in self._events if self.packs[number] in packs}
+
+    def rows_of(self, packs: Collection[str]) -> list[PackRows]:
+        """Returns what the table says of some packs, to be put into another. Cost: reads the table."""
+        found = {name: PackRows(name, [], {}) for name in self.packs if name in packs}
+        names = self._data[self._names : self._places]
+        places = self._data[self._places : self._event_names]
+        for row, (number, offset, size) in enumerate(_PLACE.iter_unpack(places)):
+            rows = found.get(self.packs[number])
+            if rows is not None:
+                rows.rows.append(names[_NAME_BYTES * row : _NAME_BYTES * (row + 1)] + _SPOT.pack(offset, size))
+        for number, tract, first, count in self._events:
+            rows = found.get(self.packs[number])
+            if rows is not None:
+                start = self._event_names + _NAME_BYTES * first
+                data = self._data[start : start + _NAME_BYTES * count]
+                rows.events[tract] = [data[at : at + _NAME_BYTES] for at in range(0, len(data), _NAME_BYTES)]
+        return list(found.values())
+
+    def says(self, rows: PackRows) -> bool:
+        """Tells whether the table says of a pack just this."""
+        told = self.rows_of({rows.pack}) if self.counts.get(rows.pack) == len(rows.rows) else []
+        return any(sorted(one.rows) == sorted(rows.rows) and _sorted(one) == _sorted(rows) for one in told)
+
+    def _bucket(self, digest: bytes) -> tuple[int, int, int]:
+        """Returns where the table says in which names a hash is, and where these begin and end."""
+        entry = self._fan + 4 * (int.from_bytes(digest[:4], "big") >> self._shift)
+        first, stop = _SPAN.unpack_from(self._data, entry)
+        return entry, self._names + _NAME_BYTES * first, min(self._names + _NAME_BYTES * stop, self._places)
+
+    def _rows(self, digest: bytes) -> list[int]:
+        _, start, stop = self._bucket(digest)
+        found: list[int] = []
+        while (start := self._data.find(digest, start, stop)) >= 0:
+            row, rest = divmod(start - self._names, _NAME_BYTES)
+            if rest == 0:
+                found.append(row)
+            start += 1
+        return found
+
+    def _place(self, row: int) -> tuple[str, int, int]:
+        number, offset, size = _PLACE.unpack_from(self._data, self._places + _PLACE.size * row)
+        return self.packs[number] if number < len(self.packs) else "", offset, size
+
+    def _is_sound(self, start: int, stop: int) -> bool:
+        for page in range((start - self._fan) // _PAGE_BYTES, -(-(stop - self._fan) // _PAGE_BYTES)):
+            if page >= len(self._checked):
+                return False
+            if not self._checked[page]:
+                at = self._fan + page * _PAGE_BYTES
+                check = self._checks[2 * _PAGE_CHECK_BYTES * page : 2 * _PAGE_CHECK_BYTES * (page + 1)]
+                if _page_check(self._data[at : min(at + _PAGE_BYTES, self._end)]) != check:
+                    return False
+                self._checked[page] = 1
+        return True
+
+
+def encode(packs: Iterable[PackRows]) -> bytes:
+    """Returns the bytes of the table of some packs, the same for the same packs."""
+    ordered = sorted(packs, key=lambda rows: rows.pack)
+    merged: list[bytes] = []
+    groups: list[tuple[int, str, int, int]] = []
+    event_names: list[bytes] = []
+    for number, rows in enumerate(ordered):
+        mark = _LENGTH.pack(number)
+        merged += [row[:_NAME_BYTES] + mark + row[_NAME_BYTES:] for row in rows.rows]
+        for tract, names in sorted(rows.events.items()):
+            groups.append((number, tract, len(event_names), len(names)))
+            event_names += sorted(names)
+    merged.sort()
+    bits = max(0, (len(merged) // _ROWS_PER_BUCKET).bit_length())
+    body = b"".join(
+        (
+            _fan_out(merged, bits),
+            b"".join([row[:_NAME_BYTES] for row in merged]),
+            b"".join([row[_NAME_BYTES:] for row in merged]),
+            *event_names,
+        )
+    )
+    pages = "".join(_page_check(body[at : at + _PAGE_BYTES]) for at in range(0, len(body), _PAGE_BYTES))
+    counts = [(rows.pack, len(rows.rows)) for rows in ordered]
+    header = canonical.encode_struct(_Header(counts, groups, len(merged), len(event_names), bits, pages))
+    return b"".join((_MAGIC, sha256(header).digest(), _LENGTH.pack(len(header)), header, body))
+
+
+def _fan_out(rows: list[bytes], bits: int) -> bytes:
+    """Returns for each value of the first bits of a hash how many rows come before it, and the count of all."""
+    counts = [0] * ((1 << bits) + 1)
+    for row in rows:
+        counts[(int.from_bytes(row[:4], "big") >> (32 - bits)) + 1] += 1
+    total = 0
+    for value, count in enumerate(counts):
+        total += count
+        counts[value] = total
+    return struct.pack(f">{len(counts)}I", *counts)
+
+
+def _page_check(data: bytes) -> str:
+    return sha256(data).hexdigest()[: 2 * _PAGE_CHECK_BYTES]
+
+
+def _sorted(rows: PackRows) -> dict[str, list[bytes]]:
+    return {tract: sorted(names) for tract, names in rows.events.items()}
