@@ -271,5 +271,5 @@ def _waiting(store: Store, events: dict[str, list[str]]) -> tuple[str, ...]:
         for name in names:
             pending = log.view.pending.get(EventHash(name))
             if pending is not None:
-                found.append(f"{tract}/{name}: {pending.reason} {pending.missing}".rstrip())
+                found.append(f"{tract}/{name}: {pending.describe()}")
     return tuple(sorted(found))

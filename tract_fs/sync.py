@@ -70,7 +70,7 @@ def pending_of(store: Store) -> tuple[str, ...]:
     for tract in store.events.tracts():
         log = store.log(tract)
         log.list_events(is_forced=True)
-        found += [f"{tract}/{name}: {why.reason} {why.missing}".rstrip() for name, why in log.view.pending.items()]
+        found += [f"{tract}/{name}: {why.describe()}" for name, why in log.view.pending.items()]
     return tuple(sorted(found))
 
 

@@ -47,6 +47,10 @@ class Pending(Struct, frozen=True):
     reason: str
     missing: str = ""
 
+    def describe(self) -> str:
+        """Returns the reason with what is missing."""
+        return f"{self.reason} {self.missing}".rstrip()
+
 
 class MoveState(Struct, frozen=True):
     """A move that no visible event replaces; `head` is None for a delete."""

@@ -125,7 +125,7 @@ class Packs:
     def event_names(self, pack: str, tract: str | None = None) -> list[str]:
         """Returns the hashes of the events in a pack: all, or those of a tract and of none that can be told.
 
-        None if the pack can't be read, which ends its being one of `names`.
+        Empty if the pack can't be read, which ends its being one of `names`.
         """
         while True:
             self._cover()
