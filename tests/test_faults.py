@@ -33,7 +33,7 @@ from tests.states import (
 )
 from tract_fs import InstructionContent, Tract
 from tract_fs.errors import ReadOnlyError, TractError
-from tract_fs.store import redo
+from tract_fs.store import files, redo
 
 ERRNOS = (
     errno.ENOSPC,
@@ -715,3 +715,20 @@ def test_the_calls_of_a_commit_are_seen_by_these_tests(path: Path) -> None:
     assert seen.calls.count("rename") == 3
     assert seen.calls.count("fdatasync") == 1
     assert seen.calls.count("write") == 5
+
+
+def test_an_error_while_a_commit_is_written_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for durability, file in (("fast", "/local/tracts/default/arrivals"), ("durable", "/local/redo")):
+        with Tract.open(tmp_path / durability, durability=durability) as t:
+            t.commit({"content_type": "reasoning", "text": "before"})
+            with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left") as caught:
+                patched.setattr(os, "write", full)
+                t.commit({"content_type": "reasoning", "text": "refused"})
+            assert str(caught.value.filename).endswith(f"/.tract{file}")
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left") as caught:
+        patched.setattr(os, "write", full)
+        files.write_new(f"{tmp_path}/a-file", b"x")
+    assert caught.value.filename == f"{tmp_path}/a-file"

@@ -178,6 +178,5 @@ def write_bundle(path: str, header: BundleHeader, members: Iterable[bytes]) -> i
             file.finish(path)
             return file.size_bytes
     except OSError as error:
-        if error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, path) from error
+        files.name_path(error, path)
+        raise

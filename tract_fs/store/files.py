@@ -201,11 +201,18 @@ def write_new(path: str, data: bytes, *, mode: int = 0o444, is_synced: bool = Fa
         finally:
             os.close(descriptor)
         os.rename(temp, path)
-    except BaseException:
+    except BaseException as error:
         remove(temp)
+        name_path(error, path)
         raise
     if is_synced:
         sync_directory(directory)
+
+
+def name_path(error: BaseException, path: str) -> None:
+    """Gives an error of a call on a descriptor, such as a full disk's, the path that the system does not tell."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = path
 
 
 def _open_new(path: str, directory: str, mode: int) -> int:
@@ -492,8 +499,9 @@ class AppendFile:
         descriptor = self.open()
         try:
             write_all(descriptor, data)
-        except BaseException:
+        except BaseException as error:
             os.ftruncate(descriptor, size_bytes)
+            name_path(error, self.path)
             raise
 
     def truncate(self, size_bytes: int) -> None:

@@ -112,7 +112,7 @@ class Holdings:
             if there is not None and sha256(there).hexdigest() == name_of(path):
                 return False
             self._quarantine.set_aside(_suspect(path))
-        write_file(full, data)
+        files.write_new(full, data)
         return True
 
     def _list_fans(self, directory: str, found: dict[str, int]) -> None:
@@ -143,13 +143,3 @@ def name_of(path: str) -> str:
 def path_of_event(tract: str, name: str) -> str:
     """Returns the path of an event."""
     return f"events/{tract}/{name[:2]}/{name[2:]}"
-
-
-def write_file(path: str, data: bytes) -> None:
-    """Writes a file by way of a temporary one, as files.write_new; an OSError names the path."""
-    try:
-        files.write_new(path, data)
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, path) from error
