@@ -191,7 +191,10 @@ def test_the_files_of_an_earlier_form_are_removed_by_a_writer(tmp_path: Path, me
 def test_a_table_says_of_a_pack_what_it_was_told(tmp_path: Path) -> None:
     rows = PackRows("1" * 64, [], {})
     for number in range(300):
-        rows.add(hashlib.sha256(b"%d" % number).digest(), number, number + 1, "t" if number % 3 == 0 else None)
+        digest = hashlib.sha256(b"%d" % number).digest()
+        rows.add(digest, number, number + 1)
+        if number % 3 == 0:
+            rows.add_event(digest, "t")
     table = PackTable.parse(pack_table.encode([rows, PackRows("2" * 64, [], {})]))
     assert table is not None and table.is_whole()
     assert table.packs == ["1" * 64, "2" * 64]
@@ -200,7 +203,7 @@ def test_a_table_says_of_a_pack_what_it_was_told(tmp_path: Path) -> None:
     assert sorted(table.rows_of({"1" * 64})[0].rows) == sorted(rows.rows)
     assert len(table.events("1" * 64, "t") or []) == 100
     assert table.events("1" * 64, "other") == []
-    rows.add(b"\0" * 32, 0, 1, None)
+    rows.add(b"\0" * 32, 0, 1)
     assert not table.says(rows)
 
 
@@ -210,7 +213,7 @@ def test_a_look_costs_the_same_among_few_and_many_packs(tmp_path: Path) -> None:
     for count in (100, 10_000, 100_000):
         rows = PackRows("1" * 64, [], {})
         for number in range(count):
-            rows.add(hashlib.sha256(b"%d" % number).digest(), 0, 1, None)
+            rows.add(hashlib.sha256(b"%d" % number).digest(), 0, 1)
         table = PackTable.parse(pack_table.encode([rows]))
         assert table is not None
         digests = [hashlib.sha256(b"%d" % number).digest() for number in range(100)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 
 from tract_fs.errors import ArgumentError
 from tract_fs.model.compiler import (
@@ -171,9 +172,13 @@ class ContextReader:
 
     def _apply_all(self, state: ContextState, names: list[CommitHash], commits: list[Commit | None]) -> ContextState:
         """Returns the state after more commits, some of them at hand (in reverse); condensed on the way where there are many."""
-        due = 2 * len(state.slots()) + _CONDENSED_EVERY
-        for name, known in zip(names, reversed(commits), strict=True):
-            state = state.apply(name, self._reader.loaded(name, known))
+        loaded = zip(names, map(self._reader.loaded, names, reversed(commits)), strict=True)
+        due = 2 * state.slot_count + _CONDENSED_EVERY
+        left = len(names)
+        while left > 0:
+            step = due - state.slot_count
+            left -= step
+            state = state.apply_all(islice(loaded, step))
             if state.slot_count >= due:
                 state = state.condensed()
                 due = 2 * state.slot_count + _CONDENSED_EVERY
@@ -181,10 +186,8 @@ class ContextReader:
 
     def _replay_whole(self, head: CommitHash) -> ContextState:
         """Returns the state after all commits of a history, none let go. Cost: reads all of it."""
-        state = self._empty()
-        for name in linear_order(head, self._reader.commit):
-            state = state.apply(name, self._reader.loaded(name))
-        return state
+        names = linear_order(head, self._reader.commit)
+        return self._empty().apply_all(zip(names, map(self._reader.loaded, names), strict=True))
 
     def _order_after(self, known: CommitHash | None, head: CommitHash) -> list[CommitHash]:
         """Returns the linear order of `head` less the history of `known`, one of its ancestors: what follows it, if it is along first parents.
@@ -240,9 +243,7 @@ class ContextReader:
         kept = [name for name in order if made[name]]
         if self._compiler is not None:
             return self._compiler.compile(self._history(kept), options)
-        state = self._empty()
-        for name in kept:
-            state = state.apply(name, self._reader.loaded(name))
+        state = self._empty().apply_all(zip(kept, map(self._reader.loaded, kept), strict=True))
         later = self._later([name for name in order if not made[name]]) if state.has_open_calls() else ()
         return state.compile(options, later=later).to_context(notes=self._notes())
 

@@ -6,6 +6,7 @@ dump dataclasses, datetimes and enums unasked. Format: FORMAT.md, section 3.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ MAX_DEPTH = 200
 _MIN_INT = -(2**63)
 _MAX_INT = 2**64 - 1
 _INFINITY = float("inf")
+_MEMO_BYTES = 1024
 _T = TypeVar("_T")
 
 
@@ -59,13 +61,20 @@ def is_storable(value: object) -> bool:
 
 def is_object(data: bytes) -> bool:
     """Tells whether JSON bytes hold an object that `decode` can read."""
+    return _is_known_object(data) if len(data) <= _MEMO_BYTES else _is_object(data)
+
+
+def _is_object(data: bytes) -> bool:
     try:
         return type(decode(data)) is dict
     except JsonValueError:
         return False
 
 
-def decode_typed(decoder: msgspec.json.Decoder[_T], data: bytes | memoryview) -> _T:
+_is_known_object = lru_cache(maxsize=512)(_is_object)  # configs are few, and stand in many events
+
+
+def decode_typed(decoder: msgspec.json.Decoder[_T] | msgspec.msgpack.Decoder[_T], data: bytes | memoryview) -> _T:
     """Returns what a typed decoder makes of `data`; every failure, RecursionError included, is a JsonValueError."""
     try:
         return decoder.decode(data)

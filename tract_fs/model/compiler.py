@@ -138,8 +138,7 @@ class ContextState:
 
     def condensed(self) -> ContextState:
         """Returns a state with equal answers that holds only what these need; this one, where that is not much less."""
-        self.snapshot()
-        if self.uses_custom_types():
+        if not self._is_much(self.snapshot().commit_count) or self.uses_custom_types():
             return self
         targets = {summary: self._targets(summary) for summary in self._summaries}
         kept = condense(self.slots(), targets, self._layout)
@@ -227,6 +226,27 @@ class ContextState:
             return redacted._summarized() if commit.targets else redacted
         return state
 
+    def apply_all(self, loaded: Iterable[tuple[CommitHash, Loaded]]) -> ContextState:
+        """Returns the state after more commits, in order. Cost: as `apply` for each, less where nobody saw the states between.
+
+        Errors: NotHeldError.
+        """
+        state, default_priority = self, self._types.default_priority
+        for name, one in loaded:
+            commit, rendering = one.commit, one.rendering
+            is_plain = rendering is not None and commit.operation is CommitOperation.APPEND
+            if state is self or not is_plain or not state._can_grow():
+                state = state.apply(name, one)
+                continue
+            assert rendering is not None
+            slot = Slot(name, rendering, one.config, default_priority(commit.content_type or ""))
+            state.head = name
+            state._slots.append(slot)
+            if state._spine is not None:
+                state._spine.add(slot, state._count)
+            state._count += 1
+        return state
+
     def snapshot(self) -> CompileSnapshot:
         """Returns the compiled form by the default options; made once."""
         if self._snapshot is None:
@@ -276,11 +296,15 @@ class ContextState:
 
     def uses_custom_types(self) -> bool:
         """Tells whether what is compiled depends on types that are not built in."""
-        return any(
-            rendering.content_type not in BUILTIN_TYPES
-            for slot in self.slots()
-            for rendering in (slot.rendering, *(edit.rendering for edit in slot.edits))
-        )
+        types = {slot.rendering.content_type for slot in self.slots()}
+        types.update(edit.rendering.content_type for slot in self.slots() if slot.edits for edit in slot.edits)
+        return not types <= BUILTIN_TYPES.keys()
+
+    def _can_grow(self) -> bool:
+        """Tells whether an append may be put into this state, which nobody else has."""
+        if self.is_condensed or self._snapshot is not None or len(self._slots) != self._count:
+            return False
+        return self._spine is None or self._spine.length == self._count
 
     def _require_held(self, loaded: Loaded) -> None:
         """Raises NotHeldError for a commit that is about one that this state may have let go."""

@@ -140,11 +140,11 @@ def is_content(data: bytes) -> bool:
             return False
         name = fields.get("content_type")
         return type(name) is str and name not in BUILTIN_TYPES and canonical.is_storable(fields)
-    if isinstance(content, (FreeformContent, ToolIOContent)):
+    if type(content) is MessageContent:
+        return type(content.message.get("role")) is str and canonical.is_storable(content.message)
+    if type(content) is FreeformContent or type(content) is ToolIOContent:
         return canonical.is_storable(content.payload)
-    if isinstance(content, MessageContent) and not canonical.is_storable(content.message):
-        return False
-    return not isinstance(content, MessageContent) or type(content.message.get("role")) is str
+    return True
 
 
 def encode_message(message: dict[str, Any]) -> bytes:
@@ -253,7 +253,7 @@ class ContentTypes:
             content = canonical.decode_typed(_BUILTIN_DECODER, data).content
             if _NAMES[type(content)] != content_type:
                 raise JsonValueError(path="content", reason=f"a {_NAMES[type(content)]}, not a {content_type}")
-            if isinstance(content, MessageContent) and type(content.message.get("role")) is not str:
+            if type(content) is MessageContent and type(content.message.get("role")) is not str:
                 raise JsonValueError(path="content", reason="Expected `str` - at `$.content.message.role`")
             return content
         fields = canonical.decode_typed(_RAW_DECODER, data).content

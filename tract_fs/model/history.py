@@ -61,7 +61,7 @@ def is_ancestor(ancestor: CommitHash, head: CommitHash, read: ReadCommit) -> boo
 
     `ancestor` must be there. A commit is younger than its parents (FORMAT.md, section 6).
     """
-    if ancestor == head:
+    if ancestor == head or ancestor in read(head).parents:
         return True
     oldest = read(ancestor).created_at
     seen: set[str] = {head}

@@ -114,13 +114,16 @@ class View(Struct):
             return False
         self.pending.pop(name, None)
         at = event.at
+        foreign = []
         for parent in event.parents:
-            self.event_heads.pop(EventHash(parent), None)
+            if "/" in parent:
+                foreign.append(parent)
+            else:
+                self.event_heads.pop(EventHash(parent), None)
         self.event_heads[name] = at
         self.newest = max(self.newest, at)
-        foreign = tuple(parent for parent in event.parents if "/" in parent)
         if foreign:
-            self.foreign[name] = ForeignRoots(foreign, _roots(event, _reader(source)))
+            self.foreign[name] = ForeignRoots(tuple(foreign), _roots(event, _reader(source)))
         for op in event.ops:
             if isinstance(op, (Move, Delete)):
                 self._move(name, at, op)
@@ -230,9 +233,9 @@ class View(Struct):
     def _why_pending(self, event: Event, source: Source) -> Pending | None:
         at = event.at
         for parent in event.parents:
-            owner, name = split_parent(parent, self.tract)
-            parent_at = self.event_heads.get(name) if owner == self.tract else None
+            parent_at = self.event_heads.get(EventHash(parent))  # most have no other tract before a slash
             if parent_at is None:
+                owner, name = split_parent(parent, self.tract)
                 if not source.is_visible(owner, name):
                     return Pending("its parent is not visible", name)
                 found = source.event(owner, name)
@@ -253,19 +256,20 @@ class View(Struct):
         self, op: Move, at: str, source: Source, brought: dict[CommitHash, Commit]
     ) -> Pending | None:
         """Finds what an op lacks; fills `brought` with the commits that it brings."""
+        read, has_content = source.commit, source.has_content
         for entry in op.commits:
-            commit = source.commit(entry.commit)
+            commit = read(entry.commit)
             if commit is None:
                 return Pending("a commit is missing", entry.commit)
             if commit.created_at > at:
                 return Pending("invalid: it brings a commit of a later time")
             for parent in commit.parents:
-                before = brought.get(parent) or source.commit(parent)
+                before = brought.get(parent) or read(parent)
                 if before is None:
                     return Pending("a commit's parent is missing", parent)
                 if before.created_at >= commit.created_at:
                     return Pending("invalid: it brings a commit that is not later than its parent")
-            if commit.content is not None and not source.has_content(commit.content):
+            if commit.content is not None and not has_content(commit.content):
                 return Pending("a content is missing", commit.content)
             brought[entry.commit] = commit
         if op.head not in brought and source.commit(op.head) is None:
@@ -276,12 +280,11 @@ class View(Struct):
         self, op: BranchOp, event: Event, source: Source, brought: dict[CommitHash, Commit]
     ) -> Pending | None:
         known = self.branches.get(op.branch, {})
-        covers_all = self.event_heads.keys() <= set(event.parents)
         read = _reader(source, brought)
         for name in op.replaces:
-            if not (source.is_visible(self.tract, name) or name in self.event_heads):
+            if not (name in self.event_heads or source.is_visible(self.tract, name)):
                 return Pending("a move it replaces is not visible", name)
-            if not covers_all and not self._is_event_ancestor(name, event, source):
+            if not self._is_seen(name, event, source):
                 return Pending("invalid: it replaces a move that it did not see")
             old: MoveState | None = known.get(name)
             if old is None:
@@ -296,8 +299,9 @@ class View(Struct):
                 return Pending("invalid: its head does not contain a head that it replaces")
         return None
 
-    def _is_event_ancestor(self, name: EventHash, event: Event, source: Source) -> bool:
-        if name in event.parents:
+    def _is_seen(self, name: EventHash, event: Event, source: Source) -> bool:
+        """Tells whether a visible event is in the history of `event`."""
+        if name in event.parents or self.event_heads.keys() <= set(event.parents):
             return True
         target = source.event(self.tract, name)
         least = target.at if target is not None else ""

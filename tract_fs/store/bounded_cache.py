@@ -30,7 +30,8 @@ class BoundedCache(Generic[K, V]):
 
     def put(self, key: K, value: V, weight: int = 1) -> None:
         """Remembers a value; forgets old ones until all fit again."""
-        self.forget(key)
+        if key in self._items:
+            self.forget(key)
         if weight > self._limit:
             return
         self._items[key] = (value, weight)

@@ -69,7 +69,8 @@ class CommitEvents:
 
     def events_of(self, commit: bytes) -> list[bytes]:
         """Returns the events that bring a commit; empty if none does. Errors: ArrivalsDamagedError."""
-        return self._look(commit)[0]
+        found = self._brought.get(commit)
+        return self._look(commit)[0] if found is None or commit in self._again else found
 
     def usage_events_of(self, commit: bytes) -> list[bytes]:
         """Returns the events that tell the usage of a commit. Errors: ArrivalsDamagedError."""

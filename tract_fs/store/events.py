@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from msgspec import Struct
+
 from tract_fs.errors import DamageError, HashMismatch, InvalidObject, JsonValueError, ObjectMissing
 from tract_fs.model.events import MAX_EVENT_BYTES, BroughtCommit, Event, decode_event
 from tract_fs.model.names import CommitHash, EventHash, is_tract_id
@@ -19,6 +21,14 @@ from tract_fs.store.suspects import Suspect, Suspects
 _CACHED_BYTES = 32 * 1024 * 1024
 
 
+class _Loaded(Struct, frozen=True, gc=False):
+    """An event as it was read: the signature of its file (None: in a pack, or staged), and what it says of each commit that it brings."""
+
+    signature: files.Signature | None
+    event: Event
+    entries: dict[CommitHash, BroughtCommit]
+
+
 class Events:
     """Reads the events of one store."""
 
@@ -26,9 +36,7 @@ class Events:
         self._layout = layout
         self._packs = packs
         self._suspects = Suspects() if suspects is None else suspects
-        self._cache: BoundedCache[str, tuple[files.Signature | None, Event, dict[CommitHash, BroughtCommit]]] = (
-            BoundedCache(_CACHED_BYTES)
-        )
+        self._cache: BoundedCache[str, _Loaded] = BoundedCache(_CACHED_BYTES)
         self._untouched: set[str] = set()  # whose files were looked at in this call
         self.staged: dict[str, bytes] = {}  # of a transaction that is not written yet
 
@@ -38,7 +46,7 @@ class Events:
 
     def require(self, tract: str, name: str) -> Event:
         """Returns an event. Errors: ObjectMissing, HashMismatch, InvalidObject."""
-        return self._load(tract, name)[1]
+        return self._load(tract, name).event
 
     def get(self, tract: str, name: str) -> Event | None:
         """Returns an event, or None if it is absent, damaged, or not understood."""
@@ -54,7 +62,7 @@ class Events:
 
     def entry(self, tract: str, name: str, commit: str) -> BroughtCommit | None:
         """Returns what an event says of a commit that it brings, or None. Errors: as `require`."""
-        return self._load(tract, name)[2].get(CommitHash(commit))
+        return self._load(tract, name).entries.get(CommitHash(commit))
 
     def entries(self, tract: str, name: str) -> dict[CommitHash, BroughtCommit]:
         """Returns what a visible event says of each commit that it brings; for reading many, of which none is kept.
@@ -62,7 +70,7 @@ class Events:
         Errors: as `require`.
         """
         if name in self._cache:
-            return self._load(tract, name)[2]
+            return self._load(tract, name).entries
         data = self._read(tract, name, self._layout.event(tract, name))[0]
         return _by_commit(decode_event(data, is_known=True))
 
@@ -90,17 +98,15 @@ class Events:
         self._packs.refresh()  # after the loose ones: those may be packed meanwhile
         return sorted(found | self._packs.tracts())
 
-    def _load(self, tract: str, name: str) -> tuple[files.Signature | None, Event, dict[CommitHash, BroughtCommit]]:
+    def _load(self, tract: str, name: str) -> _Loaded:
         cached = self._cache.get(name)
-        if cached is not None and name in self._untouched and cached[1].tract == tract:
+        if cached is not None and cached.event.tract != tract:
+            cached = None
+        if cached is not None and name in self._untouched:
             return cached
         path = self._layout.event(tract, name)
         self._untouched.add(name)
-        if (
-            cached is not None
-            and cached[1].tract == tract
-            and (cached[0] is None or files.signature(path) == cached[0])
-        ):
+        if cached is not None and (cached.signature is None or files.signature(path) == cached.signature):
             return cached
         staged = self.staged.get(name)
         data, signature = self._read(tract, name, path) if staged is None else (staged, None)
@@ -108,7 +114,7 @@ class Events:
         if event.tract != tract:
             reason = f"it is of tract {event.tract!r}, not {tract!r}"
             raise InvalidObject(path=self._layout.relative(path), hash=name, kind="event", reason=reason)
-        loaded = signature, event, _by_commit(event)
+        loaded = _Loaded(signature, event, _by_commit(event))
         if staged is None:
             self._cache.put(name, loaded, 3 * len(data) + 500)
         return loaded

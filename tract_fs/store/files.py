@@ -177,14 +177,14 @@ class RangeReader:
             os.close(descriptor)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
     """Writes all of `data`, in as many writes as it takes."""
     written = os.write(descriptor, data)
     while written < len(data):
         written += os.write(descriptor, memoryview(data)[written:])
 
 
-def write_new(path: str, data: bytes, *, mode: int = 0o444, is_synced: bool = False) -> None:
+def write_new(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced: bool = False) -> None:
     """Makes `path` a file of these bytes by way of a dot-named file beside it; replaces what is there.
 
     Directories are made on demand. After an error nothing is left under either name. With `is_synced` the file and its
@@ -326,10 +326,10 @@ def list_files(path: str) -> list[tuple[str, int]]:
     return found
 
 
-def iter_lines(path: str, *, limit_bytes: int) -> Iterator[bytes]:
-    """Yields the lines of a regular file, each with its newline; one longer than `limit_bytes` is cut there and the last.
+def iter_line_blocks(path: str, *, limit_bytes: int) -> Iterator[bytes]:
+    """Yields the bytes of a regular file in blocks of whole lines; a line longer than `limit_bytes` is cut there and the last.
 
-    Errors: FileNotFoundError if there is no regular file at `path`. Memory: one line.
+    Errors: FileNotFoundError if there is no regular file at `path`. Memory: a block, or one line that is longer.
     """
     descriptor = _open_regular(path)
     if descriptor is None:
@@ -338,18 +338,28 @@ def iter_lines(path: str, *, limit_bytes: int) -> Iterator[bytes]:
         rest: list[bytes] = []  # of the line that has no end yet
         rest_bytes = 0
         while part := os.read(descriptor, _CHUNK):
-            *ends, last = part.split(b"\n")
-            for end in ends:
-                yield b"".join((*rest, end, b"\n"))
+            end = part.rfind(b"\n") + 1
+            if end:
+                yield b"".join((*rest, part[:end]))
                 rest, rest_bytes = [], 0
-            rest.append(last)
-            rest_bytes += len(last)
+            rest.append(part[end:])
+            rest_bytes += len(part) - end
             if rest_bytes > limit_bytes:
                 break
         if rest_bytes:
             yield b"".join(rest)[:limit_bytes]
     finally:
         os.close(descriptor)
+
+
+def iter_lines(path: str, *, limit_bytes: int) -> Iterator[bytes]:
+    """Yields the lines of a regular file, each with its newline; as `iter_line_blocks`."""
+    for block in iter_line_blocks(path, limit_bytes=limit_bytes):
+        *lines, last = block.split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+        if last:
+            yield last
 
 
 class NewFile:

@@ -52,15 +52,15 @@ class Objects:
     def commit(self, name: CommitHash) -> Commit | None:
         """Returns a commit, or None if it is absent, damaged, or no valid commit."""
         try:
-            return self.require_commit(name)
+            return self._commits.get(name) or self._load_commit(name)
         except (ObjectMissing, HashMismatch, InvalidObject):
             return None
 
     def require_commit(self, name: CommitHash) -> Commit:
         """Returns a commit. Errors: ObjectMissing, HashMismatch, InvalidObject."""
-        found = self._commits.get(name)
-        if found is not None:
-            return found
+        return self._commits.get(name) or self._load_commit(name)
+
+    def _load_commit(self, name: CommitHash) -> Commit:
         data = self.staged.get(name) or self._bytes.get(name) or self._read(name, "commit")
         try:
             commit = decode_commit(data)
@@ -72,7 +72,7 @@ class Objects:
 
     def has_content(self, name: ContentHash) -> bool:
         """Tells whether a content is present and valid."""
-        data = self.get(name)
+        data = self._bytes.get(name) or self.get(name)
         return data is not None and is_content(data)
 
     def exists(self, name: str) -> bool:
@@ -112,17 +112,20 @@ class Objects:
         return InvalidObject(path=path, hash=name, kind=kind, reason=error.reason)
 
     def _read(self, name: str, kind: str) -> bytes:
+        packed = self._packs.read(name)
+        if packed is not None:
+            return packed
         path = self._layout.object(name)
         while True:
-            packed = self._packs.read(name)
-            if packed is not None:
-                return packed
             data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
             found = None if data is None else sha256(data).hexdigest()
             if data is not None and found == name:
                 return data
-            if not self._packs.renew(name):  # else it may have been packed meanwhile
+            if not self._packs.renew(name):
                 break
+            packed = self._packs.read(name)  # it may have been packed meanwhile
+            if packed is not None:
+                return packed
         if found is None:
             raise ObjectMissing(path=self._layout.relative(path), kind=kind, hash=name)
         self._suspects.note(Suspect("object", name))

@@ -7,6 +7,7 @@ A table is a cache that may be damaged, stale or another copy's. Its header is c
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import sha256
 from mmap import mmap
@@ -36,11 +37,13 @@ class PackRows(Struct):
     rows: list[bytes]
     events: dict[str, list[bytes]]
 
-    def add(self, digest: bytes, offset: int, size: int, tract: str | None) -> None:
-        """Takes in a member; `tract` is None for an object."""
+    def add(self, digest: bytes, offset: int, size: int) -> None:
+        """Takes in a member."""
         self.rows.append(digest + _SPOT.pack(offset, size))
-        if tract is not None:
-            self.events.setdefault(tract, []).append(digest)
+
+    def add_event(self, digest: bytes, tract: str) -> None:
+        """Notes that a member is an event."""
+        self.events.setdefault(tract, []).append(digest)
 
     def iter_members(self) -> Iterator[tuple[bytes, int, int]]:
         """Yields hash, offset and size of each member."""
@@ -231,13 +234,10 @@ def encode(packs: Iterable[PackRows]) -> bytes:
 
 def _fan_out(rows: list[bytes], bits: int) -> bytes:
     """Returns for each value of the first bits of a hash how many rows come before it, and the count of all."""
-    counts = [0] * ((1 << bits) + 1)
-    for row in rows:
-        counts[(int.from_bytes(row[:4], "big") >> (32 - bits)) + 1] += 1
-    total = 0
-    for value, count in enumerate(counts):
-        total += count
-        counts[value] = total
+    counts = [0]
+    for value in range(1, 1 << bits):
+        counts.append(bisect_left(rows, (value << (32 - bits)).to_bytes(4, "big"), counts[-1]))
+    counts.append(len(rows))
     return struct.pack(f">{len(counts)}I", *counts)
 
 

@@ -26,7 +26,32 @@ _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of i
 _WRITE_BYTES = 1 << 20
 SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written again
 LIMIT_BYTES = 1 << 29  # a pack has 256 MiB at most, or one large object more
+_AT_HAND_BYTES = 32 * 1024 * 1024
+_AT_HAND_OVERHEAD_BYTES = 200
 _HASH = re.compile(rb'([0-9a-f]{64})"')
+
+
+class AtHand:
+    """Members that were read and hashed already, for who asks for them next; each is given once. Those that come first are kept, within bounds."""
+
+    def __init__(self) -> None:
+        self._members: dict[bytes, bytes] = {}
+        self._left_bytes = _AT_HAND_BYTES
+
+    def add(self, members: list[tuple[bytes, bytes]]) -> None:
+        """Keeps members by their hashes, if there is room."""
+        if self._left_bytes > 0:
+            self._members.update(members)
+            self._left_bytes -= sum(len(member) for _, member in members) + _AT_HAND_OVERHEAD_BYTES * len(members)
+
+    def take(self, digest: bytes) -> bytes | None:
+        """Returns a member, or None if it is not at hand."""
+        return self._members.pop(digest, None)
+
+    def clear(self) -> None:
+        """Lets go of all."""
+        self._members.clear()
+        self._left_bytes = _AT_HAND_BYTES
 
 
 class Packs:
@@ -45,6 +70,7 @@ class Packs:
         self._misread: set[str] = set()  # packs of which a member could not be read where a table has it
         self._rejected: dict[str, files.Signature | None] = {}  # table files that are off
         self._unread: set[str] = set()  # packs that no table was looked for yet
+        self._at_hand = AtHand()  # of packs that were just looked through
         self.names: set[str] = set()  # the packs there are, less those that can't be read
 
     # which packs there are
@@ -65,6 +91,7 @@ class Packs:
         names = listed - {name for name in self._damaged if name not in self._doubted}
         if names == self.names and not healed:
             return False
+        self._at_hand.clear()
         for name in (self.names - names) | healed:
             self._close_reader(name)
         self.names = names
@@ -94,9 +121,14 @@ class Packs:
 
     def read(self, name: str) -> bytes | None:
         """Returns the verified bytes of a member of any pack known, or None, which is sure only after `renew`."""
+        if not self.names:
+            return None
         if self._unread:
             self._cover()
         digest = bytes.fromhex(name)
+        member = self._at_hand.take(digest)
+        if member is not None:
+            return member
         for table in (*self._tables, *self._doubted.values()):
             for pack, offset, size in table.places(digest):
                 if pack in self.names:
@@ -186,6 +218,10 @@ class Packs:
         if reader is not None:
             reader.close()
 
+    def let_go(self) -> None:
+        """Lets go of the members that were kept for who asks for them just after their pack was looked through."""
+        self._at_hand.clear()
+
     # tables
 
     def _all_tables(self, pack: str) -> list[PackTable]:
@@ -225,7 +261,7 @@ class Packs:
         """Returns what a whole pack holds; of another takes in what can be trusted, and returns None."""
         path = self._layout.pack(name)
         signature = files.signature(path)
-        rows, found = scan(path, name)
+        rows, found = scan(path, name, self._at_hand)
         if rows is not None and found == name:
             return rows
         self._damaged[name] = signature
@@ -401,8 +437,11 @@ def table_name(packs: Iterable[str]) -> str:
     return hash_bytes("\n".join(sorted(packs)).encode())
 
 
-def scan(path: str, name: str) -> tuple[PackRows | None, str]:
-    """Returns the members of a pack, every line under its own hash, and the hash of the file; None if there is none. Memory: the rows."""
+def scan(path: str, name: str, at_hand: AtHand | None = None) -> tuple[PackRows | None, str]:
+    """Returns the members of a pack, every line under its own hash, and the hash of the file; None if there is none. Memory: the rows.
+
+    The members are put into `at_hand` as well, as far as they fit.
+    """
     signature = files.signature(path)
     rows = PackRows(name, [], {})
     digest = sha256()
@@ -410,10 +449,10 @@ def scan(path: str, name: str) -> tuple[PackRows | None, str]:
         return None, ""
     try:
         offset = 0
-        for line in files.iter_lines(path, limit_bytes=LIMIT_BYTES):
-            digest.update(line)
-            _add_line(rows, line.removesuffix(b"\n"), offset)
-            offset += len(line)
+        for block in files.iter_line_blocks(path, limit_bytes=LIMIT_BYTES):
+            digest.update(block)
+            _add_lines(rows, block, offset, at_hand)
+            offset += len(block)
     except FileNotFoundError:
         return None, ""
     return rows, digest.hexdigest()
@@ -429,19 +468,25 @@ def first_member(path: str) -> str | None:
 
 def _rows_of(name: str, data: bytes) -> PackRows:
     rows = PackRows(name, [], {})
-    offset = 0
-    for line in data.split(b"\n"):
-        _add_line(rows, line, offset)
-        offset += len(line) + 1
+    _add_lines(rows, data, 0)
     return rows
 
 
-def _add_line(rows: PackRows, line: bytes, offset: int) -> None:
-    """Takes in a line, less what a tool that rewrote line ends added."""
-    member = line.removesuffix(b"\r")
-    if member:
-        tract = (tract_of_event(member) or "") if is_event_line(member) else None
-        rows.add(sha256(member).digest(), offset, len(member), tract)
+def _add_lines(rows: PackRows, block: bytes, offset: int, at_hand: AtHand | None = None) -> None:
+    """Takes in lines, less what a tool that rewrote line ends added."""
+    found: list[tuple[bytes, bytes]] = []
+    for line in block.split(b"\n"):
+        member = line.removesuffix(b"\r")
+        if member:
+            digest = sha256(member).digest()
+            rows.add(digest, offset, len(member))
+            found.append((digest, member))
+        offset += len(line) + 1
+    for digest, member in found:
+        if is_event_line(member):
+            rows.add_event(digest, tract_of_event(member) or "")
+    if at_hand is not None:
+        at_hand.add(found)
 
 
 def _trusted(data: bytes, rows: PackRows, known: Iterable[bytes]) -> PackRows:

@@ -1,6 +1,6 @@
 """Compiled states on disk, one file per head, so that a fresh process replays only what came after.
 
-A file is its SHA-256, a newline and JSON. It names the prefix of arrivals that it was made with; a file about which anything is off is ignored
+A file is its SHA-256, a newline and MessagePack, which has no text to escape. It names the prefix of arrivals that it was made with; a file about which anything is off is ignored
 and goes when newer ones are written. Nothing here is truth. Format: free to change; FORMAT.md, section 10.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from msgspec import Struct
-from msgspec.json import Decoder
+from msgspec.msgpack import Decoder, Encoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
@@ -37,7 +37,9 @@ class StoredState(Struct, frozen=True, array_like=True):
 
 
 _DECODER = Decoder(StoredState)
-_VERSION = 3
+_ENCODER = Encoder()
+_VERSION = 4
+_BODY_AT = 65  # behind the hash and a newline
 
 
 class SnapshotCache:
@@ -65,9 +67,9 @@ class SnapshotCache:
             data = files.read(self._path(head), limit_bytes=_LIMIT_BYTES)
         except OSError:
             data = None
-        if data is not None and data[64:65] == b"\n" and hash_bytes(memoryview(data)[65:]).encode() == data[:64]:
+        if data is not None and data[64:65] == b"\n" and hash_bytes(memoryview(data)[_BODY_AT:]).encode() == data[:64]:
             try:
-                state = canonical.decode_typed(_DECODER, memoryview(data)[65:])
+                state = canonical.decode_typed(_DECODER, memoryview(data)[_BODY_AT:])
             except JsonValueError:
                 state = None
             if state is not None and state.head == head and state.version == _VERSION:
@@ -91,11 +93,13 @@ class SnapshotCache:
         if self._read_only or self.has(head) or _least_size(slots) > _LIMIT_BYTES:
             return
         stored = StoredState(_VERSION, head, counter, *stamp, again_count, summaries, is_condensed, slots)
-        body = canonical.encode_struct(stored)
-        if len(body) >= _LIMIT_BYTES - 65:
+        data = bytearray(_BODY_AT)
+        _ENCODER.encode_into(stored, data, _BODY_AT)
+        if len(data) >= _LIMIT_BYTES:
             return
+        data[:_BODY_AT] = hash_bytes(memoryview(data)[_BODY_AT:]).encode() + b"\n"
         try:
-            files.write_new(self._path(head), hash_bytes(body).encode() + b"\n" + body, mode=0o644)
+            files.write_new(self._path(head), data, mode=0o644)
             self._trim()
         except OSError:
             self._names = None

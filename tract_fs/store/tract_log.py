@@ -417,10 +417,11 @@ class TractLog:
         brought: set[bytes] = set()
         for name, event in visible:
             kind = arrivals.OWN if name in own else arrivals.SEEN
-            of_event = self._records_of(name, event, kind, brought.__contains__)
-            brought.update(record.commit for record in of_event)
-            self.again_count += sum(record.kind == arrivals.BRINGS_AGAIN for record in of_event)
-            records += of_event
+            for record in self._records_of(name, event, kind, brought.__contains__):
+                records.append(record)
+                brought.add(record.commit)
+                if record.kind == arrivals.BRINGS_AGAIN:
+                    self.again_count += 1
         data, chain = arrivals.encode_records(records, arrivals.START)
         is_recorded = is_recorded and bool(records)
         if is_recorded:
@@ -447,6 +448,7 @@ class TractLog:
             self.quarantined = {name: why for name, why in set_aside.items() if not exists(self.tract, name)}
         for name in self.damaged:  # its directory is looked at again, so that a repair in place is noticed
             seen.fans.pop(name[:2], None)
+        self._parts.packs.let_go()
         self._listing.settle(seen)
 
     def known(self) -> KnownEvents:
