@@ -187,6 +187,48 @@ def test_a_state_on_any_line_equals_a_replay_from_nothing_and_the_reference() ->
     assert moved >= 100
 
 
+def test_many_commits_at_once_give_the_state_that_one_by_one_gives_and_touch_no_earlier_one() -> None:
+    runs = 0
+    for seed in range(TREES):
+        rng = random.Random(seed)
+        tree = Tree(rng)
+        for _ in range(25):
+            tree.grow()
+        kept = {head: facts_of(tree.replayed(head).snapshot()) for head in tree.commits}
+        for head in tree.commits:
+            line = tree.lines[head]
+            start = rng.randrange(len(line))
+            base = tree.replayed(line[start - 1]) if start else ContextState(COUNTER, TYPES)
+            if start and tree.lines[line[start - 1]] != line[:start]:
+                continue  # a merge between: its line is not the one before it
+            if rng.random() < 0.5:
+                base = tree.states[line[start - 1] if start else None]  # one that others went on from
+            before = facts_of(base.snapshot()) if rng.random() < 0.5 else None
+            state = base.apply_all((CommitHash(name), tree.loaded[name]) for name in line[start:])
+            again = base.apply_all((CommitHash(name), tree.loaded[name]) for name in line[start:])
+            further = state.apply_all((CommitHash(name), tree.loaded[name]) for name in ())
+            assert further is state
+            for found in (state, again):
+                assert found.head == head
+                assert facts_of(found.snapshot()) == kept[head], f"seed {seed}"
+            assert before is None or facts_of(base.snapshot()) == before
+            runs += len(line) - start > 3
+        for head in tree.commits:
+            assert facts_of(tree.states[head].snapshot()) == kept[head], f"seed {seed}"
+    assert runs > 1000
+
+
+def test_many_commits_at_once_leave_the_line_alone_that_went_on_from_the_same_state() -> None:
+    tree = Tree(random.Random(0))
+    first = tree.put("append", [], content={"content_type": "dialogue", "role": "user", "text": "first"})
+    other = tree.put("append", [first], content={"content_type": "dialogue", "role": "user", "text": "other"})
+    nothing = tree.put("annotate", [first], targets=["0" * 64], priority="skip")  # of no commit of the line
+    last = tree.put("append", [nothing], content={"content_type": "dialogue", "role": "user", "text": "last"})
+    state = tree.states[first].apply_all((CommitHash(name), tree.loaded[name]) for name in (nothing, last))
+    assert facts_of(state.snapshot())["commits"] == [first, last]
+    assert facts_of(tree.states[other].snapshot())["commits"] == [first, other]
+
+
 def test_a_state_from_its_stored_slots_goes_on_as_the_one_that_was_stored() -> None:
     for seed in range(TREES // 3):
         tree = Tree(random.Random(seed))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.states import disk, os_error, put, remove_local, store_root
-from tract_fs.store import pack_table
+from tract_fs.store import files, pack_table, packs
 from tract_fs.store.layout import Layout
 from tract_fs.store.pack_table import PackRows, PackTable
 from tract_fs.store.packs import Packs
@@ -227,3 +227,35 @@ def test_the_tables_are_no_part_of_what_is_synced(tmp_path: Path, members: list[
     remove_local(tmp_path)
     packs = opened(tmp_path)
     assert [packs.read(name_of(member)) for member in members] == members
+
+
+def test_a_member_at_hand_is_given_once_and_those_that_come_first_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "_AT_HAND_BYTES", 500)
+    at_hand = packs.AtHand()
+    at_hand.add([(b"a", b"1" * 100)])
+    at_hand.add([(b"b", b"2" * 200), (b"c", b"3")])
+    at_hand.add([(b"d", b"4")])
+    assert at_hand.take(b"a") == b"1" * 100
+    assert at_hand.take(b"a") is None
+    assert at_hand.take(b"c") == b"3"
+    assert at_hand.take(b"d") is None
+    at_hand.clear()
+    assert at_hand.take(b"b") is None
+
+
+def test_a_pack_with_lines_longer_than_a_block_is_read_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_CHUNK", 16)
+    data = b"a" * 40 + b"\n" + b"b\n\nc\r\n" + b"d" * 15 + b"\n" + b"e"
+    put(tmp_path / "lines", data)
+    blocks = list(files.iter_line_blocks(str(tmp_path / "lines"), limit_bytes=1000))
+    assert b"".join(blocks) == data
+    assert all(block.endswith(b"\n") for block in blocks[:-1])
+    assert list(files.iter_lines(str(tmp_path / "lines"), limit_bytes=1000)) == [
+        b"a" * 40 + b"\n", b"b\n", b"\n", b"c\r\n", b"d" * 15 + b"\n", b"e"
+    ]  # fmt: skip
+    assert list(files.iter_lines(str(tmp_path / "lines"), limit_bytes=30)) == [b"a" * 30]
+    rows, name = packs.scan(str(tmp_path / "lines"), "")
+    assert rows is not None and name == hashlib.sha256(data).hexdigest()
+    assert [(offset, size) for _, offset, size in rows.iter_members()] == [(0, 40), (41, 1), (44, 1), (47, 15), (63, 1)]
