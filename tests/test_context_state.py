@@ -224,9 +224,12 @@ def test_many_commits_at_once_leave_the_line_alone_that_went_on_from_the_same_st
     other = tree.put("append", [first], content={"content_type": "dialogue", "role": "user", "text": "other"})
     nothing = tree.put("annotate", [first], targets=["0" * 64], priority="skip")  # of no commit of the line
     last = tree.put("append", [nothing], content={"content_type": "dialogue", "role": "user", "text": "last"})
-    state = tree.states[first].apply_all((CommitHash(name), tree.loaded[name]) for name in (nothing, last))
-    assert facts_of(state.snapshot())["commits"] == [first, last]
-    assert facts_of(tree.states[other].snapshot())["commits"] == [first, other]
+    slots = tree.states[first].slots()
+    for base in (tree.states[first], ContextState.from_slots(CommitHash(first), slots, COUNTER, TYPES)):
+        gone_on = base.apply(CommitHash(other), tree.loaded[other])
+        state = base.apply_all((CommitHash(name), tree.loaded[name]) for name in (nothing, last))
+        assert facts_of(state.snapshot())["commits"] == [first, last]
+        assert facts_of(gone_on.snapshot())["commits"] == [first, other]
 
 
 def test_a_state_from_its_stored_slots_goes_on_as_the_one_that_was_stored() -> None:
