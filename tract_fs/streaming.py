@@ -157,21 +157,20 @@ class MessageStream:
             raise refused
 
     def _write_lines(self, prepared: list[_Prepared], contents: dict[str, bytes]) -> None:
-        """Writes all objects as a pack, then an event per batch."""
+        """Writes all objects as a pack, the contents first, then an event per batch."""
         reader, log = self._reader, self._reader.log
         transaction = self._writer.begin()
         parent = transaction.head
         if parent is None:
             self._writer.require_not_deleted(reader.branch)
         first_us = next_time(self._writer.now_us(), log.view.newest_us)
-        objects = list(contents.values())
         commits: list[NewCommit] = []
         for message, created_at in zip(prepared, iter_times(first_us), strict=False):
             data = encode_append(message.name, "message", created_at, parent)
             parent = CommitHash(sha256(data).hexdigest())
-            objects.append(data)
+            contents[parent] = data
             commits.append(NewCommit(parent, message.config, {reader.counter.name: message.tokens}))
-        reader.store.write_packed(objects)
+        reader.store.write_packed(contents)
         start = 0
         for count in self._batches(prepared):
             transaction = self._writer.begin() if start else transaction

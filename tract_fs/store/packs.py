@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import Self
@@ -71,6 +71,7 @@ class Packs:
         self._rejected: dict[str, files.Signature | None] = {}  # table files that are off
         self._unread: set[str] = set()  # packs that no table was looked for yet
         self._at_hand = AtHand()  # of packs that were just looked through
+        self._given: dict[str, PackRows] = {}  # what some of those hold, as their writers say
         self.names: set[str] = set()  # the packs there are, less those that can't be read
 
     # which packs there are
@@ -232,8 +233,8 @@ class Packs:
     def _covered(self) -> set[str]:
         return {*self._doubted, *(name for table in self._tables for name in table.packs)}
 
-    def _cover(self, given: PackRows | None = None) -> None:
-        """Finds the tables of all packs, and makes those that are missing; `given` is what a pack that was just verified holds."""
+    def _cover(self) -> None:
+        """Finds the tables of all packs, and makes those that are missing."""
         if not self._unread:
             return
         for table in self._stored_tables():
@@ -242,10 +243,11 @@ class Packs:
                 self._unread -= set(table.packs)
         fresh = []
         for name in sorted(self._unread):
-            rows = given if given is not None and given.pack == name else self._look_through(name)
+            rows = self._given.get(name) or self._look_through(name)
             if rows is not None:
                 fresh.append(rows)
         self._unread.clear()
+        self._given.clear()
         if fresh:
             self._keep(fresh)
         self._tables = tuple(sorted(self._tables, key=lambda table: -table.row_count))
@@ -278,9 +280,10 @@ class Packs:
 
     def _keep(self, fresh: list[PackRows]) -> None:
         """Makes one table of new rows and the small tables; keeps it in a file if it can."""
-        merged = self._with_small_tables(fresh)
-        data = pack_table.encode(merged)
-        table = None if self._read_only else self._write(table_name(rows.pack for rows in merged), data)
+        merged = self._take_out_small_tables(fresh)
+        data = pack_table.encode(fresh, merged)
+        names = [rows.pack for rows in fresh] + [name for _, packs in merged for name in packs]
+        table = None if self._read_only else self._write(table_name(names), data)
         if table is None:
             table = PackTable.parse(data)
             assert table is not None
@@ -297,20 +300,22 @@ class Packs:
         except OSError:  # a table that can't be kept is made again at the next open
             return None
 
-    def _with_small_tables(self, fresh: list[PackRows]) -> list[PackRows]:
-        """Takes out the tables that are not much larger than the new rows, or that are of packs gone, and returns all their rows."""
-        merged = {rows.pack: rows for rows in fresh}
+    def _take_out_small_tables(self, fresh: list[PackRows]) -> list[tuple[PackTable, set[str]]]:
+        """Takes out the tables that are not much larger than the new rows, or that are of packs gone; returns them with the packs to be taken from each."""
+        merged: list[tuple[PackTable, set[str]]] = []
+        taken = {rows.pack for rows in fresh}
         total = sum(len(rows.rows) for rows in fresh)
         for table in sorted(self._tables, key=lambda table: table.row_count):
-            live = {name for name in table.packs if name in self.names}
+            live = {name for name in table.packs if name in self.names} - taken
             live_count = sum(table.counts[name] for name in live)
             is_small = table.row_count <= 2 * total or 2 * live_count < table.row_count
             if not is_small or total + live_count > _MOST_MERGED_ROWS or not table.is_whole():
                 continue
             self._tables = tuple(other for other in self._tables if other is not table)
-            merged.update((rows.pack, rows) for rows in table.rows_of(live))
+            merged.append((table, live))
+            taken |= live
             total += live_count
-        return list(merged.values())
+        return merged
 
     def _remove_superseded(self) -> None:
         """Removes the table files that hold nothing more than those in use, and what is no table."""
@@ -375,21 +380,14 @@ class Packs:
     # for writing
 
     def include(self, rows: PackRows) -> None:
-        """Has the members of a pack found that was just written and verified."""
+        """Has the members of a pack found that was just written, without reading it again; each is hashed when it is read, as any."""
+        self._given[rows.pack] = rows
         self.refresh()
-        self._cover(rows)
 
-    def add(self, members: Iterable[bytes], *, is_synced: bool) -> str:
-        """Writes a pack and returns its name; members must be canonical JSON."""
-        data = b"".join(member + b"\n" for member in members)
-        name = hash_bytes(data)
-        files.write_new(self._layout.pack(name), data, is_synced=is_synced)
-        return name
-
-    @staticmethod
-    def name_of(members: Iterable[bytes]) -> str:
-        """Returns the name that a pack of these members has."""
-        return hash_bytes(b"".join(member + b"\n" for member in members))
+    def add(self, rows: PackRows, data: bytes, *, is_synced: bool) -> None:
+        """Writes a pack that `assemble` made."""
+        files.write_new(self._layout.pack(rows.pack), data, is_synced=is_synced)
+        self.include(rows)
 
 
 class PackWriter:
@@ -430,6 +428,17 @@ class PackWriter:
 
     def __exit__(self, *_: object) -> None:
         self._file.__exit__()
+
+
+def assemble(objects: Mapping[str, bytes]) -> tuple[PackRows, bytes]:
+    """Returns what a pack of these objects holds, and its bytes; each is canonical JSON under its hash."""
+    data = b"\n".join((*objects.values(), b""))
+    rows = PackRows(hash_bytes(data), [], {})
+    offset = 0
+    for name, member in objects.items():
+        rows.add(bytes.fromhex(name), offset, len(member))
+        offset += len(member) + 1
+    return rows, data
 
 
 def table_name(packs: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from tract_fs.store.events import Events
 from tract_fs.store.layout import Layout
 from tract_fs.store.lock import StoreLock
 from tract_fs.store.objects import Objects
-from tract_fs.store.packs import Packs
+from tract_fs.store.packs import Packs, assemble
 from tract_fs.store.quarantine import Finding, Quarantine
 from tract_fs.store.redo import Entry, RedoLog
 from tract_fs.store.suspects import Suspect, Suspects
@@ -179,8 +179,8 @@ class Store:
         if self._failure is not None:
             raise ReadOnlyError(path=self.layout.context, reason=self._failure)
 
-    def write_packed(self, objects: list[bytes]) -> None:
-        """Writes objects as packs, for transactions that follow and bring them; the lock is held. What no event names harms nothing."""
+    def write_packed(self, objects: dict[str, bytes]) -> None:
+        """Writes objects, by hash, as packs, for transactions that follow and bring them; the lock is held. What no event names harms nothing."""
         written: list[str] = []
         try:
             self._write_packed(objects, written)
@@ -320,7 +320,7 @@ class Store:
         try:
             loose = fresh
             if len(fresh) >= PACK_MIN_OBJECTS:
-                self._write_packed(list(fresh.values()), written)
+                self._write_packed(fresh, written)
                 loose = {}
             large = {key: value for key, value in loose.items() if len(value) > redo.BYPASS_BYTES}
             self._write_loose(large, contents, written, is_synced=self._is_durable)
@@ -344,20 +344,13 @@ class Store:
             raise
         self._unsynced += entries
 
-    def _write_packed(self, objects: list[bytes], written: list[str]) -> None:
+    def _write_packed(self, objects: dict[str, bytes], written: list[str]) -> None:
         self.packs.refresh()
         for members in _in_packs(objects):
-            try:
-                name = self.packs.add(members, is_synced=self._is_durable)
-            except BaseException:  # the rename may have been done
-                self._note_pack(self.packs.name_of(members), written)
-                raise
-            self._note_pack(name, written)
-        self.packs.refresh()
-
-    def _note_pack(self, name: str, written: list[str]) -> None:
-        if name not in self.packs.names:  # else it was there, and is not ours to take back
-            written.append(self.layout.pack(name))
+            rows, data = assemble(members)
+            if rows.pack not in self.packs.names:  # else it was there, and is not ours to take back
+                written.append(self.layout.pack(rows.pack))
+            self.packs.add(rows, data, is_synced=self._is_durable)
 
     def _write_loose(
         self, objects: dict[str, bytes], contents: dict[str, None], written: list[str], *, is_synced: bool
@@ -444,15 +437,15 @@ class _Holding:
         self._store.release(is_failed=kind is not None)
 
 
-def _in_packs(members: list[bytes]) -> Iterator[list[bytes]]:
-    """Yields the members in groups of at most 256 MiB."""
-    group: list[bytes] = []
+def _in_packs(objects: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
+    """Yields the objects in groups of at most 256 MiB."""
+    group: dict[str, bytes] = {}
     size = 0
-    for member in members:
-        if group and size + len(member) > PACK_MAX_BYTES:
+    for name, data in objects.items():
+        if group and size + len(data) > PACK_MAX_BYTES:
             yield group
-            group, size = [], 0
-        group.append(member)
-        size += len(member) + 1
+            group, size = {}, 0
+        group[name] = data
+        size += len(data) + 1
     if group:
         yield group
