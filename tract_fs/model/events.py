@@ -18,6 +18,7 @@ from tract_fs.model.names import (
     CommitHash,
     ContentHash,
     EventHash,
+    are_hashes,
     is_branch_name,
     is_hash,
     is_hex,
@@ -264,9 +265,9 @@ def _op_fault(op: Op, branches: set[str]) -> str | None:
 def _move_fault(op: Move) -> str | None:
     if not is_hash(op.head):
         return "a head is no hash"
-    for entry in op.commits:
-        if not is_hash(entry.commit):
-            return "a commit is no hash"
-        if entry.config and not canonical.is_object(bytes(entry.config)):
-            return "a config is no object that JSON can hold here"
+    if not are_hashes([entry.commit for entry in op.commits]):
+        return "a commit is no hash"
+    configs = {bytes(entry.config) for entry in op.commits}  # few are distinct
+    if not all(canonical.is_object(config) for config in configs if config):
+        return "a config is no object that JSON can hold here"
     return None

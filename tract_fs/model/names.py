@@ -6,7 +6,7 @@ Everything that becomes a path or a key is checked here, once. Format: FORMAT.md
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -21,6 +21,7 @@ ObjectHash = ContentHash | CommitHash
 
 _match_hash = re.compile("[0-9a-f]{64}").fullmatch
 _match_hex = re.compile("[0-9a-f]*").fullmatch
+_MANY = 16
 _TRACT_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _TRACT_ENDS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))])
@@ -38,6 +39,14 @@ def hash_bytes(data: bytes | memoryview) -> str:
 def is_hash(text: str) -> bool:
     """Tells whether `text` is a full hash: 64 lower-case hexadecimal digits."""
     return _match_hash(text) is not None
+
+
+def are_hashes(names: Sequence[str]) -> bool:
+    """Tells whether all `names` are full hashes. Cost: a small part of a microsecond for each of many."""
+    if len(names) < _MANY:
+        return all(map(_match_hash, names))
+    digits = "".join(names).encode("utf-8", "surrogatepass")
+    return set(map(len, names)) == {64} and not digits.translate(None, b"0123456789abcdef")
 
 
 def is_hex(text: str) -> bool:

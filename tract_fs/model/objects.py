@@ -13,7 +13,7 @@ from msgspec.json import Decoder
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.content import Priority
-from tract_fs.model.names import CommitHash, ContentHash, is_hash, parse_time, require_time
+from tract_fs.model.names import CommitHash, ContentHash, are_hashes, is_hash, parse_time, require_time
 
 
 class CommitOperation(StrEnum):
@@ -111,9 +111,8 @@ def _fault(commit: Commit) -> str | None:
         return "reason goes with annotate"
     if commit.metadata and not canonical.is_object(bytes(commit.metadata)):
         return "metadata is no object that JSON can hold here"
-    for name in (*commit.parents, *commit.targets, commit.content):
-        if name is not None and not is_hash(name):
-            return "a hash is not 64 lower-case hexadecimal digits"
+    if not are_hashes(commit.parents + commit.targets) or (commit.content is not None and not is_hash(commit.content)):
+        return "a hash is not 64 lower-case hexadecimal digits"
     if len(commit.parents) > 1 and len(set(commit.parents)) != len(commit.parents):
         return "a parent stands twice"
     try:

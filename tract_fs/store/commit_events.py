@@ -97,11 +97,11 @@ class CommitEvents:
 
     def _look(self, commit: bytes, *, with_usage: bool = False) -> tuple[list[bytes], list[bytes]]:
         """Returns the events that bring a commit and those that tell its usage, the oldest first."""
-        if self._is_open(commit) and self._from:
-            floor = self._floor()
-            for step in (*_FIRST_STEPS, self._from):
-                if self._from > floor and self._is_open(commit):
-                    self._read_back(min(step, self._from - floor))
+        for step in _FIRST_STEPS:  # whatever the runs have: what is mostly asked for needs none of them
+            if self._from and self._is_open(commit):
+                self._read_back(min(step, self._from))
+        if self._from and self._is_open(commit) and self._from > (floor := self._floor()):
+            self._read_back(self._from - floor)
         brought, usage = self._brought.get(commit, []), self._usage.get(commit, [])
         if not self._from or not self._is_open(commit):
             return brought, usage

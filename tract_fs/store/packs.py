@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Self
 
 from tract_fs.model.members import is_event_line, tract_of_event
-from tract_fs.model.names import hash_bytes, is_hash
+from tract_fs.model.names import are_hashes, hash_bytes, is_hash
 from tract_fs.store import files, pack_table
 from tract_fs.store.layout import Layout
 from tract_fs.store.pack_table import PackRows, PackTable
@@ -64,7 +64,7 @@ class Packs:
         self._signature: files.Signature | None = None
         self._is_settled = True  # the directory can't have changed since without another ctime
         self._readers: dict[str, files.RangeReader] = {}  # those of few packs stay open; the first opened first
-        self._tables: tuple[PackTable, ...] = ()  # the largest first
+        self._tables: tuple[PackTable, ...] = ()  # the one that had the last member first, then the largest
         self._doubted: dict[str, PackTable] = {}  # packs that are not what their names or tables say: what they hold
         self._damaged: dict[str, files.Signature | None] = {}  # those packs, as they were then
         self._misread: set[str] = set()  # packs of which a member could not be read where a table has it
@@ -84,7 +84,8 @@ class Packs:
             return False
         self._is_settled = signature is None or time.time_ns() - signature[2] > _SETTLED_NS
         self._signature = signature
-        listed = {name for name in files.list_names(self._layout.packs) if is_hash(name)}
+        there = files.list_names(self._layout.packs)
+        listed = set(there) if are_hashes(there) else {name for name in there if is_hash(name)}
         for name in healed | (self._damaged.keys() - listed):
             del self._damaged[name]
             self._doubted.pop(name, None)
@@ -135,6 +136,8 @@ class Packs:
                 if pack in self.names:
                     data = self._read_member(pack, offset, size, digest)
                     if data is not None:
+                        if table in self._tables[1:]:  # the next one is mostly beside it
+                            self._tables = (table, *(other for other in self._tables if other is not table))
                         return data
         return None
 

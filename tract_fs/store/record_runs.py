@@ -26,6 +26,7 @@ _MAGIC = b"tractru1"
 _ROW = struct.Struct(">8sQ")  # first bytes of a hash, number of the record
 _KEY_BYTES = 8
 _CHECK_BYTES = 8
+_FENCE_BYTES = _KEY_BYTES + _CHECK_BYTES
 _BLOCK_BYTES = 256 * _ROW.size
 _CACHED_BLOCKS = 256
 _LARGEST_HEAD_BYTES = 1 << 24
@@ -38,12 +39,24 @@ class RunDamagedError(Exception):
 
 
 class _Table(NamedTuple):
-    """One sorted table of a run: its place in the file, and the first key and the check of each block."""
+    """One sorted table of a run: its place in the file, and the first key and the check of each block, one after the other."""
 
     offset: int
     size: int
-    fences: list[bytes]
-    checks: list[bytes]
+    fences: bytes
+
+    @property
+    def blocks(self) -> range:
+        """The numbers of the blocks."""
+        return range(len(self.fences) // _FENCE_BYTES)
+
+    def first_key(self, block: int) -> bytes:
+        """Returns the first key of a block."""
+        return self.fences[block * _FENCE_BYTES : block * _FENCE_BYTES + _KEY_BYTES]
+
+    def check(self, block: int) -> bytes:
+        """Returns the check of a block."""
+        return self.fences[block * _FENCE_BYTES + _KEY_BYTES : (block + 1) * _FENCE_BYTES]
 
 
 class Run(NamedTuple):
@@ -209,14 +222,14 @@ class RecordRuns:
             files.remove(run.path)
 
     def _rows(self, run: Run, table: _Table) -> list[bytes]:
-        data = b"".join(self._block(run, table, number) for number in range(len(table.fences)))
+        data = b"".join(self._block(run, table, number) for number in table.blocks)
         return [data[start : start + _ROW.size] for start in range(0, len(data), _ROW.size)]
 
     def _numbers(self, run: Run, table: _Table, low: bytes, high: bytes) -> list[int]:
         """Returns the numbers of the rows whose keys lie from `low` to `high`, in the order of the keys."""
         found: list[int] = []
-        first = max(0, bisect_left(table.fences, low) - 1)
-        for number in range(first, bisect_right(table.fences, high)):
+        first = max(0, bisect_left(table.blocks, low, key=table.first_key) - 1)
+        for number in range(first, bisect_right(table.blocks, high, key=table.first_key)):
             block = self._block(run, table, number)
             rows = range(0, len(block), _ROW.size)
             for place in range(bisect_left(rows, low, key=lambda at: block[at : at + _KEY_BYTES]), len(rows)):
@@ -232,7 +245,7 @@ class RecordRuns:
         if found is None:
             size = min(_BLOCK_BYTES, table.size - number * _BLOCK_BYTES)
             found = self._reader(run.path).read(offset, size)
-            if found is None or sha256(found).digest()[:_CHECK_BYTES] != table.checks[number]:
+            if found is None or sha256(found).digest()[:_CHECK_BYTES] != table.check(number):
                 raise RunDamagedError
             self._blocks.put((run.path, offset), found)
         return found
@@ -308,7 +321,7 @@ def _read_head(path: str) -> Run | None:
             return None
         _, first, count, before, after, commits, events, again = _HEAD.unpack(fixed)
         blocks = [-(-rows * _ROW.size // _BLOCK_BYTES) for rows in (commits, events)]
-        size = _HEAD.size + again * _KEY_BYTES + sum(blocks) * (_KEY_BYTES + _CHECK_BYTES)
+        size = _HEAD.size + again * _KEY_BYTES + sum(blocks) * _FENCE_BYTES
         data = files.read_range(path, 0, size + 32) if size <= _LARGEST_HEAD_BYTES else b""
     except OSError:
         return None
@@ -319,9 +332,7 @@ def _read_head(path: str) -> Run | None:
     tables = []
     offset = size + 32
     for rows, number in zip((commits, events), blocks, strict=True):
-        stop = start + number * (_KEY_BYTES + _CHECK_BYTES)
-        fences = [data[at : at + _KEY_BYTES] for at in range(start, stop, _KEY_BYTES + _CHECK_BYTES)]
-        checks = [data[at + _KEY_BYTES : at + _KEY_BYTES + _CHECK_BYTES] for at in range(start, stop, 16)]
-        tables.append(_Table(offset, rows * _ROW.size, fences, checks))
+        stop = start + number * _FENCE_BYTES
+        tables.append(_Table(offset, rows * _ROW.size, data[start:stop]))
         start, offset = stop, offset + rows * _ROW.size
     return Run(path, first, first + count, before, after, keys, tables[0], tables[1])
