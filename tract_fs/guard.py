@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from threading import RLock, get_ident
 
 from tract_fs.errors import ClosedError
 from tract_fs.reading import TractReader
+from tract_fs.store.files import process
 
 
 class HandleGuard:
@@ -19,7 +19,7 @@ class HandleGuard:
         self._lock = RLock()
         self._depth = 0  # how often the thread that has the handle has it
         self._owner = 0
-        self._pid = os.getpid()
+        self._pid = process.id
         self.is_closed = False
         self.reading = _Entered(self, is_writing=False)
         self.writing = _Entered(self, is_writing=True)
@@ -27,7 +27,7 @@ class HandleGuard:
 
     def hold(self) -> None:
         """Takes the handle for this thread."""
-        if self._pid != os.getpid():
+        if self._pid != process.id:
             self._forget_parent()
         self._lock.acquire()
         self._depth += 1
@@ -50,14 +50,14 @@ class HandleGuard:
 
     def release(self) -> None:
         """Gives the handle back."""
-        if self._pid != os.getpid():
+        if self._pid != process.id:
             self._forget_parent()
         self._depth -= 1
         self._lock.release()
 
     def _forget_parent(self) -> None:
         """Starts over in a forked child: other threads' calls are gone, those of the thread that forked go on."""
-        self._pid = os.getpid()
+        self._pid = process.id
         self._lock = RLock()
         self._depth = self._depth if self._owner == get_ident() else 0
         for _ in range(self._depth):

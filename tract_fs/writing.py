@@ -5,7 +5,6 @@ Everything that can be refused is refused before the first byte. A batch gathers
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -35,6 +34,7 @@ from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import LAST_US, CommitHash, ContentHash, format_time, hash_bytes, to_us
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
 from tract_fs.reading import TractReader
+from tract_fs.store.files import process
 from tract_fs.store.transaction import Mark, Transaction
 
 ANY = object()
@@ -186,19 +186,19 @@ class TractWriter:
                 self._drop_to(mark)
                 raise
             return
-        pid = os.getpid()
+        pid = process.id
         with ExitStack() as held:
             self._batch = held
             try:
                 yield
                 transaction = self._reader.transaction
-                if transaction is not None and not transaction.is_empty and pid == os.getpid():
+                if transaction is not None and not transaction.is_empty and pid == process.id:
                     self._unstage()
                     self._reader.store.write(self._reader.log, transaction)
             finally:
                 self._batch = None
                 self._unstage()
-                if pid != os.getpid():  # a forked child came to the end of its parent's batch
+                if pid != process.id:  # a forked child came to the end of its parent's batch
                     held.pop_all()
 
     def abandon(self) -> None:

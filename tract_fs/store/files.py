@@ -25,25 +25,27 @@ _MOST_BLOCKS = 4  # that one reader keeps
 _MOST_TRIES = 8
 
 
-class _TempNames:
-    """Names that no other process uses for a temporary file, on this machine or on another that shares the directory."""
+class Process:
+    """This process: its id, without a system call at each look, and labels for its temporary files."""
 
     def __init__(self) -> None:
         self._numbers = count()
         self._label = ""
+        self.id = 0
         self.start_over()
 
     def start_over(self) -> None:
-        """Takes another label; a forked child must not go on with its parent's."""
-        self._label = f"{os.getpid()}.{os.urandom(4).hex()}"
+        """Asks for the id anew and takes another label: a forked child must not go on with its parent's."""
+        self.id = os.getpid()
+        self._label = f"{self.id}.{os.urandom(4).hex()}"
 
-    def next(self) -> str:
-        """Returns a name that was not returned before."""
+    def new_label(self) -> str:
+        """Returns what no other process ends a file's name with, on this machine or on another that shares the directory, and this one did not before."""
         return f"{self._label}.{next(self._numbers)}"
 
 
-_temp_names = _TempNames()
-os.register_at_fork(after_in_child=_temp_names.start_over)
+process = Process()
+os.register_at_fork(after_in_child=process.start_over)
 
 
 Signature = tuple[int, int, int]  # inode, size in bytes, ctime in ns: what changes when a file or directory changes
@@ -191,7 +193,7 @@ def write_new(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synce
     directory survive a power cut once this returns.
     """
     directory = path[: path.rindex("/")]
-    temp = f"{directory}/.new.{_temp_names.next()}"
+    temp = f"{directory}/.new.{process.new_label()}"
     descriptor = _open_new(temp, directory, mode)
     try:
         try:
@@ -218,9 +220,10 @@ def name_path(error: BaseException, path: str) -> None:
 def _open_new(path: str, directory: str, mode: int) -> int:
     """Returns a descriptor of a new file, whose directory is made if need be; again, if a packing removes it while it is empty."""
     for _ in range(_MOST_TRIES):
-        with suppress(FileNotFoundError):
+        try:
             return os.open(path, _NEW_FLAGS, mode)
-        os.makedirs(directory, exist_ok=True)
+        except FileNotFoundError:
+            os.makedirs(directory, exist_ok=True)
     return os.open(path, _NEW_FLAGS, mode)
 
 
@@ -367,7 +370,7 @@ class NewFile:
 
     def __init__(self, directory: str, *, mode: int = 0o444) -> None:
         self._directory = directory
-        self._temp: str | None = f"{directory}/.new.{_temp_names.next()}"
+        self._temp: str | None = f"{directory}/.new.{process.new_label()}"
         self._descriptor = os.open(self._temp, _NEW_FLAGS, mode)
         self.size_bytes = 0
 
@@ -452,7 +455,7 @@ class AppendFile:
 
     def open(self) -> int:
         """Returns a descriptor for reading and appending; makes the file and its directory if need be."""
-        if self._descriptor >= 0 and self._pid == os.getpid():
+        if self._descriptor >= 0 and self._pid == process.id:
             return self._descriptor
         try:
             self._descriptor = self._open_regular()
@@ -463,7 +466,7 @@ class AppendFile:
             self._descriptor = self._open_regular()
         status = os.fstat(self._descriptor)
         self.identity = status.st_ino, status.st_dev
-        self._pid = os.getpid()
+        self._pid = process.id
         return self._descriptor
 
     def _open_regular(self) -> int:
@@ -485,11 +488,11 @@ class AppendFile:
             path = os.path.dirname(path)
         if path != self.path and os.path.isdir(path):
             return
-        os.rename(path, f"{path}.aside.{_temp_names.next()}")
+        os.rename(path, f"{path}.aside.{process.new_label()}")
 
     def current_size(self) -> int:
         """Returns the size in bytes of the file at the path, which is the open one from then on. Cost: one stat."""
-        if self._descriptor >= 0 and self._pid == os.getpid():
+        if self._descriptor >= 0 and self._pid == process.id:
             try:
                 status = os.stat(self.path)
             except FileNotFoundError:
@@ -502,7 +505,7 @@ class AppendFile:
 
     def is_inode(self, inode: int) -> bool:
         """Tells whether the open file has this inode, as a stat of the path just said. Cost: no system call."""
-        return self._descriptor >= 0 and self.identity[0] == inode and self._pid == os.getpid()
+        return self._descriptor >= 0 and self.identity[0] == inode and self._pid == process.id
 
     def append(self, data: bytes, size_bytes: int) -> None:
         """Appends all of `data` to the file, which has `size_bytes`; after an error it is as long as before."""
@@ -524,7 +527,7 @@ class AppendFile:
 
     def is_current(self) -> bool:
         """Tells whether the path still is the open file."""
-        if self._descriptor < 0 or self._pid != os.getpid():
+        if self._descriptor < 0 or self._pid != process.id:
             return False
         try:
             there = os.stat(self.path)
@@ -535,7 +538,7 @@ class AppendFile:
     def close(self) -> None:
         """Closes the descriptor, in the process that opened it."""
         descriptor, self._descriptor = self._descriptor, -1  # a close that fails has closed all the same
-        if descriptor >= 0 and self._pid == os.getpid():
+        if descriptor >= 0 and self._pid == process.id:
             os.close(descriptor)
 
     def close_inherited(self) -> None:
