@@ -6,7 +6,7 @@ Everything that can be refused is refused before the first byte. A batch gathers
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -275,7 +275,7 @@ class TractWriter:
         reader = self._reader
         count = 0 if draft.rendering is None else draft.rendering.tokens
         tokens = {} if draft.rendering is None else {reader.counter.name: count}
-        name = transaction.add_commit(data, created_us, draft.config, tokens)
+        name = transaction.add_commit(commit, data, created_us, draft.config, tokens)
         if draft.rendering is not None:
             reader.keep_rendering(name, draft.rendering)
         return CommitInfo(name, reader.log.tract, CommitFacts(commit, draft.config or b"", count))
@@ -289,31 +289,29 @@ class TractWriter:
         """Tells whether a batch is open."""
         return self._batch is not None
 
-    @contextmanager
-    def transaction(self, expected_head: object) -> Iterator[Transaction]:
-        """Yields the batch's transaction, or one of its own that is written at the end if anything was staged.
+    def transaction(self, expected_head: object) -> AbstractContextManager[Transaction]:
+        """Returns as a context the batch's transaction, or one of its own that is written at the end if anything was staged.
 
         Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here. Errors: HeadMoved, LockTimeout.
         """
-        reader = self._reader
         if self._batch is not None:
-            if reader.transaction is None:
-                self._batch.enter_context(reader.store.locked())
-                reader.transaction = self.begin()
-            self._require_head(expected_head, reader.transaction)
-            mark = reader.transaction.mark()
-            try:
-                yield reader.transaction
-            except BaseException:
-                reader.transaction.return_to(mark)
-                raise
-            return
-        with reader.store.locked():
-            transaction = self.begin()
-            self._require_head(expected_head, transaction)
-            yield transaction
-            if not transaction.is_empty:
-                reader.store.write(reader.log, transaction)
+            return self._joined(self._batch, expected_head)
+        return _Written(self, self._reader, expected_head)
+
+    @contextmanager
+    def _joined(self, batch: ExitStack, expected_head: object) -> Iterator[Transaction]:
+        """Yields the transaction of a batch; what is staged here goes again if an error is raised."""
+        reader = self._reader
+        if reader.transaction is None:
+            batch.enter_context(reader.store.locked())
+            reader.transaction = self.begin()
+        self.require_head(expected_head, reader.transaction)
+        mark = reader.transaction.mark()
+        try:
+            yield reader.transaction
+        except BaseException:
+            reader.transaction.return_to(mark)
+            raise
 
     def begin(self) -> Transaction:
         """Returns a transaction on the head, caught up with other writers; the store's lock is held."""
@@ -335,7 +333,8 @@ class TractWriter:
         self._reader.transaction = None
         self._reader.store.objects.staged = {}
 
-    def _require_head(self, expected: object, transaction: Transaction) -> None:
+    def require_head(self, expected: object, transaction: Transaction) -> None:
+        """Raises HeadMoved if a head is expected and the transaction starts from another."""
         if expected is not ANY and expected != transaction.head:
             raise HeadMoved(branch=self._reader.branch, expected=expected, actual=transaction.head)
 
@@ -433,7 +432,40 @@ class TractWriter:
         return now_us
 
 
+class _Written:
+    """A transaction as a context: the store's lock is held in it, and at its end, unless by an error, what was staged is written."""
+
+    def __init__(self, writer: TractWriter, reader: TractReader, expected_head: object) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._expected_head = expected_head
+
+    def __enter__(self) -> Transaction:
+        store = self._reader.store
+        store.require_writable()
+        store.acquire()
+        try:
+            self._transaction = self._writer.begin()
+            self._writer.require_head(self._expected_head, self._transaction)
+            return self._transaction
+        except BaseException:
+            store.release(is_failed=True)
+            raise
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        store = self._reader.store
+        is_failed = True
+        try:
+            if kind is None and not self._transaction.is_empty:
+                store.write(self._reader.log, self._transaction)
+            is_failed = kind is not None
+        finally:
+            store.release(is_failed=is_failed)
+
+
 def _require_operation(operation: object) -> CommitOperation:
+    if operation is CommitOperation.APPEND:
+        return CommitOperation.APPEND
     try:
         kind = CommitOperation(operation)  # type: ignore[arg-type]
     except ValueError:

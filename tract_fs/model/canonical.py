@@ -114,8 +114,10 @@ def _is_json(value: object, depth: int) -> bool:
             if type(key) is not str:
                 return False
             kind = type(item)
-            if kind is str or kind is bool or item is None or (kind is int and 0 <= item <= _MAX_INT):
-                continue  # most are; no call for them
+            if kind is str or kind is bool or item is None:
+                continue  # most are, or numbers; no call for them
+            if (kind is int and 0 <= item <= _MAX_INT) or (kind is float and -_INFINITY < item < _INFINITY):
+                continue
             if not _is_json(item, depth):
                 return False
         return True

@@ -111,6 +111,7 @@ BUILTIN_TYPES: dict[str, type[Struct]] = {
     "freeform": FreeformContent,
 }
 _NAMES = {kind: name for name, kind in BUILTIN_TYPES.items()}
+_OF_TEXTS = {name: kind for name, kind in BUILTIN_TYPES.items() if name not in ("tool_io", "message", "freeform")}
 _DEFAULTS: dict[str, dict[str, object]] = {
     name: {f.name: f.default for f in msgspec.structs.fields(kind) if not f.required}
     for name, kind in BUILTIN_TYPES.items()
@@ -239,6 +240,12 @@ class ContentTypes:
         except JsonValueError as error:
             raise _invalid(name, error.path.removeprefix("content").lstrip(".") or "content", error.reason) from None
         envelope = _sized(b'{"content":' + data + b"}")
+        kind = _OF_TEXTS.get(name)
+        if kind is not None:  # strings and None read back as they are: their types are all there is to check
+            try:
+                return envelope, name, msgspec.convert(fields, kind)
+            except msgspec.ValidationError:
+                pass  # the decoder names the place
         try:
             return envelope, name, self.decode(envelope, name)
         except JsonValueError as error:
@@ -275,7 +282,7 @@ class ContentTypes:
     def _to_fields(self, content: object) -> tuple[str, dict[str, object]]:
         name = _NAMES.get(type(content))  # type: ignore[arg-type]
         if name is not None:
-            fields: dict[str, object] = {key: getattr(content, key) for key in content.__struct_fields__}  # type: ignore[attr-defined]
+            fields: dict[str, object] = msgspec.structs.asdict(cast(Struct, content))
         elif type(content) is dict:
             fields = dict(content)
             named = fields.pop("content_type", None)
@@ -294,9 +301,9 @@ class ContentTypes:
                 fields = self.plain_fields(content)
             except RecursionError:
                 raise _invalid(name, "content", f"more than {canonical.MAX_DEPTH} arrays and objects deep") from None
-        defaults = _DEFAULTS.get(name)
-        if defaults:
-            fields = {k: v for k, v in fields.items() if k not in defaults or not _equals(v, defaults[k])}
+        for key, default in _DEFAULTS.get(name, {}).items():
+            if key in fields and _equals(fields[key], default):
+                del fields[key]
         fields["content_type"] = name
         return name, fields
 

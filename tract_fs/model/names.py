@@ -90,19 +90,24 @@ def require_branch_name(name: object) -> str:
     return name
 
 
-@lru_cache(maxsize=64)
 def format_time(us: int) -> str:
     """Returns microseconds since 1970 as RFC 3339 in UTC with six decimals."""
-    return (_NAIVE_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds") + "Z"
+    second, microsecond = divmod(us, 1_000_000)
+    return f"{_format_second(second)}.{microsecond:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _format_second(second: int) -> str:
+    return (_NAIVE_EPOCH + timedelta(seconds=second)).isoformat()
 
 
 def iter_times(first_us: int) -> Iterator[str]:
     """Yields a time and each later microsecond as `format_time` writes them; for many."""
     second, microsecond = divmod(first_us, 1_000_000)
     while True:
-        prefix = format_time(second * 1_000_000)[:20]
+        prefix = _format_second(second)
         for fraction in range(microsecond, 1_000_000):
-            yield f"{prefix}{fraction:06d}Z"
+            yield f"{prefix}.{fraction:06d}Z"
         second, microsecond = second + 1, 0
 
 

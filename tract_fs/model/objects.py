@@ -63,6 +63,14 @@ _WITH_CONTENT = frozenset([CommitOperation.APPEND, CommitOperation.EDIT, CommitO
 
 def encode_commit(commit: Commit) -> bytes:
     """Returns the stored bytes of a commit whose parts are checked already; `metadata` is canonical JSON."""
+    if (
+        commit.operation is CommitOperation.APPEND
+        and commit.message is None
+        and not commit.metadata
+        and len(commit.parents) <= 1
+    ):
+        parent = commit.parents[0] if commit.parents else None
+        return encode_append(commit.content or "", commit.content_type or "", commit.created_at, parent)
     fields: dict[str, object] = {
         "created_at": commit.created_at,
         "operation": commit.operation.value,
@@ -80,7 +88,7 @@ def encode_commit(commit: Commit) -> bytes:
 
 
 def encode_append(content: str, content_type: str, created_at: str, parent: str | None) -> bytes:
-    """Returns what `encode_commit` does for an append of a built-in type with one parent, or none, and no optional fields; for many."""
+    """Returns the stored bytes of an append with one parent, or none, and no optional fields."""
     parents = "" if parent is None else f'"{parent}"'
     return (
         f'{{"commit":{{"content":"{content}","content_type":"{content_type}","created_at":"{created_at}"'

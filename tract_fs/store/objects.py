@@ -6,6 +6,7 @@ needs it. Bytes that were verified, and decoded commits, are kept in memory with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 
 from tract_fs.errors import HashMismatch, InvalidObject, JsonValueError, ObjectMissing
@@ -103,9 +104,12 @@ class Objects:
         self._bytes.clear()
         self._commits.clear()
 
-    def remember(self, name: str, data: bytes) -> None:
-        """Keeps the bytes of an object that was just written."""
-        self._bytes.put(name, data, len(data) + 200)
+    def remember(self, contents: Mapping[str, bytes], commits: Mapping[CommitHash, Commit]) -> None:
+        """Keeps the bytes of contents, and commits, that were just written."""
+        for name, data in contents.items():
+            self._bytes.put(name, data, len(data) + 200)
+        for commit_name, commit in commits.items():
+            self._commits.put(commit_name, commit)
 
     def _invalid(self, name: str, kind: str, error: JsonValueError) -> InvalidObject:
         path = self._layout.relative(self._layout.object(name))

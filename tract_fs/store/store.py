@@ -194,15 +194,16 @@ class Store:
 
         Errors: BatchTooLarge; OSError of the disk.
         """
-        replaces = log.view.line_moves(transaction.branch, transaction.start, log)
-        data = transaction.encode(log.tract, self._writer, log.view, list(replaces))
+        line = log.view.line_moves(transaction.branch, transaction.start, log)
+        data = transaction.encode(log.tract, self._writer, log.view, line)
         if len(data) > MAX_EVENT_BYTES:
             raise BatchTooLarge(size_bytes=len(data), limit_bytes=MAX_EVENT_BYTES)
         name = EventHash(hash_bytes(data))
+        contents = transaction.contents
         fresh = {
             key: value
             for key, value in transaction.objects.items()
-            if key not in transaction.contents or not self.objects.is_written(key)
+            if key not in contents or not self.objects.is_written(key)
         }
         records = transaction.records(
             name,
@@ -212,11 +213,10 @@ class Store:
             is_brought=log.is_brought,
         )
         self._builds_on_undurable = self._is_durable and (self._builds_on_undurable or not log.is_durable)
-        self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)
-        for key, value in fresh.items():
-            self.objects.remember(key, value)
+        self._write_files(log, fresh, contents, Entry(name, data, log.tract), records)
+        self.objects.remember({key: fresh[key] for key in contents if key in fresh}, transaction.made)
         with suppress(OSError):  # the transaction stands; what is not taken in now is at the next call
-            log.record_own(records)
+            log.record_own(name, records)
             if log.unsaved_count >= _SAVE_EVERY_RECORDS:
                 log.save()
         return name
@@ -322,9 +322,11 @@ class Store:
             if len(fresh) >= PACK_MIN_OBJECTS:
                 self._write_packed(fresh, written)
                 loose = {}
+            small = loose
             large = {key: value for key, value in loose.items() if len(value) > redo.BYPASS_BYTES}
-            self._write_loose(large, contents, written, is_synced=self._is_durable)
-            small = {key: value for key, value in loose.items() if key not in large} if large else loose
+            if large:
+                self._write_loose(large, contents, written, is_synced=self._is_durable)
+                small = {key: value for key, value in loose.items() if key not in large}
             if (
                 self._is_durable
             ):  # after what the log does not hold: it must not bring back an event without its objects

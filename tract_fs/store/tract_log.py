@@ -326,11 +326,11 @@ class TractLog:
             self._arrivals.cut(self._count)
             self.list_events(is_forced=True)
 
-    def record_own(self, records: list[Record]) -> None:
+    def record_own(self, name: EventHash, records: list[Record]) -> None:
         """Takes in a transaction of this handle whose records were just appended and whose event was written."""
         self._is_whole = False
         is_taken = True
-        self._witnessed.update(record.event.hex() for record in records)
+        self._witnessed.add(name)
         for record in records:
             is_taken = self._take(record) and is_taken
         self._count += len(records)
@@ -350,9 +350,10 @@ class TractLog:
 
     def branch_digest(self, branch: str) -> bytes:
         """Returns what stands for a branch in records."""
-        return next(
-            (digest for digest, name in self._branches.items() if name == branch), None
-        ) or arrivals.branch_digest(branch)
+        for digest, name in self._branches.items():
+            if name == branch:
+                return digest
+        return arrivals.branch_digest(branch)
 
     def is_plain(self, branch: str) -> bool:
         """Tells whether an append to `branch` may be recorded as a plain one."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tract_fs.model.events import NewCommit, delete_op, encode_event, move_op, tag_op
-from tract_fs.model.names import CommitHash, format_time, hash_bytes, next_time
+from tract_fs.model.names import CommitHash, format_time, hash_bytes, next_time, parse_time
+from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, View
 from tract_fs.store import arrivals
 from tract_fs.store.arrivals import NO_HASH, Record
@@ -32,7 +33,7 @@ class Mark(NamedTuple):
     """How far a transaction had come."""
 
     head: CommitHash | None
-    counts: tuple[int, int, int, int, int]  # objects, contents, commits, other operations, usages
+    counts: tuple[int, int, int, int, int, int]  # objects, contents, commits, those made, other operations, usages
     move: tuple[str, bool, tuple[str, ...] | None]  # kind, whether the head was set, what is replaced
     others: dict[str, OtherMove]
     tags: dict[str, CommitHash | None]
@@ -54,12 +55,14 @@ class Transaction:
         self.objects: dict[str, bytes] = {}  # in the order in which they must be written
         self.contents: dict[str, None] = {}  # those of `objects` that may be in the store already
         self.commits: dict[CommitHash, NewCommit] = {}
+        self.made: dict[CommitHash, Commit] = {}  # those of `commits` whose objects are among `objects`
         self.created_us: list[int] = []
         self.ops: list[dict[str, object]] = []
         self.usage: list[tuple[CommitHash, int, int]] = []  # commit, prompt and completion tokens
         self._is_set = False  # the head was set, not only moved on by commits
         self._fixed_parents: tuple[str, ...] | None = None
-        self._newest_us = view.newest_us
+        self._newest = view.newest
+        self._newest_us: int | None = None  # the same in microseconds; None: not asked for yet
         self.now = ""  # the last tick as it is stored
 
     @property
@@ -83,19 +86,26 @@ class Transaction:
 
     def tick(self, wall_us: int) -> int:
         """Returns the next time of the hybrid logical clock."""
-        self._newest_us = next_time(wall_us, self._newest_us)
-        self.now = format_time(self._newest_us)
-        return self._newest_us
+        now = format_time(wall_us) if wall_us > 0 else ""
+        if now > self._newest:  # as mostly; times compare as strings do
+            self._set_time(wall_us, now)
+            return wall_us
+        next_us = next_time(wall_us, self._last_us())
+        self._set_time(next_us, format_time(next_us))
+        return next_us
 
     def add_content(self, name: str, data: bytes) -> None:
         """Stages a content."""
         self.objects[name] = data
         self.contents[name] = None
 
-    def add_commit(self, data: bytes, created_us: int, config: bytes | None, tokens: dict[str, int]) -> CommitHash:
-        """Stages a commit on the head and moves the head to it."""
+    def add_commit(
+        self, commit: Commit, data: bytes, created_us: int, config: bytes | None, tokens: dict[str, int]
+    ) -> CommitHash:
+        """Stages a commit, with its bytes, on the head and moves the head to it."""
         name = CommitHash(hash_bytes(data))
         self.objects[name] = data
+        self.made[name] = commit
         self.commits[name] = NewCommit(name, config, tokens)
         self.created_us.append(created_us)
         self.head = name
@@ -106,8 +116,7 @@ class Transaction:
         self.commits.update((CommitHash(new.commit), new) for new in commits)
         self.created_us += created_us
         self.head = CommitHash(commits[-1].commit)
-        self._newest_us = created_us[-1]
-        self.now = format_time(self._newest_us)
+        self._set_time(created_us[-1], format_time(created_us[-1]))
 
     def move_to(self, commit: CommitHash, kind: str, *, replaces: Sequence[str] | None = None) -> None:
         """Sets the head to a commit of the store or a staged one, by a move of this kind; tick before.
@@ -136,12 +145,12 @@ class Transaction:
         """Makes the event build on all that another tract's view holds, so that it may bring its commits in; before the first tick."""
         parents = [f"{view.tract}/{name}" for name in view.event_heads]
         self.foreign_parents += [parent for parent in parents if parent not in self.foreign_parents]
-        self._newest_us = max(self._newest_us, view.newest_us)
+        if view.newest > self._newest:
+            self._newest, self._newest_us = view.newest, None
 
     def fix(self, at_us: int, parents: Sequence[str]) -> None:
         """Makes the event a function of what it joins: this time, these parents and no others, no writer."""
-        self.now = format_time(at_us)
-        self._newest_us = at_us
+        self._set_time(at_us, format_time(at_us))
         self._fixed_parents = tuple(parents)
 
     def add_usage(self, op: dict[str, object], commit: CommitHash, prompt_tokens: int, completion_tokens: int) -> None:
@@ -153,7 +162,14 @@ class Transaction:
         """Returns where the transaction stands, to return to it."""
         return Mark(
             self.head,
-            (len(self.objects), len(self.contents), len(self.commits), len(self.ops), len(self.usage)),
+            (
+                len(self.objects),
+                len(self.contents),
+                len(self.commits),
+                len(self.made),
+                len(self.ops),
+                len(self.usage),
+            ),
             (self.kind, self._is_set, self.replaces),
             dict(self.others),
             dict(self.tags),
@@ -162,10 +178,16 @@ class Transaction:
 
     def return_to(self, mark: Mark) -> None:
         """Drops what was staged since a mark."""
-        objects, contents, commits, ops, usages = mark.counts
-        for staged, count in ((self.objects, objects), (self.contents, contents), (self.commits, commits)):
-            while len(staged) > count:
-                staged.popitem()
+        objects, contents, commits, made, ops, usages = mark.counts
+        staged: tuple[tuple[dict[Any, Any], int], ...] = (
+            (self.objects, objects),
+            (self.contents, contents),
+            (self.commits, commits),
+            (self.made, made),
+        )
+        for items, count in staged:
+            while len(items) > count:
+                items.popitem()
         del self.created_us[commits:]
         del self.ops[ops:]
         del self.usage[usages:]
@@ -207,17 +229,30 @@ class Transaction:
         `is_brought` tells whether a visible event brings a commit; only moves other than appends can bring one again.
         """
         name = bytes.fromhex(event)
-        brought = []
-        for commit, created_us in zip(self.commits, self.created_us, strict=True):
-            digest = bytes.fromhex(commit)
-            is_again = self.kind != "append" and is_brought(digest)
-            brought.append(
-                Record(arrivals.BRINGS_AGAIN if is_again else arrivals.BRINGS, branch, name, digest, created_us)
-            )
         if is_plain and self.is_append:
             kind = arrivals.PLAIN_APPEND if is_durable else arrivals.PLAIN_APPEND_FAST
-            brought[-1] = Record(kind, *brought[-1][1:])
+            kinds = [arrivals.BRINGS] * (len(self.commits) - 1) + [kind]
+        elif self.kind == "append":
+            kinds = [arrivals.BRINGS] * len(self.commits)
+        else:
+            is_again = (is_brought(bytes.fromhex(commit)) for commit in self.commits)
+            kinds = [arrivals.BRINGS_AGAIN if again else arrivals.BRINGS for again in is_again]
+        brought = [
+            Record(kind, branch, name, bytes.fromhex(commit), created_us)
+            for kind, commit, created_us in zip(kinds, self.commits, self.created_us, strict=True)
+        ]
+        if is_plain and self.is_append:
             return brought
-        usage = [Record(arrivals.USAGE, branch, name, bytes.fromhex(c), self._newest_us) for c, _, _ in self.usage]
+        at_us = self._last_us()
+        usage = [Record(arrivals.USAGE, branch, name, bytes.fromhex(c), at_us) for c, _, _ in self.usage]
         kind = arrivals.OWN if is_durable else arrivals.OWN_FAST
-        return [*brought, *usage, Record(kind, branch, name, NO_HASH, self._newest_us)]
+        return [*brought, *usage, Record(kind, branch, name, NO_HASH, at_us)]
+
+    def _set_time(self, us: int, now: str) -> None:
+        self._newest_us, self._newest, self.now = us, now, now
+
+    def _last_us(self) -> int:
+        """Returns the newest time seen or taken, in microseconds since 1970; 0 if there is none."""
+        if self._newest_us is None:
+            self._newest_us = parse_time(self._newest) if self._newest else 0
+        return self._newest_us
