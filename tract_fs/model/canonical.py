@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import orjson
+from orjson import Fragment as Fragment
 
 from tract_fs.errors import JsonValueError
 
@@ -82,9 +83,9 @@ def decode_typed(decoder: msgspec.json.Decoder[_T] | msgspec.msgpack.Decoder[_T]
         raise JsonValueError(path="value", reason=str(error)) from None
 
 
-def raw(data: bytes) -> orjson.Fragment:
+def raw(data: bytes) -> Fragment:
     """Returns canonical bytes as a value that encode_checked writes as they are."""
-    return orjson.Fragment(data)
+    return Fragment(data)
 
 
 def encode_struct(value: msgspec.Struct) -> bytes:

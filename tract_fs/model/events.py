@@ -14,6 +14,7 @@ from msgspec.json import Decoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
+from tract_fs.model.canonical import Fragment
 from tract_fs.model.names import (
     CommitHash,
     ContentHash,
@@ -148,16 +149,15 @@ class NewCommit(NamedTuple):
         return BroughtCommit(CommitHash(self.commit), Raw(self.config or b""), self.tokens)
 
 
-def move_op(
-    kind: str, branch: str, head: str, commits: Sequence[NewCommit], replaces: Sequence[str]
-) -> dict[str, object]:
-    """Returns the JSON form of a branch operation that sets a head."""
-    entries = canonical.raw(b"[" + b",".join(map(_encode_brought, commits)) + b"]")
-    return {"kind": kind, "branch": branch, "head": head, "commits": entries, "replaces": sorted(replaces)}
+def move_op(kind: str, branch: str, head: str, commits: Sequence[NewCommit], replaces: Sequence[str]) -> Fragment:
+    """Returns the JSON form of a branch operation that sets a head; by parts, since an event may bring thousands of commits."""
+    entries = b",".join(map(_encode_brought, commits))
+    replaced = ",".join([f'"{name}"' for name in sorted(replaces)])
+    rest = f'],"head":"{head}","kind":"{kind}","replaces":[{replaced}]}}'
+    return canonical.raw(b'{"branch":' + canonical.encode_checked(branch) + b',"commits":[' + entries + rest.encode())
 
 
 def _encode_brought(new: NewCommit) -> bytes:
-    """Returns the canonical bytes of an entry; by parts, since an event may have thousands."""
     config = b"" if new.config is None else b',"config":' + new.config
     tokens = b',"tokens":' + canonical.encode_checked(new.tokens) if new.tokens else b""
     return b'{"commit":"' + new.commit.encode() + b'"' + config + tokens + b"}"
@@ -188,7 +188,7 @@ def usage_op(commit: str, prompt_tokens: int, completion_tokens: int, total_toke
 
 
 def encode_event(
-    *, tract: str, at: str, writer: str, parents: Sequence[str], ops: Sequence[dict[str, object]]
+    *, tract: str, at: str, writer: str, parents: Sequence[str], ops: Sequence[dict[str, object] | Fragment]
 ) -> bytes:
     """Returns the stored bytes of an event."""
     fields = {"at": at, "ops": ops, "parents": sorted(parents), "tract": tract, "writer": writer}

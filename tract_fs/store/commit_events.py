@@ -61,7 +61,11 @@ class CommitEvents:
         """Takes in a record that is newer than all before."""
         self._count += 1
         if record.kind in BRING_KINDS:
-            self._brought.setdefault(record.commit, []).append(record.event)
+            known = self._brought.get(record.commit)
+            if known is None:
+                self._brought[record.commit] = [record.event]
+            else:
+                known.append(record.event)
             if record.kind == BRINGS_AGAIN:
                 self._again.add(record.commit)
         elif record.kind == USAGE:

@@ -67,7 +67,10 @@ class KnownEvents:
 
     def add(self, name: str) -> None:
         """Takes in one event."""
-        self._fans.setdefault(name[:2], set()).add(name)
+        fan = self._fans.get(name[:2])
+        if fan is None:
+            fan = self._fans[name[:2]] = set()
+        fan.add(name)
 
     def fans(self) -> set[str]:
         """Returns the directories that have events."""

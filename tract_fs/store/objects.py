@@ -104,10 +104,11 @@ class Objects:
         self._bytes.clear()
         self._commits.clear()
 
-    def remember(self, contents: Mapping[str, bytes], commits: Mapping[CommitHash, Commit]) -> None:
-        """Keeps the bytes of contents, and commits, that were just written."""
-        for name, data in contents.items():
-            self._bytes.put(name, data, len(data) + 200)
+    def remember(self, written: Mapping[str, bytes], commits: Mapping[CommitHash, Commit]) -> None:
+        """Keeps objects that were just written: the commits among them decoded, of contents the bytes."""
+        for name, data in written.items():
+            if name not in commits:
+                self._bytes.put(name, data, len(data) + 200)
         for commit_name, commit in commits.items():
             self._commits.put(commit_name, commit)
 

@@ -199,12 +199,10 @@ class Store:
         if len(data) > MAX_EVENT_BYTES:
             raise BatchTooLarge(size_bytes=len(data), limit_bytes=MAX_EVENT_BYTES)
         name = EventHash(hash_bytes(data))
-        contents = transaction.contents
-        fresh = {
-            key: value
-            for key, value in transaction.objects.items()
-            if key not in contents or not self.objects.is_written(key)
-        }
+        fresh = dict(transaction.objects)
+        for key in transaction.contents:
+            if self.objects.is_written(key):
+                del fresh[key]
         records = transaction.records(
             name,
             log.branch_digest(transaction.branch),
@@ -213,8 +211,8 @@ class Store:
             is_brought=log.is_brought,
         )
         self._builds_on_undurable = self._is_durable and (self._builds_on_undurable or not log.is_durable)
-        self._write_files(log, fresh, contents, Entry(name, data, log.tract), records)
-        self.objects.remember({key: fresh[key] for key in contents if key in fresh}, transaction.made)
+        self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)
+        self.objects.remember(fresh, transaction.made)
         with suppress(OSError):  # the transaction stands; what is not taken in now is at the next call
             log.record_own(name, records)
             if log.unsaved_count >= _SAVE_EVERY_RECORDS:
@@ -323,8 +321,8 @@ class Store:
                 self._write_packed(fresh, written)
                 loose = {}
             small = loose
-            large = {key: value for key, value in loose.items() if len(value) > redo.BYPASS_BYTES}
-            if large:
+            if loose and max(map(len, loose.values())) > redo.BYPASS_BYTES:
+                large = {key: value for key, value in loose.items() if len(value) > redo.BYPASS_BYTES}
                 self._write_loose(large, contents, written, is_synced=self._is_durable)
                 small = {key: value for key, value in loose.items() if key not in large}
             if (

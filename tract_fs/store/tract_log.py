@@ -314,7 +314,9 @@ class TractLog:
                 return
         self._is_whole = False
         for record in kept:
-            if not self._take(record):  # its file is damaged: all is found again, so that its repair is noticed
+            if not self._take(
+                record, as_event_hash(record.event)
+            ):  # its file is damaged: all is found again, so that its repair is noticed
                 self.rebuild(is_ours=True)
                 return
         if kept:
@@ -332,7 +334,7 @@ class TractLog:
         is_taken = True
         self._witnessed.add(name)
         for record in records:
-            is_taken = self._take(record) and is_taken
+            is_taken = self._take(record, name) and is_taken
         self._count += len(records)
         self._chain = self._next_chain
         self._taken.clear()
@@ -484,13 +486,12 @@ class TractLog:
             self._is_whole = False
         return found
 
-    def _take(self, record: Record) -> bool:
-        """Takes in one record; False if its event is needed and damaged."""
+    def _take(self, record: Record, name: EventHash) -> bool:
+        """Takes in one record of the event `name`; False if this event is needed and damaged."""
         self._add_to_commits(record)
         if record.kind not in arrivals.EVENT_KINDS:
             return True
         self.is_durable = self.is_durable and record.kind in arrivals.DURABLE_KINDS
-        name = as_event_hash(record.event)
         self._listing.note(name)
         if name in self._unrecorded:
             self._unrecorded.discard(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from tract_fs.model.canonical import Fragment
 from tract_fs.model.events import NewCommit, delete_op, encode_event, move_op, tag_op
 from tract_fs.model.names import CommitHash, format_time, hash_bytes, next_time, parse_time
 from tract_fs.model.objects import Commit
@@ -199,7 +200,7 @@ class Transaction:
 
     def encode(self, tract: str, writer: str, view: View, line: Sequence[str]) -> bytes:
         """Returns the bytes of the event; `line` is what a move replaces that does not say it."""
-        ops: list[dict[str, object]] = []
+        ops: list[dict[str, object] | Fragment] = []
         if self.is_move and self.head is not None:
             replaces = line if self.replaces is None else self.replaces
             ops.append(move_op(self.kind, self.branch, self.head, list(self.commits.values()), replaces))
@@ -229,19 +230,18 @@ class Transaction:
         `is_brought` tells whether a visible event brings a commit; only moves other than appends can bring one again.
         """
         name = bytes.fromhex(event)
-        if is_plain and self.is_append:
-            kind = arrivals.PLAIN_APPEND if is_durable else arrivals.PLAIN_APPEND_FAST
-            kinds = [arrivals.BRINGS] * (len(self.commits) - 1) + [kind]
-        elif self.kind == "append":
-            kinds = [arrivals.BRINGS] * len(self.commits)
-        else:
-            is_again = (is_brought(bytes.fromhex(commit)) for commit in self.commits)
-            kinds = [arrivals.BRINGS_AGAIN if again else arrivals.BRINGS for again in is_again]
+        digests = list(map(bytes.fromhex, self.commits))
+        kinds = [arrivals.BRINGS] * len(digests)
+        is_plain = is_plain and self.is_append
+        if is_plain:
+            kinds[-1] = arrivals.PLAIN_APPEND if is_durable else arrivals.PLAIN_APPEND_FAST
+        elif self.kind != "append":
+            kinds = [arrivals.BRINGS_AGAIN if is_brought(digest) else arrivals.BRINGS for digest in digests]
         brought = [
-            Record(kind, branch, name, bytes.fromhex(commit), created_us)
-            for kind, commit, created_us in zip(kinds, self.commits, self.created_us, strict=True)
+            Record(kind, branch, name, digest, created_us)
+            for kind, digest, created_us in zip(kinds, digests, self.created_us, strict=True)
         ]
-        if is_plain and self.is_append:
+        if is_plain:
             return brought
         at_us = self._last_us()
         usage = [Record(arrivals.USAGE, branch, name, bytes.fromhex(c), at_us) for c, _, _ in self.usage]
