@@ -36,8 +36,9 @@ os.register_at_fork(after_in_child=_close_inherited)
 class StoreLock:
     """An exclusive lock between handles, of this process and others; not reentrant."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, meanwhile: Callable[[], object] | None = None) -> None:
         self._file = AppendFile(path)
+        self._meanwhile = meanwhile  # what is done between two tries
         self._portalocker: ModuleType | None = None
         self._flock: Callable[[int, int], object] | None = None
         self.is_supported = True
@@ -60,6 +61,8 @@ class StoreLock:
                 deadline = now + timeout_s
             if now >= deadline:
                 raise LockTimeout(path=self._file.path, timeout_s=timeout_s)
+            if self._meanwhile is not None:
+                self._meanwhile()
             time.sleep(min(wait_s, max(0.0, deadline - now)))
             wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)
 

@@ -49,8 +49,9 @@ class Store:
         self._is_durable = is_durable
         self._lock_timeout_s = lock_timeout_s
         self._failure: str | None = None
-        self._lock = StoreLock(layout.lock)
+        self._lock = StoreLock(layout.lock, self._look_meanwhile)
         self._lock_depth = 0
+        self._is_looking = False
         self._holding = _Holding(self)
         self._redo = RedoLog(layout.redo)
         self._unsynced: list[Entry] = []  # what the redo log holds of this handle and no sync has covered
@@ -149,6 +150,16 @@ class Store:
             self._lock.release()
             if self._unsynced and not is_failed:
                 self._sync()
+
+    def _look_meanwhile(self) -> None:
+        """Takes in what others write while this handle waits for the lock: so much less is left to do under it."""
+        if self._is_looking or not self._logs:
+            return
+        self._is_looking = True
+        try:
+            next(iter(self._logs.values())).look_ahead()  # the handle's own tract; of others it reads only
+        finally:
+            self._is_looking = False
 
     def tend(self) -> None:
         """Sets aside damaged files that were met, if this handle can write and nobody holds the lock. Cost: nothing if there are none."""

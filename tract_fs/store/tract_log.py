@@ -328,6 +328,11 @@ class TractLog:
             self._arrivals.cut(self._count)
             self.list_events(is_forced=True)
 
+    def look_ahead(self) -> None:
+        """Takes in what writers of this copy recorded since, while the caller waits for the lock, unless it does so to make the view anew."""
+        if self._is_whole:
+            self.catch_up()
+
     def record_own(self, name: EventHash, records: list[Record]) -> None:
         """Takes in a transaction of this handle whose records were just appended and whose event was written."""
         self._is_whole = False
