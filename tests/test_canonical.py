@@ -1,4 +1,4 @@
-"""Canonical JSON: exactly one form of bytes per value, and a refusal with its path for what JSON can't hold."""
+"""Canonical JSON: exactly one form of bytes per value, and a refusal with its path for what JSON can't hold; times in the one stored form."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 from tract_fs.errors import JsonValueError, TractError
 from tract_fs.model import canonical
+from tract_fs.model.names import format_time, parse_time
 
 VECTORS = [
     (1, b"1"),
@@ -267,3 +268,42 @@ def test_each_decoding_is_fresh() -> None:
 
 def test_text_for_people_is_indented_and_sorted_with_all_characters_as_they_are() -> None:
     assert canonical.indent({"b": [1, "é"], "a": {}}) == '{\n  "a": {},\n  "b": [\n    1,\n    "é"\n  ]\n}'
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted_us"),
+    [
+        ("1970-01-01T00:00:00.000000Z", 0),
+        ("1970-01-01T00:00:01.000007Z", 1_000_007),
+        ("2026-03-01T12:30:15.999999Z", 1_772_368_215_999_999),
+        ("8999-12-31T23:59:59.999999Z", 221_845_391_999_999_999),
+    ],
+)
+def test_a_stored_time_is_read_to_the_microsecond_and_written_as_it_was(text: str, wanted_us: int) -> None:
+    assert parse_time(text) == wanted_us
+    assert format_time(wanted_us) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-03-01T12:30:15Z",
+        "2026-03-01T12:30:15.99999Z",
+        "2026-03-01T12:30:15.9999999Z",
+        "2026-03-01T12:30:15.99999_Z",
+        "2026-03-01T12:30:15.+99999Z",
+        "2026-03-01T12:30:15.99999\uff19Z",
+        "2026-03-01T12:30:15.999999z",
+        "2026-03-01 12:30:15.999999Z",
+        "2026-03-01T12:30:60.999999Z",
+        "2026-02-29T12:30:15.999999Z",
+        "2026-W10-7T12:30:15.999999Z",  # a week's day: it would not sort as a string
+        "1969-12-31T23:59:59.999999Z",
+        "9000-01-01T00:00:00.000000Z",
+        "\u0662026-03-01T12:30:15.99999Z",
+    ],
+)
+def test_a_time_in_any_other_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"time|second|day"):
+        parse_time(text)

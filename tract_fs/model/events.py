@@ -263,11 +263,12 @@ def _op_fault(op: Op, branches: set[str]) -> str | None:
 
 
 def _move_fault(op: Move) -> str | None:
-    if not is_hash(op.head):
+    names = [entry.commit for entry in op.commits]
+    if (not names or op.head != names[-1]) and not is_hash(op.head):
         return "a head is no hash"
-    if not are_hashes([entry.commit for entry in op.commits]):
+    if not are_hashes(names):
         return "a commit is no hash"
-    configs = {bytes(entry.config) for entry in op.commits}  # few are distinct
-    if not all(canonical.is_object(config) for config in configs if config):
-        return "a config is no object that JSON can hold here"
+    for entry in op.commits:
+        if entry.config and not canonical.is_object(bytes(entry.config)):
+            return "a config is no object that JSON can hold here"
     return None

@@ -42,6 +42,11 @@ class PackRows(Struct):
         """Takes in a member."""
         self.rows.append(digest + _SPOT.pack(offset, size))
 
+    def extend(self, members: Iterable[tuple[bytes, int, int]]) -> None:
+        """Takes in members by hash, offset and size."""
+        pack = _SPOT.pack
+        self.rows += [digest + pack(offset, size) for digest, offset, size in members]
+
     def add_event(self, digest: bytes, tract: str) -> None:
         """Notes that a member is an event."""
         self.events.setdefault(tract, []).append(digest)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
+from itertools import accumulate
 from typing import Self
 
 from tract_fs.model.members import is_event_line, tract_of_event
@@ -486,19 +487,17 @@ def _rows_of(name: str, data: bytes) -> PackRows:
 
 def _add_lines(rows: PackRows, block: bytes, offset: int, at_hand: AtHand | None = None) -> None:
     """Takes in lines, less what a tool that rewrote line ends added."""
-    found: list[tuple[bytes, bytes]] = []
-    for line in block.split(b"\n"):
-        member = line.removesuffix(b"\r")
-        if member:
-            digest = sha256(member).digest()
-            rows.add(digest, offset, len(member))
-            found.append((digest, member))
-        offset += len(line) + 1
-    for digest, member in found:
-        if is_event_line(member):
-            rows.add_event(digest, tract_of_event(member) or "")
+    lines = block.split(b"\n")
+    offsets = accumulate([len(line) + 1 for line in lines], initial=offset)
+    if b"\r" in block:
+        lines = [line.removesuffix(b"\r") for line in lines]
+    members = [(sha256(line).digest(), line) for line in lines]
+    rows.extend([(digest, at, len(line)) for (digest, line), at in zip(members, offsets, strict=False) if line])
+    for digest, line in members:
+        if is_event_line(line):
+            rows.add_event(digest, tract_of_event(line) or "")
     if at_hand is not None:
-        at_hand.add(found)
+        at_hand.add(members)
 
 
 def _trusted(data: bytes, rows: PackRows, known: Iterable[bytes]) -> PackRows:

@@ -76,6 +76,7 @@ class TractLog:
         self._listed_at = 0.0
         self._listing_pause_s = _LISTING_INTERVAL_S
         self._saved_count = -1
+        self._lacks_runs = False  # after a rebuild
         self.gone: set[str] = set()  # events that this copy knew and that take no part now; most are not there
         self._witnessed: set[str] = set()  # events that this handle wrote since the view was last saved
         self.is_durable = True  # all visible events are covered by the redo log, or were synced
@@ -153,7 +154,15 @@ class TractLog:
         self.list_if_due()
 
     def save(self) -> None:
-        """Writes the view file if it lags; a cache that can't be written is left alone."""
+        """Writes the view file if it lags, and the runs; a cache that can't be written is left alone."""
+        lags = self._count != self._saved_count or self._lacks_runs
+        self._save_view()
+        if lags and self._count == self._saved_count:
+            self._lacks_runs = False
+            self._runs.extend(self._count)
+            self.commits.trim(self._chain)
+
+    def _save_view(self) -> None:
         if self._parts.read_only or self._unrecorded or not self._is_whole:
             return
         if self._count == self._saved_count and not self._listing.is_changed:
@@ -175,8 +184,6 @@ class TractLog:
             self._witnessed.clear()
             self._saved_count = self._count
             self._listing.is_changed = False
-        self._runs.extend(self._count)
-        self.commits.trim(self._chain)
 
     @property
     def unsaved_count(self) -> int:
@@ -403,7 +410,8 @@ class TractLog:
             is_empty = is_empty and self.tract not in self._parts.packs.tracts()
             self._rebuild(is_ours=is_ours, is_recorded=not is_empty and self._try_lock(held))
             self._is_whole = True
-            self.save()  # or the next handle that sees arrivals written anew would do all this again
+            self._save_view()  # or the next handle that sees arrivals written anew would do all this again
+            self._lacks_runs = True  # they are made when the handle has time
 
     def _rebuild(self, *, is_ours: bool, is_recorded: bool) -> None:
         own, known_before = self._own_and_known(is_ours=is_ours)
