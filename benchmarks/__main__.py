@@ -214,6 +214,8 @@ def keep_json(path: str, found: list[Found], about: dict[str, str], sizes: Sizes
 
 def main() -> int:
     options = parse()
+    if options.dir is not None:
+        os.makedirs(options.dir, exist_ok=True)
     directory = tempfile.mkdtemp(prefix="tract-benchmarks-", dir=options.dir)
     try:
         about = machine(directory)
