@@ -190,6 +190,36 @@ def test_good_files_under_a_wrong_name_are_taken_in(path: Path) -> None:
     assert after.keys() - before.keys() == set(moves.values())
 
 
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_good_files_in_the_place_of_another_are_taken_in(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, is_fresh: bool
+) -> None:
+    """As git leaves them where it takes a directory for a renamed one."""
+    if not is_fresh:
+        monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))
+    with Tract.open(path) as t:
+        expected = answers(t)
+    before = synced(path)
+    loose = [next(name for name in before if name.startswith("objects/")), events(path)[3]]
+    wrong = {}
+    for name in loose:
+        directory, base = os.path.split(name)
+        wrong[name] = f"{os.path.dirname(directory)}/{'00' if not directory.endswith('00') else '01'}/{base}"
+        (store_root(path) / wrong[name]).parent.mkdir(exist_ok=True)
+        (store_root(path) / name).rename(store_root(path) / wrong[name])
+    with Tract.open(path) as t:
+        t.refresh()
+        assert t.status().advice != ()
+        report = t.repair()
+        assert set(report.salvaged) == set(loose)
+        assert {shown.partition(": ")[0] for shown in (report.too_fresh if is_fresh else report.set_aside)} == set(
+            wrong.values()
+        )
+        assert answers(t) == expected
+    after = synced(path)
+    assert {name: after[name] for name in before} == before
+
+
 def test_strays_that_are_no_missing_file_are_left_alone(path: Path) -> None:
     name = next(name for name in synced(path) if name.startswith("objects/"))
     good = (store_root(path) / name).read_bytes()

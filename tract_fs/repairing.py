@@ -112,8 +112,12 @@ class Repair:
                 self._dropped.append(self._layout.relative(path))
 
     def _salvage(self) -> None:
-        """Takes in the strays that hold what is missing, until none does: what comes may wait for more."""
-        while found := find_salvageable(self._layout, find_strays(self._layout), missing_names(self._reader)):
+        """Takes in what lies astray, or under another file's name, and holds what is missing, until none does: what comes may wait for more."""
+        misplaced = [found.path for found in self._store.findings.values() if found.outcome == "fresh"]
+        misplaced += [entry.file for entry in self._store.quarantine.entries()]
+        while found := find_salvageable(
+            self._layout, [*find_strays(self._layout), *misplaced], missing_names(self._reader)
+        ):
             with self._store.locked():
                 for stray in found:
                     name = stray.target.replace("/", "")[-64:]
