@@ -225,3 +225,24 @@ def test_processes_that_build_one_index_at_once_all_answer(tmp_path: Path) -> No
     )
     running = [subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE) for _ in range(3)]
     assert [process.communicate(timeout=60)[0] for process in running] == [b"30\n"] * 3
+
+
+def test_an_index_that_a_handle_with_more_commits_wrote_is_used_as_it_is(tmp_path: Path) -> None:
+    path, operator, value = ("n",), "=", 7
+    with Tract.open(tmp_path, durability="fast") as old, Tract.open(tmp_path, durability="fast") as new:
+        old.commit(user("one"), generation_config={"n": 7})
+        assert len(old.query_by_config("n", operator, value)) == 1
+        file = store_root(tmp_path) / "local/tracts/default/generation.db"
+        inode = file.stat().st_ino
+        for number in range(2):  # its rows are new to the first handle amid a call; its configs as well
+            new.commit(user(f"more {number}"), generation_config={"n": 7, "number": number})
+            new.commit(user(f"other {number}"), generation_config={"n": 7})
+            assert len(new.query_by_config("n", operator, value)) == 3 + 2 * number
+            assert len(old._reader.query(path, operator, value)) == 3 + 2 * number
+        with Tract.open(tmp_path, durability="fast") as late:
+            late.commit(user("last"), generation_config={"n": 8})
+            late.query_by_config("n", operator, value)
+        index = next(iter(old._reader._generation_indexes.values()))
+        index.close()  # read anew, ahead of what this handle has taken in
+        assert len(old._reader.query(path, "=", 8)) == 1
+        assert file.stat().st_ino == inode

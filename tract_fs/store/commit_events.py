@@ -81,11 +81,17 @@ class CommitEvents:
         return self._look(commit, with_usage=True)[1]
 
     def iter_commits(self) -> Iterator[bytes]:
-        """Yields all commits that visible events bring, some more than once. Cost: reads all arrivals."""
+        """Yields each commit that visible events bring once, in the order in which they came. Cost: reads all arrivals."""
+        brought = list(self._brought)
+        older: set[bytes] = set()  # of those in memory that an older record brings
         for record in iter_records(self._data, 0, self._from, self._chain):
-            if record.kind in BRING_KINDS:
+            if record.kind in BRING_KINDS and record.kind != BRINGS_AGAIN:
                 yield record.commit
-        yield from list(self._brought)
+                if record.commit in self._again:
+                    older.add(record.commit)
+        for commit in brought:
+            if commit not in older:
+                yield commit
 
     def commits_between(self, low: bytes, high: bytes) -> set[bytes]:
         """Returns the commits that visible events bring and whose hashes begin with eight bytes from `low` to `high`."""

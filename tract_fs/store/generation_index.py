@@ -25,11 +25,11 @@ from tract_fs.store.tract_log import TractLog
 Hit = tuple[int, str, bytes]  # creation time in microseconds, commit hash, config
 _SUM_LIMIT = 1 << 62
 _RECORDS_AT_ONCE = 32_768
-_TABLES = """
-create table stamp (tract text not null, count integer not null, chain text not null, configs integer not null, sum integer not null);
-create table configs (id integer primary key, config blob not null, commits integer not null, sum integer not null, crc integer not null);
-create table commits (config integer not null, created integer not null, name blob not null, primary key (config, created, name)) without rowid;
-"""
+_TABLES = (
+    "create table stamp (tract text not null, count integer not null, chain text not null, configs integer not null, sum integer not null)",
+    "create table configs (id integer primary key, config blob not null, commits integer not null, sum integer not null, crc integer not null)",
+    "create table commits (config integer not null, created integer not null, name blob not null, primary key (config, created, name)) without rowid",
+)
 
 
 class _DamagedError(Exception):
@@ -74,8 +74,7 @@ class GenerationIndex:
             except Exception as error:  # a cache: whatever is wrong with it, it is built anew
                 self._start_over(aside=not _is_busy(error))
         self._open(":memory:")
-        self._add_all(self._log.iter_brought())
-        self._version = self._log.stamp(), self._log.version
+        self._follow()
         return self._select(path, operator, value)
 
     def close(self) -> None:
@@ -85,6 +84,18 @@ class GenerationIndex:
         self._connection = None
 
     def _select(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
+        """Returns what the index has, by its state at one moment, which may be newer than that of the last look: others write to it."""
+        connection = self._require_connection()
+        connection.execute("begin")
+        try:
+            if self._read_stamp() != self._stamp:
+                self._read()
+                self._require_covered()
+            return self._matches(path, operator, value)
+        finally:
+            connection.rollback()
+
+    def _matches(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
         column, seen = self._columns.get(path, (FieldColumn(path), 0))
         if seen < len(self._configs):
             column.add((number, self._configs[number].value) for number in range(seen, len(self._configs)))
@@ -102,21 +113,29 @@ class GenerationIndex:
         return [(created_us, name.hex(), data) for created_us, name, data in found]
 
     def _catch_up(self) -> None:
-        version = self._log.stamp(), self._log.version
-        if self._connection is not None and self._pid == os.getpid() and version == self._version:
+        if self._connection is not None and self._pid == os.getpid() and self._version == self._log_version():
             return
-        if self._log.stamp()[0] < 0:  # more is visible than arrivals say: this handle's own answer
+        if self._log.stamp()[0] < 0:
             self._open(":memory:")
+        elif self._connection is None or self._pid != os.getpid():
+            self._open(":memory:" if self._read_only and not files.exists(self._path) else self._path)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Takes in what came since the stamp; all, where more is visible than arrivals say: this handle's own answer."""
+        if self._log.stamp()[0] < 0:
             self._add_all(self._log.iter_brought())
         else:
-            if self._connection is None or self._pid != os.getpid():
-                self._open(":memory:" if self._read_only and not files.exists(self._path) else self._path)
             self._follow_log()
-        self._version = version
+        self._version = self._log_version()
+
+    def _log_version(self) -> object:
+        return self._log.stamp(), self._log.version
 
     def _follow_log(self) -> None:
         """Takes in the records since the stamp, some thousands at a time: others read between, and each goes on where another stopped."""
         while True:
+            self._require_covered()
             found = self._log.records_since(*self._stamp, limit=_RECORDS_AT_ONCE)
             if found is None:
                 raise _DamagedError
@@ -126,6 +145,13 @@ class GenerationIndex:
             if self._read_only and not self._is_in_memory():
                 self._copy_to_memory()
             self._take(records, stamp)
+
+    def _require_covered(self) -> None:
+        """Raises _DamagedError if the index is none of these arrivals; catches up with them if it was written by who knew more."""
+        if 0 <= self._log.stamp()[0] < self._stamp[0]:
+            self._log.catch_up()
+        if self._stamp[0] >= 0 and not self._log.covers(*self._stamp):
+            raise _DamagedError
 
     def _take(self, records: list[Record], stamp: tuple[int, str]) -> None:
         connection = self._require_connection()
@@ -169,6 +195,8 @@ class GenerationIndex:
         self._add_rows(rows)
 
     def _add_all(self, brought: Iterable[tuple[int, str, bytes | None]]) -> None:
+        connection = self._require_connection()
+        connection.execute("begin")
         self._add_rows(
             [
                 (self._number_of(config), created_us, bytes.fromhex(name))
@@ -176,7 +204,8 @@ class GenerationIndex:
                 if config is not None
             ]
         )
-        self._stamp = (-1, "")
+        self._write_stamp((-1, ""))
+        connection.commit()
 
     def _move(self, record: Record) -> None:
         """Gives a commit that is brought again the config it has now."""
@@ -223,25 +252,38 @@ class GenerationIndex:
         self._pid = os.getpid()
         if not self._read_only or path == ":memory:":
             self._connection.execute("pragma synchronous = off")  # a cache: damage is noticed and built anew
-            if self._connection.execute("select count(*) from sqlite_master").fetchone() == (0,):
-                self._connection.executescript(_TABLES)
-                self._connection.execute(
-                    "insert into stamp values (?, 0, ?, 0, 0)", (self._log.tract, arrivals.START.hex())
-                )
+            self._make_tables(self._connection)
         self._load()
 
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
+        """Makes the tables of a new file, unless another process does."""
+        count = "select count(*) from sqlite_master"
+        if connection.execute(count).fetchone() == (0,):
+            connection.execute("begin immediate")
+            if connection.execute(count).fetchone() == (0,):
+                for table in _TABLES:
+                    connection.execute(table)
+                start = (self._log.tract, arrivals.START.hex())
+                connection.execute("insert into stamp values (?, 0, ?, 0, 0)", start)
+            connection.commit()
+
     def _load(self) -> None:
+        connection = self._require_connection()
+        connection.execute("begin")
+        try:
+            self._read()
+        finally:
+            connection.rollback()
+
+    def _read(self) -> None:
+        """Reads stamp and configs; inside a transaction."""
         connection = self._require_connection()
         self._configs.clear()
         self._by_data.clear()
         self._columns.clear()
-        connection.execute("begin")
-        try:
-            self._stamp = self._read_stamp()
-            tract, count, total = connection.execute("select tract, configs, sum from stamp").fetchone()
-            rows = connection.execute("select id, config, commits, sum, crc from configs order by id").fetchall()
-        finally:
-            connection.rollback()
+        self._stamp = self._read_stamp()
+        tract, count, total = connection.execute("select tract, configs, sum from stamp").fetchone()
+        rows = connection.execute("select id, config, commits, sum, crc from configs order by id").fetchall()
         for number, data, commits, weight, crc in rows:
             if number != len(self._configs) or crc != _crc(data, commits, weight):
                 raise _DamagedError

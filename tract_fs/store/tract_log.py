@@ -247,11 +247,14 @@ class TractLog:
 
     def all_commits(self) -> set[bytes]:
         """Returns all commits that visible events bring. Cost: reads all arrivals."""
+        return set(self._commits_in_order())
+
+    def _commits_in_order(self) -> list[bytes]:
         try:
-            return set(self.commits.iter_commits())
+            return list(self.commits.iter_commits())
         except arrivals.ArrivalsDamagedError:
             self.rebuild()
-            return set(self.commits.iter_commits())
+            return list(self.commits.iter_commits())
 
     def commits_with_prefix(self, prefix: str) -> set[bytes]:
         """Returns the commits that visible events bring and whose hashes begin with some hexadecimal digits."""
@@ -278,8 +281,8 @@ class TractLog:
         return [op for op in events[last].ops if isinstance(op, Usage) and op.commit == commit][-1]
 
     def iter_brought(self) -> Iterator[tuple[int, str, bytes | None]]:
-        """Yields creation time in microseconds, hash and config of every commit that a visible event brings."""
-        for digest in self.all_commits():
+        """Yields creation time in microseconds, hash and config of every commit that a visible event brings, in the order in which they came."""
+        for digest in self._commits_in_order():
             name = CommitHash(digest.hex())
             entry = self.brought(name)
             if entry is not None:
