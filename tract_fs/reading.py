@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
-from tract_fs.model.events import BroughtCommit
+from tract_fs.model.events import BroughtCommit, NewCommit
 from tract_fs.model.history import is_ancestor, iter_newest_first
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
 from tract_fs.model.messages import Rendering, render
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tract_fs.store.generation_index import GenerationIndex, Hit
 
 _CACHED_BYTES = 32 * 1024 * 1024
+_CACHED_NEW = 1024
 _SHORTEST_PREFIX = 4
 
 
@@ -63,6 +64,10 @@ class TractReader:
         self.loading: AbstractContextManager[None] = nullcontext()  # one thread at a time, for what is read later
         self._generation_indexes: dict[str, GenerationIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
+        self._written: BoundedCache[str, NewCommit] = BoundedCache(
+            _CACHED_NEW
+        )  # by this handle, and their configs hold
+        self._written_version = (0, 0)  # what is said of commits, when it wrote them
 
     def head(self) -> CommitHash | None:
         """Returns the head that this copy works on; inside a transaction, the staged one."""
@@ -249,10 +254,14 @@ class TractReader:
             commit = self.commit(name)
         if commit.content is None:
             return Loaded(commit, None, None)
+        rendering = self._renderings.get(name)
+        new = None if rendering is None else self._written.get(name)
+        if new is not None and self._written_version == self.said_version():
+            return Loaded(commit, rendering, None if new.config is None else new.config.decode())
         entry = self._entry(name)
         config = None if entry is None or not entry.config else bytes(entry.config).decode()
         try:
-            return Loaded(commit, self._renderings.get(name) or self._render(commit, entry), config)
+            return Loaded(commit, rendering or self._render(commit, entry), config)
         except ObjectMissing:
             if commit.content not in self.store.redacted():
                 raise
@@ -262,6 +271,15 @@ class TractReader:
         """Remembers what a commit's content makes of a message, within bounds."""
         weight = 300 + 2 * len(rendering.text or "") + 2 * len(rendering.body or "")
         self._renderings.put(name, rendering, weight)
+
+    def keep_written(self, commits: Mapping[CommitHash, NewCommit]) -> None:
+        """Remembers what a transaction of this handle, just written, says of the commits that it brought."""
+        version = self.said_version()
+        if version != self._written_version:
+            self._written.clear()
+            self._written_version = version
+        for name, new in commits.items():
+            self._written.put(name, new)
 
     def _render(self, commit: Commit, entry: BroughtCommit | None) -> Rendering:
         assert commit.content is not None and commit.content_type is not None

@@ -194,7 +194,7 @@ class TractWriter:
                 transaction = self._reader.transaction
                 if transaction is not None and not transaction.is_empty and pid == process.id:
                     self._unstage()
-                    self._reader.store.write(self._reader.log, transaction)
+                    self.finish(transaction)
             finally:
                 self._batch = None
                 self._unstage()
@@ -322,6 +322,13 @@ class TractWriter:
             reader.store.objects.staged = transaction.objects
             self._start = transaction.mark()
         return transaction
+
+    def finish(self, transaction: Transaction) -> None:
+        """Writes a transaction; the store's lock is held. Errors: BatchTooLarge; OSError of the disk."""
+        reader = self._reader
+        reader.store.write(reader.log, transaction)
+        if transaction.kind == "append":  # other moves may bring commits again, and the least event tells their configs
+            reader.keep_written(transaction.commits)
 
     def _drop_to(self, mark: Mark | None) -> None:
         transaction = self._reader.transaction
@@ -457,7 +464,7 @@ class _Written:
         is_failed = True
         try:
             if kind is None and not self._transaction.is_empty:
-                store.write(self._reader.log, self._transaction)
+                self._writer.finish(self._transaction)
             is_failed = kind is not None
         finally:
             store.release(is_failed=is_failed)
