@@ -64,9 +64,7 @@ class TractReader:
         self.loading: AbstractContextManager[None] = nullcontext()  # one thread at a time, for what is read later
         self._generation_indexes: dict[str, GenerationIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
-        self._written: BoundedCache[str, NewCommit] = BoundedCache(
-            _CACHED_NEW
-        )  # by this handle, and their configs hold
+        self._written: dict[CommitHash, NewCommit] = {}  # by this handle, not long ago
         self._written_version = (0, 0)  # what is said of commits, when it wrote them
 
     def head(self) -> CommitHash | None:
@@ -275,11 +273,11 @@ class TractReader:
     def keep_written(self, commits: Mapping[CommitHash, NewCommit]) -> None:
         """Remembers what a transaction of this handle, just written, says of the commits that it brought."""
         version = self.said_version()
-        if version != self._written_version:
+        if version != self._written_version or len(self._written) + len(commits) > _CACHED_NEW:
             self._written.clear()
             self._written_version = version
-        for name, new in commits.items():
-            self._written.put(name, new)
+        if len(commits) <= _CACHED_NEW:
+            self._written.update(commits)
 
     def _render(self, commit: Commit, entry: BroughtCommit | None) -> Rendering:
         assert commit.content is not None and commit.content_type is not None

@@ -194,7 +194,10 @@ def write_new(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synce
     """
     directory = path[: path.rindex("/")]
     temp = f"{directory}/.new.{process.new_label()}"
-    descriptor = _open_new(temp, directory, mode)
+    try:
+        descriptor = os.open(temp, _NEW_FLAGS, mode)
+    except FileNotFoundError:
+        descriptor = _open_in_new_directory(temp, directory, mode)
     try:
         try:
             write_all(descriptor, data)
@@ -217,13 +220,12 @@ def name_path(error: BaseException, path: str) -> None:
         error.filename = path
 
 
-def _open_new(path: str, directory: str, mode: int) -> int:
-    """Returns a descriptor of a new file, whose directory is made if need be; again, if a packing removes it while it is empty."""
+def _open_in_new_directory(path: str, directory: str, mode: int) -> int:
+    """Returns a descriptor of a new file, whose directory is made; again, if a packing removes it while it is empty."""
     for _ in range(_MOST_TRIES):
-        try:
+        os.makedirs(directory, exist_ok=True)
+        with suppress(FileNotFoundError):
             return os.open(path, _NEW_FLAGS, mode)
-        except FileNotFoundError:
-            os.makedirs(directory, exist_ok=True)
     return os.open(path, _NEW_FLAGS, mode)
 
 
