@@ -29,9 +29,9 @@ class CommitEvents:
 
     def __init__(self, runs: RecordRuns) -> None:
         self._runs = runs
-        self._brought: dict[bytes, list[bytes]] = {}
+        self._brought: dict[bytes, tuple[bytes, ...]] = {}  # by commit
         self._again: set[bytes] = set()
-        self._usage: dict[bytes, list[bytes]] = {}
+        self._usage: dict[bytes, tuple[bytes, ...]] = {}
         self._from = 0  # records before this one are not in memory
         self._count = 0
         self._chain = START  # the digest after the last record that is not in memory
@@ -61,22 +61,18 @@ class CommitEvents:
         """Takes in a record that is newer than all before."""
         self._count += 1
         if record.kind in BRING_KINDS:
-            known = self._brought.get(record.commit)
-            if known is None:
-                self._brought[record.commit] = [record.event]
-            else:
-                known.append(record.event)
+            self._brought[record.commit] = (*self._brought.get(record.commit, ()), record.event)
             if record.kind == BRINGS_AGAIN:
                 self._again.add(record.commit)
         elif record.kind == USAGE:
-            self._usage.setdefault(record.commit, []).append(record.event)
+            self._usage[record.commit] = (*self._usage.get(record.commit, ()), record.event)
 
-    def events_of(self, commit: bytes) -> list[bytes]:
+    def events_of(self, commit: bytes) -> tuple[bytes, ...]:
         """Returns the events that bring a commit; empty if none does. Errors: ArrivalsDamagedError."""
         found = self._brought.get(commit)
         return self._look(commit)[0] if found is None or commit in self._again else found
 
-    def usage_events_of(self, commit: bytes) -> list[bytes]:
+    def usage_events_of(self, commit: bytes) -> tuple[bytes, ...]:
         """Returns the events that tell the usage of a commit. Errors: ArrivalsDamagedError."""
         return self._look(commit, with_usage=True)[1]
 
@@ -105,14 +101,14 @@ class CommitEvents:
             self._runs.drop()
             return self.commits_between(low, high)
 
-    def _look(self, commit: bytes, *, with_usage: bool = False) -> tuple[list[bytes], list[bytes]]:
+    def _look(self, commit: bytes, *, with_usage: bool = False) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         """Returns the events that bring a commit and those that tell its usage, the oldest first."""
         for step in _FIRST_STEPS:  # whatever the runs have: what is mostly asked for needs none of them
             if self._from and self._is_open(commit):
                 self._read_back(min(step, self._from))
         if self._from and self._is_open(commit) and self._from > (floor := self._floor()):
             self._read_back(self._from - floor)
-        brought, usage = self._brought.get(commit, []), self._usage.get(commit, [])
+        brought, usage = self._brought.get(commit, ()), self._usage.get(commit, ())
         if not self._from or not self._is_open(commit):
             return brought, usage
         try:
@@ -126,11 +122,11 @@ class CommitEvents:
         """Tells whether older records may be about a commit, for all that those in memory say."""
         return commit not in self._brought or commit in self._again
 
-    def _look_in_runs(self, commit: bytes, *, with_usage: bool) -> tuple[list[bytes], list[bytes]]:
+    def _look_in_runs(self, commit: bytes, *, with_usage: bool) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         if not with_usage and not self._runs.is_again(commit):
             for stretch in self._stretches.values():
                 if commit in stretch:
-                    return [stretch[commit]], []
+                    return (stretch[commit],), ()
         brought: list[bytes] = []
         usage: list[bytes] = []
         for number, record in self._runs.iter_commit_records(commit, before=self._from):
@@ -138,7 +134,7 @@ class CommitEvents:
             if record.kind in BRING_KINDS and record.kind != BRINGS_AGAIN:
                 self._note_stretch(number // self._runs.SHORT_RECORDS)
                 break
-        return brought[::-1], usage[::-1]
+        return tuple(brought[::-1]), tuple(usage[::-1])
 
     def _note_stretch(self, number: int) -> None:
         """Reads a stretch of records in which one was found twice running: whoever walks along a history asks for its neighbours next."""
@@ -172,6 +168,6 @@ class CommitEvents:
                 older_usage.setdefault(commit, []).append(event)
         for found, kept in ((older, self._brought), (older_usage, self._usage)):
             for commit, events in found.items():
-                kept[commit] = events + kept.get(commit, [])
+                kept[commit] = (*events, *kept.get(commit, ()))
         self._chain = arrivals.chain_before(self._data, start)
         self._from = start

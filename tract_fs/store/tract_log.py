@@ -215,7 +215,7 @@ class TractLog:
             names.sort(key=lambda name: (self._parts.events.require(self.tract, name).at, name))
         return self._parts.events.entry(self.tract, names[0], commit) if names else None
 
-    def events_of(self, commit: str) -> list[bytes]:
+    def events_of(self, commit: str) -> tuple[bytes, ...]:
         """Returns the events that bring a commit; empty if no visible event of this tract does."""
         try:
             return self.commits.events_of(bytes.fromhex(commit))
@@ -425,22 +425,27 @@ class TractLog:
         self._taken.clear()
         self._unrecorded.clear()
         seen = self._listing.look(self.known)
-        visible: list[tuple[EventHash, Event]] = []
-        self._apply_all(seen.new, own, visible)
-        self.version += 1
         self.again_count = 0
-        self.is_durable = not visible
-        known_before |= self._witnessed
-        self.gone = known_before - {name for name, _ in visible}
-        records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
+        visible: list[EventHash] = []
+        told: list[Record] = []
         brought: set[bytes] = set()
-        for name, event in visible:
+
+        def take(name: EventHash, event: Event) -> None:
+            visible.append(name)
             kind = arrivals.OWN if name in own else arrivals.SEEN
             for record in self._records_of(name, event, kind, brought.__contains__):
-                records.append(record)
+                told.append(record)
                 brought.add(record.commit)
                 if record.kind == arrivals.BRINGS_AGAIN:
                     self.again_count += 1
+
+        self._apply_all(seen.new, own, take)
+        self.version += 1
+        self.is_durable = not visible
+        known_before |= self._witnessed
+        self.gone = known_before.difference(visible)
+        records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
+        records += told
         data, chain = arrivals.encode_records(records, arrivals.START)
         is_recorded = is_recorded and bool(records)
         if is_recorded:
@@ -456,7 +461,7 @@ class TractLog:
             for record in records:
                 self.commits.add(record)
         else:
-            self._keep_in_memory(data, [name for name, _ in visible])
+            self._keep_in_memory(data, visible)
         self._saved_count = -1
         self._settle(seen)
 
@@ -583,7 +588,7 @@ class TractLog:
             if is_locked:
                 self.catch_up(is_locked=True)
             try:
-                self._apply_all(new, frozenset(), visible)
+                self._apply_all(new, frozenset(), lambda name, event: visible.append((name, event)))
             finally:
                 self._unrecorded.update(name for name, _ in visible)
                 records = [record for name, event in visible for record in self._add_seen(name, event)]
@@ -623,9 +628,9 @@ class TractLog:
             self.version += 1
 
     def _apply_all(
-        self, names: set[str], own: set[str] | frozenset[str], visible: list[tuple[EventHash, Event]]
+        self, names: set[str], own: set[str] | frozenset[str], take: Callable[[EventHash, Event], None]
     ) -> None:
-        """Offers events, and those pending, in causal order; adds to `visible` the ones that became so, as they do."""
+        """Offers events, and those pending, in causal order; has the ones taken that become visible, as they do."""
         found: list[tuple[EventHash, Event]] = []
         known = self.known()
         for name in {name for name in (*names, *self.view.pending) if name not in known or name in self.view.pending}:
@@ -644,7 +649,7 @@ class TractLog:
                 known.add(event_name)
                 self.damaged.pop(event_name, None)
                 self.gone.discard(event_name)
-                visible.append((event_name, event))
+                take(event_name, event)
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
 
     def _records_of(self, name: str, event: Event, kind: bytes, is_brought: Callable[[bytes], bool]) -> list[Record]:
