@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -14,7 +15,7 @@ class BoundedCache(Generic[K, V]):
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._weight = 0
-        self._items: dict[K, tuple[V, int]] = {}
+        self._items: OrderedDict[K, tuple[V, int]] = OrderedDict()  # a dict finds its first key slowly once many went
 
     def get(self, key: K) -> V | None:
         """Returns the value of `key`, which is then the most recently used, or None."""
@@ -22,7 +23,7 @@ class BoundedCache(Generic[K, V]):
         if item is None:
             return None
         if 2 * self._weight > self._limit:  # while there is room, the order does not matter
-            self._items[key] = self._items.pop(key)
+            self._items.move_to_end(key)
         return item[0]
 
     def __contains__(self, key: K) -> bool:
@@ -37,8 +38,8 @@ class BoundedCache(Generic[K, V]):
         self._items[key] = (value, weight)
         self._weight += weight
         while self._weight > self._limit:
-            oldest = next(iter(self._items))
-            self.forget(oldest)
+            _, (_, oldest_weight) = self._items.popitem(last=False)
+            self._weight -= oldest_weight
 
     def forget(self, key: K) -> None:
         """Forgets one key."""
