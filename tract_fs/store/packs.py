@@ -22,7 +22,9 @@ from tract_fs.store.pack_table import PackRows, PackTable
 from tract_fs.store.suspects import Suspect, Suspects
 
 _OPEN_PACKS = 16
-_MOST_MERGED_ROWS = 1 << 20  # a table of more is merged with no other: memory
+_MOST_MERGED_ROWS = (
+    1 << 19
+)  # tables of more in sum are not merged, and packs of more not looked through, before a table is written: memory
 _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of its ctime
 _WRITE_BYTES = 1 << 20
 SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written again
@@ -245,11 +247,14 @@ class Packs:
             if not self._unread.isdisjoint(table.packs):
                 self._tables = (*self._tables, table)
                 self._unread -= set(table.packs)
-        fresh = []
+        fresh: list[PackRows] = []
         for name in sorted(self._unread):
             rows = self._given.get(name) or self._look_through(name)
             if rows is not None:
                 fresh.append(rows)
+            if sum(len(rows.rows) for rows in fresh) > _MOST_MERGED_ROWS // 2:
+                self._keep(fresh)
+                fresh = []
         self._unread.clear()
         self._given.clear()
         if fresh:
