@@ -124,20 +124,56 @@ class Arrivals:
         self._file.append(data, count * RECORD_BYTES)
         self._seen = inode, count * RECORD_BYTES + len(data)
 
+    def take_place(self, file: files.NewFile) -> None:
+        """Makes a file that was written the arrivals. Errors: ArrivalsUnwritableError."""
+        try:
+            file.finish(self.path, is_synced=False)
+        except OSError as error:
+            raise ArrivalsUnwritableError from error
+        self._file.close()
+
     def cut(self, count: int) -> None:
         """Cuts the file back to `count` records."""
         self._file.current_size()
         self._file.truncate(count * RECORD_BYTES)
         self._seen = self._seen[0], count * RECORD_BYTES
 
-    def replace(self, data: bytes) -> None:
-        """Writes the whole file anew from encoded records."""
-        files.write_new(self.path, data, mode=0o644)
-        self._file.close()
-
     def close(self) -> None:
         """Closes the descriptor."""
         self._file.close()
+
+
+class NewArrivals:
+    """Arrivals written anew, as records come: into a file that takes the place of the old one at the end, or into memory.
+
+    The file is a context of the caller's.
+    """
+
+    def __init__(self, file: files.NewFile | None) -> None:
+        self._file = file
+        self._parts: list[bytes] = []
+        self.count = 0
+        self.chain = START
+
+    def add(self, records: list[Record]) -> None:
+        """Appends records. Errors: ArrivalsUnwritableError."""
+        data, self.chain = encode_records(records, self.chain)
+        self.count += len(records)
+        if self._file is None:
+            self._parts.append(data)
+            return
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise ArrivalsUnwritableError from error
+
+    def data(self) -> bytes:
+        """Returns the bytes, where there is no file."""
+        return b"".join(self._parts)
+
+
+class ArrivalsUnwritableError(Exception):
+    """Arrivals can't be written: the handle goes on without."""
 
 
 class ArrivalsDamagedError(Exception):
@@ -166,6 +202,19 @@ def iter_records(data: Arrivals | bytes, start: int, end: int, chain: bytes) -> 
             raise ArrivalsDamagedError
     if current != chain:
         raise ArrivalsDamagedError
+
+
+def iter_sound(source: Arrivals) -> Iterator[Record]:
+    """Yields the records of the file up to the first that does not follow."""
+    chain, number = START, 0
+    while True:
+        start = number
+        for record, after in decode_records(source.read(number, _READ_RECORDS), chain):
+            chain = after
+            number += 1
+            yield record
+        if number != start + _READ_RECORDS:
+            return
 
 
 def chain_before(data: Arrivals | bytes, start: int) -> bytes:

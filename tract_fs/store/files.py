@@ -381,13 +381,15 @@ class NewFile:
         write_all(self._descriptor, data)
         self.size_bytes += len(data)
 
-    def finish(self, path: str) -> None:
-        """Makes it the file at `path`, in the same directory, that survives a power cut; replaces what is there."""
+    def finish(self, path: str, *, is_synced: bool = True) -> None:
+        """Makes it the file at `path`, in the same directory; replaces what is there. With `is_synced` it survives a power cut."""
         assert self._temp is not None
-        os.fsync(self._descriptor)
+        if is_synced:
+            os.fsync(self._descriptor)
         os.rename(self._temp, path)
         self._temp = None
-        sync_directory(self._directory)
+        if is_synced:
+            sync_directory(self._directory)
 
     def __enter__(self) -> Self:
         return self

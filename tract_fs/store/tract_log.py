@@ -17,8 +17,8 @@ from tract_fs.errors import DamageError, HashMismatch, InvalidObject, LockTimeou
 from tract_fs.model.events import BroughtCommit, Event, Usage
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time, parse_time
 from tract_fs.model.objects import Commit
-from tract_fs.model.view import Head, Pending, View, in_causal_order
-from tract_fs.store import arrivals, view_cache
+from tract_fs.model.view import Head, Pending, View
+from tract_fs.store import arrivals, files, view_cache
 from tract_fs.store.arrivals import NO_HASH, Arrivals, Record
 from tract_fs.store.commit_events import CommitEvents
 from tract_fs.store.events import Events, as_event_hash
@@ -33,6 +33,8 @@ _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
 _NO_BRANCH = b"\0" * 7
 _READ_BACK_RECORDS = 1024
+_KEPT_RECORDS = 1 << 16  # so many of a rebuild stay in memory
+_HELD_COMMITS = 1 << 16  # brought by the events that are held from one reading to the other
 
 
 class Parts(Struct, frozen=True):
@@ -411,30 +413,48 @@ class TractLog:
         with ExitStack() as held:
             is_empty = not self._arrivals.signature()[1] and not self._parts.events.fans(self.tract)
             is_empty = is_empty and self.tract not in self._parts.packs.tracts()
-            self._rebuild(is_ours=is_ours, is_recorded=not is_empty and self._try_lock(held))
+            file = self._new_arrivals_file(held) if not is_empty and self._try_lock(held) else None
+            own, known_before = self._own_and_known(is_ours=is_ours)
+            try:
+                self._rebuild(own, known_before, file)
+            except arrivals.ArrivalsUnwritableError:
+                self._rebuild(own, known_before, None)
             self._is_whole = True
             self._save_view()  # or the next handle that sees arrivals written anew would do all this again
             self._lacks_runs = True  # they are made when the handle has time
 
-    def _rebuild(self, *, is_ours: bool, is_recorded: bool) -> None:
-        own, known_before = self._own_and_known(is_ours=is_ours)
+    def _new_arrivals_file(self, held: ExitStack) -> files.NewFile | None:
+        directory = self._arrivals.path.rpartition("/")[0]
+        try:
+            files.make_directory(directory)
+            return held.enter_context(files.NewFile(directory, mode=0o644))
+        except OSError:
+            return None
+
+    def _rebuild(self, own: set[str], known_before: set[str], file: files.NewFile | None) -> None:
+        """Folds all events anew; makes `file` the arrivals. Memory: names and times of events, and hashes of commits, but no record."""
         self._listing.forget()
         self.view = View(self.tract)
         self.damaged.clear()
         self._known = KnownEvents()
         self._taken.clear()
         self._unrecorded.clear()
-        seen = self._listing.look(self.known)
         self.again_count = 0
+        seen = self._listing.look(self.known)
+        written = arrivals.NewArrivals(file)
         visible: list[EventHash] = []
-        told: list[Record] = []
         brought: set[bytes] = set()
+        last: list[Record] = []
+        kept: list[Record] = []  # all, unless they are many
 
         def take(name: EventHash, event: Event) -> None:
+            nonlocal last
+            written.add(last)
             visible.append(name)
-            kind = arrivals.OWN if name in own else arrivals.SEEN
-            for record in self._records_of(name, event, kind, brought.__contains__):
-                told.append(record)
+            last = self._records_of(name, event, arrivals.OWN if name in own else arrivals.SEEN, brought.__contains__)
+            if len(kept) < _KEPT_RECORDS:
+                kept.extend(last)
+            for record in last:
                 brought.add(record.commit)
                 if record.kind == arrivals.BRINGS_AGAIN:
                     self.again_count += 1
@@ -442,26 +462,22 @@ class TractLog:
         self._apply_all(seen.new, own, take)
         self.version += 1
         self.is_durable = not visible
-        known_before |= self._witnessed
-        self.gone = known_before.difference(visible)
-        records = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
-        records += told
-        data, chain = arrivals.encode_records(records, arrivals.START)
-        is_recorded = is_recorded and bool(records)
-        if is_recorded:
-            try:
-                self._arrivals.replace(data)
-            except OSError:
-                is_recorded = False
-        if is_recorded:
-            self._count, self._chain = len(records), chain
+        self.gone = (known_before | self._witnessed).difference(visible)
+        gone = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
+        written.add(gone + last)  # an event's record ends the file, or its end would be taken for torn
+        if file is not None and written.count:
+            self._arrivals.take_place(file)
+            self._count, self._chain = written.count, written.chain
             self._inode = self._arrivals.signature()[0]
             self._runs.forget()
-            self.commits.reset(self._arrivals, 0, arrivals.START)
-            for record in records:
-                self.commits.add(record)
+            if len(kept) < _KEPT_RECORDS:
+                self.commits.reset(self._arrivals, 0, arrivals.START)
+                for record in (*gone, *kept):
+                    self.commits.add(record)
+            else:
+                self.commits.reset(self._arrivals, self._count, self._chain)
         else:
-            self._keep_in_memory(data, visible)
+            self._keep_in_memory(written.data(), visible)
         self._saved_count = -1
         self._settle(seen)
 
@@ -582,20 +598,23 @@ class TractLog:
 
     def _admit(self, new: set[str]) -> None:
         """Applies new and pending events; records those that are visible, if this handle can write."""
-        visible: list[tuple[EventHash, Event]] = []
+        visible: list[EventHash] = []
+        records: list[Record] = []
+
+        def take(name: EventHash, event: Event) -> None:
+            visible.append(name)
+            self._unrecorded.add(name)
+            records.extend(self._add_seen(name, event))
+
         with ExitStack() as held:
             is_locked = self._try_lock(held)
             if is_locked:
                 self.catch_up(is_locked=True)
-            try:
-                self._apply_all(new, frozenset(), lambda name, event: visible.append((name, event)))
-            finally:
-                self._unrecorded.update(name for name, _ in visible)
-                records = [record for name, event in visible for record in self._add_seen(name, event)]
+            self._apply_all(new, frozenset(), take)
             if is_locked and records:
                 with suppress(OSError):
                     self._record(records)
-                    self._unrecorded.difference_update(name for name, _ in visible)
+                    self._unrecorded.difference_update(visible)
 
     def _record(self, records: list[Record]) -> None:
         data, chain = arrivals.encode_records(records, self._chain)
@@ -630,27 +649,43 @@ class TractLog:
     def _apply_all(
         self, names: set[str], own: set[str] | frozenset[str], take: Callable[[EventHash, Event], None]
     ) -> None:
-        """Offers events, and those pending, in causal order; has the ones taken that become visible, as they do."""
-        found: list[tuple[EventHash, Event]] = []
+        """Offers events, and those pending, in causal order, and calls `take` with each that became visible, as it does.
+
+        Memory: names and times; of events only so many as bring few thousands of commits, so that the others are read twice.
+        """
         known = self.known()
+        order: list[tuple[str, EventHash]] = []
+        held: dict[EventHash, Event] = {}
+        held_count = 0
         for name in {name for name in (*names, *self.view.pending) if name not in known or name in self.view.pending}:
-            try:
-                found.append((EventHash(name), self._parts.events.require(self.tract, name)))
-            except InvalidObject as error:
-                self.view.pending[EventHash(name)] = Pending(f"not understood: {error.reason}")
-            except HashMismatch as error:
-                self.damaged[name] = str(error)
-                self.view.pending.pop(EventHash(name), None)
-            except ObjectMissing:
-                self.view.pending.pop(EventHash(name), None)
+            event = self._readable(EventHash(name))
+            if event is not None:
+                order.append((event.at, EventHash(name)))
+                if held_count < _HELD_COMMITS:
+                    held[EventHash(name)] = event
+                    held_count += 1 + len(event.iter_commits())
         before = dict(self.view.pending)
-        for event_name, event in in_causal_order(found):
-            if self._offer(event_name, event, is_own=event_name in own):
+        for _, event_name in sorted(order):
+            event = held.pop(event_name, None) or self._readable(event_name)
+            if event is not None and self._offer(event_name, event, is_own=event_name in own):
                 known.add(event_name)
                 self.damaged.pop(event_name, None)
                 self.gone.discard(event_name)
                 take(event_name, event)
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
+
+    def _readable(self, name: EventHash) -> Event | None:
+        """Returns an event, or notes what is wrong with its file and returns None."""
+        try:
+            return self._parts.events.require(self.tract, name)
+        except InvalidObject as error:
+            self.view.pending[name] = Pending(f"not understood: {error.reason}")
+        except HashMismatch as error:
+            self.damaged[name] = str(error)
+            self.view.pending.pop(name, None)
+        except ObjectMissing:
+            self.view.pending.pop(name, None)
+        return None
 
     def _records_of(self, name: str, event: Event, kind: bytes, is_brought: Callable[[bytes], bool]) -> list[Record]:
         records = []
@@ -687,10 +722,9 @@ class TractLog:
         """
         own: set[str] = set()
         known: set[str] = set()
-        data = self._arrivals.read(0, self._arrivals.signature()[1])
         saved = None if is_ours else view_cache.read(self._view_path)
         covered = saved.count if saved is not None and self._is_ours(saved) else 0
-        for number, (record, _) in enumerate(arrivals.decode_records(data, arrivals.START)):
+        for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
             if record.kind in arrivals.OWN_KINDS:
                 own.add(record.event.hex())
             if (is_ours or number < covered) and (record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE):
