@@ -151,14 +151,22 @@ class NewArrivals:
 
     def __init__(self, file: files.NewFile | None) -> None:
         self._file = file
+        self._waiting: list[Record] = []
         self._parts: list[bytes] = []
         self.count = 0
-        self.chain = START
+        self.chain = START  # of what does not wait any more
 
     def add(self, records: list[Record]) -> None:
         """Appends records. Errors: ArrivalsUnwritableError."""
-        data, self.chain = encode_records(records, self.chain)
+        self._waiting += records
         self.count += len(records)
+        if len(self._waiting) >= _READ_RECORDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits. Errors: ArrivalsUnwritableError."""
+        data, self.chain = encode_records(self._waiting, self.chain)
+        self._waiting.clear()
         if self._file is None:
             self._parts.append(data)
             return
@@ -168,7 +176,7 @@ class NewArrivals:
             raise ArrivalsUnwritableError from error
 
     def data(self) -> bytes:
-        """Returns the bytes, where there is no file."""
+        """Returns the bytes, where there is no file, once all was written."""
         return b"".join(self._parts)
 
 

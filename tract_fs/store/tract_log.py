@@ -465,6 +465,7 @@ class TractLog:
         self.gone = (known_before | self._witnessed).difference(visible)
         gone = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
         written.add(gone + last)  # an event's record ends the file, or its end would be taken for torn
+        written.flush()
         if file is not None and written.count:
             self._arrivals.take_place(file)
             self._count, self._chain = written.count, written.chain
