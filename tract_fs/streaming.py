@@ -72,7 +72,7 @@ class MessageStream:
         self._transactions = 0
         self._head: str | None = None
         self._prepared: list[_Prepared] = []
-        self._contents: dict[str, bytes] = {}  # of those prepared, less what is in the store already
+        self._contents: dict[str, bytes] = {}  # of those prepared
         self._size_bytes = 0
         self._objects = reader.store.objects
         self._fans = self._objects.fans()  # what is written meanwhile by others may be written twice
@@ -111,7 +111,7 @@ class MessageStream:
         is_single = self._writer.budget is not None
         rendering = self._writer.render_message(message) if is_single else None
         tokens = count_json_message(self._reader.counter, message) if rendering is None else rendering.tokens
-        if name not in self._contents and (is_single or not self._objects.is_written(name, fans=self._fans)):
+        if name not in self._contents:
             self._contents[name] = data
             self._size_bytes += len(data)
         self._prepared.append(_Prepared(name, config, tokens, rendering))
@@ -123,6 +123,9 @@ class MessageStream:
             return
         prepared, contents = self._prepared, self._contents
         self._prepared, self._contents, self._size_bytes = [], {}, 0
+        if self._writer.budget is None:
+            for name in self._objects.written(contents.keys(), fans=self._fans):
+                del contents[name]
         with self._holding:
             if self._writer.budget is not None:
                 self._write_singly(prepared, contents)

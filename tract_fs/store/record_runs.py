@@ -24,6 +24,8 @@ _HEAD = struct.Struct(
 )  # magic, first record, records, chain before and after, commit rows, event rows, commits brought again
 _MAGIC = b"tractru1"
 _ROW = struct.Struct(">8sQ")  # first bytes of a hash, number of the record
+_BODY_AND_CHAIN = struct.Struct(">80s16s")  # of a record
+_KIND_AND_KEYS = struct.Struct(">c7x8s24x8s")  # of a record: kind, first bytes of event and commit
 _KEY_BYTES = 8
 _CHECK_BYTES = 8
 _FENCE_BYTES = _KEY_BYTES + _CHECK_BYTES
@@ -150,7 +152,7 @@ class RecordRuns:
         with suppress(OSError, RunDamagedError):
             while count - self.end()[0] >= self.SHORT_RECORDS:
                 first, chain = self.end()
-                self._add(_encode(first, self._read(first, self.SHORT_RECORDS, chain), chain))
+                self._add(_encode(first, self._arrivals.read(first, self.SHORT_RECORDS), chain, self.SHORT_RECORDS))
                 if self.end()[0] % (_MERGED * self.SHORT_RECORDS) == 0:
                     self._merge()
 
@@ -267,30 +269,31 @@ class RecordRuns:
             raise RunDamagedError
         return found[0]
 
-    def _read(self, first: int, count: int, chain: bytes) -> list[tuple[Record, bytes]]:
-        found = list(arrivals.decode_records(self._arrivals.read(first, count), chain))
-        if len(found) != count:
-            raise RunDamagedError
-        return found
-
 
 def _name(first: int, count: int) -> str:
     return f"{first}-{first + count}"
 
 
-def _encode(first: int, records: list[tuple[Record, bytes]], chain: bytes) -> bytes:
-    """Returns the bytes of a run of these records, which follow one with digest `chain`."""
+def _encode(first: int, data: bytes, chain: bytes, count: int) -> bytes:
+    """Returns the bytes of a run of `count` records, given theirs, which follow one with digest `chain`. Errors: RunDamagedError."""
+    before = chain
     commits: list[bytes] = []
     events: list[bytes] = []
     again: set[bytes] = set()
-    for number, ((kind, _, event, commit, _), _) in enumerate(records, first):
+    if len(data) != count * arrivals.RECORD_BYTES:
+        raise RunDamagedError
+    for number, (body, found) in enumerate(_BODY_AND_CHAIN.iter_unpack(data), first):
+        chain = sha256(chain + body).digest()[:16]
+        if chain != found:
+            raise RunDamagedError
+        kind, event, commit = _KIND_AND_KEYS.unpack_from(body)
         if kind in _COMMIT_KINDS:
-            commits.append(_ROW.pack(commit[:_KEY_BYTES], number))
+            commits.append(_ROW.pack(commit, number))
             if kind == arrivals.BRINGS_AGAIN:
-                again.add(commit[:_KEY_BYTES])
+                again.add(commit)
         if kind in arrivals.EVENT_KINDS:
-            events.append(_ROW.pack(event[:_KEY_BYTES], number))
-    return _assemble(first, len(records), (chain, records[-1][1]), commits, events, frozenset(again))
+            events.append(_ROW.pack(event, number))
+    return _assemble(first, count, (before, chain), commits, events, frozenset(again))
 
 
 def _assemble(

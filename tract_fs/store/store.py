@@ -450,6 +450,9 @@ class _Holding:
 
 def _in_packs(objects: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
     """Yields the objects in groups of at most 256 MiB."""
+    if sum(map(len, objects.values())) + len(objects) <= PACK_MAX_BYTES:
+        yield objects
+        return
     group: dict[str, bytes] = {}
     size = 0
     for name, data in objects.items():
