@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.states import disk, os_error, put, remove_local, store_root
+from tract_fs import Tract
 from tract_fs.store import files, pack_table, packs
 from tract_fs.store.layout import Layout
 from tract_fs.store.pack_table import PackRows, PackTable
@@ -259,3 +260,21 @@ def test_a_pack_with_lines_longer_than_a_block_is_read_as_it_was_written(
     rows, name = packs.scan(str(tmp_path / "lines"), "")
     assert rows is not None and name == hashlib.sha256(data).hexdigest()
     assert [(offset, size) for _, offset, size in rows.iter_members()] == [(0, 40), (41, 1), (44, 1), (47, 15), (63, 1)]
+
+
+def test_a_pack_that_a_handle_wrote_is_not_read_through_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scan(*_: object) -> None:
+        raise AssertionError("a pack was read through")
+
+    with monkeypatch.context() as patched, Tract.open(tmp_path, durability="fast") as t:
+        patched.setattr(packs, "scan", scan)
+        t.import_stream([{"role": "user", "content": f"message {number}"} for number in range(200)])
+        with t.batch():
+            made = [t.commit({"content_type": "output", "text": f"text {number}"}) for number in range(100)]
+        assert t.get_content(made[0].commit_hash).text == "text 0"
+        report = t.import_stream([{"role": "user", "content": "message 7"}] * 100)
+        assert report.commit_count == 100
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert len(t.log(None)) == 400
+    members = [line for file in (store_root(tmp_path) / "packs").iterdir() for line in file.read_bytes().splitlines()]
+    assert sum(b'"message 7"' in line for line in members) == 1

@@ -18,13 +18,13 @@ from msgspec.json import Decoder
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 
-_MAGIC = b"tractpacks1\n"
+_MAGIC = b"tractpacks2\n"
 _LENGTH = struct.Struct(">I")
 _HEADER_AT = len(_MAGIC) + 32 + _LENGTH.size
 _NAME_BYTES = 32
 _PLACE = struct.Struct(">III")  # number of the pack, offset, size
+_ROW = struct.Struct(">32s4s8s")  # hash, number of the pack, spot
 _SPOT = struct.Struct(">II")  # offset, size
-_MARKED_SPOT = struct.Struct(">I8s")  # number of the pack, spot
 _SPAN = struct.Struct(">II")
 _PAGE_BYTES = 1 << 15
 _PAGE_CHECK_BYTES = 8
@@ -81,9 +81,8 @@ class PackTable:
         self._events = header.events
         self._fan = start
         self._shift = 32 - header.fan_bits
-        self._names = start + 4 * ((1 << header.fan_bits) + 1)
-        self._places = self._names + _NAME_BYTES * header.rows
-        self._event_names = self._places + _PLACE.size * header.rows
+        self._rows = start + 4 * ((1 << header.fan_bits) + 1)
+        self._event_names = self._rows + _ROW.size * header.rows
         self._end = self._event_names + _NAME_BYTES * header.event_rows
         self._checks = header.pages
         self._checked = bytearray(-(-(self._end - start) // _PAGE_BYTES))
@@ -111,15 +110,15 @@ class PackTable:
 
         Cost: few microseconds, however many members there are.
         """
-        first, stop = _SPAN.unpack_from(self._data, self._fan + 4 * (int.from_bytes(digest[:4], "big") >> self._shift))
-        start = self._names + _NAME_BYTES * first
-        at = self._data.find(digest, start, self._names + _NAME_BYTES * stop)
+        data, rows = self._data, self._rows
+        first, stop = _SPAN.unpack_from(data, self._fan + 4 * (int.from_bytes(digest[:4], "big") >> self._shift))
+        at = data.find(digest, rows + _ROW.size * first, rows + _ROW.size * stop)
         if at < 0:
             return ()
-        row, rest = divmod(at - self._names, _NAME_BYTES)
-        if rest == 0 and row < self.row_count and self._data[at + _NAME_BYTES : at + 2 * _NAME_BYTES] != digest:
-            return (self._place(row),)
-        return [self._place(row) for row in self._rows(digest)]
+        rest = (at - rows) % _ROW.size
+        if rest == 0 and data[at + _ROW.size : at + _ROW.size + _NAME_BYTES] != digest:
+            return (self._place(at),)
+        return [self._place(at) for at in self._found(digest)]
 
     def has(self, digest: bytes, packs: Collection[str]) -> bool:
         """Tells whether one of `packs` has a member of this hash. Unchecked."""
@@ -127,21 +126,18 @@ class PackTable:
 
     def listed(self, digests: Iterable[bytes]) -> list[bytes]:
         """Returns those of many hashes that are in the table. Unchecked. Cost: half a microsecond each, if they are sorted."""
-        data, fan, shift, names = self._data, self._fan, self._shift, self._names
+        data, fan, shift, rows, size = self._data, self._fan, self._shift, self._rows, _ROW.size
         found = []
         for digest in digests:
             first, stop = _SPAN.unpack_from(data, fan + 4 * (int.from_bytes(digest[:4], "big") >> shift))
-            if data.find(digest, names + _NAME_BYTES * first, names + _NAME_BYTES * stop) >= 0:
+            if data.find(digest, rows + size * first, rows + size * stop) >= 0:
                 found.append(digest)
         return found
 
     def is_sound_for(self, digest: bytes) -> bool:
         """Tells whether all that `places` went by for this hash is as it was written. Cost: hashes pages not hashed before."""
         entry, start, stop = self._bucket(digest)
-        if not (self._is_sound(entry, entry + _SPAN.size) and self._is_sound(start, stop)):
-            return False
-        places = [self._places + _PLACE.size * row for row in self._rows(digest)]
-        return all(self._is_sound(place, place + _PLACE.size) for place in places)
+        return self._is_sound(entry, entry + _SPAN.size) and self._is_sound(start, stop)
 
     def is_whole(self) -> bool:
         """Tells whether all of the table is as it was written."""
@@ -179,11 +175,12 @@ class PackTable:
 
     def _marked_rows(self, marks: dict[str, bytes]) -> list[bytes]:
         """Returns hash, mark of the pack, offset and size of each member of the packs that have a mark, sorted by hash."""
-        names = self._data[self._names : self._places]
-        spots = _MARKED_SPOT.iter_unpack(self._data[self._places : self._event_names])
-        each = zip([names[at : at + _NAME_BYTES] for at in range(0, len(names), _NAME_BYTES)], spots, strict=True)
-        of_pack = [marks.get(name) for name in self.packs]
-        return [name + mark + spot for name, (number, spot) in each if (mark := of_pack[number]) is not None]
+        data = self._data[self._rows : self._event_names]
+        of_number = {_LENGTH.pack(number): marks.get(name) for number, name in enumerate(self.packs)}
+        if all(number == mark for number, mark in of_number.items()):
+            return [data[at : at + _ROW.size] for at in range(0, len(data), _ROW.size)]
+        rows = _ROW.iter_unpack(data)
+        return [name + mark + spot for name, number, spot in rows if (mark := of_number.get(number)) is not None]
 
     def _joined_events(self) -> dict[str, list[tuple[str, bytes]]]:
         """Returns for each pack that has events their tracts and, as they are in the table, their hashes."""
@@ -202,20 +199,20 @@ class PackTable:
         """Returns where the table says in which names a hash is, and where these begin and end."""
         entry = self._fan + 4 * (int.from_bytes(digest[:4], "big") >> self._shift)
         first, stop = _SPAN.unpack_from(self._data, entry)
-        return entry, self._names + _NAME_BYTES * first, min(self._names + _NAME_BYTES * stop, self._places)
+        return entry, self._rows + _ROW.size * first, min(self._rows + _ROW.size * stop, self._event_names)
 
-    def _rows(self, digest: bytes) -> list[int]:
+    def _found(self, digest: bytes) -> list[int]:
+        """Returns where the rows of a hash begin."""
         _, start, stop = self._bucket(digest)
         found: list[int] = []
         while (start := self._data.find(digest, start, stop)) >= 0:
-            row, rest = divmod(start - self._names, _NAME_BYTES)
-            if rest == 0:
-                found.append(row)
+            if (start - self._rows) % _ROW.size == 0:
+                found.append(start)
             start += 1
         return found
 
-    def _place(self, row: int) -> tuple[str, int, int]:
-        number, offset, size = _PLACE.unpack_from(self._data, self._places + _PLACE.size * row)
+    def _place(self, at: int) -> tuple[str, int, int]:
+        number, offset, size = _PLACE.unpack_from(self._data, at + _NAME_BYTES)
         return self.packs[number] if number < len(self.packs) else "", offset, size
 
     def _is_sound(self, start: int, stop: int) -> bool:
@@ -232,13 +229,17 @@ class PackTable:
 
 
 def encode(packs: Iterable[PackRows], kept: Iterable[tuple[PackTable, Collection[str]]] = ()) -> bytes:
-    """Returns the bytes of the table of some packs, and of others as tables have them, none twice; the same for the same packs.
+    """Returns the bytes of the table of some packs, and of others as tables have them, none twice.
 
-    Cost: well under a microsecond for each member.
+    The packs of the largest of these tables keep their numbers, and its rows their bytes. Cost: well under a microsecond for each member.
     """
     fresh = {rows.pack: rows for rows in packs}
     tables = {name: table for table, names in kept for name in names}
-    ordered = sorted((*fresh, *tables))
+    whole = [
+        table for table in dict.fromkeys(tables.values()) if all(tables.get(name) is table for name in table.packs)
+    ]
+    ordered = max(whole, key=lambda table: table.row_count).packs if whole else []
+    ordered = [*ordered, *sorted({*fresh, *tables}.difference(ordered))]
     marks = {name: _LENGTH.pack(number) for number, name in enumerate(ordered)}
     merged: list[bytes] = []
     for rows in fresh.values():
@@ -259,9 +260,8 @@ def encode(packs: Iterable[PackRows], kept: Iterable[tuple[PackTable, Collection
             groups.append((number, tract, event_rows, len(names) // _NAME_BYTES))
             events.append(names)
             event_rows += len(names) // _NAME_BYTES
-    names = b"".join([row[:_NAME_BYTES] for row in merged])
     bits = max(0, (len(merged) // _ROWS_PER_BUCKET).bit_length())
-    body = b"".join((_fan_out(merged, bits), names, b"".join([row[_NAME_BYTES:] for row in merged]), *events))
+    body = b"".join((_fan_out(merged, bits), *merged, *events))
     pages = "".join(_page_check(body[at : at + _PAGE_BYTES]) for at in range(0, len(body), _PAGE_BYTES))
     counts = [(name, tables[name].counts[name] if name in tables else len(fresh[name].rows)) for name in ordered]
     header = canonical.encode_struct(_Header(counts, groups, len(merged), event_rows, bits, pages))
