@@ -246,3 +246,16 @@ def test_an_index_that_a_handle_with_more_commits_wrote_is_used_as_it_is(tmp_pat
         index.close()  # read anew, ahead of what this handle has taken in
         assert len(old._reader.query(path, "=", 8)) == 1
         assert file.stat().st_ino == inode
+
+
+def test_the_handle_that_fills_a_store_keeps_few_records_in_memory(tmp_path: Path, short_runs: None) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        for _ in range(10):
+            t.import_stream(stream(100), batch_size=20)
+        first = t.log(None)[-1].commit_hash
+        assert len(t._reader.log.commits._brought) < 400
+        assert t.get_commit(first) is not None
+        assert len(t.query_by_config("n", "=", 1)) == 0
+        told = answers(t)
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert answers(t) == told

@@ -51,11 +51,14 @@ class CommitEvents:
         self._chain = chain
         self._data = data
 
-    def trim(self, chain: bytes) -> None:
-        """Forgets the records in memory if they are many and runs have most of them; `chain` is the digest after the last."""
+    def trim(self, source: Arrivals, count: int, chain: bytes) -> None:
+        """Forgets the records in memory if they are many and runs have most of them.
+
+        All are the first `count` records of `source`, which end with digest `chain`.
+        """
         size = self._runs.SHORT_RECORDS
-        if self._count - self._from > _KEPT_RUNS * size and self._floor() > self._count - size:
-            self.reset(self._data, self._count, chain)
+        if self._count - self._from > _KEPT_RUNS * size and self._runs.end()[0] > count - size:
+            self.reset(source, count, chain)
 
     def add(self, record: Record) -> None:
         """Takes in a record that is newer than all before."""

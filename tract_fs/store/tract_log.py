@@ -159,10 +159,10 @@ class TractLog:
         """Writes the view file if it lags, and the runs; a cache that can't be written is left alone."""
         lags = self._count != self._saved_count or self._lacks_runs
         self._save_view()
-        if lags and self._count == self._saved_count:
+        if lags and self._count == self._saved_count and not self._unrecorded:
             self._lacks_runs = False
             self._runs.extend(self._count)
-            self.commits.trim(self._chain)
+            self.commits.trim(self._arrivals, self._count, self._chain)
 
     def _save_view(self) -> None:
         if self._parts.read_only or self._unrecorded or not self._is_whole:
