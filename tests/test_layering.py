@@ -43,6 +43,7 @@ LAYERS = [
     "store.files",
     "store.bounded_cache",
     "store.texts",
+    "store.waiting_line",
     "store.lock",
     "store.redo",
     "store.suspects",
@@ -111,6 +112,7 @@ OWNERS = {
         "store.packs",
         "store.quarantine",
         "store.suspects",
+        "store.waiting_line",
     },
 }
 IMPURE = {

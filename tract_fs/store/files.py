@@ -15,7 +15,8 @@ from itertools import count
 from mmap import ACCESS_READ, mmap
 from typing import Self
 
-_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_SAFE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | _SAFE_FLAGS
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 # no such file, or what is there is no file of ours: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
@@ -451,6 +452,8 @@ def sync_filesystem(path: str) -> None:
 class AppendFile:
     """A file of this copy's own that grows at its end; opened on first use, reopened if the path is another file now."""
 
+    _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | _SAFE_FLAGS
+
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
@@ -474,12 +477,11 @@ class AppendFile:
         return self._descriptor
 
     def _open_regular(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0)
         try:
-            descriptor = os.open(self.path, flags, 0o644)
+            descriptor = os.open(self.path, self._FLAGS, 0o644)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            descriptor = os.open(self.path, flags, 0o644)
+            descriptor = os.open(self.path, self._FLAGS, 0o644)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise OSError(errno.ENXIO, "no regular file", self.path)
@@ -521,6 +523,10 @@ class AppendFile:
             name_path(error, self.path)
             raise
 
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Returns up to `size` bytes from `offset` on. Cost: no look at the path."""
+        return _read_at(self.open(), offset, size)
+
     def truncate(self, size_bytes: int) -> None:
         """Cuts the file to `size_bytes`."""
         os.ftruncate(self.open(), size_bytes)
@@ -550,3 +556,13 @@ class AppendFile:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+class TableFile(AppendFile):
+    """A small file of this copy's own that is written in place."""
+
+    _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | _SAFE_FLAGS
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Writes a few bytes at `offset`."""
+        os.pwrite(self.open(), data, offset)

@@ -31,6 +31,7 @@ class Layout:
         self.packs = os.path.join(self.root, "packs")
         self.local = os.path.join(self.root, "local")
         self.lock = os.path.join(self.local, "lock")
+        self.line = os.path.join(self.local, "line")
         self.current_branch = os.path.join(self.local, "HEAD")
         self.redo = os.path.join(self.local, "redo")
         self.pack_tables = os.path.join(self.local, "packs")

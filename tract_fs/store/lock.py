@@ -15,9 +15,11 @@ from weakref import WeakSet
 
 from tract_fs.errors import LockTimeout
 from tract_fs.store.files import AppendFile
+from tract_fs.store.waiting_line import WaitingLine
 
-_FIRST_WAIT_S = 0.0002
-_LONGEST_WAIT_S = 0.0005
+_FIRST_WAIT_S = 0.0001
+_WAIT_PER_PLACE_S = 0.0004  # more for each that has waited for longer
+_LONGEST_WAIT_S = 0.005
 _UNSUPPORTED = frozenset([errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL])
 
 
@@ -36,9 +38,11 @@ os.register_at_fork(after_in_child=_close_inherited)
 class StoreLock:
     """An exclusive lock between handles, of this process and others; not reentrant."""
 
-    def __init__(self, path: str, meanwhile: Callable[[], object] | None = None) -> None:
+    def __init__(self, path: str, line: WaitingLine, *, longest_wait_s: float, meanwhile: Callable[[], object]) -> None:
         self._file = AppendFile(path)
-        self._meanwhile = meanwhile  # what is done between two tries
+        self._line = line
+        self._longest_wait_s = longest_wait_s  # between two tries of who waits longest
+        self._meanwhile = meanwhile  # what is done between two tries, when it may soon be this one's turn
         self._portalocker: ModuleType | None = None
         self._flock: Callable[[int, int], object] | None = None
         self.is_supported = True
@@ -47,24 +51,29 @@ class StoreLock:
     def forget_parent(self) -> None:
         """Closes what was opened before a fork; the parent's lock stays, since its descriptor does."""
         self._file.close_inherited()
+        self._line.forget_parent()
 
     def acquire(self, timeout_s: float) -> None:
-        """Takes the lock, trying again from 0.2 ms to 0.5 ms apart. Errors: LockTimeout.
+        """Takes the lock; while another has it, tries again, the sooner the fewer have waited for longer. Errors: LockTimeout.
 
         Where the file system knows no locks, returns without one and sets `is_supported` to False.
         """
-        deadline: float | None = None
+        if self._try():
+            return
+        deadline = time.monotonic() + timeout_s
         wait_s = _FIRST_WAIT_S
-        while not self._try():
-            now = time.monotonic()
-            if deadline is None:
-                deadline = now + timeout_s
-            if now >= deadline:
-                raise LockTimeout(path=self._file.path, timeout_s=timeout_s)
-            if self._meanwhile is not None:
-                self._meanwhile()
-            time.sleep(min(wait_s, max(0.0, deadline - now)))
-            wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)
+        try:
+            while (left_s := deadline - time.monotonic()) > 0:
+                before = self._line.place()
+                if before <= 1:
+                    self._meanwhile()
+                time.sleep(min(left_s, wait_s + min(before * _WAIT_PER_PLACE_S, _LONGEST_WAIT_S)))
+                if self._try():
+                    return
+                wait_s = min(wait_s * 1.5, self._longest_wait_s)
+        finally:
+            self._line.leave()
+        raise LockTimeout(path=self._file.path, timeout_s=timeout_s)
 
     def release(self) -> None:
         """Gives the lock back."""
@@ -80,8 +89,9 @@ class StoreLock:
             raise
 
     def close(self) -> None:
-        """Closes the descriptor, and with it gives back a lock that is held."""
+        """Closes the descriptors, and with them gives back a lock that is held."""
         self._file.close()
+        self._line.close()
 
     def _try(self) -> bool:
         while True:

@@ -27,10 +27,15 @@ from tract_fs.store.redo import Entry, RedoLog
 from tract_fs.store.suspects import Suspect, Suspects
 from tract_fs.store.tract_log import Parts, TractLog
 from tract_fs.store.transaction import Transaction
+from tract_fs.store.waiting_line import WaitingLine
 
 PACK_MIN_OBJECTS = 64
 PACK_MAX_BYTES = 256 * 1024 * 1024
 _SAVE_EVERY_RECORDS = 256
+# Between two looks for the lock: those who wait for the disk leave it free so long; the others are back at once, and take turns
+# of several commits, which cost less than as many changes of writer.
+_DURABLE_WAIT_S = 0.0002
+_FAST_WAIT_S = 0.0005
 _SUSPECTS_AT_ONCE = 8
 _FRESH_PAUSE_S = 2.0
 _FAILED_PAUSE_S = 60.0
@@ -49,7 +54,12 @@ class Store:
         self._is_durable = is_durable
         self._lock_timeout_s = lock_timeout_s
         self._failure: str | None = None
-        self._lock = StoreLock(layout.lock, self._look_meanwhile)
+        self._lock = StoreLock(
+            layout.lock,
+            WaitingLine(layout.line),
+            longest_wait_s=_DURABLE_WAIT_S if is_durable else _FAST_WAIT_S,
+            meanwhile=self._look_meanwhile,
+        )
         self._lock_depth = 0
         self._is_looking = False
         self._holding = _Holding(self)
