@@ -111,6 +111,7 @@ OWNERS = {
         "store.lock",
         "store.packs",
         "store.quarantine",
+        "store.store",
         "store.suspects",
         "store.waiting_line",
     },

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from tract_fs.store import files
 
-CHECKPOINT_BYTES = 64 * 1024 * 1024
+CHECKPOINT_BYTES = 3 * 1024 * 1024  # of small files, whose writing to the disk is to take less than a tenth of a second
 CLOSE_CHECKPOINT_BYTES = 1024 * 1024
 BYPASS_BYTES = 1024 * 1024
 _MAGIC = b"tractredo1\n"
-_HEADER_BYTES = 64
+EMPTY_BYTES = 64  # the header
 _ENTRY = struct.Struct(">cBI32s")  # b"o" or b"e", length of the tract id, length of the bytes, sha256
 
 
@@ -47,6 +47,7 @@ class RedoLog:
         self.path = path
         self._file = files.AppendFile(path)
         self.end = 0  # the log's size after this handle's last append
+        self.is_checkpoint_due = False  # this handle's appends brought the log past the next CHECKPOINT_BYTES
         self._is_new = False
         self._end_of = (0, 0)  # the file that this is the size of
 
@@ -65,6 +66,7 @@ class RedoLog:
         data = b"".join(parts)
         self._file.append(data, size)
         self.end, self._end_of = size + len(data), self._file.identity
+        self.is_checkpoint_due |= size // CHECKPOINT_BYTES < self.end // CHECKPOINT_BYTES
         return size
 
     def take_back(self, size_bytes: int) -> None:
@@ -97,6 +99,7 @@ class RedoLog:
         files.write_new(self.path, _header(), mode=0o644, is_synced=True)
         self._file.close()
         self.end = 0
+        self.is_checkpoint_due = False
 
     def close(self) -> None:
         """Closes the descriptor."""
@@ -104,10 +107,9 @@ class RedoLog:
 
     def _cut_torn_tail(self, size: int) -> int:
         """Cuts off the entry that a killed writer left unfinished, and returns the size; else it would hide all later ones."""
-        is_known = self._file.identity == self._end_of and _HEADER_BYTES <= self.end <= size
-        start = self.end if is_known else _HEADER_BYTES
-        data = files.read_range(self.path, start, max(0, size - start)) or b""
-        end = start + _whole_length(data)
+        is_known = self._file.identity == self._end_of and EMPTY_BYTES <= self.end <= size
+        start = self.end if is_known else EMPTY_BYTES
+        end = start + _whole_length(self._file.read_at(start, max(0, size - start)))
         if end != size:
             self._file.truncate(end)
         return end
@@ -116,20 +118,20 @@ class RedoLog:
         """Writes the header of an empty log and returns its size."""
         self._file.append(_header(), 0)
         self._is_new = True
-        return _HEADER_BYTES
+        return EMPTY_BYTES
 
 
 def _header() -> bytes:
-    return (_MAGIC + boot_id().encode()).ljust(_HEADER_BYTES, b"\n")
+    return (_MAGIC + boot_id().encode()).ljust(EMPTY_BYTES, b"\n")
 
 
 def needs_recovery(path: str) -> bool:
     """Tells whether the log at `path` has entries of another boot, or of one unknown."""
-    header = files.read_range(path, 0, _HEADER_BYTES + 1)
-    if header is None or len(header) <= _HEADER_BYTES:
+    header = files.read_range(path, 0, EMPTY_BYTES + 1)
+    if header is None or len(header) <= EMPTY_BYTES:
         return False
     boot = boot_id()
-    return not boot or header[:_HEADER_BYTES] != _header()
+    return not boot or header[:EMPTY_BYTES] != _header()
 
 
 def iter_entries(path: str) -> Iterator[Entry]:
@@ -138,7 +140,7 @@ def iter_entries(path: str) -> Iterator[Entry]:
     data = files.read_range(path, 0, size) or b""
     if not data.startswith(_MAGIC):
         return
-    offset = _HEADER_BYTES
+    offset = EMPTY_BYTES
     while offset + _ENTRY.size <= len(data):
         kind, tract_size, size, digest = _ENTRY.unpack_from(data, offset)
         start = offset + _ENTRY.size + tract_size

@@ -5,6 +5,7 @@ Objects first, then the event: the event's rename is the commit point, and the a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Container, Iterator
 from contextlib import AbstractContextManager, suppress
 
@@ -37,6 +38,8 @@ _SAVE_EVERY_RECORDS = 256
 _DURABLE_WAIT_S = 0.0002
 _FAST_WAIT_S = 0.0005
 _SUSPECTS_AT_ONCE = 8
+_MOST_BULK_SYNCS = 3
+_SHORT_SYNC_S = 0.1
 _FRESH_PAUSE_S = 2.0
 _FAILED_PAUSE_S = 60.0
 
@@ -295,10 +298,10 @@ class Store:
         try:
             if self._is_suspect:
                 self._write_again([self._redo.path], is_forced=True)
-            files.sync_filesystem(self.layout.root)  # the bulk, while others write
+            self._sync_bulk()
             with self.locked():
                 files.sync_filesystem(self.layout.root)
-                if self._redo.size():
+                if self._redo.size() > redo.EMPTY_BYTES:  # else another writer has just emptied it
                     self._redo.empty()
         except OSError:
             self._is_suspect = True  # the next sync may succeed and yet have lost what this one could not write
@@ -306,13 +309,22 @@ class Store:
         self._is_suspect = False
         self._note_durable()
 
+    def _sync_bulk(self) -> None:
+        """Syncs the file system while others write, so often that the sync under the lock finds little to do."""
+        for _ in range(_MOST_BULK_SYNCS):
+            began = time.monotonic()
+            files.sync_filesystem(self.layout.root)
+            if time.monotonic() - began < _SHORT_SYNC_S:
+                return
+
     def close(self) -> None:
         """Saves the caches, and checkpoints a redo log over 1 MiB."""
         self.tend()
         for log in self._logs.values():
             log.close()
         can_write = not self.read_only and self._failure is None
-        if can_write and self._is_durable and self._redo.end > redo.CLOSE_CHECKPOINT_BYTES:
+        is_used = can_write and self._is_durable and self._redo.end > 0
+        if is_used and self._redo.size() > redo.CLOSE_CHECKPOINT_BYTES:
             self.flush()
         self._redo.close()
         self._lock.close()
@@ -392,7 +404,7 @@ class Store:
         if self._builds_on_undurable:  # what a fast writer or a copy brought is in no log
             files.sync_filesystem(self.layout.root)
             self._note_durable()
-        if self._redo.end > redo.CHECKPOINT_BYTES:
+        if self._redo.is_checkpoint_due:  # so of several writers one makes it
             self.flush()
 
     def _note_durable(self) -> None:
