@@ -5,6 +5,7 @@ A decoded event is kept in memory only as long as its file looks untouched, so a
 
 from __future__ import annotations
 
+from collections.abc import Set
 from hashlib import sha256
 
 from msgspec import Struct
@@ -82,10 +83,10 @@ class Events:
                 return False
         return True
 
-    def list_fan(self, tract: str, fan: str) -> list[str]:
-        """Returns the hashes of the loose events in one directory of the fan-out."""
-        names = files.list_names(f"{self._layout.tract_events(tract)}/{fan}")
-        return [fan + name for name in names if is_loose_name(name)]
+    def list_fan(self, tract: str, fan: str, *, known: Set[str] = frozenset()) -> list[str]:
+        """Returns the hashes of the loose events in one directory of the fan-out; `known` are hashes that surely are such."""
+        names = [fan + name for name in files.list_names(f"{self._layout.tract_events(tract)}/{fan}")]
+        return [name for name in names if name in known or is_loose_name(name[2:])]
 
     def fans(self, tract: str) -> list[str]:
         """Returns the directories of the fan-out that a tract has."""

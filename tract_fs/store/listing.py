@@ -137,9 +137,10 @@ class EventListing:
             found = files.signature(f"{self._directory}/{fan}")
             if found is None or fans.get(fan) == (found[0], found[2]):
                 continue
-            loose = set(self._events.list_fan(self._tract, fan))
-            new |= loose
-            is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - loose - new)
+            expected = known().in_fan(fan)
+            loose = set(self._events.list_fan(self._tract, fan, known=expected))
+            new |= loose - expected
+            is_gone = is_gone or self._is_any_gone(expected - loose - new)
             is_settled = time.time_ns() - found[2] > _SETTLED_NS
             fans[fan] = (found[0], found[2]) if is_settled else _UNLISTED
         for fan in fans.keys() - present:
