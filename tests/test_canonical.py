@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import enum
 import pickle
+import tracemalloc
 import uuid
 from collections import OrderedDict, UserDict, namedtuple
 from dataclasses import dataclass
@@ -307,3 +308,16 @@ def test_a_stored_time_is_read_to_the_microsecond_and_written_as_it_was(text: st
 def test_a_time_in_any_other_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"time|second|day"):
         parse_time(text)
+
+
+def test_what_is_kept_takes_no_more_memory_than_its_length() -> None:
+    config = {"model": "m-1", "note": "x" * 100}
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kept = [canonical.encode_kept(config) for _ in range(1000)]
+        used = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert set(kept) == {b'{"model":"m-1","note":"' + b"x" * 100 + b'"}'}
+    assert used < 1000 * 256

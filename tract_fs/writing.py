@@ -496,4 +496,4 @@ def optional_object(value: object, name: str) -> bytes | None:
         return None
     if type(value) is not dict:
         raise ArgumentError(f"{name} {value!r}: give a dict or None")
-    return canonical.encode(value, name=name)
+    return canonical.encode_kept(value, name=name)
