@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from tract_fs.model.messages import render
 from tract_fs.model.names import format_time, iter_times
 from tract_fs.model.objects import Commit, CommitOperation, encode_append, encode_commit
 from tract_fs.model.tokens import EstimateCounter, count_json_message
+from tract_fs.store.store import Store
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text()  # fmt: skip
 VALUES = st.recursive(
@@ -127,7 +129,7 @@ def test_a_stream_costs_few_files(tmp_path: Path) -> None:
     with Tract.open(tmp_path) as t:
         t.import_stream(messages(3000), batch_size=1000)
         names = [name for name in synced(tmp_path) if "/" in name]
-        assert len([name for name in names if name.startswith("packs/")]) == 1
+        assert len([name for name in names if name.startswith("packs/")]) == 2  # of 1,000 messages, and of the rest
         assert len([name for name in names if name.startswith("events/")]) == 3
         assert not [name for name in names if name.startswith("objects/")]
 
@@ -228,6 +230,32 @@ def test_others_write_between_the_packs_of_a_stream(tmp_path: Path, monkeypatch:
         assert len(texts) == 33
         assert t.status().other_heads == ()
         assert other.compile() == t.compile()
+
+
+@pytest.mark.parametrize("is_awaited, packs", [(False, 4), (True, 10)], ids=["alone", "awaited"])
+def test_a_stream_writes_more_at_a_time_as_long_as_nobody_waits_for_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_awaited: bool, packs: int
+) -> None:
+    monkeypatch.setattr(streaming_module, "_FIRST_MESSAGES", 2)
+    monkeypatch.setattr(Store, "is_awaited", lambda _: is_awaited)
+    with Tract.open(tmp_path) as t:
+        assert t.import_stream(messages(20), batch_size=2).transaction_count == 10
+        assert t.compile().to_openai() == list(messages(20))
+    assert sum(name.startswith("packs/") for name in synced(tmp_path)) == packs  # alone: of 2, 4, 8 and 6 messages
+
+
+def test_a_lock_is_awaited_while_another_handle_waits_for_it(tmp_path: Path) -> None:
+    t, other = Tract.open(tmp_path), Tract.open(tmp_path)
+    with t.batch():
+        t.commit({"content_type": "dialogue", "role": "user", "text": "held"})
+        seen = [t._store.is_awaited()]
+        thread = Thread(target=lambda: other.commit({"content_type": "dialogue", "role": "user", "text": "waits"}))
+        thread.start()
+        while not t._store.is_awaited():
+            assert thread.is_alive()
+        seen.append(True)
+    thread.join()
+    assert [*seen, t._store.is_awaited()] == [False, True, False]
 
 
 def test_an_event_whose_configs_are_large_is_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

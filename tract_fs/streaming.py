@@ -1,7 +1,8 @@
 """Streamed imports: commits the messages of an iterable, however many, in bounded memory and in as many transactions.
 
 Messages are checked, encoded and counted as they come, with nothing locked. Some thousands at a time are then written as one pack, under the store's lock,
-and brought in by an event per batch. Each transaction stands once it is written; the import as a whole is not atomic.
+and brought in by an event per batch: fewer where another writer waits for the lock. Each transaction stands once it is written; the import as a whole
+is not atomic.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from tract_fs.transcripts import require_format
 from tract_fs.writing import ANY, Draft, TractWriter, optional_object
 
 BATCH_SIZE = 1000
-_PACK_MESSAGES = 8000
+_PACK_MESSAGES = 8000  # at most, once nobody waits for the lock
+_FIRST_MESSAGES = 1000
 _PACK_BYTES = 24 * 1024 * 1024
 _EVENT_BYTES = 8 * 1024 * 1024
 _ENTRY_BYTES = 400  # of a commit in an event, its config apart
@@ -74,6 +76,7 @@ class MessageStream:
         self._prepared: list[_Prepared] = []
         self._contents: dict[str, bytes] = {}  # of those prepared
         self._size_bytes = 0
+        self._set_most(min(_FIRST_MESSAGES, _PACK_MESSAGES))
         self._objects = reader.store.objects
         self._fans = self._objects.fans()  # what is written meanwhile by others may be written twice
 
@@ -91,12 +94,16 @@ class MessageStream:
         return ImportReport(self._committed, self._transactions, self._head)
 
     def _consume(self, messages: Iterable[dict[str, Any]]) -> None:
-        size = self._batch_size
-        most = size if self._writer.budget is not None else max(size, _PACK_MESSAGES // size * size)
         for message in messages:
             self._prepare(message)
-            if len(self._prepared) >= most or self._size_bytes >= _PACK_BYTES:
+            if len(self._prepared) >= self._most or self._size_bytes >= self._most_bytes:
                 self._write()
+
+    def _set_most(self, messages: int) -> None:
+        """Sets how much the next write brings: about so many messages, but whole batches of them."""
+        size = self._batch_size
+        self._most = size if self._writer.budget is not None else max(size, messages // size * size)
+        self._most_bytes = _PACK_BYTES * min(messages, _PACK_MESSAGES) // _PACK_MESSAGES
 
     def _prepare(self, message: dict[str, Any]) -> None:
         try:
@@ -132,6 +139,8 @@ class MessageStream:
             else:
                 with self._reader.store.locked():
                     self._write_lines(prepared, contents)
+                    is_awaited = self._reader.store.is_awaited()
+                self._set_most(_FIRST_MESSAGES if is_awaited else min(2 * self._most, _PACK_MESSAGES))
         if self._progress is not None:
             self._progress(self._committed)
 

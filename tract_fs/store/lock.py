@@ -88,6 +88,10 @@ class StoreLock:
             self._file.close()  # gives the lock back too
             raise
 
+    def is_awaited(self) -> bool:
+        """Tells whether others wait for it."""
+        return not self._line.is_empty()
+
     def close(self) -> None:
         """Closes the descriptors, and with them gives back a lock that is held."""
         self._file.close()

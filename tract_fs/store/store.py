@@ -151,6 +151,10 @@ class Store:
             self._lock.acquire(self._lock_timeout_s if timeout_s is None else timeout_s)
         self._lock_depth += 1
 
+    def is_awaited(self) -> bool:
+        """Tells whether another writer waits for the lock, which is held. Cost: a read."""
+        return self._lock.is_awaited()
+
     def release(self, *, is_failed: bool) -> None:
         """Gives the lock back if it is held no more, and makes durable what was written, unless an error is on its way.
 
