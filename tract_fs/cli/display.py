@@ -80,7 +80,7 @@ def _says(found: Tract, info: CommitInfo, annotations: dict[str, list[PriorityAn
         reason = "" if own is None or own.reason is None else f": {own.reason}"
         return f"{level}{target[:DIGITS]}{reason}"
     if info.content_type is None:
-        return ""
+        return "joins " + ", ".join(parent[:DIGITS] for parent in info.parents)
     try:
         told = headline(found.get_content(info.commit_hash))
     except ContentRedacted:
