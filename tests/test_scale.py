@@ -253,9 +253,7 @@ def test_the_handle_that_fills_a_store_keeps_few_records_in_memory(tmp_path: Pat
         for _ in range(10):
             t.import_stream(stream(100), batch_size=20)
         assert len(t._reader.log.commits._brought) < 400
-        first = t.log(None)[-1].commit_hash
-        assert t.get_commit(first) is not None
-        assert len(t.query_by_config("n", "=", 1)) == 0
+        assert len(t.log(None)) == 1000
         told = answers(t)
     with Tract.open(tmp_path, durability="fast") as t:
         assert answers(t) == told
