@@ -9,7 +9,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -27,37 +27,46 @@ SUMMARIES = 50
 def build(path: str, count: str) -> Numbers:
     """Fills a store with exactly `count` commits, most of them in batches.
 
-    Every hundredth message is skipped. Whenever the context has grown by a fiftieth of the whole, and at the end, a summary takes the
-    place of its oldest entries, the earlier summary among them, so that 2,000 stay.
+    Every hundredth message is skipped. Whenever the context has grown by a fiftieth of the whole, and before the last batch, a summary takes
+    the place of its oldest entries, the earlier summary among them, so that 2,000 show after the batch.
     """
-    total, shown = int(count), list[str]()
-    inputs = enumerate(real_texts(total))
+    total, shown, number = int(count), list[str](), 0
+    inputs = real_texts(total)
     tract = Tract.open(path, durability="fast")
     began = time.perf_counter()
     for start in range(0, total, BLOCK):
         left = min(BLOCK, total - start)
-        is_full = len(shown) + left > EFFECTIVE + max(BLOCK, total // SUMMARIES)
-        summarizes = is_full or (len(shown) + left > EFFECTIVE and start + left == total)
+        most = EFFECTIVE if start + left == total else EFFECTIVE + max(BLOCK, total // SUMMARIES)
+        skips = planned(number, left)
+        if len(shown) + left > most:
+            skips = planned(number, left - 1)
+            kept = EFFECTIVE - skips.count(False)
+            summary = tract.summarize(first=shown[0], last=shown[-kept], content="What was said until here.")
+            shown = [summary.commit_hash, *shown[len(shown) - kept + 1 :]]
         with tract.batch():
-            shown += append(tract, inputs, left - summarizes, total)
-        if summarizes:
-            summary = tract.summarize(first=shown[0], last=shown[-EFFECTIVE], content="What was said until here.")
-            shown = [summary.commit_hash, *shown[len(shown) - EFFECTIVE + 1 :]]
+            shown += append(tract, list(zip(range(number, number + len(skips)), inputs, skips, strict=False)), total)
+        number += len(skips)
     ended = time.perf_counter()
     tract.close()
     return {"commits_per_s": total / (ended - began), "effective": len(shown)}
 
 
-def append(tract: Tract, inputs: Iterator[tuple[int, str]], left: int, total: int) -> list[str]:
-    """Makes `left` commits, messages and the annotations that skip some of them, and returns those that show."""
-    shown = []
+def planned(number: int, left: int) -> list[bool]:
+    """Tells of each of the messages, from `number` on, that make `left` commits whether it is skipped, by a commit more."""
+    skips = list[bool]()
     while left:
-        number, text = next(inputs)
+        skips.append(left > 1 and (number + len(skips)) % SKIP_EVERY == SKIP_EVERY // 2)
+        left -= 2 if skips[-1] else 1
+    return skips
+
+
+def append(tract: Tract, inputs: list[tuple[int, str, bool]], total: int) -> list[str]:
+    """Commits messages, skips some of them, and returns those that show."""
+    shown = []
+    for number, text, is_skipped in inputs:
         name = tract.commit(said(number, text), generation_config=config_with_probe(number, total)).commit_hash
-        left -= 1
-        if left and number % SKIP_EVERY == SKIP_EVERY // 2:
+        if is_skipped:
             tract.annotate(name, Priority.SKIP)
-            left -= 1
         else:
             shown.append(name)
     return shown
@@ -132,7 +141,7 @@ def pack(path: str) -> Numbers:
         packer: Any = tract
         began = time.perf_counter()
         packer.pack()
-        return {"s": time.perf_counter() - began}
+        return {"s": time.perf_counter() - began, "memory_mb": memory_mb()}
 
 
 def answers(path: str) -> Numbers:

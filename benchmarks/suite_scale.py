@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from benchmarks.harness import Found, Numbers, Rounds, Skipped, interleave, row, run, values
-from benchmarks.stores import Sizes, expect
+from benchmarks.stores import Sizes, disk_use, expect, remove_local
 
 SHARED = "scaled"
 
@@ -55,9 +55,44 @@ def scale(sizes: Sizes) -> Iterator[Found]:
             base = f"{smallest:,} commits"
             yield row(f"scale {count:,}: {title}", unit, mine, baseline=base, beside=first, at_most=at_most)
         yield row(f"scale {count:,}: query, 1 hit, warm", "ms", values(asks[str(count)], "warm_us", 1e-3), at_most=5.0)
+        yield row(f"scale {count:,}: open + first query, 1 hit", "ms", values(asks[str(count)], "fresh_us", 1e-3))
         memory = values(logs[str(count)], "memory_mb")
         yield row(f"scale {count:,}: memory of open + log", "MB", memory, at_most=150.0)
         yield row(f"scale {count:,}: memory of the turns", "MB", values(turns[str(count)], "memory_mb"))
+    yield from replaying(paths)
+    yield from packed(sizes, paths)
+
+
+def replaying(paths: dict[int, str]) -> Iterator[Found]:
+    """What it costs to find everything again where local/ is gone: the view of all events, then the index at the first query."""
+    for count, path in paths.items():
+        remove_local(path)
+        found = run("subject_scale", "log", path)
+        asked = run("subject", "rebuild", path, count)
+        yield row(f"scale {count:,}: open, local/ removed", "commits/s", (count / found["us"] * 1e6,))
+        yield row(f"scale {count:,}: memory of that open", "MB", (found["memory_mb"],))
+        yield row(
+            f"scale {count:,}: first query, index built", "commits/s", (asked["commits_per_s"],), at_least=50_000.0
+        )
+
+
+def packed(sizes: Sizes, paths: dict[int, str]) -> Iterator[Found]:
+    """The same stores after one pack: its cost, and open + log of each."""
+    if not run("subject_scale", "has", "pack")["found"]:
+        return
+    for count, path in paths.items():
+        took = run("subject_scale", "pack", path)
+        store = disk_use(f"{path}/.tract", skips_local=True)
+        yield row(f"scale {count:,}: pack", "commits/s", (count / took["s"],))
+        yield row(f"scale {count:,}: memory of the pack", "MB", (took["memory_mb"],))
+        yield row(f"scale {count:,}: bytes per commit, packed", "B", (store["bytes"] / count,))
+        yield row(f"scale {count:,}: inodes per commit, packed", "inodes", (store["inodes"] / count,))
+    logs = each(sizes, paths, partial(run, "subject_scale", "log"))
+    first = values(logs[str(min(paths))], "us", 1e-3)
+    for count in sorted(paths)[1:]:
+        mine = values(logs[str(count)], "us", 1e-3)
+        base = f"{min(paths):,} commits"
+        yield row(f"scale {count:,}: open + log(10), packed", "ms", mine, baseline=base, beside=first, at_most=1.5)
 
 
 def streaming(sizes: Sizes) -> Iterator[Found]:
