@@ -22,9 +22,7 @@ from tract_fs.store.pack_table import PackRows, PackTable
 from tract_fs.store.suspects import Suspect, Suspects
 
 _OPEN_PACKS = 16
-_MOST_MERGED_ROWS = (
-    1 << 19
-)  # tables of more in sum are not merged, and packs of more not looked through, before a table is written: memory
+_MOST_MERGED_ROWS = 3 << 18  # so many at once are made a table of: memory; three packs of full size have not more
 _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of its ctime
 _WRITE_BYTES = 1 << 20
 SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written again
