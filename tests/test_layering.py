@@ -111,7 +111,6 @@ OWNERS = {
         "store.lock",
         "store.packs",
         "store.quarantine",
-        "store.store",
         "store.suspects",
         "store.waiting_line",
     },

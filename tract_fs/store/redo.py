@@ -2,7 +2,8 @@
 
 `local/redo` starts with a header that names the boot it was begun in; then one entry per file: the file's name, which is
 the hash of its bytes, and the bytes. After a power cut, an open writes again what is missing or torn. Reading stops at the
-first bad entry: it was never acknowledged. A checkpoint makes the files themselves durable and empties the log.
+first bad entry: it was never acknowledged. A checkpoint sets the log aside, begins another, makes the files themselves
+durable, and removes the one set aside.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import NamedTuple
 
 from tract_fs.store import files
 
-CHECKPOINT_BYTES = 3 * 1024 * 1024  # of small files, whose writing to the disk is to take less than a tenth of a second
+CHECKPOINT_BYTES = 3 * 1024 * 1024  # of files that a sync is to write in less than a tenth of a second
 CLOSE_CHECKPOINT_BYTES = 1024 * 1024
 BYPASS_BYTES = 1024 * 1024
+_OLD = ".old."
 _MAGIC = b"tractredo1\n"
 EMPTY_BYTES = 64  # the header
 _ENTRY = struct.Struct(">cBI32s")  # b"o" or b"e", length of the tract id, length of the bytes, sha256
@@ -94,12 +96,24 @@ class RedoLog:
     def empty(self) -> None:
         """Begins a log without entries, in a new file, so that no writer takes it for the one it knew.
 
-        The files of all entries must be durable by now.
+        The files of all entries must be durable by now, or the log be kept under another name.
         """
         files.write_new(self.path, _header(), mode=0o644, is_synced=True)
         self._file.close()
         self.end = 0
         self.is_checkpoint_due = False
+
+    def set_aside(self) -> None:
+        """Begins a log without entries; the one before stays under another name until its files are durable. The lock is held."""
+        files.rename(self.path, f"{self.path}{_OLD}{files.process.new_label()}")
+        self.empty()
+
+    def old_paths(self) -> list[str]:
+        """Returns the logs that were set aside and are still there."""
+        directory, name = os.path.split(self.path)
+        return [
+            f"{directory}/{found}" for found in sorted(files.list_names(directory)) if found.startswith(name + _OLD)
+        ]
 
     def close(self) -> None:
         """Closes the descriptor."""

@@ -5,9 +5,9 @@ Objects first, then the event: the event's rename is the commit point, and the a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Container, Iterator
 from contextlib import AbstractContextManager, suppress
+from threading import Thread
 
 from tract_fs.errors import (
     BatchTooLarge,
@@ -38,8 +38,6 @@ _SAVE_EVERY_RECORDS = 256
 _DURABLE_WAIT_S = 0.0002
 _FAST_WAIT_S = 0.0005
 _SUSPECTS_AT_ONCE = 8
-_MOST_BULK_SYNCS = 3
-_SHORT_SYNC_S = 0.1
 _FRESH_PAUSE_S = 2.0
 _FAILED_PAUSE_S = 60.0
 
@@ -69,6 +67,7 @@ class Store:
         self._redo = RedoLog(layout.redo)
         self._unsynced: list[Entry] = []  # what the redo log holds of this handle and no sync has covered
         self._builds_on_undurable = False  # a transaction not synced yet follows events that no redo log covers
+        self._syncing: Thread | None = None  # what a checkpoint has left to do
         self._is_suspect = False  # a sync of the file system failed: files may be lost that only the redo log has
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
@@ -297,29 +296,51 @@ class Store:
         self._redacted = None
 
     def flush(self) -> None:
-        """Makes all files written so far survive a power cut by themselves, and empties the redo log. Cost: a disk sync."""
+        """Makes all files written so far survive a power cut by themselves, and empties the redo log. Cost: a disk sync, while others write."""
         self.require_writable()
+        self._wait_for_checkpoint()
         try:
             if self._is_suspect:
-                self._write_again([self._redo.path], is_forced=True)
-            self._sync_bulk()
-            with self.locked():
-                files.sync_filesystem(self.layout.root)
-                if self._redo.size() > redo.EMPTY_BYTES:  # else another writer has just emptied it
-                    self._redo.empty()
+                self._write_again([*self._redo.old_paths(), self._redo.path], is_forced=True)
+            old = self._set_log_aside()
+            files.sync_filesystem(self.layout.root)
+            for path in old:
+                files.remove(path)
         except OSError:
             self._is_suspect = True  # the next sync may succeed and yet have lost what this one could not write
             raise
         self._is_suspect = False
         self._note_durable()
 
-    def _sync_bulk(self) -> None:
-        """Syncs the file system while others write, so often that the sync under the lock finds little to do."""
-        for _ in range(_MOST_BULK_SYNCS):
-            began = time.monotonic()
+    def _set_log_aside(self) -> list[str]:
+        """Begins the redo log anew, and returns those before it: they may go once all files are synced."""
+        with self.locked():
+            if self._redo.size() > redo.EMPTY_BYTES:  # else another writer has just done it
+                self._redo.set_aside()
+            return self._redo.old_paths()
+
+    def _checkpoint(self) -> None:
+        """Sets a full log aside and syncs its files in a thread of its own: no commit waits for them, nor a writer for the lock."""
+        self._redo.is_checkpoint_due = False
+        if self._is_suspect:
+            self.flush()
+        elif self._syncing is None or not self._syncing.is_alive():
+            with suppress(OSError, LockTimeout):  # the commit stands; the log goes on until it is as long again
+                self._syncing = Thread(target=self._sync_and_remove, args=(self._set_log_aside(),), daemon=True)
+                self._syncing.start()
+
+    def _sync_and_remove(self, old: list[str]) -> None:
+        try:
             files.sync_filesystem(self.layout.root)
-            if time.monotonic() - began < _SHORT_SYNC_S:
-                return
+            for path in old:
+                files.remove(path)
+        except OSError:
+            self._is_suspect = True  # the logs stay; the next checkpoint writes their files again
+
+    def _wait_for_checkpoint(self) -> None:
+        if self._syncing is not None:
+            self._syncing.join()
+            self._syncing = None
 
     def close(self) -> None:
         """Saves the caches, and checkpoints a redo log over 1 MiB."""
@@ -330,6 +351,7 @@ class Store:
         is_used = can_write and self._is_durable and self._redo.end > 0
         if is_used and self._redo.size() > redo.CLOSE_CHECKPOINT_BYTES:
             self.flush()
+        self._wait_for_checkpoint()
         self._redo.close()
         self._lock.close()
         self.packs.close()
@@ -338,6 +360,7 @@ class Store:
         """Forgets what belongs to the parent process."""
         self._lock_depth = 0
         self._unsynced = []
+        self._syncing = None
 
     def _all_events(self, tract: str) -> set[str]:
         found = {name for fan in self.events.fans(tract) for name in self.events.list_fan(tract, fan)}
@@ -409,7 +432,7 @@ class Store:
             files.sync_filesystem(self.layout.root)
             self._note_durable()
         if self._redo.is_checkpoint_due:  # so of several writers one makes it
-            self.flush()
+            self._checkpoint()
 
     def _note_durable(self) -> None:
         self._builds_on_undurable = False
