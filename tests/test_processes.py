@@ -589,6 +589,20 @@ def test_a_commit_made_while_another_handle_waits_to_rebuild_its_view_is_built_o
     assert raw_line(tmp_path) == made
 
 
+def test_a_listing_that_finds_what_another_local_writer_wrote_needs_no_lock(tmp_path: Path) -> None:
+    one, other = Tract.open(tmp_path, durability="fast"), Tract.open(tmp_path, durability="fast")
+    made = [one.commit(say("first")).commit_hash]
+    assert other.head == made[0]
+    made.append(one.commit(say("second")).commit_hash)
+
+    def refuse(timeout_s: float) -> None:
+        raise AssertionError(timeout_s)
+
+    other._store._lock.acquire = refuse  # type: ignore[method-assign]
+    other._reader.log.list_events()
+    assert [info.commit_hash for info in other.log(None)][::-1] == made
+
+
 def test_arrivals_overwritten_in_place_under_an_open_handle_are_noticed(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     one = Tract.open(here, durability="fast")

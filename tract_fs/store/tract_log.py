@@ -400,8 +400,13 @@ class TractLog:
             return
         for name in [name for name in self.damaged if not self._parts.events.exists(self.tract, name)]:
             del self.damaged[name]
-        if seen.new or self.view.pending or self.damaged:
-            self._admit(seen.new | self.damaged.keys())
+        new = seen.new
+        if new:
+            self.catch_up()  # a writer of this copy records an event before it writes it: then there is nothing to admit
+            known = self.known()
+            new = {name for name in new if name not in known}
+        if new or self.view.pending or self.damaged:
+            self._admit(new | self.damaged.keys())
         self._settle(seen)
 
     def rebuild(self, *, is_ours: bool = False) -> None:
