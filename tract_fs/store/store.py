@@ -164,8 +164,17 @@ class Store:
         self._lock_depth -= 1
         if self._lock_depth == 0:
             self._lock.release()
-            if self._unsynced and not is_failed:
-                self._sync()
+            if not is_failed:
+                if self._unsynced:
+                    self._sync()
+                self._save_views()
+
+    def _save_views(self) -> None:
+        """Saves the views that lag far behind; the lock is free."""
+        for log in self._logs.values():
+            if log.unsaved_count >= _SAVE_EVERY_RECORDS:
+                with suppress(OSError):
+                    log.save()
 
     def _look_meanwhile(self) -> None:
         """Takes in what others write while this handle waits for the lock: so much less is left to do under it."""
@@ -242,8 +251,6 @@ class Store:
         self.objects.remember(fresh, transaction.made)
         with suppress(OSError):  # the transaction stands; what is not taken in now is at the next call
             log.record_own(name, records)
-            if log.unsaved_count >= _SAVE_EVERY_RECORDS:
-                log.save()
         return name
 
     @property
