@@ -145,7 +145,7 @@ class Store:
         return self._holding
 
     def acquire(self, *, timeout_s: float | None = None) -> None:
-        """Takes the lock, or counts that it is held once more; for `locked`."""
+        """Takes the lock, or counts that it is held once more; whoever does not use `locked` asks `require_writable` before, and releases it."""
         if self._lock_depth == 0:
             self._lock.acquire(self._lock_timeout_s if timeout_s is None else timeout_s)
         self._lock_depth += 1
