@@ -20,6 +20,7 @@ _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | _SAFE_FLAGS
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 # no such file, or what is there is no file of ours: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
+_MAPPED_BYTES = 1 << 18  # a larger file is mapped, a smaller one read
 _CHUNK = 1 << 20
 _BLOCK_BYTES = 1 << 16
 _MOST_BLOCKS = 4  # that one reader keeps
@@ -105,17 +106,19 @@ def _read_rest(descriptor: int, data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def map_file(path: str) -> mmap | None:
-    """Returns a regular file in memory without reading it, or None if there is none, or an empty one, at `path`.
+def map_file(path: str) -> bytes | mmap | None:
+    """Returns the bytes of a regular file, a large one's without reading them, or None if there is none, or an empty one, at `path`.
 
-    Only for files that are replaced by a rename: where one shrinks in place, the process dies.
+    Only for files that are replaced by a rename: where a large one shrinks in place, the process dies.
     """
     descriptor = _open_regular(path)
     if descriptor is None:
         return None
     try:
         size = os.fstat(descriptor).st_size
-        return mmap(descriptor, size, access=ACCESS_READ) if size else None
+        if size > _MAPPED_BYTES:
+            return mmap(descriptor, size, access=ACCESS_READ)
+        return _read_rest(descriptor, b"") or None
     finally:
         os.close(descriptor)
 
