@@ -278,3 +278,19 @@ def test_a_pack_that_a_handle_wrote_is_not_read_through_by_it(tmp_path: Path, mo
         assert len(t.log(None)) == 400
     members = [line for file in (store_root(tmp_path) / "packs").iterdir() for line in file.read_bytes().splitlines()]
     assert sum(b'"message 7"' in line for line in members) == 1
+
+
+@pytest.mark.parametrize("size_bytes", [0, 100, 9000])
+def test_a_mapped_table_that_is_cut_in_place_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size_bytes: int
+) -> None:
+    monkeypatch.setattr(files, "_MAPPED_BYTES", 0)
+    members = [line(str(number)) for number in range(2000)]
+    write_pack(tmp_path, members)
+    opened(tmp_path)
+    reading = opened(tmp_path)
+    assert reading.read(name_of(members[7])) == members[7]
+    (table,) = tables(tmp_path)
+    os.truncate(table, size_bytes)
+    assert all(read_surely(reading, name_of(member)) == member for member in members)
+    assert read_surely(reading, "0" * 64) is None

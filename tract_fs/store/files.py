@@ -109,7 +109,7 @@ def _read_rest(descriptor: int, data: bytes) -> bytes:
 def map_file(path: str) -> bytes | mmap | None:
     """Returns the bytes of a regular file, a large one's without reading them, or None if there is none, or an empty one, at `path`.
 
-    Only for files that are replaced by a rename: where a large one shrinks in place, the process dies.
+    Only for files that are replaced by a rename: whoever looks beyond the end of a large one that was cut in place ends the process.
     """
     descriptor = _open_regular(path)
     if descriptor is None:

@@ -110,6 +110,8 @@ class PackTable:
 
         Cost: few microseconds, however many members there are.
         """
+        if self._is_cut():
+            return ()
         data, rows = self._data, self._rows
         first, stop = _SPAN.unpack_from(data, self._fan + 4 * (int.from_bytes(digest[:4], "big") >> self._shift))
         at = data.find(digest, rows + _ROW.size * first, rows + _ROW.size * stop)
@@ -127,8 +129,8 @@ class PackTable:
     def listed(self, digests: Iterable[bytes]) -> list[bytes]:
         """Returns those of many hashes that are in the table. Unchecked. Cost: half a microsecond each, if they are sorted."""
         data, fan, shift, rows, size = self._data, self._fan, self._shift, self._rows, _ROW.size
-        found = []
-        for digest in digests:
+        found: list[bytes] = []
+        for digest in () if self._is_cut() else digests:
             first, stop = _SPAN.unpack_from(data, fan + 4 * (int.from_bytes(digest[:4], "big") >> shift))
             if data.find(digest, rows + size * first, rows + size * stop) >= 0:
                 found.append(digest)
@@ -136,6 +138,8 @@ class PackTable:
 
     def is_sound_for(self, digest: bytes) -> bool:
         """Tells whether all that `places` went by for this hash is as it was written. Cost: hashes pages not hashed before."""
+        if self._is_cut():
+            return False
         entry, start, stop = self._bucket(digest)
         return self._is_sound(entry, entry + _SPAN.size) and self._is_sound(start, stop)
 
@@ -195,6 +199,11 @@ class PackTable:
         told = self.rows_of({rows.pack}) if self.counts.get(rows.pack) == len(rows.rows) else []
         return any(sorted(one.rows) == sorted(rows.rows) and _sorted(one) == _sorted(rows) for one in told)
 
+    def _is_cut(self) -> bool:
+        """Tells whether a mapped file was cut in place: a look beyond its end would end the process. Cost: one fstat of a large table."""
+        data = self._data
+        return isinstance(data, mmap) and data.size() < len(data)
+
     def _bucket(self, digest: bytes) -> tuple[int, int, int]:
         """Returns where the table says in which names a hash is, and where these begin and end."""
         entry = self._fan + 4 * (int.from_bytes(digest[:4], "big") >> self._shift)
@@ -216,6 +225,8 @@ class PackTable:
         return self.packs[number] if number < len(self.packs) else "", offset, size
 
     def _is_sound(self, start: int, stop: int) -> bool:
+        if self._is_cut():
+            return False
         for page in range((start - self._fan) // _PAGE_BYTES, -(-(stop - self._fan) // _PAGE_BYTES)):
             if page >= len(self._checked):
                 return False
