@@ -54,6 +54,8 @@ LAYERS = [
     "store.record_runs",
     "store.commit_events",
     "store.events",
+    "store.said",
+    "store.folding",
     "store.listing",
     "store.view_cache",
     "store.quarantine",

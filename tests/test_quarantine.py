@@ -272,7 +272,7 @@ def damage_event(path: Path, change: Callable[[bytes], bytes], *, nth: int = 2) 
 
 def read_all(t: Tract) -> None:
     """Reads every commit with its event and content, damaged ones too."""
-    for name in t._reader.log.all_commits():
+    for name in t._reader.log.said.all_commits():
         with suppress(DamageError):
             told(t._reader.info(CommitHash(name.hex())))
 

@@ -593,7 +593,7 @@ def test_any_loss_adoption_and_return_loses_and_doubles_nothing(tmp_path: Path, 
     with Tract.open(path, clock=clock) as t:
         t.refresh()
         heads = heads_of(t)
-        known = {d.hex() for d in t._reader.log.all_commits()}
+        known = {d.hex() for d in t._reader.log.said.all_commits()}
         infos = {name: told(info) for name in known if (info := t.get_commit(name)) is not None}
         t.flush()
     lost = random.sample(events(path), random.randint(1, 3))

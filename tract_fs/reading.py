@@ -117,7 +117,7 @@ class TractReader:
             return False
         if self.transaction is not None and name in self.transaction.commits:
             return True
-        return bool(self.log.events_of(name)) or (bool(self.log.view.foreign) and name in self.foreign.names())
+        return bool(self.log.said.events_of(name)) or (bool(self.log.view.foreign) and name in self.foreign.names())
 
     def is_in_history(self, name: str) -> bool:
         """Tells whether a commit is in the history of the head."""
@@ -303,7 +303,7 @@ class TractReader:
             for commit, prompt_tokens, completion_tokens in reversed(self.transaction.usage):
                 if commit == name:
                     return prompt_tokens, completion_tokens
-        found = self.log.usage(name)
+        found = self.log.said.usage(name)
         return None if found is None else (found.prompt_tokens, found.completion_tokens)
 
     def annotations(self, ref: object) -> list[PriorityAnnotation]:
@@ -370,7 +370,7 @@ class TractReader:
         if self.transaction is not None and name in self.transaction.commits:
             return self.transaction.commits[name].as_brought()
         staged = () if self.transaction is None else self.transaction.foreign_parents
-        entry = self.log.brought(name)
+        entry = self.log.said.brought(name)
         return self.foreign.brought(name, staged) if entry is None and (staged or self.log.view.foreign) else entry
 
     def _load_facts(self, name: str) -> CommitFacts:
@@ -386,7 +386,7 @@ class TractReader:
             raise InvalidObject(path=path, hash=content, kind=content_type, reason=error.reason) from None
 
     def _resolve_prefix(self, prefix: str) -> CommitHash:
-        names = {digest.hex() for digest in self.log.commits_with_prefix(prefix)} | self.foreign.names()
+        names = {digest.hex() for digest in self.log.said.commits_with_prefix(prefix)} | self.foreign.names()
         if self.transaction is not None:
             names.update(self.transaction.commits)
         found = [name for name in names if name.startswith(prefix)]

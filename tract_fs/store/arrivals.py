@@ -37,6 +37,7 @@ RECORD_BYTES = _RECORD.size
 _BODY_BYTES = _BODY.size
 START = b"\0" * 16
 NO_HASH = b"\0" * 32
+NO_BRANCH = b"\0" * 7
 _READ_RECORDS = 4096
 
 

@@ -124,7 +124,7 @@ class GenerationIndex:
     def _follow(self) -> None:
         """Takes in what came since the stamp; all, where more is visible than arrivals say: this handle's own answer."""
         if self._log.stamp()[0] < 0:
-            self._add_all(self._log.iter_brought())
+            self._add_all(self._log.said.iter_brought())
         else:
             self._follow_log()
         self._version = self._log_version()
@@ -217,7 +217,7 @@ class GenerationIndex:
                 "delete from commits where config = ? and created = ? and name = ?", (number, created_us, name)
             )
             self._count(number, -1, -_weight((created_us, name)))
-        entry = self._log.brought(record.commit.hex())
+        entry = self._log.said.brought(record.commit.hex())
         config = bytes(entry.config) if entry is not None else b""
         if config:
             self._add_rows([(self._number_of(config), record.time_us, record.commit)])

@@ -244,7 +244,7 @@ class Store:
             log.branch_digest(transaction.branch),
             is_plain=log.is_plain(transaction.branch),
             is_durable=self._is_durable,
-            is_brought=log.is_brought,
+            is_brought=log.said.is_brought,
         )
         self._builds_on_undurable = self._is_durable and (self._builds_on_undurable or not log.is_durable)
         self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)

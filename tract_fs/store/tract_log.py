@@ -14,27 +14,27 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from msgspec import Struct
 
 from tract_fs.errors import DamageError, HashMismatch, InvalidObject, LockTimeout, ObjectMissing, ReadOnlyError
-from tract_fs.model.events import BroughtCommit, Event, Usage
-from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time, parse_time
+from tract_fs.model.events import Event
+from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
 from tract_fs.store import arrivals, files, view_cache
-from tract_fs.store.arrivals import NO_HASH, Arrivals, Record
+from tract_fs.store.arrivals import NO_BRANCH, NO_HASH, Arrivals, Record
 from tract_fs.store.commit_events import CommitEvents
 from tract_fs.store.events import Events, as_event_hash
+from tract_fs.store.folding import iter_in_causal_order, records_of
 from tract_fs.store.layout import Layout
 from tract_fs.store.listing import EventListing, KnownEvents, RecordedEvents, Seen
 from tract_fs.store.objects import Objects
 from tract_fs.store.packs import Packs
 from tract_fs.store.record_runs import RecordRuns
+from tract_fs.store.said import Said
 from tract_fs.store.view_cache import SavedView
 
 _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
-_NO_BRANCH = b"\0" * 7
 _READ_BACK_RECORDS = 1024
 _KEPT_RECORDS = 1 << 16  # so many of a rebuild stay in memory
-_HELD_COMMITS = 1 << 16  # brought by the events that are held from one reading to the other
 
 
 class Parts(Struct, frozen=True):
@@ -60,6 +60,7 @@ class TractLog:
         self._arrivals = Arrivals(parts.layout.tract_local(tract, "arrivals"))
         self._runs = RecordRuns(parts.layout.tract_local(tract, "runs"), self._arrivals, read_only=parts.read_only)
         self.commits = CommitEvents(self._runs)
+        self.said = Said(tract, self.commits, parts.events, parts.objects, rebuild=self.rebuild)
         self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
         self.quarantined: dict[str, str] = {}  # event hash: why its file was set aside; no other is there
         self._parts = parts
@@ -207,28 +208,6 @@ class TractLog:
         last = found[-1][1].hex() if found else chain
         return [record for record, _ in found], (count + wanted, last)
 
-    def brought(self, commit: str) -> BroughtCommit | None:
-        """Returns what is said of a commit: config and tokens, from the least (`at`, hash) of the events that bring it.
-
-        None if no visible event of this tract brings it. Errors: ObjectMissing, HashMismatch, InvalidObject.
-        """
-        names = [name.hex() for name in self.events_of(commit)]
-        if len(names) > 1:
-            names.sort(key=lambda name: (self._parts.events.require(self.tract, name).at, name))
-        return self._parts.events.entry(self.tract, names[0], commit) if names else None
-
-    def events_of(self, commit: str) -> tuple[bytes, ...]:
-        """Returns the events that bring a commit; empty if no visible event of this tract does."""
-        try:
-            return self.commits.events_of(bytes.fromhex(commit))
-        except arrivals.ArrivalsDamagedError:
-            self.rebuild()
-            return self.commits.events_of(bytes.fromhex(commit))
-
-    def is_brought(self, commit: bytes) -> bool:
-        """Tells whether a visible event brings a commit."""
-        return bool(self.events_of(commit.hex()))
-
     def iter_own_events(self, branch: str) -> Iterator[EventHash]:
         """Yields the events of this copy's writers that may hold a move of `branch`, newest first. Cost: reads arrivals back as far as it is asked."""
         digest = arrivals.branch_digest(branch)
@@ -246,49 +225,6 @@ class TractLog:
         """Tells whether an event moves a branch in place of an earlier move of it."""
         ops = self._parts.events.require(self.tract, name).branch_ops()
         return any(op.branch == branch and op.replaces for op in ops)
-
-    def all_commits(self) -> set[bytes]:
-        """Returns all commits that visible events bring. Cost: reads all arrivals."""
-        return set(self._commits_in_order())
-
-    def _commits_in_order(self) -> list[bytes]:
-        try:
-            return list(self.commits.iter_commits())
-        except arrivals.ArrivalsDamagedError:
-            self.rebuild()
-            return list(self.commits.iter_commits())
-
-    def commits_with_prefix(self, prefix: str) -> set[bytes]:
-        """Returns the commits that visible events bring and whose hashes begin with some hexadecimal digits."""
-        low, high = (bytes.fromhex((prefix + digit * 16)[:16]) for digit in "0f")
-        try:
-            found = self.commits.commits_between(low, high)
-        except arrivals.ArrivalsDamagedError:
-            self.rebuild()
-            found = self.commits.commits_between(low, high)
-        return {name for name in found if name.hex().startswith(prefix)}
-
-    def usage(self, commit: str) -> Usage | None:
-        """Returns the last usage told of a commit, or None."""
-        try:
-            found = self.commits.usage_events_of(bytes.fromhex(commit))
-        except arrivals.ArrivalsDamagedError:
-            self.rebuild()
-            found = self.commits.usage_events_of(bytes.fromhex(commit))
-        names = {name.hex() for name in found}
-        if not names:
-            return None
-        events = {name: self._parts.events.require(self.tract, name) for name in names}
-        last = max(events, key=lambda name: (events[name].at, name))
-        return [op for op in events[last].ops if isinstance(op, Usage) and op.commit == commit][-1]
-
-    def iter_brought(self) -> Iterator[tuple[int, str, bytes | None]]:
-        """Yields creation time in microseconds, hash and config of every commit that a visible event brings, in the order in which they came."""
-        for digest in self._commits_in_order():
-            name = CommitHash(digest.hex())
-            entry = self.brought(name)
-            if entry is not None:
-                yield self._parts.objects.require_commit(name).created_us, name, bytes(entry.config) or None
 
     def covers(self, count: int, chain: str) -> bool:
         """Tells whether a stamp is one of this copy's past."""
@@ -456,7 +392,8 @@ class TractLog:
             nonlocal last
             written.add(last)
             visible.append(name)
-            last = self._records_of(name, event, arrivals.OWN if name in own else arrivals.SEEN, brought.__contains__)
+            kind = arrivals.OWN if name in own else arrivals.SEEN
+            last = records_of(name, event, kind, self._parts.objects, brought.__contains__)
             if len(kept) < _KEPT_RECORDS:
                 kept.extend(last)
             for record in last:
@@ -468,7 +405,7 @@ class TractLog:
         self.version += 1
         self.is_durable = not visible
         self.gone = (known_before | self._witnessed).difference(visible)
-        gone = [Record(arrivals.GONE, _NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
+        gone = [Record(arrivals.GONE, NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
         written.add(gone + last)  # an event's record ends the file, or its end would be taken for torn
         written.flush()
         if file is not None and written.count:
@@ -639,8 +576,8 @@ class TractLog:
             return False
         return True
 
-    def _add_seen(self, name: str, event: Event) -> list[Record]:
-        records = self._records_of(name, event, arrivals.SEEN, self.is_brought)
+    def _add_seen(self, name: EventHash, event: Event) -> list[Record]:
+        records = records_of(name, event, arrivals.SEEN, self._parts.objects, self.said.is_brought)
         self.is_durable = False
         for record in records:
             self._add_to_commits(record)
@@ -660,24 +597,15 @@ class TractLog:
         Memory: names and times; of events only so many as bring few thousands of commits, so that the others are read twice.
         """
         known = self.known()
-        order: list[tuple[str, EventHash]] = []
-        held: dict[EventHash, Event] = {}
-        held_count = 0
-        for name in {name for name in (*names, *self.view.pending) if name not in known or name in self.view.pending}:
-            event = self._readable(EventHash(name))
-            if event is not None:
-                order.append((event.at, EventHash(name)))
-                if held_count < _HELD_COMMITS:
-                    held[EventHash(name)] = event
-                    held_count += 1 + len(event.iter_commits())
-        before = dict(self.view.pending)
-        for _, event_name in sorted(order):
-            event = held.pop(event_name, None) or self._readable(event_name)
-            if event is not None and self._offer(event_name, event, is_own=event_name in own):
-                known.add(event_name)
-                self.damaged.pop(event_name, None)
-                self.gone.discard(event_name)
-                take(event_name, event)
+        pending = self.view.pending
+        fresh = {EventHash(name) for name in (*names, *pending) if name not in known or name in pending}
+        before = dict(pending)
+        for name, event in iter_in_causal_order(fresh, self._readable):
+            if self._offer(name, event, is_own=name in own):
+                known.add(name)
+                self.damaged.pop(name, None)
+                self.gone.discard(name)
+                take(name, event)
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
 
     def _readable(self, name: EventHash) -> Event | None:
@@ -692,21 +620,6 @@ class TractLog:
         except ObjectMissing:
             self.view.pending.pop(name, None)
         return None
-
-    def _records_of(self, name: str, event: Event, kind: bytes, is_brought: Callable[[bytes], bool]) -> list[Record]:
-        records = []
-        event_name = bytes.fromhex(name)
-        at_us = event.at_us
-        for entry in event.iter_commits():
-            commit = bytes.fromhex(entry.commit)
-            created_at = self._parts.objects.require_commit(entry.commit).created_at
-            created_us = at_us if created_at == event.at else parse_time(created_at)
-            brings = arrivals.BRINGS_AGAIN if is_brought(commit) else arrivals.BRINGS
-            records.append(Record(brings, _NO_BRANCH, event_name, commit, created_us))
-        told = [bytes.fromhex(op.commit) for op in event.ops if isinstance(op, Usage)]
-        records += [Record(arrivals.USAGE, _NO_BRANCH, event_name, commit, at_us) for commit in told]
-        records.append(Record(kind, _NO_BRANCH, event_name, NO_HASH, at_us))
-        return records
 
     def _is_ours(self, saved: SavedView) -> bool:
         """Tells whether a view file is of this tract and copy, and covers a prefix of these arrivals."""

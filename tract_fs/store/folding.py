@@ -1,0 +1,55 @@
+"""What folding many events takes: the events in causal order, within bounds of memory, and the records of arrivals that stand for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from tract_fs.model.events import Event, Usage
+from tract_fs.model.names import EventHash, parse_time
+from tract_fs.store import arrivals
+from tract_fs.store.arrivals import NO_BRANCH, NO_HASH, Record
+from tract_fs.store.objects import Objects
+
+_HELD_COMMITS = 1 << 16  # brought by the events that are held from one reading to the other
+
+
+def iter_in_causal_order(
+    names: Iterable[EventHash], read: Callable[[EventHash], Event | None]
+) -> Iterator[tuple[EventHash, Event]]:
+    """Yields events by (`at`, hash): every parent before its children; those that `read` has not got are left out.
+
+    Memory: names and times; of events only so many as bring some ten thousand commits, so that the others are read twice.
+    """
+    order: list[tuple[str, EventHash]] = []
+    held: dict[EventHash, Event] = {}
+    held_count = 0
+    for name in names:
+        event = read(name)
+        if event is not None:
+            order.append((event.at, name))
+            if held_count < _HELD_COMMITS:
+                held[name] = event
+                held_count += 1 + len(event.iter_commits())
+    for _, name in sorted(order):
+        event = held.pop(name, None) or read(name)
+        if event is not None:
+            yield name, event
+
+
+def records_of(
+    name: EventHash, event: Event, kind: bytes, objects: Objects, is_brought: Callable[[bytes], bool]
+) -> list[Record]:
+    """Returns the records that stand for a visible event, its own the last; `is_brought` tells what earlier ones bring."""
+    records = []
+    event_name = bytes.fromhex(name)
+    at_us = event.at_us
+    for entry in event.iter_commits():
+        commit = bytes.fromhex(entry.commit)
+        created_at = objects.require_commit(entry.commit).created_at
+        created_us = at_us if created_at == event.at else parse_time(created_at)
+        brings = arrivals.BRINGS_AGAIN if is_brought(commit) else arrivals.BRINGS
+        records.append(Record(brings, NO_BRANCH, event_name, commit, created_us))
+    told = [bytes.fromhex(op.commit) for op in event.ops if isinstance(op, Usage)]
+    records += [Record(arrivals.USAGE, NO_BRANCH, event_name, commit, at_us) for commit in told]
+    records.append(Record(kind, NO_BRANCH, event_name, NO_HASH, at_us))
+    return records
