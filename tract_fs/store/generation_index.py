@@ -11,6 +11,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from tract_fs.model import canonical
@@ -49,6 +50,10 @@ class _Config:
         self.is_changed = False
 
 
+_ROWS = "select created, name from commits where config = ?"
+_ROWS_AND_STAMP = f"{_ROWS} union all select count, chain from stamp"
+
+
 class GenerationIndex:
     """Answers config queries over the commits of one tract."""
 
@@ -85,32 +90,42 @@ class GenerationIndex:
 
     def _select(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
         """Returns what the index has, by its state at one moment, which may be newer than that of the last look: others write to it."""
+        with suppress(_DamagedError):  # it may be that another just writes to it
+            found, stamp = self._matches(path, operator, value)
+            if stamp == self._stamp:  # at the end, and so all the time since it was that
+                return found
         connection = self._require_connection()
         connection.execute("begin")
         try:
             if self._read_stamp() != self._stamp:
                 self._read()
                 self._require_covered()
-            return self._matches(path, operator, value)
+            return self._matches(path, operator, value)[0]
         finally:
             connection.rollback()
 
-    def _matches(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
+    def _matches(self, path: FieldPath, operator: str, value: Scalar) -> tuple[list[Hit], tuple[int, str]]:
+        """Returns the hits, and the stamp of the index when the last of them was read."""
         column, seen = self._columns.get(path, (FieldColumn(path), 0))
         if seen < len(self._configs):
             column.add((number, self._configs[number].value) for number in range(seen, len(self._configs)))
             self._columns[path] = (column, len(self._configs))
         connection = self._require_connection()
         found: list[tuple[int, bytes, bytes]] = []
-        for number in column.select(operator, value):
-            rows = connection.execute("select created, name from commits where config = ?", (number,)).fetchall()
+        numbers = list(column.select(operator, value))
+        stamp: object = None
+        for number in numbers:
+            is_last = number == numbers[-1]  # with the stamp in one statement, which costs less than two
+            rows = connection.execute(_ROWS_AND_STAMP if is_last else _ROWS, (number,)).fetchall()
+            stamp = rows.pop() if is_last and rows else None
             config = self._configs[number]
             if len(rows) != config.count or sum(map(_weight, rows)) % _SUM_LIMIT != config.sum:
                 raise _DamagedError
             data = config.data
             found += [(created_us, name, data) for created_us, name in rows]
         found.sort()
-        return [(created_us, name.hex(), data) for created_us, name, data in found]
+        hits = [(created_us, name.hex(), data) for created_us, name, data in found]
+        return hits, _require_stamp(stamp) if numbers else self._read_stamp()
 
     def _catch_up(self) -> None:
         if self._connection is not None and self._pid == os.getpid() and self._version == self._log_version():
@@ -293,10 +308,7 @@ class GenerationIndex:
             raise _DamagedError
 
     def _read_stamp(self) -> tuple[int, str]:
-        row = self._require_connection().execute("select count, chain from stamp").fetchone()
-        if row is None or type(row[0]) is not int or type(row[1]) is not str:
-            raise _DamagedError
-        return row[0], row[1]
+        return _require_stamp(self._require_connection().execute("select count, chain from stamp").fetchone())
 
     def _write_stamp(self, stamp: tuple[int, str]) -> None:
         connection = self._require_connection()
@@ -344,3 +356,10 @@ def _weight(row: tuple[int, bytes]) -> int:
 
 def _crc(data: bytes, count: int, total: int) -> int:
     return zlib.crc32(b"%d %d " % (count, total) + data)
+
+
+def _require_stamp(row: Any) -> tuple[int, str]:
+    """Returns a row of the stamp's table. Errors: _DamagedError if it is none."""
+    if row is None or type(row[0]) is not int or type(row[1]) is not str:
+        raise _DamagedError
+    return row[0], row[1]
