@@ -119,20 +119,17 @@ class Objects:
         return InvalidObject(path=path, hash=name, kind=kind, reason=error.reason)
 
     def _read(self, name: str, kind: str) -> bytes:
-        packed = self._packs.read(name)
-        if packed is not None:
-            return packed
-        path = self._layout.object(name)
         while True:
+            packed = self._packs.read(name)
+            if packed is not None:
+                return packed
+            path = self._layout.object(name)
             data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
             found = None if data is None else sha256(data).hexdigest()
             if data is not None and found == name:
                 return data
-            if not self._packs.renew(name):
+            if not self._packs.renew(name):  # else it may have been packed meanwhile
                 break
-            packed = self._packs.read(name)  # it may have been packed meanwhile
-            if packed is not None:
-                return packed
         if found is None:
             raise ObjectMissing(path=self._layout.relative(path), kind=kind, hash=name)
         self._suspects.note(Suspect("object", name))
