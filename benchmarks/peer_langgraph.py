@@ -21,12 +21,17 @@ from benchmarks.peer import Config, Message
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1", "checkpoint_ns": ""}}
 
 
+def open_saver(path: str, level: str) -> tuple[sqlite3.Connection, SqliteSaver]:
+    connection = sqlite3.connect(path, check_same_thread=False)
+    saver = SqliteSaver(connection)
+    saver.setup()  # WAL
+    connection.execute(f"PRAGMA synchronous={'FULL' if level == 'durable' else 'NORMAL'}")
+    return connection, saver
+
+
 class LanggraphPeer:
     def __init__(self, path: str, level: str) -> None:
-        self._connection = sqlite3.connect(path, check_same_thread=False)
-        self._saver = SqliteSaver(self._connection)
-        self._saver.setup()  # WAL
-        self._connection.execute(f"PRAGMA synchronous={'FULL' if level == 'durable' else 'NORMAL'}")
+        self._connection, self._saver = open_saver(path, level)
         newest = self._saver.get_tuple(THREAD)
         self._messages: list[Message] = list(newest.checkpoint["channel_values"]["messages"]) if newest else []
         self._at = newest.config if newest else THREAD

@@ -8,27 +8,22 @@ Durable: WAL with synchronous=FULL, two transactions and so two fsyncs per messa
 Config queries: equality.
 """
 
-import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
-from langgraph.checkpoint.sqlite import SqliteSaver
 
 from benchmarks.peer import Config, Message
+from benchmarks.peer_langgraph import THREAD, open_saver
 
-THREAD: RunnableConfig = {"configurable": {"thread_id": "1", "checkpoint_ns": ""}}
 WHOLE_EVERY = 100
 
 
 class LanggraphDeltaPeer:
     def __init__(self, path: str, level: str) -> None:
-        self._connection = sqlite3.connect(path, check_same_thread=False)
-        self._saver = SqliteSaver(self._connection)
-        self._saver.setup()  # WAL
-        self._connection.execute(f"PRAGMA synchronous={'FULL' if level == 'durable' else 'NORMAL'}")
+        self._connection, self._saver = open_saver(path, level)
         newest = self._saver.get_tuple(THREAD)
         self._messages: list[Message] = self.context() if newest else []
         self._at = newest.config if newest else self._put(THREAD, {"source": "input", "step": -1, "parents": {}})
