@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,8 @@ from tract_fs import (
     ToolIOContent,
     Tract,
 )
-from tract_fs.store import files, listing, tract_log
+from tract_fs.store import files, listing, place, tract_log
+from tract_fs.store.layout import Layout
 
 START_US = 1_767_323_045_000_006  # 2026-01-02T03:04:05.000006Z
 QUERIES: tuple[tuple[Any, str, Any], ...] = (
@@ -159,13 +161,53 @@ def _names(root: Path) -> list[str]:
     return sorted(name for name in found if (root / name).is_file() and not (root / name).is_symlink())
 
 
+def bound_layout(path: Path) -> Layout:
+    """Returns the layout of a store with this copy's own place in local/, which is made if it is not there."""
+    layout = Layout(str(path))
+    place.bind(layout, create=True)
+    return layout
+
+
+def own_place(path: Path) -> Path:
+    """Returns the directory of this copy's own files in local/, which is made if it is not there."""
+    return Path(bound_layout(path).local)
+
+
+def prove_places(path: Path) -> Path:
+    """Makes the places in local/ that were copied along with a store those of this copy, as if the whole volume had been copied.
+
+    Their caches are read then. One whose marker a power cut took stays unproved.
+    """
+    for directory in [*(store_root(path) / "local").glob("*")]:
+        marker = directory / place.MARKER
+        if marker.is_file() and re.fullmatch(rb"[0-9a-f]{64}\n", marker.read_bytes()):
+            proof = place.proof_of(str(directory))
+            assert proof is not None
+            directory.rename(directory.parent / proof[0])
+    return path
+
+
+def take_over_local(source: Path, target: Path) -> Path:
+    """Makes a copy of another store's own files those of the store at `target`, as if they had been made there; returns its place.
+
+    `source` is the other store's place, which `own_place` returned.
+    """
+    there = own_place(target)
+    for file in sorted(source.rglob("*")):
+        name = file.relative_to(source)
+        if file.is_file() and name.name != place.MARKER:
+            put(there / name, file.read_bytes())
+    return there
+
+
 def remove_local(path: Path) -> None:
     shutil.rmtree(store_root(path) / "local", ignore_errors=True)
 
 
 def copy_store(source: Path, target: Path) -> Path:
+    """Copies a store with its local/, which is read by the copy, too."""
     shutil.copytree(source, target, symlinks=True)
-    return target
+    return prove_places(target)
 
 
 def put(file: Path, data: bytes) -> None:
@@ -186,14 +228,12 @@ def put_in_place(file: Path, data: bytes) -> None:
 
 def is_unlocked(path: Path) -> bool:
     """Tells whether nobody holds the store's lock."""
-    lock = store_root(path) / "local" / "lock"
-    if not lock.exists():
-        return True
-    with open(lock, "rb") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+    for lock in (store_root(path) / "local").glob("*/lock"):
+        with open(lock, "rb") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
     return True
 
 
@@ -226,10 +266,24 @@ CALLS = frozenset(
         "fdatasync",
         "ftruncate",
         "makedirs",
+        "mkdir",
         "sync",
         "syncfs",
     ]
 )
+
+
+def with_full_path(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+    """Returns the arguments of a call of `os` with the whole path in place of a name in a directory's descriptor."""
+    descriptor = options.get("dir_fd", options.get("src_dir_fd"))
+    if descriptor is None:
+        return arguments
+    directory = os.readlink(f"/proc/self/fd/{descriptor}")
+    if len(arguments) > 1 and "dst_dir_fd" in options:
+        return f"{directory}/{arguments[0]}", os.path.join(
+            os.readlink(f"/proc/self/fd/{options['dst_dir_fd']}"), arguments[1]
+        )
+    return (f"{directory}/{arguments[0]}", *arguments[1:])
 
 
 class Disk:
@@ -252,8 +306,10 @@ class Disk:
         def call(*arguments: Any, **options: Any) -> Any:
             if not self.is_on:
                 return act(*arguments, **options)
-            self.calls.append(name)
-            error = self._fails(name, len(self.calls) - 1, arguments)
+            is_directory = name == "open" and bool(arguments[1] & os.O_DIRECTORY)
+            shown = "opendir" if is_directory else name
+            self.calls.append(shown)
+            error = self._fails(shown, len(self.calls) - 1, with_full_path(arguments, options))
             if error is None:
                 return act(*arguments, **options)
             self.raised += 1
@@ -295,7 +351,7 @@ def full_from(number: int) -> Callable[[str, int, tuple[Any, ...]], BaseExceptio
     """Lets the disk be full from a call on: nothing can be made or written any more, all else works."""
 
     def fails(call: str, found: int, arguments: tuple[Any, ...]) -> BaseException | None:
-        is_write = call in ("write", "makedirs") or (call == "open" and bool(arguments[1] & os.O_CREAT))
+        is_write = call in ("write", "makedirs", "mkdir") or (call == "open" and bool(arguments[1] & os.O_CREAT))
         return os_error(errno.ENOSPC, arguments[0]) if is_write and found >= number else None
 
     return fails

@@ -14,7 +14,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.states import Clock, answers, disk, fill, full_from, is_unlocked, os_error, store_root, synced, user
+from tests.states import (
+    Clock,
+    answers,
+    disk,
+    fill,
+    full_from,
+    is_unlocked,
+    os_error,
+    own_place,
+    store_root,
+    synced,
+    user,
+)
 from tract_fs import (
     ArtifactContent,
     DialogueContent,
@@ -882,7 +894,7 @@ def test_a_lock_that_is_held_is_an_error_in_time(t: Tract, path: Path) -> None:
             with pytest.raises(LockTimeout) as caught:
                 other.commit(user("waits"))
             assert caught.value.timeout_s == 0.05  # type: ignore[attr-defined]
-            assert caught.value.path == str(store_root(path) / "local" / "lock")  # type: ignore[attr-defined]
+            assert caught.value.path == str(own_place(path) / "lock")  # type: ignore[attr-defined]
             assert other.head == head
         assert other.commit(user("goes on")).parents == (t.log(2)[1].commit_hash,)
     assert is_unlocked(path)
@@ -890,7 +902,9 @@ def test_a_lock_that_is_held_is_an_error_in_time(t: Tract, path: Path) -> None:
 
 def without_permission(call: str, number: int, arguments: tuple[Any, ...]) -> BaseException | None:
     """Lets every call fail that makes or changes a file, as for a user who may only read."""
-    if call in ("rename", "unlink", "makedirs") or (call == "open" and arguments[1] & (os.O_WRONLY | os.O_RDWR)):
+    if call in ("rename", "unlink", "makedirs", "mkdir") or (
+        call == "open" and arguments[1] & (os.O_WRONLY | os.O_RDWR)
+    ):
         return os_error(errno.EACCES, arguments[0])
     return None
 
@@ -996,5 +1010,5 @@ def test_a_full_disk_gets_no_half_made_store(path: Path) -> None:
     with Tract.open(path, durability="fast") as t:
         assert (store_root(path) / "FORMAT").read_bytes() == b'{"format":"tract-fs","version":1}\n'
         assert (store_root(path) / ".gitattributes").read_bytes() == b"* -text -diff -merge\n"
-        assert (store_root(path) / ".gitignore").read_bytes() == b"!*\n/local/\n"
+        assert (store_root(path) / ".gitignore").read_bytes() == b"!*\n/local\n"
         assert t.commit(user("a")).parents == ()

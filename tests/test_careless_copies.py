@@ -25,39 +25,45 @@ from tests.states import (
     list_always,
     local_files,
     os_error,
+    own_place,
+    prove_places,
     put,
     put_in_place,
     remove_local,
     settle_at_once,
     store_root,
     synced,
+    take_over_local,
     user,
 )
 from tract_fs import Tract
 from tract_fs.store import generation_index, redo
+from tract_fs.store.place import MARKER
 
 FILES = (
-    "local/tracts/default/arrivals",
-    "local/tracts/default/view",
-    "local/tracts/default/generation.db",
-    "local/tracts/default/snapshots",
-    "local/packs",
-    "local/redo",
-    "local/lock",
+    "tracts/default/arrivals",
+    "tracts/default/view",
+    "tracts/default/generation.db",
+    "tracts/default/snapshots",
+    "packs",
+    "redo",
+    "lock",
 )
 
 
 @dataclass
 class Sources:
-    """One store, and directories local/ that do not belong to it."""
+    """One store, and places in local/ that do not belong to it."""
 
     path: Path
     answers: dict[str, Any] = field(default_factory=dict)
     locals: dict[str, Path] = field(default_factory=dict)  # what it is: where it lies
 
 
-def local_of(path: Path) -> Path:
-    return store_root(path) / "local"
+def put_local(path: Path, source: Path) -> None:
+    """Makes the files of another place those of this copy's, as if they had been made there: so they are read."""
+    remove_local(path)
+    take_over_local(source, path)
 
 
 def open_tract(path: Path, **options: Any) -> Tract:
@@ -87,7 +93,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sources]:
 
         def keep(name: str, path: Path) -> None:
             made.locals[name] = folder / "locals" / name
-            shutil.copytree(local_of(path), made.locals[name])
+            shutil.copytree(own_place(path), made.locals[name])
 
         keep("an older state", made.path)
         time.sleep(0.02)
@@ -116,7 +122,7 @@ def keep_swapped(made: Sources, folder: Path) -> None:
         fill(t)
         answers(t)
     swapped = folder / "locals" / "another tract"
-    shutil.copytree(local_of(path), swapped)
+    shutil.copytree(own_place(path), swapped)
     shutil.rmtree(swapped / "tracts" / "default")
     (swapped / "tracts" / "other").rename(swapped / "tracts" / "default")
     made.locals["another tract"] = swapped
@@ -165,6 +171,8 @@ def lay_over(source: Path, target: Path, *, in_place: bool) -> None:
     for folder, _, names in os.walk(source):
         for name in names:
             file = Path(folder) / name
+            if name == MARKER and source.parent.name == "locals":
+                continue  # the place stays this copy's own, and so what is laid over is read
             goal = target / file.relative_to(source)
             if in_place and goal.exists():
                 put_in_place(goal, file.read_bytes())
@@ -177,8 +185,7 @@ def lay_over(source: Path, target: Path, *, in_place: bool) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_local_directory_that_is_not_its_own_changes_no_answer(sources: Sources, path: Path, name: str) -> None:
-    remove_local(path)
-    shutil.copytree(sources.locals[name], local_of(path))
+    put_local(path, sources.locals[name])
     check_right(path, sources.answers)
 
 
@@ -187,7 +194,7 @@ def test_a_local_directory_that_is_not_its_own_changes_no_answer(sources: Source
 def test_a_local_directory_that_is_laid_over_its_own_changes_no_answer(
     sources: Sources, path: Path, name: str, in_place: bool
 ) -> None:
-    lay_over(sources.locals[name], local_of(path), in_place=in_place)
+    lay_over(sources.locals[name], own_place(path), in_place=in_place)
     check_right(path, sources.answers)
 
 
@@ -198,7 +205,7 @@ def test_a_local_directory_that_is_laid_over_under_an_open_handle_changes_no_ans
 ) -> None:
     with open_tract(path) as t, open_tract(path) as cold:
         assert answers(t) == sources.answers
-        lay_over(sources.locals[name], local_of(path), in_place=in_place)
+        lay_over(sources.locals[name], own_place(path), in_place=in_place)
         assert answers(t) == sources.answers
         assert answers(cold) == sources.answers
         first = t.commit(user("first"))
@@ -213,7 +220,7 @@ def test_a_local_directory_that_is_laid_over_under_an_open_handle_changes_no_ans
 
 
 def test_a_local_directory_that_is_the_same_under_another_inode_changes_no_answer(sources: Sources, path: Path) -> None:
-    local = local_of(path)
+    local = own_place(path)
     shutil.copytree(local, local.parent / "local2")
     shutil.rmtree(local)
     (local.parent / "local2").rename(local)
@@ -226,6 +233,7 @@ def test_a_store_that_was_deleted_and_restored_answers_as_before(sources: Source
     shutil.copytree(store_root(path), kept)
     shutil.rmtree(store_root(path))
     shutil.copytree(kept, store_root(path))
+    prove_places(path)
     check_right(path, sources.answers)
 
 
@@ -273,7 +281,7 @@ def test_a_local_directory_that_goes_under_open_handles_changes_no_answer(source
 
 def test_an_empty_local_directory_changes_no_answer(sources: Sources, path: Path) -> None:
     remove_local(path)
-    local_of(path).mkdir()
+    (store_root(path) / "local").mkdir()
     check_right(path, sources.answers)
 
 
@@ -299,7 +307,7 @@ SIZES: dict[str, Callable[[int], int]] = {
 @pytest.mark.parametrize("how", SIZES)
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_cut_changes_no_answer(sources: Sources, path: Path, name: str, how: str) -> None:
-    for file in pieces(store_root(path) / name):
+    for file in pieces(own_place(path) / name):
         if file.exists():
             cut(file, SIZES[how](file.stat().st_size))
     check_right(path, sources.answers)
@@ -313,7 +321,7 @@ def test_files_that_are_all_cut_in_half_change_no_answer(sources: Sources, path:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_missing_changes_no_answer(sources: Sources, path: Path, name: str) -> None:
-    for file in pieces(store_root(path) / name):
+    for file in pieces(own_place(path) / name):
         file.unlink(missing_ok=True)
     check_right(path, sources.answers)
 
@@ -323,7 +331,7 @@ def test_a_file_that_is_missing_changes_no_answer(sources: Sources, path: Path, 
 def test_a_single_file_of_another_local_directory_changes_no_answer(
     sources: Sources, path: Path, name: str, source: str
 ) -> None:
-    place = sources.locals[source] / name.removeprefix("local/")
+    place = sources.locals[source] / name
     if not place.exists():
         pytest.skip("that one has no such file")
     for file in pieces(place):
@@ -332,7 +340,7 @@ def test_a_single_file_of_another_local_directory_changes_no_answer(
 
 
 def sources_goal(path: Path, source: Path, file: Path) -> Path:
-    return local_of(path) / file.relative_to(source)
+    return own_place(path) / file.relative_to(source)
 
 
 @pytest.mark.parametrize("in_place", [False, True], ids=["by rename", "in place"])
@@ -340,7 +348,7 @@ def sources_goal(path: Path, source: Path, file: Path) -> Path:
 def test_foreign_arrivals_under_an_open_handle_change_no_answer(
     sources: Sources, path: Path, source: str, in_place: bool
 ) -> None:
-    file = local_of(path) / "tracts/default/arrivals"
+    file = own_place(path) / "tracts/default/arrivals"
     with open_tract(path) as t:
         assert answers(t) == sources.answers
         data = (sources.locals[source] / "tracts/default/arrivals").read_bytes()
@@ -358,14 +366,14 @@ def test_files_of_an_older_state_beside_new_ones_change_no_answer(
 ) -> None:
     """A copying tool that was broken off leaves some files of then and some of now."""
     older = tmp_path / "older"
-    shutil.copytree(local_of(path), older)
+    shutil.copytree(own_place(path), older)
     time.sleep(0.02)
     with open_tract(path) as t:
         for number in range(3):
             t.commit(user(f"newer {number}"), generation_config={"model": "m-1", "temperature": number})
         expected = answers(t)
     for name in names:
-        for file in pieces(older / name.removeprefix("local/")):
+        for file in pieces(older / name):
             if file.exists():
                 put(sources_goal(path, older, file), file.read_bytes())
     check_right(path, expected)
@@ -398,7 +406,7 @@ def read_only(place: Path, code: int) -> Callable[[str, int, tuple[Any, ...]], B
     """Lets every call fail that makes or changes what lies at or below `place`."""
 
     def fails(call: str, number: int, given: tuple[Any, ...]) -> BaseException | None:
-        is_write = call in ("rename", "unlink", "makedirs") or (
+        is_write = call in ("rename", "unlink", "makedirs", "mkdir") or (
             call == "open" and bool(given[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
         )
         is_below = bool(given) and isinstance(given[0], str) and (given[0] + "/").startswith(f"{place}/")
@@ -451,10 +459,10 @@ STATES = ("its own", "an older state", "another copy", "none")
 
 
 def bring(sources: Sources, path: Path, state: str) -> None:
-    if state != "its own":
-        remove_local(path)
     if state in sources.locals:
-        shutil.copytree(sources.locals[state], local_of(path))
+        put_local(path, sources.locals[state])
+    elif state != "its own":
+        remove_local(path)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -465,7 +473,7 @@ def test_a_local_directory_that_can_not_be_written_changes_no_answer(
     bring(sources, path, state)
     monkeypatch.setattr(generation_index, "sqlite3", Connections(can_read=True))
     before = {name: (store_root(path) / name).read_bytes() for name in local_files(path)}
-    check_reads_only(path, sources.answers, read_only(local_of(path), code), code)
+    check_reads_only(path, sources.answers, read_only(store_root(path) / "local", code), code)
     assert {name: (store_root(path) / name).read_bytes() for name in local_files(path)} == before
 
 
@@ -503,7 +511,7 @@ def test_a_local_directory_of_another_user_changes_no_answer(
     sources: Sources, path: Path, monkeypatch: pytest.MonkeyPatch, closed: Any, is_read_only: bool
 ) -> None:
     monkeypatch.setattr(generation_index, "sqlite3", Connections(can_read=False))
-    check_reads(path, sources.answers, closed(local_of(path)), errno.EACCES, read_only=is_read_only)
+    check_reads(path, sources.answers, closed(store_root(path) / "local"), errno.EACCES, read_only=is_read_only)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
@@ -511,7 +519,7 @@ def test_a_local_directory_of_another_user_changes_no_answer(
 def test_a_local_directory_that_is_closed_to_the_user_changes_no_answer(
     sources: Sources, path: Path, mode: int
 ) -> None:
-    local = local_of(path)
+    local = own_place(path)
     local.chmod(mode)
     try:
         with open_tract(path) as t:
@@ -527,7 +535,7 @@ def test_a_local_directory_that_is_closed_to_the_user_changes_no_answer(
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_in_local_that_is_closed_to_the_user_changes_no_answer(sources: Sources, path: Path, name: str) -> None:
-    for file in pieces(store_root(path) / name):
+    for file in pieces(own_place(path) / name):
         if file.exists():
             file.chmod(0)
     with open_tract(path, read_only=True) as t:
@@ -563,7 +571,7 @@ def test_a_copy_in_flight_whose_objects_come_last_changes_no_answer_before_they_
     """Tools copy in alphabetical order: events, then local, then objects."""
     other = copy_store(path, tmp_path / "other")
     if in_place:  # the other copy goes on from the very records of this one
-        lay_over(local_of(path), local_of(other), in_place=True)
+        lay_over(own_place(path), own_place(other), in_place=True)
     went_on = use(other, clock_us=1_900_000_000_000_000, texts=("there", "too"))
     t = open_tract(path) if is_open else None
     if t is not None:
@@ -607,11 +615,11 @@ def after_power_cut(path: Path, kept: dict[str, bytes], target: Path, monkeypatc
     """Makes `target` what a power cut may leave: of the files outside local/ only those in `kept`, and the redo logs, of another boot."""
     for name, data in kept.items():
         put(store_root(target) / name, data)
-    for file in local_of(path).iterdir():
+    for file in own_place(path).iterdir():
         if file.name.startswith("redo") and file.is_file():
-            put(local_of(target) / file.name, file.read_bytes())
+            put(own_place(target) / file.name, file.read_bytes())
     monkeypatch.setattr(redo, "boot_id", lambda: "another boot")
-    return target
+    return prove_places(target)
 
 
 def middle_of_an_entry(data: bytes) -> bytes:
@@ -636,7 +644,7 @@ def test_commits_after_a_torn_redo_log_survive_a_power_cut(
     path = tmp_path / "context"
     with open_tract(path, clock=Clock()) as t:
         fill(t)
-    log = local_of(path) / "redo"
+    log = own_place(path) / "redo"
     put(log, TORN[how](log.read_bytes()))
     with open_tract(path) as t:
         kept = synced(path)
@@ -656,7 +664,7 @@ def test_a_log_that_is_torn_under_an_open_handle_loses_no_later_commit(
     with open_tract(path, clock=Clock()) as t:
         t.commit(user("one"))
         kept = synced(path)
-        log = local_of(path) / "redo"
+        log = own_place(path) / "redo"
         with open(log, "ab") as opened:
             opened.write(log.read_bytes()[64:150])
         t.commit(user("two"))
@@ -686,8 +694,7 @@ def test_a_recovery_by_the_log_of_another_state_changes_no_answer(
     sources: Sources, path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """The log is of another boot, so its entries are looked at; all of them are in the store already."""
-    remove_local(path)
-    shutil.copytree(sources.locals[name], local_of(path))
+    put_local(path, sources.locals[name])
     monkeypatch.setattr(redo, "boot_id", lambda: "another boot")
     check_right(path, sources.answers)
 

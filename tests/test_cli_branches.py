@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.states import synced
+from tests.states import own_place, synced
 from tests.test_cli import Run, commit, run, store, texts, write  # noqa: F401  # run and store are fixtures
 from tract_fs import Tract
 
 
 def head_file() -> Path:
-    return Path(".tract/local/HEAD")
+    return own_place(Path()) / "HEAD"
 
 
 def branches(run: Run) -> dict[str, list[str]]:  # noqa: F811
@@ -259,3 +260,21 @@ def test_imported_messages_go_to_the_current_branch(store: Run) -> None:  # noqa
     store("switch", "-c", "dev")
     assert store("import", write("talk.json", [{"role": "user", "content": "two"}])).code == 0
     assert (texts(store), texts(store, "--branch", "main")) == (["one", "two"], ["one"])
+
+
+def test_a_copy_does_not_know_the_branch_that_was_chosen_in_the_original_and_says_so_once(
+    store: Run,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commit(store, "-m", "on main")
+    assert store("switch", "-c", "side").code == 0
+    shutil.copytree(tmp_path / ".tract", tmp_path / "copy" / ".tract")
+    monkeypatch.chdir(tmp_path / "copy")
+    told = store("log")
+    assert told.err == (
+        "warning: what lies in local/ was not made by this copy here, so a branch chosen by 'tract switch' is not known: this is main\n"
+    )
+    assert "on main" in told.out
+    assert store("log").err == ""
+    assert store("branch", "--json").document["current"] == "main"

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.states import Clock, answers, fill, fill_pack, put_in_place, remove_local, store_root, user
+from tests.states import (
+    Clock,
+    answers,
+    fill,
+    fill_pack,
+    put_in_place,
+    remove_local,
+    store_root,
+    told_context,
+    user,
+)
 from tests.test_sync import hashed, is_good, object_of, open_tract, require_whole, texts
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -180,15 +190,30 @@ def test_with_delete_what_only_one_side_had_is_gone_and_told_and_comes_back(plac
         assert (t.status().gone, before in heads(place.there)) == ((), True)
 
 
-def test_local_copied_along_changes_no_answer(place: Place) -> None:
+def test_local_copied_along_leaves_the_other_copy_its_own_line(place: Place) -> None:
+    union = diverge(place)
+    with open_tract(place.here) as t:
+        here = t.head
+    with open_tract(place.there) as t:
+        there = told_context(t.compile())
+        head = t.head
+    place.run("rsync -a here/ there/")
+    assert hashed(place.there) == union
+    with open_tract(place.there) as t:
+        assert (t.head, told_context(t.compile())) == (head, there)
+        state = t.status()
+        assert (state.other_heads, state.pending, state.damaged, state.gone) == ((here,), (), (), ())
+        assert len(state.unread_local) == 1
+
+
+def test_local_copied_along_with_delete_makes_the_other_copy_the_same(place: Place) -> None:
     diverge(place)
     with open_tract(place.here) as t:
         expected = answers(t)
-    for options in ("-a", "-a --delete"):
-        place.run(f"rsync {options} here/ there/")
-        with open_tract(place.there) as t:
-            assert answers(t) == expected
-            assert (t.status().pending, t.status().damaged, t.status().gone) == ((), (), ())
+    place.run("rsync -a --delete here/ there/")
+    with open_tract(place.there) as t:
+        assert answers(t) == expected
+        assert (t.status().pending, t.status().damaged, t.status().gone) == ((), (), ())
 
 
 def test_one_way_only_that_side_has_all(place: Place) -> None:

@@ -21,11 +21,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.states import prove_places, with_full_path
 from tract_fs import DialogueContent, Tract
 from tract_fs.store import files
 
@@ -33,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TEXT_FILES = {"FORMAT", ".gitattributes", ".gitignore"}
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a kill takes nothing from there either
 sync_filesystem = files.sync_filesystem
-CHANGES = {"open", "write", "rename", "unlink", "rmdir", "ftruncate", "fsync", "fdatasync", "makedirs"}
+CHANGES = {"open", "write", "rename", "unlink", "rmdir", "ftruncate", "fsync", "fdatasync", "makedirs", "mkdir"}
 Strike = Callable[[str, Callable[..., Any], tuple[Any, ...]], None]
 Acknowledge = Callable[[str], None]
 Scenario = Callable[[str, str, Acknowledge], None]
@@ -63,7 +65,8 @@ class Trap:
         def call(*args: Any, **kwargs: Any) -> Any:
             if name == "open" and not args[1] & os.O_CREAT:
                 return real(*args, **kwargs)
-            self.step(name, real, args)
+            args = with_full_path(args, kwargs)
+            self.step(name, partial(real, **kwargs), args)
             return self.perform(name, real, args, kwargs)
 
         return call
@@ -335,6 +338,7 @@ def kill_at_each_call(scenario_name: str, durability: str, *, removes_local: boo
                 number += 1
                 path = os.path.join(folder, "store")
                 shutil.copytree(template, path)
+                prove_places(Path(path))
                 code, acknowledged = run_trapped(scenario, path, durability, number, strike)
                 if removes_local:
                     shutil.rmtree(os.path.join(path, ".tract", "local"), ignore_errors=True)
@@ -581,6 +585,7 @@ def strike_each_call(folder: Path, scenario: Scenario, durability: str, strike: 
         number += 1
         path = str(folder / str(number))
         shutil.copytree(template, path)
+        prove_places(Path(path))
         acknowledged = list(before)
         tract = Tract.open(path, durability=durability)  # type: ignore[arg-type]
         tract.compile()

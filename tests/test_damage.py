@@ -22,12 +22,14 @@ from tests.states import (
     Clock,
     answers,
     as_json,
+    bound_layout,
     copy_store,
     exact,
     fill,
     fill_pack,
     list_always,
     local_files,
+    own_place,
     put,
     put_in_place,
     remove_local,
@@ -41,7 +43,6 @@ from tests.states import (
 from tract_fs import Tract
 from tract_fs.errors import DamageError, HashMismatch, ObjectMissing
 from tract_fs.store import quarantine
-from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
 from tract_fs.store.record_runs import RecordRuns
 
@@ -118,8 +119,8 @@ def path(whole: Whole) -> Path:
         shutil.rmtree(work, ignore_errors=True)
         copy_store(whole.path, work)
         remove_local(work)
-    if not all((store_root(work) / whole.roles[role]).is_file() for role in ("the view", "the redo log")):
-        put(store_root(work) / "local/redo", (store_root(whole.path) / "local/redo").read_bytes())
+    if not all(file_of(work, whole.roles[role]).is_file() for role in ("the view", "the redo log")):
+        put(own_place(work) / "redo", (own_place(whole.path) / "redo").read_bytes())
         for _ in range(2):
             with Tract.open(work, durability="durable") as t:
                 assert answers(t) == whole.answers
@@ -172,7 +173,8 @@ def find_roles(made: Whole) -> None:
         made, next(c["commit_hash"] for c in line if object_name(c["commit_hash"]) not in names)
     )
     made.roles["the pack"] = next(name for name in names if name.startswith("packs/"))
-    local = local_files(made.path)
+    own = f"local/{own_place(made.path).name}"  # left out of the names: each copy has its own
+    local = [name.replace(own, "local") for name in local_files(made.path)]
     made.roles["arrivals"] = "local/tracts/default/arrivals"
     made.roles["the view"] = "local/tracts/default/view"
     made.roles["the generation index"] = "local/tracts/default/generation.db"
@@ -184,6 +186,11 @@ def find_roles(made: Whole) -> None:
     made.roles["the pack's table"] = next(name for name in local if name.startswith("local/packs/"))
     made.roles["the redo log"] = "local/redo"
     made.roles["the lock"] = "local/lock"
+
+
+def file_of(path: Path, name: str) -> Path:
+    """Returns the file of a role: one in local/ is in the copy's own place."""
+    return own_place(path) / name.removeprefix("local/") if name.startswith("local/") else store_root(path) / name
 
 
 def object_name(name: str) -> str:
@@ -353,7 +360,7 @@ def test_what_is_empty_grown_huge_or_no_regular_file_counts_as_absent(
 def check_damage_and_return(
     whole: Whole, path: Path, role: str, damage: Callable[[Path], None], state: str, *, in_place: bool
 ) -> None:
-    file = store_root(path) / whole.roles[role]
+    file = file_of(path, whole.roles[role])
     good = file.read_bytes()
     handle = Tract.open(path, durability="fast") if state.startswith("same") else None
     if handle is not None and "cold" not in state:
@@ -386,7 +393,7 @@ def test_a_fresh_handle_notices_by_itself_that_a_file_is_back(
 ) -> None:
     """The directories may count as seen by then: a file that was put back in place does not change them."""
     settle_at_once(monkeypatch)
-    file = store_root(path) / whole.roles[role]
+    file = file_of(path, whole.roles[role])
     good = file.read_bytes()
     put_in_place(file, alter(good))
     if not is_local_kept:
@@ -406,7 +413,7 @@ def test_a_fresh_handle_notices_by_itself_that_a_file_is_back(
 def test_a_commit_on_a_damaged_store_costs_no_earlier_commit(
     whole: Whole, path: Path, role: str, is_local_kept: bool
 ) -> None:
-    file = store_root(path) / whole.roles[role]
+    file = file_of(path, whole.roles[role])
     good = file.read_bytes()
     file.unlink()
     if not is_local_kept:
@@ -544,7 +551,7 @@ def altered_config(data: bytes) -> bytes:
 @pytest.mark.parametrize("state", ["same handle", "same handle, cold", "fresh", "fresh, without local"])
 def test_an_altered_config_is_noticed_at_the_next_read(whole: Whole, path: Path, state: str, in_place: bool) -> None:
     role = "the newest event"
-    file = store_root(path) / whole.roles[role]
+    file = file_of(path, whole.roles[role])
     commit = whole.events[whole.roles[role]][0]
     handle = Tract.open(path, durability="fast") if state.startswith("same") else None
     if handle is not None and "cold" not in state:
@@ -650,8 +657,8 @@ def check_cache(
 def role_file(path: Path, whole: Whole, role: str) -> Path:
     """Returns the file of a role; a snapshot is named by the head, so there is another in each copy."""
     if role == "a snapshot":
-        return next((store_root(path) / "local/tracts/default/snapshots").iterdir())
-    return store_root(path) / whole.roles[role]
+        return next((own_place(path) / "tracts/default/snapshots").iterdir())
+    return file_of(path, whole.roles[role])
 
 
 @pytest.mark.parametrize("name", ["snapshots", "tracts", "packs", "."])
@@ -659,7 +666,7 @@ def test_a_file_in_the_place_of_a_directory_of_caches_hinders_no_answer(
     whole: Whole, path_with_caches: Path, name: str
 ) -> None:
     path = path_with_caches
-    local = store_root(path) / "local"
+    local = own_place(path)
     place = {"snapshots": local / "tracts/default/snapshots", "tracts": local / "tracts", "packs": local / "packs"}
     directory = place.get(name, local)
     shutil.rmtree(directory)
@@ -671,8 +678,8 @@ def test_a_file_in_the_place_of_a_directory_of_caches_hinders_no_answer(
 def test_an_altered_record_of_arrivals_changes_no_answer(whole: Whole, path_with_caches: Path) -> None:
     """Wherever the file is altered: at each record, in each of its parts."""
     path = path_with_caches
-    file = store_root(path) / whole.roles["arrivals"]
-    view = store_root(path) / whole.roles["the view"]
+    file = file_of(path, whole.roles["arrivals"])
+    view = file_of(path, whole.roles["the view"])
     good, good_view = file.read_bytes(), view.read_bytes()
     names = list(whole.infos)
     for place in range(3, len(good), 89):
@@ -688,10 +695,10 @@ def test_an_altered_run_changes_no_answer(whole: Whole, path_with_caches: Path) 
     path = path_with_caches
     names = list(whole.infos)
     absent = [name[:40] + "0" * 24 for name in names]
-    runs = store_root(path) / "local/tracts/default/runs"
+    runs = own_place(path) / "tracts/default/runs"
     kept = {file: file.read_bytes() for file in runs.iterdir()}
     for role in ("a run", "the newest run"):
-        file = store_root(path) / whole.roles[role]
+        file = file_of(path, whole.roles[role])
         good = kept[file]
         for place in range(1, len(good), 23):
             shutil.rmtree(runs)  # what the last alteration made of them
@@ -708,12 +715,12 @@ def test_an_altered_run_changes_no_answer(whole: Whole, path_with_caches: Path) 
 
 
 def test_runs_of_other_arrivals_change_no_answer(whole: Whole, path_with_caches: Path) -> None:
-    runs = store_root(path_with_caches) / "local/tracts/default/runs"
+    runs = own_place(path_with_caches) / "tracts/default/runs"
     other = path_with_caches.parent / "other"
     with Tract.open(other, durability="fast") as t:
         for number in range(200):
             t.commit(user(f"other {number}"))
-    there = store_root(other) / "local/tracts/default/runs"
+    there = own_place(other) / "tracts/default/runs"
     assert len(list(there.iterdir())) > 3
     shutil.rmtree(runs)
     shutil.copytree(there, runs)
@@ -726,7 +733,7 @@ def test_runs_of_other_arrivals_change_no_answer(whole: Whole, path_with_caches:
 def test_an_altered_generation_index_changes_no_answer(whole: Whole, path_with_caches: Path) -> None:
     """Wherever the file is altered, page headers, texts and names of commits among it."""
     path = path_with_caches
-    file = store_root(path) / whole.roles["the generation index"]
+    file = file_of(path, whole.roles["the generation index"])
     good = file.read_bytes()
     places = [place for place, byte in enumerate(good) if byte][::41]
     queries = QUERIES[:2]
@@ -761,7 +768,7 @@ def test_an_altered_generation_index_changes_no_answer(whole: Whole, path_with_c
 )
 def test_a_generation_index_changed_by_sql_changes_no_answer(whole: Whole, path_with_caches: Path, change: str) -> None:
     path = path_with_caches
-    connection = sqlite3.connect(store_root(path) / whole.roles["the generation index"])
+    connection = sqlite3.connect(file_of(path, whole.roles["the generation index"]))
     try:
         connection.executescript("pragma ignore_check_constraints = on; pragma writable_schema = on;")
         if "rowid_of" in change:
@@ -1048,13 +1055,13 @@ def test_a_value_that_json_here_can_not_hold_blocks_nothing_when_a_peer_writes_i
 
 def test_the_good_members_of_a_damaged_pack_are_read(whole: Whole, path: Path) -> None:
     """Without its table, a pack is read line by line, each under its own hash."""
-    file = store_root(path) / whole.roles["the pack"]
+    file = file_of(path, whole.roles["the pack"])
     lines = file.read_bytes().split(b"\n")
     good = [hashlib.sha256(line).hexdigest() for line in lines if line]
     lines[10] = lines[10][:5]
     put(file, b"\n".join(lines))
     remove_local(path)
-    packs = Packs(Layout(str(path)), read_only=True)
+    packs = Packs(bound_layout(path), read_only=True)
     packs.refresh()
     found = [name for name in good if packs.read(name) is not None]
     assert found == good[:10] + good[11:]
@@ -1064,7 +1071,7 @@ def test_the_good_members_of_a_damaged_pack_are_read(whole: Whole, path: Path) -
 
 def test_a_damaged_table_of_a_pack_that_hashes_right_gives_no_wrong_bytes(whole: Whole, path_with_caches: Path) -> None:
     path = path_with_caches
-    file = store_root(path) / whole.roles["the pack's table"]
+    file = file_of(path, whole.roles["the pack's table"])
     table = file.read_bytes()[32:]
     for changed in (b"", table[:-45], b"\xff" * len(table), table[45:] + table[:45]):
         put(file, hashlib.sha256(changed).digest() + changed)
@@ -1074,7 +1081,7 @@ def test_a_damaged_table_of_a_pack_that_hashes_right_gives_no_wrong_bytes(whole:
 
 def test_a_pack_under_a_wrong_name_gives_its_members(whole: Whole, path: Path) -> None:
     """Members are checked one by one, so a pack that grew or lost a line harms no other member."""
-    file = store_root(path) / whole.roles["the pack"]
+    file = file_of(path, whole.roles["the pack"])
     file.rename(file.parent / ("3" * 64))
     remove_local(path)
     with Tract.open(path, durability="fast") as t:
@@ -1103,7 +1110,7 @@ def test_files_that_arrive_one_by_one_in_any_order_never_give_a_wrong_answer(who
 
 
 def test_a_missing_content_does_not_hinder_the_commits_before_it(whole: Whole, path: Path) -> None:
-    (store_root(path) / whole.roles["the newest content"]).unlink()
+    (file_of(path, whole.roles["the newest content"])).unlink()
     remove_local(path)
     with Tract.open(path, durability="fast") as t:
         assert [told(info) for info in t.log(None)] == whole.answers["log"][1:]

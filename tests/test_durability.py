@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from tests.states import own_place, prove_places
 from tests.test_crash import (
     MEMORY,
     ROOT,
@@ -49,6 +50,7 @@ from tests.test_crash import (
 from tract_fs import ToolIOContent, Tract
 from tract_fs.errors import ReadOnlyError
 from tract_fs.store import redo
+from tract_fs.store.place import MARKER
 
 OTHER_BOOT = b"tractredo1\n" + b"another-boot".ljust(53, b"\n")
 
@@ -122,16 +124,17 @@ def replace(path: str | Path, data: bytes) -> None:
 
 def start_anew(path: str | Path) -> None:
     """Makes the redo logs of a store those of an earlier boot."""
-    for log in Path(path, ".tract", "local").glob("redo*"):
+    for log in Path(path, ".tract", "local").glob("*/redo*"):
         data = log.read_bytes()
         if data.startswith(b"tractredo1\n"):
             log.write_bytes(OTHER_BOOT + data[64:])
+    prove_places(Path(path))
 
 
 def lose_loose_files(path: str | Path, how: str = "absent") -> None:
     """Cuts the power when nothing was synced but the redo logs and the packs."""
     root = Path(path, ".tract")
-    kept = [*(root / "local").glob("redo*"), *(root / "packs").glob("*")]
+    kept = [*(root / "local").glob("*/redo*"), *(root / "local").glob(f"*/{MARKER}"), *(root / "packs").glob("*")]
     cut_power(str(path), {str(name.relative_to(root)): 1 << 40 for name in kept}, how, random.Random(0))
 
 
@@ -175,6 +178,7 @@ def cut_power_at_each_call(scenario_name: str, *, hows_per_call: int) -> dict[st
             while code:
                 number += 1
                 shutil.copytree(template, path)
+                prove_places(Path(path))
                 synced = {found.st_ino: found.st_size for found in stats_of(path)}
                 code, acknowledged = run_recorded(scenario, path, number, strike, synced)
                 for follower in ("", ", then another writer"):
@@ -237,6 +241,7 @@ def cut_power_while_recovering() -> dict[str, int]:
         for number in range(1, 1000):
             path = os.path.join(folder, str(number))
             shutil.copytree(template, path)
+            prove_places(Path(path))
             synced = {found.st_ino: found.st_size for found in stats_of(path)}
             code, _ = run_recorded(lambda path, *_: void_open(path), path, number, die, synced)
             cut_power(path, sizes_by_path(path, synced), HOWS[number % 4], random.Random(number))
@@ -325,18 +330,20 @@ def test_any_single_file_that_a_power_cut_took_is_restored_and_no_other_is_touch
         assert {other: full.stat().st_ino for other, full in files.items() if other != name} == inodes
 
 
-def test_a_store_is_whole_after_a_power_cut_that_took_all_of_local_but_the_redo_log(tmp_path: Path) -> None:
+def test_a_store_is_whole_after_a_power_cut_that_took_all_of_local_but_the_redo_log_and_the_marker(
+    tmp_path: Path,
+) -> None:
     made = write_twelve(tmp_path)
     lose_loose_files(tmp_path)
-    for name in (tmp_path / ".tract" / "local").iterdir():
-        if name.name != "redo":
+    for name in own_place(tmp_path).iterdir():
+        if name.name not in ("redo", MARKER):
             shutil.rmtree(name) if name.is_dir() else name.unlink()
     require_goes_on(str(tmp_path), made)
 
 
 def test_the_log_of_a_writer_that_had_no_lock_is_restored_too(tmp_path: Path) -> None:
     made = write_twelve(tmp_path)
-    local = tmp_path / ".tract" / "local"
+    local = own_place(tmp_path)
     (local / "redo").rename(local / f"redo.{'a' * 32}")
     lose_loose_files(tmp_path)
     with Tract.open(tmp_path) as tract:
@@ -348,7 +355,7 @@ def test_the_log_of_a_writer_that_had_no_lock_is_restored_too(tmp_path: Path) ->
 def test_a_torn_last_entry_of_the_redo_log_is_ignored(tmp_path: Path, kept: int) -> None:
     tract = Tract.open(tmp_path)
     made = [tract.commit(say("first")).commit_hash]
-    log = tmp_path / ".tract" / "local" / "redo"
+    log = own_place(tmp_path) / "redo"
     size = log.stat().st_size
     tract.commit(say("never acknowledged"))
     data = log.read_bytes()
@@ -363,7 +370,7 @@ def test_a_torn_last_entry_of_the_redo_log_is_ignored(tmp_path: Path, kept: int)
 def test_a_redo_log_that_a_killed_writer_left_torn_still_holds_what_later_writers_acknowledge(tmp_path: Path) -> None:
     with Tract.open(tmp_path) as tract:
         made = [tract.commit(say("first")).commit_hash]
-    log = tmp_path / ".tract" / "local" / "redo"
+    log = own_place(tmp_path) / "redo"
     entry = redo.Entry("ab" * 32, b"x" * 5000)
     with log.open("ab") as file:  # as a kill amid a write of several pages leaves it
         file.write((b"o\0" + len(entry.data).to_bytes(4, "big") + bytes.fromhex(entry.name) + entry.data)[:3000])
@@ -378,7 +385,7 @@ def test_a_redo_log_that_another_writer_emptied_and_filled_again_loses_nothing_b
 ) -> None:
     one, other = Tract.open(tmp_path), Tract.open(tmp_path)
     made = [one.commit(say("first, and longer than the later ones are " * 3)).commit_hash]
-    log = tmp_path / ".tract" / "local" / "redo"
+    log = own_place(tmp_path) / "redo"
     for _ in range(5):
         with set_trap(Trap(0, die)):  # which does not wait for the disk
             other.flush()
@@ -428,7 +435,7 @@ def test_of_several_writers_the_one_whose_commit_fills_the_log_makes_the_checkpo
     monkeypatch.setattr(redo, "CHECKPOINT_BYTES", 10_000)
     monkeypatch.setattr("tract_fs.store.store.Thread", AtOnce)
     handles = [Tract.open(tmp_path) for _ in range(3)]
-    log = tmp_path / ".tract" / "local" / "redo"
+    log = own_place(tmp_path) / "redo"
     handles[0].commit(say("first"))
     sizes = [log.stat().st_size]
     with set_trap(SyncCounter()) as counter:
@@ -453,7 +460,7 @@ def test_commits_go_on_while_a_checkpoint_waits_for_the_disk_and_a_power_cut_the
             is_asked.set()
             assert may_end.wait(60)
 
-    local = tmp_path / "store" / ".tract" / "local"
+    local = own_place(tmp_path / "store")
     with set_trap(Slow(0, die)):
         made = []
         while not is_asked.is_set():
@@ -468,7 +475,7 @@ def test_commits_go_on_while_a_checkpoint_waits_for_the_disk_and_a_power_cut_the
     assert list(local.glob("redo.old.*")) == []
     lose_loose_files(tmp_path / "image")
     require_whole(str(tmp_path / "image"), made)
-    assert list((tmp_path / "image" / ".tract" / "local").glob("redo.old.*")) == []
+    assert list((tmp_path / "image" / ".tract" / "local").glob("*/redo.old.*")) == []
 
 
 def test_a_log_stays_aside_when_the_sync_of_its_files_failed_and_the_next_checkpoint_writes_them_again(
@@ -477,7 +484,7 @@ def test_a_log_stays_aside_when_the_sync_of_its_files_failed_and_the_next_checkp
     monkeypatch.setattr(redo, "CHECKPOINT_BYTES", 2_000)
     monkeypatch.setattr("tract_fs.store.store.Thread", AtOnce)
     tract = Tract.open(tmp_path)
-    local = tmp_path / ".tract" / "local"
+    local = own_place(tmp_path)
 
     class Broken(Trap):
         def sync_filesystem(self, path: str) -> None:
@@ -500,7 +507,7 @@ def test_a_log_stays_aside_when_the_sync_of_its_files_failed_and_the_next_checkp
 def test_logs_that_a_killed_writer_left_aside_go_at_the_next_checkpoint(tmp_path: Path) -> None:
     with Tract.open(tmp_path) as tract:
         made = [tract.commit(say("first")).commit_hash]
-        log = tmp_path / ".tract" / "local" / "redo"
+        log = own_place(tmp_path) / "redo"
         log.rename(log.with_name("redo.old.1.aa.0"))
         made.append(tract.commit(say("second")).commit_hash)
         tract.flush()
@@ -513,11 +520,11 @@ def test_a_log_that_another_writer_has_emptied_is_not_begun_anew(tmp_path: Path)
     for handle in (one, other):
         handle.commit(say("x"))
     one.flush()
-    log = (tmp_path / ".tract" / "local" / "redo").stat()
+    log = (own_place(tmp_path) / "redo").stat()
     assert log.st_size == 64
     other.flush()
     other.close()
-    assert (tmp_path / ".tract" / "local" / "redo").stat().st_ino == log.st_ino
+    assert (own_place(tmp_path) / "redo").stat().st_ino == log.st_ino
 
 
 def test_what_another_writer_commits_while_a_flush_waits_for_the_disk_stays_durable(tmp_path: Path) -> None:
@@ -586,7 +593,7 @@ def test_a_transaction_whose_writer_was_killed_comes_back_whole_and_beside_the_l
     tract = Tract.open(tmp_path)
     made = [tract.commit(say("first")).commit_hash]
     before = files_of(str(tmp_path))
-    log = tmp_path / ".tract" / "local" / "redo"
+    log = own_place(tmp_path) / "redo"
     with tract.batch():
         for number in range(3):
             tract.commit(say(f"its writer is killed {number}"))
@@ -705,13 +712,13 @@ class FailingDisk(Trap):
 def test_a_sync_that_failed_is_done_once_more_on_another_file_and_never_again_on_that_one(tmp_path: Path) -> None:
     tract = Tract.open(tmp_path)
     made = [tract.commit(say("first")).commit_hash]
-    failed = (tmp_path / ".tract" / "local" / "redo").stat().st_ino
+    failed = (own_place(tmp_path) / "redo").stat().st_ino
     with set_trap(FailingDisk(1)) as disk:
         made += [tract.commit(say(text)).commit_hash for text in ("second", "third")]
     assert disk.inodes[0] == failed
     assert len(disk.inodes) == 3
     assert failed not in disk.inodes[1:]
-    (tmp_path / ".tract" / "local" / "redo").write_bytes(b"")  # the disk lost it
+    (own_place(tmp_path) / "redo").write_bytes(b"")  # the disk lost it
     lose_loose_files(tmp_path)
     require_whole(str(tmp_path), made)
 
@@ -731,7 +738,7 @@ def test_a_handle_whose_syncs_fail_twice_says_so_and_writes_no_more(tmp_path: Pa
 # ---------------------------------------------------------------------------------------------------------------------
 # How often it waits for the disk
 
-NEW_LOG = 3  # once in a store's life: the directories above its first redo log
+NEW_LOG = 5  # once in a store's life: the marker of the place, and the directories above its first redo log
 SYNCS = ("fsync", "fdatasync", "syncfs", "sync_file_range", "sync", "msync")
 WRITE = """
 import sys
@@ -912,7 +919,7 @@ def test_a_store_answers_the_same_without_local(tmp_path: Path, make: Callable[[
     assert len(before["heads"]) == (1 if make is one_line else 2)
     assert all(len(found) > 0 for found in before["queries"][:-1])
     assert {source for _, source in before["tokens"].values()} <= {"api:400+5", "estimate:utf8/4"}
-    assert (path / ".tract" / "local" / "redo").stat().st_size > 10_000
+    assert (own_place(path) / "redo").stat().st_size > 10_000
     shutil.rmtree(path / ".tract" / "local")
     with Tract.open(path) as fresh:
         if make is not two_heads_of_which_this_copy_has_the_older:

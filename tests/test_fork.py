@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.reference import ReferenceStore
-from tests.states import Clock, answers, copy_store, list_always, remove_local, synced, user
+from tests.states import Clock, answers, copy_store, list_always, own_place, remove_local, synced, user
 from tests.test_branches import merge_commit, refused, say, sync_files, texts
 from tract_fs import Tract
 from tract_fs.errors import ArgumentError, CommitNotFoundError, EditTargetError, ObjectMissing, TractExists
@@ -301,7 +301,7 @@ def test_an_append_to_a_fork_is_recorded_as_plain_and_the_fork_itself_is_not(t: 
     say(t, "one")
     with t.fork("sub") as sub:
         say(sub, "two")
-    records = (tmp_path / "a" / ".tract" / "local" / "tracts" / "sub" / "arrivals").read_bytes()
+    records = (own_place(tmp_path / "a") / "tracts" / "sub" / "arrivals").read_bytes()
     fork, append = (records[at : at + 1] for at in range(0, len(records), 96))
     assert (fork.lower(), append) == (b"o", b"a")
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.states import store_root, synced
+from tests.states import own_place, synced
 from tract_fs import Tract, TractConfig
 from tract_fs import streaming as streaming_module
 from tract_fs.errors import (
@@ -101,7 +101,7 @@ def test_a_stream_goes_out_as_it_came_in_a_fresh_process_without_caches(tmp_path
         )
         assert (report.commit_count, report.transaction_count, report.head) == (25, 3, t.head)
         assert told == [25]
-    for path in (store_root(tmp_path) / "local/tracts").rglob("*"):
+    for path in (own_place(tmp_path) / "tracts").rglob("*"):
         if path.is_file():
             path.unlink()
     with Tract.open(tmp_path) as t:

@@ -45,6 +45,7 @@ LAYERS = [
     "store.texts",
     "store.waiting_line",
     "store.lock",
+    "store.place",
     "store.redo",
     "store.suspects",
     "store.pack_table",

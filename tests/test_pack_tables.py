@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.states import disk, os_error, put, remove_local, store_root
+from tests.states import bound_layout, disk, os_error, own_place, put, remove_local, store_root
 from tract_fs import Tract
 from tract_fs.store import files, pack_table, packs
-from tract_fs.store.layout import Layout
 from tract_fs.store.pack_table import PackRows, PackTable
 from tract_fs.store.packs import Packs
 
@@ -45,13 +44,13 @@ def read_surely(packs: Packs, name: str) -> bytes | None:
 
 
 def opened(path: Path, *, read_only: bool = False) -> Packs:
-    packs = Packs(Layout(str(path)), read_only=read_only)
+    packs = Packs(bound_layout(path), read_only=read_only)
     packs.refresh()
     return packs
 
 
 def tables(path: Path) -> list[Path]:
-    return sorted((store_root(path) / "local" / "packs").glob("*"))
+    return sorted((own_place(path) / "packs").glob("*"))
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def test_one_table_serves_all_packs_and_a_fresh_handle_reads_no_pack_for_it(
         packs = opened(tmp_path, read_only=True)
         assert packs.has(name_of(members[-1]))
         opens = counted.calls.count("open")
-    assert opens == 1  # the table
+    assert opens == 2  # the marker of the place, and the table
 
 
 def test_new_packs_join_the_table_and_packs_that_went_leave_it(tmp_path: Path, members: list[bytes]) -> None:
@@ -149,7 +148,7 @@ def test_the_table_of_another_store_hides_nothing(tmp_path: Path, members: list[
     other = tmp_path / "other"
     write_pack(other, [line("other")])
     opened(other).has("0" * 64)
-    put(store_root(tmp_path) / "local" / "packs" / tables(other)[0].name, tables(other)[0].read_bytes())
+    put(own_place(tmp_path) / "packs" / tables(other)[0].name, tables(other)[0].read_bytes())
     packs = opened(tmp_path)
     assert [packs.read(name_of(member)) for member in members] == members
     assert packs.read(name_of(line("other"))) is None
@@ -183,7 +182,7 @@ def test_a_pack_that_is_not_what_its_table_says_gives_what_it_holds(tmp_path: Pa
 
 
 def test_the_files_of_an_earlier_form_are_removed_by_a_writer(tmp_path: Path, members: list[bytes]) -> None:
-    old = store_root(tmp_path) / "local" / "packs" / ("1" * 64)
+    old = own_place(tmp_path) / "packs" / ("1" * 64)
     put(old, b"\0" * 32 + b"\1" * 45)
     assert opened(tmp_path).has(name_of(members[0]))
     assert len(tables(tmp_path)) == 1 and not old.exists()
@@ -248,18 +247,22 @@ def test_a_pack_with_lines_longer_than_a_block_is_read_as_it_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "_CHUNK", 16)
-    data = b"a" * 40 + b"\n" + b"b\n\nc\r\n" + b"d" * 15 + b"\n" + b"e"
+    data = b"a" * 40 + b"\n" + b"b\n\nc\r\n" + b"d" * 16 + b"\n" + b"e" * 20
     put(tmp_path / "lines", data)
     blocks = list(files.iter_line_blocks(str(tmp_path / "lines"), limit_bytes=1000))
     assert b"".join(blocks) == data
     assert all(block.endswith(b"\n") for block in blocks[:-1])
     assert list(files.iter_lines(str(tmp_path / "lines"), limit_bytes=1000)) == [
-        b"a" * 40 + b"\n", b"b\n", b"\n", b"c\r\n", b"d" * 15 + b"\n", b"e"
+        b"a" * 40 + b"\n", b"b\n", b"\n", b"c\r\n", b"d" * 16 + b"\n", b"e" * 20
     ]  # fmt: skip
     assert list(files.iter_lines(str(tmp_path / "lines"), limit_bytes=30)) == [b"a" * 30]
     rows, name = packs.scan(str(tmp_path / "lines"), "")
     assert rows is not None and name == hashlib.sha256(data).hexdigest()
-    assert [(offset, size) for _, offset, size in rows.iter_members()] == [(0, 40), (41, 1), (44, 1), (47, 15), (63, 1)]
+    assert [(offset, size) for _, offset, size in rows.iter_members()] == [
+        (0, 40),
+        (47, 16),
+        (64, 20),
+    ]  # shorter lines hold nothing
 
 
 def test_a_pack_that_a_handle_wrote_is_not_read_through_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

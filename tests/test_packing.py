@@ -27,6 +27,7 @@ from tests.states import (
     fill_pack,
     full_from,
     list_always,
+    own_place,
     put,
     remove_local,
     store_root,
@@ -46,8 +47,8 @@ from tract_fs.store.layout import Layout
 from tract_fs.store.listing import EventListing, KnownEvents
 from tract_fs.store.packs import Packs
 
-CHANGES = ("write", "rename", "unlink", "rmdir", "fsync", "ftruncate", "makedirs")
-READS = ("open", "read", "pread", "stat", "fstat", "listdir", "scandir")
+CHANGES = ("write", "rename", "unlink", "rmdir", "fsync", "ftruncate", "makedirs", "mkdir")
+READS = ("open", "opendir", "read", "pread", "stat", "fstat", "listdir", "scandir")
 
 
 @pytest.fixture(autouse=True)
@@ -481,9 +482,9 @@ def test_packed_events_are_not_taken_for_vanished_ones(path: Path, monkeypatch: 
         head = t.head
         for number in range(4):
             t.pack()
-            arrivals = (store_root(path) / "local/tracts/main/arrivals").stat().st_ino
+            arrivals = (own_place(path) / "tracts/main/arrivals").stat().st_ino
             assert (t.head, other.head, other.status().gone) == (head, head, ())
-            assert (store_root(path) / "local/tracts/main/arrivals").stat().st_ino == arrivals  # not written anew
+            assert (own_place(path) / "tracts/main/arrivals").stat().st_ino == arrivals  # not written anew
             head = (t, other)[number % 2].commit(user(f"{number}")).commit_hash
 
 
@@ -493,7 +494,7 @@ def test_a_packed_store_without_local_keeps_what_it_finds(path: Path) -> None:
         t.pack()
     remove_local(path)
     open_tract(path).close()
-    assert (store_root(path) / "local/tracts/main/arrivals").exists()
+    assert (own_place(path) / "tracts/main/arrivals").exists()
 
 
 # interrupted

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.states import own_place
 from tests.test_crash import ROOT, say
 from tract_fs import DialogueContent, TokenBudgetConfig, Tract, TractConfig
 from tract_fs.errors import BudgetExceeded, HeadMoved
@@ -539,7 +540,7 @@ def test_handles_of_two_branches_and_two_tracts_go_on_beside_each_other(tmp_path
 
 
 def arrivals_of(path: Path) -> Path:
-    return path / ".tract" / "local" / "tracts" / "default" / "arrivals"
+    return own_place(path) / "tracts" / "default" / "arrivals"
 
 
 def test_handles_that_are_open_while_local_is_deleted_go_on_in_one_line(tmp_path: Path) -> None:
@@ -574,7 +575,7 @@ def test_a_commit_made_while_another_handle_waits_to_rebuild_its_view_is_built_o
     other = Tract.open(tmp_path, durability="fast")
     assert other.head == made[0]
     Tract.open(tmp_path, verify=True).close()  # writes arrivals anew
-    (tmp_path / ".tract" / "local" / "tracts" / "default" / "view").unlink(missing_ok=True)
+    (own_place(tmp_path) / "tracts" / "default" / "view").unlink(missing_ok=True)
     lock = other._store._lock
     acquire = lock.acquire
 

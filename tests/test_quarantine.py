@@ -25,6 +25,7 @@ from tests.states import (
     fill_pack,
     list_always,
     os_error,
+    own_place,
     put,
     put_in_place,
     remove_local,
@@ -38,7 +39,7 @@ from tract_fs.errors import DamageError
 from tract_fs.model import damage
 from tract_fs.model.history import linear_order
 from tract_fs.model.names import CommitHash
-from tract_fs.store import files, quarantine, tract_log
+from tract_fs.store import files, place, quarantine, tract_log
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
 from tract_fs.store.quarantine import Quarantine
@@ -61,7 +62,9 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     (tmp_path / ".tract").mkdir()
-    return Layout(str(tmp_path))
+    layout = Layout(str(tmp_path))
+    place.bind(layout, create=True)
+    return layout
 
 
 def of(layout: Layout, *, seconds: float = 11) -> Quarantine:
@@ -69,12 +72,12 @@ def of(layout: Layout, *, seconds: float = 11) -> Quarantine:
 
 
 def kept(path: Path) -> dict[str, bytes]:
-    folder = store_root(path) / "local" / "quarantine"
+    folder = own_place(path) / "quarantine"
     return {file.name: file.read_bytes() for file in sorted(folder.glob("*")) if file.suffix != ".txt"}
 
 
 def note(path: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((store_root(path) / "local" / "quarantine" / f"{name}.txt").read_bytes())
+    found: dict[str, Any] = json.loads((own_place(path) / "quarantine" / f"{name}.txt").read_bytes())
     return found
 
 
@@ -189,8 +192,8 @@ def test_each_bad_form_of_a_file_is_kept_once(layout: Layout, tmp_path: Path) ->
         assert of(layout).examine(Suspect("object", NAME)).outcome == "set aside"
     assert kept(tmp_path) == {f"object-{NAME}": TEXT[:40], f"object-{NAME}.2": b""}
     assert [(e.file, e.note.cause) for e in of(layout).entries()] == [
-        (f"local/quarantine/object-{NAME}.2", "torn copy"),
-        (f"local/quarantine/object-{NAME}", "torn copy"),
+        (f"local/{own_place(tmp_path).name}/quarantine/object-{NAME}.2", "torn copy"),
+        (f"local/{own_place(tmp_path).name}/quarantine/object-{NAME}", "torn copy"),
     ]
 
 
@@ -397,7 +400,7 @@ def test_commits_without_damage_do_not_look_at_the_quarantine(path: Path, monkey
         looked: list[str] = []
 
         def watch(call: str, number: int, given: tuple[Any, ...]) -> None:
-            looked.extend(part for part in given if isinstance(part, str) and "local/quarantine" in part)
+            looked.extend(part for part in given if isinstance(part, str) and "/quarantine" in part)
 
         with disk(watch):
             t.commit(user("one"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.states import Clock, user
+from tests.states import Clock, own_place, user
 from tract_fs import Tract
 from tract_fs.errors import AmbiguousRefError, CommitNotFoundError
 from tract_fs.model.refs import Ref, parse_ref
@@ -127,11 +127,11 @@ def test_a_commit_of_another_tract_resolves_only_where_it_came_in(t: Tract, tmp_
 
 def test_a_ref_makes_no_directory_for_a_tract_that_is_not_there(t: Tract, tmp_path: Path) -> None:
     say(t, "one")
-    before = sorted(path.name for path in (tmp_path / ".tract" / "local" / "tracts").iterdir())
+    before = sorted(path.name for path in (own_place(tmp_path) / "tracts").iterdir())
     for ref in ("nobody:main", "con:main", "a/b:main"):
         with pytest.raises(CommitNotFoundError):
             t.resolve(ref)
-    assert sorted(path.name for path in (tmp_path / ".tract" / "local" / "tracts").iterdir()) == before
+    assert sorted(path.name for path in (own_place(tmp_path) / "tracts").iterdir()) == before
 
 
 def test_what_a_batch_has_staged_resolves_inside_it(t: Tract) -> None:

@@ -18,6 +18,7 @@ from tests.states import (
     copy_store,
     fill,
     fill_pack,
+    own_place,
     put,
     put_in_place,
     remove_local,
@@ -152,11 +153,11 @@ def test_what_the_redo_log_still_holds_is_written_again(path: Path) -> None:
 def test_a_repair_drops_caches_that_lie(path: Path) -> None:
     with Tract.open(path) as t:
         expected = answers(t)
-    pack = next((store_root(path) / "local" / "packs").iterdir())
+    pack = next((own_place(path) / "packs").iterdir())
     put(pack, hashlib.sha256(b"").digest())  # the table of no members
     report = repair(path)
-    assert f"local/packs/{pack.name}" in report.dropped_caches
-    assert "local/tracts/default/generation.db" in report.dropped_caches
+    assert f"local/{own_place(path).name}/packs/{pack.name}" in report.dropped_caches
+    assert f"local/{own_place(path).name}/tracts/default/generation.db" in report.dropped_caches
     with Tract.open(path) as t:
         assert answers(t) == expected
 

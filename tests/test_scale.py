@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.states import answers, store_root, user
+from tests.states import answers, own_place, user
 from tract_fs import Priority, Tract
 from tract_fs.model.compiler import ContextState
 from tract_fs.store import files, snapshot_cache
@@ -78,7 +78,7 @@ def test_runs_are_made_alike_by_every_handle_and_used_by_readers(tmp_path: Path,
     with Tract.open(tmp_path, durability="fast") as t:
         t.import_stream(stream(700), batch_size=3, generation_config=lambda n, _: {"n": n})
         expected = answers(t)
-    runs = store_root(tmp_path) / "local/tracts/default/runs"
+    runs = own_place(tmp_path) / "tracts/default/runs"
     before = {path.name: path.read_bytes() for path in runs.iterdir()}
     assert sorted(int(name.partition("-")[0]) for name in before) == [
         0,
@@ -121,9 +121,7 @@ def test_a_state_of_a_long_history_that_shows_little_is_stored_small(
         t.annotate(names[470], Priority.SKIP)
         told = t.compile()
         assert told.commit_count == 50
-    snapshot = max(
-        (store_root(tmp_path) / "local/tracts/default/snapshots").iterdir(), key=lambda p: p.stat().st_mtime_ns
-    )
+    snapshot = max((own_place(tmp_path) / "tracts/default/snapshots").iterdir(), key=lambda p: p.stat().st_mtime_ns)
     assert snapshot.stat().st_size < 30_000
     with Tract.open(tmp_path, durability="fast") as t:
         assert t.compile() == told
@@ -166,7 +164,7 @@ def test_a_merge_near_a_stored_state_reads_what_is_new(tmp_path: Path, monkeypat
 def test_stored_states_are_few_and_small_and_the_last_used_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = store_root(tmp_path) / "local/tracts/default/snapshots"
+    directory = own_place(tmp_path) / "tracts/default/snapshots"
     heads = []
     for _ in range(12):
         with Tract.open(tmp_path, durability="fast") as t:
@@ -196,7 +194,7 @@ def test_a_query_is_answered_while_another_process_builds_the_index(tmp_path: Pa
         t.import_stream(stream(300), generation_config=lambda n, _: {"n": n})
         assert len(t.query_by_config("n", "<", 10)) == 10
         t.import_stream(stream(300), generation_config=lambda n, _: {"n": n})
-    file = store_root(tmp_path) / "local/tracts/default/generation.db"
+    file = own_place(tmp_path) / "tracts/default/generation.db"
     holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     holder.execute("begin immediate")
     timer = threading.Timer(0.3, holder.rollback)
@@ -232,7 +230,7 @@ def test_an_index_that_a_handle_with_more_commits_wrote_is_used_as_it_is(tmp_pat
     with Tract.open(tmp_path, durability="fast") as old, Tract.open(tmp_path, durability="fast") as new:
         old.commit(user("one"), generation_config={"n": 7})
         assert len(old.query_by_config("n", operator, value)) == 1
-        file = store_root(tmp_path) / "local/tracts/default/generation.db"
+        file = own_place(tmp_path) / "tracts/default/generation.db"
         inode = file.stat().st_ino
         for number in range(2):  # its rows are new to the first handle amid a call; its configs as well
             new.commit(user(f"more {number}"), generation_config={"n": 7, "number": number})

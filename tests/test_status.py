@@ -16,6 +16,7 @@ from tests.states import (
     disk,
     fill,
     fill_pack,
+    own_place,
     put,
     remove_local,
     store_root,
@@ -217,7 +218,7 @@ def test_a_history_that_can_not_be_read_is_told_and_no_error(path: Path) -> None
         first = t.log(None)[-1].commit_hash
     for name in (first, t_content(path, first)):
         (store_root(path) / "objects" / name[:2] / name[2:]).unlink()
-    for snapshot in (store_root(path) / "local/tracts/default").glob("snapshots/*"):
+    for snapshot in (own_place(path) / "tracts/default").glob("snapshots/*"):
         snapshot.unlink()
     with Tract.open(path) as t:
         status = t.status()

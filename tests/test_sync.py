@@ -23,6 +23,7 @@ from tests.states import (
     disk,
     fill,
     fill_pack,
+    own_place,
     put,
     put_in_place,
     remove_local,
@@ -58,7 +59,7 @@ def is_good(name: str, data: bytes) -> bool:
 
 
 def quarantined(path: Path) -> list[bytes]:
-    folder = store_root(path) / "local" / "quarantine"
+    folder = own_place(path) / "quarantine"
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     return [file.read_bytes() for file in found if file.suffix != ".txt"]
 
@@ -138,7 +139,7 @@ def test_a_directory_without_a_store_becomes_a_copy(tmp_path: Path) -> None:
     assert synced(stick).keys() >= TEXT_FILES
     assert (stick / "photo.jpg").read_bytes() == b"not ours"
     assert {(store_root(stick) / name).stat().st_mode & 0o777 for name in hashed(stick)} == {0o444}
-    assert not (store_root(stick) / "local" / "tracts").exists()
+    assert not (own_place(stick) / "tracts").exists()
     with open_tract(stick) as t:
         assert answers(t) == expected
 
@@ -179,7 +180,7 @@ def test_a_second_sync_copies_nothing_and_reads_no_file_of_either_side(two: tupl
         with disk(note) as counted:
             report = t.sync(there)
     assert (report.sent.files, report.received.files) == (0, 0)
-    assert [path for path in opened if "/objects/" in path or "/packs/" in path.replace("/local/packs/", "")] == []
+    assert [path for path in opened if "/objects/" in path or "/.tract/packs/" in path] == []
     assert not {"rename", "syncfs"} & set(counted.calls)
 
 
@@ -210,10 +211,10 @@ def test_three_sites_in_a_chain_come_together_through_a_stick(tmp_path: Path) ->
 
 def test_local_stays_out_of_it(two: tuple[Path, Path]) -> None:
     here, there = two
-    (store_root(here) / "local" / "mine").write_bytes(b"mine")
+    (own_place(here) / "mine").write_bytes(b"mine")
     sync(here, there)
-    assert not (store_root(there) / "local" / "mine").exists()
-    assert not (store_root(there) / "local" / "redo").exists()
+    assert not (own_place(there) / "mine").exists()
+    assert not (own_place(there) / "redo").exists()
 
 
 def test_what_is_none_of_ours_is_not_copied(two: tuple[Path, Path]) -> None:
@@ -291,9 +292,17 @@ def killed_at(number: int, *, halfway: bool) -> Callable[[str, int, tuple[Any, .
 
     def fails(call: str, _number: int, arguments: tuple[Any, ...]) -> BaseException | None:
         nonlocal count
-        is_change = call in ("write", "rename", "unlink", "rmdir", "makedirs", "fsync", "syncfs", "ftruncate") or (
-            call == "open" and bool(arguments[1] & os.O_CREAT)
-        )
+        is_change = call in (
+            "write",
+            "rename",
+            "unlink",
+            "rmdir",
+            "makedirs",
+            "mkdir",
+            "fsync",
+            "syncfs",
+            "ftruncate",
+        ) or (call == "open" and bool(arguments[1] & os.O_CREAT))
         count += is_change and count < number
         if not is_change or count < number:
             return None
@@ -376,7 +385,7 @@ def test_a_disk_that_fails_at_any_call_leaves_nothing_by_half_and_says_where(tmp
 
             def fails(call: str, _number: int, arguments: tuple[Any, ...], number: int = number) -> OSError | None:
                 nonlocal count
-                is_ours = call in ("write", "rename", "makedirs") or (
+                is_ours = call in ("write", "rename", "makedirs", "mkdir") or (
                     call == "open" and bool(arguments[1] & os.O_CREAT)
                 )
                 path = str(arguments[0])
@@ -703,7 +712,9 @@ def read_only_below(path: Path) -> Callable[[str, int, tuple[Any, ...]], OSError
     """Lets a directory be on a file system that is mounted read-only."""
 
     def fails(call: str, _number: int, arguments: tuple[Any, ...]) -> OSError | None:
-        is_change = call in ("rename", "unlink", "makedirs") or (call == "open" and bool(arguments[1] & os.O_CREAT))
+        is_change = call in ("rename", "unlink", "makedirs", "mkdir") or (
+            call == "open" and bool(arguments[1] & os.O_CREAT)
+        )
         if is_change and str(arguments[0]).startswith(str(path)):
             return OSError(errno.EROFS, os.strerror(errno.EROFS), str(arguments[0]))
         return None
@@ -948,7 +959,7 @@ def test_a_power_cut_that_left_work_on_the_other_side_is_made_good_first(tmp_pat
     shutil.rmtree(store_root(there))
     with Tract.open(there, clock=Clock()) as t:
         t.commit(user("there"))
-    redo = store_root(there) / "local" / "redo"
+    redo = own_place(there) / "redo"
     data = redo.read_bytes()
     put(redo, data[:11] + b"another boot".ljust(53, b"\n") + data[64:])
     for name in hashed(there):

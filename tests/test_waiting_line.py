@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.states import own_place
 from tests.test_crash import ROOT, say
 from tract_fs import Tract
 from tract_fs.errors import LockTimeout
@@ -156,7 +157,7 @@ tract.commit(DialogueContent(role="user", text=sys.argv[2]))
 
 
 def count_waiting(path: Path) -> int:
-    data = (path / ".tract" / "local" / "line").read_bytes() if (path / ".tract" / "local" / "line").exists() else b""
+    data = (own_place(path) / "line").read_bytes() if (own_place(path) / "line").exists() else b""
     return sum(any(data[start : start + 16]) for start in range(0, len(data), 16))
 
 

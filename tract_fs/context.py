@@ -45,7 +45,10 @@ class ContextReader:
         self._compiler = compiler
         self._states: BoundedCache[CommitHash, ContextState] = BoundedCache(cache_size)
         self._stored = SnapshotCache(
-            reader.store.layout.tract_local(reader.log.tract, "snapshots"), read_only=reader.store.read_only
+            reader.store.layout,
+            reader.log.tract,
+            read_only=reader.store.read_only,
+            is_distrusted=reader.store.distrusts_caches,
         )
         self._version = reader.said_version()
         self._replayed = 0  # commits replayed since a state was stored

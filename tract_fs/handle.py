@@ -82,7 +82,7 @@ class Handle:
     ) -> Self:
         """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
 
-        `verify` folds all events anew, each object re-hashed. `clock` returns microseconds since 1970, or a datetime.
+        `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds since 1970, or a datetime.
         Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout.
         """
         config = TractConfig() if config is None else config
@@ -98,6 +98,7 @@ class Handle:
             create=create,
             lock_timeout_s=lock_timeout_s,
             writer=os.urandom(16).hex(),
+            distrusts_caches=verify,
         )
         return cls(
             store,

@@ -37,7 +37,14 @@ def require_options(
 
 
 def open_store(
-    path: object, *, durability: object, read_only: bool, create: bool, lock_timeout_s: object, writer: str
+    path: object,
+    *,
+    durability: object,
+    read_only: bool,
+    create: bool,
+    lock_timeout_s: object,
+    writer: str,
+    distrusts_caches: bool = False,
 ) -> tuple[Store, Callable[[], object] | None]:
     """Returns the store at a path, and what removes it if it is a throw-away one (no path)."""
     if durability not in ("durable", "fast"):
@@ -56,6 +63,7 @@ def open_store(
         is_durable=durability == "durable",
         read_only=read_only,
         lock_timeout_s=float(lock_timeout_s),  # type: ignore[arg-type]
+        distrusts_caches=distrusts_caches,
     )
     store.open(create=create)
     return store, discard
@@ -64,8 +72,11 @@ def open_store(
 def list_tracts(path: object) -> list[str]:
     """Returns the ids of the tracts in the store at a path that have events."""
     store = Store(require_layout(path), writer="", is_durable=False, read_only=True, lock_timeout_s=0.0)
-    store.open(create=False)
-    return store.events.tracts()
+    try:
+        store.open(create=False)
+        return store.events.tracts()
+    finally:
+        store.close()
 
 
 def require_layout(path: object) -> Layout:

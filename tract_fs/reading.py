@@ -349,11 +349,19 @@ class TractReader:
 
     def _select(self, log: TractLog, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
         index = self._generation_indexes.get(log.tract)
-        if index is None:
+        if index is None or not index.is_in(self.store.layout.local):
+            if index is not None:
+                index.close()
             from tract_fs.store.generation_index import GenerationIndex  # sqlite3: only a query needs it
 
             file = self.store.layout.tract_local(log.tract, "generation.db")
-            index = GenerationIndex(file, log, self.store.events, read_only=self.store.read_only)
+            index = GenerationIndex(
+                file,
+                log,
+                self.store.events,
+                read_only=self.store.read_only,
+                is_distrusted=self.store.distrusts_caches,
+            )
             self._generation_indexes[log.tract] = index
         return index.select(path, operator, value)
 

@@ -56,7 +56,7 @@ class Repair:
     def _mend_texts(self) -> None:
         with self._store.locked():
             names = [name for name in texts.damaged(self._layout) if not files.exists(f"{self._layout.root}/{name}")]
-            names += texts.with_wrong_line_ends(self._layout)
+            names += texts.outdated(self._layout)
             texts.write(self._layout, names)
             self._mended += names
             self._unmoved += [f"{name}: not the text that belongs there" for name in texts.damaged(self._layout)]
@@ -159,7 +159,7 @@ class Repair:
 def _advice(report: RepairReport) -> Iterator[str]:
     mended = set(report.mended)
     if any(told.partition(": ")[0] not in mended for told in report.set_aside):
-        yield "what was set aside is kept in local/quarantine: fetch the files named from another copy of this store"
+        yield "what was set aside is kept in the quarantine: fetch the files named from another copy of this store"
     if report.too_fresh:
         yield "damaged files that changed just now may be a copy under way: let it end, wait ten seconds, and repair again"
     if report.unmoved:

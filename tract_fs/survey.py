@@ -16,12 +16,14 @@ from tract_fs.model.view import View
 from tract_fs.reading import TractReader
 from tract_fs.store.inventory import count_files, read_hashed
 from tract_fs.store.packs import SMALL_BYTES
+from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
 from tract_fs.store.strays import find_salvageable, find_strays
 from tract_fs.store.suspects import Suspect
 
 _DAY_US = 86_400_000_000
 _MANY_FILES = 3000  # of a thousand commits: 4 KiB of disk and an inode each, and most of the time of a cold compile
+_MOST_NAMED = 3
 _MANY_PACKS = 16  # that a handle keeps open
 
 
@@ -69,6 +71,7 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *,
         quarantined=quarantined,
         strays=strays,
         salvageable=tuple(SalvageableFile(found.path, found.target) for found in salvageable),
+        unread_local=tuple(unproved(reader.store.layout)),
         warnings=tuple(_warnings(log.view, history.fault, now_us)),
         needs_recovery=reader.store.needs_recovery,
         loose_count=loose_count,
@@ -89,6 +92,11 @@ def missing_names(reader: TractReader) -> set[str]:
 def state_of(reader: TractReader, missing: str) -> str:
     """Returns what is known here of a hash that an event waits for; see WaitingEvent."""
     return _state_of(reader, missing, {_hash_of(f.file) for f in _quarantined(reader.store) if not f.is_back})
+
+
+def _count(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_MOST_NAMED])
+    return f"{shown} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else shown
 
 
 def _history(reader: TractReader, contexts: ContextReader) -> _History:
@@ -132,6 +140,9 @@ def _diverged_branches(reader: TractReader) -> dict[str, tuple[str, ...]]:
 
 def _quarantined(store: Store) -> Iterator[QuarantinedFile]:
     for file, note in store.quarantine.entries():
+        if note.kind == "event" and not note.tract:
+            yield QuarantinedFile(f"events/?/{note.name}", file, note.cause, note.at, is_back=False)
+            continue
         if note.kind == "event":
             is_back = store.events.get(note.tract, note.name) is not None
         elif note.kind == "pack":
@@ -206,6 +217,11 @@ def _advice(status: Status) -> Iterator[str]:
         yield (
             f"{status.loose_count} loose files and {status.small_pack_count} packs under 32 MiB: 'tract pack' makes a few packs of them, "
             "which takes less room and makes copies and cold reads faster"
+        )
+    if status.unread_local:
+        yield (
+            f"local/ holds {_count(status.unread_local)} that this copy did not make here: a copying tool brought it along, or an earlier version "
+            "wrote it. It is never read; remove it, unless another machine mounts this directory and works in it"
         )
     if status.warnings:
         yield "see the warnings: nothing is lost by waiting, and another copy of the store may have what can't be read here"

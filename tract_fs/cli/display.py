@@ -195,6 +195,7 @@ def show_status(state: Status, path: str, tracts: Sequence[str]) -> None:
         ("gone", "\n".join(some(state.gone))),
         ("salvageable", "\n".join(some([f"{found.path} is {found.target}" for found in state.salvageable]))),
         ("strays", "\n".join(state.strays)),
+        ("not read", "\n".join(f"local/{name}" for name in some(state.unread_local))),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])
 

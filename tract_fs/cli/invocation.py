@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from tract_fs import Tract
-from tract_fs.cli.current_branch import read_current_branch
-from tract_fs.cli.output import echo_json, some
+from tract_fs.cli.current_branch import is_choice_unknown, read_current_branch
+from tract_fs.cli.output import echo_json, some, warn
 from tract_fs.errors import BranchNotFound, DamageError, StoreNotFound, TractError
 
 STORE_DIRECTORY = ".tract"
@@ -88,11 +88,16 @@ class Invocation:
 
     def _open(self, *, tract_id: str | None = None, read_only: bool = False) -> Tract:
         path = self.require_context()
+        branch = self.branch or read_current_branch(path)
+        if self.branch is None and is_choice_unknown(path):
+            warn(
+                f"what lies in local/ was not made by this copy here, so a branch chosen by 'tract switch' is not known: this is {branch}"
+            )
         try:
             return Tract.open(
                 path,
                 tract_id=tract_id or self.tract_id or "default",
-                branch=self.branch or read_current_branch(path),
+                branch=branch,
                 create=False,
                 read_only=read_only,
             )

@@ -16,7 +16,7 @@ from tract_fs.cli.output import echo_pairs, some
 def repair(invocation: Invocation, *, adopt: bool) -> None:
     """Check every file of the store by its hash, and mend what can be mended.
 
-    A damaged file that has stood still for ten seconds is moved to .tract/local/quarantine and kept there; fetch a
+    A damaged file that has stood still for ten seconds is moved to the quarantine below .tract/local and kept there; fetch a
     good one from another copy. Rewritten line ends are undone, good files under a wrong name are taken in, and all
     caches are found anew. Nothing else is deleted.
 

@@ -93,6 +93,7 @@ class Status(Struct, frozen=True):
     quarantined: tuple[QuarantinedFile, ...]
     strays: tuple[str, ...]  # paths in the store that are none of its files
     salvageable: tuple[SalvageableFile, ...]  # strays that repair() takes in
+    unread_local: tuple[str, ...]  # names in local/ that were not made here, and are never read
     warnings: tuple[str, ...]
     needs_recovery: bool
     loose_count: int  # files of the store, all its tracts, outside packs

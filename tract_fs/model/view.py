@@ -17,7 +17,15 @@ from msgspec import Struct, field
 from tract_fs.errors import ObjectMissing
 from tract_fs.model.events import BranchOp, Delete, Event, Move, Reset, Tag, is_forward_only, split_parent
 from tract_fs.model.history import ReadCommit, is_ancestor
-from tract_fs.model.names import CommitHash, ContentHash, EventHash, parse_time
+from tract_fs.model.names import (
+    CommitHash,
+    ContentHash,
+    EventHash,
+    are_hashes,
+    is_branch_name,
+    is_tract_id,
+    parse_time,
+)
 from tract_fs.model.objects import Commit
 
 
@@ -99,6 +107,32 @@ class View(Struct):
     def newest_us(self) -> int:
         """The greatest time of a visible event in microseconds since 1970; 0 if there is none."""
         return parse_time(self.newest) if self.newest else 0
+
+    def is_sound(self) -> bool:
+        """Tells whether all hashes, times and names are in their form, as those are that `apply` took from events. For one that was read from a cache."""
+        moves = [(name, move) for moves in self.branches.values() for name, move in moves.items()]
+        hashes: list[str] = [*self.event_heads, *self.pending, *self.foreign]
+        hashes += [pending.missing for pending in self.pending.values() if pending.missing]
+        hashes += [name for name, _ in moves] + [move.head for _, move in moves if move.head is not None]
+        hashes += [tag.event for tag in self.tags.values()]
+        hashes += [tag.target for tag in self.tags.values() if tag.target is not None]
+        hashes += [event for event, _ in self.last_own.values()]
+        times = [self.newest] if self.newest else []
+        times += [*self.event_heads.values(), *(move.at for _, move in moves)]
+        times += [*(tag.at for tag in self.tags.values()), *(at for _, at in self.last_own.values())]
+        if not are_hashes(hashes) or not all(map(is_branch_name, (*self.branches, *self.tags, *self.last_own))):
+            return False
+        try:
+            for at in times:
+                parse_time(at)
+            for foreign in self.foreign.values():
+                for parent in foreign.parents:
+                    tract, name = split_parent(parent, self.tract)
+                    if not is_tract_id(tract) or not are_hashes([name, *foreign.roots]):
+                        return False
+        except ValueError:
+            return False
+        return is_tract_id(self.tract)
 
     def apply(self, name: EventHash, event: Event, source: Source, *, is_own: bool = False) -> bool:
         """Applies one event; False if it stays pending. Its parents must have been offered before.

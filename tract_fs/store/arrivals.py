@@ -35,7 +35,7 @@ _BODY = struct.Struct(">c7s32s32sQ")
 _RECORD = struct.Struct(">c7s32s32sQ16s")
 RECORD_BYTES = _RECORD.size
 _BODY_BYTES = _BODY.size
-START = b"\0" * 16
+START = b"\0" * 16  # the chain before the first record of arrivals in memory
 NO_HASH = b"\0" * 32
 NO_BRANCH = b"\0" * 7
 _READ_RECORDS = 4096
@@ -81,8 +81,11 @@ def decode_records(data: bytes, chain: bytes) -> Iterator[tuple[Record, bytes]]:
 class Arrivals:
     """The arrivals of one tract in one copy. Writing is for who holds the lock."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, start: bytes) -> None:
         self.path = path
+        self.start = (
+            start  # the chain before the first record: this place's own, so that none of another place follows it
+        )
         self._file = files.AppendFile(path)
         self._seen = (0, 0)  # inode and size in bytes at the last look
 
@@ -108,7 +111,7 @@ class Arrivals:
     def chain_at(self, count: int) -> bytes | None:
         """Returns the digest after the first `count` records as the file says it, or None if it is shorter."""
         if count == 0:
-            return START
+            return self.start
         data = self.read(count - 1, 1)
         return data[_BODY_BYTES:] if len(data) == RECORD_BYTES else None
 
@@ -150,12 +153,12 @@ class NewArrivals:
     The file is a context of the caller's.
     """
 
-    def __init__(self, file: files.NewFile | None) -> None:
+    def __init__(self, file: files.NewFile | None, start: bytes) -> None:
         self._file = file
         self._waiting: list[Record] = []
         self._parts: list[bytes] = []
         self.count = 0
-        self.chain = START  # of what does not wait any more
+        self.chain = START if file is None else start  # of what does not wait any more
 
     def add(self, records: list[Record]) -> None:
         """Appends records. Errors: ArrivalsUnwritableError."""
@@ -215,7 +218,7 @@ def iter_records(data: Arrivals | bytes, start: int, end: int, chain: bytes) -> 
 
 def iter_sound(source: Arrivals) -> Iterator[Record]:
     """Yields the records of the file up to the first that does not follow."""
-    chain, number = START, 0
+    chain, number = source.start, 0
     while True:
         start = number
         for record, after in decode_records(source.read(number, _READ_RECORDS), chain):
@@ -229,7 +232,7 @@ def iter_sound(source: Arrivals) -> Iterator[Record]:
 def chain_before(data: Arrivals | bytes, start: int) -> bytes:
     """Returns the digest before a record, as the file, or its bytes, say it; empty if it is shorter."""
     if start == 0:
-        return START
+        return START if isinstance(data, bytes) else data.start
     if isinstance(data, bytes):
         return data[start * RECORD_BYTES - 16 : start * RECORD_BYTES]
     return data.chain_at(start) or b""

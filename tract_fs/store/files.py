@@ -2,6 +2,9 @@
 
 Only "no such file" means absent; every other error goes to the caller. What is no regular file is never read: a link,
 a pipe or a directory under one of our names counts as absent. A new file appears under its name whole or not at all.
+
+No symbolic link below a store's directory is followed, whoever put it there and whenever: a file is opened, made, renamed and removed by its
+name in a descriptor of its directory, and that descriptor is opened the same way from the store's own directory on. Paths outside a store are the caller's.
 """
 
 from __future__ import annotations
@@ -15,11 +18,17 @@ from itertools import count
 from mmap import ACCESS_READ, mmap
 from typing import Self
 
+from tract_fs.store.layout import STORE_DIRECTORY
+
 _SAFE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | _SAFE_FLAGS
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 # no such file, or what is there is no file of ours: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
+_DIRECTORY_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_STORE = f"/{STORE_DIRECTORY}"
+_MOST_HELD = 64
 _MAPPED_BYTES = 1 << 18  # a larger file is mapped, a smaller one read
 _CHUNK = 1 << 20
 _BLOCK_BYTES = 1 << 16
@@ -48,6 +57,122 @@ class Process:
 
 process = Process()
 os.register_at_fork(after_in_child=process.start_over)
+
+
+class _Directory:
+    """A descriptor of a directory; closed with the last reference to it. Outside a store there is none, and names are whole paths."""
+
+    __slots__ = ("_close", "descriptor", "identity", "seen")
+
+    def __init__(self, descriptor: int | None) -> None:
+        self.descriptor = descriptor
+        self.identity: tuple[int, int] | None = None  # inode and device, of one that is held
+        self.seen = 0  # when the path last was this directory
+        self._close = _close
+
+    def __del__(self) -> None:
+        if self.descriptor is not None:
+            self._close(self.descriptor)
+
+
+_close = os.close
+_OUTSIDE = _Directory(None)
+# Module state, since descriptors belong to the process: the directories of open stores by path, but those of a fan-out.
+_held: dict[str, _Directory] = {}
+_look = 1  # a directory last seen in an earlier look is compared with its path before it is written to
+
+
+def look_again() -> None:
+    """Has each held directory compared with its path before it is written to the next time. Cost: nothing now."""
+    global _look
+    _look += 1
+
+
+def let_go(root: str) -> None:
+    """Closes the descriptors that are held of a store's directories."""
+    for path in [path for path in list(_held) if path.startswith(root)]:
+        _held.pop(path, None)
+
+
+def _locate(path: str, *, is_checked: bool = False) -> tuple[_Directory, str]:
+    """Returns the directory of a path, entered without following a link, and the name in it; outside a store the path itself.
+
+    With `is_checked` the directory is the one at its path since the last `look_again`. Errors: OSError with the path.
+    """
+    parent, _, name = path.rpartition("/")
+    held = _held.get(parent)
+    if held is None:
+        if parent[-3:-2] == "/":  # of a fan-out: too many to hold
+            base = _held.get(parent[:-3])
+            if base is None or (is_checked and base.seen != _look):
+                base = _hold(parent[:-3])
+            if base is _OUTSIDE:
+                return _OUTSIDE, path
+            try:
+                return _Directory(os.open(parent[-2:], _DIRECTORY_FLAGS, dir_fd=base.descriptor)), name
+            except OSError as error:
+                error.filename = parent
+                raise
+        held = _hold(parent)
+    elif is_checked and held.seen != _look:
+        held = _hold(parent)
+    return (held, path) if held is _OUTSIDE else (held, name)
+
+
+def _enter(base: _Directory, name: str, path: str, flags: int) -> int:
+    try:
+        return os.open(name, flags, dir_fd=base.descriptor)
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def _hold(path: str) -> _Directory:
+    """Returns a descriptor of the directory at a path, opened now or found to be the one at the path still."""
+    held = _held.get(path)
+    if held is not None:
+        try:
+            status = os.stat(path, follow_symlinks=False)
+        except OSError:
+            _held.pop(path, None)
+            raise
+        if (status.st_ino, status.st_dev) == held.identity:
+            held.seen = _look
+            return held
+    if not _is_in_store(path):
+        return _OUTSIDE
+    if path.endswith(_STORE):
+        directory = _Directory(_enter(_OUTSIDE, path, path, _DIRECTORY_FLAGS))
+    else:
+        above, _, name = path.rpartition("/")
+        directory = _Directory(_enter(_hold(above), name, path, _DIRECTORY_FLAGS))
+    assert directory.descriptor is not None
+    status = os.fstat(directory.descriptor)
+    directory.identity = status.st_ino, status.st_dev
+    directory.seen = _look
+    if len(_held) >= _MOST_HELD:
+        _held.clear()
+    _held[path] = directory
+    return directory
+
+
+def _is_in_store(path: str) -> bool:
+    """Tells whether a path is that of a store's directory or below it."""
+    _, found, behind = path.rpartition(_STORE)
+    return bool(found) and behind[:1] in ("", "/")
+
+
+def _is_stale(path: str) -> bool:
+    """Tells whether the held directory of a path is another than the one at the path by now, and lets go of it then."""
+    parent = path.rpartition("/")[0]
+    parent = parent[:-3] if parent[-3:-2] == "/" else parent
+    held = _held.get(parent)
+    if held is None:
+        return False
+    try:
+        return _hold(parent) is not held
+    except OSError:
+        return False
 
 
 Signature = tuple[int, int, int]  # inode, size in bytes, ctime in ns: what changes when a file or directory changes
@@ -83,11 +208,13 @@ def read_signed(path: str, *, limit_bytes: int) -> tuple[bytes, Signature] | Non
 def _open_if_there(path: str) -> int | None:
     """Returns a descriptor for reading, or None if there is nothing at `path` that could be a file of ours."""
     try:
-        return os.open(path, _READ_FLAGS)
+        directory, name = _locate(path)
+        return os.open(name, _READ_FLAGS, dir_fd=directory.descriptor)
     except OSError as error:
-        if error.errno in _ABSENT:
-            return None
-        raise
+        error.filename = path
+        if error.errno not in _ABSENT:
+            raise
+    return _open_if_there(path) if _is_stale(path) else None
 
 
 def _open_regular(path: str) -> int | None:
@@ -196,12 +323,8 @@ def write_new(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synce
     Directories are made on demand. After an error nothing is left under either name. With `is_synced` the file and its
     directory survive a power cut once this returns.
     """
-    directory = path[: path.rindex("/")]
-    temp = f"{directory}/.new.{process.new_label()}"
-    try:
-        descriptor = os.open(temp, _NEW_FLAGS, mode)
-    except FileNotFoundError:
-        descriptor = _open_in_new_directory(temp, directory, mode)
+    label = f".new.{process.new_label()}"
+    directory, name, temp, descriptor = _open_new(path, label, mode)
     try:
         try:
             write_all(descriptor, data)
@@ -209,13 +332,42 @@ def write_new(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synce
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.rename(temp, path)
+        os.rename(temp, name, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
     except BaseException as error:
-        remove(temp)
-        name_path(error, path)
+        with suppress(FileNotFoundError):
+            os.unlink(temp, dir_fd=directory.descriptor)
+        _set_path(error, path)
         raise
     if is_synced:
-        sync_directory(directory)
+        sync_directory(path[: path.rindex("/")])
+
+
+def _open_new(path: str, label: str, mode: int) -> tuple[_Directory, str, str, int]:
+    """Returns the directory of a path, which is made if need be, the name in it, and the name and descriptor of a new file beside it."""
+    try:
+        return _open_beside(path, label, mode)
+    except FileNotFoundError:
+        for _ in range(_MOST_TRIES):  # again, if a packing removes the directory while it is empty
+            make_directory(path[: path.rindex("/")])
+            with suppress(FileNotFoundError):
+                return _open_beside(path, label, mode)
+        raise
+
+
+def _open_beside(path: str, label: str, mode: int) -> tuple[_Directory, str, str, int]:
+    try:
+        directory, name = _locate(path, is_checked=True)
+        temp = label if directory is not _OUTSIDE else f"{path[: path.rindex('/')]}/{label}"
+        return directory, name, temp, os.open(temp, _NEW_FLAGS, mode, dir_fd=directory.descriptor)
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def _set_path(error: BaseException, path: str) -> None:
+    """Gives an error of a call by descriptors the path that it is about."""
+    if isinstance(error, OSError):
+        error.filename, error.filename2 = path, None
 
 
 def name_path(error: BaseException, path: str) -> None:
@@ -224,26 +376,25 @@ def name_path(error: BaseException, path: str) -> None:
         error.filename = path
 
 
-def _open_in_new_directory(path: str, directory: str, mode: int) -> int:
-    """Returns a descriptor of a new file, whose directory is made; again, if a packing removes it while it is empty."""
-    for _ in range(_MOST_TRIES):
-        os.makedirs(directory, exist_ok=True)
-        with suppress(FileNotFoundError):
-            return os.open(path, _NEW_FLAGS, mode)
-    return os.open(path, _NEW_FLAGS, mode)
-
-
 def remove(path: str) -> None:
     """Removes a file if it is there."""
-    with suppress(FileNotFoundError):
-        os.unlink(path)
+    try:
+        directory, name = _locate(path, is_checked=True)
+        os.unlink(name, dir_fd=directory.descriptor)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        error.filename = path
+        raise
 
 
 def remove_empty_directory(path: str) -> None:
     """Removes a directory if it is there and empty."""
     try:
-        os.rmdir(path)
+        directory, name = _locate(path, is_checked=True)
+        os.rmdir(name, dir_fd=directory.descriptor)
     except OSError as error:
+        error.filename = path
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, *_ABSENT):
             raise
 
@@ -276,7 +427,7 @@ def may_exist(path: str) -> bool:
 def signature(path: str) -> Signature | None:
     """Returns the signature of a file or directory; None if there is none."""
     try:
-        status = os.stat(path)
+        status = os.stat(path, follow_symlinks=False)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
@@ -295,43 +446,64 @@ def times(path: str) -> tuple[int, int] | None:
     return (status.st_mtime_ns, status.st_ctime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
+def is_own_file(path: str) -> bool:
+    """Tells whether there is nothing at `path`, or a regular file that has no other name: what a library may open that follows links.
+
+    Errors: OSError if a directory above is a link.
+    """
+    try:
+        directory, name = _locate(path)
+        status = os.stat(name, dir_fd=directory.descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
 def touch(path: str) -> None:
     """Sets the times of a file to now."""
-    os.utime(path)
+    directory, name = _locate(path, is_checked=True)
+    os.utime(name, dir_fd=directory.descriptor, follow_symlinks=False)
 
 
 def rename(path: str, target: str) -> None:
     """Gives a file another name in the same file system; replaces what is there."""
-    os.rename(path, target)
+    try:
+        source, old = _locate(path, is_checked=True)
+        directory, new = _locate(target, is_checked=True)
+        os.rename(old, new, src_dir_fd=source.descriptor, dst_dir_fd=directory.descriptor)
+    except OSError as error:
+        error.filename, error.filename2 = path, target
+        raise
 
 
-def is_directory(path: str) -> bool:
-    """Tells whether there is a directory at `path`; a link to one is none of ours."""
+def _is_listable(path: str) -> bool:
+    """Tells whether there is a directory at `path`; a link to one counts as none. What a listing names is still opened without following any."""
     try:
         return stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return False
+        raise
 
 
 def list_names(path: str) -> list[str]:
     """Returns the names in a directory, in no order; none if there is no such directory."""
-    try:
-        return os.listdir(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return os.listdir(path) if _is_listable(path) else []
+    return []
 
 
 def list_files(path: str) -> list[tuple[str, int]]:
     """Returns name and size in bytes of the regular files in a directory, in no order; none if there is no such directory."""
     found = []
-    try:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if not _is_listable(path):
+            return []
         with os.scandir(path) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):  # it went while we looked
                     if entry.is_file(follow_symlinks=False):
                         found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
     return found
 
 
@@ -375,9 +547,14 @@ class NewFile:
     """A file that is written piece by piece under a dot-name and gets its name at the end, or is gone when the context ends."""
 
     def __init__(self, directory: str, *, mode: int = 0o444) -> None:
-        self._directory = directory
-        self._temp: str | None = f"{directory}/.new.{process.new_label()}"
-        self._descriptor = os.open(self._temp, _NEW_FLAGS, mode)
+        self._path = directory
+        self._is_named = False
+        label = f".new.{process.new_label()}"
+        try:
+            self._directory, _, self._temp, self._descriptor = _open_beside(f"{directory}/{label}", label, mode)
+        except OSError as error:
+            error.filename = None  # the caller knows the name that the file is to get
+            raise
         self.size_bytes = 0
 
     def write(self, data: bytes) -> None:
@@ -387,13 +564,17 @@ class NewFile:
 
     def finish(self, path: str, *, is_synced: bool = True) -> None:
         """Makes it the file at `path`, in the same directory; replaces what is there. With `is_synced` it survives a power cut."""
-        assert self._temp is not None
         if is_synced:
             os.fsync(self._descriptor)
-        os.rename(self._temp, path)
-        self._temp = None
+        name = path.rpartition("/")[2] if self._directory is not _OUTSIDE else path
+        try:
+            os.rename(self._temp, name, src_dir_fd=self._directory.descriptor, dst_dir_fd=self._directory.descriptor)
+        except OSError as error:
+            error.filename, error.filename2 = path, None
+            raise
+        self._is_named = True
         if is_synced:
-            sync_directory(self._directory)
+            sync_directory(self._path)
 
     def __enter__(self) -> Self:
         return self
@@ -402,17 +583,18 @@ class NewFile:
         try:
             os.close(self._descriptor)
         finally:
-            if self._temp is not None:
-                remove(self._temp)
+            if not self._is_named:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._temp, dir_fd=self._directory.descriptor)
 
 
 def list_kinds(path: str) -> list[tuple[str, str]]:
     """Returns each name in a directory, in no order, with what it is: "file", "directory", or "other" (a link, a pipe, …)."""
-    try:
-        with os.scandir(path) as entries:
-            return [(entry.name, _kind_of(entry)) for entry in entries]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if _is_listable(path):
+            with os.scandir(path) as entries:
+                return [(entry.name, _kind_of(entry)) for entry in entries]
+    return []
 
 
 def _kind_of(entry: os.DirEntry[str]) -> str:
@@ -422,17 +604,49 @@ def _kind_of(entry: os.DirEntry[str]) -> str:
 
 
 def make_directory(path: str) -> None:
-    """Makes a directory with its parents."""
-    os.makedirs(path, exist_ok=True)
+    """Makes a directory with its parents; in a store none of them by way of a link."""
+    if not _is_in_store(path):
+        os.makedirs(path, exist_ok=True)
+        return
+    look_again()  # one above may have been made again
+    for is_last in (False, True):
+        try:
+            directory, name = (_OUTSIDE, path) if path.endswith(_STORE) else _locate(path, is_checked=True)
+            os.mkdir(name, dir_fd=directory.descriptor)
+            return
+        except FileExistsError:
+            return
+        except FileNotFoundError as error:
+            if is_last:
+                error.filename = path
+                raise
+            make_directory(path.rpartition("/")[0])
+        except OSError as error:
+            error.filename = path
+            raise
 
 
 def sync_directory(path: str) -> None:
     """Makes the names in a directory survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if _is_in_store(path) and not path.endswith(_STORE):
+        base, name = _locate(path)
+        descriptor = _enter(base, name, path, _LIST_FLAGS)
+    else:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_file(path: str) -> None:
+    """Makes the bytes of a file survive a power cut; nothing if there is no regular file."""
+    descriptor = _open_regular(path)
+    if descriptor is not None:
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def sync_filesystem(path: str) -> None:
@@ -450,6 +664,10 @@ def sync_filesystem(path: str) -> None:
             raise OSError(code, os.strerror(code), path)
     finally:
         os.close(descriptor)
+
+
+def _is_directory(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 class AppendFile:
@@ -481,29 +699,38 @@ class AppendFile:
 
     def _open_regular(self) -> int:
         try:
-            descriptor = os.open(self.path, self._FLAGS, 0o644)
+            descriptor = self._open_at()
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            descriptor = os.open(self.path, self._FLAGS, 0o644)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            make_directory(os.path.dirname(self.path))
+            descriptor = self._open_at()
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:  # one with another name may be anybody's
             os.close(descriptor)
-            raise OSError(errno.ENXIO, "no regular file", self.path)
+            raise OSError(errno.ENXIO, "no regular file of its own", self.path)
         return descriptor
+
+    def _open_at(self) -> int:
+        try:
+            directory, name = _locate(self.path, is_checked=True)
+            return os.open(name, self._FLAGS, 0o644, dir_fd=directory.descriptor)
+        except OSError as error:
+            error.filename = self.path
+            raise
 
     def _clear_the_way(self) -> None:
         """Moves what is no regular file, at the path or in the place of a directory above it, aside: this is our own place."""
         path = self.path
-        while not os.path.lexists(path) or (os.path.isdir(path) and path != self.path):
+        while not os.path.lexists(path) or (_is_directory(path) and path != self.path):
             path = os.path.dirname(path)
-        if path != self.path and os.path.isdir(path):
+        if path != self.path and _is_directory(path):
             return
-        os.rename(path, f"{path}.aside.{process.new_label()}")
+        rename(path, f"{path}.aside.{process.new_label()}")
 
     def current_size(self) -> int:
         """Returns the size in bytes of the file at the path, which is the open one from then on. Cost: one stat."""
         if self._descriptor >= 0 and self._pid == process.id:
             try:
-                status = os.stat(self.path)
+                status = os.stat(self.path, follow_symlinks=False)
             except FileNotFoundError:
                 self.close()
             else:
@@ -543,7 +770,7 @@ class AppendFile:
         if self._descriptor < 0 or self._pid != process.id:
             return False
         try:
-            there = os.stat(self.path)
+            there = os.stat(self.path, follow_symlinks=False)
         except FileNotFoundError:
             return False
         return (there.st_ino, there.st_dev) == self.identity

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 from tract_fs.model import canonical
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
@@ -50,6 +51,8 @@ class _Config:
         self.is_changed = False
 
 
+_SCHEMA = "select sql from sqlite_master where type <> 'index' or sql is not null order by rowid"
+_BESIDE = ("-journal", "-wal", "-shm")
 _ROWS = "select created, name from commits where config = ?"
 _ROWS_AND_STAMP = f"{_ROWS} union all select count, chain from stamp"
 
@@ -57,18 +60,24 @@ _ROWS_AND_STAMP = f"{_ROWS} union all select count, chain from stamp"
 class GenerationIndex:
     """Answers config queries over the commits of one tract."""
 
-    def __init__(self, path: str, log: TractLog, events: Events, *, read_only: bool) -> None:
+    def __init__(
+        self, path: str, log: TractLog, events: Events, *, read_only: bool, is_distrusted: bool = False
+    ) -> None:
+        """With `is_distrusted` nothing is taken from the file that is there."""
         self._path = path
+        self._is_used = not (read_only and is_distrusted)  # the file
         self._log = log
         self._events = events
         self._read_only = read_only
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
-        self._stamp: tuple[int, str] = (0, arrivals.START.hex())
+        self._stamp = log.first_stamp()
         self._version: object = None
         self._configs: list[_Config] = []
         self._by_data: dict[bytes, int] = {}
         self._columns: dict[FieldPath, tuple[FieldColumn, int]] = {}
+        if is_distrusted:
+            self._start_over(aside=True)
 
     def select(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
         """Returns the matching commits by creation time, then hash."""
@@ -81,6 +90,10 @@ class GenerationIndex:
         self._open(":memory:")
         self._follow()
         return self._select(path, operator, value)
+
+    def is_in(self, directory: str) -> bool:
+        """Tells whether the index lies below a directory."""
+        return self._path.startswith(f"{directory}/")
 
     def close(self) -> None:
         """Closes the file."""
@@ -133,7 +146,8 @@ class GenerationIndex:
         if self._log.stamp()[0] < 0:
             self._open(":memory:")
         elif self._connection is None or self._pid != os.getpid():
-            self._open(":memory:" if self._read_only and not files.exists(self._path) else self._path)
+            is_there = self._is_used and (not self._read_only or files.exists(self._path))
+            self._open(self._path if is_there else ":memory:")
         self._follow()
 
     def _follow(self) -> None:
@@ -258,14 +272,21 @@ class GenerationIndex:
     def _open(self, path: str) -> None:
         self.close()
         if path != ":memory:":
-            files.make_directory(os.path.dirname(path))
+            if not files.is_own_file(path):
+                raise _DamagedError
             if self._read_only:
-                path = f"file:{path}?mode=ro"
+                path = f"file:{quote(path)}?mode=ro"
+            else:
+                files.make_directory(os.path.dirname(path))
+                for suffix in _BESIDE:  # this index writes none; SQLite would obey one, and remove a file that it names
+                    files.remove(path + suffix)
         self._connection = sqlite3.connect(
             path, timeout=5.0, isolation_level=None, check_same_thread=False, uri=path.startswith("file:")
         )
         self._pid = os.getpid()
+        self._connection.execute("pragma trusted_schema = off")
         if not self._read_only or path == ":memory:":
+            self._connection.execute("pragma journal_mode = memory")
             self._connection.execute("pragma synchronous = off")  # a cache: damage is noticed and built anew
             self._make_tables(self._connection)
         self._load()
@@ -278,8 +299,8 @@ class GenerationIndex:
             if connection.execute(count).fetchone() == (0,):
                 for table in _TABLES:
                     connection.execute(table)
-                start = (self._log.tract, arrivals.START.hex())
-                connection.execute("insert into stamp values (?, 0, ?, 0, 0)", start)
+                start = (self._log.tract, *self._log.first_stamp())
+                connection.execute("insert into stamp values (?, ?, ?, 0, 0)", start)
             connection.commit()
 
     def _load(self) -> None:
@@ -293,6 +314,8 @@ class GenerationIndex:
     def _read(self) -> None:
         """Reads stamp and configs; inside a transaction."""
         connection = self._require_connection()
+        if [str(sql).lower() for (sql,) in connection.execute(_SCHEMA)] != list(_TABLES):
+            raise _DamagedError  # a view in a table's place might answer anything, and take for ever
         self._configs.clear()
         self._by_data.clear()
         self._columns.clear()
@@ -337,9 +360,9 @@ class GenerationIndex:
         """Drops the file and what was read of it; a busy file is left to who holds it."""
         self.close()
         self._version = None
-        self._stamp = (0, arrivals.START.hex())
+        self._stamp = self._log.first_stamp()
         if aside and not self._read_only:
-            for suffix in ("", "-journal", "-wal", "-shm"):
+            for suffix in ("", *_BESIDE):
                 try:
                     files.remove(self._path + suffix)
                 except OSError:

@@ -6,17 +6,19 @@ The one place that turns hashes and tract ids into paths; no other user-chosen n
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 
-from tract_fs.model.names import is_hex
+from tract_fs.model.names import is_hash, is_hex, is_tract_id
 
 STORE_DIRECTORY = ".tract"
 FORMAT_VERSION = 1
 FORMAT_BYTES = b'{"format":"tract-fs","version":1}\n'
 TEXT_FILES = {
     ".gitattributes": b"* -text -diff -merge\n",
-    ".gitignore": b"!*\n/local/\n",
+    ".gitignore": b"!*\n/local\n",  # without a slash behind it: a link of that name is no directory
     "FORMAT": FORMAT_BYTES,  # last: a directory with it is a store
 }
+EARLIER_TEXTS = {".gitignore": b"!*\n/local/\n"}
 
 
 class Layout:
@@ -29,37 +31,74 @@ class Layout:
         self.objects = os.path.join(self.root, "objects")
         self.events = os.path.join(self.root, "events")
         self.packs = os.path.join(self.root, "packs")
-        self.local = os.path.join(self.root, "local")
-        self.lock = os.path.join(self.local, "lock")
-        self.line = os.path.join(self.local, "line")
-        self.current_branch = os.path.join(self.local, "HEAD")
-        self.redo = os.path.join(self.local, "redo")
-        self.pack_tables = os.path.join(self.local, "packs")
-        self.quarantine = os.path.join(self.local, "quarantine")
+        self.local_root = os.path.join(self.root, "local")
+        self.use_place(None)
+
+    def use_place(self, name: str | None, seal: bytes = b"") -> None:
+        """Makes `local` the directory of this copy's own files; without a name, one that nobody can have put there.
+
+        `seal` are 32 bytes that caches of this place are bound to, so that those of another place are not taken for its own.
+        """
+        self.seal = seal or os.urandom(32)
+        self.has_place = name is not None
+        self.local = f"{self.local_root}/{name or 'none.' + os.urandom(16).hex()}"
+        self.lock = f"{self.local}/lock"
+        self.line = f"{self.local}/line"
+        self.current_branch = f"{self.local}/HEAD"
+        self.redo = f"{self.local}/redo"
+        self.pack_tables = f"{self.local}/packs"
+        self.quarantine = f"{self.local}/quarantine"
+
+    def sealed(self, data: bytes | memoryview) -> bytes:
+        """Returns the checksum of a cache of this place, in hexadecimal: another place gives the same bytes another one."""
+        digest = sha256(self.seal)
+        digest.update(data)
+        return digest.hexdigest().encode()
 
     def object(self, name: str) -> str:
-        """Returns the path of a loose content or commit."""
-        return f"{self.objects}/{name[:2]}/{name[2:]}"
+        """Returns the path of a loose content or commit. Errors: ValueError if `name` is no hash, as for all these paths."""
+        if is_hash(name):
+            return f"{self.objects}/{name[:2]}/{name[2:]}"
+        raise _no_hash(name)
 
     def event(self, tract: str, name: str) -> str:
-        """Returns the path of a loose event."""
-        return f"{self.events}/{tract}/{name[:2]}/{name[2:]}"
+        """Returns the path of a loose event. Errors: ValueError if `tract` can be no tract's id, as for all these paths."""
+        if is_hash(name):
+            return f"{self.tract_events(tract)}/{name[:2]}/{name[2:]}"
+        raise _no_hash(name)
 
     def tract_events(self, tract: str) -> str:
         """Returns the directory of a tract's loose events."""
-        return f"{self.events}/{tract}"
+        if is_tract_id(tract):
+            return f"{self.events}/{tract}"
+        raise _no_tract(tract)
 
     def pack(self, name: str) -> str:
         """Returns the path of a pack."""
-        return f"{self.packs}/{name}"
+        if is_hash(name):
+            return f"{self.packs}/{name}"
+        raise _no_hash(name)
 
     def tract_local(self, tract: str, file: str) -> str:
         """Returns the path of one of this copy's own files about a tract."""
-        return f"{self.local}/tracts/{tract}/{file}"
+        if is_tract_id(tract):
+            return f"{self.local}/tracts/{tract}/{file}"
+        raise _no_tract(tract)
 
     def relative(self, path: str) -> str:
         """Returns a path as errors show it: from the store's root on."""
         return os.path.relpath(path, self.root)
+
+
+# What reads a name from a file checks it there; these are the last look before it becomes a path.
+
+
+def _no_hash(name: str) -> ValueError:
+    return ValueError(f"not a hash, so not a file name: {name!r}")
+
+
+def _no_tract(tract: str) -> ValueError:
+    return ValueError(f"not a tract id, so not a directory name: {tract!r}")
 
 
 def is_fan_name(name: str) -> bool:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import BuiltinFunctionType, ModuleType
 from weakref import WeakSet
 
 from tract_fs.errors import LockTimeout
-from tract_fs.store.files import AppendFile
+from tract_fs.store.files import AppendFile, look_again
 from tract_fs.store.waiting_line import WaitingLine
 
 _FIRST_WAIT_S = 0.0001
 _WAIT_PER_PLACE_S = 0.0004  # more for each that has waited for longer
 _LONGEST_WAIT_S = 0.005
+_LOOK_EVERY_S = 0.01
 _UNSUPPORTED = frozenset([errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL])
 
 
@@ -45,6 +47,7 @@ class StoreLock:
         self._meanwhile = meanwhile  # what is done between two tries, when it may soon be this one's turn
         self._portalocker: ModuleType | None = None
         self._flock: Callable[[int, int], object] | None = None
+        self._looked_at = 0.0
         self.is_supported = True
         _locks.add(self)
 
@@ -104,11 +107,19 @@ class StoreLock:
                 return not self.is_supported
             try:
                 if self._file.is_current():
+                    self._look_again()
                     return True
             except BaseException:
                 self.release()
                 raise
             self._file.close()  # the file was replaced under us: the lock is on one that nobody else sees
+
+    def _look_again(self) -> None:
+        """Has the directories that are written to compared with their paths, but not for each of many commits in a row."""
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_EVERY_S:
+            self._looked_at = now
+            look_again()
 
     def _lock(self, descriptor: int) -> bool:
         """Tries to lock; False if another holds the lock, or, with `is_supported` unset, if there are no locks."""
@@ -135,6 +146,28 @@ class StoreLock:
         if isinstance(locker, BuiltinFunctionType):  # fcntl.flock itself: the checks around it cost 8 us a commit
             self._flock = locker
         return portalocker
+
+
+@contextmanager
+def holding_directory(path: str, *, timeout_s: float = 1.0) -> Iterator[None]:
+    """Holds a lock on a directory itself, where the system has such locks and nobody keeps it too long; goes on without it else."""
+    import portalocker
+
+    flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+    deadline = time.monotonic() + timeout_s
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        while time.monotonic() < deadline:
+            try:
+                portalocker.lock(descriptor, flags)
+                break
+            except (OSError, portalocker.exceptions.LockException) as error:
+                if _errno_of(error) in _UNSUPPORTED:
+                    break
+                time.sleep(_FIRST_WAIT_S)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _errno_of(error: BaseException) -> int | None:

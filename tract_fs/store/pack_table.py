@@ -88,12 +88,12 @@ class PackTable:
         self._checked = bytearray(-(-(self._end - start) // _PAGE_BYTES))
 
     @classmethod
-    def parse(cls, data: bytes | mmap, path: str = "") -> PackTable | None:
-        """Returns the table of a file's bytes, or None if they hold none that is whole. Cost: hashes the header."""
+    def parse(cls, data: bytes | mmap, path: str = "", *, seal: bytes = b"") -> PackTable | None:
+        """Returns the table of a file's bytes, or None if they hold none that is whole and has this seal. Cost: hashes the header."""
         (size,) = _LENGTH.unpack(data[_HEADER_AT - _LENGTH.size : _HEADER_AT].rjust(_LENGTH.size, b"\0"))
         text = data[_HEADER_AT : _HEADER_AT + size]
         check = data[len(_MAGIC) : len(_MAGIC) + 32]
-        if data[: len(_MAGIC)] != _MAGIC or sha256(text).digest() != check:
+        if data[: len(_MAGIC)] != _MAGIC or sha256(seal + text).digest() != check:
             return None
         try:
             header = canonical.decode_typed(_DECODER, text)
@@ -239,7 +239,9 @@ class PackTable:
         return True
 
 
-def encode(packs: Iterable[PackRows], kept: Iterable[tuple[PackTable, Collection[str]]] = ()) -> bytes:
+def encode(
+    packs: Iterable[PackRows], kept: Iterable[tuple[PackTable, Collection[str]]] = (), *, seal: bytes = b""
+) -> bytes:
     """Returns the bytes of the table of some packs, and of others as tables have them, none twice.
 
     The packs of the largest of these tables keep their numbers, and its rows their bytes. Cost: well under a microsecond for each member.
@@ -276,7 +278,7 @@ def encode(packs: Iterable[PackRows], kept: Iterable[tuple[PackTable, Collection
     pages = "".join(_page_check(body[at : at + _PAGE_BYTES]) for at in range(0, len(body), _PAGE_BYTES))
     counts = [(name, tables[name].counts[name] if name in tables else len(fresh[name].rows)) for name in ordered]
     header = canonical.encode_struct(_Header(counts, groups, len(merged), event_rows, bits, pages))
-    return b"".join((_MAGIC, sha256(header).digest(), _LENGTH.pack(len(header)), header, body))
+    return b"".join((_MAGIC, sha256(seal + header).digest(), _LENGTH.pack(len(header)), header, body))
 
 
 def _joined_events(rows: PackRows) -> list[tuple[str, bytes]]:

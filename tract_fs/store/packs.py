@@ -25,6 +25,7 @@ _OPEN_PACKS = 16
 _MOST_MERGED_ROWS = 3 << 18  # so many at once are made a table of: memory; three packs of full size have not more
 _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of its ctime
 _WRITE_BYTES = 1 << 20
+_LEAST_MEMBER_BYTES = 16  # a shorter line can be no object and no event, and a pack may hold millions of them
 SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written again
 LIMIT_BYTES = 1 << 29  # a pack has 256 MiB at most, or one large object more
 _AT_HAND_BYTES = 32 * 1024 * 1024
@@ -58,8 +59,12 @@ class AtHand:
 class Packs:
     """The packs of one store; looks for new ones when the directory has changed."""
 
-    def __init__(self, layout: Layout, suspects: Suspects | None = None, *, read_only: bool) -> None:
+    def __init__(
+        self, layout: Layout, suspects: Suspects | None = None, *, read_only: bool, is_distrusted: bool = False
+    ) -> None:
+        """With `is_distrusted` no table is taken from a file that is there: all packs are looked through."""
         self._layout = layout
+        self._is_distrusted = is_distrusted
         self._suspects = Suspects() if suspects is None else suspects
         self._read_only = read_only
         self._signature: files.Signature | None = None
@@ -295,11 +300,12 @@ class Packs:
     def _keep(self, fresh: list[PackRows]) -> None:
         """Makes one table of new rows and the small tables; keeps it in a file if it can."""
         merged = self._take_out_small_tables(fresh)
-        data = pack_table.encode(fresh, merged)
+        seal = self._layout.seal
+        data = pack_table.encode(fresh, merged, seal=seal)
         names = [rows.pack for rows in fresh] + [name for _, packs in merged for name in packs]
         table = None if self._read_only else self._write(table_name(names), data)
         if table is None:
-            table = PackTable.parse(data)
+            table = PackTable.parse(data, seal=seal)
             assert table is not None
         self._tables = (*self._tables, table)
         if table.path:
@@ -310,7 +316,7 @@ class Packs:
         try:
             files.write_new(path, data, mode=0o644)
             self._rejected.pop(path, None)
-            return _open_table(path)
+            return _open_table(path, self._layout.seal)
         except OSError:  # a table that can't be kept is made again at the next open
             return None
 
@@ -339,7 +345,7 @@ class Packs:
             for name in files.list_names(self._layout.pack_tables):
                 path = f"{self._layout.pack_tables}/{name}"
                 if is_hash(name) and path not in used:
-                    table = _open_table(path)
+                    table = _open_table(path, self._layout.seal)
                     if table is None or not (self.names & set(table.packs)) - covered:
                         files.remove(path)
 
@@ -348,13 +354,13 @@ class Packs:
         found = []
         used = {table.path for table in self._tables}
         with suppress(OSError):  # another user's: as if there were none
-            for name in files.list_names(self._layout.pack_tables):
+            for name in () if self._is_distrusted else files.list_names(self._layout.pack_tables):
                 path = f"{self._layout.pack_tables}/{name}"
                 if not is_hash(name) or path in used:
                     continue
                 if path in self._rejected and files.signature(path) == self._rejected[path]:
                     continue
-                table = _open_table(path)
+                table = _open_table(path, self._layout.seal)
                 if table is not None:
                     found.append(table)
         return sorted(found, key=lambda table: -table.row_count)
@@ -382,7 +388,7 @@ class Packs:
             path = f"{self._layout.pack_tables}/{file}"
             if not is_hash(file):
                 continue
-            table = _open_table(path)
+            table = _open_table(path, self._layout.seal)
             if table is None or not table.is_whole() or (name in table.counts and not table.says(rows)):
                 files.remove(path)
                 dropped.append(path)
@@ -498,11 +504,16 @@ def _rows_of(name: str, data: bytes) -> PackRows:
 def _add_lines(rows: PackRows, block: bytes, offset: int, at_hand: AtHand | None = None) -> None:
     """Takes in lines, less what a tool that rewrote line ends added."""
     lines = block.split(b"\n")
-    offsets = accumulate([len(line) + 1 for line in lines], initial=offset)
+    offsets: Iterable[int] = accumulate([len(line) + 1 for line in lines], initial=offset)
     if b"\r" in block:
         lines = [line.removesuffix(b"\r") for line in lines]
+    if min(map(len, lines[:-1]), default=0) < _LEAST_MEMBER_BYTES:
+        kept = [(at, line) for at, line in zip(offsets, lines, strict=False) if len(line) >= _LEAST_MEMBER_BYTES]
+        offsets, lines = [at for at, _ in kept], [line for _, line in kept]
+    elif len(lines[-1]) < _LEAST_MEMBER_BYTES:
+        lines.pop()
     members = [(sha256(line).digest(), line) for line in lines]
-    rows.extend([(digest, at, len(line)) for (digest, line), at in zip(members, offsets, strict=False) if line])
+    rows.extend([(digest, at, len(line)) for (digest, line), at in zip(members, offsets, strict=False)])
     for digest, line in members:
         if is_event_line(line):
             rows.add_event(digest, tract_of_event(line) or "")
@@ -521,6 +532,6 @@ def _trusted(data: bytes, rows: PackRows, known: Iterable[bytes]) -> PackRows:
     return PackRows(rows.pack, [row for row in rows.rows if row[:32] not in doubtful], events)
 
 
-def _open_table(path: str) -> PackTable | None:
+def _open_table(path: str, seal: bytes) -> PackTable | None:
     data = files.map_file(path)
-    return None if data is None else PackTable.parse(data, path)
+    return None if data is None else PackTable.parse(data, path, seal=seal)

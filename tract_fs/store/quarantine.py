@@ -20,7 +20,7 @@ from tract_fs.model.content import MAX_OBJECT_BYTES
 from tract_fs.model.damage import NO_FILE, diagnose
 from tract_fs.model.events import MAX_EVENT_BYTES
 from tract_fs.model.members import is_object_of_ours, tract_of_event
-from tract_fs.model.names import format_time, hash_bytes, is_hash
+from tract_fs.model.names import format_time, hash_bytes, is_hash, is_tract_id
 from tract_fs.store import files
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import LIMIT_BYTES, Packs
@@ -29,6 +29,7 @@ from tract_fs.store.suspects import Kind, Suspect
 SETTLED_NS = 10_000_000_000
 _SKEW_NS = 60_000_000_000  # an mtime further ahead was set by a copying tool, not by a write that goes on
 _NOTE = ".txt"
+_MOST_NOTES = 10_000  # beyond that files are listed without their notes
 _LIMITS: dict[Kind, int] = {"object": MAX_OBJECT_BYTES, "event": MAX_EVENT_BYTES, "pack": LIMIT_BYTES}
 
 Outcome = Literal["good", "absent", "fresh", "set aside", "repaired", "failed"]
@@ -114,11 +115,14 @@ class Quarantine:
         found = []
         for file, note in self.entries():
             source = f"{self._layout.root}/{file}"
+            if note.kind == "event" and not note.tract:
+                continue
             path = self.path_of(Suspect(note.kind, note.name, note.tract))
-            if (note.kind == "event" and not note.tract) or files.exists(path):
+            if files.exists(path):
                 continue
             data = files.read(source, limit_bytes=_LIMITS[note.kind])
-            if data is not None and hash_bytes(data) == note.name:
+            is_good = data is not None and hash_bytes(data) == note.name
+            if data is not None and is_good and (note.kind != "event" or tract_of_event(data) == note.tract):
                 files.make_directory(path[: path.rindex("/")])
                 files.rename(source, path)
                 files.remove(source + _NOTE)
@@ -215,14 +219,14 @@ class Quarantine:
         return {note.name: note.cause for note in notes if note.kind == "event" and note.tract == tract}
 
     def _read(self) -> list[Quarantined]:
-        found = []
+        found: list[Quarantined] = []
         names = set(files.list_names(self._layout.quarantine))
         for name in sorted(names):
             kind, _, rest = name.partition("-")
             if kind not in _LIMITS or not is_hash(rest[:64]) or name.endswith(_NOTE):
                 continue
-            note = self._read_note(f"{self._layout.quarantine}/{name}{_NOTE}")
-            if note is None:
+            note = self._read_note(f"{self._layout.quarantine}/{name}{_NOTE}") if len(found) < _MOST_NOTES else None
+            if note is None or (note.kind, note.name) != (kind, rest[:64]) or not _is_sound(note):
                 note = Note(kind, rest[:64], "", "cause unknown", "")
             found.append(Quarantined(self._layout.relative(f"{self._layout.quarantine}/{name}"), note))
         return sorted(found, key=lambda entry: (entry.note.at, entry.file))
@@ -234,3 +238,8 @@ class Quarantine:
             return None if data is None else canonical.decode_typed(_DECODER, data)
         except JsonValueError:
             return None
+
+
+def _is_sound(note: Note) -> bool:
+    """Tells whether a note names a tract where one is needed, since that becomes a path."""
+    return is_tract_id(note.tract) if note.kind == "event" else not note.tract

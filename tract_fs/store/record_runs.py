@@ -103,7 +103,7 @@ class RecordRuns:
     def end(self) -> tuple[int, bytes]:
         """Returns how many records, from the first on, the runs cover, and the chain after them. Cost: reads the heads, the first time."""
         runs = self._require_runs()
-        return (runs[-1].end, runs[-1].chain) if runs else (0, arrivals.START)
+        return (runs[-1].end, runs[-1].chain) if runs else (0, self._arrivals.start)
 
     def is_again(self, commit: bytes) -> bool:
         """Tells whether a commit may be brought by several of the records."""
@@ -180,7 +180,7 @@ class RecordRuns:
         except PermissionError:
             return []
         found: list[Run] = []
-        end, chain = 0, arrivals.START
+        end, chain = 0, self._arrivals.start
         while True:
             names = [_name(end, count) for count in (_MERGED * self.SHORT_RECORDS, self.SHORT_RECORDS)]
             runs = (_read_head(f"{self._directory}/{name}") for name in names if name in there)
@@ -263,7 +263,7 @@ class RecordRuns:
     def _record(self, number: int, kinds: frozenset[bytes]) -> Record:
         """Returns a record that a row names, hashed."""
         data = self._arrivals.read(number - 1, 2) if number else self._arrivals.read(0, 1)
-        chain = data[arrivals.RECORD_BYTES - 16 : arrivals.RECORD_BYTES] if number else arrivals.START
+        chain = data[arrivals.RECORD_BYTES - 16 : arrivals.RECORD_BYTES] if number else self._arrivals.start
         found = next(arrivals.decode_records(data[-arrivals.RECORD_BYTES :], chain), None)
         if found is None or found[0].kind not in kinds:
             raise RunDamagedError

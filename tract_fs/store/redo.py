@@ -14,7 +14,11 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from tract_fs.model.content import MAX_OBJECT_BYTES
+from tract_fs.model.events import MAX_EVENT_BYTES
+from tract_fs.model.members import tract_of_event
 from tract_fs.store import files
+from tract_fs.store.place import MARKER
 
 CHECKPOINT_BYTES = 3 * 1024 * 1024  # of files that a sync is to write in less than a tenth of a second
 CLOSE_CHECKPOINT_BYTES = 1024 * 1024
@@ -22,6 +26,7 @@ BYPASS_BYTES = 1024 * 1024
 _OLD = ".old."
 _MAGIC = b"tractredo1\n"
 EMPTY_BYTES = 64  # the header
+_LIMITS = {b"o": MAX_OBJECT_BYTES, b"e": MAX_EVENT_BYTES}
 _ENTRY = struct.Struct(">cBI32s")  # b"o" or b"e", length of the tract id, length of the bytes, sha256
 
 
@@ -88,7 +93,8 @@ class RedoLog:
         self._file.sync()
         if self._is_new:
             directory = os.path.dirname(self.path)
-            for _ in range(3):  # local/, the store, the context directory
+            files.sync_file(f"{directory}/{MARKER}")  # or the log would not be taken for this copy's own
+            for _ in range(4):  # the place, local/, the store, the context directory
                 files.sync_directory(directory)
                 directory = os.path.dirname(directory)
             self._is_new = False
@@ -123,7 +129,7 @@ class RedoLog:
         """Cuts off the entry that a killed writer left unfinished, and returns the size; else it would hide all later ones."""
         is_known = self._file.identity == self._end_of and EMPTY_BYTES <= self.end <= size
         start = self.end if is_known else EMPTY_BYTES
-        end = start + _whole_length(self._file.read_at(start, max(0, size - start)))
+        end = start + _whole_length(self._file, start)
         if end != size:
             self._file.truncate(end)
         return end
@@ -149,35 +155,46 @@ def needs_recovery(path: str) -> bool:
 
 
 def iter_entries(path: str) -> Iterator[Entry]:
-    """Yields the good entries of a log, up to the first bad one. Cost: the log in memory."""
-    size = (files.signature(path) or (0, 0, 0))[1]
-    data = files.read_range(path, 0, size) or b""
-    if not data.startswith(_MAGIC):
-        return
-    offset = EMPTY_BYTES
-    while offset + _ENTRY.size <= len(data):
-        kind, tract_size, size, digest = _ENTRY.unpack_from(data, offset)
-        start = offset + _ENTRY.size + tract_size
-        body = data[start : start + size]
-        if kind not in (b"o", b"e") or len(body) != size or sha256(body).digest() != digest:
+    """Yields the good entries of a log, up to the first bad one: one whose bytes hash to another name, are more than its kind may have,
+    or whose tract is none.
+
+    Memory: one entry, whatever the size of the file.
+    """
+    reader = files.RangeReader(path)
+    try:
+        if not (reader.read(0, EMPTY_BYTES) or b"").startswith(_MAGIC):
             return
-        tract = data[offset + _ENTRY.size : start].decode("ascii", "replace")
-        if (kind == b"e") != bool(tract):
-            return
-        yield Entry(digest.hex(), body, tract)
-        offset = start + size
+        offset = EMPTY_BYTES
+        while len(head := reader.read(offset, _ENTRY.size) or b"") == _ENTRY.size:
+            kind, tract_size, size, digest = _ENTRY.unpack(head)
+            if size > _LIMITS.get(kind, -1):
+                return
+            rest = reader.read(offset + _ENTRY.size, tract_size + size) or b""
+            tract, data = rest[:tract_size].decode("ascii", "replace"), rest[tract_size:]
+            if len(data) != size or sha256(data).digest() != digest or not _is_of_kind(kind, tract, data):
+                return
+            yield Entry(digest.hex(), data, tract)
+            offset += _ENTRY.size + len(rest)
+    finally:
+        reader.close()
 
 
-def _whole_length(data: bytes) -> int:
-    """Returns the length of the whole entries that `data` begins with."""
-    offset = 0
-    while offset + _ENTRY.size <= len(data):
-        kind, tract_size, size, _ = _ENTRY.unpack_from(data, offset)
-        end = offset + _ENTRY.size + tract_size + size
-        if kind not in (b"o", b"e") or end > len(data):
+def _is_of_kind(kind: bytes, tract: str, data: bytes) -> bool:
+    """Tells whether bytes are what the store may have under the path that an entry names: it becomes one."""
+    return tract_of_event(data) == tract if kind == b"e" else not tract
+
+
+def _whole_length(file: files.AppendFile, start: int) -> int:
+    """Returns the length of the whole entries of a log from `start` on. Cost: reads their heads."""
+    offset = start
+    size = file.current_size()
+    while offset + _ENTRY.size <= size:
+        kind, tract_size, data_size, _ = _ENTRY.unpack(file.read_at(offset, _ENTRY.size))
+        end = offset + _ENTRY.size + tract_size + data_size
+        if kind not in _LIMITS or end > size:
             break
         offset = end
-    return offset
+    return offset - start
 
 
 def log_paths(local: str, main: str) -> list[str]:

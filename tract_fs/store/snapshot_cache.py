@@ -1,21 +1,23 @@
 """Compiled states on disk, one file per head, so that a fresh process replays only what came after.
 
-A file is its SHA-256, a newline and MessagePack, which has no text to escape. It names the prefix of arrivals that it was made with; a file about which anything is off is ignored
+A file is its sealed checksum, a newline and MessagePack, which has no text to escape. It names the prefix of arrivals that it was made with; a file about which anything is off is ignored
 and goes when newer ones are written. Nothing here is truth. Format: free to change; FORMAT.md, section 10.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.msgpack import Decoder, Encoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.model.names import CommitHash, hash_bytes, is_hash
+from tract_fs.model.names import CommitHash, is_hash
 from tract_fs.model.slots import Slot
 from tract_fs.store import files
+from tract_fs.store.layout import Layout
 
 _KEPT_FILES = 8
 _KEPT_BYTES = 128 * 1024 * 1024
@@ -39,16 +41,27 @@ class StoredState(Struct, frozen=True, array_like=True):
 _DECODER = Decoder(StoredState)
 _ENCODER = Encoder()
 _VERSION = 4
+_MOST_RECORDS = 1 << 48  # no file holds more
 _BODY_AT = 65  # behind the hash and a newline
 
 
 class SnapshotCache:
     """The stored states of one tract."""
 
-    def __init__(self, directory: str, *, read_only: bool) -> None:
-        self._directory = directory
+    def __init__(self, layout: Layout, tract: str, *, read_only: bool, is_distrusted: bool = False) -> None:
+        """With `is_distrusted` none of the files that are there is read; a writer removes them."""
+        self._layout = layout  # its place may change
+        self._tract = tract
         self._read_only = read_only
-        self._names: set[str] | None = None
+        self._names: set[str] | None = set() if is_distrusted else None
+        if is_distrusted and not read_only:
+            with suppress(OSError):
+                for name in files.list_names(self._directory):
+                    files.remove(self._path(name))
+
+    @property
+    def _directory(self) -> str:
+        return self._layout.tract_local(self._tract, "snapshots")
 
     def has(self, head: str) -> bool:
         """Tells whether there is a file for `head`. Cost: one listing, the first time."""
@@ -67,12 +80,12 @@ class SnapshotCache:
             data = files.read(self._path(head), limit_bytes=_LIMIT_BYTES)
         except OSError:
             data = None
-        if data is not None and data[64:65] == b"\n" and hash_bytes(memoryview(data)[_BODY_AT:]).encode() == data[:64]:
+        if data is not None and data[64:65] == b"\n" and self._layout.sealed(memoryview(data)[_BODY_AT:]) == data[:64]:
             try:
                 state = canonical.decode_typed(_DECODER, memoryview(data)[_BODY_AT:])
             except JsonValueError:
                 state = None
-            if state is not None and state.head == head and state.version == _VERSION:
+            if state is not None and state.head == head and state.version == _VERSION and _is_sound(state):
                 self._touch(head)
                 return state
         self.forget(head)
@@ -97,7 +110,7 @@ class SnapshotCache:
         _ENCODER.encode_into(stored, data, _BODY_AT)
         if len(data) >= _LIMIT_BYTES:
             return
-        data[:_BODY_AT] = hash_bytes(memoryview(data)[_BODY_AT:]).encode() + b"\n"
+        data[:_BODY_AT] = self._layout.sealed(memoryview(data)[_BODY_AT:]) + b"\n"
         try:
             files.write_new(self._path(head), data, mode=0o644)
             self._trim()
@@ -127,6 +140,17 @@ class SnapshotCache:
 
     def _path(self, head: str) -> str:
         return f"{self._directory}/{head}"
+
+
+def _is_sound(state: StoredState) -> bool:
+    """Tells whether a state can be what its stamp claims: without a record there was no event, and so no history to cover."""
+    places = state.summaries
+    in_order = all(low < high for low, high in pairwise(places))
+    return (
+        0 < state.count < _MOST_RECORDS
+        and in_order
+        and (not places or (places[0] >= 0 and places[-1] < len(state.slots)))
+    )
 
 
 def _least_size(slots: list[Slot]) -> int:

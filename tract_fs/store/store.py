@@ -16,7 +16,7 @@ from tract_fs.errors import (
 )
 from tract_fs.model.events import MAX_EVENT_BYTES, Redact
 from tract_fs.model.names import EventHash, hash_bytes
-from tract_fs.store import files, redo, texts
+from tract_fs.store import files, place, redo, texts
 from tract_fs.store.arrivals import Record
 from tract_fs.store.events import Events
 from tract_fs.store.layout import Layout
@@ -46,24 +46,27 @@ class Store:
     """One handle's way to the files of a context directory."""
 
     def __init__(
-        self, layout: Layout, *, writer: str, is_durable: bool, read_only: bool, lock_timeout_s: float
+        self,
+        layout: Layout,
+        *,
+        writer: str,
+        is_durable: bool,
+        read_only: bool,
+        lock_timeout_s: float,
+        distrusts_caches: bool = False,
     ) -> None:
         self.layout = layout
         self.read_only = read_only
+        self.distrusts_caches = distrusts_caches  # nothing is answered from what local/ has stored of the history
         self.needs_recovery = False
         self._writer = writer
         self._is_durable = is_durable
         self._lock_timeout_s = lock_timeout_s
         self._failure: str | None = None
-        self._lock = StoreLock(
-            layout.lock,
-            WaitingLine(layout.line),
-            longest_wait_s=_DURABLE_WAIT_S if is_durable else _FAST_WAIT_S,
-            meanwhile=self._look_meanwhile,
-        )
         self._lock_depth = 0
         self._is_looking = False
         self._holding = _Holding(self)
+        self._lock = self._lock_in_place()  # both again, once the place is known
         self._redo = RedoLog(layout.redo)
         self._unsynced: list[Entry] = []  # what the redo log holds of this handle and no sync has covered
         self._builds_on_undurable = False  # a transaction not synced yet follows events that no redo log covers
@@ -72,7 +75,7 @@ class Store:
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
         self.suspects = Suspects()
-        self.packs = Packs(layout, self.suspects, read_only=read_only)
+        self.packs = Packs(layout, self.suspects, read_only=read_only, is_distrusted=distrusts_caches)
         self.objects = Objects(layout, self.packs, self.suspects)
         self.events = Events(layout, self.packs, self.suspects)
         self.quarantine = Quarantine(layout, self.packs)
@@ -83,7 +86,18 @@ class Store:
 
         Errors: StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout (recovery needs the lock).
         """
+        try:
+            self._open(create=create)
+        except BaseException:
+            files.let_go(self.layout.root)
+            raise
+
+    def _open(self, *, create: bool) -> None:
+        place.require_no_links(self.layout)
         texts.require_format(self.layout, create=create and not self.read_only)
+        place.bind(self.layout, create=not self.read_only)
+        self._redo = RedoLog(self.layout.redo)
+        self._lock = self._lock_in_place()
         try:
             paths = redo.log_paths(self.layout.local, self.layout.redo)
             self.needs_recovery = any(redo.needs_recovery(path) for path in paths)
@@ -98,6 +112,36 @@ class Store:
                 self._mend_texts()
         self.packs.refresh()
 
+    def _lock_in_place(self) -> StoreLock:
+        return StoreLock(
+            self.layout.lock,
+            WaitingLine(self.layout.line),
+            longest_wait_s=_DURABLE_WAIT_S if self._is_durable else _FAST_WAIT_S,
+            meanwhile=self._look_meanwhile,
+        )
+
+    def renew_place(self) -> bool:
+        """Goes on in another place where this copy's has gone with local/; tells whether it does. Cost: one stat."""
+        if self.read_only or self._is_looking or place.is_there(self.layout):
+            return False
+        before, gone = (self._lock, self._redo), self.layout.local
+        if not place.bind(self.layout, create=True):
+            return False
+        self._lock, self._redo = self._lock_in_place(), RedoLog(self.layout.redo)
+        if self._lock_depth:
+            self._lock.acquire(self._lock_timeout_s)
+            before[0].release()
+        for file in before:
+            file.close()
+        with suppress(OSError):  # a lock was taken there anew, perhaps
+            for left in ("lock", "line"):
+                files.remove(f"{gone}/{left}")
+            files.remove_empty_directory(gone)
+        self._builds_on_undurable = True  # what the log that went held is in none
+        for log in self._logs.values():
+            log.move_to_place()
+        return True
+
     def log(self, tract: str, *, verify: bool = False) -> TractLog:
         """Returns the log of a tract, opened."""
         log = self._logs.get(tract)
@@ -109,6 +153,7 @@ class Store:
                 events=self.events,
                 locked=self.locked,
                 other=self.log,
+                renew_place=self.renew_place,
                 redacted=self.redacted,
                 quarantined=self.quarantine.events,
                 read_only=self.read_only,
@@ -362,6 +407,7 @@ class Store:
         self._redo.close()
         self._lock.close()
         self.packs.close()
+        files.let_go(self.layout.root)
 
     def after_fork(self) -> None:
         """Forgets what belongs to the parent process."""
@@ -435,6 +481,8 @@ class Store:
             self._redo.sync()
         except OSError as error:
             self._sync_elsewhere(entries, error)
+        if not place.is_there(self.layout):  # nobody would read the log
+            self._builds_on_undurable = True
         if self._builds_on_undurable:  # what a fast writer or a copy brought is in no log
             files.sync_filesystem(self.layout.root)
             self._note_durable()
@@ -473,7 +521,7 @@ class Store:
                     files.remove(path)
 
     def _mend_texts(self) -> None:
-        names = texts.with_wrong_line_ends(self.layout)
+        names = texts.outdated(self.layout)
         if names:
             with self.locked():
                 texts.write(self.layout, names)

@@ -8,7 +8,7 @@ from tract_fs.errors import JsonValueError, NotAStore, StoreNotFound, Unsupporte
 from tract_fs.model import canonical
 from tract_fs.model.damage import with_line_ends_undone
 from tract_fs.store import files
-from tract_fs.store.layout import FORMAT_VERSION, TEXT_FILES, Layout
+from tract_fs.store.layout import EARLIER_TEXTS, FORMAT_VERSION, TEXT_FILES, Layout
 
 _LIMIT_BYTES = 1 << 20
 
@@ -18,9 +18,14 @@ def damaged(layout: Layout) -> list[str]:
     return [name for name, text in TEXT_FILES.items() if _read(layout, name) != text]
 
 
-def with_wrong_line_ends(layout: Layout) -> list[str]:
-    """Returns the text files that differ only by their line ends."""
-    return [name for name, text in TEXT_FILES.items() if text in with_line_ends_undone(_read(layout, name) or b"")]
+def outdated(layout: Layout) -> list[str]:
+    """Returns the text files that differ only by their line ends, or that an earlier version wrote so."""
+    found = []
+    for name, text in TEXT_FILES.items():
+        data = _read(layout, name) or b""
+        if text in with_line_ends_undone(data) or data == EARLIER_TEXTS.get(name):
+            found.append(name)
+    return found
 
 
 def write(layout: Layout, names: list[str]) -> None:
@@ -56,7 +61,7 @@ def require_format(layout: Layout, *, create: bool) -> None:
                 raise NotAStore(path=layout.context, reason="a part of the path is a file")
             raise StoreNotFound(path=layout.context)
         try:
-            files.make_directory(layout.local)
+            files.make_directory(layout.local_root)
         except (NotADirectoryError, FileExistsError):
             raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
         write(layout, list(TEXT_FILES))

@@ -46,6 +46,7 @@ class Parts(Struct, frozen=True):
     events: Events
     locked: Callable[[], AbstractContextManager[None]]
     other: Callable[[str], TractLog]
+    renew_place: Callable[[], bool]
     redacted: Callable[[], frozenset[str]]
     quarantined: Callable[[str], dict[str, str]]
     read_only: bool
@@ -57,20 +58,16 @@ class TractLog:
     def __init__(self, tract: str, parts: Parts) -> None:
         self.tract = tract
         self.view = View(tract)
-        self._arrivals = Arrivals(parts.layout.tract_local(tract, "arrivals"))
-        self._runs = RecordRuns(parts.layout.tract_local(tract, "runs"), self._arrivals, read_only=parts.read_only)
-        self.commits = CommitEvents(self._runs)
-        self.said = Said(tract, self.commits, parts.events, parts.objects, rebuild=self.rebuild)
+        self._parts = parts
+        self._find_place()
         self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
         self.quarantined: dict[str, str] = {}  # event hash: why its file was set aside; no other is there
-        self._parts = parts
-        self._view_path = parts.layout.tract_local(tract, "view")
         self._listing = EventListing(tract, parts.layout, parts.packs, parts.events)
         self._inode = 0
         self._count = 0
-        self._chain = arrivals.START
+        self._chain = self._arrivals.start
         self._known: KnownEvents | None = None  # visible events; built when first needed
-        self._next_chain = arrivals.START
+        self._next_chain = self._arrivals.start
         self._branches: dict[bytes, str] = {}  # by what stands for them in records
         self._unrecorded: set[str] = set()  # visible events that this handle could not write to arrivals
         self._taken: list[str] = []  # visible events of records that `_count` does not cover yet
@@ -85,6 +82,22 @@ class TractLog:
         self.is_durable = True  # all visible events are covered by the redo log, or were synced
         self.again_count = 0  # how often a visible event brought a commit that another brought before
         self.version = 0  # changes whenever what was said of a commit may have changed
+
+    def _find_place(self) -> None:
+        """Takes the files in this copy's place, none of which is open yet."""
+        parts, tract = self._parts, self.tract
+        self._arrivals = Arrivals(parts.layout.tract_local(tract, "arrivals"), parts.layout.seal[:16])
+        self._runs = RecordRuns(parts.layout.tract_local(tract, "runs"), self._arrivals, read_only=parts.read_only)
+        self.commits = CommitEvents(self._runs)
+        self.said = Said(tract, self.commits, parts.events, parts.objects, rebuild=self.rebuild)
+
+    def move_to_place(self) -> None:
+        """Goes on in another place, the one before having gone: all is loaded again at the next call."""
+        self._runs.close()
+        self._arrivals.close()
+        self._find_place()
+        self._is_whole = False
+        self.is_durable = False
 
     # what view.Source asks
 
@@ -135,8 +148,10 @@ class TractLog:
     def open(self, *, verify: bool) -> None:
         """Loads the view from the cache and what came since; from the events alone if anything is off or `verify` is set."""
         self._is_whole = False
-        saved = view_cache.read(self._view_path)
+        saved = view_cache.read(self._parts.layout, self.tract)
         is_ours = saved is not None and self._is_ours(saved)
+        if verify:
+            self._runs.drop()
         if verify or saved is None or not is_ours:
             self.rebuild(is_ours=is_ours)
             return
@@ -183,7 +198,7 @@ class TractLog:
             packs=sorted(self._listing.packs_seen),
             root=self._listing.root_inode(),
         )
-        if view_cache.write(self._view_path, saved):
+        if view_cache.write(self._parts.layout, self.tract, saved):
             self._witnessed.clear()
             self._saved_count = self._count
             self._listing.is_changed = False
@@ -192,6 +207,10 @@ class TractLog:
     def unsaved_count(self) -> int:
         """How many records the view file lags behind."""
         return self._count - self._saved_count
+
+    def first_stamp(self) -> tuple[int, str]:
+        """Returns the stamp that covers nothing."""
+        return 0, self._arrivals.start.hex()
 
     def stamp(self) -> tuple[int, str]:
         """Returns (count, digest) of the arrivals that the view covers; a count of -1 says that it covers more."""
@@ -247,6 +266,7 @@ class TractLog:
         if (inode, count) == (self._inode, self._count) and self._is_whole:
             return
         if not self._is_whole or count < self._count or (inode != self._inode and self._inode):
+            self._parts.renew_place()  # local/ may have been removed
             self._reload()
             return
         self._inode = inode
@@ -255,7 +275,7 @@ class TractLog:
         found = list(arrivals.decode_records(data, start_chain))
         kept = self._written([record for record, _ in found])
         if kept is None or (is_locked and len(kept) < len(found)):
-            saved = view_cache.read(self._view_path)
+            saved = view_cache.read(self._parts.layout, self.tract)
             is_covered = saved is not None and saved.count >= count and self._is_ours(saved)
             if kept is None or is_covered:
                 self.rebuild(is_ours=is_covered)  # what a view of this copy covers was there, and is gone
@@ -382,7 +402,7 @@ class TractLog:
         self._unrecorded.clear()
         self.again_count = 0
         seen = self._listing.look(self.known)
-        written = arrivals.NewArrivals(file)
+        written = arrivals.NewArrivals(file, self._arrivals.start)
         visible: list[EventHash] = []
         brought: set[bytes] = set()
         last: list[Record] = []
@@ -414,7 +434,7 @@ class TractLog:
             self._inode = self._arrivals.signature()[0]
             self._runs.forget()
             if len(kept) < _KEPT_RECORDS:
-                self.commits.reset(self._arrivals, 0, arrivals.START)
+                self.commits.reset(self._arrivals, 0, self._arrivals.start)
                 for record in (*gone, *kept):
                     self.commits.add(record)
             else:
@@ -630,7 +650,7 @@ class TractLog:
     def _keep_in_memory(self, data: bytes, names: list[EventHash]) -> None:
         """Goes on without an arrivals file of its own: all that is visible counts as not recorded."""
         self._inode, self._count = self._arrivals.signature() if names else (0, 0)
-        self._chain = (self._arrivals.chain_at(self._count) or arrivals.START) if names else arrivals.START
+        self._chain = (names and self._arrivals.chain_at(self._count)) or self._arrivals.start
         self._unrecorded = set(names)
         self.commits.reset(data, len(data) // arrivals.RECORD_BYTES, data[-16:] or arrivals.START)
 
@@ -641,7 +661,7 @@ class TractLog:
         """
         own: set[str] = set()
         known: set[str] = set()
-        saved = None if is_ours else view_cache.read(self._view_path)
+        saved = None if is_ours else view_cache.read(self._parts.layout, self.tract)
         covered = saved.count if saved is not None and self._is_ours(saved) else 0
         for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
             if record.kind in arrivals.OWN_KINDS:

@@ -1,6 +1,6 @@
 """The view file: the view of one tract with the prefix of arrivals that it covers, so that an open reads only what is new.
 
-The file is the SHA-256 of the rest, a newline, and JSON. A file that is not whole, or of another copy, counts as absent. FORMAT.md, section 10.
+The file is the sealed checksum of the rest, a newline, and JSON. A file that is not whole, or of another copy, counts as absent. FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from msgspec.json import Decoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.model.names import hash_bytes
+from tract_fs.model.names import are_hashes, is_hex
 from tract_fs.model.view import View
 from tract_fs.store import files
+from tract_fs.store.layout import Layout, is_fan_name
 
 _LIMIT_BYTES = 1 << 30
+_MOST_RECORDS = 1 << 48  # no file holds more
 
 
 class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,25 +36,37 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
 _DECODER = Decoder(SavedView)
 
 
-def read(path: str) -> SavedView | None:
-    """Returns what the view file says, or None if there is none or it is not whole."""
+def read(layout: Layout, tract: str) -> SavedView | None:
+    """Returns what the view file of a tract says, or None if there is none or it is not whole."""
     try:
-        data = files.read(path, limit_bytes=_LIMIT_BYTES)
+        data = files.read(_path(layout, tract), limit_bytes=_LIMIT_BYTES)
     except OSError:
         return None
-    if data is None or data[64:65] != b"\n" or hash_bytes(data[65:]).encode() != data[:64]:
+    if data is None or data[64:65] != b"\n" or layout.sealed(memoryview(data)[65:]) != data[:64]:
         return None
     try:
-        return canonical.decode_typed(_DECODER, data[65:])
+        saved = canonical.decode_typed(_DECODER, data[65:])
     except JsonValueError:
         return None
+    return saved if _is_sound(saved) else None
 
 
-def write(path: str, saved: SavedView) -> bool:
+def _is_sound(saved: SavedView) -> bool:
+    """Tells whether what is read can be what a handle wrote: the values become paths, and times that are compared and parsed."""
+    are_counts = 0 <= saved.count < _MOST_RECORDS and saved.again_count >= 0
+    are_names = are_hashes(saved.gone) and are_hashes(saved.packs) and all(map(is_fan_name, saved.fans))
+    return are_counts and are_names and is_hex(saved.chain) and len(saved.chain) == 32 and saved.view.is_sound()
+
+
+def write(layout: Layout, tract: str, saved: SavedView) -> bool:
     """Writes the view file; False if it can't be written."""
     body = canonical.encode_struct(saved)
     try:
-        files.write_new(path, hash_bytes(body).encode() + b"\n" + body, mode=0o644)
+        files.write_new(_path(layout, tract), layout.sealed(body) + b"\n" + body, mode=0o644)
     except OSError:
         return False
     return True
+
+
+def _path(layout: Layout, tract: str) -> str:
+    return layout.tract_local(tract, "view")
