@@ -171,7 +171,7 @@ def lay_over(source: Path, target: Path, *, in_place: bool) -> None:
     for folder, _, names in os.walk(source):
         for name in names:
             file = Path(folder) / name
-            if name == MARKER and source.parent.name == "locals":
+            if name == MARKER and (source.parent.name == "locals" or target.parent.name == "local"):
                 continue  # the place stays this copy's own, and so what is laid over is read
             goal = target / file.relative_to(source)
             if in_place and goal.exists():
@@ -557,6 +557,7 @@ def test_what_another_copy_wrote_is_found_whatever_local_directory_came_with_it(
     with open_tract(path) as t:
         assert answers(t) == sources.answers
         lay_over(store_root(other), store_root(path), in_place=False)
+        lay_over(own_place(other), own_place(path), in_place=False)  # as if made here, so that it is read
         assert answers(t) == went_on
         assert t.commit(user("goes on")).parents == (went_on["head"],)
         expected = answers(t)
@@ -578,6 +579,7 @@ def test_a_copy_in_flight_whose_objects_come_last_changes_no_answer_before_they_
         assert answers(t) == sources.answers
     for name in ("events", "local"):
         lay_over(store_root(other) / name, store_root(path) / name, in_place=in_place)
+    lay_over(own_place(other), own_place(path), in_place=in_place)  # as if made here, so that it is read
     with t or open_tract(path) as t:
         assert answers(t) == sources.answers
         for name in ("objects", "packs"):
@@ -596,7 +598,9 @@ def test_two_copies_that_both_went_on_and_swap_everything_lose_nothing(
         theirs = there.commit(user("there")).commit_hash
     kept = copy_store(path, tmp_path / "kept")
     lay_over(store_root(other), store_root(path), in_place=True)
+    lay_over(own_place(other), own_place(path), in_place=True)  # as if made here, so that it is read
     lay_over(store_root(kept), store_root(other), in_place=True)
+    lay_over(own_place(kept), own_place(other), in_place=True)
     for copy in (path, other):
         with open_tract(copy) as t:
             heads = {t.head, *t.status().other_heads}

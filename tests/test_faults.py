@@ -99,7 +99,7 @@ def by_fresh_handle(path: Path) -> tuple[list[str], dict[str, Any]]:
 
 def temporary_files(path: Path) -> list[str]:
     names = [*synced(path), *local_files(path)]
-    return [name for name in names if os.path.basename(name).startswith(".new")]
+    return [name for name in names if "/.new" in f"/{name}"]
 
 
 def check_whole_or_nothing(t: Tract, path: Path, before: dict[str, bytes], log: list[str], count: int) -> bool:
