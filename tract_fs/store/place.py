@@ -113,9 +113,15 @@ def _make(layout: Layout) -> tuple[str, bytes]:
             return found
         temp = f"{layout.local_root}/.new.{files.process.new_label()}"
         files.make_directory(temp)
-        files.write_new(f"{temp}/{MARKER}", os.urandom(_TOKEN_BYTES).hex().encode() + b"\n")
-        made = proof_of(temp)
-        if made is None:
-            raise OSError(f"{temp}: its marker can't be read again")
-        files.rename(temp, f"{layout.local_root}/{made[0]}")
+        try:
+            files.write_new(f"{temp}/{MARKER}", os.urandom(_TOKEN_BYTES).hex().encode() + b"\n")
+            made = proof_of(temp)
+            if made is None:
+                raise OSError(f"{temp}: its marker can't be read again")
+            files.rename(temp, f"{layout.local_root}/{made[0]}")
+        except BaseException:
+            with suppress(OSError):
+                files.remove(f"{temp}/{MARKER}")
+                files.remove_empty_directory(temp)
+            raise
         return made
