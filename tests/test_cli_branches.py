@@ -273,7 +273,7 @@ def test_a_copy_does_not_know_the_branch_that_was_chosen_in_the_original_and_say
     monkeypatch.chdir(tmp_path / "copy")
     told = store("log")
     assert told.err == (
-        "warning: what lies in local/ was not made by this copy here, so a branch chosen by 'tract switch' is not known: this is main\n"
+        "warning: local/ was not created by this copy, so the branch chosen by 'tract switch' is unknown; using main\n"
     )
     assert "on main" in told.out
     assert store("log").err == ""

@@ -348,7 +348,7 @@ def test_the_forged_text_of_these_tests_is_shown_where_the_place_is_the_stranger
 def test_a_linked_store_is_refused_by_name(world: World) -> None:
     make_context(world.made)
     link_to_mine(world, "objects")
-    with pytest.raises(NotAStore, match=r"objects: a symbolic link, and none is followed in a store; remove the link"):
+    with pytest.raises(NotAStore, match=r"objects: a symbolic link; none is followed in a store, remove the link"):
         Tract.open(world.made)
 
 

@@ -220,8 +220,8 @@ def _advice(status: Status) -> Iterator[str]:
         )
     if status.unread_local:
         yield (
-            f"local/ holds {_count(status.unread_local)} that this copy did not make here: a copying tool brought it along, or an earlier version "
-            "wrote it. It is never read; remove it, unless another machine mounts this directory and works in it"
+            f"local/ contains entries that this copy did not create here: {_count(status.unread_local)}. A copying tool brought them, or an earlier version "
+            "wrote them. They are never read; remove them, unless another machine mounts this directory and works in it"
         )
     if status.warnings:
         yield "see the warnings: nothing is lost by waiting, and another copy of the store may have what can't be read here"

@@ -91,7 +91,7 @@ class Invocation:
         branch = self.branch or read_current_branch(path)
         if self.branch is None and is_choice_unknown(path):
             warn(
-                f"what lies in local/ was not made by this copy here, so a branch chosen by 'tract switch' is not known: this is {branch}"
+                f"local/ was not created by this copy, so the branch chosen by 'tract switch' is unknown; using {branch}"
             )
         try:
             return Tract.open(

@@ -1,10 +1,12 @@
 """The place: this copy's own directory in `local/`, whose name proves that it was made here.
 
-`local/` travels with a store: a copying tool or a stranger brings one along. So each copy keeps its own files in `local/<place>/`, and no
-file below `local/` is opened until the name of that directory is proved: it is a digest of the inode and the change time of the marker file
-in it, of the inode of the directory, and of the token in the marker. The kernel sets a change time, to the nanosecond, and an inode number; no tool can carry
-either along or choose it. A stranger knows his token, but would have to know, before the copy is made, at which inode and in which clock tick it will be made.
-What is not proved is never read, and left where it lies. Format: FORMAT.md, section 10.
+A copying tool or a stranger may bring a `local/` along with a store. So each copy keeps its own files in `local/<place>/`, and opens none of them before
+the name of that directory is proved: it is a digest of the inode and change time of the marker file in it, the inode of the directory, and the marker's
+random token. The kernel sets inode numbers and change times; no copying tool can carry them along or choose them. A stranger knows the token that he
+ships, but would also have to know at which inode, and in which tick of the clock, his files will be written on a machine that he does not have.
+
+The device number is left out: it may change at a reboot, and the redo log of a power cut would then not be read. An unproved directory is never read,
+written or removed; `unproved` lists it. Format: FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -23,13 +25,13 @@ from tract_fs.store.lock import holding_directory
 MARKER = "made-here"
 _NAME_DIGITS = 32
 _TOKEN_BYTES = 32
-_MOST_LOOKED_AT = 1000  # more than these came from elsewhere, and the cost of a look must not grow with them
+_MOST_LOOKED_AT = 1000  # a stranger may ship any number
 
 
 def bind(layout: Layout, *, create: bool) -> bool:
-    """Makes the layout's `local` the place of this copy, where there is one, or with `create` a new one; tells whether it has one.
+    """Sets the layout's `local` to this copy's place, which is created on demand with `create`; returns whether there is one.
 
-    Without one, `local` is a path at which there is nothing.
+    Without a place, `local` is a path that does not exist.
     """
     found = _find(layout)
     if found is None and create:
@@ -40,21 +42,21 @@ def bind(layout: Layout, *, create: bool) -> bool:
 
 
 def is_there(layout: Layout) -> bool:
-    """Tells whether the place that the layout is bound to is still there. Cost: one stat."""
+    """Returns whether the place that the layout is bound to still exists. Cost: one stat."""
     return files.may_exist(f"{layout.local}/{MARKER}")
 
 
 def unproved(layout: Layout) -> list[str]:
-    """Returns the names in `local/` that are not this copy's place: brought along from elsewhere, or left by an earlier version. They are never read."""
+    """Returns the names in `local/` that are not this copy's place: copied from elsewhere, or left by an earlier version. They are never read."""
     own = os.path.basename(layout.local)
     names = files.list_names(layout.local_root)
     return sorted(name for name in names if name != own and not name.startswith(".new."))
 
 
 def proof_of(directory: str) -> tuple[str, bytes] | None:
-    """Returns the name that proves a directory a place, whatever it is called now, and its seal; None if it can be none.
+    """Returns the name that a directory must have to be a place, and the seal of its caches; None if it cannot be one.
 
-    A directory of another user counts only if that is root, or if the user shares it with a group of ours; never if all may write there.
+    A directory of another user counts only if that user is root or shares it with one of this user's groups, and never if everybody may write to it.
     """
     try:
         inside = os.stat(directory, follow_symlinks=False)
@@ -89,11 +91,14 @@ def require_no_links(layout: Layout) -> None:
         except OSError:
             continue
         if stat.S_ISLNK(mode):
-            raise NotAStore(path=path, reason="a symbolic link, and none is followed in a store; remove the link")
+            raise NotAStore(path=path, reason="a symbolic link; none is followed in a store, remove the link")
 
 
 def _find(layout: Layout) -> tuple[str, bytes] | None:
-    """Returns the name of this copy's place and its seal, or None; of several, as two writers may make on a file system without locks, the same for all."""
+    """Returns the name of this copy's place and its seal, or None.
+
+    On a file system without locks two writers may create one each; all then use the first by name.
+    """
     try:
         names = files.list_names(layout.local_root)
     except OSError:
