@@ -44,6 +44,8 @@ from tract_fs.errors import (
 )
 from tract_fs.merging import MergeResult
 
+pytestmark = pytest.mark.needs("rsync")
+
 CHUNKS = 8
 HISTORIES = int(os.environ.get("TRACT_RSYNC_HISTORIES", "208")) // CHUNKS  # per chunk
 TRACTS = ("default", "sub")

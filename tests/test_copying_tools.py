@@ -24,6 +24,8 @@ from tests.states import (
 )
 from tests.test_sync import hashed, is_good, object_of, open_tract, require_whole, texts
 
+pytestmark = pytest.mark.needs("git", "rsync")
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 SECTION = README.split("\n## Syncing\n")[1].split("\n## ")[0]
 WITH_TRACT, WITH_BUNDLES, WITH_RSYNC, GIT_FIRST, GIT_OFTEN = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.M | re.S)

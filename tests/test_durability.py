@@ -759,13 +759,10 @@ tract.close()
 
 def count_syncs(path: Path, durability: str, *, transactions: int, size: int = 1, length: int = 10) -> Counter[str]:
     """Returns how often each way to wait for the disk is called by `transactions` of `size` commits and a close."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is not installed: the calls that wait for the disk can't be counted")
     with Tract.open(path) as tract:
         tract.flush()  # what making a store waits for is not counted
     report = path / "strace.txt"
-    command = [strace, "-f", "-qq", "-e", f"trace={','.join(SYNCS)}", "-o", str(report)]
+    command = ["strace", "-f", "-qq", "-e", f"trace={','.join(SYNCS)}", "-o", str(report)]
     arguments = [str(path), durability, str(transactions), str(size), str(length)]
     done = subprocess.run([*command, sys.executable, "-c", WRITE, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -776,6 +773,7 @@ def count_syncs(path: Path, durability: str, *, transactions: int, size: int = 1
     return calls
 
 
+@pytest.mark.needs("strace")
 def test_a_thousand_durable_commits_and_a_close_wait_a_thousand_times_and_for_the_checkpoint(tmp_path: Path) -> None:
     calls = count_syncs(tmp_path, "durable", transactions=1000, length=1000)  # the log grows past 1 MiB
     assert calls.pop("fdatasync") == 1000
@@ -784,23 +782,28 @@ def test_a_thousand_durable_commits_and_a_close_wait_a_thousand_times_and_for_th
     assert not calls
 
 
+@pytest.mark.needs("strace")
 def test_a_thousand_short_durable_commits_and_a_close_wait_a_thousand_times(tmp_path: Path) -> None:
     assert count_syncs(tmp_path, "durable", transactions=700) == {"fsync": NEW_LOG, "fdatasync": 700}
 
 
+@pytest.mark.needs("strace")
 def test_a_durable_batch_waits_once(tmp_path: Path) -> None:
     assert count_syncs(tmp_path, "durable", transactions=20, size=10) == {"fsync": NEW_LOG, "fdatasync": 20}
 
 
+@pytest.mark.needs("strace")
 def test_a_durable_batch_that_makes_a_pack_waits_for_the_pack_its_directory_and_the_log(tmp_path: Path) -> None:
     assert count_syncs(tmp_path, "durable", transactions=5, size=100) == {"fsync": NEW_LOG + 10, "fdatasync": 5}
 
 
+@pytest.mark.needs("strace")
 def test_a_durable_commit_over_1_mib_waits_for_the_file_its_directory_and_the_log(tmp_path: Path) -> None:
     assert count_syncs(tmp_path, "durable", transactions=3, length=1 << 20) == {"fsync": NEW_LOG + 6, "fdatasync": 3}
 
 
 @pytest.mark.parametrize("size, length", [(1, 1000), (100, 10), (1, 1 << 20)], ids=["commits", "batches", "long"])
+@pytest.mark.needs("strace")
 def test_fast_commits_never_wait(tmp_path: Path, size: int, length: int) -> None:
     transactions = 1000 if length == 1000 else 5
     assert count_syncs(tmp_path, "fast", transactions=transactions, size=size, length=length) == {}

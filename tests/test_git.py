@@ -22,6 +22,8 @@ from tests.test_sync import hashed, is_good
 from tract_fs import Tract
 from tract_fs.errors import TractError
 
+pytestmark = pytest.mark.needs("git")
+
 HISTORIES = int(os.environ.get("TRACT_GIT_HISTORIES", "100"))
 CHUNK = 10
 STEPS = 5

@@ -127,14 +127,12 @@ def check(world: World, monkeypatch: pytest.MonkeyPatch, *, expected: Any = None
             assert FORGED not in [message.content for message in t.compile().messages]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=pytest.mark.needs(way)) for way in WAYS])
 @pytest.mark.parametrize("name", FORGERS)
 def test_what_a_stranger_put_into_local_is_never_read(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str, way: str
 ) -> None:
     """As an earlier version laid it out, and in the place of the stranger's own copy."""
-    if shutil.which(way) is None:
-        pytest.skip(f"needs {way}")
     make_context(world.made)
     FORGERS[name](store_root(world.made) / "local", world)
     world.seal = bound_layout(world.made).seal
@@ -143,11 +141,9 @@ def test_what_a_stranger_put_into_local_is_never_read(
     check(world, monkeypatch)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=pytest.mark.needs(way)) for way in WAYS])
 @pytest.mark.parametrize("name", LINKS)
 def test_no_link_in_a_store_is_followed(world: World, monkeypatch: pytest.MonkeyPatch, name: str, way: str) -> None:
-    if shutil.which(way) is None:
-        pytest.skip(f"needs {way}")
     make_context(world.made)
     link_to_mine(world, name)
     WAYS[way](world.made, world.here)
@@ -259,10 +255,8 @@ COPIES = {
 }
 
 
-@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=pytest.mark.needs(way)) for way in COPIES])
 def test_a_copy_gets_a_place_of_its_own_beside_the_one_that_came_along(tmp_path: Path, way: str) -> None:
-    if shutil.which(way) is None:
-        pytest.skip(f"needs {way}")
     path = make_context(tmp_path / "context")
     before = own_place(path).name
     texts = line_of(path)
@@ -310,10 +304,9 @@ def place_name(directory: Path) -> str | None:
     return None if found is None else found[0]
 
 
+@pytest.mark.needs("rsync")
 @pytest.mark.parametrize("is_open", [False, True], ids=["closed", "open handle"])
 def test_an_rsync_with_local_takes_nothing_out_of_the_other_copy_s_context(tmp_path: Path, is_open: bool) -> None:
-    if shutil.which("rsync") is None:
-        pytest.skip("needs rsync")
     a, b = tmp_path / "a", tmp_path / "b"
     with Tract.open(a, durability="fast") as t:
         t.commit(user("from both"))

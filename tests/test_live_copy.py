@@ -15,6 +15,8 @@ from tests.states import copy_store, synced, user
 from tests.test_crash import ROOT
 from tract_fs import Tract
 
+pytestmark = pytest.mark.needs("rsync")
+
 COMMITTER = """
 import json, sys, threading, time
 from tract_fs import DialogueContent, Tract

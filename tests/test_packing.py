@@ -305,6 +305,7 @@ def git(path: Path, *arguments: str) -> None:
     subprocess.run(["git", *who, *arguments], cwd=path, check=True, capture_output=True)
 
 
+@pytest.mark.needs("git")
 @pytest.mark.parametrize("renames", ["as git does", "eagerly"])
 def test_copies_that_packed_the_same_files_otherwise_come_together_by_git(tmp_path: Path, renames: str) -> None:
     """Git may take a new pack for an old one under another name, on both sides: it then stops, and has harmed no file."""

@@ -541,6 +541,7 @@ def test_a_bad_copy_that_comes_again_and_again_fills_no_disk(path: Path) -> None
     assert len(kept(path)) == 1
 
 
+@pytest.mark.needs("rsync")
 @pytest.mark.usefixtures("still")
 def test_the_good_file_of_another_copy_replaces_the_quarantined(path: Path, tmp_path: Path) -> None:
     other = copy_store(path, tmp_path / "other")
@@ -557,6 +558,7 @@ def test_the_good_file_of_another_copy_replaces_the_quarantined(path: Path, tmp_
         assert answers(t) == expected
 
 
+@pytest.mark.needs("git")
 @pytest.mark.usefixtures("still")
 def test_a_git_checkout_that_rewrites_line_ends_is_mended(path: Path, tmp_path: Path) -> None:
     """Against the store's own .gitattributes, which says -text: a clone may overrule it."""

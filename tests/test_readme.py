@@ -48,7 +48,10 @@ def steps(text: str) -> list[tuple[str, str]]:
     return [(line, expected) for line, _, expected in found]
 
 
-@pytest.mark.parametrize("title", ["The command", "A walk through two machines"])
+@pytest.mark.parametrize(
+    "title",
+    ["The command", pytest.param("A walk through two machines", marks=pytest.mark.needs("git", "rsync"))],
+)
 def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, title: str) -> None:
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "tract"

@@ -1,0 +1,36 @@
+"""Tests that run an outside tool are skipped where it is missing, and one line at the end says so; with TRACT_FS_ALL_TOOLS set they fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+_REASON = "needs a tool that is not installed: "
+
+
+def _missing(item: pytest.Item) -> list[str]:
+    wanted = [tool for mark in item.iter_markers("needs") for tool in mark.args]
+    return sorted({tool for tool in wanted if shutil.which(tool) is None})
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    missing = _missing(item)
+    if missing:
+        stop = pytest.fail if os.environ.get("TRACT_FS_ALL_TOOLS") else pytest.skip
+        stop(_REASON + ", ".join(missing))
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    tools: list[str] = []
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if _REASON in reason:
+            tools.append(reason.partition(_REASON)[2])
+    if tools:
+        names = ", ".join(sorted({name for told in tools for name in told.split(", ")}))
+        terminalreporter.write_line(f"{len(tools)} tests were skipped, as these tools are not installed: {names}")
