@@ -519,7 +519,7 @@ def test_a_local_directory_of_another_user_changes_no_answer(
 def test_a_local_directory_that_is_closed_to_the_user_changes_no_answer(
     sources: Sources, path: Path, mode: int
 ) -> None:
-    local = own_place(path)
+    local = store_root(path) / "local"
     local.chmod(mode)
     try:
         with open_tract(path) as t:
@@ -530,6 +530,17 @@ def test_a_local_directory_that_is_closed_to_the_user_changes_no_answer(
     finally:
         local.chmod(0o755)
     assert use(path) == sources.answers
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_a_place_that_is_closed_to_the_user_is_replaced_by_another(sources: Sources, path: Path) -> None:
+    place = own_place(path)
+    place.chmod(0)
+    try:
+        check_right(path, sources.answers)
+    finally:
+        if place.exists():
+            place.chmod(0o755)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
