@@ -27,7 +27,7 @@ from tests.hostile import (
 from tests.states import answers, bound_layout, own_place, remove_local, store_root, user
 from tract_fs import Tract
 from tract_fs.cli import main
-from tract_fs.errors import NotAStore, TractError
+from tract_fs.errors import LockTimeout, NotAStore, TractError
 from tract_fs.store import files, pack_table, place
 from tract_fs.store.pack_table import PackRows
 
@@ -373,3 +373,16 @@ def test_a_file_with_a_second_name_is_not_appended_to(tmp_path: Path) -> None:
     file.close()
     assert (tmp_path / "mine").read_bytes() == b"keep me"
     assert (tmp_path / "log").read_bytes() == b"appended"
+
+
+def test_thousands_of_directories_in_local_do_not_hide_this_copy_s_own_place(tmp_path: Path) -> None:
+    path = make_context(tmp_path / "context")
+    before = own_place(path)
+    for number in range(3000):
+        (before.parent / f"{number:032x}").mkdir()
+    assert own_place(path) == before
+    with Tract.open(path) as t, Tract.open(path, lock_timeout_s=0.1) as other, t.batch():
+        t.commit(user("in a batch, which holds the lock"))
+        with pytest.raises(LockTimeout):
+            other.commit(user("beside it"))
+    assert len(places(path)) == 3001

@@ -25,7 +25,6 @@ from tract_fs.store.lock import holding_directory
 MARKER = "made-here"
 _NAME_DIGITS = 32
 _TOKEN_BYTES = 32
-_MOST_LOOKED_AT = 1000  # a stranger may ship any number
 
 
 def bind(layout: Layout, *, create: bool) -> bool:
@@ -98,12 +97,13 @@ def _find(layout: Layout) -> tuple[str, bytes] | None:
     """Returns the name of this copy's place and its seal, or None.
 
     On a file system without locks two writers may create one each; all then use the first by name.
+    Cost: two stats per directory. All are looked at, or a stranger's many would hide this copy's own.
     """
     try:
         names = files.list_names(layout.local_root)
     except OSError:
         return None
-    for name in [name for name in sorted(names) if len(name) == _NAME_DIGITS and is_hex(name)][:_MOST_LOOKED_AT]:
+    for name in [name for name in sorted(names) if len(name) == _NAME_DIGITS and is_hex(name)]:
         found = proof_of(f"{layout.local_root}/{name}")
         if found is not None and found[0] == name:
             return found
