@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
+from tract_fs.model.names import LAST_US
 from tract_fs.store import files
 
 PLAIN_APPEND = b"A"  # an event of a writer of this copy: one append by one who saw all events; `commit` is its head
@@ -73,7 +74,7 @@ def decode_records(data: bytes, chain: bytes) -> Iterator[tuple[Record, bytes]]:
         body = data[offset : offset + _BODY_BYTES]
         chain = sha256(chain + body).digest()[:16]
         kind, branch, event, commit, time_us, found = _RECORD.unpack_from(data, offset)
-        if found != chain:
+        if found != chain or time_us > LAST_US:
             return
         yield Record(kind, branch, event, commit, time_us), chain
 

@@ -132,6 +132,8 @@ class GenerationIndex:
             rows = connection.execute(_ROWS_AND_STAMP if is_last else _ROWS, (number,)).fetchall()
             stamp = rows.pop() if is_last and rows else None
             config = self._configs[number]
+            if any(type(row[0]) is not int or type(row[1]) is not bytes or len(row[1]) != 32 for row in rows):
+                raise _DamagedError
             if len(rows) != config.count or sum(map(_weight, rows)) % _SUM_LIMIT != config.sum:
                 raise _DamagedError
             data = config.data

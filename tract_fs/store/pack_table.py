@@ -99,7 +99,9 @@ class PackTable:
             header = canonical.decode_typed(_DECODER, text)
         except JsonValueError:
             return None
-        if not (0 <= header.fan_bits <= 32 and header.rows >= 0 and header.event_rows >= 0):
+        if not (0 <= header.fan_bits <= 32 and 0 <= header.rows <= len(data) and 0 <= header.event_rows <= len(data)):
+            return None  # before memory is taken for them
+        if any(not 0 <= number < len(header.packs) for number, *_ in header.events):
             return None
         table = cls(data, header, _HEADER_AT + size, path)
         is_sized = table._end == len(data) and len(header.pages) == 2 * _PAGE_CHECK_BYTES * len(table._checked)
@@ -182,7 +184,9 @@ class PackTable:
         data = self._data[self._rows : self._event_names]
         of_number = {_LENGTH.pack(number): marks.get(name) for number, name in enumerate(self.packs)}
         if all(number == mark for number, mark in of_number.items()):
-            return [data[at : at + _ROW.size] for at in range(0, len(data), _ROW.size)]
+            found = [data[at : at + _ROW.size] for at in range(0, len(data), _ROW.size)]
+            last = _LENGTH.pack(len(self.packs))
+            return [row for row in found if row[_NAME_BYTES : _NAME_BYTES + _LENGTH.size] < last]
         rows = _ROW.iter_unpack(data)
         return [name + mark + spot for name, number, spot in rows if (mark := of_number.get(number)) is not None]
 
