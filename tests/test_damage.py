@@ -1140,3 +1140,30 @@ def test_a_tract_does_not_suffer_from_the_damage_of_another(tmp_path: Path) -> N
         assert a.head is None
         assert a.compile().warnings
         assert len(a.status().damaged) == 9
+
+
+def test_records_and_their_run_damaged_in_the_same_place_are_found_again_with_what_another_copy_brought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last records are whole, so the view seems to cover them."""
+    monkeypatch.setattr(RecordRuns, "SHORT_RECORDS", 16)
+    path, other = tmp_path / "context", tmp_path / "other"
+    with Tract.open(path, durability="fast") as t:
+        for number in range(40):
+            t.commit(user(f"text {number}"))
+    copy_store(path, other)
+    with Tract.open(other, durability="fast") as t:
+        t.commit(user("from elsewhere"))
+    local = own_place(path) / "tracts/default"
+    records = (local / "arrivals").read_bytes()
+    put(local / "arrivals", records[: 3 * 96 + 20] + bytes([records[3 * 96 + 20] ^ 1]) + records[3 * 96 + 21 :])
+    for run in (local / "runs").iterdir():
+        put(run, run.read_bytes()[:-200] + b"\xff" * 200)
+    for name, data in synced(other).items():
+        put(store_root(path) / name, data)
+    for options in ({"read_only": True}, {"durability": "fast"}):
+        with Tract.open(path, **options) as t:  # type: ignore[arg-type]
+            assert [m.content for m in t.compile().messages] == [
+                *(f"text {number}" for number in range(40)),
+                "from elsewhere",
+            ]

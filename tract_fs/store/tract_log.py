@@ -73,6 +73,7 @@ class TractLog:
         self._taken: list[str] = []  # visible events of records that `_count` does not cover yet
         self._is_offering = False  # an event is being judged, which may look at other tracts, which may look back
         self._is_whole = False  # an error cut off the folding: all is loaded again at the next call
+        self._is_misled = False  # arrivals are damaged where the view says that it covers them: then not from the view
         self._listed_at = 0.0
         self._listing_pause_s = _LISTING_INTERVAL_S
         self._saved_count = -1
@@ -149,7 +150,7 @@ class TractLog:
         """Loads the view from the cache and what came since; from the events alone if anything is off or `verify` is set."""
         self._is_whole = False
         saved = view_cache.read(self._parts.layout, self.tract)
-        is_ours = saved is not None and self._is_ours(saved)
+        is_ours = saved is not None and self._is_ours(saved) and not self._is_misled
         if verify:
             self._runs.drop()
         if verify or saved is None or not is_ours:
@@ -370,7 +371,7 @@ class TractLog:
 
         Only if arrivals surely is this copy's own, what it names and what is not there counts as gone.
         """
-        self._is_whole = False
+        self._is_whole = self._is_misled = False
         with ExitStack() as held:
             is_empty = not self._arrivals.signature()[1] and not self._parts.events.fans(self.tract)
             is_empty = is_empty and self.tract not in self._parts.packs.tracts()
@@ -484,6 +485,7 @@ class TractLog:
             found.update(record.event.hex() for record in records if record.kind in arrivals.EVENT_KINDS)
         except arrivals.ArrivalsDamagedError:
             self._is_whole = False
+            self._is_misled = True
         return found
 
     def _take(self, record: Record, name: EventHash) -> bool:
