@@ -44,7 +44,7 @@ def open_store(
     create: bool,
     lock_timeout_s: object,
     writer: str,
-    distrusts_caches: bool = False,
+    distrusts_caches: bool,
 ) -> tuple[Store, Callable[[], object] | None]:
     """Returns the store at a path, and what removes it if it is a throw-away one (no path)."""
     if durability not in ("durable", "fast"):

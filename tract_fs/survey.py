@@ -94,7 +94,7 @@ def state_of(reader: TractReader, missing: str) -> str:
     return _state_of(reader, missing, {_hash_of(f.file) for f in _quarantined(reader.store) if not f.is_back})
 
 
-def _count(names: tuple[str, ...]) -> str:
+def _first_of(names: tuple[str, ...]) -> str:
     shown = ", ".join(names[:_MOST_NAMED])
     return f"{shown} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else shown
 
@@ -220,7 +220,7 @@ def _advice(status: Status) -> Iterator[str]:
         )
     if status.unread_local:
         yield (
-            f"local/ contains entries that this copy did not create here: {_count(status.unread_local)}. A copying tool brought them, or an earlier version "
+            f"local/ contains entries that this copy did not create here: {_first_of(status.unread_local)}. A copying tool brought them, or an earlier version "
             "wrote them. They are never read; remove them, unless another machine mounts this directory and works in it"
         )
     if status.warnings:

@@ -40,7 +40,7 @@ def branch(
         if is_rename:
             found.rename_branch(*names)
             context = invocation.require_context()
-            if read_current_branch(context) == names[0]:
+            if read_current_branch(context).name == names[0]:
                 write_current_branch(context, names[1])
         elif is_delete:
             found.delete_branch(names[0], force=force)

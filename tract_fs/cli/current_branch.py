@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tract_fs.model.names import is_branch_name
 from tract_fs.store import files, place
 from tract_fs.store.layout import Layout
@@ -10,10 +12,22 @@ DEFAULT = "main"
 _LIMIT_BYTES = 1024
 
 
-def read_current_branch(context_path: str) -> str:
-    """Returns the branch that local/HEAD names; main if it names none."""
+class CurrentBranch(NamedTuple):
+    """The branch to work on; `is_unknown` if a HEAD that may have named another is not read, as it does not prove to be this copy's own."""
+
+    name: str
+    is_unknown: bool
+
+
+def read_current_branch(context_path: str) -> CurrentBranch:
+    """Returns the branch that HEAD names; main if it names none."""
     layout = Layout(context_path)
-    place.bind(layout, create=False)
+    if not place.bind(layout, create=False):
+        return CurrentBranch(DEFAULT, is_unknown=bool(place.unproved(layout)))
+    return CurrentBranch(_read(layout), is_unknown=False)
+
+
+def _read(layout: Layout) -> str:
     try:
         data = files.read(layout.current_branch, limit_bytes=_LIMIT_BYTES)
         name = (data or b"").decode().removesuffix("\n")
@@ -22,14 +36,8 @@ def read_current_branch(context_path: str) -> str:
     return name if is_branch_name(name) else DEFAULT
 
 
-def is_choice_unknown(context_path: str) -> bool:
-    """Tells whether a branch may have been chosen here by a HEAD that is not read, as it does not prove to be this copy's own."""
-    layout = Layout(context_path)
-    return not place.bind(layout, create=False) and bool(place.unproved(layout))
-
-
 def write_current_branch(context_path: str, branch: str) -> None:
-    """Makes local/HEAD name a branch. Errors: OSError."""
+    """Makes HEAD name a branch. Errors: OSError."""
     layout = Layout(context_path)
     place.bind(layout, create=True)
     files.write_new(layout.current_branch, f"{branch}\n".encode(), mode=0o644)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from tract_fs import Tract
-from tract_fs.cli.current_branch import is_choice_unknown, read_current_branch
+from tract_fs.cli.current_branch import CurrentBranch, read_current_branch
 from tract_fs.cli.output import echo_json, some, warn
 from tract_fs.errors import BranchNotFound, DamageError, StoreNotFound, TractError
 
@@ -88,16 +88,16 @@ class Invocation:
 
     def _open(self, *, tract_id: str | None = None, read_only: bool = False) -> Tract:
         path = self.require_context()
-        branch = self.branch or read_current_branch(path)
-        if self.branch is None and is_choice_unknown(path):
+        current = CurrentBranch(self.branch, is_unknown=False) if self.branch else read_current_branch(path)
+        if current.is_unknown:
             warn(
-                f"local/ was not created by this copy, so the branch chosen by 'tract switch' is unknown; using {branch}"
+                f"local/ was not created by this copy, so the branch chosen by 'tract switch' is unknown; using {current.name}"
             )
         try:
             return Tract.open(
                 path,
                 tract_id=tract_id or self.tract_id or "default",
-                branch=branch,
+                branch=current.name,
                 create=False,
                 read_only=read_only,
             )

@@ -39,6 +39,7 @@ _BODY_BYTES = _BODY.size
 START = b"\0" * 16  # the chain before the first record of arrivals in memory
 NO_HASH = b"\0" * 32
 NO_BRANCH = b"\0" * 7
+MOST_RECORDS = 1 << 48  # no file holds more
 _READ_RECORDS = 4096
 
 

@@ -26,7 +26,7 @@ _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "
 # no such file, or what is there is no file of ours: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
 _DIRECTORY_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-_LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_SYNC_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 _STORE = f"/{STORE_DIRECTORY}"
 _MOST_HELD = 64
 _MAPPED_BYTES = 1 << 18  # a larger file is mapped, a smaller one read
@@ -426,24 +426,24 @@ def may_exist(path: str) -> bool:
 
 def signature(path: str) -> Signature | None:
     """Returns the signature of a file or directory; None if there is none."""
+    found = status_of(path)
+    return None if found is None else (found.st_ino, found.st_size, found.st_ctime_ns)
+
+
+def status_of(path: str) -> os.stat_result | None:
+    """Returns the status of what lies at `path`, of a link itself; None if there is nothing."""
     try:
-        status = os.stat(path, follow_symlinks=False)
+        return os.stat(path, follow_symlinks=False)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
         raise
-    return status.st_ino, status.st_size, status.st_ctime_ns
 
 
 def times(path: str) -> tuple[int, int] | None:
     """Returns mtime and ctime in ns of a regular file; None if there is none at `path`."""
-    try:
-        status = os.stat(path, follow_symlinks=False)
-    except OSError as error:
-        if error.errno in _ABSENT:
-            return None
-        raise
-    return (status.st_mtime_ns, status.st_ctime_ns) if stat.S_ISREG(status.st_mode) else None
+    found = status_of(path)
+    return None if found is None or not stat.S_ISREG(found.st_mode) else (found.st_mtime_ns, found.st_ctime_ns)
 
 
 def is_own_file(path: str) -> bool:
@@ -478,12 +478,8 @@ def rename(path: str, target: str) -> None:
 
 def _is_listable(path: str) -> bool:
     """Tells whether there is a directory at `path`; a link to one counts as none. What a listing names is still opened without following any."""
-    try:
-        return stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode)
-    except OSError as error:
-        if error.errno in _ABSENT:
-            return False
-        raise
+    found = status_of(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def list_names(path: str) -> list[str]:
@@ -570,7 +566,7 @@ class NewFile:
         try:
             os.rename(self._temp, name, src_dir_fd=self._directory.descriptor, dst_dir_fd=self._directory.descriptor)
         except OSError as error:
-            error.filename, error.filename2 = path, None
+            _set_path(error, path)
             raise
         self._is_named = True
         if is_synced:
@@ -626,13 +622,17 @@ def make_directory(path: str) -> None:
             raise
 
 
+def open_directory(path: str) -> int:
+    """Returns a descriptor of a directory that can be synced and locked; in a store entered without following a link. Errors: OSError."""
+    if not _is_in_store(path):
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    base, name = (_OUTSIDE, path) if path.endswith(_STORE) else _locate(path)
+    return _enter(base, name, path, _SYNC_FLAGS)
+
+
 def sync_directory(path: str) -> None:
     """Makes the names in a directory survive a power cut."""
-    if _is_in_store(path) and not path.endswith(_STORE):
-        base, name = _locate(path)
-        descriptor = _enter(base, name, path, _LIST_FLAGS)
-    else:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_directory(path)
     try:
         os.fsync(descriptor)
     finally:

@@ -40,7 +40,6 @@ class Layout:
         `seal` are 32 bytes that caches of this place are bound to, so that those of another place are not taken for its own.
         """
         self.seal = seal or os.urandom(32)
-        self.has_place = name is not None
         self.local = f"{self.local_root}/{name or 'none.' + os.urandom(16).hex()}"
         self.lock = f"{self.local}/lock"
         self.line = f"{self.local}/line"

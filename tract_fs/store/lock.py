@@ -15,7 +15,7 @@ from types import BuiltinFunctionType, ModuleType
 from weakref import WeakSet
 
 from tract_fs.errors import LockTimeout
-from tract_fs.store.files import AppendFile, look_again
+from tract_fs.store.files import AppendFile, look_again, open_directory
 from tract_fs.store.waiting_line import WaitingLine
 
 _FIRST_WAIT_S = 0.0001
@@ -155,7 +155,7 @@ def holding_directory(path: str, *, timeout_s: float = 1.0) -> Iterator[None]:
 
     flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
     deadline = time.monotonic() + timeout_s
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+    descriptor = open_directory(path)
     try:
         while time.monotonic() < deadline:
             try:

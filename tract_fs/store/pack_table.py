@@ -172,7 +172,9 @@ class PackTable:
         found = [PackRows(name, [], {}) for name in self.packs if name in packs]
         marks = {rows.pack: _LENGTH.pack(number) for number, rows in enumerate(found)}
         for row in self._marked_rows(marks):
-            found[_LENGTH.unpack_from(row, _NAME_BYTES)[0]].rows.append(row[:_NAME_BYTES] + row[-_SPOT.size :])
+            (mark,) = _LENGTH.unpack_from(row, _NAME_BYTES)
+            if mark < len(found):  # else of no pack at all
+                found[mark].rows.append(row[:_NAME_BYTES] + row[-_SPOT.size :])
         groups = self._joined_events()
         for rows in found:
             for tract, names in groups.get(rows.pack, ()):
@@ -184,9 +186,7 @@ class PackTable:
         data = self._data[self._rows : self._event_names]
         of_number = {_LENGTH.pack(number): marks.get(name) for number, name in enumerate(self.packs)}
         if all(number == mark for number, mark in of_number.items()):
-            found = [data[at : at + _ROW.size] for at in range(0, len(data), _ROW.size)]
-            last = _LENGTH.pack(len(self.packs))
-            return [row for row in found if row[_NAME_BYTES : _NAME_BYTES + _LENGTH.size] < last]
+            return [data[at : at + _ROW.size] for at in range(0, len(data), _ROW.size)]
         rows = _ROW.iter_unpack(data)
         return [name + mark + spot for name, number, spot in rows if (mark := of_number.get(number)) is not None]
 

@@ -58,11 +58,10 @@ def proof_of(directory: str) -> tuple[str, bytes] | None:
     A directory of another user counts only if that user is root or shares it with one of this user's groups, and never if everybody may write to it.
     """
     try:
-        inside = os.stat(directory, follow_symlinks=False)
-        marker = os.stat(f"{directory}/{MARKER}", follow_symlinks=False)
-        if not (stat.S_ISDIR(inside.st_mode) and stat.S_ISREG(marker.st_mode) and marker.st_uid == inside.st_uid):
+        inside, marker = files.status_of(directory), files.status_of(f"{directory}/{MARKER}")
+        if inside is None or marker is None or not _is_trusted(inside):
             return None
-        if not _is_trusted(inside):
+        if not (stat.S_ISDIR(inside.st_mode) and stat.S_ISREG(marker.st_mode) and marker.st_uid == inside.st_uid):
             return None
         token = files.read(f"{directory}/{MARKER}", limit_bytes=2 * _TOKEN_BYTES + 1)
     except OSError:
@@ -85,11 +84,10 @@ def _is_trusted(status: os.stat_result) -> bool:
 def require_no_links(layout: Layout) -> None:
     """Raises NotAStore where a link stands in the place of the store or of one of its directories."""
     for path in (layout.root, layout.objects, layout.events, layout.packs, layout.local_root):
-        try:
-            mode = os.stat(path, follow_symlinks=False).st_mode
-        except OSError:
-            continue
-        if stat.S_ISLNK(mode):
+        found = None
+        with suppress(OSError):  # one that can't be looked at is no reason to refuse the others
+            found = files.status_of(path)
+        if found is not None and stat.S_ISLNK(found.st_mode):
             raise NotAStore(path=path, reason="a symbolic link; none is followed in a store, remove the link")
 
 

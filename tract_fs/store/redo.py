@@ -129,7 +129,7 @@ class RedoLog:
         """Cuts off the entry that a killed writer left unfinished, and returns the size; else it would hide all later ones."""
         is_known = self._file.identity == self._end_of and EMPTY_BYTES <= self.end <= size
         start = self.end if is_known else EMPTY_BYTES
-        end = start + _whole_length(self._file, start)
+        end = start + _whole_length(self._file, start, size)
         if end != size:
             self._file.truncate(end)
         return end
@@ -184,10 +184,9 @@ def _is_of_kind(kind: bytes, tract: str, data: bytes) -> bool:
     return tract_of_event(data) == tract if kind == b"e" else not tract
 
 
-def _whole_length(file: files.AppendFile, start: int) -> int:
-    """Returns the length of the whole entries of a log from `start` on. Cost: reads their heads."""
+def _whole_length(file: files.AppendFile, start: int, size: int) -> int:
+    """Returns the length of the whole entries of a log of `size` bytes from `start` on. Cost: reads their heads."""
     offset = start
-    size = file.current_size()
     while offset + _ENTRY.size <= size:
         kind, tract_size, data_size, _ = _ENTRY.unpack(file.read_at(offset, _ENTRY.size))
         end = offset + _ENTRY.size + tract_size + data_size

@@ -17,6 +17,7 @@ from tract_fs.model import canonical
 from tract_fs.model.names import CommitHash, is_hash
 from tract_fs.model.slots import Slot
 from tract_fs.store import files
+from tract_fs.store.arrivals import MOST_RECORDS
 from tract_fs.store.layout import Layout
 
 _KEPT_FILES = 8
@@ -41,7 +42,6 @@ class StoredState(Struct, frozen=True, array_like=True):
 _DECODER = Decoder(StoredState)
 _ENCODER = Encoder()
 _VERSION = 4
-_MOST_RECORDS = 1 << 48  # no file holds more
 _BODY_AT = 65  # behind the hash and a newline
 
 
@@ -147,7 +147,7 @@ def _is_sound(state: StoredState) -> bool:
     places = state.summaries
     in_order = all(low < high for low, high in pairwise(places))
     return (
-        0 < state.count < _MOST_RECORDS
+        0 < state.count < MOST_RECORDS
         and in_order
         and (not places or (places[0] >= 0 and places[-1] < len(state.slots)))
     )

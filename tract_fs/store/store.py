@@ -66,8 +66,7 @@ class Store:
         self._lock_depth = 0
         self._is_looking = False
         self._holding = _Holding(self)
-        self._lock = self._lock_in_place()  # both again, once the place is known
-        self._redo = RedoLog(layout.redo)
+        self._use_place()  # again once it is known
         self._unsynced: list[Entry] = []  # what the redo log holds of this handle and no sync has covered
         self._builds_on_undurable = False  # a transaction not synced yet follows events that no redo log covers
         self._syncing: Thread | None = None  # what a checkpoint has left to do
@@ -96,8 +95,7 @@ class Store:
         place.require_no_links(self.layout)
         texts.require_format(self.layout, create=create and not self.read_only)
         place.bind(self.layout, create=not self.read_only)
-        self._redo = RedoLog(self.layout.redo)
-        self._lock = self._lock_in_place()
+        self._use_place()
         try:
             paths = redo.log_paths(self.layout.local, self.layout.redo)
             self.needs_recovery = any(redo.needs_recovery(path) for path in paths)
@@ -112,8 +110,10 @@ class Store:
                 self._mend_texts()
         self.packs.refresh()
 
-    def _lock_in_place(self) -> StoreLock:
-        return StoreLock(
+    def _use_place(self) -> None:
+        """Takes the lock and the redo log of the place that the layout is bound to; neither is open yet."""
+        self._redo = RedoLog(self.layout.redo)
+        self._lock = StoreLock(
             self.layout.lock,
             WaitingLine(self.layout.line),
             longest_wait_s=_DURABLE_WAIT_S if self._is_durable else _FAST_WAIT_S,
@@ -127,7 +127,7 @@ class Store:
         before, gone = (self._lock, self._redo), self.layout.local
         if not place.bind(self.layout, create=True):
             return False
-        self._lock, self._redo = self._lock_in_place(), RedoLog(self.layout.redo)
+        self._use_place()
         if self._lock_depth:
             self._lock.acquire(self._lock_timeout_s)
             before[0].release()
