@@ -386,3 +386,13 @@ def test_thousands_of_directories_in_local_do_not_hide_this_copy_s_own_place(tmp
         with pytest.raises(LockTimeout):
             other.commit(user("beside it"))
     assert len(places(path)) == 3001
+
+
+def test_a_write_through_a_linked_directory_names_the_link(world: World) -> None:
+    make_context(world.made)
+    link_to_mine(world, "events/default")
+    with (
+        Tract.open(world.made, durability="fast") as t,
+        pytest.raises(OSError, match=r"events/default is a symbolic link, and none is followed in a store"),
+    ):
+        t.commit(user("refused"))

@@ -89,12 +89,8 @@ class Invocation:
     def _open(self, *, tract_id: str | None = None, read_only: bool = False) -> Tract:
         path = self.require_context()
         current = CurrentBranch(self.branch, is_unknown=False) if self.branch else read_current_branch(path)
-        if current.is_unknown:
-            warn(
-                f"local/ was not created by this copy, so the branch chosen by 'tract switch' is unknown; using {current.name}"
-            )
         try:
-            return Tract.open(
+            found = Tract.open(
                 path,
                 tract_id=tract_id or self.tract_id or "default",
                 branch=current.name,
@@ -104,6 +100,11 @@ class Invocation:
         except StoreNotFound:
             above = "" if self.context_path is not None else ", nor in a directory above"
             raise StoreNotFound(f"{path}: no store here{above}; make one by 'tract init'", path=path) from None
+        if current.is_unknown:
+            warn(
+                f"local/ was not created by this copy, so the branch chosen by 'tract switch' is unknown; using {current.name}"
+            )
+        return found
 
     def require_tract(self, found: Tract) -> None:
         """Raises CommandError if the tract has no events here, but was asked for by name or others have."""

@@ -108,10 +108,10 @@ def _locate(path: str, *, is_checked: bool = False) -> tuple[_Directory, str]:
                 base = _hold(parent[:-3])
             if base is _OUTSIDE:
                 return _OUTSIDE, path
-            try:
+            try:  # as _enter does, in each read and write
                 return _Directory(os.open(parent[-2:], _DIRECTORY_FLAGS, dir_fd=base.descriptor)), name
             except OSError as error:
-                error.filename = parent
+                _explain(error, parent)
                 raise
         held = _hold(parent)
     elif is_checked and held.seen != _look:
@@ -123,8 +123,15 @@ def _enter(base: _Directory, name: str, path: str, flags: int) -> int:
     try:
         return os.open(name, flags, dir_fd=base.descriptor)
     except OSError as error:
-        error.filename = path
+        _explain(error, path)
         raise
+
+
+def _explain(error: OSError, path: str) -> None:
+    """Gives an error of entering a directory its path, and the reason where that is a link."""
+    error.filename = path
+    if error.errno == errno.ENOTDIR and os.path.islink(path):
+        error.strerror = f"{path} is a symbolic link, and none is followed in a store"
 
 
 def _hold(path: str) -> _Directory:
