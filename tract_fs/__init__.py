@@ -3,7 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tract_fs.merging import MergeResult
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
 from tract_fs.model.conflicts import Conflict, ConflictSide
 from tract_fs.model.content import (
@@ -32,16 +31,17 @@ from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
 from tract_fs.model.status import PackReport, RepairReport, Status
 from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
 from tract_fs.tract import Tract
-from tract_fs.writing import ANY
+from tract_fs.work.merge import MergeResult
+from tract_fs.work.writer import ANY
 
 if TYPE_CHECKING:
-    from tract_fs.bundle import verify_bundle
+    from tract_fs.copies.bundle import verify_bundle
     from tract_fs.model.diff import ConfigChange, ContextDiff, DiffedContext, DiffedMessage, DiffEntry
     from tract_fs.model.exchange import BadFile, BundleApplied, BundleInfo, SyncReport, Transfer
 
 __version__ = "0.1.0"
 _ON_NEED = {
-    "tract_fs.bundle": ["verify_bundle"],
+    "tract_fs.copies.bundle": ["verify_bundle"],
     "tract_fs.model.diff": ["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"],
     "tract_fs.model.exchange": ["BadFile", "BundleApplied", "BundleInfo", "SyncReport", "Transfer"],
 }

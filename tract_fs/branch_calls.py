@@ -10,12 +10,12 @@ from typing import Self
 
 from tract_fs.errors import ArgumentError, BatchOpen
 from tract_fs.handle import Handle
-from tract_fs.log_filters import LogFilter
 from tract_fs.model.info import CommitInfo, ReflogEntry
 from tract_fs.model.objects import CommitOperation
-from tract_fs.reflog import iter_reflog
-from tract_fs.repeating import cherry_pick, revert
-from tract_fs.writing import ANY
+from tract_fs.work.cherry_pick import cherry_pick, revert
+from tract_fs.work.log_filter import LogFilter
+from tract_fs.work.reflog import iter_reflog
+from tract_fs.work.writer import ANY
 
 
 class CurrentBranch(str):

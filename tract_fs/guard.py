@@ -6,8 +6,8 @@ from collections.abc import Callable
 from threading import RLock, get_ident
 
 from tract_fs.errors import ClosedError
-from tract_fs.reading import TractReader
 from tract_fs.store.files import process
+from tract_fs.work.reader import TractReader
 
 
 class HandleGuard:

@@ -10,20 +10,20 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, Self
 
-from tract_fs.branching import TractBranches
-from tract_fs.context import ContextReader
 from tract_fs.guard import HandleGuard
-from tract_fs.merging import TractMerger
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
 from tract_fs.model.info import TractConfig
 from tract_fs.model.names import CommitHash
 from tract_fs.model.tokens import EstimateCounter, TokenCounter
 from tract_fs.opening import list_tracts, open_store, require_options
-from tract_fs.reading import TractReader
 from tract_fs.store.store import Store
-from tract_fs.summarizing import TractSummarizer
-from tract_fs.writing import Clock, TractWriter
+from tract_fs.work.branches import TractBranches
+from tract_fs.work.contexts import ContextReader
+from tract_fs.work.merge import TractMerger
+from tract_fs.work.reader import TractReader
+from tract_fs.work.summaries import TractSummarizer
+from tract_fs.work.writer import Clock, TractWriter
 
 Durability = Literal["durable", "fast"]
 

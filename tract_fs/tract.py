@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from tract_fs.branch_calls import BranchCalls
 from tract_fs.errors import ArgumentError
-from tract_fs.merging import MergeResult
 from tract_fs.model.compiler import CompileOptions, Orphans
 from tract_fs.model.config_query import require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
@@ -18,10 +17,11 @@ from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.model.status import PackReport, RepairReport, Status
-from tract_fs.streaming import BATCH_SIZE, MessageStream
-from tract_fs.summarizing import is_asked
 from tract_fs.transcripts import to_contents
-from tract_fs.writing import ANY
+from tract_fs.work.import_stream import BATCH_SIZE, MessageStream
+from tract_fs.work.merge import MergeResult
+from tract_fs.work.summaries import is_asked
+from tract_fs.work.writer import ANY
 
 if TYPE_CHECKING:
     from tract_fs.model.diff import ContextDiff
@@ -285,14 +285,14 @@ class Tract(BranchCalls):
         `b` is the head and `a` the first parent of b unless given. Each context is what compile() answers where that commit is the head.
         Errors: CommitNotFoundError, AmbiguousRefError, ArgumentError.
         """
-        from tract_fs.diffing import diff
+        from tract_fs.work.diff import diff
 
         with self._guard.reading:
             return diff(self._reader, self._contexts, a, b)
 
     def status(self) -> Status:
         """Returns the state of the tract in this copy, damage included. Cost: reads the history, and lists the store."""
-        from tract_fs.survey import survey
+        from tract_fs.upkeep.status import survey
 
         with self._guard.reading:
             return survey(self._reader, self._contexts, self._config, now_us=self._writer.now_us())
@@ -306,7 +306,7 @@ class Tract(BranchCalls):
         whole history is here. `verify=False` checks no files but those that were found damaged before. Nothing is deleted but caches.
         Cost: reads the store. Errors: ReadOnlyError, LockTimeout; ArgumentError inside a batch.
         """
-        from tract_fs.repairing import Repair
+        from tract_fs.upkeep.repair import Repair
 
         with self._guard.reading:
             repair = Repair(self._reader, self._contexts)
@@ -318,7 +318,7 @@ class Tract(BranchCalls):
         With `older_than` only files that were last changed so long ago, or before then. Others may read and write meanwhile, and it may be broken off
         anywhere and run again. Errors: ArgumentError, ReadOnlyError, LockTimeout; HashMismatch if the disk gives back other bytes; OSError.
         """
-        from tract_fs.packing import pack_store, require_age
+        from tract_fs.upkeep.pack import pack_store, require_age
 
         before_ns = require_age(older_than)
         with self._guard.reading:
@@ -342,7 +342,7 @@ class Tract(BranchCalls):
         It may be broken off anywhere and run again. `verify` hashes every file of both; `progress(done, total, path)` is called for each file.
         Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, ReadOnlyError, nothing copied then; OSError.
         """
-        from tract_fs.sync import sync_stores
+        from tract_fs.copies.sync import sync_stores
 
         with self._guard.reading:
             self._require_outside_batch("sync")
@@ -356,7 +356,7 @@ class Tract(BranchCalls):
 
         Errors: BundleExists (unless `force`), CommitNotFoundError, AmbiguousRefError; OSError.
         """
-        from tract_fs.bundle import create_bundle
+        from tract_fs.copies.bundle import create_bundle
 
         with self._guard.reading:
             self._require_outside_batch("bundle")
@@ -368,7 +368,7 @@ class Tract(BranchCalls):
 
         Errors: BundleDamaged, UnsupportedFormat, ReadOnlyError, nothing written then; OSError.
         """
-        from tract_fs.bundle import apply_bundle
+        from tract_fs.copies.bundle import apply_bundle
 
         with self._guard.reading:
             self._require_outside_batch("apply_bundle")

@@ -13,9 +13,9 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from tract_fs.errors import OrphanedToolCall
+from tract_fs.model.arrangement import PLAIN, Layout, arrange, cover, has_open_calls, in_shown_order, tell_unclean
 from tract_fs.model.condensing import condense
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
-from tract_fs.model.layout import PLAIN, Layout, arrange, cover, has_open_calls, in_shown_order, tell_unclean
 from tract_fs.model.messages import Message, Rendering, is_joinable, joined_rendering, retell
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit, CommitOperation

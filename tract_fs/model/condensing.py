@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
-from tract_fs.model.layout import Layout, cover
+from tract_fs.model.arrangement import Layout, cover
 from tract_fs.model.slots import Slot
 
 

@@ -1,0 +1,257 @@
+"""Long histories: what a call reads does not grow with all that lies before, and answers are those of a short one. Counted, not timed."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.states import answers, own_place, user
+from tract_fs import Priority, Tract
+from tract_fs.model.compiler import ContextState
+from tract_fs.store import files, snapshot_cache
+from tract_fs.store.arrivals import RECORD_BYTES
+from tract_fs.store.objects import Objects
+from tract_fs.store.record_runs import RecordRuns
+
+
+@pytest.fixture
+def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RecordRuns, "SHORT_RECORDS", 16)
+
+
+@pytest.fixture
+def arrivals_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Returns what tells the bytes of arrivals read since the last call."""
+    sizes: list[int] = []
+    plain = files.read_range
+
+    def read_range(path: str, offset: int, size: int) -> bytes | None:
+        data = plain(path, offset, size)
+        if path.endswith("/arrivals"):
+            sizes.append(len(data or b""))
+        return data
+
+    def told() -> int:
+        total = sum(sizes)
+        sizes.clear()
+        return total
+
+    monkeypatch.setattr(files, "read_range", read_range)
+    return told
+
+
+def stream(count: int) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": f"message {number}"} for number in range(count)]
+
+
+def test_an_open_a_log_and_a_lookup_read_few_of_many_records(
+    tmp_path: Path, short_runs: None, arrivals_read: Callable[[], int]
+) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(2000), batch_size=20)
+        t.commit(user("the last"))
+        names = [info.commit_hash for info in t.log(None)]
+    arrivals_read()
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert t.log(10)[0].token_count == 3 + 1 + 2
+        assert arrivals_read() < 600 * RECORD_BYTES
+        assert t.get_commit(names[1500]).commit_hash == names[1500]  # type: ignore[union-attr]
+        assert t.get_commit("0" * 64) is None
+        assert t.resolve(names[1700][:10]) == names[1700]
+        assert t.query_by_config("x", "=", 1) == []
+        arrivals_read()
+        t.commit(user("one more"))
+        assert t.reflog(3)[0].head == t.head
+        assert arrivals_read() < 1100 * RECORD_BYTES
+        assert [info.commit_hash for info in t.log(None)][1:] == names
+
+
+def test_runs_are_made_alike_by_every_handle_and_used_by_readers(tmp_path: Path, short_runs: None) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(700), batch_size=3, generation_config=lambda n, _: {"n": n})
+        expected = answers(t)
+    runs = own_place(tmp_path) / "tracts/default/runs"
+    before = {path.name: path.read_bytes() for path in runs.iterdir()}
+    assert sorted(int(name.partition("-")[0]) for name in before) == [
+        0,
+        256,
+        *range(512, 512 + 16 * len(before) - 32, 16),
+    ]
+    for path in runs.iterdir():
+        path.unlink()
+    with Tract.open(tmp_path, read_only=True) as t:
+        assert answers(t) == expected
+        assert list(runs.iterdir()) == []
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.refresh()
+        assert answers(t) == expected
+    assert {path.name: path.read_bytes() for path in runs.iterdir()} == before
+
+
+def test_a_commit_brought_twice_and_one_with_usage_are_found_through_runs(tmp_path: Path, short_runs: None) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        first = t.commit(user("first"), generation_config={"n": 1}).commit_hash
+        t.record_usage({"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11})
+        t.branch("side")
+        for number in range(60):
+            t.commit(user(f"message {number}"))
+        expected = answers(t)
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert t.compile(at_commit=first).token_source == "api:5+6"
+        assert t.get_commit(first).generation_config == {"n": 1}  # type: ignore[union-attr]
+        assert answers(t) == expected
+
+
+def test_a_state_of_a_long_history_that_shows_little_is_stored_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ContextState, "CONDENSED_LEAST", 1)
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(500))
+        names = [info.commit_hash for info in t.log(None)][::-1]
+        t.summarize(names[:450], "what was said", keep_pinned=False)
+        t.annotate(names[470], Priority.SKIP)
+        told = t.compile()
+        assert told.commit_count == 50
+    snapshot = max((own_place(tmp_path) / "tracts/default/snapshots").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+    assert snapshot.stat().st_size < 30_000
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert t.compile() == told
+        t.annotate(names[470], Priority.NORMAL)  # what the stored state has let go
+        assert t.compile().commit_count == 51
+        with t.batch():
+            t.annotate(names[3], Priority.PINNED)
+            t.edit(names[4], user("edited"))
+        t.annotate(t.compile().commit_hashes[0], Priority.SKIP)  # the summary
+        assert t.compile().commit_count == 500
+        assert t.compile().messages[4].content == "edited"
+        with Tract.open(tmp_path, durability="fast", verify=True) as other:
+            assert other.compile() == t.compile()
+
+
+def test_a_merge_near_a_stored_state_reads_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(1000))
+        t.compile()
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.branch("side")
+        t.switch("side")
+        t.commit(user("on the side"))
+        t.switch("main")
+        t.commit(user("on main"))
+        t.merge("side")
+    read: set[str] = set()
+    plain = Objects.require_commit
+
+    def require_commit(self: Objects, name: Any) -> Any:
+        read.add(name)
+        return plain(self, name)
+
+    monkeypatch.setattr(Objects, "require_commit", require_commit)
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert [message.content for message in t.compile().messages[-2:]] == ["on main", "on the side"]
+        assert len(read) < 10
+
+
+def test_stored_states_are_few_and_small_and_the_last_used_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = own_place(tmp_path) / "tracts/default/snapshots"
+    heads = []
+    for _ in range(12):
+        with Tract.open(tmp_path, durability="fast") as t:
+            if heads:
+                t.compile(at_commit=heads[0])
+            t.import_stream(stream(70))
+            t.compile()
+            heads.append(str(t.head))
+    assert {path.name for path in directory.iterdir()} >= {heads[0], heads[-1]}
+    assert len(list(directory.iterdir())) == 8
+    size = (directory / heads[-1]).stat().st_size
+    monkeypatch.setattr(snapshot_cache, "_KEPT_BYTES", 2 * size)
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(70))
+        t.compile()
+    assert 0 < sum(path.stat().st_size for path in directory.iterdir()) <= 2 * size
+    monkeypatch.setattr(snapshot_cache, "_LIMIT_BYTES", size)
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(70))
+        assert t.compile().commit_count == 14 * 70
+        head = t.head
+    assert not (directory / str(head)).exists()
+
+
+def test_a_query_is_answered_while_another_process_builds_the_index(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(300), generation_config=lambda n, _: {"n": n})
+        assert len(t.query_by_config("n", "<", 10)) == 10
+        t.import_stream(stream(300), generation_config=lambda n, _: {"n": n})
+    file = own_place(tmp_path) / "tracts/default/generation.db"
+    holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    holder.execute("begin immediate")
+    timer = threading.Timer(0.3, holder.rollback)
+    timer.start()
+    with Tract.open(tmp_path, read_only=True) as t:
+        assert len(t.query_by_config("n", "<", 10)) == 20  # from a copy in memory, at once
+        assert timer.is_alive()
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert len(t.query_by_config("n", "<", 10)) == 20  # after a wait
+    timer.join()
+    holder.close()
+
+
+def test_processes_that_build_one_index_at_once_all_answer(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(3000), generation_config=lambda n, _: {"n": n % 100})
+    program = textwrap.dedent(
+        """
+        import sys
+        from tract_fs import Tract
+        from tract_fs.store import generation_index
+        generation_index._RECORDS_AT_ONCE = 200
+        with Tract.open(sys.argv[1], durability="fast") as t:
+            print(len(t.query_by_config("n", "=", 7)))
+        """
+    )
+    running = [subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE) for _ in range(3)]
+    assert [process.communicate(timeout=60)[0] for process in running] == [b"30\n"] * 3
+
+
+def test_an_index_that_a_handle_with_more_commits_wrote_is_used_as_it_is(tmp_path: Path) -> None:
+    path, operator, value = ("n",), "=", 7
+    with Tract.open(tmp_path, durability="fast") as old, Tract.open(tmp_path, durability="fast") as new:
+        old.commit(user("one"), generation_config={"n": 7})
+        assert len(old.query_by_config("n", operator, value)) == 1
+        file = own_place(tmp_path) / "tracts/default/generation.db"
+        inode = file.stat().st_ino
+        for number in range(2):  # its rows are new to the first handle amid a call; its configs as well
+            new.commit(user(f"more {number}"), generation_config={"n": 7, "number": number})
+            new.commit(user(f"other {number}"), generation_config={"n": 7})
+            assert len(new.query_by_config("n", operator, value)) == 3 + 2 * number
+            assert len(old._reader.query(path, operator, value)) == 3 + 2 * number
+        with Tract.open(tmp_path, durability="fast") as late:
+            late.commit(user("last"), generation_config={"n": 8})
+            late.query_by_config("n", operator, value)
+        index = next(iter(old._reader._generation_indexes.values()))
+        index.close()  # read anew, ahead of what this handle has taken in
+        assert len(old._reader.query(path, "=", 8)) == 1
+        assert file.stat().st_ino == inode
+
+
+def test_the_handle_that_fills_a_store_keeps_few_records_in_memory(tmp_path: Path, short_runs: None) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        for _ in range(10):
+            t.import_stream(stream(100), batch_size=20)
+        assert len(t._reader.log.commits._brought) < 400
+        assert len(t.log(None)) == 1000
+        told = answers(t)
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert answers(t) == told

@@ -1,0 +1,158 @@
+"""`tract sync` and `tract bundle`, as people and scripts use them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import Run, commit, on_terminal, process, run, store, texts  # noqa: F401  # fixtures
+from tests.copies.test_sync import hashed, object_of
+from tests.lab.states import put_in_place
+
+
+def test_a_sync_with_an_empty_directory_makes_a_copy(store: Run) -> None:  # noqa: F811
+    commit(store, "-m", "hello")
+    os.mkdir("stick")
+    told = store("sync", "stick")
+    assert (told.code, told.err) == (0, "")
+    assert told.out.splitlines()[0] == f"made a store in {os.getcwd()}/stick/.tract"
+    assert told.out.splitlines()[1].startswith("received nothing; sent 2 objects, 1 event (")
+    assert store("sync", "stick").out == "received nothing; sent nothing\n"
+    assert texts(store, "-C", "stick") == ["hello"]
+    assert hashed(Path("stick")) == hashed(Path("."))
+
+
+def test_a_sync_tells_scripts_all_of_it(store: Run) -> None:  # noqa: F811
+    commit(store, "-m", "hello")
+    os.mkdir("stick")
+    nothing = {kind: {"files": 0, "size_bytes": 0} for kind in ("objects", "events", "packs")}
+    document = store("sync", "stick", "--json").document
+    assert document.pop("sent")["objects"]["files"] == 2
+    assert document == {
+        "path": f"{os.getcwd()}/stick",
+        "is_new": True,
+        "received": nothing,
+        "bad": [],
+        "pending_here": [],
+        "pending_there": [],
+    }
+
+
+def test_a_bad_file_is_told_and_replaced(store: Run) -> None:  # noqa: F811
+    commit(store, "-m", "hello")
+    os.mkdir("stick")
+    store("sync", "stick")
+    file = object_of(Path("stick"), "hello")
+    put_in_place(file, file.read_bytes().replace(b"hello", b"jello"))
+    assert store("sync", "stick").err == ""
+    told = store("sync", "stick", "--verify")
+    assert told.code == 0
+    assert told.err.startswith(f"warning: bad file there: objects/{file.parent.name}/{file.name}: altered: its ")
+    assert told.err.endswith("set aside and replaced\n")
+    (bad,) = store("sync", "stick", "--verify", "--json").document["bad"] or [None]
+    assert bad is None
+
+
+def test_events_that_wait_are_told(store: Run) -> None:  # noqa: F811
+    commit(store, "-m", "one")
+    commit(store, "-m", "two")
+    object_of(Path("."), "one").unlink()
+    os.mkdir("stick")
+    told = store("sync", "stick", "--json").document
+    assert told["pending_there"] == told["pending_here"]
+    os.mkdir("fresh")
+    assert store("init", "fresh").code == 0
+    told = store("-C", "fresh", "sync", "stick")
+    assert told.code == 0
+    assert told.err.count("warning: pending here: default/") == 2
+    assert told.err.count("warning: pending there: default/") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "code"),
+    [
+        (["sync"], "Missing argument 'PATH'", 2),
+        (["sync", "."], "this is the store itself; give another directory", 1),
+        (["sync", "missing"], "no such directory; make it, or mount what should be there, first", 1),
+        (["sync", "a-file"], "no directory; give a context directory", 1),
+        (["sync", "./.tract"], "the inside of a store; give the directory that holds it", 1),
+        (["bundle"], "Missing command", 2),
+        (["bundle", "create"], "Missing argument 'FILE'", 2),
+        (["bundle", "create", "a-file"], "there is a file already; choose another name, or replace it by --force", 1),
+        (["bundle", "create", "x", "--since", "nothing"], "commit 'nothing' is not in tract 'default'", 1),
+        (["bundle", "create", "x", "--tract", "other"], "no tract 'other' in this store", 1),
+        (["bundle", "create", "missing/x"], "No such file or directory", 1),
+        (["bundle", "verify", "missing"], "missing: no such file", 1),
+        (["bundle", "verify", "a-file"], "a-file, line 1: no bundle of tract_fs", 1),
+        (["bundle", "apply", "a-file"], "a-file, line 1: no bundle of tract_fs", 1),
+        (["bundle", "apply", "."], "line 1: no regular file", 1),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence_and_an_exit_code(
+    store: Run,  # noqa: F811
+    arguments: list[str],
+    error: str,
+    code: int,
+) -> None:
+    commit(store, "-m", "hello")
+    Path("a-file").write_bytes(b"something else\n")
+    before = hashed(Path("."))
+    told = store(*arguments)
+    assert (told.code, told.out) == (code, "")
+    assert error in told.err
+    assert "Traceback" not in told.err
+    assert Path("a-file").read_bytes() == b"something else\n"
+    assert hashed(Path(".")) == before
+    if code == 1:
+        assert store(*arguments, "--json").code == 1
+
+
+def test_bundles_carry_a_store_to_another_place(store: Run) -> None:  # noqa: F811
+    first = commit(store, "-m", "one")
+    told = store("bundle", "create", "all.bundle")
+    assert told.out.startswith(f"made: {os.getcwd()}/all.bundle, 1 content, 1 commit, 1 event of default, ")
+    commit(store, "-m", "two")
+    made = store("bundle", "create", "new.bundle", "--since", first, "--json").document
+    assert (made["events"], made["commits"], made["contents"], made["tracts"]) == (1, 1, 1, ["default"])
+    assert len(made["builds_on"]) == 1
+    checked = store("bundle", "verify", "new.bundle")
+    assert checked.out.startswith(f"good: {os.getcwd()}/new.bundle, 1 content, 1 commit, 1 event of default, ")
+    assert checked.out.splitlines()[1] == f"builds on {made['builds_on'][0]}"
+    store("init", "there")
+    told = store("-C", "there", "bundle", "apply", "new.bundle")
+    assert (told.code, told.out) == (0, f"new from {os.getcwd()}/new.bundle: 1 content, 1 commit, 1 event\n")
+    assert told.err.startswith("warning: pending: default/")
+    assert told.err.endswith(f"its parent is not visible {made['builds_on'][0].split('/')[1]}\n")
+    assert store("-C", "there", "bundle", "apply", "all.bundle").err == ""
+    assert texts(store, "-C", "there") == ["one", "two"]
+    assert store("-C", "there", "bundle", "apply", "all.bundle").out.endswith(": nothing\n")
+
+
+def test_a_bundle_can_be_checked_where_there_is_no_store(store: Run, tmp_path: Path) -> None:  # noqa: F811
+    commit(store, "-m", "one")
+    store("bundle", "create", "file")
+    (tmp_path / "elsewhere").mkdir()
+    told = process("bundle", "verify", "../file", "--json", cwd=tmp_path / "elsewhere")
+    assert told.returncode == 0
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_force_replaces_a_bundle(store: Run) -> None:  # noqa: F811
+    commit(store, "-m", "one")
+    store("bundle", "create", "file")
+    commit(store, "-m", "two")
+    assert store("bundle", "create", "file").code == 1
+    assert store("bundle", "create", "file", "--force").code == 0
+    assert store("bundle", "verify", "file", "--json").document["events"] == 2
+
+
+def test_a_terminal_gets_a_progress_bar(store: Run, tmp_path: Path) -> None:  # noqa: F811
+    commit(store, "-m", "one")
+    os.mkdir("stick")
+    shown = on_terminal("sync", "stick", cwd=tmp_path)
+    assert "syncing" in shown and "3/3" in shown
+    assert "sent 2 objects, 1 event" in shown
+    piped = process("sync", "stick", "--verify", cwd=tmp_path)
+    assert (piped.stdout, piped.stderr) == (b"received nothing; sent nothing\n", b"")

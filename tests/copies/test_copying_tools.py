@@ -1,0 +1,370 @@
+"""README.md's section on syncing: its command lines run with the real rsync and git, and what it says of each mistake is so."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.copies.test_sync import hashed, is_good, object_of, open_tract, require_whole, texts
+from tests.lab.states import (
+    Clock,
+    answers,
+    fill,
+    fill_pack,
+    put_in_place,
+    remove_local,
+    store_root,
+    told_context,
+    user,
+)
+
+pytestmark = pytest.mark.needs("git", "rsync")
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+SECTION = README.split("\n## Syncing\n")[1].split("\n## ")[0]
+WITH_TRACT, WITH_BUNDLES, WITH_RSYNC, GIT_FIRST, GIT_OFTEN = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.M | re.S)
+RSYNC = "rsync -a --ignore-existing --exclude=/.tract/local/ "
+
+
+class Place:
+    """A directory in which command lines run, with git set up for itself alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.here, self.there = path / "here", path / "there"
+        command = path / "bin" / "tract"
+        command.parent.mkdir()
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tract_fs.cli "$@"\n')
+        command.chmod(0o755)
+        (path / "gitconfig").write_text("[user]\n\tname = Ann\n\temail = ann@example.org\n[pull]\n\trebase = false\n")
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+            "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
+            "GIT_CONFIG_GLOBAL": str(path / "gitconfig"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_MERGE_AUTOEDIT": "no",
+        }
+
+    def run(self, lines: str, **variables: str) -> str:
+        """Runs command lines, each of which must succeed; returns what they print."""
+        done = subprocess.run(
+            ["sh", "-ec", lines],
+            cwd=self.path,
+            env={**self.environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{lines}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def commit(path: Path, *said: str, clock_us: int = 1_800_000_000_000_000) -> list[str]:
+    """Commits texts; returns the commits' hashes."""
+    with open_tract(path, clock=Clock(clock_us)) as t:
+        return [t.commit(user(text)).commit_hash for text in said]
+
+
+def diverge(place: Place) -> dict[str, bytes]:
+    """Lets both sides share a history and go on apart; returns all files."""
+    with open_tract(place.here, clock=Clock()) as t:
+        fill(t)
+    place.there.mkdir()
+    place.run(f"{RSYNC} here/ there/")
+    commit(place.here, "here", "here too")
+    commit(place.there, "there", clock_us=1_810_000_000_000_000)
+    return hashed(place.here) | hashed(place.there)
+
+
+def heads(path: Path) -> set[str | None]:
+    with open_tract(path, read_only=True) as t:
+        return {t.head, *t.status().other_heads}
+
+
+def require_together(place: Place, expected: dict[str, bytes]) -> None:
+    """Checks that both sides have all files and show the same heads."""
+    assert hashed(place.here) == hashed(place.there) == expected
+    assert heads(place.here) == heads(place.there)
+    for path in (place.here, place.there):
+        require_whole(path)
+
+
+# tract
+
+
+def test_the_lines_with_sync_bring_both_sides_together(place: Place) -> None:
+    union = diverge(place)
+    (place.path / "stick").mkdir()
+    place.run(WITH_TRACT)
+    place.run("tract -C here sync stick")
+    require_together(place, union)
+    assert hashed(place.path / "stick") == union
+
+
+def test_the_lines_with_bundles_carry_a_tract_over(place: Place) -> None:
+    (last,) = commit(place.here, "one")
+    place.run("tract init there")
+    place.run(WITH_BUNDLES.split("tract -C here bundle create new.bundle")[0])
+    assert texts(place.there) == ["one"]
+    commit(place.here, "two", clock_us=1_810_000_000_000_000)
+    place.run("rm all.bundle")
+    place.run(WITH_BUNDLES, LAST=last)
+    place.run("tract -C there bundle apply new.bundle")
+    require_together(place, hashed(place.here))
+
+
+# rsync
+
+
+def test_the_rsync_lines_bring_both_sides_together(place: Place) -> None:
+    union = diverge(place)
+    local = store_root(place.there) / "local"
+    kept = sorted(local.rglob("*"))
+    place.run(WITH_RSYNC)
+    assert sorted(local.rglob("*")) == kept
+    require_together(place, union)
+    with open_tract(place.here) as t:
+        own = t.head
+    commit(place.here, "goes on", clock_us=1_820_000_000_000_000)
+    with open_tract(place.here) as t:
+        assert t.log()[0].parents == (own,)
+
+
+def test_with_ignore_existing_no_damaged_file_goes_over_a_good_one(place: Place) -> None:
+    union = diverge(place)
+    file = object_of(place.here, "hello")
+    put_in_place(file, b"torn")
+    place.run(WITH_RSYNC)
+    assert hashed(place.there) == union
+    require_whole(place.there)
+
+
+@pytest.mark.parametrize("options", ["-a", "-au", "-a --inplace", "-rc", "-a --ignore-existing"])
+def test_with_other_options_the_copies_still_come_together(place: Place, options: str) -> None:
+    union = diverge(place)
+    place.run(f"rsync {options} here/ there/; rsync {options} there/ here/")
+    require_together(place, union)
+
+
+def test_with_plain_a_a_damaged_file_goes_over_the_good_one_and_is_told_until_it_is_healed(place: Place) -> None:
+    union = diverge(place)
+    place.run("cp -r here third")
+    file = object_of(place.here, "here too")
+    commit_name = heads(place.here)
+    put_in_place(file, b"torn")
+    place.run("rsync -a --exclude=/.tract/local/ here/ there/")
+    assert (store_root(place.there) / file.relative_to(store_root(place.here))).read_bytes() == b"torn"
+    remove_local(place.there)
+    with open_tract(place.there) as t:
+        assert any("content" in line for line in t.status().pending)
+        assert not commit_name & heads(place.there)
+    place.run(f"rm -f {store_root(place.there) / file.relative_to(store_root(place.here))}; {RSYNC} third/ there/")
+    assert hashed(place.there) == union
+    require_whole(place.there)
+
+
+def test_with_delete_what_only_one_side_had_is_gone_and_told_and_comes_back(place: Place) -> None:
+    union = diverge(place)
+    place.run("cp -r there third")
+    with open_tract(place.there) as t:
+        before = t.head
+    place.run("rsync -a --delete --exclude=/.tract/local/ here/ there/")
+    with open_tract(place.there) as t:
+        status = t.status()
+        assert len(status.gone) == 1
+        assert any("gone" in line for line in status.advice)
+        assert t.head != before
+    place.run(f"{RSYNC} third/ there/; {WITH_RSYNC}")
+    require_together(place, union)
+    with open_tract(place.there) as t:
+        assert (t.status().gone, before in heads(place.there)) == ((), True)
+
+
+def test_local_copied_along_leaves_the_other_copy_its_own_line(place: Place) -> None:
+    union = diverge(place)
+    with open_tract(place.here) as t:
+        here = t.head
+    with open_tract(place.there) as t:
+        there = told_context(t.compile())
+        head = t.head
+    place.run("rsync -a here/ there/")
+    assert hashed(place.there) == union
+    with open_tract(place.there) as t:
+        assert (t.head, told_context(t.compile())) == (head, there)
+        state = t.status()
+        assert (state.other_heads, state.pending, state.damaged, state.gone) == ((here,), (), (), ())
+        assert len(state.unread_local) == 1
+
+
+def test_local_copied_along_with_delete_makes_the_other_copy_the_same(place: Place) -> None:
+    diverge(place)
+    with open_tract(place.here) as t:
+        expected = answers(t)
+    place.run("rsync -a --delete here/ there/")
+    with open_tract(place.there) as t:
+        assert answers(t) == expected
+        assert (t.status().pending, t.status().damaged, t.status().gone) == ((), (), ())
+
+
+def test_one_way_only_that_side_has_all(place: Place) -> None:
+    union = diverge(place)
+    place.run(WITH_RSYNC.splitlines()[0])
+    assert hashed(place.there) == union
+    assert len(heads(place.there)) == 2
+    require_whole(place.here)
+    assert len(heads(place.here)) == 1
+
+
+def test_an_rsync_that_is_cut_off_leaves_a_copy_that_opens_and_goes_on(place: Place) -> None:
+    union = diverge(place)
+    place.run(
+        "rsync -a --include='*/' --include='/.tract/events/**' --include=/.tract/FORMAT --exclude='*' here/ third/"
+    )
+    third = place.path / "third"
+    with open_tract(third) as t:
+        assert (t.head, len(t.status().pending)) == (None, 11)
+    place.run(f"{RSYNC} here/ third/; {RSYNC} there/ third/")
+    assert hashed(third) == union
+    require_whole(third)
+
+
+# git
+
+
+def start_with_git(place: Place) -> None:
+    """Makes two clones that share a history."""
+    with open_tract(place.here, clock=Clock()) as t:
+        fill(t)
+        fill_pack(t)
+    place.run(GIT_FIRST)
+
+
+def test_the_git_lines_bring_both_sides_together_without_a_conflict(place: Place) -> None:
+    start_with_git(place)
+    assert hashed(place.there) == hashed(place.here)
+    assert not (store_root(place.there) / "local").exists()
+    for number in range(3):
+        commit(place.here, f"here {number}", clock_us=1_800_000_000_000_000 + number * 10**9)
+        commit(place.there, f"there {number}", clock_us=1_900_000_000_000_000 + number * 10**9)
+        union = hashed(place.here) | hashed(place.there)
+        place.run("git -C here add .; git -C here commit -qm more")
+        place.run(GIT_OFTEN)
+        place.run("git -C here pull -q --no-rebase ../there main")
+        require_together(place, union)
+        assert "local" not in place.run("git -C there ls-files")
+    assert len(heads(place.here)) == 2
+
+
+def test_global_rules_of_git_drop_and_rewrite_nothing(place: Place) -> None:
+    rules = place.path / "ignored"
+    rules.write_text("*.lock\n*.log\n*.pack\nobjects/\npacks/\nevents/\ntmp/\n[0-9a-f]*\n")
+    place.run(f"git config --global core.excludesFile {rules}; git config --global core.autocrlf true")
+    start_with_git(place)
+    with open_tract(place.here) as t:
+        expected = answers(t)
+    with open_tract(place.there) as t:
+        assert answers(t) == expected
+    assert hashed(place.there) == hashed(place.here)
+
+
+def test_line_ends_that_are_rewritten_by_force_are_damage_and_never_shown(place: Place) -> None:
+    with open_tract(place.here, clock=Clock()) as t:
+        fill_pack(t)
+        t.commit(user("after"))
+    place.run(GIT_FIRST)
+    place.run("echo '* text eol=crlf' > there/.git/info/attributes; rm -r there/.tract; git -C there checkout -q -- .")
+    assert not all(is_good(name, data) for name, data in hashed(place.there).items())
+    with open_tract(place.there) as t:
+        status = t.status()
+        assert texts(place.there) in ([], texts(place.here))
+        assert (t.head is None) == bool(status.pending)
+    place.run("rm there/.git/info/attributes; rm -r there/.tract; git -C there checkout -q -- .")
+    assert texts(place.there) == texts(place.here)
+
+
+def test_a_rebase_keeps_all_files(place: Place) -> None:
+    start_with_git(place)
+    commit(place.here, "here")
+    commit(place.there, "there", clock_us=1_810_000_000_000_000)
+    union = hashed(place.here) | hashed(place.there)
+    place.run("git -C here add .; git -C here commit -qm here; git -C there add .; git -C there commit -qm there")
+    place.run("git -C there pull -q --rebase; git -C here pull -q ../there main")
+    require_together(place, union)
+
+
+def test_dropped_git_commits_are_gone_or_waited_for_until_the_files_are_back(place: Place) -> None:
+    start_with_git(place)
+    for number, text in enumerate(("one", "two")):
+        commit(place.there, text, clock_us=1_800_000_000_000_000 + number * 10**9)
+        place.run(f"git -C there add .; git -C there commit -qm {text}")
+    union = hashed(place.there)
+    with open_tract(place.there) as t:
+        before = answers(t)
+    place.run("git -C there branch kept; git -C there rebase -q --onto HEAD~2 HEAD~1")
+    with open_tract(place.there) as t:
+        status = t.status()
+        assert len(status.gone) >= 1
+        assert len(status.pending) == 1
+        assert "one" not in [message.content for message in t.compile().messages]
+    place.run("git -C there merge -q kept")
+    assert hashed(place.there) == union
+    with open_tract(place.there) as t:
+        t.refresh()
+        assert answers(t) == before
+        assert (t.status().gone, t.status().pending) == ((), ())
+
+
+def test_an_old_revision_shows_the_context_of_then_and_the_newer_one_all(place: Place) -> None:
+    start_with_git(place)
+    with open_tract(place.there) as t:
+        then = answers(t)
+    (newer,) = commit(place.there, "newer")
+    place.run("git -C there add .; git -C there commit -qm newer")
+    with open_tract(place.there) as t:
+        now = answers(t)
+    place.run("git -C there checkout -q HEAD~1")
+    with open_tract(place.there) as t:
+        assert answers(t) == then
+        assert len(t.status().gone) == 1
+        assert any("gone" in line for line in t.status().advice)
+    place.run("git -C there checkout -q main")
+    with open_tract(place.there) as t:
+        assert answers(t) == now
+        assert t.status().gone == ()
+    place.run("git -C there checkout -q HEAD~1")
+    (beside,) = commit(place.there, "beside", clock_us=1_820_000_000_000_000)
+    place.run("git -C there checkout -q main")
+    assert heads(place.there) == {newer, beside}
+
+
+def test_git_clean_takes_what_git_was_not_told_of(place: Place) -> None:
+    start_with_git(place)
+    before = hashed(place.there)
+    commit(place.there, "told")
+    place.run("git -C there add .")
+    told = hashed(place.there)
+    commit(place.there, "untold", clock_us=1_820_000_000_000_000)
+    place.run("git -C there clean -qfd")
+    assert before.items() < hashed(place.there).items()
+    assert hashed(place.there) == told
+    assert texts(place.there)[-1] == "told"
+
+
+def test_the_section_is_short() -> None:
+    assert SECTION.count("\n") <= 60
+
+
+def test_the_real_tools_are_here() -> None:
+    assert shutil.which("rsync") and shutil.which("git")

@@ -1,0 +1,234 @@
+"""The house: a module imports only from modules above it, each outside package has one owner, and the model is pure."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "tract_fs"
+# From the bottom up: a module may import those listed before it.
+LAYERS = [
+    "errors",
+    "model",
+    "model.names",
+    "model.damage",
+    "model.canonical",
+    "model.content",
+    "model.tokens",
+    "model.messages",
+    "model.refs",
+    "model.objects",
+    "model.events",
+    "model.members",
+    "model.history",
+    "model.view",
+    "model.reach",
+    "model.conflicts",
+    "model.merge",
+    "model.config_query",
+    "model.snapshot",
+    "model.slots",
+    "model.arrangement",
+    "model.condensing",
+    "model.compiler",
+    "model.alignment",
+    "model.diff",
+    "model.info",
+    "model.exchange",
+    "model.status",
+    "store",
+    "store.layout",
+    "store.files",
+    "store.bounded_cache",
+    "store.texts",
+    "store.waiting_line",
+    "store.lock",
+    "store.place",
+    "store.redo",
+    "store.suspects",
+    "store.pack_table",
+    "store.packs",
+    "store.objects",
+    "store.arrivals",
+    "store.record_runs",
+    "store.commit_events",
+    "store.events",
+    "store.said",
+    "store.folding",
+    "store.listing",
+    "store.view_cache",
+    "store.quarantine",
+    "store.holdings",
+    "store.strays",
+    "store.inventory",
+    "store.tract_log",
+    "store.transaction",
+    "store.foreign_commits",
+    "store.store",
+    "store.generation_index",
+    "store.snapshot_cache",
+    "transcripts.openai",
+    "transcripts",
+    "work",
+    "work.reader",
+    "work.contexts",
+    "work.writer",
+    "work.import_stream",
+    "work.resolutions",
+    "work.merge",
+    "work.summaries",
+    "work.diff",
+    "work.log_filter",
+    "work.reflog",
+    "work.cherry_pick",
+    "work.branches",
+    "upkeep",
+    "upkeep.status",
+    "upkeep.adopt",
+    "upkeep.repair",
+    "upkeep.pack_plan",
+    "upkeep.pack",
+    "opening",
+    "copies",
+    "copies.bundle_file",
+    "copies.sync",
+    "copies.bundle",
+    "guard",
+    "handle",
+    "branch_calls",
+    "tract",
+    "__init__",
+]
+OWNERS = {
+    "orjson": {"model.canonical"},
+    "portalocker": {"store.lock"},
+    "difflib": {"model.alignment"},
+    "sqlite3": {"store.generation_index"},
+    "toktok": {"model.tokens"},
+    "logging": {"work.writer"},
+    "tempfile": {"opening"},
+    "time": {
+        "handle",
+        "upkeep.pack",
+        "store.tract_log",
+        "store.listing",
+        "store.lock",
+        "store.packs",
+        "store.quarantine",
+        "store.suspects",
+        "store.waiting_line",
+    },
+}
+IMPURE = {
+    "os",
+    "io",
+    "pathlib",
+    "time",
+    "random",
+    "secrets",
+    "threading",
+    "multiprocessing",
+    "socket",
+    "subprocess",
+    "shutil",
+    "tempfile",
+}
+EXTRAS = {"click", "rich"}
+CORE = {"msgspec", "orjson", "portalocker"}
+STDLIB_AND_OPTIONAL = {"toktok"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        found[name.removesuffix(".__init__") if name != "__init__" else name] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """Returns the full names of all modules that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def own_imports(path: Path, known: set[str]) -> set[str]:
+    """Returns the modules of the package that a file imports; `from tract_fs import x` counts as the package itself."""
+    found = set()
+    for name in imports(path):
+        if name == "tract_fs":
+            found.add("__init__")
+        elif name.startswith("tract_fs.") and name.removeprefix("tract_fs.") in known:
+            found.add(name.removeprefix("tract_fs."))
+    return found
+
+
+MODULES = modules()
+INSIDE = sorted(name for name in MODULES if not name.startswith("cli"))
+
+
+def test_the_list_names_every_module_once() -> None:
+    assert sorted(LAYERS) == INSIDE
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_module_imports_only_from_above(name: str) -> None:
+    above = set(LAYERS[: LAYERS.index(name)])
+    allowed = above | {name}
+    assert own_imports(MODULES[name], set(MODULES)) <= allowed
+
+
+def test_nothing_below_imports_the_command_line() -> None:
+    for name in INSIDE:
+        assert not {found for found in own_imports(MODULES[name], set(MODULES)) if found.startswith("cli")}, name
+
+
+def test_outside_packages_have_one_owner() -> None:
+    for name, path in MODULES.items():
+        for imported in {full.split(".")[0] for full in imports(path)}:
+            if imported in OWNERS and not name.startswith("cli"):
+                assert name in OWNERS[imported], f"{name} imports {imported}"
+            if imported in EXTRAS:
+                assert name.startswith("cli"), f"{name} imports {imported}"
+
+
+def test_the_model_is_pure() -> None:
+    for name, path in MODULES.items():
+        if name.startswith(("model", "transcripts")):
+            assert not {full.split(".")[0] for full in imports(path)} & IMPURE, name
+
+
+def test_only_the_named_packages_are_needed() -> None:
+    import sys
+
+    for name in INSIDE:
+        outside = {full.split(".")[0] for full in imports(MODULES[name])} - {"tract_fs", "__future__"}
+        assert outside - set(sys.stdlib_module_names) <= CORE | STDLIB_AND_OPTIONAL, name
+
+
+def test_the_facade_stays_small() -> None:
+    assert len(MODULES["tract"].read_text(encoding="utf-8").splitlines()) < 400
+
+
+def test_the_imports_that_cost_are_made_on_first_need() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, tract_fs; print(*sorted({'portalocker', 'sqlite3', 'logging', 'tempfile', 'pathlib', 'dataclasses', 'ctypes', 'difflib'} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", f"import site; site.main()\n{code}"], capture_output=True, text=True, check=True
+    )
+    clean = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "difflib" not in clean.stdout
+    assert "portalocker" not in clean.stdout and "sqlite3" not in clean.stdout and "logging" not in clean.stdout
+    assert "portalocker" not in result.stdout

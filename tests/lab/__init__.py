@@ -1,0 +1,1 @@
+"""What several test files share: builders of stores and hostile directories, clocks, traps, strategies, and the reference model."""

@@ -1,0 +1,1 @@
+"""Copies of a store: syncing two stores, and bundles that carry one on a stick."""

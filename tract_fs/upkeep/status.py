@@ -1,0 +1,227 @@
+"""The survey behind status(): what a tract holds, what waits and for what, what lies about in the store, and what to do about each, harmlessly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct, structs
+
+from tract_fs.errors import DamageError
+from tract_fs.model.history import linear_order
+from tract_fs.model.info import TractConfig
+from tract_fs.model.names import CommitHash, format_time
+from tract_fs.model.status import HeadDistance, QuarantinedFile, SalvageableFile, Status, WaitingEvent
+from tract_fs.model.view import View
+from tract_fs.store.inventory import count_files, read_hashed
+from tract_fs.store.packs import SMALL_BYTES
+from tract_fs.store.place import unproved
+from tract_fs.store.store import Store
+from tract_fs.store.strays import find_salvageable, find_strays
+from tract_fs.store.suspects import Suspect
+from tract_fs.work.contexts import ContextReader
+from tract_fs.work.reader import TractReader
+
+_DAY_US = 86_400_000_000
+_MANY_FILES = 3000  # of a thousand commits: 4 KiB of disk and an inode each, and most of the time of a cold compile
+_MOST_NAMED = 3
+_MANY_PACKS = 16  # that a handle keeps open
+
+
+class _History(Struct):
+    """What was found out about the branch; `fault` says what damage kept from being read."""
+
+    head: CommitHash | None = None
+    others: tuple[CommitHash, ...] = ()
+    distances: tuple[HeadDistance, ...] = ()
+    commit_count: int = 0
+    effective_count: int = 0
+    token_count: int = 0
+    token_source: str = ""
+    fault: str = ""
+
+
+def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *, now_us: int) -> Status:
+    """Returns the state of the reader's tract. Cost: reads the history of the head, and lists the store."""
+    log = reader.log
+    history = _history(reader, contexts)
+    quarantined = tuple(_quarantined(reader.store))
+    absent = {_hash_of(file.file) for file in quarantined if not file.is_back}
+    waiting = tuple(_waiting(reader, absent))
+    gone = tuple(sorted(name for name in log.gone if name not in absent and not _is_here(reader, name)))
+    strays = tuple(find_strays(reader.store.layout))
+    salvageable = find_salvageable(reader.store.layout, list(strays), missing_names(reader)) if strays else []
+    loose_count, pack_count = count_files(reader.store.layout)
+    small_pack_count = sum(size < SMALL_BYTES for size in reader.store.packs.sizes())
+    status = Status(
+        tract_id=log.tract,
+        branch=reader.branch,
+        head=history.head,
+        other_heads=history.others,
+        distances=history.distances,
+        diverged_branches=_diverged_branches(reader),
+        commit_count=history.commit_count,
+        effective_count=history.effective_count,
+        token_count=history.token_count,
+        token_source=history.token_source,
+        token_budget=None if config.token_budget is None else config.token_budget.max_tokens,
+        pending=tuple(f"{name}: {pending.describe()}" for name, pending in sorted(log.view.pending.items())),
+        waiting=waiting,
+        damaged=tuple(sorted(f"{name}: {reason}" for name, reason in log.damaged.items())),
+        gone=gone,
+        quarantined=quarantined,
+        strays=strays,
+        salvageable=tuple(SalvageableFile(found.path, found.target) for found in salvageable),
+        unread_local=tuple(unproved(reader.store.layout)),
+        warnings=tuple(_warnings(log.view, history.fault, now_us)),
+        needs_recovery=reader.store.needs_recovery,
+        loose_count=loose_count,
+        pack_count=pack_count,
+        small_pack_count=small_pack_count,
+        advice=(),
+    )
+    return structs.replace(status, advice=tuple(_advice(status)))
+
+
+def missing_names(reader: TractReader) -> set[str]:
+    """Returns the hashes of files that something here asks for in vain."""
+    log = reader.log
+    names = {pending.missing for pending in log.view.pending.values()} | log.gone | log.damaged.keys()
+    return names | {_hash_of(file.file) for file in _quarantined(reader.store) if not file.is_back}
+
+
+def state_of(reader: TractReader, missing: str) -> str:
+    """Returns what is known here of a hash that an event waits for; see WaitingEvent."""
+    return _state_of(reader, missing, {_hash_of(f.file) for f in _quarantined(reader.store) if not f.is_back})
+
+
+def _first_of(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_MOST_NAMED])
+    return f"{shown} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else shown
+
+
+def _history(reader: TractReader, contexts: ContextReader) -> _History:
+    """Returns what the branch amounts to, as far as its commits can be read."""
+    found = _History()
+    try:
+        found.head = head = reader.head()
+        heads = [shown.commit for shown in reader.log.view.heads(reader.branch, reader.log)]
+        found.others = tuple(commit for commit in heads if commit != head)
+        order = [] if head is None else linear_order(head, reader.commit)
+        found.commit_count = len(order)
+        found.distances = tuple(_distance(reader, order, other) for other in found.others)
+        snapshot = contexts.state(head).snapshot()
+        found.effective_count = snapshot.commit_count
+        found.token_count, found.token_source = snapshot.token_count, snapshot.token_source
+    except DamageError as error:
+        found.fault = str(error)
+    return found
+
+
+def _distance(reader: TractReader, order: list[CommitHash], other: CommitHash) -> HeadDistance:
+    here = set(order)
+    there = linear_order(other, reader.commit)
+    common = [commit for commit in there if commit in here]
+    return HeadDistance(other, common[-1] if common else None, len(there) - len(common), len(order) - len(common))
+
+
+def _diverged_branches(reader: TractReader) -> dict[str, tuple[str, ...]]:
+    log = reader.log
+    found: dict[str, tuple[str, ...]] = {}
+    for branch, moves in sorted(log.view.branches.items()):
+        if branch != reader.branch and len(moves) > 1:
+            try:
+                heads = tuple(head.commit for head in log.view.heads(branch, log))
+            except DamageError:
+                continue  # told of where the branch is the own one
+            if len(heads) > 1:
+                found[branch] = heads
+    return found
+
+
+def _quarantined(store: Store) -> Iterator[QuarantinedFile]:
+    for file, note in store.quarantine.entries():
+        if note.kind == "event" and not note.tract:
+            yield QuarantinedFile(f"events/?/{note.name}", file, note.cause, note.at, is_back=False)
+            continue
+        if note.kind == "event":
+            is_back = store.events.get(note.tract, note.name) is not None
+        elif note.kind == "pack":
+            is_back = read_hashed(store.quarantine.path_of(Suspect("pack", note.name)), note.name)[1]
+        else:
+            is_back = store.objects.is_written(note.name)
+        path = store.quarantine.path_of(Suspect(note.kind, note.name, note.tract))
+        yield QuarantinedFile(store.layout.relative(path), file, note.cause, note.at, is_back)
+
+
+def _hash_of(file: str) -> str:
+    return file.rpartition("-")[2][:64]
+
+
+def _waiting(reader: TractReader, absent: set[str]) -> Iterator[WaitingEvent]:
+    for name, pending in sorted(reader.log.view.pending.items()):
+        yield WaitingEvent(name, pending.reason, pending.missing, _state_of(reader, pending.missing, absent))
+
+
+def _state_of(reader: TractReader, missing: str, absent: set[str]) -> str:
+    log = reader.log
+    if not missing or missing in absent:
+        return "quarantined" if missing else ""
+    if missing in log.view.pending:
+        return "pending"
+    if missing in log.damaged or _is_damaged_object(reader, missing):
+        return "damaged"
+    if missing in log.gone:
+        return "here" if _is_here(reader, missing) else "gone"
+    return "here" if _is_here(reader, missing) or reader.store.objects.exists(missing) else "unknown"
+
+
+def _is_damaged_object(reader: TractReader, name: str) -> bool:
+    objects = reader.store.objects
+    return objects.exists(name) and objects.get(name) is None
+
+
+def _is_here(reader: TractReader, name: str) -> bool:
+    return reader.store.events.exists(reader.log.tract, name)
+
+
+def _warnings(view: View, fault: str, now_us: int) -> Iterator[str]:
+    if fault:
+        yield f"the history can't be read whole: {fault}"
+    if view.newest_us > now_us + _DAY_US:
+        yield f"the newest event is of {view.newest}, over a day ahead of this clock ({format_time(now_us)}); what is written now is dated after it"
+
+
+def _advice(status: Status) -> Iterator[str]:
+    if status.needs_recovery:
+        yield "a power cut left work to finish: open the store once for writing"
+    if status.damaged:
+        yield "damaged events: fetch their files from another copy, or run 'tract repair' to have them set aside"
+    if any(not file.is_back for file in status.quarantined):
+        yield "quarantined files: fetch them from another copy of this store (sync, rsync, git); they take effect by themselves when they are back"
+    if status.gone:
+        yield (
+            "events that this copy knew are gone (a checkout, a restore, a sync with --delete): fetch their files from another copy if that was not meant"
+        )
+    if status.pending:
+        yield (
+            "pending events: finish the copy that brought them; they apply by themselves when the rest arrives. "
+            "If it is gone for good: tract repair --adopt"
+        )
+    if status.other_heads or status.diverged_branches:
+        yield "a branch has several heads: all are kept, and this copy goes on with its own line; 'tract merge' joins them"
+    if status.salvageable:
+        yield "stray files hold what is missing: 'tract repair' takes them in"
+    if len(status.strays) > len(status.salvageable):
+        yield "stray files are ignored; move out of the store what you do not need"
+    if status.loose_count >= _MANY_FILES or status.small_pack_count >= _MANY_PACKS:
+        yield (
+            f"{status.loose_count} loose files and {status.small_pack_count} packs under 32 MiB: 'tract pack' makes a few packs of them, "
+            "which takes less room and makes copies and cold reads faster"
+        )
+    if status.unread_local:
+        yield (
+            f"local/ contains entries that this copy did not create here: {_first_of(status.unread_local)}. A copying tool brought them, or an earlier version "
+            "wrote them. They are never read; remove them, unless another machine mounts this directory and works in it"
+        )
+    if status.warnings:
+        yield "see the warnings: nothing is lost by waiting, and another copy of the store may have what can't be read here"

@@ -1,0 +1,219 @@
+"""Branches, tags and forks of one tract: what moves a branch other than by a commit.
+
+Branch and tag names are data, never paths. Everything that can be refused is refused before the first byte; each call is one event.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from tract_fs.errors import (
+    BatchOpen,
+    BranchDiverged,
+    BranchExists,
+    BranchInUse,
+    BranchNotFound,
+    CommitNotFoundError,
+    ReadOnlyError,
+    TagExists,
+    TagNotFound,
+    TractExists,
+    UndoError,
+)
+from tract_fs.model.names import CommitHash, require_branch_name, require_tract_id
+from tract_fs.store.transaction import Transaction
+from tract_fs.work.reader import TractReader
+from tract_fs.work.reflog import iter_reflog
+from tract_fs.work.writer import ANY, TractWriter
+
+
+class TractBranches:
+    """The branches and tags of one handle's tract."""
+
+    def __init__(self, reader: TractReader, writer: TractWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def branch(self, name: str, at: object) -> CommitHash:
+        """Makes a branch at a ref (None: the head), and returns its head; see the facade."""
+        reader = self._reader
+        require_branch_name(name)
+        reader.store.require_writable()
+        with self._writer.transaction(ANY) as transaction:
+            heads = reader.branch_heads(name)
+            if heads:
+                raise BranchExists(tract_id=reader.log.tract, branch=name, head=heads[0])
+            start = self._require_start("a branch") if at is None else reader.resolve(at)
+            self._writer.tick(transaction)
+            if name == transaction.branch:
+                transaction.move_to(start, "create")
+            else:
+                transaction.add_move("create", name, start, self._moves(name))
+            return start
+
+    def switch(self, name: str, *, create: bool) -> None:
+        """Makes the handle work on another branch; see the facade."""
+        reader = self._reader
+        require_branch_name(name)
+        self._require_no_batch("switch()")
+        if reader.pinned is not None:
+            reason = "this handle stays at one commit; switch the handle that it was made from"
+            raise ReadOnlyError(path=reader.store.layout.context, reason=reason)
+        if create:
+            self.branch(name, None)
+        else:
+            reader.require_branch(name)
+        reader.branch = name
+
+    def branches(self) -> dict[str, tuple[str, ...]]:
+        """Returns the branches with their heads, the one that this copy works on first."""
+        reader = self._reader
+        names = {*reader.log.view.branches, reader.branch}
+        if reader.transaction is not None:
+            names.update(reader.transaction.others)
+        found = {name: tuple(reader.branch_heads(name)) for name in sorted(names)}
+        return {name: heads for name, heads in found.items() if heads}
+
+    def rename(self, old: str, new: str) -> None:
+        """Gives a branch another name, in one event; see the facade."""
+        reader = self._reader
+        require_branch_name(old)
+        require_branch_name(new)
+        reader.store.require_writable()
+        self._require_no_batch("rename_branch()")
+        with self._writer.transaction(ANY) as transaction:
+            heads = self._require_heads(old)
+            if len(heads) > 1:
+                raise BranchDiverged(branch=old, heads=heads)
+            there = reader.branch_heads(new)
+            if there:
+                raise BranchExists(tract_id=reader.log.tract, branch=new, head=there[0])
+            self._writer.tick(transaction)
+            transaction.add_move("create", new, heads[0], self._moves(new))
+            transaction.add_delete(old, self._moves(old))
+        if reader.branch == old:
+            reader.branch = new
+
+    def delete(self, name: str, *, force: bool) -> None:
+        """Ends a branch, all its heads; see the facade."""
+        reader = self._reader
+        require_branch_name(name)
+        reader.store.require_writable()
+        self._require_no_batch("delete_branch()")
+        with self._writer.transaction(ANY) as transaction:
+            heads = self._require_heads(name)
+            if len(heads) > 1 and not force:
+                raise BranchDiverged(branch=name, heads=heads)
+            if name == reader.branch and not force:
+                raise BranchInUse(branch=name)
+            self._writer.tick(transaction)
+            transaction.add_delete(name, self._moves(name))
+
+    def reset(self, ref: object, expected_head: object) -> CommitHash:
+        """Sets the branch to a commit of the tract, and returns it; see the facade."""
+        reader = self._reader
+        reader.store.require_writable()
+        with self._writer.transaction(expected_head) as transaction:
+            reader.require_branch(reader.branch)
+            target = reader.resolve(ref)
+            if target != transaction.head:
+                self._writer.tick(transaction)
+                transaction.move_to(target, "reset")
+            return target
+
+    def undo(self) -> CommitHash:
+        """Sets the branch back to where it was before this copy's last move of it; see the facade."""
+        reader = self._reader
+        branch = reader.branch
+        reader.store.require_writable()
+        self._require_no_batch("undo()")
+        with self._writer.transaction(ANY) as transaction:
+            last = next(islice(iter_reflog(reader), 1), None)
+            if last is None:
+                raise UndoError(branch=branch, reason="this copy has made no move of it")
+            if last.head != transaction.head:
+                reason = f"it is at {transaction.head}, no longer where this copy's last move left it ({last.head}); reset() goes anywhere"
+                raise UndoError(branch=branch, reason=reason)
+            self._writer.tick(transaction)
+            if last.old_head is not None:
+                target = CommitHash(last.old_head)
+                transaction.move_to(target, "reset" if last.head is not None else "create")
+                return target
+            if last.head is None or not reader.log.is_remade(branch, last.event):
+                raise UndoError(branch=branch, reason="its first move is the last one that this copy made")
+            transaction.add_delete(branch, self._moves(branch))
+            return CommitHash(last.head)
+
+    def tag(self, name: str, ref: object, *, force: bool) -> CommitHash:
+        """Names a commit (None: the head), and returns it; see the facade."""
+        reader = self._reader
+        require_branch_name(name)
+        reader.store.require_writable()
+        with self._writer.transaction(ANY) as transaction:
+            target = self._require_start("a tag") if ref is None else reader.resolve(ref)
+            old = reader.tag_target(name)
+            if old is not None and old != target and not force:
+                raise TagExists(tag=name, target=old)
+            if old != target:
+                self._writer.tick(transaction)
+                transaction.set_tag(name, target)
+            return target
+
+    def untag(self, name: str) -> None:
+        """Removes a tag; see the facade."""
+        reader = self._reader
+        require_branch_name(name)
+        reader.store.require_writable()
+        with self._writer.transaction(ANY) as transaction:
+            if reader.tag_target(name) is None:
+                raise TagNotFound(tract_id=reader.log.tract, tag=name)
+            self._writer.tick(transaction)
+            transaction.set_tag(name, None)
+
+    def tags(self) -> dict[str, str]:
+        """Returns the tags with the commits that they name."""
+        reader = self._reader
+        staged = {} if reader.transaction is None else reader.transaction.tags
+        found = {name: reader.tag_target(name) for name in sorted({*reader.log.view.tags, *staged})}
+        return {name: target for name, target in found.items() if target is not None}
+
+    def fork(self, tract_id: str, branch: str) -> None:
+        """Makes a tract that starts at the head; see the facade."""
+        reader, store = self._reader, self._reader.store
+        require_tract_id(tract_id)
+        require_branch_name(branch)
+        store.require_writable()
+        self._require_no_batch("fork()")
+        with store.locked():
+            reader.log.catch_up(is_locked=True)
+            head = self._require_start("a fork")
+            if store.has_tract(tract_id):
+                raise TractExists(tract_id=tract_id)
+            log = store.log(tract_id)
+            transaction = Transaction(branch, log.view, None)
+            transaction.add_foreign(reader.log.view)
+            self._writer.tick(transaction)
+            transaction.move_to(head, "create")
+            store.write(log, transaction)
+
+    def _require_start(self, what: str) -> CommitHash:
+        reader = self._reader
+        head = reader.head()
+        if head is None:
+            told = f"branch {reader.branch!r} of tract {reader.log.tract!r} has no commits yet that {what} could start at; commit first, or give a commit"
+            raise CommitNotFoundError(told, hash=None)
+        return head
+
+    def _require_heads(self, branch: str) -> tuple[CommitHash, ...]:
+        heads = tuple(self._reader.branch_heads(branch))
+        if not heads:
+            raise BranchNotFound(tract_id=self._reader.log.tract, branch=branch)
+        return heads
+
+    def _require_no_batch(self, call: str) -> None:
+        if self._writer.is_in_batch:
+            raise BatchOpen(call=call)
+
+    def _moves(self, branch: str) -> list[str]:
+        """Returns the events of all moves of a branch that nothing replaces, deletes included."""
+        return list(self._reader.log.view.branches.get(branch, ()))

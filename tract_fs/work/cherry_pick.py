@@ -1,0 +1,85 @@
+"""Commits that are made of other commits: a cherry-pick makes one again on this branch, a revert takes one back."""
+
+from __future__ import annotations
+
+from tract_fs.errors import CherryPickError, ContentRedacted, ObjectMissing, RevertError
+from tract_fs.model.content import Priority
+from tract_fs.model.info import CommitInfo
+from tract_fs.model.names import CommitHash
+from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.work.reader import TractReader
+from tract_fs.work.writer import ANY, Draft, TractWriter
+
+
+def cherry_pick(reader: TractReader, writer: TractWriter, ref: object) -> CommitInfo:
+    """Makes a commit of this tract again on the branch: the same content, config, message and metadata.
+
+    Errors: CherryPickError for a merge, and where what it is about is not in this branch's history.
+    """
+    reader.store.require_writable()
+    name = reader.resolve(ref)
+    commit = reader.commit(name)
+    if commit.operation is CommitOperation.MERGE:
+        reason = "it is a merge; pick the commits that it brought, or merge the branch"
+        raise CherryPickError(target=name, branch=reader.branch, reason=reason)
+    for target in commit.targets:
+        if not reader.is_in_history(target):
+            reason = f"it is about {target}, which is not in this branch's history; pick that first"
+            raise CherryPickError(target=name, branch=reader.branch, reason=reason)
+    return writer.write(_again(reader, name, commit), ANY, targets=commit.targets)
+
+
+def revert(reader: TractReader, writer: TractWriter, ref: object) -> CommitInfo:
+    """Takes a commit of this branch's history back by an annotation: a skip, or for an annotation the priority before it.
+
+    Errors: RevertError for a merge; CommitNotFoundError.
+    """
+    reader.store.require_writable()
+    name = reader.require_in_history(ref)
+    commit = reader.commit(name)
+    if commit.operation is CommitOperation.MERGE:
+        reason = "it is a merge; reset() goes back to before it, and revert() takes back single commits that it brought"
+        raise RevertError(target=name, reason=reason)
+    is_annotation = commit.operation is CommitOperation.ANNOTATE
+    target = commit.targets[0] if is_annotation else name
+    priority = _priority_before(reader, name, target) if is_annotation else Priority.SKIP
+    draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=priority, reason=f"reverts commit {name}")
+    return writer.write(draft, ANY)
+
+
+def _again(reader: TractReader, name: CommitHash, commit: Commit) -> Draft:
+    config = reader.facts(name).config
+    data = rendering = None
+    if commit.content is not None:
+        try:
+            data = reader.store.objects.require(commit.content, "content")
+        except ObjectMissing as error:
+            if commit.content not in reader.store.redacted():
+                raise
+            raise ContentRedacted(hash=name, content_hash=commit.content) from error
+        rendering = reader.loaded(name).rendering
+    return Draft(
+        operation=commit.operation,
+        data=data,
+        content_type=commit.content_type,
+        priority=commit.priority,
+        reason=commit.reason,
+        message=commit.message,
+        metadata=bytes(commit.metadata) or None,
+        config=config or None,
+        rendering=rendering,
+    )
+
+
+def _priority_before(reader: TractReader, annotation: CommitHash, target: CommitHash) -> Priority:
+    """Returns the priority that `target` had in this history before an annotation of it."""
+    is_before = False
+    for name in reader.iter_log():
+        commit = reader.commit(name)
+        if is_before and commit.priority is not None and commit.targets[0] == target:
+            return commit.priority
+        is_before = is_before or name == annotation
+    about = reader.commit(target)
+    if about.operation is CommitOperation.EDIT or about.content_type is None:
+        return Priority.NORMAL
+    return reader.types.default_priority(about.content_type)

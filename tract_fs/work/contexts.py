@@ -1,0 +1,306 @@
+"""Compiled contexts: finds the cached state nearest to a head, replays what came after, and answers by it.
+
+States are cached by head, in memory and on disk. A state depends on its head, the counter, the content types, and on what is said of its
+commits; when that changes, all go. The answer always equals a replay from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+
+from tract_fs.errors import ArgumentError
+from tract_fs.model.compiler import (
+    CompileOptions,
+    ContextCompiler,
+    ContextState,
+    HistoryEntry,
+    Loaded,
+    NotHeldError,
+)
+from tract_fs.model.content import Priority
+from tract_fs.model.history import is_ancestor, linear_order
+from tract_fs.model.names import CommitHash, to_us
+from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.reach import Reach
+from tract_fs.model.slots import Slot
+from tract_fs.model.snapshot import CompiledContext
+from tract_fs.store.bounded_cache import BoundedCache
+from tract_fs.store.snapshot_cache import SnapshotCache
+from tract_fs.work.reader import TractReader
+
+_STORE_MIN_COMMITS = 64
+_HELD_COMMITS = 32_768  # of a walk back to a cached state
+_CONDENSED_EVERY = 8192
+_TOOL_TYPES = frozenset(["message", "tool_io"])
+_MADE_SLOTS = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
+
+
+class ContextReader:
+    """Compiles heads of one tract for one handle."""
+
+    def __init__(self, reader: TractReader, compiler: ContextCompiler | None, *, cache_size: int) -> None:
+        self._reader = reader
+        self._compiler = compiler
+        self._states: BoundedCache[CommitHash, ContextState] = BoundedCache(cache_size)
+        self._stored = SnapshotCache(
+            reader.store.layout,
+            reader.log.tract,
+            read_only=reader.store.read_only,
+            is_distrusted=reader.store.distrusts_caches,
+        )
+        self._version = reader.said_version()
+        self._replayed = 0  # commits replayed since a state was stored
+        self._newest: ContextState | None = None
+
+    def compile(self, *, at_time: datetime | None, at_commit: str | None, options: CompileOptions) -> CompiledContext:
+        """Returns the compiled context of the head, or of a cut of its history."""
+        if at_time is not None and at_commit is not None:
+            raise ArgumentError("give at_time or at_commit, not both")
+        if options.orphans not in ("drop", "raise", "keep"):
+            raise ArgumentError(f"orphans {options.orphans!r}: use drop, raise or keep")
+        reader = self._reader
+        head = reader.head()
+        cut = head if at_commit is None else reader.resolve(at_commit)
+        if at_time is not None:
+            if not isinstance(at_time, datetime):
+                raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
+            order = [] if head is None else linear_order(head, reader.commit)
+            return self._compile_made_by(order, to_us(at_time), options)
+        if self._compiler is not None:
+            return self._compiler.compile(
+                self._history([] if cut is None else linear_order(cut, reader.commit)), options
+            )
+        notes = self._notes()
+        if cut is None:
+            return self.state(None).compile(options).to_context(notes=notes)
+        state = self.state(cut)
+        later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
+        told = reader.usage(cut) if options.is_plain else None
+        return state.compile(options, later=later).to_context(usage=told, notes=notes)
+
+    def beside(self, reader: TractReader) -> ContextReader:
+        """Returns what compiles heads of another tract of the store, by the same compiler."""
+        return ContextReader(reader, self._compiler, cache_size=1)
+
+    def compile_head(self, head: CommitHash | None) -> CompiledContext:
+        """Returns the context of a commit (None: of no commits) as it compiles where that is the head, no usage looked up."""
+        if self._compiler is not None:
+            names = [] if head is None else linear_order(head, self._reader.commit)
+            return self._compiler.compile(self._history(names), CompileOptions())
+        return self.state(head).snapshot().to_context()
+
+    def is_cached(self, head: CommitHash) -> bool:
+        """Tells whether the state of `head` is in memory."""
+        return self._version == self._reader.said_version() and self._states.get(head) is not None
+
+    def state(self, head: CommitHash | None) -> ContextState:
+        """Returns the state after the history of `head` (None: of no commits); from the nearest cached one on."""
+        if head is None:
+            return self._empty()
+        if self._version != self._reader.said_version():
+            self.forget()
+        state = self._states.get(head)
+        if state is None:
+            state = self._replay(head)
+            if self._reader.transaction is None:
+                self._states.put(head, state)
+                self._newest = state
+        return state
+
+    def whole_state(self, head: CommitHash | None) -> ContextState:
+        """Returns the state after the history of `head` with nothing let go. Cost: reads the history, if the state at hand is condensed."""
+        state = self.state(head)
+        if head is not None and state.is_condensed:
+            state = self._replay_whole(head)
+            if self._reader.transaction is None:
+                self._states.put(head, state)
+        return state
+
+    def tokens_after(self, head: CommitHash | None, loaded: Loaded) -> tuple[int, int]:
+        """Returns the tokens of the context of `head`, and of what one more commit would make of it."""
+        state = self.state(head)
+        try:
+            return state.snapshot().token_count, state.tokens_after(loaded)
+        except NotHeldError:
+            state = self.whole_state(head)
+            return state.snapshot().token_count, state.tokens_after(loaded)
+
+    def forget(self) -> None:
+        """Forgets all states in memory: what they depend on has changed."""
+        self._version = self._reader.said_version()
+        self._states.clear()
+        self._newest = None
+        self._replayed = 0
+
+    def save(self) -> None:
+        """Stores the newest state on disk if enough was replayed for it, or if it lets go much that an older one holds."""
+        newest = self._newest
+        if newest is not None and (self._replayed >= _STORE_MIN_COMMITS or (self._replayed and newest.is_sparse())):
+            self._store(newest)
+
+    def _empty(self) -> ContextState:
+        return ContextState(self._reader.counter, self._reader.types)
+
+    def _replay(self, head: CommitHash) -> ContextState:
+        reader = self._reader
+        line: list[CommitHash] = []  # first parents, from the head back to a cached state
+        commits: list[Commit | None] = []  # theirs
+        base: ContextState | None = None
+        cursor: CommitHash | None = head
+        has_merge = False
+        while cursor is not None:
+            base = self._states.get(cursor) or self._load(cursor)
+            if base is not None:
+                break
+            commit = reader.commit(cursor)
+            line.append(cursor)
+            commits.append(commit if len(commits) < _HELD_COMMITS else None)
+            has_merge = has_merge or len(commit.parents) > 1
+            cursor = commit.parents[0] if commit.parents else None
+        names = line[::-1]
+        if has_merge:
+            names = self._order_after(cursor, head)
+            commits = [None] * len(names)
+        try:
+            state = self._apply_all(base or self._empty(), names, commits)
+        except NotHeldError:
+            return self._replay_whole(head)
+        if reader.transaction is None:
+            self._replayed += len(names)
+            if len(names) >= 4 * _STORE_MIN_COMMITS and 2 * len(names) >= len(state.slots()):
+                self._store(state)
+        return state
+
+    def _apply_all(self, state: ContextState, names: list[CommitHash], commits: list[Commit | None]) -> ContextState:
+        """Returns the state after more commits, some of them at hand (in reverse); condensed on the way where there are many."""
+        loaded = zip(names, map(self._reader.loaded, names, reversed(commits)), strict=True)
+        due = 2 * state.slot_count + _CONDENSED_EVERY
+        left = len(names)
+        while left > 0:
+            step = due - state.slot_count
+            left -= step
+            state = state.apply_all(islice(loaded, step))
+            if state.slot_count >= due:
+                state = state.condensed()
+                due = 2 * state.slot_count + _CONDENSED_EVERY
+        return state
+
+    def _replay_whole(self, head: CommitHash) -> ContextState:
+        """Returns the state after all commits of a history, none let go. Cost: reads all of it."""
+        names = linear_order(head, self._reader.commit)
+        return self._empty().apply_all(zip(names, map(self._reader.loaded, names), strict=True))
+
+    def _order_after(self, known: CommitHash | None, head: CommitHash) -> list[CommitHash]:
+        """Returns the linear order of `head` less the history of `known`, one of its ancestors: what follows it, if it is along first parents.
+
+        Cost: what is not shared, where times rise along the lines.
+        """
+        read = self._reader.commit
+        return linear_order(head, read, known=frozenset() if known is None else Reach((known, head), read).shared())
+
+    def _load(self, head: CommitHash) -> ContextState | None:
+        stored = self._stored.get(head)
+        if stored is None:
+            return None
+        log, counter = self._reader.log, self._reader.counter
+        if (
+            stored.counter != counter.name
+            or stored.again_count != self._reader.said_version()[1]
+            or not log.covers(stored.count, stored.chain)
+        ):
+            self._stored.forget(head)
+            return None
+        return ContextState.from_slots(
+            head,
+            stored.slots,
+            counter,
+            self._reader.types,
+            summaries=stored.summaries,
+            is_condensed=stored.is_condensed,
+        )
+
+    def _store(self, state: ContextState) -> None:
+        log = self._reader.log
+        stamp = log.stamp()
+        if state.head is None or stamp[0] < 0 or state.uses_custom_types():
+            return
+        again_count = self._reader.said_version()[1]
+        state = state.condensed()
+        self._stored.put(
+            state.head or CommitHash(""),
+            state.slots(),
+            summaries=state.summaries,
+            is_condensed=state.is_condensed,
+            counter=self._reader.counter.name,
+            stamp=stamp,
+            again_count=again_count,
+        )
+        self._replayed = 0
+
+    def _compile_made_by(self, order: list[CommitHash], moment_us: int, options: CompileOptions) -> CompiledContext:
+        """Compiles those commits of a linear order that had been made by a moment."""
+        read = self._reader.commit
+        made = {name: read(name).created_us <= moment_us for name in order}
+        kept = [name for name in order if made[name]]
+        if self._compiler is not None:
+            return self._compiler.compile(self._history(kept), options)
+        state = self._empty().apply_all(zip(kept, map(self._reader.loaded, kept), strict=True))
+        later = self._later([name for name in order if not made[name]]) if state.has_open_calls() else ()
+        return state.compile(options, later=later).to_context(notes=self._notes())
+
+    def _behind(self, head: CommitHash | None, cut: CommitHash) -> list[CommitHash]:
+        """Returns what follows a cut in the head's linear order; nothing if the cut is on another line."""
+        read = self._reader.commit
+        line: list[CommitHash] = []
+        cursor = head
+        while cursor is not None and cursor != cut:
+            line.append(cursor)
+            parents = read(cursor).parents
+            if len(parents) > 1:
+                start = line[0]
+                return self._order_after(cut, start) if is_ancestor(cut, start, read) else []
+            cursor = parents[0] if parents else None
+        return line[::-1] if cursor is not None else []
+
+    def _later(self, names: list[CommitHash]) -> Sequence[Slot]:
+        """Returns the appends and summaries behind a cut that may hold what the cut's tool calls wait for."""
+        slots = [self._original(name) for name in names if self._may_hold_tools(self._reader.commit(name))]
+        return [slot for slot in slots if slot is not None]
+
+    def _may_hold_tools(self, commit: Commit) -> bool:
+        return commit.operation in _MADE_SLOTS and commit.content_type in _TOOL_TYPES
+
+    def _original(self, name: CommitHash) -> Slot | None:
+        """Returns a commit as it was made, None if its content was redacted."""
+        rendering = self._reader.loaded(name).rendering
+        return None if rendering is None else Slot(name, rendering, None, Priority.NORMAL)
+
+    def _history(self, names: list[CommitHash]) -> list[HistoryEntry]:
+        """Returns what a custom compiler gets, root first."""
+        reader = self._reader
+        priorities: dict[str, Priority] = {}
+        for name in names:
+            commit = reader.commit(name)
+            if commit.content_type is not None:
+                priorities[name] = reader.types.default_priority(commit.content_type)
+            elif commit.priority is not None:
+                priorities[commit.targets[0]] = commit.priority
+        return [
+            HistoryEntry(
+                commit_hash=name,
+                commit=reader.commit(name),
+                content=reader.content(name) if reader.commit(name).content is not None else None,
+                generation_config=reader.info(name).generation_config,
+                priority=priorities.get(name, Priority.NORMAL),
+            )
+            for name in names
+        ]
+
+    def _notes(self) -> list[str]:
+        log = self._reader.log
+        waiting = len(log.view.pending.keys() | log.damaged.keys() | log.gone | log.quarantined.keys())
+        if not waiting:
+            return []
+        return [f"{waiting} events of this tract are pending, damaged or gone, and take no part; see status()"]

@@ -1,0 +1,133 @@
+"""The filters of log(): checked before anything is read, so that one that is not understood is an error, never everything and never nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from msgspec import Struct
+
+from tract_fs.errors import ArgumentError, TagNotFound
+from tract_fs.model import canonical
+from tract_fs.model.content import BUILTIN_TYPES
+from tract_fs.model.history import iter_newest_first
+from tract_fs.model.messages import Rendering
+from tract_fs.model.names import CommitHash, require_branch_name, to_us
+from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.tokens import iter_strings
+from tract_fs.work.reader import TractReader
+
+
+class LogFilter(Struct, frozen=True):
+    """Which commits of which history; None where anything goes."""
+
+    branch: str | None = None
+    tag: str | None = None
+    operation: CommitOperation | None = None
+    content_type: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    text: str | None = None  # case-folded
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        branch: object,
+        operation: object,
+        content_type: object,
+        since: object,
+        until: object,
+        tag: object,
+        text: object,
+    ) -> LogFilter:
+        """Returns the filter that the arguments of log() describe. Errors: ArgumentError."""
+        if branch is not None and tag is not None:
+            raise ArgumentError("give branch or tag, not both: each names a history")
+        since_us, until_us = _moment(since, "since"), _moment(until, "until")
+        if since_us is not None and until_us is not None and since_us > until_us:
+            raise ArgumentError(f"since {since} is later than until {until}: give a span of time")
+        return cls(
+            branch=None if branch is None else require_branch_name(branch),
+            tag=None if tag is None else require_branch_name(tag),
+            operation=None if operation is None else _operation(operation),
+            content_type=_optional_text(content_type, "content_type"),
+            since_us=since_us,
+            until_us=until_us,
+            text=None if text is None else (_optional_text(text, "text") or "").casefold(),
+        )
+
+    def iter_commits(self, reader: TractReader) -> Iterator[CommitHash]:
+        """Yields the matching commits, newest first. Errors: BranchNotFound, TagNotFound; ArgumentError for a content type that nothing has."""
+        head = self._head(reader)
+        if head is None:
+            return
+        if self.content_type is not None and not self._is_known_type(reader, head):
+            raise ArgumentError(
+                f"content_type {self.content_type!r}: neither built in nor registered, and no commit here has it"
+            )
+        for name, commit in iter_newest_first(head, reader.commit):
+            if self._matches(reader, name, commit):
+                yield name
+
+    def _head(self, reader: TractReader) -> CommitHash | None:
+        if self.branch is not None:
+            return reader.require_branch(self.branch)
+        if self.tag is None:
+            return reader.head()
+        target = reader.tag_target(self.tag)
+        if target is None:
+            raise TagNotFound(tract_id=reader.log.tract, tag=self.tag)
+        return target
+
+    def _is_known_type(self, reader: TractReader, head: CommitHash) -> bool:
+        name = self.content_type or ""
+        if name in BUILTIN_TYPES or reader.types.get(name) is not None:
+            return True
+        return any(commit.content_type == name for _, commit in iter_newest_first(head, reader.commit))
+
+    def _matches(self, reader: TractReader, name: CommitHash, commit: Commit) -> bool:
+        return (
+            (self.operation is None or commit.operation is self.operation)
+            and (self.content_type is None or commit.content_type == self.content_type)
+            and (self.since_us is None or commit.created_us >= self.since_us)
+            and (self.until_us is None or commit.created_us <= self.until_us)
+            and (self.text is None or self._says(reader, name, commit, self.text))
+        )
+
+    def _says(self, reader: TractReader, name: CommitHash, commit: Commit, text: str) -> bool:
+        if commit.message is not None and text in commit.message.casefold():
+            return True
+        rendering = reader.loaded(name).rendering
+        return rendering is not None and any(text in said.casefold() for said in _texts(rendering))
+
+
+def _texts(rendering: Rendering) -> Iterator[str]:
+    """Yields what a commit's message says, as people read it."""
+    if rendering.text is not None:
+        yield rendering.text
+    elif rendering.body is not None:  # a provider's message without a plain text: every string in it but its role
+        message = canonical.decode(rendering.body.encode())
+        yield from iter_strings({key: value for key, value in message.items() if key != "role"})
+
+
+def _operation(value: object) -> CommitOperation:
+    try:
+        return CommitOperation(value)  # type: ignore[arg-type]
+    except ValueError:
+        known = ", ".join(operation.value for operation in CommitOperation)
+        raise ArgumentError(f"operation {value!r}: use one of {known}") from None
+
+
+def _moment(value: object, name: str) -> int | None:
+    if value is not None and not isinstance(value, datetime):
+        raise ArgumentError(f"{name} {value!r}: give a datetime (naive: UTC)")
+    return None if value is None else to_us(value)
+
+
+def _optional_text(value: object, name: str) -> str | None:
+    if value is None:
+        return None
+    if type(value) is not str or not value:
+        raise ArgumentError(f"{name} {value!r}: give a string that is not empty")
+    return value

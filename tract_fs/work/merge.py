@@ -1,0 +1,179 @@
+"""Merges one tract: joins the heads of its branch, or brings another line in, with what settles the conflicts.
+
+A join of heads that needs no word from the caller is the same two files wherever it is made; any other merge is an ordinary transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from tract_fs.errors import ArgumentError, BudgetExceeded, MergeError
+from tract_fs.model.conflicts import Conflict, find_conflicts
+from tract_fs.model.history import is_ancestor
+from tract_fs.model.info import CommitInfo, TokenBudgetConfig
+from tract_fs.model.merge import MergeKind, MergePlan, join_commit, join_time_us, plan_join, plan_merge
+from tract_fs.model.names import CommitHash, EventHash
+from tract_fs.model.objects import CommitOperation
+from tract_fs.model.view import MoveState
+from tract_fs.store.transaction import Transaction
+from tract_fs.work.contexts import ContextReader
+from tract_fs.work.reader import TractReader
+from tract_fs.work.resolutions import Change, Resolver, Wishes, read_wishes
+from tract_fs.work.writer import Draft, TractWriter, optional_text
+
+
+class MergeResult(Struct, frozen=True):
+    """What a merge came to; `commit` is the merge commit, None where the branch only moved or stayed."""
+
+    kind: MergeKind
+    head: str  # of the branch, now
+    commit: CommitInfo | None = None
+    resolutions: tuple[
+        CommitInfo, ...
+    ] = ()  # the edits and annotations that settle the conflicts, behind the merge commit
+    conflicts: tuple[Conflict, ...] = ()  # those that were settled
+
+
+class _Request(Struct, frozen=True):
+    """What was asked for; `is_alone` says that no batch is open, so that the event holds nothing else."""
+
+    ref: str | None
+    wishes: Wishes
+    message: str | None
+    is_alone: bool
+
+
+class TractMerger:
+    """The merges of one handle."""
+
+    def __init__(self, reader: TractReader, contexts: ContextReader, writer: TractWriter) -> None:
+        self._reader = reader
+        self._contexts = contexts
+        self._writer = writer
+
+    def merge(
+        self,
+        ref: object,
+        *,
+        prefer: object,
+        resolutions: Mapping[str, Any] | None,
+        message: object,
+        expected_head: object,
+    ) -> MergeResult:
+        """Makes a merge; see the facade."""
+        self._reader.store.require_writable()
+        if ref is not None and type(ref) is not str:
+            raise ArgumentError(
+                f"ref {ref!r}: give a branch, a commit, tract:branch, or None for the heads of this branch"
+            )
+        wishes = read_wishes(prefer, resolutions, self._writer)
+        text = optional_text(message, "message")
+        request = _Request(ref, wishes, text, not self._writer.is_in_batch)
+        budget = self._writer.budget
+        if budget is not None and budget.action != "reject":
+            self._warn_of_budget(request, budget, expected_head)
+        with self._writer.batch(), self._writer.transaction(expected_head) as transaction:
+            before = transaction.head
+            result = self._stage(transaction, request)
+            if budget is not None and budget.action == "reject":
+                current = self._tokens_over(before, transaction, budget)
+                if current is not None:
+                    raise BudgetExceeded(current=current, maximum=budget.max_tokens)
+            return result
+
+    def _warn_of_budget(self, request: _Request, budget: TokenBudgetConfig, expected_head: object) -> None:
+        """Makes the merge without writing it, so that the callback meets a handle on which nothing is under way."""
+        with self._writer.batch(), self._writer.transaction(expected_head) as transaction:
+            before, mark = transaction.head, transaction.mark()
+            self._stage(transaction, request)
+            current = self._tokens_over(before, transaction, budget)
+            transaction.return_to(mark)
+        if current is not None:
+            self._writer.tell_of_budget(current, budget)
+
+    def _tokens_over(
+        self, before: CommitHash | None, transaction: Transaction, budget: TokenBudgetConfig
+    ) -> int | None:
+        """Returns the tokens of the merged context, if the merge raises them over the budget; else None."""
+        if transaction.head == before:
+            return None
+        current = self._contexts.state(transaction.head).snapshot().token_count
+        if current <= budget.max_tokens or current <= self._contexts.state(before).snapshot().token_count:
+            return None
+        return current
+
+    def _stage(self, transaction: Transaction, request: _Request) -> MergeResult:
+        reader = self._reader
+        own = transaction.head
+        if own is None:
+            self._writer.require_not_deleted(transaction.branch)
+        moves = dict(reader.log.view.branches.get(transaction.branch, {})) if request.ref is None else None
+        plan = self._plan(transaction, request)
+        conflicts: tuple[Conflict, ...] = ()
+        if len(plan.parents) > 1:
+            place = plan.parents.index(own) if own in plan.parents else 0
+            conflicts = find_conflicts(plan.reach, reader.commit, self._text, own=place)
+        changes = Resolver(reader, request.wishes).resolve(conflicts)
+        if plan.kind == "up-to-date":
+            return MergeResult(plan.kind, plan.parents[0])
+        if moves is not None and request.is_alone and request.message is None and not conflicts:
+            return self._stage_join(transaction, plan, moves)
+        replaces = None if moves is None else list(moves)
+        return self._stage_ordinary(transaction, plan, request.message, replaces, conflicts, changes)
+
+    def _plan(self, transaction: Transaction, request: _Request) -> MergePlan:
+        reader = self._reader
+        if request.ref is not None:
+            source, other = reader.resolve_foreign(request.ref)
+            plan = plan_merge(transaction.head, other, reader.commit)
+            if plan.kind != "up-to-date" and not reader.has(other):
+                transaction.add_foreign(source.log.view)
+            return plan
+        if transaction.head is None:
+            raise MergeError(f"branch {transaction.branch!r} has no commits that could be joined; nothing was written")
+        moves = reader.log.view.branches.get(transaction.branch, {}).values()
+        shown = {move.head for move in moves if move.is_reset}
+        own, *others = reader.branch_heads(transaction.branch)
+        heads = [own]  # what an open batch has merged before is hidden below it
+        heads += [head for head in others if head in shown or not is_ancestor(head, own, reader.commit)]
+        return plan_join(transaction.branch, heads, reader.commit, prefer=request.wishes.reset)
+
+    def _stage_join(self, transaction: Transaction, plan: MergePlan, moves: dict[EventHash, MoveState]) -> MergeResult:
+        """Stages the join that every copy makes alike."""
+        info = commit = None
+        if len(plan.parents) > 1:
+            commit = join_commit(plan.parents, self._reader.commit)
+            draft = Draft(operation=CommitOperation.MERGE)
+            info = self._writer.stage(transaction, draft, parents=plan.parents, created_us=commit.created_us)
+        head = CommitHash(info.commit_hash) if info is not None else plan.parents[0]
+        transaction.move_to(head, plan.kind, replaces=list(moves))
+        transaction.fix(join_time_us(moves.values(), commit), list(moves))
+        return MergeResult(plan.kind, head, info)
+
+    def _stage_ordinary(
+        self,
+        transaction: Transaction,
+        plan: MergePlan,
+        message: str | None,
+        replaces: list[EventHash] | None,
+        conflicts: tuple[Conflict, ...],
+        changes: list[Change],
+    ) -> MergeResult:
+        if len(plan.parents) == 1:
+            self._writer.tick(transaction)
+            transaction.move_to(plan.parents[0], plan.kind, replaces=replaces)
+            return MergeResult(plan.kind, plan.parents[0])
+        draft = Draft(operation=CommitOperation.MERGE, message=message)
+        info = self._writer.stage(transaction, draft, parents=plan.parents)
+        made = tuple(self._writer.stage(transaction, change.draft, targets=(change.target,)) for change in changes)
+        head = CommitHash(made[-1].commit_hash if made else info.commit_hash)
+        transaction.move_to(head, plan.kind, replaces=replaces)
+        return MergeResult(plan.kind, head, info, made, conflicts)
+
+    def _text(self, name: CommitHash) -> str:
+        """Returns the text of a commit's content, as far as it is there."""
+        rendering = self._reader.loaded(name).rendering
+        return "" if rendering is None else rendering.text or rendering.body or ""

@@ -1,0 +1,499 @@
+"""Writes one tract: validates, checks targets and budget, stages a transaction, and hands it to the store.
+
+Everything that can be refused is refused before the first byte. A batch gathers what is written until its end; nothing of it is on disk before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime
+from typing import Any
+
+from msgspec import Raw, Struct
+
+from tract_fs.errors import (
+    AnnotateTargetError,
+    ArgumentError,
+    BranchNotFound,
+    BudgetExceeded,
+    CommitNotFoundError,
+    ContentValidationError,
+    EditTargetError,
+    HeadMoved,
+    ObjectTooLarge,
+    UsageError,
+)
+from tract_fs.model import canonical
+from tract_fs.model.compiler import Loaded
+from tract_fs.model.content import MAX_OBJECT_BYTES, MessageContent, Priority
+from tract_fs.model.events import usage_op
+from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig, TokenUsage
+from tract_fs.model.messages import Rendering, render
+from tract_fs.model.names import LAST_US, CommitHash, ContentHash, format_time, hash_bytes, to_us
+from tract_fs.model.objects import Commit, CommitOperation, encode_commit
+from tract_fs.store.files import process
+from tract_fs.store.transaction import Mark, Transaction
+from tract_fs.work.contexts import ContextReader
+from tract_fs.work.reader import TractReader
+
+ANY = object()
+Clock = Callable[[], "int | datetime"]
+
+
+class Draft(Struct, frozen=True):
+    """A validated commit that has no parent and no time yet; `target` is a ref that is not resolved yet."""
+
+    operation: CommitOperation
+    data: bytes | None = None  # of the content
+    content_type: str | None = None
+    target: object = None
+    priority: Priority | None = None
+    reason: str | None = None
+    message: str | None = None
+    metadata: bytes | None = None
+    config: bytes | None = None
+    rendering: Rendering | None = None
+
+
+class TractWriter:
+    """The write side of one handle."""
+
+    def __init__(
+        self, reader: TractReader, contexts: ContextReader, *, budget: TokenBudgetConfig | None, clock: Clock
+    ) -> None:
+        self._reader = reader
+        self._contexts = contexts
+        self._budget = budget
+        self._clock = clock
+        self._batch: ExitStack | None = None  # holds the lock from the batch's first write on
+        self._start: Mark | None = None  # of the batch's transaction
+
+    def commit(
+        self,
+        content: object,
+        *,
+        operation: object,
+        target: object,
+        message: object,
+        metadata: object,
+        generation_config: object,
+        expected_head: object,
+    ) -> CommitInfo:
+        """Makes an append or an edit; see the facade."""
+        self._reader.store.require_writable()
+        kind = _require_operation(operation)
+        if kind is CommitOperation.APPEND and target is not None:
+            raise ArgumentError("a target goes with operation EDIT")
+        draft = self.draft(
+            content,
+            operation=kind,
+            target=target,
+            message=message,
+            metadata=metadata,
+            generation_config=generation_config,
+        )
+        return self.write(draft, expected_head)
+
+    def draft(
+        self,
+        content: object,
+        *,
+        operation: CommitOperation = CommitOperation.APPEND,
+        target: object = None,
+        message: object = None,
+        metadata: object = None,
+        generation_config: object = None,
+    ) -> Draft:
+        """Returns a commit with a content, checked, for `write` or `stage`. Errors: ContentValidationError, JsonValueError, ArgumentError."""
+        reader = self._reader
+        data, content_type, typed = reader.types.encode(content)
+        return Draft(
+            operation=operation,
+            data=data,
+            content_type=content_type,
+            target=target,
+            message=optional_text(message, "message"),
+            metadata=optional_object(metadata, "metadata"),
+            config=optional_object(generation_config, "generation_config"),
+            rendering=render(typed, content_type, reader.types, reader.counter),
+        )
+
+    def render_message(self, message: dict[str, Any]) -> Rendering:
+        """Returns what a provider message, checked before, makes of itself in the context."""
+        return render(MessageContent(message), "message", self._reader.types, self._reader.counter)
+
+    def import_contents(
+        self, contents: Sequence[object], generation_config: object, expected_head: object
+    ) -> list[CommitInfo]:
+        """Appends contents, the first on the expected head. Errors: as `commit`, a content's naming its place in the list."""
+        infos: list[CommitInfo] = []
+        for position, content in enumerate(contents):
+            try:
+                info = self.commit(
+                    content,
+                    operation=CommitOperation.APPEND,
+                    target=None,
+                    message=None,
+                    metadata=None,
+                    generation_config=generation_config,
+                    expected_head=ANY if infos else expected_head,
+                )
+            except ContentValidationError as error:
+                field = f"messages[{position}].{error.field.removeprefix('message.')}"
+                raise ContentValidationError(
+                    content_type=error.content_type, field=field, reason=error.reason
+                ) from None
+            infos.append(info)
+        return infos
+
+    def annotate(
+        self, target: object, priority: object, *, reason: object, expected_head: object
+    ) -> PriorityAnnotation:
+        """Makes an annotation; see the facade."""
+        self._reader.store.require_writable()
+        try:
+            level = Priority(priority)  # type: ignore[arg-type]
+        except ValueError:
+            raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
+        text = optional_text(reason, "reason")
+        draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=level, reason=text)
+        made = self.write(draft, expected_head)
+        return PriorityAnnotation(made.commit_hash, made.tract_id, made.targets[0], level, text, made.created_at)
+
+    def record_usage(self, usage: object, *, head_hash: object) -> CommitHash:
+        """Records the usage of the head and returns it; see the facade."""
+        self._reader.store.require_writable()
+        told = TokenUsage.from_any(usage)
+        with self.transaction(ANY if head_hash is None else head_hash) as transaction:
+            if transaction.head is None:
+                raise UsageError(f"branch {self._reader.branch!r} has no commits that the usage could be of")
+            self.tick(transaction)
+            op = usage_op(transaction.head, told.prompt_tokens, told.completion_tokens, told.total_tokens)
+            transaction.add_usage(op, transaction.head, told.prompt_tokens, told.completion_tokens)
+            return transaction.head
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Makes all writes inside one transaction; a batch inside a batch joins it, and drops only its own part if it raises."""
+        self._reader.store.require_writable()
+        if self._batch is not None:
+            before = self._reader.transaction
+            mark = None if before is None else before.mark()
+            try:
+                yield
+            except BaseException:
+                self._drop_to(mark)
+                raise
+            return
+        pid = process.id
+        with ExitStack() as held:
+            self._batch = held
+            try:
+                yield
+                transaction = self._reader.transaction
+                if transaction is not None and not transaction.is_empty and pid == process.id:
+                    self._unstage()
+                    self.finish(transaction)
+            finally:
+                self._batch = None
+                self._unstage()
+                if pid != process.id:  # a forked child came to the end of its parent's batch
+                    held.pop_all()
+
+    def abandon(self) -> None:
+        """Forgets an open batch: it belongs to the process that forked."""
+        self._batch = None
+        self._unstage()
+
+    def write(
+        self,
+        draft: Draft,
+        expected_head: object,
+        *,
+        targets: Sequence[CommitHash] | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> CommitInfo:
+        """Writes one commit on the head, the budget checked; see `commit`.
+
+        `targets`: already resolved and checked, as those of a summary are; else the draft's target is. `check` is called under the lock, and refuses by raising.
+        """
+        if self._budget is not None and self._budget.action != "reject":
+            if self._reader.transaction is None:
+                self._reader.log.catch_up()
+            self._warn_of_budget(draft, self._budget, targets)
+        with self.transaction(expected_head) as transaction:
+            if check is not None:
+                check()
+            if targets is None:
+                targets = self._require_targets(draft)
+            if self._budget is not None and self._budget.action == "reject":
+                current = self._tokens_over(draft, self._budget, targets)
+                if current is not None:
+                    raise BudgetExceeded(current=current, maximum=self._budget.max_tokens)
+            return self.stage(transaction, draft, targets=targets)
+
+    def stage(
+        self,
+        transaction: Transaction,
+        draft: Draft,
+        *,
+        targets: Sequence[CommitHash] = (),
+        parents: Sequence[CommitHash] | None = None,
+        created_us: int | None = None,
+    ) -> CommitInfo:
+        """Stages a commit, and moves the transaction's head to it.
+
+        `targets` are the draft's, resolved and checked by the caller. `parents`: by default the head. `created_us`: by default the clock's next time.
+        Errors: BranchNotFound if the branch was deleted, ObjectTooLarge.
+        """
+        if transaction.head is None:
+            self.require_not_deleted(transaction.branch)
+        if created_us is None:
+            created_us, created_at = self.tick(transaction), transaction.now
+        else:
+            created_at = format_time(created_us)
+        if parents is None:
+            parents = () if transaction.head is None else (transaction.head,)
+        commit = Commit(
+            operation=draft.operation,
+            parents=tuple(parents),
+            created_at=created_at,
+            content=None if draft.data is None else ContentHash(hash_bytes(draft.data)),
+            content_type=draft.content_type,
+            targets=tuple(targets),
+            priority=draft.priority,
+            reason=draft.reason,
+            message=draft.message,
+            metadata=Raw(draft.metadata or b""),
+        )
+        data = encode_commit(commit)
+        if len(data) > MAX_OBJECT_BYTES:
+            raise ObjectTooLarge(kind="commit", size_bytes=len(data), limit_bytes=MAX_OBJECT_BYTES)
+        if draft.data is not None:
+            transaction.add_content(commit.content or "", draft.data)
+        reader = self._reader
+        count = 0 if draft.rendering is None else draft.rendering.tokens
+        tokens = {} if draft.rendering is None else {reader.counter.name: count}
+        name = transaction.add_commit(commit, data, created_us, draft.config, tokens)
+        if draft.rendering is not None:
+            reader.keep_rendering(name, draft.rendering)
+        return CommitInfo(name, reader.log.tract, CommitFacts(commit, draft.config or b"", count))
+
+    def tick(self, transaction: Transaction) -> int:
+        """Returns the clock's next time in a transaction; what is not staged as a commit needs one as well."""
+        return transaction.tick(self.now_us())
+
+    @property
+    def is_in_batch(self) -> bool:
+        """Tells whether a batch is open."""
+        return self._batch is not None
+
+    def transaction(self, expected_head: object) -> AbstractContextManager[Transaction]:
+        """Returns as a context the batch's transaction, or one of its own that is written at the end if anything was staged.
+
+        Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here. Errors: HeadMoved, LockTimeout.
+        """
+        if self._batch is not None:
+            return self._joined(self._batch, expected_head)
+        return _Written(self, self._reader, expected_head)
+
+    @contextmanager
+    def _joined(self, batch: ExitStack, expected_head: object) -> Iterator[Transaction]:
+        """Yields the transaction of a batch; what is staged here goes again if an error is raised."""
+        reader = self._reader
+        if reader.transaction is None:
+            batch.enter_context(reader.store.locked())
+            reader.transaction = self.begin()
+        self.require_head(expected_head, reader.transaction)
+        mark = reader.transaction.mark()
+        try:
+            yield reader.transaction
+        except BaseException:
+            reader.transaction.return_to(mark)
+            raise
+
+    def begin(self) -> Transaction:
+        """Returns a transaction on the head, caught up with other writers; the store's lock is held."""
+        reader = self._reader
+        reader.log.catch_up(is_locked=True)
+        transaction = Transaction(reader.branch, reader.log.view, reader.log.own_head(reader.branch))
+        if self._batch is not None:
+            reader.store.objects.staged = transaction.objects
+            self._start = transaction.mark()
+        return transaction
+
+    def finish(self, transaction: Transaction) -> None:
+        """Writes a transaction; the store's lock is held. Errors: BatchTooLarge; OSError of the disk."""
+        reader = self._reader
+        reader.store.write(reader.log, transaction)
+        if transaction.kind == "append":  # other moves may bring commits again, and the least event tells their configs
+            reader.keep_written(transaction.commits)
+
+    def _drop_to(self, mark: Mark | None) -> None:
+        transaction = self._reader.transaction
+        mark = mark or self._start
+        if transaction is not None and mark is not None:
+            transaction.return_to(mark)
+
+    def _unstage(self) -> None:
+        self._reader.transaction = None
+        self._reader.store.objects.staged = {}
+
+    def require_head(self, expected: object, transaction: Transaction) -> None:
+        """Raises HeadMoved if a head is expected and the transaction starts from another."""
+        if expected is not ANY and expected != transaction.head:
+            raise HeadMoved(branch=self._reader.branch, expected=expected, actual=transaction.head)
+
+    def require_not_deleted(self, branch: str) -> None:
+        """Raises BranchNotFound if the branch, which has no head, was deleted."""
+        log = self._reader.log
+        if log.view.branches.get(branch):
+            raise BranchNotFound(
+                f"branch {branch!r} of tract {log.tract!r} was deleted: branch({branch!r}, at=...) makes it anew; nothing was written",
+                tract_id=log.tract,
+                branch=branch,
+            )
+
+    def require_branch(self) -> None:
+        """Raises BranchNotFound if the branch was deleted."""
+        if self._reader.head() is None:
+            self.require_not_deleted(self._reader.branch)
+
+    def _require_targets(self, draft: Draft) -> tuple[CommitHash, ...]:
+        """Returns the target of an edit or annotation, which must be in the head's history; nothing for an append."""
+        if draft.operation is CommitOperation.APPEND:
+            return ()
+        is_edit = draft.operation is CommitOperation.EDIT
+        reader = self._reader
+        head = reader.head()
+        if head is None:
+            self.require_not_deleted(reader.branch)
+        try:
+            target = reader.resolve(draft.target)
+        except CommitNotFoundError as error:
+            if is_edit:
+                raise EditTargetError(target=draft.target, reason="no such commit in this branch's history") from error
+            raise
+        commit = reader.commit(target)
+        is_known = head is not None and self._contexts.is_cached(head) and self._contexts.state(head).has(target)
+        if not is_known and not reader.is_in_history(target):
+            if is_edit:
+                raise EditTargetError(target=target, reason=f"it is not in the history of branch {reader.branch!r}")
+            raise CommitNotFoundError(hash=target, where=f"the history of branch {reader.branch!r}")
+        if is_edit and commit.operation not in (CommitOperation.APPEND, CommitOperation.SUMMARIZE):
+            reason = f"it is of operation {commit.operation.value}; edit the commit that it is about"
+            raise EditTargetError(target=target, reason=reason)
+        if not is_edit and commit.content is None:
+            reason = f"it is of operation {commit.operation.value} and takes no part in the context by itself"
+            raise AnnotateTargetError(target=target, reason=reason)
+        return (target,)
+
+    @property
+    def budget(self) -> TokenBudgetConfig | None:
+        """The limit for the compiled context, if there is one."""
+        return self._budget
+
+    def _warn_of_budget(self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash] | None) -> None:
+        current = self._tokens_over(draft, budget, self._require_targets(draft) if targets is None else targets)
+        if current is not None:
+            self.tell_of_budget(current, budget)
+
+    def tell_of_budget(self, current: int, budget: TokenBudgetConfig) -> None:
+        """Says that an operation raises the context over its budget: to the callback, or to the log."""
+        if budget.callback is not None:
+            budget.callback(current, budget.max_tokens)
+            return
+        import logging  # 15 ms: only a warning needs it
+
+        logging.getLogger("tract_fs").warning(
+            "tract %s: the context holds %d tokens, over the budget of %d",
+            self._reader.log.tract,
+            current,
+            budget.max_tokens,
+        )
+
+    def _tokens_over(self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash]) -> int | None:
+        """Returns the tokens of the context after the operation, if it raises them over the budget; else None."""
+        commit = Commit(
+            operation=draft.operation,
+            parents=(),
+            created_at="",
+            content=None if draft.data is None else ContentHash(""),
+            content_type=draft.content_type,
+            targets=tuple(targets),
+            priority=draft.priority,
+        )
+        config = None if draft.config is None else draft.config.decode()
+        before, current = self._contexts.tokens_after(self._reader.head(), Loaded(commit, draft.rendering, config))
+        return current if current > budget.max_tokens and current > before else None
+
+    def now_us(self) -> int:
+        """Returns the wall clock in microseconds since 1970. Errors: ArgumentError if the clock says what can't be stored."""
+        now = self._clock()
+        now_us = to_us(now) if isinstance(now, datetime) else now
+        if type(now_us) is not int or now_us >= LAST_US:
+            raise ArgumentError(
+                f"the clock says {now!r}: give microseconds since 1970, or a datetime, before year 9000"
+            )
+        return now_us
+
+
+class _Written:
+    """A transaction as a context: the store's lock is held in it, and at its end, unless by an error, what was staged is written."""
+
+    def __init__(self, writer: TractWriter, reader: TractReader, expected_head: object) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._expected_head = expected_head
+
+    def __enter__(self) -> Transaction:
+        store = self._reader.store
+        store.require_writable()
+        store.acquire()
+        try:
+            self._transaction = self._writer.begin()
+            self._writer.require_head(self._expected_head, self._transaction)
+            return self._transaction
+        except BaseException:
+            store.release(is_failed=True)
+            raise
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        store = self._reader.store
+        is_failed = True
+        try:
+            if kind is None and not self._transaction.is_empty:
+                self._writer.finish(self._transaction)
+            is_failed = kind is not None
+        finally:
+            store.release(is_failed=is_failed)
+
+
+def _require_operation(operation: object) -> CommitOperation:
+    if operation is CommitOperation.APPEND:
+        return CommitOperation.APPEND
+    try:
+        kind = CommitOperation(operation)  # type: ignore[arg-type]
+    except ValueError:
+        raise ArgumentError(f"operation {operation!r}: use append or edit") from None
+    if kind not in (CommitOperation.APPEND, CommitOperation.EDIT):
+        raise ArgumentError(f"operation {kind.value} is not made by commit(); use append or edit")
+    return kind
+
+
+def optional_text(value: object, name: str) -> str | None:
+    if value is None:
+        return None
+    if type(value) is not str:
+        raise ArgumentError(f"{name} {value!r}: give a string or None")
+    canonical.encode(value, name=name)
+    return value
+
+
+def optional_object(value: object, name: str) -> bytes | None:
+    if value is None:
+        return None
+    if type(value) is not dict:
+        raise ArgumentError(f"{name} {value!r}: give a dict or None")
+    return canonical.encode_kept(value, name=name)
