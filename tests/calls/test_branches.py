@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.inside import guard_of, reader_of, store_of, writer_of
 from tests.lab.states import Clock, copy_store, synced, user
 from tract_fs import DialogueContent, InstructionContent, Priority, TokenBudgetConfig, Tract, TractConfig
 from tract_fs.errors import (
@@ -54,7 +55,7 @@ def texts(t: Tract, **options: Any) -> list[str]:
 
 def refused(t: Tract, error: type[TractError], call: Callable[[], object]) -> TractError:
     """Returns the error of a call that must write nothing and move nothing."""
-    path = Path(t._store.layout.context)
+    path = Path(store_of(t).layout.context)
     before, state = synced(path), (t.branch, t.head, t.branches(), t.tags())
     with pytest.raises(error) as told:
         call()
@@ -76,10 +77,10 @@ def sync_files(one: Path, other: Path) -> None:
 
 def merge_commit(t: Tract, *parents: str) -> str:
     """Makes a merge of the head with further parents, as another writer could have."""
-    with t._guard.reading, t._writer.transaction(t.head) as transaction:
+    with guard_of(t).reading, writer_of(t).transaction(t.head) as transaction:
         head = transaction.head
         assert head is not None
-        made = t._writer.stage(
+        made = writer_of(t).stage(
             transaction,
             Draft(operation=CommitOperation.MERGE),
             parents=[head, *parents],  # type: ignore[list-item]
@@ -90,7 +91,7 @@ def merge_commit(t: Tract, *parents: str) -> str:
 
 def two_heads(t: Tract, tmp_path: Path) -> tuple[str, str]:
     """Lets a second copy and this one go on from the same head; returns the heads, the own one first."""
-    path = Path(t._store.layout.context)
+    path = Path(store_of(t).layout.context)
     other_path = copy_store(path, tmp_path / "other")
     shutil.rmtree(other_path / ".tract" / "local")
     with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
@@ -540,7 +541,7 @@ def test_a_tag_names_a_commit_whatever_the_branch_does(t: Tract) -> None:
     assert t.branches() == {"main": (one,)}
     t.untag("v1")
     assert t.tags() == {"v2": two}
-    with Tract.open(t._store.layout.context) as other:
+    with Tract.open(store_of(t).layout.context) as other:
         assert other.tags() == {"v2": two}
 
 
@@ -900,8 +901,8 @@ def test_a_merge_reads_nothing_again_that_its_first_parent_holds(t: Tract, monke
     merged = merge_commit(t, two)
     (after,) = say(t, "after")
     loaded: list[str] = []
-    load = t._reader.loaded
-    monkeypatch.setattr(t._reader, "loaded", lambda name, *known: (loaded.append(name), load(name, *known))[1])
+    load = reader_of(t).loaded
+    monkeypatch.setattr(reader_of(t), "loaded", lambda name, *known: (loaded.append(name), load(name, *known))[1])
     assert texts(t)[-3:] == ["main", "dev", "after"]
     assert loaded == [two, merged, after]
 

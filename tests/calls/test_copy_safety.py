@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.lab.inside import store_of
 from tests.lab.states import Clock, answers, exact, fill, remove_local, told_context, user
 from tract_fs import (
     CommitInfo,
@@ -146,7 +147,7 @@ READS: dict[str, Callable[[Tract], object]] = {
     "record_usage": lambda t: t.record_usage({"prompt_tokens": 9, "completion_tokens": 1}),
     "status": lambda t: t.status(),
     "config": lambda t: t.config,
-    "tracts": lambda t: Tract.tracts(t._store.layout.context),
+    "tracts": lambda t: Tract.tracts(store_of(t).layout.context),
     "head": lambda t: (t.head, t.branch, t.tract_id, t.resolve("main")),
 }
 

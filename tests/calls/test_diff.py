@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tract_fs
+from tests.lab.inside import reader_of
 from tract_fs import (
     CompiledContext,
     ContextDiff,
@@ -444,7 +445,7 @@ def test_an_ambiguous_prefix_is_told(t: Tract, monkeypatch: pytest.MonkeyPatch) 
     def ambiguous(ref: object) -> str:
         raise AmbiguousRefError(ref=ref, count=2)
 
-    monkeypatch.setattr(t._reader, "resolve_foreign", ambiguous)
+    monkeypatch.setattr(reader_of(t), "resolve_foreign", ambiguous)
     with pytest.raises(AmbiguousRefError):
         t.diff("abcd")
 

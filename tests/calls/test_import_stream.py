@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.lab.inside import store_of
 from tests.lab.states import own_place, synced
 from tract_fs import Tract, TractConfig
 from tract_fs.errors import (
@@ -248,14 +249,14 @@ def test_a_lock_is_awaited_while_another_handle_waits_for_it(tmp_path: Path) -> 
     t, other = Tract.open(tmp_path), Tract.open(tmp_path)
     with t.batch():
         t.commit({"content_type": "dialogue", "role": "user", "text": "held"})
-        seen = [t._store.is_awaited()]
+        seen = [store_of(t).is_awaited()]
         thread = Thread(target=lambda: other.commit({"content_type": "dialogue", "role": "user", "text": "waits"}))
         thread.start()
-        while not t._store.is_awaited():
+        while not store_of(t).is_awaited():
             assert thread.is_alive()
         seen.append(True)
     thread.join()
-    assert [*seen, t._store.is_awaited()] == [False, True, False]
+    assert [*seen, store_of(t).is_awaited()] == [False, True, False]
 
 
 def test_an_event_whose_configs_are_large_is_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

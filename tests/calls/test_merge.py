@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.lab.inside import log_of, store_of, writer_of
 from tests.lab.states import store_root, synced
 from tract_fs import (
     CommitOperation,
@@ -80,7 +81,7 @@ def copy_files(source: Path, target: Path) -> None:
 
 def sync(*copies: Tract) -> None:
     """Copies files between all, until all have the same."""
-    paths = [Path(copy._store.layout.context) for copy in copies]
+    paths = [Path(store_of(copy).layout.context) for copy in copies]
     for _ in range(2):
         for source in paths:
             for target in paths:
@@ -92,7 +93,7 @@ def sync(*copies: Tract) -> None:
 
 def heads(t: Tract, branch: str = "main") -> list[str]:
     t.refresh()
-    return [head.commit for head in t._reader.log.view.heads(branch, t._reader.log)]
+    return [head.commit for head in log_of(t).view.heads(branch, log_of(t))]
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def two_copies(begin: Callable[[Tract], object] = lambda t: say(t, "hello")) -> 
 
 def side_of(t: Tract) -> Tract:
     """Opens another branch at the head of this one."""
-    side = open_tract(Path(t._store.layout.context), branch="side", clock=t._writer._clock)
+    side = open_tract(Path(store_of(t).layout.context), branch="side", clock=writer_of(t)._clock)
     if t.head is not None:
         assert side.merge("main").kind == "forward"
     return side
@@ -143,7 +144,7 @@ def side_of(t: Tract) -> Tract:
 
 def test_a_branch_without_commits_goes_forward(tract: Tract) -> None:
     head = say(tract, "hello")
-    side = open_tract(Path(tract._store.layout.context), branch="side")
+    side = open_tract(Path(store_of(tract).layout.context), branch="side")
     result = side.merge("main")
     assert (result.kind, result.head, result.commit) == ("forward", head, None)
     assert side.head == head
@@ -243,7 +244,7 @@ def test_configs_usage_and_queries_go_on_over_a_merge(tract: Tract) -> None:
     assert (told.token_count, told.token_source) == (40, "api:40+2")
     say(tract, "after")
     assert texts(tract) == ["hello", "ours", "theirs", "after"]
-    with open_tract(Path(tract._store.layout.context), verify=True) as again:
+    with open_tract(Path(store_of(tract).layout.context), verify=True) as again:
         assert again.compile() == tract.compile()
 
 
@@ -254,8 +255,8 @@ def test_what_one_handle_moved_is_taken_in_once(tract: Tract) -> None:
     tract.merge("side")
     for t in (tract, side):
         t.refresh()
-        assert len(t._reader.log.view.event_heads) == 1
-        assert [len(moves) for moves in t._reader.log.view.branches.values()] == [1, 1]
+        assert len(log_of(t).view.event_heads) == 1
+        assert [len(moves) for moves in log_of(t).view.branches.values()] == [1, 1]
         assert t.resolve("main") == t.resolve("side") == last
 
 
@@ -279,7 +280,7 @@ def in_conflict(kind: str) -> Iterator[tuple[Tract, str]]:
 
 def test_a_conflict_is_told_and_nothing_is_written() -> None:
     with in_conflict("edit") as (t, target):
-        directory = Path(t._store.layout.context)
+        directory = Path(store_of(t).layout.context)
         before, head = synced(directory), t.head
         with pytest.raises(MergeConflict) as caught:
             t.merge("side")
@@ -381,7 +382,7 @@ def test_a_wish_that_fits_nothing_is_refused(prefer: Any, resolutions: Any, erro
         if isinstance(resolutions, dict):
             names = {"TARGET": target, "SHORT": target[:10]}
             resolutions = {names.get(ref, ref): answer for ref, answer in resolutions.items()}
-        directory = Path(t._store.layout.context)
+        directory = Path(store_of(t).layout.context)
         before = synced(directory)
         with pytest.raises(error):
             t.merge("side", prefer=prefer, resolutions=resolutions)
@@ -409,7 +410,7 @@ def test_an_edit_here_and_a_skip_there_both_apply(tract: Tract) -> None:
 
 def test_criss_cross_merges_that_settled_otherwise_ask_again() -> None:
     with in_conflict("edit") as (t, _):
-        side = open_tract(Path(t._store.layout.context), branch="side")
+        side = open_tract(Path(store_of(t).layout.context), branch="side")
         ours, theirs = str(t.head), str(side.head)
         t.merge(theirs, prefer="ours")
         side.merge(ours, prefer="ours")
@@ -507,7 +508,7 @@ def test_a_merge_joins_a_batch_and_its_event(tract: Tract, tmp_path: Path) -> No
 
 
 def last_event(t: Tract) -> Any:
-    log = t._reader.log
+    log = log_of(t)
     (name,) = log.view.event_heads
     return log.event(log.tract, name)
 
@@ -561,7 +562,7 @@ def test_a_head_that_the_batch_has_merged_is_not_joined_again() -> None:
 
 
 def with_budget(t: Tract, budget: TokenBudgetConfig) -> Tract:
-    return open_tract(Path(t._store.layout.context), config=TractConfig(token_budget=budget))
+    return open_tract(Path(store_of(t).layout.context), config=TractConfig(token_budget=budget))
 
 
 def test_a_merge_over_the_budget_is_refused_before_any_write(tract: Tract, tmp_path: Path) -> None:
@@ -607,7 +608,7 @@ def test_a_join_that_is_told_of_the_budget_is_still_the_same_files() -> None:
             head = t.merge().head
         assert len(told) == 1
         assert pair.right.merge().head == head
-        paths = [Path(copy._store.layout.context) for copy in (pair.left, pair.right)]
+        paths = [Path(store_of(copy).layout.context) for copy in (pair.left, pair.right)]
         assert synced(paths[0]) == synced(paths[1])
 
 
@@ -642,7 +643,7 @@ def test_copies_that_join_at_once_write_the_same_files() -> None:
         assert [result.kind for result in results] == ["merge", "merge"]
         assert results[0].commit is not None
         assert results[0].commit.parents == (right, left)  # the newer first
-        directories = [Path(copy._store.layout.context) for copy in (pair.left, pair.right)]
+        directories = [Path(store_of(copy).layout.context) for copy in (pair.left, pair.right)]
         assert synced(directories[0]) == synced(directories[1])
         assert pair.left.head == pair.right.head == results[0].head
         assert texts(pair.left) == texts(pair.right) == ["hello", "right", "left"]
@@ -664,7 +665,7 @@ def test_one_join_and_one_sync_make_one_head() -> None:
         head = pair.left.merge(message="by hand").head
         pair.sync()
         assert heads(pair.right) == [head]
-        assert len(pair.right._reader.log.view.branches["main"]) == 1
+        assert len(log_of(pair.right).view.branches["main"]) == 1
         assert pair.right.merge().kind == "up-to-date"
         assert texts(pair.right) == ["hello", "right", "left"]
 
@@ -721,7 +722,7 @@ def test_a_merge_of_a_ref_leaves_other_heads_alone() -> None:
         say(pair.left, "left")
         other = say(pair.right, "right")
         pair.sync()
-        side = open_tract(Path(pair.left._store.layout.context), branch="side")
+        side = open_tract(Path(store_of(pair.left).layout.context), branch="side")
         say(side, "aside")
         pair.left.merge("side")
         assert texts(pair.left) == ["hello", "left", "aside"]
@@ -737,12 +738,12 @@ def test_a_join_that_another_tool_brought_meanwhile_is_written_as_it_is() -> Non
         say(pair.right, "right")
         pair.sync()
         head = pair.left.merge().head
-        paths = [Path(copy._store.layout.context) for copy in (pair.left, pair.right)]
+        paths = [Path(store_of(copy).layout.context) for copy in (pair.left, pair.right)]
         copy_files(*paths)
         assert pair.right.merge().head == head  # before it looked at what came
         assert synced(paths[0]) == synced(paths[1])
         assert heads(pair.right) == [head]
-        assert len(pair.right._reader.log.view.event_heads) == 1
+        assert len(log_of(pair.right).view.event_heads) == 1
         with open_tract(paths[1], verify=True) as again:
             assert again.head == head
 
@@ -770,11 +771,11 @@ def test_joins_by_copies_that_know_different_moves_still_end_in_one_head() -> No
             assert texts(copy) == ["hello", "of 2", "of 1"]
             assert len(copy.log(None)) == 4
             assert len(copy.query_by_config("of", ">", 0)) == 2
-            with open_tract(Path(copy._store.layout.context), verify=True) as again:
+            with open_tract(Path(store_of(copy).layout.context), verify=True) as again:
                 assert again.compile() == copy.compile()
         say(copies[0], "on")
         sync(*copies)
-        assert [len(copy._reader.log.view.branches["main"]) for copy in copies] == [1, 1, 1]
+        assert [len(log_of(copy).view.branches["main"]) for copy in copies] == [1, 1, 1]
         for copy in copies:
             copy.close()
 
@@ -836,11 +837,11 @@ def test_merges_back_along_a_chain_keep_every_commit(is_straight: bool) -> None:
         assert first.merge("third:main").kind == "merge"
         assert texts(first)[-2:] == ["first again", "third again"]
         assert {info.commit_hash for info in third.log(None)} <= {info.commit_hash for info in first.log(None)}
-        with open_tract(Path(first._store.layout.context), verify=True) as again:
+        with open_tract(Path(store_of(first).layout.context), verify=True) as again:
             assert again.compile() == first.compile()
             assert again.status().pending == ()
-        shutil.rmtree(store_root(Path(first._store.layout.context)) / "local")
-        with open_tract(Path(first._store.layout.context)) as again:
+        shutil.rmtree(store_root(Path(store_of(first).layout.context)) / "local")
+        with open_tract(Path(store_of(first).layout.context)) as again:
             assert again.compile() == first.compile()
 
 
@@ -871,7 +872,7 @@ def test_two_lines_of_a_fork_come_back_in_one_batch() -> None:
         assert texts(first) == ["root", "of first", "of second", "of third", "more"]
         parents = [parent for parent in last_event(first).parents if "/" in parent]
         assert len(parents) == len(set(parents)) == 1
-        with open_tract(Path(first._store.layout.context), verify=True) as again:
+        with open_tract(Path(store_of(first).layout.context), verify=True) as again:
             assert again.compile() == first.compile()
 
 
@@ -879,7 +880,7 @@ def test_a_copy_gets_a_merge_back_only_with_the_fork(tmp_path: Path) -> None:
     with chain_of_three() as (first, _, _):
         say(first, "of first")
         first.merge("second:main")
-        source = Path(first._store.layout.context)
+        source = Path(store_of(first).layout.context)
         copy_files(source, tmp_path / "copy")
         with open_tract(tmp_path / "copy") as whole:
             assert texts(whole) == ["root", "of first", "of second"]
@@ -911,7 +912,7 @@ def test_a_reset_beside_commits_asks_which_gives_way(prefer: str) -> None:
         results = [pair.left.merge(prefer=prefer), pair.right.merge(prefer=("ours", prefer))]
         expected = ("reset", first) if prefer == "reset" else ("forward", last)
         assert [(result.kind, result.head) for result in results] == [expected, expected]
-        assert synced(Path(pair.left._store.layout.context)) == synced(Path(pair.right._store.layout.context))
+        assert synced(Path(store_of(pair.left).layout.context)) == synced(Path(store_of(pair.right).layout.context))
         pair.sync()
         assert heads(pair.left) == heads(pair.right) == [expected[1]]
         assert texts(pair.left) == (["one"] if prefer == "reset" else ["one", "two", "three"])
@@ -961,10 +962,10 @@ def test_a_join_replaces_a_delete_too() -> None:
         say(copies[1], "of 1")
         say(copies[2], "of 2")
         sync(*copies)
-        assert len(copies[1]._reader.log.view.branches["main"]) == 3
+        assert len(log_of(copies[1]).view.branches["main"]) == 3
         assert copies[1].merge().head == copies[2].merge().head
         sync(*copies)
-        assert [len(copy._reader.log.view.branches["main"]) for copy in copies] == [1, 1, 1]
+        assert [len(log_of(copy).view.branches["main"]) for copy in copies] == [1, 1, 1]
         assert texts(copies[0]) == ["hello", "of 2", "of 1"]
         for copy in copies:
             copy.close()
@@ -1033,7 +1034,7 @@ def test_a_merge_holds_each_sides_messages_once(
             first, second = (theirs, ours)
         assert is_below(without(pair.left, first.commit_hashes), names)
         assert is_below(without(pair.left, second.commit_hashes), names)
-        with open_tract(Path(pair.left._store.layout.context), verify=True) as again:
+        with open_tract(Path(store_of(pair.left).layout.context), verify=True) as again:
             assert again.compile() == merged
 
 

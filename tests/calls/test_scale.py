@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.inside import log_of, reader_of
 from tests.lab.states import answers, own_place, user
 from tract_fs import Priority, Tract
 from tract_fs.model.compiler import ContextState
@@ -236,13 +237,13 @@ def test_an_index_that_a_handle_with_more_commits_wrote_is_used_as_it_is(tmp_pat
             new.commit(user(f"more {number}"), generation_config={"n": 7, "number": number})
             new.commit(user(f"other {number}"), generation_config={"n": 7})
             assert len(new.query_by_config("n", operator, value)) == 3 + 2 * number
-            assert len(old._reader.query(path, operator, value)) == 3 + 2 * number
+            assert len(reader_of(old).query(path, operator, value)) == 3 + 2 * number
         with Tract.open(tmp_path, durability="fast") as late:
             late.commit(user("last"), generation_config={"n": 8})
             late.query_by_config("n", operator, value)
-        index = next(iter(old._reader._generation_indexes.values()))
+        index = next(iter(reader_of(old)._generation_indexes.values()))
         index.close()  # read anew, ahead of what this handle has taken in
-        assert len(old._reader.query(path, "=", 8)) == 1
+        assert len(reader_of(old).query(path, "=", 8)) == 1
         assert file.stat().st_ino == inode
 
 
@@ -250,7 +251,7 @@ def test_the_handle_that_fills_a_store_keeps_few_records_in_memory(tmp_path: Pat
     with Tract.open(tmp_path, durability="fast") as t:
         for _ in range(10):
             t.import_stream(stream(100), batch_size=20)
-        assert len(t._reader.log.commits._brought) < 400
+        assert len(log_of(t).commits._brought) < 400
         assert len(t.log(None)) == 1000
         told = answers(t)
     with Tract.open(tmp_path, durability="fast") as t:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.calls.test_branches import merge_commit, refused, say, sync_files, texts
+from tests.lab.inside import guard_of, reader_of, store_of, writer_of
 from tests.lab.reference import ReferenceStore
 from tests.lab.states import Clock, answers, copy_store, list_always, own_place, remove_local, synced, user
 from tract_fs import Tract
@@ -34,13 +35,13 @@ def configured(t: Tract, text: str, **config: object) -> str:
 def merge_back(t: Tract, fork: Tract) -> str:
     """Makes a merge of the head with a fork's head, as merge() does."""
     foreign = fork.head
-    log = t._store.log(fork.tract_id)
+    log = store_of(t).log(fork.tract_id)
     log.catch_up()
-    with t._guard.reading, t._writer.transaction(t.head) as transaction:
+    with guard_of(t).reading, writer_of(t).transaction(t.head) as transaction:
         transaction.add_foreign(log.view)
         assert transaction.head is not None and foreign is not None
         draft = Draft(operation=CommitOperation.MERGE)
-        made = t._writer.stage(transaction, draft, parents=[transaction.head, foreign])  # type: ignore[list-item]
+        made = writer_of(t).stage(transaction, draft, parents=[transaction.head, foreign])  # type: ignore[list-item]
         transaction.move_to(made.commit_hash, "merge")  # type: ignore[arg-type]
     return made.commit_hash
 
@@ -373,7 +374,7 @@ def test_a_refresh_looks_at_other_tracts_too(t: Tract, tmp_path: Path) -> None:
         (two,) = say(sub, "two")
     sync_files(tmp_path / "a", other)
     t.refresh()
-    assert t._reader.resolve_foreign("sub:main")[1] == two
+    assert reader_of(t).resolve_foreign("sub:main")[1] == two
 
 
 def test_a_diff_compares_with_another_tract(t: Tract) -> None:
@@ -391,7 +392,7 @@ def test_a_diff_compares_with_another_tract(t: Tract) -> None:
 def test_a_fork_in_a_throw_away_store_goes_with_it() -> None:
     with Tract.open() as t:
         say(t, "one")
-        path = Path(t._store.layout.context)
+        path = Path(store_of(t).layout.context)
         with t.fork("sub") as sub:
             assert texts(sub) == ["one"]
         assert path.exists()

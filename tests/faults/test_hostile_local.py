@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.hostile import make_context
+from tests.lab.inside import contexts_of, reader_of
 from tests.lab.states import (
     Clock,
     answers,
@@ -109,7 +110,7 @@ class Lab:
             t.commit(user("newest"), generation_config={"model": "m-1"})
             t.tag("mark")
             answers(t)
-            t._contexts._store(t._contexts.state(t._reader.head()))
+            contexts_of(t)._store(contexts_of(t).state(reader_of(t).head()))
         self.sources["its own"] = self._files(self.template)
         other = copy_store(self.template, folder / "other")
         remove_local(other)

@@ -21,6 +21,7 @@ import pytest
 
 from tests.faults.test_hostile_local import Lab, odd
 from tests.lab.hostile import FORGED, World, make_context
+from tests.lab.inside import contexts_of, log_of, reader_of
 from tests.lab.states import (
     answers,
     bound_layout,
@@ -333,12 +334,12 @@ class Warm:
         self.around = sorted(file.name for file in folder.iterdir())
         with Tract.open(self.path, durability="fast") as t:
             answers(t)
-            t._contexts._store(t._contexts.state(t._reader.head()))
+            contexts_of(t)._store(contexts_of(t).state(reader_of(t).head()))
         self.files = synced(self.path)
         self.local = self._local()
         with Tract.open(self.path, read_only=True) as t:
             self.expected = answers(t)
-            self.records = t._reader.log.stamp()[0]
+            self.records = log_of(t).stamp()[0]
         bare = copy_store(self.path, folder.parent / "bare")
         remove_local(bare)
         with Tract.open(bare, read_only=True) as t:
@@ -363,7 +364,7 @@ class Warm:
         """Checks that a plain open goes by the records of arrivals, and that all caches are there."""
         with Tract.open(self.path, read_only=True) as t:
             assert answers(t) == self.expected
-            assert t._reader.log.stamp()[0] == self.records > 20
+            assert log_of(t).stamp()[0] == self.records > 20
         place = own_place(self.path)
         assert all(any((place / name).iterdir()) for name in ("packs", f"{TRACT}/snapshots", f"{TRACT}/runs"))
 
@@ -491,11 +492,11 @@ def test_a_state_whose_stamp_is_none_of_this_copy_s_is_not_served_though_its_sea
     path = make_context(tmp_path / "context")
     with Tract.open(tmp_path / "forged", durability="fast") as t:
         t.commit(InstructionContent(text=FORGED))
-        slots = t._contexts.state(t._reader.head()).slots()
-        counter = t._reader.counter.name
+        slots = contexts_of(t).state(reader_of(t).head()).slots()
+        counter = reader_of(t).counter.name
     with Tract.open(path, read_only=True) as t:
-        head, again, stamp = t._reader.head(), t._reader.said_version()[1], t._reader.log.stamp()
-        start = t._reader.log.first_stamp()[1]
+        head, again, stamp = reader_of(t).head(), reader_of(t).said_version()[1], log_of(t).stamp()
+        start = log_of(t).first_stamp()[1]
         expected = answers(t)
     assert head is not None
     state = StoredState(snapshot_cache._VERSION, head, counter, *stamps(stamp, start)[name], again, (), False, slots)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.faults.test_crash import ROOT, say
+from tests.lab.inside import log_of, store_of
 from tests.lab.states import own_place
 from tract_fs import DialogueContent, TokenBudgetConfig, Tract, TractConfig
 from tract_fs.errors import BudgetExceeded, HeadMoved
@@ -576,7 +577,7 @@ def test_a_commit_made_while_another_handle_waits_to_rebuild_its_view_is_built_o
     assert other.head == made[0]
     Tract.open(tmp_path, verify=True).close()  # writes arrivals anew
     (own_place(tmp_path) / "tracts" / "default" / "view").unlink(missing_ok=True)
-    lock = other._store._lock
+    lock = store_of(other)._lock
     acquire = lock.acquire
 
     def acquire_late(timeout_s: float) -> None:
@@ -599,8 +600,8 @@ def test_a_listing_that_finds_what_another_local_writer_wrote_needs_no_lock(tmp_
     def refuse(timeout_s: float) -> None:
         raise AssertionError(timeout_s)
 
-    other._store._lock.acquire = refuse  # type: ignore[method-assign]
-    other._reader.log.list_events()
+    store_of(other)._lock.acquire = refuse  # type: ignore[method-assign]
+    log_of(other).list_events()
     assert [info.commit_hash for info in other.log(None)][::-1] == made
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.inside import log_of, reader_of, store_of
 from tests.lab.states import (
     Clock,
     answers,
@@ -275,9 +276,9 @@ def damage_event(path: Path, change: Callable[[bytes], bytes], *, nth: int = 2) 
 
 def read_all(t: Tract) -> None:
     """Reads every commit with its event and content, damaged ones too."""
-    for name in t._reader.log.said.all_commits():
+    for name in log_of(t).said.all_commits():
         with suppress(DamageError):
-            told(t._reader.info(CommitHash(name.hex())))
+            told(reader_of(t).info(CommitHash(name.hex())))
 
 
 def torn(data: bytes) -> bytes:
@@ -440,7 +441,7 @@ def test_a_damaged_pack_gives_its_good_members_back_and_is_set_aside(path: Path,
         remove_local(path)
     name = hashlib.sha256(bad).hexdigest()
     with Tract.open(path) as t:
-        found = t._store.objects.get(name)
+        found = store_of(t).objects.get(name)
         assert found is None
         t.refresh()
     assert not file.exists()
@@ -636,7 +637,7 @@ def test_commits_between_damage_and_quarantine_are_all_there_when_the_good_files
                 damaged.discard(name)
             for t in random.sample((one, two, reader), 2):
                 if random.random() < 0.3:
-                    t._store.forget()
+                    store_of(t).forget()
                     read_all(t)
                 with suppress(DamageError):
                     t.refresh() if random.random() < 0.5 else t.compile()
@@ -658,6 +659,6 @@ def test_commits_between_damage_and_quarantine_are_all_there_when_the_good_files
             reached = set()
             for head in (status.head, *status.other_heads):
                 assert head is not None
-                reached.update(linear_order(CommitHash(head), t._reader.commit))
+                reached.update(linear_order(CommitHash(head), reader_of(t).commit))
             assert set(acknowledged) <= reached
             assert all(q.is_back for q in status.quarantined)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.inside import log_of, reader_of, store_of
 from tests.lab.states import (
     START_US,
     Clock,
@@ -247,7 +248,7 @@ def test_without_verify_only_what_was_met_is_dealt_with(path: Path, monkeypatch:
     for name in (met, unmet):
         put(store_root(path) / name, b"")
     with Tract.open(path) as t:
-        assert t._store.events.get("default", met.replace("/", "")[-64:]) is None
+        assert store_of(t).events.get("default", met.replace("/", "")[-64:]) is None
         assert t.repair(verify=False).too_fresh == (f"{met}: torn copy",)
         monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))
         report = t.repair(verify=False)
@@ -524,17 +525,17 @@ def test_a_history_too_long_for_one_event_comes_back_in_parts(
     before = synced(path)
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
         if is_interrupted:
-            written = t._store.add_event
+            written = store_of(t).add_event
 
             def fails(tract: str, data: bytes) -> Any:
                 if len(synced(path)) > len(before):
                     raise OSError(28, "no space left on device")
                 return written(tract, data)
 
-            monkeypatch.setattr(t._store, "add_event", fails)
+            monkeypatch.setattr(store_of(t), "add_event", fails)
             with pytest.raises(OSError, match="no space"):
                 t.repair(adopt=True)
-            monkeypatch.setattr(t._store, "add_event", written)
+            monkeypatch.setattr(store_of(t), "add_event", written)
         assert t.repair(adopt=True).adopted == (f"main {names[4]}",)
         assert len(synced(path)) - len(before) >= 2
         assert (t.head, t.status().other_heads) == (names[4], ())
@@ -594,7 +595,7 @@ def test_any_loss_adoption_and_return_loses_and_doubles_nothing(tmp_path: Path, 
     with Tract.open(path, clock=clock) as t:
         t.refresh()
         heads = heads_of(t)
-        known = {d.hex() for d in t._reader.log.said.all_commits()}
+        known = {d.hex() for d in log_of(t).said.all_commits()}
         infos = {name: told(info) for name in known if (info := t.get_commit(name)) is not None}
         t.flush()
     lost = random.sample(events(path), random.randint(1, 3))
@@ -627,7 +628,7 @@ def test_any_loss_adoption_and_return_loses_and_doubles_nothing(tmp_path: Path, 
 
 
 def is_in(t: Tract, ancestor: str, head: str) -> bool:
-    return is_ancestor(CommitHash(ancestor), CommitHash(head), t._reader.commit)
+    return is_ancestor(CommitHash(ancestor), CommitHash(head), reader_of(t).commit)
 
 
 def copy_without_local(source: Path, target: Path) -> Path:

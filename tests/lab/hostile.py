@@ -13,6 +13,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from tests.lab.inside import contexts_of, log_of, reader_of
 from tests.lab.states import Clock, bound_layout, fill, own_place, store_root, user
 from tract_fs import InstructionContent, Tract
 from tract_fs.model import canonical
@@ -118,12 +119,12 @@ def forged_snapshot(place: Path, world: World) -> None:
     forged = world.root / "stranger" / "forged"
     with Tract.open(forged, durability="fast") as t:
         t.commit(InstructionContent(text=FORGED))
-        slots = t._contexts.state(t._reader.head()).slots()
-        counter = t._reader.counter.name
+        slots = contexts_of(t).state(reader_of(t).head()).slots()
+        counter = reader_of(t).counter.name
     shutil.rmtree(forged)
     with Tract.open(world.made, read_only=True) as t:
-        head, again = t._reader.head(), t._reader.said_version()[1]
-        stamp = t._reader.log.stamp() if world.seal else (0, "0" * 32)
+        head, again = reader_of(t).head(), reader_of(t).said_version()[1]
+        stamp = log_of(t).stamp() if world.seal else (0, "0" * 32)
     assert head is not None
     state = StoredState(snapshot_cache._VERSION, head, counter, *stamp, again, (), False, slots)
     body = snapshot_cache._ENCODER.encode(state)
