@@ -37,7 +37,7 @@ from tests.lab.states import (
     synced,
     user,
 )
-from tract_fs import Tract, pack_plan, packing
+from tract_fs import Tract
 from tract_fs.cli.running import run
 from tract_fs.errors import ArgumentError, HashMismatch, LockTimeout, ReadOnlyError
 from tract_fs.store import quarantine
@@ -45,6 +45,8 @@ from tract_fs.store.events import Events
 from tract_fs.store.layout import Layout
 from tract_fs.store.listing import EventListing, KnownEvents
 from tract_fs.store.packs import Packs
+from tract_fs.upkeep import pack as packing
+from tract_fs.upkeep import pack_plan
 from tract_fs.upkeep.pack_plan import worth_merging
 
 CHANGES = ("write", "rename", "unlink", "rmdir", "fsync", "ftruncate", "makedirs", "mkdir")

@@ -28,11 +28,12 @@ from tests.lab.states import (
     told,
     user,
 )
-from tract_fs import RepairReport, Tract, adopting
+from tract_fs import RepairReport, Tract
 from tract_fs.errors import ArgumentError, ReadOnlyError
 from tract_fs.model.history import is_ancestor
 from tract_fs.model.names import CommitHash
 from tract_fs.store import quarantine
+from tract_fs.upkeep import adopt
 
 
 @pytest.fixture
@@ -520,7 +521,7 @@ def test_a_history_too_long_for_one_event_comes_back_in_parts(
     line: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, is_interrupted: bool
 ) -> None:
     path, names = line
-    monkeypatch.setattr(adopting, "_PART_BYTES", 2 * 320)
+    monkeypatch.setattr(adopt, "_PART_BYTES", 2 * 320)
     lose(path, events(path)[0])
     before = synced(path)
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
