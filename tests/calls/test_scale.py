@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tract_fs.store.record_runs import RecordRuns
 
 from tests.lab.inside import log_of, reader_of
 from tests.lab.states import answers, own_place, user
@@ -20,7 +21,6 @@ from tract_fs.model.compiler import ContextState
 from tract_fs.store import files, snapshot_cache
 from tract_fs.store.arrivals import RECORD_BYTES
 from tract_fs.store.objects import Objects
-from tract_fs.store.record_runs import RecordRuns
 
 
 @pytest.fixture

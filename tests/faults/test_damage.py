@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tract_fs.store.record_runs import RecordRuns
 
 from tests.lab.states import (
     FILLING,
@@ -44,7 +45,6 @@ from tract_fs import Tract
 from tract_fs.errors import DamageError, HashMismatch, ObjectMissing
 from tract_fs.store import quarantine
 from tract_fs.store.packs import Packs
-from tract_fs.store.record_runs import RecordRuns
 
 SHOWN = ("messages", "of_commits", "configs", "commits", "count")
 

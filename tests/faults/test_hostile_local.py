@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tract_fs.store.record_runs import RecordRuns
 
 from tests.lab.hostile import make_context
 from tests.lab.inside import contexts_of, reader_of
@@ -30,7 +31,6 @@ from tract_fs import Tract
 from tract_fs.model.names import hash_bytes
 from tract_fs.store import view_cache
 from tract_fs.store.place import MARKER
-from tract_fs.store.record_runs import RecordRuns
 
 Change = Callable[[random.Random, bytes], bytes]
 OPENINGS: tuple[dict[str, Any], ...] = (

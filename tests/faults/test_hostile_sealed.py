@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tract_fs.store.record_runs import RecordRuns
 
 from tests.faults.test_hostile_local import Lab, odd
 from tests.lab.hostile import FORGED, World, make_context
@@ -40,7 +41,6 @@ from tract_fs.model.names import hash_bytes
 from tract_fs.store import arrivals, generation_index, snapshot_cache
 from tract_fs.store.arrivals import Record
 from tract_fs.store.layout import Layout
-from tract_fs.store.record_runs import RecordRuns
 from tract_fs.store.snapshot_cache import StoredState
 
 KINDS_OF_RECORD = b"AOaoSGCDUx\x00"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tract_fs.store.pack_table import PackRows
 
 from tests.lab.hostile import (
     FORGED,
@@ -29,7 +30,6 @@ from tract_fs import Tract
 from tract_fs.cli import main
 from tract_fs.errors import LockTimeout, NotAStore, TractError
 from tract_fs.store import files, pack_table, place
-from tract_fs.store.pack_table import PackRows
 
 OPENINGS: dict[str, dict[str, Any]] = {
     "for writing": {"durability": "fast"},

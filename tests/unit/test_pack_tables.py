@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tract_fs.store.pack_table import PackRows, PackTable
 
 from tests.lab.states import bound_layout, disk, os_error, own_place, put, remove_local, store_root
 from tract_fs import Tract
 from tract_fs.store import files, pack_table, packs
-from tract_fs.store.pack_table import PackRows, PackTable
 from tract_fs.store.packs import Packs
 
 

@@ -36,7 +36,6 @@ _BODY = struct.Struct(">c7s32s32sQ")
 _RECORD = struct.Struct(">c7s32s32sQ16s")
 RECORD_BYTES = _RECORD.size
 _BODY_BYTES = _BODY.size
-START = b"\0" * 16  # the chain before the first record of arrivals in memory
 NO_HASH = b"\0" * 32
 NO_BRANCH = b"\0" * 7
 MOST_RECORDS = 1 << 48  # no file holds more
@@ -130,7 +129,7 @@ class Arrivals:
         self._file.append(data, count * RECORD_BYTES)
         self._seen = inode, count * RECORD_BYTES + len(data)
 
-    def take_place(self, file: files.NewFile) -> None:
+    def replace(self, file: files.NewFile) -> None:
         """Makes a file that was written the arrivals. Errors: ArrivalsUnwritableError."""
         try:
             file.finish(self.path, is_synced=False)
@@ -150,17 +149,13 @@ class Arrivals:
 
 
 class NewArrivals:
-    """Arrivals written anew, as records come: into a file that takes the place of the old one at the end, or into memory.
+    """Arrivals written from the first record on, as records come, into a file that replaces the old one at the end. The file is a context of the caller's."""
 
-    The file is a context of the caller's.
-    """
-
-    def __init__(self, file: files.NewFile | None, start: bytes) -> None:
+    def __init__(self, file: files.NewFile, start: bytes) -> None:
         self._file = file
         self._waiting: list[Record] = []
-        self._parts: list[bytes] = []
         self.count = 0
-        self.chain = START if file is None else start  # of what does not wait any more
+        self.chain = start  # after the records that were written
 
     def add(self, records: list[Record]) -> None:
         """Appends records. Errors: ArrivalsUnwritableError."""
@@ -173,17 +168,10 @@ class NewArrivals:
         """Writes what waits. Errors: ArrivalsUnwritableError."""
         data, self.chain = encode_records(self._waiting, self.chain)
         self._waiting.clear()
-        if self._file is None:
-            self._parts.append(data)
-            return
         try:
             self._file.write(data)
         except OSError as error:
             raise ArrivalsUnwritableError from error
-
-    def data(self) -> bytes:
-        """Returns the bytes, where there is no file, once all was written."""
-        return b"".join(self._parts)
 
 
 class ArrivalsUnwritableError(Exception):
@@ -194,21 +182,16 @@ class ArrivalsDamagedError(Exception):
     """The file was altered under this handle; all is to be found again."""
 
 
-def iter_records(data: Arrivals | bytes, start: int, end: int, chain: bytes) -> Iterator[Record]:
-    """Yields the records from `start` to `end` of the file, or of its bytes, some thousands at a time; `chain` is the digest after the last.
+def iter_records(source: Arrivals, start: int, end: int, chain: bytes) -> Iterator[Record]:
+    """Yields the records from `start` to `end` of the file, some thousands at a time; `chain` is the digest after the last.
 
     Errors: ArrivalsDamagedError, at the end at the latest.
     """
-    current = chain_before(data, start)
+    current = chain_before(source, start)
     for first in range(start, end, _READ_RECORDS):
         stop = min(end, first + _READ_RECORDS)
-        found = (
-            data[first * RECORD_BYTES : stop * RECORD_BYTES]
-            if isinstance(data, bytes)
-            else data.read(first, stop - first)
-        )
         count = first
-        for record, after in decode_records(found, current):
+        for record, after in decode_records(source.read(first, stop - first), current):
             current = after
             count += 1
             yield record
@@ -231,10 +214,6 @@ def iter_sound(source: Arrivals) -> Iterator[Record]:
             return
 
 
-def chain_before(data: Arrivals | bytes, start: int) -> bytes:
-    """Returns the digest before a record, as the file, or its bytes, say it; empty if it is shorter."""
-    if start == 0:
-        return START if isinstance(data, bytes) else data.start
-    if isinstance(data, bytes):
-        return data[start * RECORD_BYTES - 16 : start * RECORD_BYTES]
-    return data.chain_at(start) or b""
+def chain_before(source: Arrivals, start: int) -> bytes:
+    """Returns the digest before a record, as the file has it; empty if it is shorter."""
+    return source.chain_at(start) or b""

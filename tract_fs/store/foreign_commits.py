@@ -48,7 +48,7 @@ class ForeignCommits:
         is_whole = True
         while queue:
             name = queue.pop()
-            if name not in found and not self._log.said.events_of(name):
+            if name not in found and not self._log.origins.events_of(name):
                 found.add(name)
                 commit = self._objects.commit(name)
                 is_whole = is_whole and commit is not None
@@ -62,7 +62,9 @@ class ForeignCommits:
         Errors: ObjectMissing, HashMismatch, InvalidObject.
         """
         places = [
-            (log.tract, EventHash(name.hex())) for log in self.sources(further) for name in log.said.events_of(commit)
+            (log.tract, EventHash(name.hex()))
+            for log in self.sources(further)
+            for name in log.origins.events_of(commit)
         ]
         if len(places) > 1:
             known = self._ancestors(further)

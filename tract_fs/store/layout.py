@@ -45,7 +45,7 @@ class Layout:
         self.line = f"{self.local}/line"
         self.current_branch = f"{self.local}/HEAD"
         self.redo = f"{self.local}/redo"
-        self.pack_tables = f"{self.local}/packs"
+        self.index = f"{self.local}/index.db"
         self.quarantine = f"{self.local}/quarantine"
 
     def sealed(self, data: bytes | memoryview) -> bytes:

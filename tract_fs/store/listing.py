@@ -11,55 +11,39 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tract_fs.store import files
+from tract_fs.store.arrivals import ArrivalsDamagedError
 from tract_fs.store.events import Events
 from tract_fs.store.layout import Layout
+from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
-from tract_fs.store.record_runs import RecordRuns, RunDamagedError
 
 _SETTLED_NS = 2_000_000_000
 _ALL_FANS = frozenset(f"{number:02x}" for number in range(256))
 _UNLISTED = (0, 0)  # of a directory that is there and must be listed again
 
 
-class RecordedEvents:
-    """The events of the records before number `before`, as runs tell them; by `read_all`, where these are damaged."""
-
-    def __init__(self, runs: RecordRuns, before: int, read_all: Callable[[], set[str]]) -> None:
-        self._runs = runs
-        self._before = before
-        self._read_all = read_all
-        self._all: set[str] | None = None  # the runs are of no use
-
-    def has(self, name: str) -> bool:
-        """Tells whether an event is among them."""
-        if self._all is None:
-            try:
-                return self._runs.has_event(bytes.fromhex(name), before=self._before)
-            except RunDamagedError:
-                self._all = self._read_all()
-        return name in self._all
-
-    def in_fan(self, fan: str) -> set[str]:
-        """Returns those of one directory of the fan-out."""
-        if self._all is None:
-            low = bytes.fromhex(fan)
-            try:
-                found = self._runs.events_between(low + bytes(7), low + b"\xff" * 7, before=self._before)
-                return {event.hex() for event in found}
-            except RunDamagedError:
-                self._all = self._read_all()
-        return {name for name in self._all if name.startswith(fan)}
-
-
 class KnownEvents:
-    """A set of event hashes, by their directory in the fan-out: those recorded, and those added."""
+    """A set of event hashes, by their directory in the fan-out: those of the first `count` records that have rows, and those added.
 
-    def __init__(self, recorded: RecordedEvents | None = None) -> None:
+    `read_all` reads the first ones from arrivals, where they can't be had from rows.
+    """
+
+    def __init__(self, origins: Origins | None = None, count: int = 0, read_all: Callable[[], set[str]] = set) -> None:
         self._fans: dict[str, set[str]] = {}
-        self._recorded = recorded
+        self._origins = origins if count else None
+        self._count = count
+        self._read_all = read_all
 
     def __contains__(self, name: str) -> bool:
-        return name in self._fans.get(name[:2], ()) or (self._recorded is not None and self._recorded.has(name))
+        if name in self._fans.get(name[:2], ()):
+            return True
+        if self._origins is not None:
+            try:
+                return self._origins.has_event(bytes.fromhex(name), before=self._count)
+            except ArrivalsDamagedError:
+                self._add_all()
+                return name in self._fans.get(name[:2], ())
+        return False
 
     def __iter__(self) -> Iterator[str]:
         for fan in sorted(self.fans()):
@@ -75,13 +59,29 @@ class KnownEvents:
     def fans(self) -> set[str]:
         """Returns the directories that have events."""
         found = set(self._fans)
-        if self._recorded is not None:
-            found.update(fan for fan in _ALL_FANS - found if self._recorded.in_fan(fan))
+        if self._origins is not None:
+            found.update(fan for fan in _ALL_FANS - found if self._recorded_in(fan))
         return found
 
     def in_fan(self, fan: str) -> set[str]:
         """Returns the events of one directory."""
-        return self._fans.get(fan, set()).union(() if self._recorded is None else self._recorded.in_fan(fan))
+        return self._fans.get(fan, set()) | self._recorded_in(fan)
+
+    def _recorded_in(self, fan: str) -> set[str]:
+        if self._origins is None:
+            return set()
+        low = bytes.fromhex(fan)
+        try:
+            found = self._origins.events_between(low + bytes(7), low + b"\xff" * 7, before=self._count)
+        except ArrivalsDamagedError:
+            self._add_all()
+            return self._fans.get(fan, set())
+        return {event.hex() for event in found}
+
+    def _add_all(self) -> None:
+        self._origins = None
+        for name in self._read_all():
+            self.add(name)
 
 
 class Seen(NamedTuple):

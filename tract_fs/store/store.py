@@ -19,6 +19,7 @@ from tract_fs.model.names import EventHash, hash_bytes
 from tract_fs.store import files, place, redo, texts
 from tract_fs.store.arrivals import Record
 from tract_fs.store.events import Events
+from tract_fs.store.index.file import IndexFile
 from tract_fs.store.layout import Layout
 from tract_fs.store.lock import StoreLock
 from tract_fs.store.objects import Objects
@@ -74,7 +75,8 @@ class Store:
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
         self.suspects = Suspects()
-        self.packs = Packs(layout, self.suspects, read_only=read_only, is_distrusted=distrusts_caches)
+        self.index = IndexFile(layout, read_only=read_only, is_distrusted=distrusts_caches)
+        self.packs = Packs(layout, self.suspects, index=self.index)
         self.objects = Objects(layout, self.packs, self.suspects)
         self.events = Events(layout, self.packs, self.suspects)
         self.quarantine = Quarantine(layout, self.packs)
@@ -138,6 +140,7 @@ class Store:
                 files.remove(f"{gone}/{left}")
             files.remove_empty_directory(gone)
         self._builds_on_undurable = True  # what the log that went held is in none
+        self.index.move()
         for log in self._logs.values():
             log.move_to_place()
         return True
@@ -148,6 +151,7 @@ class Store:
         if log is None:
             parts = Parts(
                 layout=self.layout,
+                index=self.index,
                 packs=self.packs,
                 objects=self.objects,
                 events=self.events,
@@ -289,7 +293,7 @@ class Store:
             log.branch_digest(transaction.branch),
             is_plain=log.is_plain(transaction.branch),
             is_durable=self._is_durable,
-            is_brought=log.said.is_brought,
+            is_brought=log.origins.is_brought,
         )
         self._builds_on_undurable = self._is_durable and (self._builds_on_undurable or not log.is_durable)
         self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)
@@ -407,6 +411,7 @@ class Store:
         self._redo.close()
         self._lock.close()
         self.packs.close()
+        self.index.close()
         files.let_go(self.layout.root)
 
     def after_fork(self) -> None:

@@ -18,18 +18,17 @@ from tract_fs.model.events import Event
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
-from tract_fs.store import arrivals, files, view_cache
+from tract_fs.store import arrivals, files, saved_view
 from tract_fs.store.arrivals import NO_BRANCH, NO_HASH, Arrivals, Record
-from tract_fs.store.commit_events import CommitEvents
 from tract_fs.store.events import Events, as_event_hash
 from tract_fs.store.folding import iter_in_causal_order, records_of
+from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError
 from tract_fs.store.layout import Layout
-from tract_fs.store.listing import EventListing, KnownEvents, RecordedEvents, Seen
+from tract_fs.store.listing import EventListing, KnownEvents, Seen
 from tract_fs.store.objects import Objects
+from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
-from tract_fs.store.record_runs import RecordRuns
-from tract_fs.store.said import Said
-from tract_fs.store.view_cache import SavedView
+from tract_fs.store.saved_view import SavedView
 
 _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
@@ -41,6 +40,7 @@ class Parts(Struct, frozen=True):
     """What a tract log needs of its store."""
 
     layout: Layout
+    index: IndexFile
     packs: Packs
     objects: Objects
     events: Events
@@ -77,7 +77,7 @@ class TractLog:
         self._listed_at = 0.0
         self._listing_pause_s = _LISTING_INTERVAL_S
         self._saved_count = -1
-        self._lacks_runs = False  # after a rebuild
+        self._lacks_rows = False  # after a rebuild
         self.gone: set[str] = set()  # events that this copy knew and that take no part now; most are not there
         self._witnessed: set[str] = set()  # events that this handle wrote since the view was last saved
         self.is_durable = True  # all visible events are covered by the redo log, or were synced
@@ -88,13 +88,12 @@ class TractLog:
         """Takes the files in this copy's place, none of which is open yet."""
         parts, tract = self._parts, self.tract
         self._arrivals = Arrivals(parts.layout.tract_local(tract, "arrivals"), parts.layout.seal[:16])
-        self._runs = RecordRuns(parts.layout.tract_local(tract, "runs"), self._arrivals, read_only=parts.read_only)
-        self.commits = CommitEvents(self._runs)
-        self.said = Said(tract, self.commits, parts.events, parts.objects, rebuild=self.rebuild)
+        self.origins = Origins(
+            tract, self._arrivals, parts.index, events=parts.events, objects=parts.objects, rebuild=self.rebuild
+        )
 
     def move_to_place(self) -> None:
         """Goes on in another place, the one before having gone: all is loaded again at the next call."""
-        self._runs.close()
         self._arrivals.close()
         self._find_place()
         self._is_whole = False
@@ -149,10 +148,8 @@ class TractLog:
     def open(self, *, verify: bool) -> None:
         """Loads the view from the cache and what came since; from the events alone if anything is off or `verify` is set."""
         self._is_whole = False
-        saved = view_cache.read(self._parts.layout, self.tract)
+        saved = self._load_saved()
         is_ours = saved is not None and self._is_ours(saved) and not self._is_misled
-        if verify:
-            self._runs.drop()
         if verify or saved is None or not is_ours:
             self.rebuild(is_ours=is_ours)
             return
@@ -166,25 +163,16 @@ class TractLog:
         self.is_durable = saved.is_durable
         self.gone = set(saved.gone)
         self.version += 1
-        self._runs.forget()
-        self.commits.reset(self._arrivals, saved.count, self._chain)
+        self.origins.reset(saved.count, again_count=saved.again_count)
         self._is_whole = True
         self.catch_up()
         self.list_if_due()
 
     def save(self) -> None:
-        """Writes the view file if it lags, and the runs; a cache that can't be written is left alone."""
-        lags = self._count != self._saved_count or self._lacks_runs
-        self._save_view()
-        if lags and self._count == self._saved_count and not self._unrecorded:
-            self._lacks_runs = False
-            self._runs.extend(self._count)
-            self.commits.trim(self._arrivals, self._count, self._chain)
-
-    def _save_view(self) -> None:
+        """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone."""
         if self._parts.read_only or self._unrecorded or not self._is_whole:
             return
-        if self._count == self._saved_count and not self._listing.is_changed:
+        if self._count == self._saved_count and not (self._listing.is_changed or self._lacks_rows):
             return
         if self._arrivals.signature()[0] != self._inode:
             return
@@ -199,10 +187,20 @@ class TractLog:
             packs=sorted(self._listing.packs_seen),
             root=self._listing.root_inode(),
         )
-        if view_cache.write(self._parts.layout, self.tract, saved):
-            self._witnessed.clear()
-            self._saved_count = self._count
-            self._listing.is_changed = False
+        try:
+            self.origins.extend_rows(self._count, state=saved_view.encode(self._parts.layout, saved))
+        except (OSError, IndexDamagedError, IndexUnwritableError, arrivals.ArrivalsDamagedError):
+            raise
+        self._witnessed.clear()
+        self._saved_count = self._count
+        self._listing.is_changed = self._lacks_rows = False
+        self.origins.trim(self.again_count)
+
+    def _load_saved(self) -> SavedView | None:
+        """Returns the view that this handle or another saved last, or None."""
+        with suppress(IndexDamagedError):
+            return saved_view.decode(self._parts.layout, self.origins.rows.load())
+        return None
 
     @property
     def unsaved_count(self) -> int:
@@ -256,7 +254,6 @@ class TractLog:
     def close(self) -> None:
         """Saves the view and closes the files."""
         self.save()
-        self._runs.close()
         self._arrivals.close()
 
     # what local writers did
@@ -276,7 +273,7 @@ class TractLog:
         found = list(arrivals.decode_records(data, start_chain))
         kept = self._written([record for record, _ in found])
         if kept is None or (is_locked and len(kept) < len(found)):
-            saved = view_cache.read(self._parts.layout, self.tract)
+            saved = self._load_saved()
             is_covered = saved is not None and saved.count >= count and self._is_ours(saved)
             if kept is None or is_covered:
                 self.rebuild(is_ours=is_covered)  # what a view of this copy covers was there, and is gone
@@ -382,8 +379,7 @@ class TractLog:
             except arrivals.ArrivalsUnwritableError:
                 self._rebuild(own, known_before, None)
             self._is_whole = True
-            self._save_view()  # or the next handle that sees arrivals written anew would do all this again
-            self._lacks_runs = True  # they are made when the handle has time
+            self.save()  # or the next handle that sees the new arrivals would do all this again
 
     def _new_arrivals_file(self, held: ExitStack) -> files.NewFile | None:
         directory = self._arrivals.path.rpartition("/")[0]
@@ -403,19 +399,20 @@ class TractLog:
         self._unrecorded.clear()
         self.again_count = 0
         seen = self._listing.look(self.known)
-        written = arrivals.NewArrivals(file, self._arrivals.start)
+        written = None if file is None else arrivals.NewArrivals(file, self._arrivals.start)
         visible: list[EventHash] = []
         brought: set[bytes] = set()
         last: list[Record] = []
-        kept: list[Record] = []  # all, unless they are many
+        kept: list[Record] = []  # all, unless they are many and in a file
 
         def take(name: EventHash, event: Event) -> None:
             nonlocal last
-            written.add(last)
+            if written is not None:
+                written.add(last)
             visible.append(name)
             kind = arrivals.OWN if name in own else arrivals.SEEN
             last = records_of(name, event, kind, self._parts.objects, brought.__contains__)
-            if len(kept) < _KEPT_RECORDS:
+            if written is None or len(kept) < _KEPT_RECORDS:
                 kept.extend(last)
             for record in last:
                 brought.add(record.commit)
@@ -427,21 +424,22 @@ class TractLog:
         self.is_durable = not visible
         self.gone = (known_before | self._witnessed).difference(visible)
         gone = [Record(arrivals.GONE, NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
-        written.add(gone + last)  # an event's record ends the file, or its end would be taken for torn
-        written.flush()
-        if file is not None and written.count:
-            self._arrivals.take_place(file)
+        if written is not None:
+            written.add(gone + last)  # an event's record ends the file, or its end would be taken for torn
+            written.flush()
+        if file is not None and written is not None and written.count:
+            self._arrivals.replace(file)
             self._count, self._chain = written.count, written.chain
             self._inode = self._arrivals.signature()[0]
-            self._runs.forget()
-            if len(kept) < _KEPT_RECORDS:
-                self.commits.reset(self._arrivals, 0, self._arrivals.start)
-                for record in (*gone, *kept):
-                    self.commits.add(record)
-            else:
-                self.commits.reset(self._arrivals, self._count, self._chain)
         else:
-            self._keep_in_memory(written.data(), visible)
+            self._keep_in_memory(visible)
+        if self._unrecorded or len(kept) < _KEPT_RECORDS:
+            self.origins.reset(0, again_count=0)
+            for record in (*gone, *kept):
+                self.origins.add(record)
+        else:
+            self.origins.reset(self._count, again_count=self.again_count)
+        self._lacks_rows = True
         self._saved_count = -1
         self._settle(seen)
 
@@ -452,15 +450,14 @@ class TractLog:
             self.quarantined = {name: why for name, why in set_aside.items() if not exists(self.tract, name)}
         for name in self.damaged:  # its directory is looked at again, so that a repair in place is noticed
             seen.fans.pop(name[:2], None)
-        self._parts.packs.let_go()
+        self._parts.packs.forget_recent()
         self._listing.settle(seen)
 
     def known(self) -> KnownEvents:
         """Returns the hashes of all visible events. Cost: reads the arrivals that no run has, the first time."""
         if self._known is None:
-            self._runs.extend(self._count)
-            covered = min(self._count, self._runs.end()[0])
-            known = KnownEvents(RecordedEvents(self._runs, covered, lambda: self._recorded_events(covered)))
+            covered = self.origins.first
+            known = KnownEvents(self.origins, covered, lambda: self._recorded_events(covered))
             try:
                 for record in arrivals.iter_records(self._arrivals, covered, self._count, self._chain):
                     if record.kind in arrivals.EVENT_KINDS:
@@ -477,15 +474,13 @@ class TractLog:
     # leaves
 
     def _recorded_events(self, count: int) -> set[str]:
-        """Returns the events of the first records without the runs, which are damaged; if arrivals are as well, all is loaded again at the next call."""
-        self._runs.drop()
+        """Returns the events of the first records as far as arrivals are sound, which they are not: all is loaded again at the next call."""
+        self._is_whole = False
+        self._is_misled = True
         found: set[str] = set()
-        records = arrivals.iter_records(self._arrivals, 0, count, self._arrivals.chain_at(count) or b"")
-        try:
-            found.update(record.event.hex() for record in records if record.kind in arrivals.EVENT_KINDS)
-        except arrivals.ArrivalsDamagedError:
-            self._is_whole = False
-            self._is_misled = True
+        for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
+            if number < count and record.kind in arrivals.EVENT_KINDS:
+                found.add(record.event.hex())
         return found
 
     def _take(self, record: Record, name: EventHash) -> bool:
@@ -599,14 +594,14 @@ class TractLog:
         return True
 
     def _add_seen(self, name: EventHash, event: Event) -> list[Record]:
-        records = records_of(name, event, arrivals.SEEN, self._parts.objects, self.said.is_brought)
+        records = records_of(name, event, arrivals.SEEN, self._parts.objects, self.origins.is_brought)
         self.is_durable = False
         for record in records:
             self._add_to_commits(record)
         return records
 
     def _add_to_commits(self, record: Record) -> None:
-        self.commits.add(record)
+        self.origins.add(record)
         if record.kind == arrivals.BRINGS_AGAIN:
             self.again_count += 1
             self.version += 1
@@ -649,12 +644,11 @@ class TractLog:
         is_here = saved.root == self._listing.root_inode() and saved.view.tract == self.tract
         return is_here and chain is not None and chain.hex() == saved.chain
 
-    def _keep_in_memory(self, data: bytes, names: list[EventHash]) -> None:
+    def _keep_in_memory(self, names: list[EventHash]) -> None:
         """Goes on without an arrivals file of its own: all that is visible counts as not recorded."""
         self._inode, self._count = self._arrivals.signature() if names else (0, 0)
         self._chain = (names and self._arrivals.chain_at(self._count)) or self._arrivals.start
         self._unrecorded = set(names)
-        self.commits.reset(data, len(data) // arrivals.RECORD_BYTES, data[-16:] or arrivals.START)
 
     def _own_and_known(self, *, is_ours: bool) -> tuple[set[str], set[str]]:
         """Returns the events that arrivals calls this copy's own, as far as its chain holds, and those that this copy surely knew.
@@ -663,7 +657,7 @@ class TractLog:
         """
         own: set[str] = set()
         known: set[str] = set()
-        saved = None if is_ours else view_cache.read(self._parts.layout, self.tract)
+        saved = None if is_ours else self._load_saved()
         covered = saved.count if saved is not None and self._is_ours(saved) else 0
         for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
             if record.kind in arrivals.OWN_KINDS:

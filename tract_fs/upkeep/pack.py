@@ -134,7 +134,7 @@ class _Packing:
         rows, actual = scan(path, name)
         if rows is None and not files.exists(path):
             return None
-        held = set() if rows is None else {row[:32] for row in rows.rows}
+        held = set() if rows is None else {digest for digest, _, _ in rows.members}
         if rows is None or actual != name or any(bytes.fromhex(member.name) not in held for member in members):
             self._store.suspects.note(Suspect("pack", name))
             raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=actual or "nothing")
@@ -186,7 +186,7 @@ class _Packing:
             witness = {other: files.signature(self._layout.pack(other)) for other in others}
             rows, actual = scan(self._layout.pack(name), name)
             if rows is not None and actual == name:
-                holders = [self._packs.holder(digest.hex(), others) for digest, _, _ in rows.iter_members()]
+                holders = [self._packs.holder(digest.hex(), others) for digest, _, _ in rows.members]
                 if None not in holders:
                     self._remove_packs([name], {other: witness[other] for other in holders if other is not None})
                     stay = others

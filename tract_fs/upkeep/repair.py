@@ -22,7 +22,6 @@ from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
 
 _AT_ONCE = 8  # files dealt with in one hold of the lock
-_CACHES = ("generation.db", "generation.db-journal", "generation.db-wal", "generation.db-shm")
 
 
 class Repair:
@@ -71,8 +70,8 @@ class Repair:
                 self._unmoved.append(f"{self._layout.relative(path)}: too large to be a file of this store")
             elif data is not None and not is_good:
                 yield file
-            elif data is not None and file.kind == "pack":
-                self._dropped += map(self._layout.relative, packs.drop_wrong_tables(file.name, data))
+            elif data is not None and file.kind == "pack" and packs.drop_wrong_rows(file.name, data):
+                self._dropped.append(self._layout.relative(self._layout.index))
 
     def _set_aside(self, suspects: list[Suspect]) -> None:
         for start in range(0, len(suspects), _AT_ONCE):
@@ -96,6 +95,9 @@ class Repair:
         self._contexts.forget()
         self._reader.forget_renderings()
         self._reader.close()
+        if files.exists(self._layout.index):
+            self._dropped.append(self._layout.relative(self._layout.index))
+        self._store.index.discard()
         for tract in {self._reader.log.tract, *self._store.events.tracts()}:
             self._store.log(tract).rebuild(is_ours=True)
         for tract in files.list_names(f"{self._layout.local}/tracts"):
@@ -105,7 +107,6 @@ class Repair:
     def _drop_caches(self, tract: str) -> None:
         snapshots = self._layout.tract_local(tract, "snapshots")
         paths = [f"{snapshots}/{name}" for name in files.list_names(snapshots) if is_hash(name)]
-        paths += [self._layout.tract_local(tract, name) for name in _CACHES]
         for path in paths:
             if files.exists(path):
                 files.remove(path)

@@ -34,7 +34,7 @@ from tract_fs.store.tract_log import TractLog
 from tract_fs.store.transaction import Transaction
 
 if TYPE_CHECKING:
-    from tract_fs.store.generation_index import GenerationIndex, Hit
+    from tract_fs.store.index.configs import ConfigIndex, Hit
 
 _CACHED_BYTES = 32 * 1024 * 1024
 _CACHED_NEW = 1024
@@ -62,7 +62,7 @@ class TractReader:
         self.counter = counter
         self.transaction: Transaction | None = None
         self.loading: AbstractContextManager[None] = nullcontext()  # one thread at a time, for what is read later
-        self._generation_indexes: dict[str, GenerationIndex] = {}  # by tract
+        self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
         self._written: dict[CommitHash, NewCommit] = {}  # by this handle, not long ago
         self._written_version = (0, 0)  # what is said of commits, when it wrote them
@@ -117,7 +117,7 @@ class TractReader:
             return False
         if self.transaction is not None and name in self.transaction.commits:
             return True
-        return bool(self.log.said.events_of(name)) or (bool(self.log.view.foreign) and name in self.foreign.names())
+        return bool(self.log.origins.events_of(name)) or (bool(self.log.view.foreign) and name in self.foreign.names())
 
     def is_in_history(self, name: str) -> bool:
         """Tells whether a commit is in the history of the head."""
@@ -303,7 +303,7 @@ class TractReader:
             for commit, prompt_tokens, completion_tokens in reversed(self.transaction.usage):
                 if commit == name:
                     return prompt_tokens, completion_tokens
-        found = self.log.said.usage(name)
+        found = self.log.origins.usage(name)
         return None if found is None else (found.prompt_tokens, found.completion_tokens)
 
     def annotations(self, ref: object) -> list[PriorityAnnotation]:
@@ -344,25 +344,15 @@ class TractReader:
 
     def close(self) -> None:
         """Closes the files that reading opened."""
-        for index in self._generation_indexes.values():
+        for index in self._config_indexes.values():
             index.close()
 
     def _select(self, log: TractLog, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
-        index = self._generation_indexes.get(log.tract)
-        if index is None or not index.is_in(self.store.layout.local):
-            if index is not None:
-                index.close()
-            from tract_fs.store.generation_index import GenerationIndex  # sqlite3: only a query needs it
+        index = self._config_indexes.get(log.tract)
+        if index is None:
+            from tract_fs.store.index.configs import ConfigIndex  # only a query needs it
 
-            file = self.store.layout.tract_local(log.tract, "generation.db")
-            index = GenerationIndex(
-                file,
-                log,
-                self.store.events,
-                read_only=self.store.read_only,
-                is_distrusted=self.store.distrusts_caches,
-            )
-            self._generation_indexes[log.tract] = index
+            index = self._config_indexes[log.tract] = ConfigIndex(self.store.index, log, self.store.events)
         return index.select(path, operator, value)
 
     def _staged_matches(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitHash]:
@@ -378,7 +368,7 @@ class TractReader:
         if self.transaction is not None and name in self.transaction.commits:
             return self.transaction.commits[name].as_brought()
         staged = () if self.transaction is None else self.transaction.foreign_parents
-        entry = self.log.said.brought(name)
+        entry = self.log.origins.brought(name)
         return self.foreign.brought(name, staged) if entry is None and (staged or self.log.view.foreign) else entry
 
     def _load_facts(self, name: str) -> CommitFacts:
@@ -394,7 +384,7 @@ class TractReader:
             raise InvalidObject(path=path, hash=content, kind=content_type, reason=error.reason) from None
 
     def _resolve_prefix(self, prefix: str) -> CommitHash:
-        names = {digest.hex() for digest in self.log.said.commits_with_prefix(prefix)} | self.foreign.names()
+        names = {digest.hex() for digest in self.log.origins.commits_with_prefix(prefix)} | self.foreign.names()
         if self.transaction is not None:
             names.update(self.transaction.commits)
         found = [name for name in names if name.startswith(prefix)]

@@ -1,6 +1,6 @@
-"""The view file: the view of one tract with the prefix of arrivals that it covers, so that an open reads only what is new.
+"""The saved view: the view of one tract with the prefix of arrivals that it covers, so that an open reads only what is new.
 
-The file is the sealed checksum of the rest, a newline, and JSON. A file that is not whole, or of another copy, counts as absent. FORMAT.md, section 10.
+Its bytes are the sealed checksum of the rest, a newline, and JSON; the index keeps them. FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.names import are_hashes, is_hex
 from tract_fs.model.view import View
-from tract_fs.store import files
 from tract_fs.store.arrivals import MOST_RECORDS
 from tract_fs.store.layout import Layout, is_fan_name
-
-_LIMIT_BYTES = 1 << 30
 
 
 class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,12 +33,14 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
 _DECODER = Decoder(SavedView)
 
 
-def read(layout: Layout, tract: str) -> SavedView | None:
-    """Returns what the view file of a tract says, or None if there is none or it is not whole."""
-    try:
-        data = files.read(_path(layout, tract), limit_bytes=_LIMIT_BYTES)
-    except OSError:
-        return None
+def encode(layout: Layout, saved: SavedView) -> bytes:
+    """Returns the bytes of a saved view."""
+    body = canonical.encode_struct(saved)
+    return layout.sealed(body) + b"\n" + body
+
+
+def decode(layout: Layout, data: bytes | None) -> SavedView | None:
+    """Returns the saved view in bytes, or None if they are not whole, or of another place."""
     if data is None or data[64:65] != b"\n" or layout.sealed(memoryview(data)[65:]) != data[:64]:
         return None
     try:
@@ -56,17 +55,3 @@ def _is_sound(saved: SavedView) -> bool:
     are_counts = 0 <= saved.count < MOST_RECORDS and saved.again_count >= 0
     are_names = are_hashes(saved.gone) and are_hashes(saved.packs) and all(map(is_fan_name, saved.fans))
     return are_counts and are_names and is_hex(saved.chain) and len(saved.chain) == 32 and saved.view.is_sound()
-
-
-def write(layout: Layout, tract: str, saved: SavedView) -> bool:
-    """Writes the view file; False if it can't be written."""
-    body = canonical.encode_struct(saved)
-    try:
-        files.write_new(_path(layout, tract), layout.sealed(body) + b"\n" + body, mode=0o644)
-    except OSError:
-        return False
-    return True
-
-
-def _path(layout: Layout, tract: str) -> str:
-    return layout.tract_local(tract, "view")

@@ -1,0 +1,408 @@
+"""The index file: opens, checks and discards `index.db`; owns sqlite3.
+
+States of an `IndexFile`, and what moves it from one to the next:
+
+| state | meaning | left by |
+|---|---|---|
+| closed | no connection | `connection`, `write`: to *file* or *memory* |
+| file | answers come from `index.db` | damage: the file is removed, to *file* with an empty one; `close`, a fork: to *closed* |
+| memory | the file is missing, damaged or of another user, and can't be written | `close`, a fork: to *closed*; never to *file*, but by a new handle |
+
+`generation` grows whenever rows that were there may be gone: whoever remembers the number of a row compares it first.
+
+A writer of another process may add rows at any time. It replaces the file when it finds it damaged; a handle notices that at its next write.
+No transaction spans a call to another module, so SQLite's own locks are held for milliseconds. Schema: below, in SQL; FORMAT.md, section 10.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from tract_fs.store import files
+from tract_fs.store.layout import Layout
+
+if TYPE_CHECKING:
+    import sqlite3
+
+VERSION = 1
+_BUCKET_SHIFT = 56  # 256 buckets, as there are directories of loose files
+_KEY_OFFSET = 1 << 63
+_WAIT_S = 5.0  # for a writer of another process
+_CACHE_KIB = 32 * 1024
+_SIDE_FILES = ("-journal", "-wal", "-shm")
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another
+_SCHEMA = (
+    """CREATE TABLE store ( -- one row: which schema this is, and which copy wrote it
+    version integer not null,
+    seal text not null
+)""",
+    """CREATE TABLE tracts ( -- each tract that this copy has looked at
+    id integer primary key,
+    name text not null unique,
+    records integer not null, -- so many records of the tract's arrivals are in the table records
+    chain text not null, -- the digest of arrivals after them
+    state blob, -- the view after some count of records, sealed; null until it is first saved
+    crc integer not null -- of the columns above but state
+)""",
+    """CREATE TABLE records ( -- arrivals: each event this copy knows, and each commit that an event brought
+    id integer primary key, -- tracts.id << 40 | number of the record, from 0, in order of arrival
+    kind text not null, -- O, o: event of this copy's own writers, A, a: such an append; S: event from elsewhere; C, D: brings a commit; U: usage of a commit; G: gone
+    event blob not null, -- its hash, 32 bytes
+    commit_hash blob, -- 32 bytes; null where the record is of no commit
+    event_key integer, -- where the record stands for an event: the first 8 bytes of the hash less 2^63
+    commit_key integer, -- the same of commit_hash
+    crc integer not null -- of the columns above
+)""",
+    "CREATE INDEX records_event on records (event_key) where event_key is not null",
+    "CREATE INDEX records_commit on records (commit_key) where commit_key is not null",
+    "CREATE INDEX records_again on records (id) where kind = 'D'",
+    """CREATE TABLE packs ( -- each pack whose members are in the table members
+    id integer primary key,
+    name blob not null unique, -- the SHA-256 of the pack, 32 bytes
+    members integer not null,
+    tracts integer not null, -- so many rows of pack_events are about it
+    crc integer not null -- of the columns above
+)""",
+    """CREATE TABLE members ( -- where each object and event lies in a pack
+    place integer primary key, -- packs.id << 32 | offset in bytes
+    name blob not null, -- its hash, 32 bytes
+    size integer not null, -- in bytes
+    key integer not null -- the first 8 bytes of the hash less 2^63
+)""",
+    "CREATE INDEX members_key on members (key)",
+    """CREATE TABLE pack_events ( -- which members of a pack are events, by tract; an empty tract: the line does not show it
+    pack integer not null,
+    tract text not null,
+    events integer not null,
+    names blob not null, -- their hashes, 32 bytes each
+    crc integer not null, -- of the columns above
+    primary key (pack, tract)
+) without rowid""",
+    """CREATE TABLE sums ( -- by which a missing row is noticed: count and sum of checksums of the rows whose key begins with 8 bits
+    family text not null, -- event, commit (both of records) or member
+    bucket integer not null, -- the 8 bits
+    rows integer not null,
+    total integer not null,
+    primary key (family, bucket)
+) without rowid""",
+    """CREATE TABLE config_stamps ( -- how far the generation configs of a tract are indexed
+    tract text primary key,
+    records integer not null, -- so many records of arrivals are covered; -1: another number
+    chain text not null,
+    configs integer not null, -- count of configs, and the sum of their checksums
+    total integer not null
+) without rowid""",
+    """CREATE TABLE configs ( -- each distinct generation config of a tract
+    tract text not null,
+    number integer not null, -- from 0
+    config blob not null, -- canonical JSON
+    commits integer not null, -- count of its commits, and the sum of their checksums
+    total integer not null,
+    crc integer not null, -- of the columns above
+    primary key (tract, number)
+) without rowid""",
+    """CREATE TABLE config_commits ( -- which commits were generated with a config
+    tract text not null,
+    config integer not null, -- configs.number
+    created integer not null, -- microseconds since 1970
+    name blob not null, -- the commit's hash, 32 bytes
+    primary key (tract, config, created, name)
+) without rowid""",
+)
+
+
+class IndexDamagedError(Exception):
+    """The index contradicts itself, or what it names; its file was removed, if it could be."""
+
+
+class IndexUnwritableError(Exception):
+    """The index can't be written now: another process holds it for long, or the disk is full. Its rows are as before."""
+
+
+class IndexFile:
+    """The index of one store in one handle; see the table of states above."""
+
+    def __init__(self, layout: Layout, *, read_only: bool, is_distrusted: bool = False) -> None:
+        """With `is_distrusted` no row is used that another handle wrote: a writer removes the file, a reader does without."""
+        self._layout = layout
+        self._read_only = read_only
+        self._is_distrusted = is_distrusted
+        self._connection: sqlite3.Connection | None = None
+        self._pid = 0
+        self._path = ""  # of the open file; empty: in memory
+        self._inode = 0
+        self.generation = 0
+
+    @property
+    def seal(self) -> bytes:
+        """32 bytes of this copy's place, which checksums of rows begin with."""
+        return self._layout.seal
+
+    def is_writable(self) -> bool:
+        """Returns whether rows may be written: to a file of a writer's, or in memory."""
+        return not self._read_only or self.is_in_memory()
+
+    def is_in_memory(self) -> bool:
+        """Returns whether what is written is lost with this handle. Opens the index."""
+        self.connection()
+        return not self._path
+
+    def exists(self) -> bool:
+        """Returns whether there may be rows: a store whose first handle is still open has no index yet. Cost: one stat if closed."""
+        is_open = self._connection is not None and self._pid == files.process.id
+        return is_open or (not self._is_distrusted and files.exists(self._layout.index))
+
+    def connection(self) -> sqlite3.Connection:
+        """Returns the connection, opened where it is not."""
+        if self._connection is not None:
+            if self._pid == files.process.id:
+                return self._connection
+            self._connection = None  # a forked child must not use its parent's, not even to close it
+            self.generation += not self._path
+        self._connection = self._open()
+        self._pid = files.process.id
+        return self._connection
+
+    def close(self) -> None:
+        """Closes the connection; the next use opens it again."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._pid == files.process.id:
+            connection.close()
+            self.generation += not self._path
+
+    def move(self) -> None:
+        """Starts over in the layout's present place."""
+        self.close()
+        self.generation += 1
+
+    def discard(self) -> None:
+        """Removes a damaged file: its rows are written again as they are needed. A file that can't be removed is used no more."""
+        self.close()
+        self.generation += 1
+        if self._read_only or not self._remove():
+            self._is_distrusted = True
+
+    def in_memory(self) -> IndexFile:
+        """Returns another index, an empty one in memory."""
+        return IndexFile(self._layout, read_only=True, is_distrusted=True)
+
+    def go_in_memory(self) -> None:
+        """Uses the file no more, which can't be written: what is needed is kept in memory."""
+        self.close()
+        self.generation += 1
+        self._read_only = self._is_distrusted = True
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Yields the connection. Where SQLite finds the file damaged, or the caller does, discards it. Errors: IndexDamagedError."""
+        try:
+            yield self.connection()
+        except self.errors() as error:
+            raise self.fail(error) from error
+
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Returns what a look into a damaged file may raise: SQLite's errors, and those of columns that are not of the type that the schema says."""
+        return (IndexDamagedError, *_errors(), ValueError, TypeError, OverflowError, struct.error)
+
+    def fail(self, error: Exception) -> IndexDamagedError:
+        """Discards the file after one of `errors`, and returns what the caller is to raise."""
+        self.discard()
+        return error if isinstance(error, IndexDamagedError) else IndexDamagedError(str(error))
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Yields the connection inside a transaction: all that is written in it stands, or nothing. Errors: IndexDamagedError, IndexUnwritableError."""
+        if self._path and self._connection is not None and not self._is_at_path():
+            self.move()  # another process found the file damaged and replaced it
+        with self.reading() as connection:
+            try:
+                connection.execute("begin immediate")
+                try:
+                    yield connection
+                    connection.execute("commit")
+                except BaseException:
+                    with suppress(*_errors()):
+                        connection.execute("rollback")
+                    raise
+            except _errors()[0] as error:
+                if _is_passing(error):
+                    raise IndexUnwritableError(str(error)) from error
+                raise
+
+    def _is_at_path(self) -> bool:
+        found = files.signature(self._path)
+        return found is not None and found[0] == self._inode
+
+    def _open(self) -> sqlite3.Connection:
+        """Returns a connection to the file; to an empty one where it was damaged; to memory where that is all there can be."""
+        if self._is_distrusted and not self._read_only and self._remove():
+            self._is_distrusted = False
+        errors: tuple[type[Exception], ...] = (OSError, *self.errors())
+        for _ in range(2):
+            if self._is_distrusted or (self._read_only and not files.exists(self._layout.index)):
+                break
+            try:
+                return self._open_file(self._layout.index)
+            except errors as error:
+                if self._read_only or _is_passing(error) or not self._remove():
+                    break
+                self.generation += 1
+        self._path = ""
+        connection = _connect(":memory:")
+        _make_tables(connection, self.seal)
+        return connection
+
+    def _open_file(self, path: str) -> sqlite3.Connection:
+        if not files.is_own_file(path):
+            raise IndexDamagedError("not a regular file of one name")
+        if self._read_only:
+            connection = _connect(f"file:{quote(path)}?mode=ro")
+        else:
+            _remove_side_files(path)
+            connection = _connect(path)
+        try:
+            if not self._read_only:
+                _make_tables(connection, self.seal)
+            _require_schema(connection, self.seal)
+        except BaseException:
+            connection.close()
+            raise
+        self._path = path
+        found = files.signature(path)
+        self._inode = 0 if found is None else found[0]
+        return connection
+
+    def _remove(self) -> bool:
+        """Removes the file and what SQLite keeps beside it; returns whether it is gone."""
+        try:
+            for suffix in ("", *_SIDE_FILES):
+                files.remove(self._layout.index + suffix)
+        except OSError:
+            return False
+        return True
+
+
+def key_of(digest: bytes) -> int:
+    """Returns the first 8 bytes of a hash as a number that SQLite can hold, in the order of the hashes."""
+    return int.from_bytes(digest[:8], "big") - _KEY_OFFSET
+
+
+def bucket_of(key: int) -> int:
+    """Returns the bucket of a key: its first 8 bits."""
+    return (key + _KEY_OFFSET) >> _BUCKET_SHIFT
+
+
+def bucket_range(bucket: int) -> tuple[int, int]:
+    """Returns the least and the greatest key of a bucket."""
+    low = (bucket << _BUCKET_SHIFT) - _KEY_OFFSET
+    return low, low + (1 << _BUCKET_SHIFT) - 1
+
+
+class Sums:
+    """Counts and sums of checksums to add to the table of this name, or to subtract, for rows that come or go in one transaction."""
+
+    def __init__(self, family: str) -> None:
+        self._family = family
+        self._found: dict[int, tuple[int, int]] = {}
+
+    def add(self, key: int, crc: int, *, count: int = 1) -> None:
+        """Adds a row (or with a count of -1, subtracts it)."""
+        bucket = (key + _KEY_OFFSET) >> _BUCKET_SHIFT
+        rows, total = self._found.get(bucket, (0, 0))
+        self._found[bucket] = rows + count, total + count * crc
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Writes them."""
+        connection.executemany(
+            "insert into sums values (?, ?, ?, ?) on conflict do update"
+            " set rows = rows + excluded.rows, total = total + excluded.total",
+            [(self._family, bucket, rows, total) for bucket, (rows, total) in self._found.items()],
+        )
+
+
+def require_sums(connection: sqlite3.Connection, family: str, bucket: int, checksums: Iterable[int]) -> None:
+    """Raises IndexDamagedError unless these are the checksums of all rows of a bucket."""
+    found = list(checksums)
+    kept = connection.execute(
+        "select rows, total from sums where family = ? and bucket = ?", (family, bucket)
+    ).fetchone()
+    if (len(found), sum(found)) != (kept or (0, 0)):
+        raise IndexDamagedError(f"rows of the family {family} are missing")
+
+
+def crc_of(seal: bytes, *values: object) -> int:
+    """Returns the checksum of a row's values, which another place's differs from."""
+    return zlib.crc32(repr(values).encode(), zlib.crc32(seal))
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    import sqlite3  # 3 ms
+
+    connection = sqlite3.connect(
+        path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False, uri=path.startswith("file:")
+    )
+    connection.execute("pragma trusted_schema = off")
+    connection.execute("pragma synchronous = off")  # a cache: damage is noticed and its rows are written again
+    connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
+    return connection
+
+
+def _make_tables(connection: sqlite3.Connection, seal: bytes) -> None:
+    """Makes the tables of a new file, unless another process does."""
+    count = "select count(*) from sqlite_master"
+    if connection.execute(count).fetchone() == (0,):
+        connection.execute("begin immediate")
+        if connection.execute(count).fetchone() == (0,):
+            for table in _SCHEMA:
+                connection.execute(table)
+            connection.execute("insert into store values (?, ?)", (VERSION, seal.hex()))
+        connection.execute("commit")
+
+
+def _require_schema(connection: sqlite3.Connection, seal: bytes) -> None:
+    """Raises IndexDamagedError where the file has other tables, or is of another place. A view in a table's place might answer anything, and take for ever."""
+    found = connection.execute("select sql from sqlite_master where sql is not null order by rowid").fetchall()
+    if [text for (text,) in found] != list(_SCHEMA):
+        raise IndexDamagedError("another schema")
+    if connection.execute("select version, seal from store").fetchall() != [(VERSION, seal.hex())]:
+        raise IndexDamagedError("of another version, or another place")
+
+
+def _remove_side_files(path: str) -> None:
+    """Removes files that SQLite would obey and this index never writes: those of WAL, and a journal that names further files to remove."""
+    for suffix in _SIDE_FILES[1:]:
+        files.remove(path + suffix)
+    journal = path + _SIDE_FILES[0]
+    size = (files.signature(journal) or (0, 0, 0))[1]
+    if not size:
+        return
+    tail = files.read_range(journal, max(0, size - len(_SUPER_JOURNAL)), len(_SUPER_JOURNAL))
+    if tail == _SUPER_JOURNAL or not files.is_own_file(journal):
+        files.remove(path)
+        files.remove(journal)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    import sqlite3
+
+    return (sqlite3.Error,)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Returns whether an error of SQLite says nothing about the file: it is locked, or the disk is full or read-only."""
+    import sqlite3
+
+    if not isinstance(error, sqlite3.OperationalError):
+        return False
+    return error.sqlite_errorcode & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+    )

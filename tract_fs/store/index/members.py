@@ -1,0 +1,261 @@
+"""Pack members in the index: where each object and event lies in a pack, and which of them are events.
+
+A member that is read is hashed, so a wrong row can hide a member but never give wrong bytes. `require_absent` makes sure that none is hidden.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
+
+from tract_fs.store.index.file import (
+    IndexDamagedError,
+    IndexFile,
+    Sums,
+    bucket_of,
+    bucket_range,
+    crc_of,
+    key_of,
+    require_sums,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_OFFSET_BITS = 32
+_OFFSET_MASK = (1 << _OFFSET_BITS) - 1
+_CHECKED = struct.Struct(">qI32s")
+_AT_ONCE = 400  # variables of one statement
+_NEAR_BYTES = 1 << 16
+_MOST_NEAR = 1 << 13
+
+
+class PackMembers(Struct):
+    """What one pack contains: hash, offset and size in bytes of each member, and the hashes of its events by tract (empty: unknown)."""
+
+    pack: str
+    members: list[tuple[bytes, int, int]]
+    events: dict[str, list[bytes]]
+
+
+class Place(NamedTuple):
+    """Where a member lies: the pack, and its offset and size in bytes."""
+
+    pack: str
+    offset: int
+    size: int
+
+
+class MemberIndex:
+    """The rows of all packs.
+
+    States: unread, loaded (`packs` names the packs whose members have rows). By the index's generation each method notices that rows are gone.
+    """
+
+    def __init__(self, index: IndexFile) -> None:
+        self._index = index
+        self._generation = -1
+        self._ids: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._counts: dict[str, tuple[int, int]] = {}  # of members, of tracts
+        self._sound: set[int] = set()
+        self._near: dict[bytes, Place] = {}
+        self._last = 0  # place of the last member looked up
+        self._seed = 0
+
+    def packs(self) -> Collection[str]:
+        """Returns the names of the packs whose members have rows. Errors: IndexDamagedError."""
+        if self._generation != self._index.generation or self._index.generation < 0:
+            self.load()
+        return self._ids.keys()
+
+    def load(self) -> None:
+        """Reads which packs have rows. Errors: IndexDamagedError."""
+        self._ids, self._names, self._counts = {}, {}, {}
+        self._sound.clear()
+        self._near.clear()
+        self._seed = zlib.crc32(self._index.seal)
+        if self._index.exists():
+            with self._index.reading() as connection:
+                rows = connection.execute("select id, name, members, tracts, crc from packs").fetchall()
+                for number, name, count, tracts, crc in rows:
+                    if crc != crc_of(self._index.seal, number, name, count, tracts):
+                        raise IndexDamagedError("a pack's row is not as it was written")
+                    self._note(number, name.hex(), count, tracts)
+        self._generation = self._index.generation
+
+    def places(self, digest: bytes) -> Sequence[Place]:
+        """Returns where the members of this hash lie. Unchecked: rows may be missing, or wrong. Errors: IndexDamagedError."""
+        near = self._near.get(digest)
+        if near is not None and self._generation == self._index.generation:
+            return (near,)
+        if not self.packs():
+            return ()
+        index = self._index
+        try:
+            rows = (
+                index.connection()
+                .execute("select place, name, size from members where key = ?", (key_of(digest),))
+                .fetchall()
+            )
+            found = [
+                Place(pack, place & _OFFSET_MASK, size)
+                for place, name, size in rows
+                if name == digest and (pack := self._names.get(place >> _OFFSET_BITS)) is not None
+            ]
+            if len(found) == 1:
+                self._look_around(index.connection(), rows[0][0], found[0].pack)
+        except index.errors() as error:
+            raise index.fail(error) from error
+        return found
+
+    def listed(self, digests: Collection[bytes]) -> set[bytes]:
+        """Returns those of many hashes that have a row. Unchecked. Errors: IndexDamagedError."""
+        found: set[bytes] = set()
+        if not self.packs():
+            return found
+        wanted = list(digests)
+        with self._index.reading() as connection:
+            for start in range(0, len(wanted), _AT_ONCE):
+                keys = list(map(key_of, wanted[start : start + _AT_ONCE]))
+                marks = ",".join("?" * len(keys))
+                rows = connection.execute(f"select name from members where key in ({marks})", keys)
+                found.update(name for (name,) in rows.fetchall())
+        return found.intersection(wanted)
+
+    def require_absent(self, digest: bytes) -> None:
+        """Raises IndexDamagedError if a row of this hash may be missing. Cost: reads a 256th of the rows, once."""
+        if not self.packs():
+            return
+        bucket = bucket_of(key_of(digest))
+        if bucket in self._sound:
+            return
+        with self._index.reading() as connection:
+            rows = connection.execute(
+                "select place, size, name from members where key between ? and ?", bucket_range(bucket)
+            ).fetchall()
+            require_sums(connection, "member", bucket, (_crc(self._seed, *row) for row in rows))
+        self._sound.add(bucket)
+
+    def events(self, pack: str, tract: str | None) -> list[bytes]:
+        """Returns the hashes of a pack's events: all, or those of a tract with those of an unknown one. Errors: IndexDamagedError."""
+        if pack not in self.packs():
+            return []
+        number = self._ids[pack]
+        with self._index.reading() as connection:
+            rows = connection.execute(
+                "select tract, events, names, crc from pack_events where pack = ?", (number,)
+            ).fetchall()
+            if len(rows) != self._counts[pack][1]:
+                raise IndexDamagedError("events of a pack are missing")
+            found: list[bytes] = []
+            for owner, count, names, crc in rows:
+                if crc != crc_of(self._index.seal, number, owner, count, names) or len(names) != 32 * count:
+                    raise IndexDamagedError("the events of a pack are not as they were written")
+                if tract is None or owner in ("", tract):
+                    found += [names[at : at + 32] for at in range(0, len(names), 32)]
+            return found
+
+    def tracts(self, packs: Collection[str]) -> set[str]:
+        """Returns the tracts of the events of some packs; an empty one for those that are unknown. Errors: IndexDamagedError."""
+        numbers = {self._ids[name] for name in packs if name in self.packs()}
+        with self._index.reading() as connection:
+            rows = connection.execute("select pack, tract from pack_events").fetchall()
+        return {tract for pack, tract in rows if pack in numbers}
+
+    def members(self, pack: str) -> PackMembers | None:
+        """Returns what the rows say of a pack, or None if it has none. Cost: reads them. Errors: IndexDamagedError."""
+        if pack not in self.packs():
+            return None
+        first = self._ids[pack] << _OFFSET_BITS
+        with self._index.reading() as connection:
+            rows = connection.execute(
+                "select name, place & ?, size from members where place between ? and ?",
+                (_OFFSET_MASK, first, first + _OFFSET_MASK),
+            ).fetchall()
+            events = connection.execute("select tract, names from pack_events where pack = ?", (self._ids[pack],))
+            found = {
+                tract: [names[at : at + 32] for at in range(0, len(names), 32)] for tract, names in events.fetchall()
+            }
+        return PackMembers(pack, rows, found)
+
+    def add(self, pack: PackMembers, *, present: Collection[str]) -> None:
+        """Writes the rows of a pack; removes those of packs that are not `present`, once these are the most.
+
+        Errors: IndexDamagedError, IndexUnwritableError.
+        """
+        self.packs()
+        with self._index.writing() as connection:
+            if self._generation != self._index.generation:
+                self.load()
+            gone = [name for name in self._ids if name not in present]
+            total = sum(count for count, _ in self._counts.values())
+            if gone and 2 * sum(self._counts[name][0] for name in gone) >= total:
+                for name in gone:
+                    self._remove(connection, name)
+            self._insert(connection, pack)
+
+    def _insert(self, connection: sqlite3.Connection, pack: PackMembers) -> None:
+        name, count, tracts = bytes.fromhex(pack.pack), len(pack.members), len(pack.events)
+        there = connection.execute("select id, members, tracts from packs where name = ?", (name,)).fetchone()
+        if there is not None:  # another process was faster
+            self._note(there[0], pack.pack, *there[1:])
+            return
+        number = 1 + connection.execute("select coalesce(max(id), 0) from packs").fetchone()[0]
+        crc = crc_of(self._index.seal, number, name, count, tracts)
+        connection.execute("insert into packs values (?, ?, ?, ?, ?)", (number, name, count, tracts, crc))
+        sums, rows = Sums("member"), []
+        for digest, offset, size in pack.members:
+            place, key = (number << _OFFSET_BITS) + offset, key_of(digest)
+            sums.add(key, _crc(self._seed, place, size, digest))
+            rows.append((place, digest, size, key))
+        connection.executemany("insert into members values (?, ?, ?, ?)", rows)
+        sums.write(connection)
+        for tract, hashes in pack.events.items():
+            names = b"".join(sorted(hashes))
+            crc = crc_of(self._index.seal, number, tract, len(hashes), names)
+            connection.execute(
+                "insert into pack_events values (?, ?, ?, ?, ?)", (number, tract, len(hashes), names, crc)
+            )
+        self._note(number, pack.pack, count, tracts)
+
+    def _remove(self, connection: sqlite3.Connection, name: str) -> None:
+        number = self._ids.pop(name)
+        first = number << _OFFSET_BITS
+        span = (first, first + _OFFSET_MASK)
+        sums = Sums("member")
+        rows = connection.execute("select place, size, name, key from members where place between ? and ?", span)
+        for place, size, digest, key in rows.fetchall():
+            sums.add(key, _crc(self._seed, place, size, digest), count=-1)
+        connection.execute("delete from members where place between ? and ?", span)
+        connection.execute("delete from pack_events where pack = ?", (number,))
+        connection.execute("delete from packs where id = ?", (number,))
+        sums.write(connection)
+        del self._names[number], self._counts[name]
+        self._near.clear()
+
+    def _look_around(self, connection: sqlite3.Connection, place: int, pack: str) -> None:
+        """Remembers the members that lie behind or before one that was found, where the last one was near: a history lies together, and is walked along."""
+        step, self._last = place - self._last, place
+        if not 0 < abs(step) <= _NEAR_BYTES:
+            return
+        if len(self._near) > _MOST_NEAR:
+            self._near.clear()
+        low, high = (place, place + _NEAR_BYTES) if step > 0 else (place - _NEAR_BYTES, place)
+        first = self._ids[pack] << _OFFSET_BITS
+        rows = connection.execute(
+            "select place, name, size from members where place between ? and ?",
+            (max(first, low), min(first + _OFFSET_MASK, high)),
+        ).fetchall()
+        self._near.update((name, Place(pack, at & _OFFSET_MASK, size)) for at, name, size in rows)
+
+    def _note(self, number: int, name: str, count: int, tracts: int) -> None:
+        self._ids[name], self._names[number], self._counts[name] = number, name, (count, tracts)
+
+
+def _crc(seed: int, place: int, size: int, digest: bytes) -> int:
+    return zlib.crc32(_CHECKED.pack(place, size, digest), seed)

@@ -1,0 +1,275 @@
+"""The records of one tract's arrivals in the index: which events this copy knows, and which of them brought a commit or its usage.
+
+Rows are written some thousands at a time, in the order of arrivals, and cover a prefix of it. Each row has a checksum, so a row that is found is right.
+A row that is not found is missing for sure only once the sums of its bucket agree, which is checked once for each bucket and handle.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tract_fs.store.arrivals import BRING_KINDS, EVENT_KINDS, GONE, NO_HASH, USAGE, Record
+from tract_fs.store.index.file import (
+    IndexDamagedError,
+    IndexFile,
+    Sums,
+    bucket_of,
+    bucket_range,
+    crc_of,
+    key_of,
+    require_sums,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_NUMBER_BITS = 40
+_MOST_RECORDS = 1 << _NUMBER_BITS
+_NUMBER_MASK = _MOST_RECORDS - 1
+_KINDS = {kind.decode(): kind for kind in (*EVENT_KINDS, *BRING_KINDS, USAGE, GONE)}
+_CHECKED = struct.Struct(">qc32s32s")
+_ROWS = "select id, kind, event, commit_hash, crc from records"
+_INSERT = "insert into records values (?, ?, ?, ?, ?, ?, ?)"
+
+
+class Row(NamedTuple):
+    """A record: its number, its kind, its event, and its commit (32 zero bytes: none)."""
+
+    number: int
+    kind: bytes
+    event: bytes
+    commit: bytes
+
+
+class TractRecords:
+    """The rows of one tract. `count` and `chain` say which prefix of arrivals they cover.
+
+    States: unread (`load` was never called, or the index lost its rows: count 0), loaded. Each method notices by the index's generation that it is unread again.
+    """
+
+    def __init__(self, index: IndexFile, tract: str) -> None:
+        self._index = index
+        self._tract = tract
+        self._id = 0
+        self._count = 0
+        self._chain = ""
+        self._generation = -1
+        self._sound: set[tuple[str, int]] = set()  # families and buckets whose sums agreed
+        self._seed = 0
+
+    def load(self) -> bytes | None:
+        """Reads how far the rows go, and returns the state saved with them, or None. Errors: IndexDamagedError."""
+        index = self._index
+        self._forget()
+        if not index.exists():
+            return None
+        with index.reading() as connection:
+            found = self._read(connection)
+        self._generation = index.generation
+        return found
+
+    def stamp(self) -> tuple[int, str]:
+        """Returns count and chain of the records that rows cover. Errors: IndexDamagedError."""
+        if self._generation != self._index.generation:
+            self.load()
+        return self._count, self._chain
+
+    def save(
+        self, records: Iterable[Record], after: tuple[int, str], *, state: bytes | None = None, is_fresh: bool = False
+    ) -> bool:
+        """Writes rows of the records that follow those covered, up to a stamp, and a state; False if another process has written rows meanwhile.
+
+        With `is_fresh` the records are all there are: rows of other arrivals go. Errors: IndexDamagedError, IndexUnwritableError.
+        """
+        index = self._index
+        before = (0, "") if is_fresh else self.stamp()
+        with index.writing() as connection:
+            self._read(connection)
+            if is_fresh and self._id:
+                self._remove_rows(connection)
+            elif (self._count, self._chain) != before and not is_fresh:
+                self._generation = index.generation
+                return False
+            if not self._id:
+                self._id = 1 + connection.execute("select coalesce(max(id), 0) from tracts").fetchone()[0]
+            self._insert(connection, records, self._count)
+            self._count, self._chain = after
+            self._write_tract(connection, state)
+        self._generation = index.generation
+        return True
+
+    def find(self, commit: bytes, *, before: int) -> list[Row]:
+        """Returns the records of a commit, in order of arrival, less those from number `before` on; the sums tell that none is missing, where none is found.
+
+        Errors: IndexDamagedError.
+        """
+        if not self._is_loaded():
+            return []
+        try:
+            key = key_of(commit)
+            rows = self._index.connection().execute(f"{_ROWS} where commit_key = ?", (key,)).fetchall()
+            found = [row for row in self._checked(rows) if row.commit == commit and row.number < before]
+            if not found:
+                self.require_whole("commit", bucket_of(key))
+        except self._index.errors() as error:
+            raise self._index.fail(error) from error
+        return sorted(found)
+
+    def require_all_of(self, commit: bytes) -> None:
+        """Raises IndexDamagedError if a record of a commit may be missing."""
+        with self._index.reading():
+            if self._is_loaded():
+                self.require_whole("commit", bucket_of(key_of(commit)))
+
+    def between(self, start: int, stop: int) -> list[Row]:
+        """Returns the records from one number to another. Errors: IndexDamagedError."""
+        if not self._is_loaded():
+            return []
+        first = self._id << _NUMBER_BITS
+        with self._index.reading() as connection:
+            rows = connection.execute(f"{_ROWS} where id >= ? and id < ?", (first + start, first + stop)).fetchall()
+            found = self._checked(rows)
+            if len(found) != max(0, min(stop, self._count) - start):
+                raise IndexDamagedError("records are missing")
+            return found
+
+    def commits_brought_again(self, *, before: int, count: int) -> set[bytes]:
+        """Returns the commits that more than one of the first records bring; `count` of them bring a commit again. Errors: IndexDamagedError."""
+        if not count or not self._is_loaded():
+            return set()
+        first = self._id << _NUMBER_BITS
+        with self._index.reading() as connection:
+            rows = connection.execute(
+                f"{_ROWS} where kind = 'D' and id >= ? and id < ?", (first, first + before)
+            ).fetchall()
+            found = self._checked(rows)
+            if len(found) != count:
+                raise IndexDamagedError("records are missing")
+            return {row.commit for row in found}
+
+    def has_event(self, event: bytes, *, before: int) -> bool:
+        """Returns whether an event is among the first records. Errors: IndexDamagedError."""
+        key = key_of(event)
+        return any(row.event == event for row in self._in_range("event", key, key, before))
+
+    def events_between(self, low: bytes, high: bytes, *, before: int) -> set[bytes]:
+        """Returns the events among the first records whose hashes begin with 8 bytes from `low` to `high`. Errors: IndexDamagedError."""
+        return {row.event for row in self._in_range("event", key_of(low), key_of(high), before)}
+
+    def commits_between(self, low: bytes, high: bytes, *, before: int) -> set[bytes]:
+        """Returns the commits that the first records bring and whose hashes begin with 8 bytes from `low` to `high`. Errors: IndexDamagedError."""
+        rows = self._in_range("commit", key_of(low), key_of(high), before)
+        return {row.commit for row in rows if row.kind in BRING_KINDS}
+
+    def require_whole(self, family: str, bucket: int) -> None:
+        """Raises IndexDamagedError if rows of a bucket are missing. Cost: reads a 256th of the rows, once."""
+        if (family, bucket) not in self._sound:
+            self._read_bucket(family, bucket)
+
+    def _read_bucket(self, family: str, bucket: int) -> list[Row]:
+        """Returns the tract's rows of a bucket, all of them."""
+        connection = self._index.connection()
+        rows = connection.execute(f"{_ROWS} where {family}_key between ? and ?", bucket_range(bucket)).fetchall()
+        found = self._checked(rows)
+        require_sums(connection, family, bucket, (row[4] for row in rows))
+        self._sound.add((family, bucket))
+        return found
+
+    def _in_range(self, family: str, low: int, high: int, before: int) -> list[Row]:
+        """Returns the tract's rows with keys of one bucket, all of them."""
+        if not self._is_loaded():
+            return []
+        bucket = bucket_of(low)
+        with self._index.reading() as connection:
+            if (low, high) == bucket_range(bucket):
+                found = self._read_bucket(family, bucket)
+            else:
+                self.require_whole(family, bucket)
+                rows = connection.execute(f"{_ROWS} where {family}_key between ? and ?", (low, high)).fetchall()
+                found = self._checked(rows)
+            return [row for row in found if row.number < before]
+
+    def _is_loaded(self) -> bool:
+        if self._generation != self._index.generation:
+            self.load()
+        return bool(self._id)
+
+    def _forget(self) -> None:
+        self._id, self._count, self._chain = 0, 0, ""
+        self._sound.clear()
+        self._seed = zlib.crc32(self._index.seal)
+
+    def _read(self, connection: sqlite3.Connection) -> bytes | None:
+        """Reads the tract's row."""
+        found = connection.execute(
+            "select id, records, chain, state, crc from tracts where name = ?", (self._tract,)
+        ).fetchone()
+        if found is None:
+            self._forget()
+            return None
+        number, count, chain, state, crc = found
+        if crc != crc_of(self._index.seal, self._tract, number, count, chain) or not 0 <= count < _MOST_RECORDS:
+            raise IndexDamagedError("a tract's row is not as it was written")
+        if number != self._id:
+            self._forget()
+        self._id, self._count, self._chain = number, count, chain
+        return state if isinstance(state, bytes) else None
+
+    def _write_tract(self, connection: sqlite3.Connection, state: bytes | None) -> None:
+        crc = crc_of(self._index.seal, self._tract, self._id, self._count, self._chain)
+        connection.execute(
+            "insert into tracts values (?, ?, ?, ?, ?, ?) on conflict (id) do update set records = excluded.records,"
+            " chain = excluded.chain, state = coalesce(excluded.state, state), crc = excluded.crc",
+            (self._id, self._tract, self._count, self._chain, state, crc),
+        )
+
+    def _insert(self, connection: sqlite3.Connection, records: Iterable[Record], start: int) -> None:
+        events, commits = Sums("event"), Sums("commit")
+        rows = []
+        pack, crc32, seed, first = _CHECKED.pack, zlib.crc32, self._seed, (self._id << _NUMBER_BITS) + start
+        for place, (kind, _, event, commit, _) in enumerate(records, first):
+            crc = crc32(pack(place, kind, event, commit), seed)
+            event_key = commit_key = commit_hash = None
+            if kind in EVENT_KINDS:
+                event_key = key_of(event)
+                events.add(event_key, crc)
+            if commit != NO_HASH:
+                commit_hash, commit_key = commit, key_of(commit)
+                commits.add(commit_key, crc)
+            rows.append((place, kind.decode(), event, commit_hash, event_key, commit_key, crc))
+        connection.executemany(_INSERT, rows)
+        events.write(connection)
+        commits.write(connection)
+
+    def _remove_rows(self, connection: sqlite3.Connection) -> None:
+        first = self._id << _NUMBER_BITS
+        span = (first, first + _MOST_RECORDS)
+        events, commits = Sums("event"), Sums("commit")
+        for event_key, commit_key, crc in connection.execute(
+            "select event_key, commit_key, crc from records where id >= ? and id < ?", span
+        ).fetchall():
+            if event_key is not None:
+                events.add(event_key, crc, count=-1)
+            if commit_key is not None:
+                commits.add(commit_key, crc, count=-1)
+        connection.execute("delete from records where id >= ? and id < ?", span)
+        events.write(connection)
+        commits.write(connection)
+        connection.execute("delete from tracts where id = ?", (self._id,))
+        self._forget()
+
+    def _checked(self, rows: list[Any]) -> list[Row]:
+        """Returns the rows that are this tract's, each as it was written."""
+        found = []
+        pack, crc32, seed, own, no_hash = _CHECKED.pack, zlib.crc32, self._seed, self._id, NO_HASH
+        for place, kind, event, commit_hash, crc in rows:
+            commit = commit_hash or no_hash
+            kind = _KINDS.get(kind, b"?")
+            if crc32(pack(place, kind, event, commit), seed) != crc or len(event) != 32 or len(commit) != 32:
+                raise IndexDamagedError("a record is not as it was written")
+            if place >> _NUMBER_BITS == own:
+                found.append(Row(place & _NUMBER_MASK, kind, event, commit))
+        return found
