@@ -190,7 +190,7 @@ class TractLog:
         try:
             self.origins.extend_rows(self._count, state=saved_view.encode(self._parts.layout, saved))
         except (OSError, IndexDamagedError, IndexUnwritableError, arrivals.ArrivalsDamagedError):
-            raise
+            return
         self._witnessed.clear()
         self._saved_count = self._count
         self._listing.is_changed = self._lacks_rows = False
