@@ -52,12 +52,6 @@ class JsonValueError(TractError, ValueError):
     reason: str
 
 
-class QuerySyntaxError(ArgumentError):
-    """A query expression that can't be parsed; `position` counts characters from 0."""
-
-    template = "query {text!r}: {reason} at character {position}"
-
-
 class BatchTooLarge(TractError):
     """A transaction whose event would exceed the format's limit; nothing was written."""
 

@@ -17,7 +17,6 @@ from tract_fs.errors import ArgumentError
 ContentHash = NewType("ContentHash", str)
 CommitHash = NewType("CommitHash", str)
 EventHash = NewType("EventHash", str)
-ObjectHash = ContentHash | CommitHash
 
 _match_hash = re.compile("[0-9a-f]{64}").fullmatch
 _match_hex = re.compile("[0-9a-f]*").fullmatch

@@ -353,43 +353,6 @@ class View(Struct):
         return False
 
 
-def fold(events: Iterable[tuple[EventHash, Event]], *, tract: str, source: Source) -> View:
-    """Returns the view after all `events` of one tract, given in any order.
-
-    `source` answers for commits, contents and other tracts; events and visibility of this tract are kept here.
-    Cost: one pass; memory in the number of events.
-    """
-    folding = _Folding(dict(events), tract, source)
-    view = View(tract)
-    for name, event in in_causal_order(folding.events.items()):
-        if view.apply(name, event, folding):
-            folding.visible.add(name)
-    return view
-
-
-def in_causal_order(events: Iterable[tuple[EventHash, Event]]) -> list[tuple[EventHash, Event]]:
-    """Returns events by (`at`, hash): every parent before its children."""
-    return sorted(events, key=lambda item: (item[1].at, item[0]))
-
-
-class _Folding:
-    """A source whose events of one tract are the ones being folded."""
-
-    def __init__(self, events: dict[EventHash, Event], tract: str, source: Source) -> None:
-        self.events = events
-        self.visible: set[EventHash] = set()
-        self._tract = tract
-        self._source = source
-        self.commit = source.commit
-        self.has_content = source.has_content
-
-    def event(self, tract: str, name: EventHash) -> Event | None:
-        return self.events.get(name) if tract == self._tract else self._source.event(tract, name)
-
-    def is_visible(self, tract: str, name: EventHash) -> bool:
-        return name in self.visible if tract == self._tract else self._source.is_visible(tract, name)
-
-
 def _roots(event: Event, read: ReadCommit) -> tuple[CommitHash, ...]:
     """Returns the heads that an event sets and the parents of the commits that it brings, less those commits."""
     brought = {entry.commit for entry in event.iter_commits()}
