@@ -13,6 +13,6 @@ Read in this order; each module imports only from those before it:
 - alignment, diff: what differs between two contexts.
 
 The rest serves single calls: damage (diagnosis of bad bytes), members (what the bytes of a file are), refs (names of
-commits, parsed), config_query (predicates over configs), and the values that the facade returns: info, exchange (syncs and
-bundles), status (and repairs and packs).
+commits, parsed), config_query (predicates over configs), and the values that the facade returns: info, exchange (syncs
+and bundles), status (and repairs and packs).
 """

@@ -1,7 +1,7 @@
 """Alignment: which message of one list is which of another, and how two texts differ line by line.
 
-Messages of one commit are paired first, then equal messages in order. Equal stretches cost one pass, and the result does not depend on which
-list comes first. Only this module imports difflib, which only a diff needs.
+Messages of one commit are paired first, then equal messages in order. Equal stretches cost one pass, and the result
+does not depend on which list comes first. Only this module imports difflib, which only a diff needs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Line(Struct, frozen=True):
 def align(a: Line, b: Line) -> list[Pair]:
     """Returns the pairs of positions that belong together, increasing on both sides.
 
-    Cost: n log n for messages of shared commits; that of difflib for the stretches between them, without equal beginnings and ends.
+    Cost: n log n for shared commits; that of difflib for the stretches between them, without equal beginnings and ends.
     """
     if (a.values, a.commits) > (b.values, b.commits):
         return [(i, j) for j, i in align(b, a)]

@@ -1,7 +1,7 @@
 """The layout of a context: which slots are absent, and where summaries show.
 
-Besides a skip, two things hide a slot: a summary that stands for it, and the loss of its other half (a tool call without its results, a result without
-its call). Format of summaries: FORMAT.md, section 7.
+Besides a skip, two things hide a slot: a summary that stands for it, and the loss of its other half (a tool call
+without results, a result without its call). Format of summaries: FORMAT.md, section 7.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ PLAIN = Layout()
 
 
 def arrange(slots: list[Slot], targets: dict[int, list[int]], later: Sequence[Slot], *, keeps_orphans: bool) -> Layout:
-    """Returns the layout of slots; `targets` maps each summary to its targets, in order; `later` are the slots that a cut left out."""
+    """Returns the layout of slots.
+
+    `targets` maps each summary to its targets, in order; `later` are the slots that a cut left out.
+    """
     hidden: frozenset[int] = frozenset()
     places: dict[int, int] = {}
     if targets:
@@ -44,7 +47,8 @@ def arrange(slots: list[Slot], targets: dict[int, list[int]], later: Sequence[Sl
 def _stand(slots: Sequence[Slot], targets: dict[int, list[int]]) -> tuple[list[int], frozenset[int]]:
     """Returns the standing summaries, and the slots that they hide.
 
-    A summary stands unless it is skipped or a later standing one covers it. `targets` maps each summary to its targets, in order.
+    A summary stands unless it is skipped or a later standing one covers it. `targets` maps each summary to its targets,
+    in order.
     """
     standing = []
     hidden: set[int] = set()
@@ -57,7 +61,7 @@ def _stand(slots: Sequence[Slot], targets: dict[int, list[int]]) -> tuple[list[i
 
 
 def cover(summary: int, targets: dict[int, list[int]], covered: set[int]) -> None:
-    """Adds to `covered` the targets of a summary and, transitively, those of the summaries among them; none is followed twice."""
+    """Adds to `covered` the targets of a summary and, transitively, those of the summaries among them."""
     waiting = [summary]
     while waiting:
         for position in targets[waiting.pop()]:
@@ -68,7 +72,7 @@ def cover(summary: int, targets: dict[int, list[int]], covered: set[int]) -> Non
 
 
 def _places(targets: dict[int, list[int]], standing: list[int]) -> dict[int, int]:
-    """Returns where each standing summary shows: at its first target, where a target that is a summary counts by its own place."""
+    """Returns where each standing summary shows: at its first target, or where that one shows if it is a summary."""
     anchors: dict[int, int] = {}
     for summary, covered in targets.items():
         anchors[summary] = min([anchors.get(position, position) for position in covered], default=summary)
@@ -117,7 +121,8 @@ def has_open_calls(slots: Sequence[Slot]) -> bool:
 def _orphans(slots: Sequence[Slot], later: Sequence[Slot], hidden: frozenset[int]) -> set[int]:
     """Returns the positions of the tool calls and answers that have lost their other half.
 
-    A call is an orphan if it had answers and no answer is left, an answer if its call is not left. One orphan can make others.
+    A call is an orphan if it had answers and no answer is left, an answer if its call is not left. One orphan can make
+    others.
     """
     if not later and not any(
         (slot.edits or slot.priority is Priority.SKIP) and (slot.rendering.calls or slot.rendering.answers)
@@ -153,7 +158,10 @@ def _shown_ids(slot: Slot) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def pairing_warnings(slots: Sequence[Slot], layout: Layout, later: Sequence[Slot]) -> list[str]:
-    """Returns warnings about calls answered twice or never (except in the last turn, which is open), and answers without a call."""
+    """Returns warnings about calls that are answered twice or never, and about answers without a call.
+
+    A call without an answer in the last turn is no reason for a warning: the turn is still open.
+    """
     calls, lone_answers = _pair(slots, later)
     if not calls and not lone_answers:
         return []

@@ -1,7 +1,7 @@
 """Canonical JSON: how the package writes and reads JSON bytes; only this module imports orjson.
 
-`encode` refuses what JSON can't hold, by exact type, before it encodes a byte: orjson and msgspec both write NaN as null
-and dump dataclasses, datetimes and enums without being asked. Format: FORMAT.md, section 3.
+`encode` refuses what JSON can't hold, by exact type, before it encodes a byte: orjson and msgspec both write NaN as
+null and dump dataclasses, datetimes and enums without being asked. Format: FORMAT.md, section 3.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _T = TypeVar("_T")
 
 
 def encode(value: object, *, name: str = "value", depth: int = MAX_DEPTH) -> bytes:
-    """Returns the canonical bytes of a JSON value, at most `depth` arrays and objects deep; `name` begins the path in an error.
+    """Returns the canonical bytes of a JSON value, at most `depth` arrays and objects deep.
 
-    Errors: JsonValueError with the path of the first value that is not JSON.
+    `name` begins the path in an error. Errors: JsonValueError with the path of the first value that is not JSON.
     """
     if not _is_json(value, depth):
         _raise_first_fault(value, name, depth)
@@ -38,7 +38,7 @@ def encode(value: object, *, name: str = "value", depth: int = MAX_DEPTH) -> byt
 
 
 def encode_kept(value: object, *, name: str = "value") -> bytes:
-    """Returns the bytes of `encode`, to keep in memory: even a short result of orjson occupies 4 KiB. Errors: as `encode`."""
+    """Returns the bytes of `encode`, to keep in memory: a short result of orjson holds 4 KiB. Errors: as `encode`."""
     return b"".join((encode(value, name=name), b""))  # a copy, of its own length
 
 
@@ -61,7 +61,7 @@ def decode(data: bytes) -> Any:
 
 
 def is_storable(value: object) -> bool:
-    """Returns whether a value is JSON within the limits of the format; does not look for lone surrogates in its strings."""
+    """Returns whether a value is JSON within the format's limits, without a look for lone surrogates in its strings."""
     return _is_json(value, MAX_DEPTH)
 
 

@@ -1,9 +1,10 @@
 """The compiler: replays a history, commit by commit, into the messages to send next.
 
-A ContextState is the effective context after a history: one slot per append or summary, with its edits and priority. It is a value: `apply`
-returns another, which shares all that did not change. So a cached state can be extended by new commits, patched by edits, annotations and summaries,
-or dropped, and its context always equals that of a replay from the root. Rules: README.md, "What compile does"; of summaries: FORMAT.md, section 7. The
-order of a history comes from model/history.
+A ContextState is the effective context after a history: one slot per append or summary, with its edits and priority. It
+is a value: `apply` returns another, which shares all that did not change. So a cached state can be extended by new
+commits, patched by edits, annotations and summaries, or dropped, and its context always equals that of a replay from
+the root. Rules: README.md, "What compile does"; of summaries: FORMAT.md, section 7. The order of a history comes from
+model/history.
 """
 
 from __future__ import annotations
@@ -99,12 +100,12 @@ class _Spine:
 class ContextState:
     """The effective context after the history of `head`.
 
-    A state is whole (it has a slot for every append and summary) or condensed (it has dropped slots that no answer shows).
-    `condensed` turns a whole state into a condensed one; `apply` keeps a state what it is. Nothing makes a condensed state
-    whole: an operation on a dropped commit raises NotHeldError, and the caller replays the history.
+    A state is whole (it has a slot for every append and summary) or condensed (it has dropped slots that no answer
+    shows). `condensed` turns a whole state into a condensed one; `apply` keeps a state what it is. Nothing makes a
+    condensed state whole: an operation on a dropped commit raises NotHeldError, and the caller replays the history.
 
-    A state shares its lists with the states of its line: only the first `_count` of `_slots` are its own, and `_spine` may
-    be longer. Its snapshot and layout are made on first need; an append that only adds a message carries them over.
+    A state shares its lists with the states of its line: only the first `_count` of `_slots` are its own, and `_spine`
+    may be longer. Its snapshot and layout are made on first need; an append that only adds a message carries them over.
     """
 
     CONDENSED_LEAST = 1024  # a state that would drop fewer slots, or fewer than it would keep, stays whole
@@ -132,7 +133,7 @@ class ContextState:
         summaries: tuple[int, ...] = (),
         is_condensed: bool = False,
     ) -> ContextState:
-        """Returns the state that a stored list of slots describes; `summaries` are the positions of those with targets."""
+        """Returns the state of a stored list of slots; `summaries` are the positions of those with targets."""
         state = cls(counter, types)
         state.is_condensed = is_condensed
         state.head = head
@@ -143,7 +144,7 @@ class ContextState:
         return state
 
     def condensed(self) -> ContextState:
-        """Returns a state with equal answers that holds only the slots they need; this state if few slots can be dropped."""
+        """Returns a state with equal answers that holds only the slots they need; this state if that saves little."""
         if not self._drops_enough(self.snapshot().commit_count) or self.uses_custom_types():
             return self
         targets = {summary: self._targets(summary) for summary in self._summaries}
@@ -203,9 +204,9 @@ class ContextState:
         return None
 
     def apply(self, name: CommitHash, loaded: Loaded) -> ContextState:
-        """Returns the state after one more commit. Cost: constant for an append; a copy of a list for an edit or annotation.
+        """Returns the state after one more commit.
 
-        Errors: NotHeldError.
+        Cost: constant for an append; a copy of a list for an edit or annotation. Errors: NotHeldError.
         """
         commit = loaded.commit
         if self.is_condensed:
@@ -280,7 +281,7 @@ class ContextState:
         return slot is not None and any(edit.commit == commit for edit in slot.edits)
 
     def tokens_after(self, loaded: Loaded) -> int:
-        """Returns the tokens of the context if one more commit were made. Cost: as `apply`, without touching this state."""
+        """Returns the tokens of the context after one more commit. Cost: as `apply`; this state does not change."""
         rendering = loaded.rendering
         snapshot = self.snapshot()
         if (

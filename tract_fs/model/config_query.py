@@ -1,7 +1,8 @@
 """Config queries: typed predicates over generation configs, with JSON's own types.
 
-Numbers compare with numbers, strings with strings by code point, booleans and null only for equality; a bool is not a number, `1` equals
-`1.0`, and a value of another type never matches, under any operator. A config without the field never matches.
+Numbers compare with numbers, strings with strings by code point, booleans and null only for equality; a bool is not a
+number, `1` equals `1.0`, and a value of another type never matches, under any operator. A config without the field
+never matches.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Conflicts: commits on which the lines of a merge disagree, where both sides can't apply.
 
-Found from commits alone, so that every copy finds the same. There are three kinds: edits of one commit to different contents, different last
-priorities of one commit, and an edit of a commit that the other line summarized. An append is never in conflict; an edit here and a skip there both apply.
+Found from commits alone, so that every copy finds the same. There are three kinds: edits of one commit to different
+contents, different last priorities of one commit, and an edit of a commit that the other line summarized. An append is
+never in conflict; an edit here and a skip there both apply.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class ConflictSide(Struct, frozen=True):
 
 
 class Conflict(Struct, frozen=True):
-    """One commit on which the lines disagree; `sides` are those of all lines that changed it, in the order of the heads."""
+    """One commit on which the lines disagree; `sides` are of all lines that changed it, in the order of the heads."""
 
     kind: ConflictKind
     target: CommitHash
@@ -106,7 +107,7 @@ class _Line(Struct):
 def find_conflicts(
     reach: Reach, read: ReadCommit, text_of: Callable[[CommitHash], str], *, own: int
 ) -> tuple[Conflict, ...]:
-    """Returns the conflicts among the histories of the heads in `reach`, each target once per kind, the oldest target first.
+    """Returns the conflicts among the histories of the heads in `reach`, the oldest target first, each once per kind.
 
     `own` is the position of the head whose side is called ours. `text_of` returns the text of a commit's content.
     """

@@ -131,7 +131,7 @@ _RAW_DECODER = Decoder(_RawEnvelope)
 
 
 def is_content(data: bytes) -> bool:
-    """Returns whether stored bytes hold a content, of a built-in type or of one that may be registered somewhere."""
+    """Returns whether stored bytes hold a content, of a built-in type or of one that may be registered elsewhere."""
     try:
         content = canonical.decode_typed(_BUILTIN_DECODER, data).content
     except JsonValueError:
@@ -149,9 +149,9 @@ def is_content(data: bytes) -> bool:
 
 
 def encode_message(message: dict[str, Any]) -> bytes:
-    """Returns the stored bytes of a MessageContent, as `ContentTypes.encode` does, without decoding them again; for many messages.
+    """Returns the stored bytes of a MessageContent, as `ContentTypes.encode` does, without decoding them again.
 
-    Errors: ContentValidationError naming the field; ObjectTooLarge.
+    For many messages. Errors: ContentValidationError naming the field; ObjectTooLarge.
     """
     if type(message) is not dict or type(message.get("role")) is not str:
         raise _invalid("message", "message", "a message is a dict with a string 'role'")

@@ -1,6 +1,7 @@
-"""Damage: what happened to bytes that do not hash to their name, as far as the bytes show, and the right bytes where they can be recovered.
+"""Damage: what happened to bytes that do not hash to their name, and the right bytes if they can be recovered.
 
-Canonical JSON has no line breaks, no NUL bytes and no text outside its one value, so what was done to it often shows. FORMAT.md, sections 3 and 8.
+Canonical JSON has no line breaks, no NUL bytes and no text outside its one value, so what was done to it often shows.
+Format: FORMAT.md, sections 3 and 8.
 """
 
 from __future__ import annotations

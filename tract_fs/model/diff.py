@@ -1,6 +1,7 @@
-"""Diffs: what differs between two compiled contexts, message by message, and what a provider's prompt cache loses by it.
+"""Diffs: what differs between two compiled contexts, message by message, and what a prompt cache loses by it.
 
-Immutable values: dicts are kept as canonical JSON and decoded at each access. Texts are compared at each access of `text_diff`.
+Immutable values: dicts are kept as canonical JSON and decoded at each access. Texts are compared at each access of
+`text_diff`.
 """
 
 from __future__ import annotations
@@ -187,7 +188,10 @@ class ContextDiff(Struct, frozen=True):
 
     @property
     def token_delta(self) -> int:
-        """The tokens of b less those of a: the sum over the entries, and the start of the reply where one side has no messages."""
+        """The tokens of b less those of a.
+
+        It is the sum over the entries, and the start of the reply where one side has no messages.
+        """
         return self.b.token_count - self.a.token_count
 
     def count(self, kind: Literal["added", "removed", "changed"]) -> int:
@@ -303,7 +307,7 @@ def _entries(a: _Side, b: _Side) -> tuple[list[DiffEntry], int]:
 
 
 def _moved(a: _Side, b: _Side, pairs: Sequence[Pair]) -> dict[int, int]:
-    """Maps messages of a without a partner to those of b without one: to that of the same commit, else to an equal one."""
+    """Maps messages of a without a partner to messages of b without one: of the same commit, else equal."""
     lone_a = sorted(set(range(len(a.values))).difference(i for i, _ in pairs))
     lone_b = sorted(set(range(len(b.values))).difference(j for _, j in pairs))
     moved: dict[int, int] = {}
@@ -320,7 +324,7 @@ def _moved(a: _Side, b: _Side, pairs: Sequence[Pair]) -> dict[int, int]:
 
 
 def _with_alike(a: _Side, b: _Side, pairs: Sequence[Pair], moved: dict[int, int]) -> Iterator[Pair]:
-    """Yields the pairs, and between them pairs of which one message replaced the other: of one role, with half of their words in common.
+    """Yields the pairs, and between them those of a message and its replacement: one role, half of their words equal.
 
     Only stretches from which as many messages were removed as were added are searched.
     """
@@ -356,7 +360,7 @@ def _first_difference(a: Sequence[str], b: Sequence[str]) -> int | None:
 
 
 def _beside_text(message: Message) -> bytes:
-    """Returns the fields of a text message besides text and role, as canonical JSON; empty if the message is more than a text."""
+    """Returns the fields of a text message besides text and role, as canonical JSON; empty for any other message."""
     fields = message.to_dict()
     if type(fields.get("content")) is not str or not fields.keys() <= _PLAIN_FIELDS:
         return b""

@@ -69,7 +69,7 @@ class Reset(Move, tag="reset", frozen=True, gc=False):
 
 
 class Delete(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="delete"):
-    """The end of a branch: of those of its moves that the writer had seen."""
+    """The end of a branch: it replaces all moves of the branch that its writer had seen."""
 
     branch: str
     replaces: tuple[EventHash, ...]
@@ -150,7 +150,10 @@ class NewCommit(NamedTuple):
 
 
 def move_op(kind: str, branch: str, head: str, commits: Sequence[NewCommit], replaces: Sequence[str]) -> Fragment:
-    """Returns the JSON form of a branch operation that sets a head; built from parts, since an event may bring thousands of commits."""
+    """Returns the JSON form of a branch operation that sets a head.
+
+    It is built from parts, since an event may bring thousands of commits.
+    """
     entries = b",".join(map(_encode_brought, commits))
     replaced = ",".join([f'"{name}"' for name in sorted(replaces)])
     rest = f'],"head":"{head}","kind":"{kind}","replaces":[{replaced}]}}'

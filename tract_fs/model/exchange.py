@@ -82,7 +82,7 @@ class BundleHeader(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class BundleInfo(Struct, frozen=True):
-    """What is in a bundle; `missing` are the hashes of contents and commits of its events that the store did not have."""
+    """What is in a bundle; `missing` are hashes of contents and commits of its events that the store did not have."""
 
     path: str
     tracts: tuple[str, ...]

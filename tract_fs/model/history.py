@@ -57,9 +57,10 @@ def iter_newest_first(head: CommitHash, read: ReadCommit) -> Iterator[tuple[Comm
 
 
 def is_ancestor(ancestor: CommitHash, head: CommitHash, read: ReadCommit) -> bool:
-    """Returns whether `ancestor` is `head` or in its history. Cost: one read per commit of the history that is not older.
+    """Returns whether `ancestor` is `head` or in its history. `ancestor` must be readable.
 
-    `ancestor` must be readable. A commit is younger than its parents (FORMAT.md, section 6).
+    Cost: one read per commit of the history that is not older. A commit is younger than its parents (FORMAT.md, section
+    6).
     """
     if ancestor == head or ancestor in read(head).parents:
         return True

@@ -1,4 +1,4 @@
-"""The values that the facade accepts and returns besides contents and messages: commit infos, annotations, usage, budget, moves.
+"""Values that the facade accepts and returns: commit infos, annotations, usage, budget, options, moves.
 
 All are immutable; dicts are decoded at each access, so nothing that a caller does to them reaches the store.
 """
@@ -29,8 +29,8 @@ class CommitFacts(Struct, frozen=True):
 class CommitInfo:
     """A commit as the facade shows it.
 
-    Either its facts are known from the start, or `load` reads them from the store, verified, on first access, as for the
-    results of a query.
+    Either its facts are known from the start, or `load` reads them from the store, verified, on first access, as for
+    the results of a query.
     """
 
     __slots__ = ("_config", "_facts", "_load", "commit_hash", "tract_id")
@@ -199,7 +199,7 @@ def _sum(first: object, second: object) -> object:
 
 
 class TokenBudgetConfig(Struct, frozen=True):
-    """A limit for the compiled context: `warn` logs, `reject` raises BudgetExceeded, `callback` calls (current, maximum)."""
+    """A limit of the compiled context: `warn` logs, `reject` raises BudgetExceeded, `callback` calls (current, maximum)."""
 
     max_tokens: int
     action: Literal["warn", "reject", "callback"] = "warn"

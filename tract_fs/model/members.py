@@ -1,4 +1,4 @@
-"""Members: what the bytes of a stored file are, judged from the bytes alone: an object, or an event and of which tract."""
+"""Members: what the bytes of a stored file are, from the bytes alone: an object, or an event and of which tract."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Commits: the nodes of a history, as immutable structs, and their canonical bytes.
 
-A commit holds no config, no token count and no tract: those are in the event that brings it. Format: FORMAT.md, section 5.
+A commit holds no config, no token count and no tract: those are in the event that brings it. Format: FORMAT.md, section
+5.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def decode_commit(data: bytes) -> Commit:
 
 
 def _fault(commit: Commit) -> str | None:
-    """Returns what is wrong beyond the types (which fields go with which operation, the form of hashes and times), or None."""
+    """Returns what is wrong beyond the types (fields of the operation, the form of hashes and times), or None."""
     least, most = _TARGET_COUNTS[commit.operation]
     if not least <= len(commit.targets) <= most:
         return f"{commit.operation.value} with {len(commit.targets)} targets"

@@ -1,7 +1,7 @@
 """Reach: which of several heads have a commit in their history, found without a walk over what they all share.
 
-Commits are visited from the newest to the oldest. A commit is younger than its parents (FORMAT.md, section 6), so the walk ends where all that is
-left is in every history.
+Commits are visited from the newest to the oldest. A commit is younger than its parents (FORMAT.md, section 6), so the
+walk ends where all that is left is in every history.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Reach:
         return {commit for commit, bits in self._bits.items() if bits == self._all}
 
     def is_only(self, commit: CommitHash, position: int, other: int) -> bool:
-        """Returns whether a commit is in the history of the head at `position` and not in that of the one at `other`."""
+        """Returns whether a commit is in the history of the head at `position` but not of that at `other`."""
         return self.has(position, commit) and not self.has(other, commit)
 
     def order(self, position: int) -> list[CommitHash]:

@@ -1,7 +1,8 @@
 """Refs: parses the text by which a user names a commit; work/reader resolves the names in it.
 
-`name`, a branch or tag; a hash or a prefix of one; `@`, the head; each with any number of `~n` (n first parents back) and `^n` (the
-nth parent) after it, and `tract:` before it. No branch, tag or tract id holds `~`, `^` or `:`, so that every text has one reading.
+`name`, a branch or tag; a hash or a prefix of one; `@`, the head; each with any number of `~n` (n first parents back)
+and `^n` (the nth parent) after it, and `tract:` before it. No branch, tag or tract id holds `~`, `^` or `:`, so that
+every text has one reading.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ _find_steps = re.compile(r"([~^])([0-9]*)").findall
 
 
 class Ref(Struct, frozen=True):
-    """A parsed ref: `tract` is None if it names none; `steps` are the parents to follow, counted from 1, and how often."""
+    """A parsed ref; `tract` is None if it names none."""
 
     tract: str | None
     name: str
-    steps: tuple[tuple[int, int], ...] = ()  # (which parent, how often); (0, …) stays
+    steps: tuple[tuple[int, int], ...] = ()  # (which parent to follow, from 1; how often); (0, …) stays
 
 
 def parse_ref(text: object) -> Ref | None:

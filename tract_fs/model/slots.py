@@ -1,4 +1,7 @@
-"""Slots: the entries of a compiler's state, one for each append and summary of a history. Stored as arrays; see store/snapshot_cache."""
+"""Slots: the entries of a compiler's state, one for each append and summary of a history.
+
+They are stored as arrays; see store/snapshot_cache.
+"""
 
 from __future__ import annotations
 
@@ -51,5 +54,5 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
         return Slot(self.commit, self.rendering, self.config, priority, self.edits, self.targets)
 
 
-# The rendering of a redacted append or summary. It never shows, but a summary of it still takes its place and covers what it covered.
+# The rendering of a redacted append or summary. It never shows, but a summary of it still takes its place.
 REDACTED = Rendering("", None, None, "freeform", None, 0)

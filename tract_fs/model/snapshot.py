@@ -1,7 +1,7 @@
 """Snapshots: the compiled form of one head, immutable and shared between answers.
 
-Texts are shared; whatever holds a dict or list is canonical JSON text, decoded for each answer. A snapshot is a prefix of
-lists that only grow: one more message costs one append, and the older snapshot stays as it was.
+Texts are shared; whatever holds a dict or list is canonical JSON text, decoded for each answer. A snapshot is a prefix
+of lists that only grow: one more message costs one append, and the older snapshot stays as it was.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class CompileSnapshot:
     def extended(
         self, message: Message, config: str | None, tokens: int, warn: Callable[[], list[str]]
     ) -> CompileSnapshot:
-        """Returns the snapshot with one more message; copies the lists only if another snapshot extended them already."""
+        """Returns the snapshot with one more message; copies the lists only if another snapshot has extended them."""
         count = self.commit_count
         messages, configs, commits = self._messages, self._configs, self._commits
         if len(messages) != count:

@@ -6,10 +6,10 @@ from msgspec import Struct
 
 
 class HeadDistance(Struct, frozen=True):
-    """How far another head of the branch is from this copy's own, in commits since they parted."""
+    """How far another head of the branch is from this copy's own, in commits since they diverged."""
 
     head: str
-    common: str | None  # the last commit that both have, in linear order; None: they have nothing in common
+    common: str | None  # the last commit that both have, in linear order; None if they share none
     only_there: int
     only_here: int
 
@@ -17,8 +17,8 @@ class HeadDistance(Struct, frozen=True):
 class WaitingEvent(Struct, frozen=True):
     """A pending event, and what this copy knows of the file that it waits for.
 
-    `state` is that of `missing`: "quarantined", "damaged", "pending" (it waits itself), "gone" (this copy had it), "here", "unknown" (never seen here),
-    or empty where `missing` is empty.
+    `state` is that of `missing`: "quarantined", "damaged", "pending" (it waits itself), "gone" (this copy had it),
+    "here", "unknown" (never seen here), or empty where `missing` is empty.
     """
 
     event: str
@@ -28,7 +28,11 @@ class WaitingEvent(Struct, frozen=True):
 
 
 class QuarantinedFile(Struct, frozen=True):
-    """A damaged file that was set aside: its path, where it is now, the cause of the damage, and whether a good one is back."""
+    """A damaged file that was set aside.
+
+    `path` is where it was, `file` where it is now, `cause` what had happened to it; `is_back`: a good one is in its
+    place.
+    """
 
     path: str
     file: str

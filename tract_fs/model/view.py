@@ -3,7 +3,8 @@
 A branch is a multi-value register: a move replaces the moves it builds on, and the heads are the moves that no visible
 event replaces. Two writers that did not see each other leave two heads, never one lost. The view is a function of the
 set of valid files alone; `at` grows along parents, so applying events by (`at`, hash) meets every parent before its
-children. Only the head that a copy works on is its own choice; it is kept apart (`last_own`). Rules: FORMAT.md, sections 6 and 7.
+children. Only the head that a copy works on is its own choice; it is kept apart (`last_own`). Rules: FORMAT.md,
+sections 6 and 7.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Source(Protocol):
 
 
 class Pending(Struct, frozen=True):
-    """Why an event is not visible; `missing` is the hash it waits for, empty if no file can make it visible."""
+    """Why an event is not visible; `missing` is the hash that it waits for, empty if it waits for none."""
 
     reason: str
     missing: str = ""
@@ -94,15 +95,15 @@ class ForeignRoots(Struct, frozen=True):
 class View(Struct):
     """The state of one tract after some events.
 
-    To a view, an event is unknown, pending (in `pending`, with the reason) or visible (its effect is in the other fields).
-    `apply` makes an unknown or pending event visible or pending; a visible event never changes back. Only `apply`,
-    `apply_plain_append` and `note_own` change the other fields; in `pending`, the owner of the view also notes the events that
-    it can't decode.
+    To a view, an event is unknown, pending (in `pending`, with the reason) or visible (its effect is in the other
+    fields). `apply` makes an unknown or pending event visible or pending; a visible event never changes back. Only
+    `apply`, `apply_plain_append` and `note_own` change the other fields; the owner of the view may also change
+    `pending`, for events that it can't read.
     """
 
     tract: str
     newest: str = ""  # the greatest `at` of a visible event
-    event_heads: dict[EventHash, str] = field(default_factory=dict)  # name: at, of events that are no one's parent
+    event_heads: dict[EventHash, str] = field(default_factory=dict)  # name: at, of events that are the parent of none
     branches: dict[str, dict[EventHash, MoveState]] = field(default_factory=dict)
     tags: dict[str, TagState] = field(default_factory=dict)
     pending: dict[EventHash, Pending] = field(default_factory=dict)
@@ -115,7 +116,7 @@ class View(Struct):
         return parse_time(self.newest) if self.newest else 0
 
     def is_sound(self) -> bool:
-        """Returns whether all hashes, times and names have their valid form; the check of a view that was read from a cache."""
+        """Returns whether all hashes, times and names are well-formed; for a view that was read from a cache."""
         moves = [(name, move) for moves in self.branches.values() for name, move in moves.items()]
         hashes: list[str] = [*self.event_heads, *self.pending, *self.foreign]
         hashes += [pending.missing for pending in self.pending.values() if pending.missing]
@@ -194,7 +195,7 @@ class View(Struct):
             self.last_own[branch] = (name, at)
 
     def heads(self, branch: str, source: Source) -> list[Head]:
-        """Returns the branch's heads, each once and without hidden ones, the newest move first; empty if there is no branch."""
+        """Returns the branch's heads, the newest move first, without hidden ones; empty if there is no branch."""
         moves = self.branches.get(branch, {})
         by_commit: dict[CommitHash, Head] = {}
         set_by_reset: set[CommitHash] = set()
@@ -368,7 +369,7 @@ def _roots(event: Event, read: ReadCommit) -> tuple[CommitHash, ...]:
 
 
 def _reader(source: Source, brought: Mapping[CommitHash, Commit] = MappingProxyType({})) -> ReadCommit:
-    """Returns a reader of `brought` commits and of those of visible events, which raises ObjectMissing for any other."""
+    """Returns a reader of `brought` commits and those in the store, which raises ObjectMissing for any other."""
 
     def read(name: CommitHash) -> Commit:
         commit = brought.get(name) or source.commit(name)
