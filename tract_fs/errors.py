@@ -1,7 +1,8 @@
-"""The exception tree: everything that tract_fs raises by itself is a TractError.
+"""The exception tree: every error that a call of this package raises on its own account is a TractError.
 
-Each error carries its facts as attributes and says in one sentence what happened, where, and what to do. Errors
-about an argument are ValueErrors too. OSError passes through from the operating system with its errno and path.
+Each error carries its facts as attributes; its message states in one sentence what happened, where, and what to do.
+Errors about an argument are ValueErrors too, errors about a name without an object are LookupErrors too. OSError passes
+through from the operating system with its errno and path.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ def _rebuild(kind: type[TractError], message: str, fields: dict[str, object]) ->
 
 
 class ArgumentError(TractError, ValueError):
-    """An argument that can't be understood, or two that exclude each other."""
+    """Raised when an argument has no valid value, or two arguments exclude each other. Correct the call."""
 
 
 class ContentValidationError(TractError, ValueError):
-    """A content that fits no content type; `field` names the place, `reason` says why."""
+    """Raised when a content does not fit its type. Correct the field named by `field`; `reason` is why."""
 
     template = "content of type {content_type!r}: field {field!r}: {reason}"
     field: str
@@ -45,27 +46,21 @@ class ContentValidationError(TractError, ValueError):
 
 
 class JsonValueError(TractError, ValueError):
-    """A value that canonical JSON can't hold; `path` leads to it."""
+    """Raised when a value can't be stored as JSON, or bytes are not the JSON expected. Correct the value at `path`."""
 
     template = "{path}: {reason}"
     path: str
     reason: str
 
 
-class QuerySyntaxError(ArgumentError):
-    """A query expression that can't be parsed; `position` counts characters from 0."""
-
-    template = "query {text!r}: {reason} at character {position}"
-
-
 class BatchTooLarge(TractError):
-    """A transaction whose event would exceed the format's limit; nothing was written."""
+    """Raised when the event of a transaction would be over the size limit. Split the batch; nothing was written."""
 
     template = "the transaction's event would take {size_bytes} bytes, over {limit_bytes}; split it into smaller batches; nothing was written"
 
 
 class ObjectTooLarge(TractError, ValueError):
-    """A content or commit over the format's limit; nothing was written."""
+    """Raised when a content or commit exceeds the format's size limit. Split it; nothing was written."""
 
     template = "the {kind} takes {size_bytes} bytes, over {limit_bytes}; split it; nothing was written"
 
@@ -74,110 +69,110 @@ class ObjectTooLarge(TractError, ValueError):
 
 
 class CommitNotFoundError(TractError, LookupError):
-    """No such commit in this tract or branch."""
+    """Raised when a hash, prefix or ref names no commit of this tract or branch. `log()` lists the commits."""
 
-    template = "commit {hash!r} is not in {where}; see log() for the commits there are"
+    template = "commit {hash!r} is not in {where}; log() lists the commits"
     hash: str
 
 
 class AmbiguousRefError(TractError, LookupError):
-    """A prefix of several commits."""
+    """Raised when several commits begin with the given prefix. Give more digits."""
 
     template = "{ref!r} is a prefix of {count} commits; give more digits"
 
 
 class ContentRedacted(TractError, LookupError):
-    """The content was taken out of the store on purpose."""
+    """Raised when a content was removed from the store on purpose. Another copy may still have it."""
 
     template = "the content {content_hash} of commit {hash} was redacted and is not in the store"
     hash: str
 
 
 class BranchNotFound(TractError, LookupError):
-    """No such branch."""
+    """Raised when the tract has no branch of this name. `branches()` lists them, `branch()` creates one."""
 
-    template = "tract {tract_id!r} has no branch {branch!r}; see branches(), or make it by branch({branch!r})"
+    template = "tract {tract_id!r} has no branch {branch!r}; see branches(), or create it with branch({branch!r})"
 
 
 class BranchExists(TractError):
-    """The branch has a head already; nothing was written."""
+    """Raised when a new branch would take the name of an existing one. Choose another name; nothing was written."""
 
     template = "tract {tract_id!r} has a branch {branch!r} already, at {head}; choose another name, or delete it first; nothing was written"
 
 
 class BranchDiverged(TractError):
-    """The branch has several heads, of which the call would lose or confuse one; nothing was written."""
+    """Raised when a call would lose one of several heads of a branch. Join them with `merge()`; nothing was written."""
 
-    template = "branch {branch!r} has {heads} as heads; merge() joins them, force=True does it all the same; nothing was written"
+    template = "branch {branch!r} has several heads: {heads}; join them with merge(), or delete the branch with force=True; nothing was written"
     branch: str
     heads: tuple[str, ...]
 
 
 class BranchInUse(TractError):
-    """The branch is the one that this handle works on; nothing was written."""
+    """Raised when a call would delete the branch that this handle works on. Switch to another; nothing was written."""
 
     template = "branch {branch!r} is the one that this handle works on; switch() to another, or use force=True; nothing was written"
     branch: str
 
 
 class BatchOpen(TractError):
-    """A call that can't be part of a batch; nothing was written."""
+    """Raised when a call can't be part of a batch. Call it before or after the batch; nothing was written."""
 
-    template = "{call} can't be part of a batch; make it before the batch or after its end; nothing was written"
+    template = "{call} can't be part of a batch; call it before or after the batch; nothing was written"
     call: str
 
 
 class TagExists(TractError):
-    """The tag names another commit; nothing was written."""
+    """Raised when a tag names another commit already. Choose another name, or use force=True; nothing was written."""
 
     template = "tag {tag!r} names {target} already; choose another name, or use force=True; nothing was written"
     target: str
 
 
 class TagNotFound(TractError, LookupError):
-    """No such tag."""
+    """Raised when the tract has no tag of this name. `tags()` lists them."""
 
     template = "tract {tract_id!r} has no tag {tag!r}; see tags()"
 
 
 class TractExists(TractError):
-    """The tract has events already; nothing was written."""
+    """Raised when a new tract would take the id of an existing one. Choose another id; nothing was written."""
 
     template = "there is a tract {tract_id!r} in this store already; choose another id; nothing was written"
 
 
 class UndoError(TractError):
-    """There is no last move of this copy that could be taken back; nothing was written."""
+    """Raised when this copy made no move of the branch that can be undone. See `reflog()`; nothing was written."""
 
     template = "can't undo on branch {branch!r}: {reason}; nothing was written"
 
 
 class CherryPickError(TractError, ValueError):
-    """A commit that can't be made again here; nothing was written."""
+    """Raised when a commit can't be repeated on this branch; `reason` is why. Nothing was written."""
 
-    template = "can't make {target} again on branch {branch!r}: {reason}; nothing was written"
+    template = "can't cherry-pick {target} onto branch {branch!r}: {reason}; nothing was written"
 
 
 class RevertError(TractError, ValueError):
-    """A commit that can't be taken back; nothing was written."""
+    """Raised when a commit can't be reverted; `reason` is why. Nothing was written."""
 
     template = "can't revert {target}: {reason}; nothing was written"
 
 
 class EditTargetError(TractError, ValueError):
-    """An edit of what can't be edited."""
+    """Raised when the target of an edit can't be edited. Edit a commit with a content, in this branch's history."""
 
     template = "can't edit {target!r}: {reason}"
 
 
 class AnnotateTargetError(TractError, ValueError):
-    """An annotation of what can't be annotated."""
+    """Raised when the target of an annotation can't be annotated. Annotate a commit with a content."""
 
     template = "can't annotate {target!r}: {reason}"
 
 
 class SummarizeError(TractError, ValueError):
-    """A summary of what can't be summarized; `target` names the commit, None where there is nothing left."""
+    """Raised when commits can't be summarized; `target` is the one at fault, None if there is nothing to summarize."""
 
     template = "can't summarize {target!r}: {reason}; nothing was written"
     target: object
@@ -185,30 +180,36 @@ class SummarizeError(TractError, ValueError):
 
 
 class HeadMoved(TractError):
-    """Compare-and-swap failed: the branch's head is not the expected one; nothing was written."""
+    """Raised when the branch's head is not the expected one. Read the new commits, try again; nothing was written."""
 
     template = (
-        "branch {branch!r} is at {actual}, not at {expected}; read what came, then try again; nothing was written"
+        "branch {branch!r} is at {actual}, not at {expected}; read the new commits, then try again; nothing was written"
     )
     expected: str | None
     actual: str | None
 
 
 class MergeError(TractError, ValueError):
-    """A merge that can't be made as asked; nothing was written."""
+    """Raised when a merge can't be made with these arguments. Nothing was written."""
 
 
 class MergeConflict(MergeError):
-    """Both lines changed the same; `conflicts` says what: each has `kind`, `target`, `ours`, `theirs` and all `sides`."""
+    """Raised when the lines to merge disagree on a commit. Merge again with `resolutions` or `prefer`.
+
+    `conflicts` lists the disagreements, each with its `kind`, `target`, `ours`, `theirs` and all `sides`.
+    """
 
     conflicts: tuple[Any, ...]
 
 
 class ResetConflict(MergeError):
-    """One head of the branch was set back, another contains it: a reset beside commits that it had not seen."""
+    """Raised when one head of a branch was reset and another one contains it. Merge again with `prefer`.
+
+    This happens when one copy resets a branch while another copy appends to it.
+    """
 
     template = (
-        "branch {branch!r} was set back to {shown}, while {containing} goes on from there; "
+        "branch {branch!r} was reset to {shown}, while {containing} continues from there; "
         "merge again with prefer 'reset' to drop the latter, or prefer 'commits' to keep it; nothing was written"
     )
     branch: str
@@ -217,7 +218,7 @@ class ResetConflict(MergeError):
 
 
 class BudgetExceeded(TractError):
-    """The operation would raise the context over its token budget; nothing was written."""
+    """Raised when a commit would put the context over its token budget. Skip or edit commits; nothing was written."""
 
     template = "the context would hold {current} tokens, over the budget of {maximum}; skip or edit commits first; nothing was written"
     current: int
@@ -225,74 +226,77 @@ class BudgetExceeded(TractError):
 
 
 class OrphanedToolCall(TractError):
-    """A skip, edit or cut separates a tool call from its result; `commits` are the ones left standing."""
+    """Raised by `compile(orphans="raise")` when a skip, edit or cut separates a tool call from its result.
 
-    template = "tool call and result are separated: {commits} stand without their other half; skip both, or compile with orphans='drop' or 'keep'"
+    `commits` are those that have lost their other half. Skip them too, or compile with "drop" or "keep".
+    """
+
+    template = "tool call and result are separated: {commits} have lost their other half; skip both, or compile with orphans='drop' or 'keep'"
     commits: tuple[str, ...]
 
 
 class UsageError(TractError, ValueError):
-    """Token usage of no known shape, or for a commit that is not the head."""
+    """Raised when token usage has no known shape, or there is no commit that it could be recorded for."""
 
 
 # Store
 
 
 class StoreError(TractError):
-    """Something about the store as a whole."""
+    """Base of the errors about a store and its files."""
 
 
 class StoreNotFound(StoreError, LookupError):
-    """There is no store at this path."""
+    """Raised when there is no store at this path. Open it with create=True, or run `tract init`."""
 
     template = "{path}: no store here; open it with create=True, or run 'tract init'"
 
 
 class NotAStore(StoreError):
-    """The path can't hold a store, or its FORMAT file is none of ours."""
+    """Raised when the path can't hold a store, or the FORMAT file there is not that of a store. Choose another path."""
 
     template = "{path}: {reason}"
 
 
 class UnsupportedFormat(StoreError):
-    """A store of a newer format."""
+    """Raised when a newer version of tract_fs wrote the store. Update tract_fs."""
 
-    template = "{path}: written by format {found}, this version reads up to {supported}; update tract_fs"
+    template = "{path}: written in format {found}, this version reads up to {supported}; update tract_fs"
 
 
 class ReadOnlyError(StoreError):
-    """A write through a handle that can't write."""
+    """Raised when a call would write through a handle that can't write; `reason` is why. Nothing was written."""
 
     template = "{path}: {reason}; nothing was written"
 
 
 class LockTimeout(StoreError):
-    """The store's lock could not be had in time; nothing was written."""
+    """Raised when the store's lock was not free in time. Try again, or raise lock_timeout_s; nothing was written."""
 
     template = "{path}: another writer held the lock for over {timeout_s} s; try again, or raise lock_timeout_s; nothing was written"
 
 
 class ClosedError(TractError):
-    """A call on a closed handle."""
+    """Raised when a call uses a closed handle. Open another one."""
 
     template = "this handle of tract {tract_id!r} is closed; open another"
 
 
 class DamageError(StoreError):
-    """Bytes in the store that are absent or not what their name says; `hash` and `path` say which."""
+    """Base of the errors about one file of the store, named by `hash` and `path`. Fetch it from another copy."""
 
     hash: str
     path: str
 
 
 class ObjectMissing(DamageError):
-    """An object or event that something names is not in the store."""
+    """Raised when an object or event is named in the store but missing. Fetch it from another copy."""
 
     template = "{path}: the {kind} {hash} is missing; fetch it from another copy of this store"
 
 
 class HashMismatch(DamageError):
-    """A file whose bytes do not hash to its name."""
+    """Raised when the bytes of a file do not hash to its name. Fetch it from another copy."""
 
     template = "{path}: bytes hash to {actual}, not to {expected}; fetch the file from another copy of this store"
     expected: str
@@ -300,9 +304,9 @@ class HashMismatch(DamageError):
 
 
 class InvalidObject(DamageError):
-    """A file whose bytes are as named, but which holds no valid object of the kind asked for."""
+    """Raised when the bytes of a file hash to its name, but are not a valid object of the expected kind."""
 
-    template = "{path}: no valid {kind}: {reason}"
+    template = "{path}: not a valid {kind}: {reason}"
     reason: str
 
 
@@ -310,9 +314,9 @@ class InvalidObject(DamageError):
 
 
 class ImportInterrupted(TractError):
-    """A stream that ended with an error; `position` messages were committed before, and none from there on."""
+    """Raised when a streamed import fails. The `position` messages before the failure are committed; continue there."""
 
-    template = "message {position} of the stream: {reason}; the {position} before it are committed up to {head}; go on from there"
+    template = "message {position} of the stream: {reason}; the {position} before it are committed up to {head}; continue from there"
     position: int
     head: str | None
     reason: str
@@ -322,16 +326,16 @@ class ImportInterrupted(TractError):
 
 
 class BundleDamaged(TractError):
-    """A file that is no whole bundle; `line` counts from 1 and says where that shows."""
+    """Raised when a file is not a whole bundle, as of `line` (from 1). Copy or create the bundle again."""
 
-    template = "{path}, line {line}: {reason}; copy the bundle again, or make it anew; nothing of it was applied"
+    template = "{path}, line {line}: {reason}; copy or create the bundle again; nothing was applied"
     path: str
     line: int
     reason: str
 
 
 class BundleExists(TractError):
-    """There is a file already where a bundle was to be made."""
+    """Raised when the path of a new bundle exists already. Choose another path, or use force=True."""
 
-    template = "{path}: there is a file already; choose another name, or replace it by --force (force=True)"
+    template = "{path}: the file exists already; choose another name, or replace it with --force (force=True)"
     path: str

@@ -178,7 +178,7 @@ def test_a_content_with_a_key_that_is_no_string_is_refused_by_a_field(t: Tract, 
     content = {"content_type": "dialogue", "role": "user", "text": "a", 1: 2}
     error = refused(t, path, ContentValidationError, lambda: t.commit(content), content_type="dialogue")
     assert error.field
-    assert error.reason == "key 1 is no string"
+    assert error.reason == "key 1 is not a string"
 
 
 def test_a_content_two_hundred_levels_deep_is_the_deepest(t: Tract, path: Path) -> None:
@@ -312,20 +312,20 @@ def test_a_registration_that_can_not_work_is_refused(
 # generation config, metadata, message
 
 OBJECTS: list[tuple[str, Any, str, str]] = [
-    ("NaN", {"temperature": float("nan")}, ".temperature", "nan is no JSON number"),
-    ("infinity", {"a": {"b": [0, -float("inf")]}}, ".a.b[1]", "-inf is no JSON number"),
+    ("NaN", {"temperature": float("nan")}, ".temperature", "nan is not a JSON number"),
+    ("infinity", {"a": {"b": [0, -float("inf")]}}, ".a.b[1]", "-inf is not a JSON number"),
     ("2**70", {"seed": 2**70}, ".seed", "an integer beyond 64 bits can't be stored; give it as a string"),
     ("a surrogate", {"model": "\ud800"}, ".model", "a string with a lone surrogate can't be stored"),
     ("a surrogate key", {"\ud800": 1}, " (key)", "a string with a lone surrogate can't be stored"),
-    ("a number as key", {1: 1}, "", "key 1 is no string"),
-    ("None as key", {"a": {None: 1}}, ".a", "key None is no string"),
+    ("a number as key", {1: 1}, "", "key 1 is not a string"),
+    ("None as key", {"a": {None: 1}}, ".a", "key None is not a string"),
     (
         "a set",
         {"stop": {"a"}},
         ".stop",
-        "builtins.set is no JSON value; use dict, list, str, int, float, bool or None",
+        "builtins.set is not a JSON value; use dict, list, str, int, float, bool or None",
     ),
-    ("bytes", {"a": b"x"}, ".a", "builtins.bytes is no JSON value; use dict, list, str, int, float, bool or None"),
+    ("bytes", {"a": b"x"}, ".a", "builtins.bytes is not a JSON value; use dict, list, str, int, float, bool or None"),
     ("depth 201", {"a": nested(200)}, ".a" + "[0]" * 199, "more than 200 arrays and objects deep"),
     ("depth 100,000", {"a": nested(100_000)}, ".a" + "[0]" * 199, "more than 200 arrays and objects deep"),
 ]

@@ -290,7 +290,7 @@ def test_a_conflict_is_told_and_nothing_is_written() -> None:
         assert (conflict.ours.commit, conflict.theirs.commit) == (head, t.resolve("side"))
         assert str(caught.value) == (
             f"the lines disagree on commit {target[:12]}: ours edited it to 'OURS', theirs edited it to 'THEIRS'; "
-            "settle each by a resolution ('ours', 'theirs' or a content), or all by prefer 'ours' or 'theirs'; nothing was written"
+            "settle each with a resolution ('ours', 'theirs' or a content), or all with prefer 'ours' or 'theirs'; nothing was written"
         )
         assert synced(directory) == before
         assert t.head == head
@@ -455,7 +455,7 @@ def test_an_edit_of_what_was_summarised_is_told_with_both_texts() -> None:
             ("summary", first, "EDITED ONE", "SUM"),
             ("summary", second, "EDITED TWO", "SUM"),
         ]
-        assert "ours edited it to 'EDITED ONE', theirs summarised it as 'SUM'" in str(caught.value)
+        assert "ours edited it to 'EDITED ONE', theirs summarized it as 'SUM'" in str(caught.value)
 
 
 def test_a_summary_that_stays_is_annotated_with_its_priority() -> None:

@@ -654,7 +654,7 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
         (["commit", "--json-content", "{}"], 1, "field 'content_type'"),
         (["commit", "--json-content", '{"content_type":"output","text":1}'], 1, "field 'text'"),
         (["commit", "--json-content", '{"content_type":"output","text":"x","y":1}'], 1, "field 'y'"),
-        (["commit", "-m", "x", "--config", "a=1e999"], 1, "generation_config.a: inf is no JSON number"),
+        (["commit", "-m", "x", "--config", "a=1e999"], 1, "generation_config.a: inf is not a JSON number"),
         (["commit", "-m", "x", "--config", f"a={2**70}"], 1, "generation_config.a: an integer beyond 64 bits"),
         (["commit", "-m", "x", "--metadata", "="], 2, "write KEY=VALUE"),
         (["commit", "-m", "\udcff"], 1, "lone surrogate"),

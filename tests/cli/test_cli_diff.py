@@ -141,7 +141,7 @@ def test_an_unknown_ref_fails_in_one_sentence(store: Run) -> None:
     commit(store, "-m", "x")
     told = store("diff", "nowhere")
     assert (told.code, told.out) == (1, "")
-    assert told.err == "tract: commit 'nowhere' is not in tract 'default'; see log() for the commits there are\n"
+    assert told.err == "tract: commit 'nowhere' is not in tract 'default'; log() lists the commits\n"
     told = store("diff", "nowhere", "--json")
     assert (told.code, json.loads(told.err)["error"]) == (1, "CommitNotFoundError")
 

@@ -80,7 +80,7 @@ def test_events_that_wait_are_told(store: Run) -> None:  # noqa: F811
         (["sync", "./.tract"], "the inside of a store; give the directory that holds it", 1),
         (["bundle"], "Missing command", 2),
         (["bundle", "create"], "Missing argument 'FILE'", 2),
-        (["bundle", "create", "a-file"], "there is a file already; choose another name, or replace it by --force", 1),
+        (["bundle", "create", "a-file"], "the file exists already; choose another name, or replace it with --force", 1),
         (["bundle", "create", "x", "--since", "nothing"], "commit 'nothing' is not in tract 'default'", 1),
         (["bundle", "create", "x", "--tract", "other"], "no tract 'other' in this store", 1),
         (["bundle", "create", "missing/x"], "No such file or directory", 1),

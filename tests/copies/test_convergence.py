@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.lab.folding import in_causal_order
 from tests.lab.reference import ReferenceTract, ResetBeside, count_message
 from tests.lab.strategies_events import TRACTS, Copy, History, encode, play
 from tests.unit.test_view import Files, expected_of, facts_of
@@ -33,7 +34,7 @@ from tract_fs.model.names import CommitHash, EventHash, format_time
 from tract_fs.model.objects import Commit, encode_commit
 from tract_fs.model.reach import Reach
 from tract_fs.model.tokens import EstimateCounter
-from tract_fs.model.view import View, in_causal_order
+from tract_fs.model.view import View
 
 CHUNKS = 12
 HISTORIES = int(os.environ.get("TRACT_CONVERGENCE_HISTORIES", "3600")) // CHUNKS  # per chunk

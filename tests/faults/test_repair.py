@@ -489,7 +489,7 @@ def test_invalid_events_are_never_adopted(line: tuple[Path, list[str]]) -> None:
         t.refresh()
         report = t.repair(adopt=True)
         assert report.adopted == ()
-        assert report.not_adopted == (f"{name}: invalid: it brings a commit of a later time",)
+        assert report.not_adopted == (f"{name}: invalid: it brings a commit that is later than itself",)
 
 
 def test_without_adopt_nothing_is_written(line: tuple[Path, list[str]]) -> None:

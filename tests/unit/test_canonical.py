@@ -71,21 +71,21 @@ class Pair:
 Row = namedtuple("Row", "a")
 
 REFUSED: list[tuple[object, str, str]] = [
-    ({"a": float("nan")}, "value.a", "nan is no JSON number"),
-    ([float("inf")], "value[0]", "inf is no JSON number"),
-    ((1, -float("inf")), "value[1]", "-inf is no JSON number"),
+    ({"a": float("nan")}, "value.a", "nan is not a JSON number"),
+    ([float("inf")], "value[0]", "inf is not a JSON number"),
+    ((1, -float("inf")), "value[1]", "-inf is not a JSON number"),
     ({"a": [0, {"b": 2**64}]}, "value.a[1].b", "an integer beyond 64 bits can't be stored; give it as a string"),
     (2**70, "value", "an integer beyond 64 bits can't be stored; give it as a string"),
     (-(2**63) - 1, "value", "an integer beyond 64 bits can't be stored; give it as a string"),
     ({"a": "\ud800"}, "value.a", "a string with a lone surrogate can't be stored"),
     (["ok", "x\udfffy"], "value[1]", "a string with a lone surrogate can't be stored"),
     ({"a": {"\udc00": 1}}, "value.a (key)", "a string with a lone surrogate can't be stored"),
-    ({1: "a"}, "value", "key 1 is no string"),
-    ({"a": {None: 1}}, "value.a", "key None is no string"),
-    ({"a": {True: 1, "True": 2}}, "value.a", "key True is no string"),
-    ({"a": {b"k": 1}}, "value.a", "key b'k' is no string"),
-    ({"a": {("t",): 1}}, "value.a", "key ('t',) is no string"),
-    ({"a": {Text("k"): 1}}, "value.a", "key 'k' is no string"),
+    ({1: "a"}, "value", "key 1 is not a string"),
+    ({"a": {None: 1}}, "value.a", "key None is not a string"),
+    ({"a": {True: 1, "True": 2}}, "value.a", "key True is not a string"),
+    ({"a": {b"k": 1}}, "value.a", "key b'k' is not a string"),
+    ({"a": {("t",): 1}}, "value.a", "key ('t',) is not a string"),
+    ({"a": {Text("k"): 1}}, "value.a", "key 'k' is not a string"),
 ]
 WRONG_TYPES: list[tuple[object, str]] = [
     ({1, 2}, "builtins.set"),
@@ -180,7 +180,7 @@ def test_only_exact_json_types_are_written(value: object, name: str) -> None:
         with pytest.raises(JsonValueError) as caught:
             canonical.encode(given)
         assert caught.value.path == path
-        assert caught.value.reason == f"{name} is no JSON value; use dict, list, str, int, float, bool or None"
+        assert caught.value.reason == f"{name} is not a JSON value; use dict, list, str, int, float, bool or None"
 
 
 def test_the_path_begins_with_the_name_given() -> None:
@@ -224,7 +224,7 @@ def test_a_value_that_holds_itself_is_refused() -> None:
 
 
 def test_a_refusal_is_a_value_error_of_our_tree() -> None:
-    with pytest.raises(ValueError, match=r"^metadata\.a: nan is no JSON number$") as caught:
+    with pytest.raises(ValueError, match=r"^metadata\.a: nan is not a JSON number$") as caught:
         canonical.encode({"a": float("nan")}, name="metadata")
     assert isinstance(caught.value, TractError)
 
@@ -233,7 +233,7 @@ def test_a_refusal_survives_pickling() -> None:
     with pytest.raises(JsonValueError) as caught:
         canonical.encode({"a": float("nan")})
     copied = pickle.loads(pickle.dumps(caught.value))
-    assert (type(copied), str(copied), copied.path) == (JsonValueError, "value.a: nan is no JSON number", "value.a")
+    assert (type(copied), str(copied), copied.path) == (JsonValueError, "value.a: nan is not a JSON number", "value.a")
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_a_head_that_another_contains_is_a_reset_conflict() -> None:
         plan_join("main", made.heads("root", "tip"), made.read, prefer=None)
     assert (caught.value.branch, caught.value.reset, caught.value.commits) == ("main", ("root",), ("tip",))
     assert str(caught.value) == (
-        "branch 'main' was set back to root, while tip goes on from there; merge again with prefer 'reset' to drop the latter, "
+        "branch 'main' was reset to root, while tip continues from there; merge again with prefer 'reset' to drop the latter, "
         "or prefer 'commits' to keep it; nothing was written"
     )
 
@@ -495,7 +495,7 @@ def test_conflicts_are_told_in_a_sentence() -> None:
     made.edit("right", "base", "root", "R")
     assert describe_all(made.found("left", "right")) == (
         "the lines disagree on commit root: ours edited it to 'text of L xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…', theirs edited it to 'text of R'; "
-        "settle each by a resolution ('ours', 'theirs' or a content), or all by prefer 'ours' or 'theirs'; nothing was written"
+        "settle each with a resolution ('ours', 'theirs' or a content), or all with prefer 'ours' or 'theirs'; nothing was written"
     )
 
 

@@ -13,13 +13,14 @@ from functools import cache
 import msgspec
 import pytest
 
+from tests.lab.folding import fold, in_causal_order
 from tests.lab.reference import ReferenceView
 from tests.lab.strategies_events import TRACTS, History, make_history
 from tract_fs.errors import JsonValueError
 from tract_fs.model import view as view_module
 from tract_fs.model.events import Delete, Event, Move, Redact, decode_event
 from tract_fs.model.objects import Commit, decode_commit
-from tract_fs.model.view import View, fold, in_causal_order
+from tract_fs.model.view import View
 
 HISTORIES = 1000
 

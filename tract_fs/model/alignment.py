@@ -1,7 +1,7 @@
 """Alignment: which message of one list is which of another, and how two texts differ line by line.
 
-Messages of one commit belong together first, then equal ones in order. What is the same on both sides costs one pass, and the answer does
-not depend on which list is called the first. Owns difflib, which only a diff needs.
+Messages of one commit are paired first, then equal messages in order. Equal stretches cost one pass, and the result
+does not depend on which list comes first. Only this module imports difflib, which only a diff needs.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from difflib import SequenceMatcher, unified_diff
 
 from msgspec import Struct
 
-_MOST_EXACT = 250_000  # pairs of messages; beyond, messages that come often are matched by their neighbours alone
+_MOST_EXACT = 250_000  # pairs of messages; beyond that, frequent messages are matched only by their neighbours
 
 Pair = tuple[int, int]
 
 
 class Line(Struct, frozen=True):
-    """A list of messages as its alignment needs it: a value for each, and the commit it came from ("" where none is known)."""
+    """The messages of one side: for each a value to compare, and the commit it came from ("" if unknown)."""
 
     values: Sequence[str]
     commits: Sequence[str]
@@ -27,7 +27,7 @@ class Line(Struct, frozen=True):
 def align(a: Line, b: Line) -> list[Pair]:
     """Returns the pairs of positions that belong together, increasing on both sides.
 
-    Cost: n log n for messages of shared commits; for the stretches between them that of difflib, less what they begin and end with alike.
+    Cost: n log n for shared commits; that of difflib for the stretches between them, without equal beginnings and ends.
     """
     if (a.values, a.commits) > (b.values, b.commits):
         return [(i, j) for j, i in align(b, a)]

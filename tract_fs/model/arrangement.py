@@ -1,6 +1,7 @@
 """The layout of a context: which slots are absent, and where summaries show.
 
-Two things take a slot out beside a skip: a summary that stands for it, and a tool call or result that lost its other half. Format of summaries: FORMAT.md, section 7.
+Besides a skip, two things hide a slot: a summary that stands for it, and the loss of its other half (a tool call
+without results, a result without its call). Format of summaries: FORMAT.md, section 7.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from tract_fs.model.slots import Slot
 
 
 class Layout(Struct, frozen=True):
-    """What is not as the order of the slots says, by position."""
+    """How a context departs from the plain order of its slots; all values are positions."""
 
-    absent: frozenset[int] = frozenset()  # what standing summaries stand for, and what was dropped
-    dropped: frozenset[int] = frozenset()  # left out for lack of their other half
+    absent: frozenset[int] = frozenset()  # covered by a standing summary, or dropped
+    dropped: frozenset[int] = frozenset()  # tool calls and results that have lost their other half
     places: dict[int, int] = {}  # standing summary: the slot where it shows
 
     def rank(self, position: int) -> tuple[int, int]:
-        """Returns what the shown order sorts by."""
+        """Returns the sort key of the shown order."""
         return self.places.get(position, position), position
 
 
@@ -30,7 +31,10 @@ PLAIN = Layout()
 
 
 def arrange(slots: list[Slot], targets: dict[int, list[int]], later: Sequence[Slot], *, keeps_orphans: bool) -> Layout:
-    """Returns the layout of slots; `targets` has those of each summary, in order, `later` what a cut left out."""
+    """Returns the layout of slots.
+
+    `targets` maps each summary to its targets, in order; `later` are the slots that a cut left out.
+    """
     hidden: frozenset[int] = frozenset()
     places: dict[int, int] = {}
     if targets:
@@ -41,9 +45,10 @@ def arrange(slots: list[Slot], targets: dict[int, list[int]], later: Sequence[Sl
 
 
 def _stand(slots: Sequence[Slot], targets: dict[int, list[int]]) -> tuple[list[int], frozenset[int]]:
-    """Returns the summaries that stand, and what they hide: a summary stands unless it is skipped or a later standing one covers it.
+    """Returns the standing summaries, and the slots that they hide.
 
-    `targets` has the targets of each summary, in order.
+    A summary stands unless it is skipped or a later standing one covers it. `targets` maps each summary to its targets,
+    in order.
     """
     standing = []
     hidden: set[int] = set()
@@ -56,7 +61,7 @@ def _stand(slots: Sequence[Slot], targets: dict[int, list[int]]) -> tuple[list[i
 
 
 def cover(summary: int, targets: dict[int, list[int]], covered: set[int]) -> None:
-    """Adds what a summary stands for, and what the summaries among these do; what is covered already is not looked into again."""
+    """Adds to `covered` the targets of a summary and, transitively, those of the summaries among them."""
     waiting = [summary]
     while waiting:
         for position in targets[waiting.pop()]:
@@ -67,7 +72,7 @@ def cover(summary: int, targets: dict[int, list[int]], covered: set[int]) -> Non
 
 
 def _places(targets: dict[int, list[int]], standing: list[int]) -> dict[int, int]:
-    """Returns where the standing summaries show: at the first of their targets, a summary among these counting as where it shows itself."""
+    """Returns where each standing summary shows: at its first target, or where that one shows if it is a summary."""
     anchors: dict[int, int] = {}
     for summary, covered in targets.items():
         anchors[summary] = min([anchors.get(position, position) for position in covered], default=summary)
@@ -81,7 +86,7 @@ def in_shown_order(slots: list[Slot], layout: Layout) -> list[tuple[int, Slot]]:
 
 
 class _Call(Struct):
-    """One tool call as first written: where, its id, and the positions of its answers."""
+    """One tool call as first written: its position, its id, and the positions of its answers."""
 
     position: int
     id: str
@@ -89,9 +94,9 @@ class _Call(Struct):
 
 
 def _pair(slots: Sequence[Slot], later: Sequence[Slot]) -> tuple[list[_Call], list[tuple[int, str]]]:
-    """Returns the calls with their answers as first written, and the answers to no call (position, id).
+    """Returns the calls with their answers as first written, and the answers without a call (position, id).
 
-    An answer belongs to the nearest call of its id before it. Positions go on from `slots` into `later`.
+    An answer belongs to the nearest call of its id before it. Positions continue from `slots` into `later`.
     """
     calls: list[_Call] = []
     lone_answers: list[tuple[int, str]] = []
@@ -109,14 +114,15 @@ def _pair(slots: Sequence[Slot], later: Sequence[Slot]) -> tuple[list[_Call], li
 
 
 def has_open_calls(slots: Sequence[Slot]) -> bool:
-    """Tells whether a tool call of the slots has no answer among them."""
+    """Returns whether a tool call of the slots has no answer among them."""
     return any(not call.answers for call in _pair(slots, ())[0])
 
 
 def _orphans(slots: Sequence[Slot], later: Sequence[Slot], hidden: frozenset[int]) -> set[int]:
-    """Returns the positions that lost their other half, and what falls with them.
+    """Returns the positions of the tool calls and answers that have lost their other half.
 
-    A call is an orphan if it had answers and none of them stands; an answer, if its call does not stand.
+    A call is an orphan if it had answers and no answer is left, an answer if its call is not left. One orphan can make
+    others.
     """
     if not later and not any(
         (slot.edits or slot.priority is Priority.SKIP) and (slot.rendering.calls or slot.rendering.answers)
@@ -151,24 +157,27 @@ def _shown_ids(slot: Slot) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return rendering.calls, rendering.answers
 
 
-def tell_unclean(slots: Sequence[Slot], layout: Layout, later: Sequence[Slot]) -> list[str]:
-    """Says what was written so: calls answered twice, never (but for the turn that is still open), answers to no call."""
+def pairing_warnings(slots: Sequence[Slot], layout: Layout, later: Sequence[Slot]) -> list[str]:
+    """Returns warnings about calls that are answered twice or never, and about answers without a call.
+
+    A call without an answer in the last turn is no reason for a warning: the turn is still open.
+    """
     calls, lone_answers = _pair(slots, later)
     if not calls and not lone_answers:
         return []
     shown = {p for p, slot in enumerate(slots) if slot.is_shown and p not in layout.absent}
     last_turn = max((layout.rank(p) for p in shown if not slots[p].rendering.answers), default=(-1, -1))
-    found = []
+    warnings = []
     for call in calls:
         where = f"commit {slots[call.position].commit}: tool call {call.id!r}" if call.position in shown else ""
         count = sum(p in shown for p in call.answers)
         if where and not call.answers and layout.rank(call.position) < last_turn:
-            found.append(f"{where} was never answered")
+            warnings.append(f"{where} was never answered")
         elif where and count > 1:
-            found.append(f"{where} was answered {count} times")
-    found += [
+            warnings.append(f"{where} was answered {count} times")
+    warnings += [
         f"commit {slots[p].commit} answers tool call {id_!r}, which was never made"
         for p, id_ in lone_answers
         if p in shown
     ]
-    return found
+    return warnings

@@ -1,7 +1,7 @@
-"""Canonical JSON: the only writer and reader of JSON bytes in the package; owns orjson.
+"""Canonical JSON: how the package writes and reads JSON bytes; only this module imports orjson.
 
-Refuses what JSON can't hold, by exact type, before a byte is encoded: orjson and msgspec both write NaN as null and
-dump dataclasses, datetimes and enums unasked. Format: FORMAT.md, section 3.
+`encode` refuses what JSON can't hold, by exact type, before it encodes a byte: orjson and msgspec both write NaN as
+null and dump dataclasses, datetimes and enums without being asked. Format: FORMAT.md, section 3.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _T = TypeVar("_T")
 
 
 def encode(value: object, *, name: str = "value", depth: int = MAX_DEPTH) -> bytes:
-    """Returns the canonical bytes of a JSON value, at most `depth` arrays and objects deep; `name` begins the path in an error.
+    """Returns the canonical bytes of a JSON value, at most `depth` arrays and objects deep.
 
-    Errors: JsonValueError with the path of the first value that is no JSON.
+    `name` begins the path in an error. Errors: JsonValueError with the path of the first value that is not JSON.
     """
     if not _is_json(value, depth):
         _raise_first_fault(value, name, depth)
@@ -38,7 +38,7 @@ def encode(value: object, *, name: str = "value", depth: int = MAX_DEPTH) -> byt
 
 
 def encode_kept(value: object, *, name: str = "value") -> bytes:
-    """Returns what `encode` does, for what stays in memory: a short result of orjson holds 4 KiB. Errors: as `encode`."""
+    """Returns the bytes of `encode`, to keep in memory: a short result of orjson holds 4 KiB. Errors: as `encode`."""
     return b"".join((encode(value, name=name), b""))  # a copy, of its own length
 
 
@@ -53,7 +53,7 @@ def indent(value: object) -> str:
 
 
 def decode(data: bytes) -> Any:
-    """Returns the value of JSON bytes, fresh at each call; JsonValueError if they are none."""
+    """Returns the value of JSON bytes, fresh at each call; JsonValueError if they are not JSON."""
     try:
         return orjson.loads(data)
     except (orjson.JSONDecodeError, RecursionError, MemoryError) as error:
@@ -61,12 +61,12 @@ def decode(data: bytes) -> Any:
 
 
 def is_storable(value: object) -> bool:
-    """Tells whether a value is JSON within the limits of the format, but for what only its strings hide."""
+    """Returns whether a value is JSON within the format's limits, without a look for lone surrogates in its strings."""
     return _is_json(value, MAX_DEPTH)
 
 
 def is_object(data: bytes) -> bool:
-    """Tells whether JSON bytes hold an object that `decode` can read."""
+    """Returns whether JSON bytes hold an object that `decode` can read."""
     return _is_known_object(data) if len(data) <= _MEMO_BYTES else _is_object(data)
 
 
@@ -77,11 +77,11 @@ def _is_object(data: bytes) -> bool:
         return False
 
 
-_is_known_object = lru_cache(maxsize=512)(_is_object)  # configs are few, and stand in many events
+_is_known_object = lru_cache(maxsize=512)(_is_object)  # configs are few, and repeat in many events
 
 
 def decode_typed(decoder: msgspec.json.Decoder[_T] | msgspec.msgpack.Decoder[_T], data: bytes | memoryview) -> _T:
-    """Returns what a typed decoder makes of `data`; every failure, RecursionError included, is a JsonValueError."""
+    """Returns `data` as a typed decoder reads it; every failure, RecursionError included, is a JsonValueError."""
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, MemoryError, ValueError) as error:
@@ -121,7 +121,7 @@ def _is_json(value: object, depth: int) -> bool:
                 return False
             kind = type(item)
             if kind is str or kind is bool or item is None:
-                continue  # most are, or numbers; no call for them
+                continue  # most values are one of these or numbers: this saves a call
             if (kind is int and 0 <= item <= _MAX_INT) or (kind is float and -_INFINITY < item < _INFINITY):
                 continue
             if not _is_json(item, depth):
@@ -136,7 +136,7 @@ def _is_json(value: object, depth: int) -> bool:
 
 
 def _raise_first_fault(value: object, path: str, depth: int) -> None:
-    """Walks to the first value that is no JSON and raises; returns if there is none."""
+    """Raises JsonValueError for the first value that is not JSON; returns if there is none."""
     kind = type(value)
     reason = None
     if kind is str:
@@ -147,14 +147,14 @@ def _raise_first_fault(value: object, path: str, depth: int) -> None:
             reason = "an integer beyond 64 bits can't be stored; give it as a string"
     elif kind is float:
         if not -_INFINITY < value < _INFINITY:  # type: ignore[operator]
-            reason = f"{value!r} is no JSON number"
+            reason = f"{value!r} is not a JSON number"
     elif kind in (dict, list, tuple):
         if depth == 0:
             reason = f"more than {MAX_DEPTH} arrays and objects deep"
         elif kind is dict:
             for key, item in value.items():  # type: ignore[attr-defined]
                 if type(key) is not str:
-                    raise JsonValueError(path=path, reason=f"key {key!r} is no string")
+                    raise JsonValueError(path=path, reason=f"key {key!r} is not a string")
                 _raise_first_fault(key, f"{path} (key)", depth)
                 _raise_first_fault(item, f"{path}.{key}", depth - 1)
         else:
@@ -162,7 +162,7 @@ def _raise_first_fault(value: object, path: str, depth: int) -> None:
                 _raise_first_fault(item, f"{path}[{position}]", depth - 1)
     elif kind is not bool and value is not None:
         reason = (
-            f"{kind.__module__}.{kind.__qualname__} is no JSON value; use dict, list, str, int, float, bool or None"
+            f"{kind.__module__}.{kind.__qualname__} is not a JSON value; use dict, list, str, int, float, bool or None"
         )
     if reason is not None:
         raise JsonValueError(path=path, reason=reason)

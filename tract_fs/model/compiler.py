@@ -1,8 +1,10 @@
 """The compiler: replays a history, commit by commit, into the messages to send next.
 
-A ContextState is the effective context after a history: one slot per append or summary, with its edits and priority. It is a value: `apply`
-returns another, which shares all that did not change. So a cached state can be extended by new commits, patched by edits, annotations and summaries,
-and thrown away, and always equals a replay from nothing. Rules: SPEC of compile in README.md, summaries: FORMAT.md, section 7; orders come from model/history.
+A ContextState is the effective context after a history: one slot per append or summary, with its edits and priority. It
+is a value: `apply` returns another, which shares all that did not change. So a cached state can be extended by new
+commits, patched by edits, annotations and summaries, or dropped, and its context always equals that of a replay from
+the root. Rules: README.md, "What compile does"; of summaries: FORMAT.md, section 7. The order of a history comes from
+model/history.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from tract_fs.errors import OrphanedToolCall
-from tract_fs.model.arrangement import PLAIN, Layout, arrange, cover, has_open_calls, in_shown_order, tell_unclean
+from tract_fs.model.arrangement import PLAIN, Layout, arrange, cover, has_open_calls, in_shown_order, pairing_warnings
 from tract_fs.model.condensing import condense
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
-from tract_fs.model.messages import Message, Rendering, is_joinable, joined_rendering, retell
+from tract_fs.model.messages import Message, Rendering, is_joinable, joined_rendering, with_text
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.slots import REDACTED, Edit, Slot
@@ -27,7 +29,7 @@ Orphans = Literal["drop", "raise", "keep"]
 
 
 class CompileOptions(Struct, frozen=True):
-    """How to compile: SPEC of compile() in the facade."""
+    """How to compile: the options of `Tract.compile()`."""
 
     include_edit_annotations: bool = False
     aggregate_same_role: bool = False
@@ -35,7 +37,7 @@ class CompileOptions(Struct, frozen=True):
 
     @property
     def is_plain(self) -> bool:
-        """Tells whether these are the defaults, whose answers are cached."""
+        """Whether these are the defaults, whose answers are cached."""
         return not self.include_edit_annotations and not self.aggregate_same_role and self.orphans == "drop"
 
 
@@ -50,13 +52,13 @@ class HistoryEntry(Struct, frozen=True):
 
 
 class ContextCompiler(Protocol):
-    """Anything that makes a context of a history (root first)."""
+    """Anything that compiles a history (root first) into a context."""
 
     def compile(self, history: Sequence[HistoryEntry], options: CompileOptions) -> CompiledContext: ...
 
 
 class Loaded(Struct, frozen=True, gc=False):
-    """A commit with what it makes of a message (None without content) and its config as canonical JSON."""
+    """A commit, its rendering (None without content) and its config as canonical JSON."""
 
     commit: Commit
     rendering: Rendering | None
@@ -64,19 +66,19 @@ class Loaded(Struct, frozen=True, gc=False):
 
 
 class NotHeldError(Exception):
-    """A condensed state can't say what an operation does: it is about a commit that the state may have let go."""
+    """Raised by a condensed state for an operation on a commit that it may have dropped."""
 
 
 class _Spine:
     """The appends and summaries of a line by position: maps that only grow, shared by the states along it.
 
-    Past the length of a state, they may tell of another line.
+    Beyond the length of a state, entries may belong to another line.
     """
 
     def __init__(self) -> None:
         self.positions: dict[str, int] = {}
         self.edit_targets: dict[str, str] = {}  # edit: its target; may name edits that a state does not have
-        self.last_calls: dict[str, int] = {}  # tool call id: the last slot that calls it
+        self.last_calls: dict[str, int] = {}  # tool call id: the position of the last slot that calls it
         self.length = 0
 
     @classmethod
@@ -98,10 +100,15 @@ class _Spine:
 class ContextState:
     """The effective context after the history of `head`.
 
-    A condensed one has let go what no answer shows; what it does not hold any more raises NotHeldError.
+    A state is whole (it has a slot for every append and summary) or condensed (it has dropped slots that no answer
+    shows). `condensed` turns a whole state into a condensed one; `apply` keeps a state what it is. Nothing makes a
+    condensed state whole: an operation on a dropped commit raises NotHeldError, and the caller replays the history.
+
+    A state shares its lists with the states of its line: only the first `_count` of `_slots` are its own, and `_spine`
+    may be longer. Its snapshot and layout are made on first need; an append that only adds a message carries them over.
     """
 
-    CONDENSED_LEAST = 1024  # a state that would let go fewer slots, or fewer than it would keep, stays whole
+    CONDENSED_LEAST = 1024  # a state that would drop fewer slots, or fewer than it would keep, stays whole
 
     def __init__(self, counter: TokenCounter, types: ContentTypes) -> None:
         self.head: CommitHash | None = None
@@ -126,7 +133,7 @@ class ContextState:
         summaries: tuple[int, ...] = (),
         is_condensed: bool = False,
     ) -> ContextState:
-        """Returns the state that a stored list of slots describes; `summaries` are the positions of those with targets."""
+        """Returns the state of a stored list of slots; `summaries` are the positions of those with targets."""
         state = cls(counter, types)
         state.is_condensed = is_condensed
         state.head = head
@@ -137,14 +144,14 @@ class ContextState:
         return state
 
     def condensed(self) -> ContextState:
-        """Returns a state with equal answers that holds only what these need; this one, where that is not much less."""
-        if not self._is_much(self.snapshot().commit_count) or self.uses_custom_types():
+        """Returns a state with equal answers that holds only the slots they need; this state if that saves little."""
+        if not self._drops_enough(self.snapshot().commit_count) or self.uses_custom_types():
             return self
         targets = {summary: self._targets(summary) for summary in self._summaries}
         kept = condense(self.slots(), targets, self._layout)
         if kept is None:
             return self
-        if not self._is_much(len(kept.slots)):
+        if not self._drops_enough(len(kept.slots)):
             return self
         assert self.head is not None
         return ContextState.from_slots(
@@ -152,10 +159,10 @@ class ContextState:
         )
 
     def is_sparse(self) -> bool:
-        """Tells whether a whole state shows so little that it may well be condensed."""
-        return not self.is_condensed and self._is_much(self.snapshot().commit_count)
+        """Returns whether this is a whole state that shows so few slots that condensing it may pay."""
+        return not self.is_condensed and self._drops_enough(self.snapshot().commit_count)
 
-    def _is_much(self, kept: int) -> bool:
+    def _drops_enough(self, kept: int) -> bool:
         return 1024 * (self._count - kept) >= self.CONDENSED_LEAST * max(1024, kept)
 
     def slots(self) -> list[Slot]:
@@ -169,7 +176,7 @@ class ContextState:
 
     @property
     def slot_count(self) -> int:
-        """How many slots there are."""
+        """The number of slots."""
         return self._count
 
     @property
@@ -179,8 +186,8 @@ class ContextState:
 
     def in_history_order(self, commits: Iterable[CommitHash]) -> list[CommitHash]:
         """Returns the appends and summaries among some commits, each once, in the order of the history."""
-        found = {name: position for name in commits if (position := self._position(name)) is not None}
-        return sorted(found, key=found.__getitem__)
+        positions = {name: position for name in commits if (position := self._position(name)) is not None}
+        return sorted(positions, key=positions.__getitem__)
 
     def covered_by(self, commit: str) -> str | None:
         """Returns the standing summary that hides a commit, the last if several do, or None."""
@@ -197,9 +204,9 @@ class ContextState:
         return None
 
     def apply(self, name: CommitHash, loaded: Loaded) -> ContextState:
-        """Returns the state after one more commit. Cost: constant for an append; a copy of a list for an edit or annotation.
+        """Returns the state after one more commit.
 
-        Errors: NotHeldError.
+        Cost: constant for an append; a copy of a list for an edit or annotation. Errors: NotHeldError.
         """
         commit = loaded.commit
         if self.is_condensed:
@@ -227,7 +234,7 @@ class ContextState:
         return state
 
     def apply_all(self, loaded: Iterable[tuple[CommitHash, Loaded]]) -> ContextState:
-        """Returns the state after more commits, in order. Cost: as `apply` for each, less where nobody saw the states between.
+        """Returns the state after more commits, in order. Cost: as `apply` for each, less for runs of appends.
 
         Errors: NotHeldError.
         """
@@ -267,14 +274,14 @@ class ContextState:
         return self._compile(options, layout, later)
 
     def has(self, commit: str) -> bool:
-        """Tells whether a commit is an append or summary of this history, or an edit that found its target in it."""
+        """Returns whether a commit is an append or summary of this history, or an edit whose target is in it."""
         if self._position(commit) is not None:
             return True
         slot = self.slot_of(self._require_spine().edit_targets.get(commit, ""))
         return slot is not None and any(edit.commit == commit for edit in slot.edits)
 
     def tokens_after(self, loaded: Loaded) -> int:
-        """Returns the tokens of the context if one more commit were made. Cost: as `apply`, without touching this state."""
+        """Returns the tokens of the context after one more commit. Cost: as `apply`; this state does not change."""
         rendering = loaded.rendering
         snapshot = self.snapshot()
         if (
@@ -291,30 +298,30 @@ class ContextState:
         return fork.apply(CommitHash(""), loaded).snapshot().token_count
 
     def has_open_calls(self) -> bool:
-        """Tells whether a tool call of these slots has no answer among them."""
+        """Returns whether a tool call of these slots has no answer among them."""
         return has_open_calls(self.slots())
 
     def uses_custom_types(self) -> bool:
-        """Tells whether what is compiled depends on types that are not built in."""
+        """Returns whether a slot or an edit has a content type that is not built in."""
         types = {slot.rendering.content_type for slot in self.slots()}
         types.update(edit.rendering.content_type for slot in self.slots() if slot.edits for edit in slot.edits)
         return not types <= BUILTIN_TYPES.keys()
 
     def _can_grow(self) -> bool:
-        """Tells whether an append may be put into this state, which nobody else has."""
+        """Returns whether an append may change this state in place; the caller must have the only reference to it."""
         if self.is_condensed or self._snapshot is not None or len(self._slots) != self._count:
             return False
         return self._spine is None or self._spine.length == self._count
 
     def _require_held(self, loaded: Loaded) -> None:
-        """Raises NotHeldError for a commit that is about one that this state may have let go."""
+        """Raises NotHeldError if a commit is about one that this state may have dropped."""
         commit, rendering = loaded.commit, loaded.rendering
         for target in commit.targets:
             position = self._position(target)
             if position is None and commit.operation is CommitOperation.ANNOTATE:
                 position = self._position(self._require_spine().edit_targets.get(target, ""))
             elif position in self._summaries and commit.priority is Priority.SKIP:
-                position = None  # what it stood for would show
+                position = None  # its targets would show again
             if position is None:
                 raise NotHeldError
         if rendering is not None and rendering.answers and commit.operation is not CommitOperation.EDIT:
@@ -324,13 +331,13 @@ class ContextState:
 
     def _last_calls(self) -> dict[str, int]:
         spine = self._require_spine()
-        if spine.length != self._count:  # another line went on from here, and may have called the same ids
+        if spine.length != self._count:  # another line continues from here, and may have called the same ids
             spine = _Spine.of(self.slots())
         return spine.last_calls
 
     def _append(self, name: CommitHash, slot: Slot) -> ContextState:
         state = self._moved(name)
-        if len(self._slots) != self._count:  # another line went on from here
+        if len(self._slots) != self._count:  # another line continues from here
             state._slots = self._slots[: self._count]
         if self._spine is not None and self._spine.length != self._count:
             state._spine = None
@@ -348,7 +355,7 @@ class ContextState:
         return state
 
     def _extends_simply(self, rendering: Rendering) -> bool:
-        """Tells whether the answer only grows by this append: the calls that it answers all stand."""
+        """Returns whether this append only adds a message: all tool calls that it answers are shown, unedited."""
         if not rendering.answers:
             return True
         calls = self._last_calls()
@@ -412,14 +419,14 @@ class ContextState:
         return self._spine
 
     def _arranged(self, later: Sequence[Slot], *, orphans: Orphans) -> Layout:
-        """Returns what summaries and the pairing of tool calls do to the order of the slots."""
+        """Returns the layout of the slots, after summaries and the pairing of tool calls."""
         targets = {summary: self._targets(summary) for summary in self._summaries}
         return arrange(self.slots(), targets, later, keeps_orphans=orphans == "keep")
 
     def _targets(self, summary: int) -> list[int]:
-        """Returns the positions of what a summary stands for; a target that does not come before it counts for nothing."""
-        found = (self._position(target) for target in self._slots[summary].targets)
-        return [position for position in found if position is not None and position < summary]
+        """Returns the positions of a summary's targets; a target that does not come before it is ignored."""
+        positions = (self._position(target) for target in self._slots[summary].targets)
+        return [position for position in positions if position is not None and position < summary]
 
     def _compile(self, options: CompileOptions, layout: Layout, later: Sequence[Slot]) -> CompileSnapshot:
         shown: list[tuple[Rendering, str]] = []
@@ -434,7 +441,7 @@ class ContextState:
                 rendering = edit.rendering
                 config = config if edit.config is None else edit.config
                 if options.include_edit_annotations and rendering.text is not None:
-                    rendering = retell(rendering, rendering.text + " [edited]", self._counter)
+                    rendering = with_text(rendering, rendering.text + " [edited]", self._counter)
             shown.append((rendering, slot.commit))
             configs.append(config)
         if options.aggregate_same_role:
@@ -451,15 +458,17 @@ class ContextState:
 
         def warn() -> list[str]:
             line = slots[:count]
-            found = [f"commit {line[p].commit} is left out: its tool call or result is" for p in sorted(layout.dropped)]
-            found += tell_unclean(line, layout, later)
+            warnings = [
+                f"commit {line[p].commit} is left out: its tool call or result is" for p in sorted(layout.dropped)
+            ]
+            warnings += pairing_warnings(line, layout, later)
             unknown = sorted({s.rendering.content_type for s in line} - BUILTIN_TYPES.keys())
-            found += [
+            warnings += [
                 f"content type {name!r} is not registered: its commits are compiled by the defaults"
                 for name in unknown
                 if types.get(name) is None
             ]
-            return found
+            return warnings
 
         return warn
 

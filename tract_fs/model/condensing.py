@@ -1,7 +1,8 @@
-"""Condensing: which slots of a state its answers need, so that a long history whose end shows little costs little.
+"""Condensing: which slots of a state its answers need, so that a long history with a short context costs little.
 
-What is skipped or stood for by a summary is let go, but for what holds a summary's place, and for all that has a tool call id in common with what is kept: so tool
-calls are paired as before. A condensed state says so itself where an operation is about what was let go; then the history is replayed from nothing.
+Skipped slots and those covered by a summary are dropped, except for the slots at whose place a summary shows, and for
+slots that share a tool call id with a kept one, so that tool calls are paired as before. A condensed state raises
+NotHeldError for an operation on a commit that it dropped; then the whole history is replayed.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ class Condensed(NamedTuple):
 
 
 def condense(slots: list[Slot], targets: dict[int, list[int]], layout: Layout) -> Condensed | None:
-    """Returns what of a state must be kept, or None if a summary that does not stand would be among it.
+    """Returns the slots that must be kept, or None if a summary that is not standing would be among them.
 
-    `targets` are those of each summary, `layout` that of the default options. A kept summary stands for what is kept of all that it stood for.
+    `targets` maps each summary to its targets; `layout` is that of the default options. A kept summary covers the kept
+    ones of the slots that it covered.
     """
     covers: dict[int, set[int]] = {}
     for summary in layout.places:

@@ -1,7 +1,8 @@
 """Config queries: typed predicates over generation configs, with JSON's own types.
 
-Numbers compare with numbers, strings with strings by code point, booleans and null only for equality; a bool is no number, `1` equals
-`1.0`, and a value of another type never matches, under any operator. A config without the field never matches.
+Numbers compare with numbers, strings with strings by code point, booleans and null only for equality; a bool is not a
+number, `1` equals `1.0`, and a value of another type never matches, under any operator. A config without the field
+never matches.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Scalar = str | int | float | bool | None
 
 
 def require_field(field: object) -> FieldPath:
-    """Returns the path of a field: a string is one top-level key, whatever it holds. Errors: ArgumentError."""
+    """Returns the path of a field: a string is one top-level key, dots included. Errors: ArgumentError."""
     if type(field) is str:
         return (field,)
     if type(field) is tuple and field and all(type(k) is str or (type(k) is int and k >= 0) for k in field):
@@ -35,7 +36,7 @@ def require_operator(operator: object) -> str:
 
 
 def require_scalar(value: object) -> Scalar:
-    """Returns a value to compare with. Errors: ArgumentError if it is no JSON scalar."""
+    """Returns a value to compare with. Errors: ArgumentError if it is not a JSON scalar."""
     if type(value) not in (str, int, float, bool, type(None)):
         raise ArgumentError(f"value {value!r}: use a string, a number, a bool or None")
     try:
@@ -54,7 +55,7 @@ class FieldColumn:
         self._constants: dict[object, list[int]] = {True: [], False: [], None: []}
 
     def add(self, configs: Iterable[tuple[int, Any]]) -> None:
-        """Takes in configs by id; each once."""
+        """Adds configs, each with its id; no id may be added twice."""
         for number, config in configs:
             is_there, value = _follow(config, self._path)
             if not is_there:

@@ -1,7 +1,8 @@
-"""Conflicts: where the lines that a merge joins say different things about one commit, and both can't hold.
+"""Conflicts: commits on which the lines of a merge disagree, where both sides can't apply.
 
-Told from commits alone, so that every copy finds the same: an edit of one commit to different contents, two different last priorities, an edit
-of what the other line summarised. An append is never in conflict; an edit here and a skip there both apply.
+Found from commits alone, so that every copy finds the same. There are three kinds: edits of one commit to different
+contents, different last priorities of one commit, and an edit of a commit that the other line summarized. An append is
+never in conflict; an edit here and a skip there both apply.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ _SHOWN_CONFLICTS = 10
 _DONE = {
     CommitOperation.EDIT: "edited it to",
     CommitOperation.ANNOTATE: "set it to",
-    CommitOperation.SUMMARIZE: "summarised it as",
+    CommitOperation.SUMMARIZE: "summarized it as",
 }
 _MAY_BE_EDITED = (CommitOperation.APPEND, CommitOperation.SUMMARIZE)
 
 
 class ConflictSide(Struct, frozen=True):
-    """What one line says of the target: by the edit that applies, by its last annotation, or by the summaries that cover it."""
+    """What one line did to the target: the edit that applies, its last annotation, or the summaries that cover it."""
 
     head: CommitHash  # of the line
-    commits: tuple[CommitHash, ...]  # in the line's order; the last is the one that counts
+    commits: tuple[CommitHash, ...]  # in the line's order; the last one applies
     operation: CommitOperation
     text: str  # of the content, or the priority's name
-    value: str  # equal where two sides say the same
-    priority: Priority | None = None  # that the annotation sets, or that was set for the summary that counts
+    value: str  # equal where two sides agree
+    priority: Priority | None = None  # set by the annotation, or for the summary that applies
 
     @property
     def commit(self) -> CommitHash:
-        """The edit, annotation or summary that counts."""
+        """The edit, annotation or summary that applies."""
         return self.commits[-1]
 
     def describe(self) -> str:
@@ -63,12 +64,12 @@ class ConflictSide(Struct, frozen=True):
 
 
 class Conflict(Struct, frozen=True):
-    """One commit of which the lines say different things; `sides` are all that say something, in the order of the heads."""
+    """One commit on which the lines disagree; `sides` are of all lines that changed it, in the order of the heads."""
 
     kind: ConflictKind
     target: CommitHash
-    ours: ConflictSide  # of the own head; where that has no part, of the first that has
-    theirs: ConflictSide  # the first that says something else
+    ours: ConflictSide  # of the own head; the first side if the own head has none
+    theirs: ConflictSide  # the first that differs
     sides: tuple[ConflictSide, ...]
 
     def describe(self) -> str:
@@ -92,7 +93,7 @@ class _Summary(Struct, frozen=True):
 
 
 class _Line(Struct):
-    """What a linear order says of its commits."""
+    """The edits, annotations and summaries of one linear order."""
 
     edits: dict[CommitHash, CommitHash] = field(default_factory=dict)  # target: the edit that applies
     annotations: dict[CommitHash, list[CommitHash]] = field(default_factory=dict)
@@ -106,7 +107,7 @@ class _Line(Struct):
 def find_conflicts(
     reach: Reach, read: ReadCommit, text_of: Callable[[CommitHash], str], *, own: int
 ) -> tuple[Conflict, ...]:
-    """Returns the conflicts among the histories of the heads in `reach`, each target once per kind, the oldest target first.
+    """Returns the conflicts among the histories of the heads in `reach`, the oldest target first, each once per kind.
 
     `own` is the position of the head whose side is called ours. `text_of` returns the text of a commit's content.
     """
@@ -157,7 +158,7 @@ class _Search:
                     self._note("priority", target, position, side)
 
     def _compare_summaries(self, here: int, there: int) -> None:
-        """Finds what the line of `here` edited and shows, and that of `there` summarised."""
+        """Notes the commits that the line of `here` edited and shows, and that of `there` summarized."""
         line, other = self._lines[here], self._lines[there]
         for target, edit in line.edits.items():
             if not self._is_only(edit, here, there):
@@ -218,9 +219,9 @@ class _Search:
         return bool(of_commit) and self._read(of_commit[-1]).priority is Priority.SKIP
 
     def _covered_by(self, summary: CommitHash) -> frozenset[CommitHash]:
-        """Returns the targets of a summary, and what summaries among them cover, transitively."""
-        found = self._covered.get(summary)
-        if found is None:
+        """Returns the targets of a summary and, transitively, those of the summaries among them."""
+        known = self._covered.get(summary)
+        if known is None:
             covered: set[CommitHash] = set()
             queue = [summary]
             for name in queue:
@@ -231,8 +232,8 @@ class _Search:
                     commit: Commit = self._read(target)
                     if commit.operation is CommitOperation.SUMMARIZE:
                         queue.append(target)
-            found = self._covered[summary] = frozenset(covered)
-        return found
+            known = self._covered[summary] = frozenset(covered)
+        return known
 
 
 def _conflict(kind: ConflictKind, target: CommitHash, by_position: dict[int, ConflictSide], own: int) -> Conflict:
@@ -243,9 +244,9 @@ def _conflict(kind: ConflictKind, target: CommitHash, by_position: dict[int, Con
 
 
 def describe_all(conflicts: Sequence[Conflict]) -> str:
-    """Returns one sentence that names the conflicts and says how to settle them."""
-    told = [conflict.describe() for conflict in conflicts[:_SHOWN_CONFLICTS]]
+    """Returns one sentence that names the conflicts and how to settle them."""
+    shown = [conflict.describe() for conflict in conflicts[:_SHOWN_CONFLICTS]]
     if len(conflicts) > _SHOWN_CONFLICTS:
-        told.append(f"and {len(conflicts) - _SHOWN_CONFLICTS} more")
-    how = "settle each by a resolution ('ours', 'theirs' or a content), or all by prefer 'ours' or 'theirs'"
-    return f"the lines disagree on {'; '.join(told)}; {how}; nothing was written"
+        shown.append(f"and {len(conflicts) - _SHOWN_CONFLICTS} more")
+    how = "settle each with a resolution ('ours', 'theirs' or a content), or all with prefer 'ours' or 'theirs'"
+    return f"the lines disagree on {'; '.join(shown)}; {how}; nothing was written"

@@ -1,4 +1,4 @@
-"""Content: what a commit says, as typed structs, and its canonical bytes.
+"""Content: the payload of a commit, as typed structs, and its canonical bytes.
 
 A content is validated before it is encoded and again when it is decoded, by the same typed decoder, so what was
 written can be read. Custom types live in a ContentTypes of their handle. Format: FORMAT.md, section 4.
@@ -48,7 +48,7 @@ class DialogueContent(_Content, tag="dialogue", frozen=True):
 
 
 class ToolIOContent(_Content, tag="tool_io", frozen=True):
-    """A tool's call or its result; `call_id` ties the two together."""
+    """A tool's call or its result; `call_id` links the two."""
 
     tool_name: str
     direction: Literal["call", "result"]
@@ -58,7 +58,7 @@ class ToolIOContent(_Content, tag="tool_io", frozen=True):
 
 
 class MessageContent(_Content, tag="message", frozen=True):
-    """One provider message whole, as given: role, content, tool calls and every other field."""
+    """One whole provider message, as given: role, content, tool calls and every other field."""
 
     message: dict[str, Any]
 
@@ -131,7 +131,7 @@ _RAW_DECODER = Decoder(_RawEnvelope)
 
 
 def is_content(data: bytes) -> bool:
-    """Tells whether stored bytes hold a content, of a built-in type or of one that may be registered somewhere."""
+    """Returns whether stored bytes hold a content, of a built-in type or of one that may be registered elsewhere."""
     try:
         content = canonical.decode_typed(_BUILTIN_DECODER, data).content
     except JsonValueError:
@@ -149,9 +149,9 @@ def is_content(data: bytes) -> bool:
 
 
 def encode_message(message: dict[str, Any]) -> bytes:
-    """Returns the stored bytes of a MessageContent, as `ContentTypes.encode` does, without reading them back; for many.
+    """Returns the stored bytes of a MessageContent, as `ContentTypes.encode` does, without decoding them again.
 
-    Errors: ContentValidationError naming the field; ObjectTooLarge.
+    For many messages. Errors: ContentValidationError naming the field; ObjectTooLarge.
     """
     if type(message) is not dict or type(message.get("role")) is not str:
         raise _invalid("message", "message", "a message is a dict with a string 'role'")
@@ -169,7 +169,7 @@ def _sized(envelope: bytes) -> bytes:
 
 
 class CustomType(Struct, frozen=True):
-    """A registered content type: how it decodes, and what a compile makes of it."""
+    """A registered content type: how it decodes, and how it compiles."""
 
     name: str
     kind: type
@@ -185,7 +185,7 @@ class ContentTypes:
         self._custom: dict[str, CustomType] = {}
 
     def copy(self) -> ContentTypes:
-        """Returns the same types, to register more."""
+        """Returns a copy, in which more types can be registered."""
         other = ContentTypes()
         other._custom = dict(self._custom)
         return other
@@ -208,13 +208,13 @@ class ContentTypes:
         if "content_type" in _field_names(kind):
             raise ArgumentError(f"content type {name!r}: a field may not be called 'content_type'")
         if type(role) is not str or not role:
-            raise ArgumentError(f"content type {name!r}: role {role!r} is no role")
+            raise ArgumentError(f"content type {name!r}: role {role!r} is not a non-empty string")
         try:
             level = Priority(priority)
         except ValueError:
             raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
         if text is not None and not callable(text):
-            raise ArgumentError(f"content type {name!r}: text {text!r} is no function")
+            raise ArgumentError(f"content type {name!r}: text {text!r} is not a function")
         self._custom[name] = CustomType(name=name, kind=kind, role=role, priority=level, text=text)
 
     def get(self, name: str) -> CustomType | None:
@@ -222,7 +222,7 @@ class ContentTypes:
         return self._custom.get(name)
 
     def default_priority(self, content_type: str) -> Priority:
-        """Returns the priority that a commit of this type has from birth."""
+        """Returns the priority that a commit of this type has until it is annotated."""
         if content_type == "instruction":
             return Priority.PINNED
         custom = self._custom.get(content_type)
@@ -231,7 +231,7 @@ class ContentTypes:
     def encode(self, content: object) -> tuple[bytes, str, object]:
         """Returns the stored bytes of a content, its type's name, and the content as it will be read back.
 
-        Takes a built-in struct, an instance of a registered type, or a dict with a `content_type`.
+        Accepts a built-in struct, an instance of a registered type, or a dict with a `content_type`.
         Errors: ContentValidationError naming the field; ObjectTooLarge.
         """
         name, fields = self._to_fields(content)
@@ -241,7 +241,7 @@ class ContentTypes:
             raise _invalid(name, error.path.removeprefix("content").lstrip(".") or "content", error.reason) from None
         envelope = _sized(b'{"content":' + data + b"}")
         kind = _OF_TEXTS.get(name)
-        if kind is not None:  # strings and None read back as they are: their types are all there is to check
+        if kind is not None:  # strings and None decode to themselves, so only their types need a check
             try:
                 return envelope, name, msgspec.convert(fields, kind)
             except msgspec.ValidationError:
@@ -265,7 +265,7 @@ class ContentTypes:
             return content
         fields = canonical.decode_typed(_RAW_DECODER, data).content
         if fields.get("content_type") != content_type:
-            raise JsonValueError(path="content", reason=f"no content of type {content_type}")
+            raise JsonValueError(path="content", reason=f"not a content of type {content_type}")
         custom = self._custom.get(content_type)
         if custom is None:
             return fields
@@ -294,9 +294,7 @@ class ContentTypes:
         else:
             name = next((c.name for c in self._custom.values() if c.kind is type(content)), None)
             if name is None:
-                raise _invalid(
-                    None, "content", f"{type(content).__name__} is no content; give a content type or a dict"
-                )
+                raise _invalid(None, "content", f"{type(content).__name__} is not a content; give a content or a dict")
             try:
                 fields = self.plain_fields(content)
             except RecursionError:
@@ -309,7 +307,7 @@ class ContentTypes:
 
 
 def _equals(value: object, default: object) -> bool:
-    """Tells whether a value is a default, without calling a comparison of the caller's."""
+    """Returns whether a value is a default, without calling a comparison that the caller defined."""
     return value is None if default is None else type(value) is type(default) and value == default
 
 
@@ -338,7 +336,7 @@ def _field_names(kind: type) -> Mapping[str, str]:
 
 
 def _plain(value: object) -> object:
-    """Returns structs and dataclasses, at any depth, as dicts; all else as it is, for the encoder to judge."""
+    """Returns structs and dataclasses, at any depth, as dicts; other values unchanged, for the encoder to check."""
     if _is_record(type(value)):
         return {stored: _plain(getattr(value, name)) for name, stored in _field_names(type(value)).items()}
     if type(value) is dict:

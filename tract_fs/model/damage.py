@@ -1,6 +1,7 @@
-"""Damage: what happened to bytes that do not hash to their name, as far as the bytes tell, and the right bytes where they can be had back.
+"""Damage: what happened to bytes that do not hash to their name, and the right bytes if they can be recovered.
 
-Canonical JSON has no line breaks, no NUL bytes and no text outside its one value, so what was done to it often shows. FORMAT.md, sections 3 and 8.
+Canonical JSON has no line breaks, no NUL bytes and no text outside its one value, so what was done to it often shows.
+Format: FORMAT.md, sections 3 and 8.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _MARKERS = (b"<<<<<<< ", b"=======", b">>>>>>> ")
 
 
 class Diagnosis(NamedTuple):
-    """What happened; `repaired` are the right bytes, where they could be had back."""
+    """What happened; `repaired` are the right bytes, None if they can't be recovered."""
 
     cause: str
     repaired: bytes | None = None
@@ -47,7 +48,8 @@ def diagnose(data: bytes, name: str) -> Diagnosis:
 def with_line_ends_undone(data: bytes) -> list[bytes]:
     """Returns what the bytes may have been before a tool rewrote line ends or added one at the end."""
     plain = data.replace(b"\r\n", b"\n")
-    return [found for found in (plain, plain.rstrip(b"\n"), plain.rstrip(b"\n") + b"\n") if found != data]
+    candidates = (plain, plain.rstrip(b"\n"), plain.rstrip(b"\n") + b"\n")
+    return [candidate for candidate in candidates if candidate != data]
 
 
 def _has_conflict_markers(data: bytes) -> bool:
@@ -56,7 +58,7 @@ def _has_conflict_markers(data: bytes) -> bool:
 
 
 def _ends_early(line: bytes) -> bool:
-    """Tells whether a JSON object stops before its end: a string or a bracket is still open."""
+    """Returns whether a JSON object stops before its end: a string or a bracket is still open."""
     if not line.startswith(b"{"):
         return False
     bare = _STRING.sub(lambda found: b"" if found[1] == b'"' else b'"', line)

@@ -1,6 +1,7 @@
-"""Diffs: what differs between two compiled contexts, message by message, and what a provider's prompt cache loses by it.
+"""Diffs: what differs between two compiled contexts, message by message, and what a prompt cache loses by it.
 
-Values only, and immutable: what holds a dict is kept as canonical JSON and decoded anew at each access. Texts are compared when first asked for.
+Immutable values: dicts are kept as canonical JSON and decoded at each access. Texts are compared at each access of
+`text_diff`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ class ConfigChange(Struct, frozen=True):
     """One key of a generation config that differs; `path` leads to it, and lists are compared whole."""
 
     path: tuple[str, ...]
-    before_json: str | None  # None: not there
+    before_json: str | None  # None: absent
     after_json: str | None
 
     @property
     def kind(self) -> Literal["added", "removed", "changed"]:
-        """What became of the key."""
+        """What happened to the key."""
         if self.before_json is None:
             return "added"
         return "removed" if self.after_json is None else "changed"
@@ -50,7 +51,7 @@ class ConfigChange(Struct, frozen=True):
 
 
 class DiffedMessage(Struct, frozen=True):
-    """A message of one side: its place in that context, the commit it stands for, its tokens and its config."""
+    """A message of one side: its place in that context, the commit it came from, its tokens and its config."""
 
     index: int
     commit_hash: str | None  # None where a custom compiler names none
@@ -93,14 +94,14 @@ class DiffEntry(Struct, frozen=True):
 
     @property
     def kind(self) -> Literal["added", "removed", "changed"]:
-        """What became of the message; a moved one is removed here and added there."""
+        """What happened to the message; a moved one has two entries, one removed and one added."""
         if self.a is None:
             return "added"
         return "removed" if self.b is None else "changed"
 
     @property
     def is_config_only(self) -> bool:
-        """Tells whether the message is the same on both sides, and only its generation config differs."""
+        """Whether the message is the same on both sides, and only its generation config differs."""
         return (
             self.a is not None and self.b is not None and self.a.message.canonical_json == self.b.message.canonical_json
         )
@@ -114,12 +115,12 @@ class DiffEntry(Struct, frozen=True):
 
     @property
     def token_delta(self) -> int:
-        """The tokens that b has more than a for it."""
+        """The tokens of the message in b less those in a."""
         return (0 if self.b is None else self.b.token_count) - (0 if self.a is None else self.a.token_count)
 
     @property
     def config_changes(self) -> tuple[ConfigChange, ...]:
-        """What differs in the generation config, by key path; a message that is not there has an empty one."""
+        """What differs in the generation config, by key path; that of an absent message counts as empty."""
         before, after = ("{}" if side is None else side.config_json for side in (self.a, self.b))
         if before == after:
             return ()
@@ -127,7 +128,7 @@ class DiffEntry(Struct, frozen=True):
 
     @property
     def text_diff(self) -> str:
-        """The unified diff of the texts; of the whole messages as indented JSON where more differs than text and role."""
+        """The unified diff of the texts; of the whole messages as indented JSON if more than text and role differs."""
         if self.a is None or self.b is None:
             return unified(None if self.a is None else self.a.text, None if self.b is None else self.b.text)
         if self.is_config_only:
@@ -152,7 +153,7 @@ class DiffEntry(Struct, frozen=True):
 
 
 class DiffedContext(Struct, frozen=True):
-    """One side of a diff: the commit whose context it is (None: that of no commits), and what it amounts to."""
+    """One side of a diff: the commit whose context it is (None: that of no commits), and its totals."""
 
     commit_hash: str | None
     message_count: int
@@ -165,10 +166,10 @@ class DiffedContext(Struct, frozen=True):
 
 
 class ContextDiff(Struct, frozen=True):
-    """What differs between the contexts of two commits, all tokens counted anew by `token_source`.
+    """What differs between the contexts of two commits, with all tokens counted by `token_source`.
 
-    `first_difference` is the index of the first message that a provider gets to see differently: its prompt cache loses
-    `a.tokens_from_difference`, and `b.tokens_from_difference` are read anew. None: the messages are equal.
+    `first_difference` is the index of the first message that differs for a provider: its prompt cache loses
+    `a.tokens_from_difference` tokens, and it has to read `b.tokens_from_difference`. None: the messages are equal.
     """
 
     a: DiffedContext
@@ -178,16 +179,19 @@ class ContextDiff(Struct, frozen=True):
     first_difference: int | None
     kept_tokens: int  # of the messages before the first difference
     token_source: str
-    warnings: tuple[str, ...]  # what the reader of b's messages should know, and the reader of a's need not
+    warnings: tuple[str, ...]  # those of b that a does not have
 
     @property
     def is_empty(self) -> bool:
-        """Tells whether nothing differs, configs included."""
+        """Whether nothing differs, configs included."""
         return not self.entries
 
     @property
     def token_delta(self) -> int:
-        """The tokens that b has more than a: the sum over the entries, and the start of the reply where one side has no messages."""
+        """The tokens of b less those of a.
+
+        It is the sum over the entries, and the start of the reply where one side has no messages.
+        """
         return self.b.token_count - self.a.token_count
 
     def count(self, kind: Literal["added", "removed", "changed"]) -> int:
@@ -196,7 +200,7 @@ class ContextDiff(Struct, frozen=True):
 
     @property
     def moved_count(self) -> int:
-        """The number of messages that are in both, at places that do not agree; each is two entries."""
+        """The number of messages that both have, but in different places; each has two entries."""
         return sum(entry.a is None and entry.moved_index is not None for entry in self.entries)
 
     def to_dict(self) -> dict[str, Any]:
@@ -228,7 +232,7 @@ def compare(
 ) -> ContextDiff:
     """Returns what differs from `a` to `b`; the messages of both are counted by `counter`, each text once.
 
-    Errors: JsonValueError where a custom compiler made what is no JSON.
+    Errors: JsonValueError if a custom compiler returned values that are not JSON.
     """
     counts: dict[str, int] = {}
     known = set(a.warnings)
@@ -248,7 +252,7 @@ def compare(
 
 
 class _Side:
-    """One context, taken apart into lists that run parallel to its messages."""
+    """One context as parallel lists, one entry per message."""
 
     def __init__(self, context: CompiledContext, counter: TokenCounter, counts: dict[str, int]) -> None:
         self.messages = context.messages
@@ -260,14 +264,15 @@ class _Side:
             else [message.commit_hashes[0] if message.commit_hashes else "" for message in self.messages]
         )
         configs = context.generation_configs
-        if len(configs) != count:  # of a custom compiler's own making: they belong to no message
+        if len(configs) != count:  # a custom compiler's, which belong to no single message
             configs = [{}] * count
         self.configs = [canonical.encode(c, name=f"generation_configs[{n}]").decode() for n, c in enumerate(configs)]
         self.tokens = []
         for value, message in zip(self.values, self.messages, strict=True):
             if value not in counts:
-                told = message.to_dict()
-                counts[value] = count_message(counter, list(iter_strings(told)), has_name=type(told.get("name")) is str)
+                fields = message.to_dict()
+                has_name = type(fields.get("name")) is str
+                counts[value] = count_message(counter, list(iter_strings(fields)), has_name=has_name)
             self.tokens.append(counts[value])
 
     def __getitem__(self, index: int) -> DiffedMessage:
@@ -302,7 +307,7 @@ def _entries(a: _Side, b: _Side) -> tuple[list[DiffEntry], int]:
 
 
 def _moved(a: _Side, b: _Side, pairs: Sequence[Pair]) -> dict[int, int]:
-    """Returns, for messages of a without a partner, where in b the message of their commit stands alone, else an equal one."""
+    """Maps messages of a without a partner to messages of b without one: of the same commit, else equal."""
     lone_a = sorted(set(range(len(a.values))).difference(i for i, _ in pairs))
     lone_b = sorted(set(range(len(b.values))).difference(j for _, j in pairs))
     moved: dict[int, int] = {}
@@ -319,17 +324,17 @@ def _moved(a: _Side, b: _Side, pairs: Sequence[Pair]) -> dict[int, int]:
 
 
 def _with_alike(a: _Side, b: _Side, pairs: Sequence[Pair], moved: dict[int, int]) -> Iterator[Pair]:
-    """Yields the pairs, and between them those messages that took one another's place: of one role, with half of their words in common.
+    """Yields the pairs, and between them those of a message and its replacement: one role, half of their words equal.
 
-    Looked for only where as many messages went as came.
+    Only stretches from which as many messages were removed as were added are searched.
     """
     taken = set(moved.values())
     i = j = 0
     for pair in (*pairs, (len(a.values), len(b.values))):
-        gone = [n for n in range(i, pair[0]) if n not in moved]
-        came = [n for n in range(j, pair[1]) if n not in taken]
-        if len(gone) == len(came):
-            yield from (p for p in zip(gone, came, strict=True) if _are_alike(a.messages[p[0]], b.messages[p[1]]))
+        removed = [n for n in range(i, pair[0]) if n not in moved]
+        added = [n for n in range(j, pair[1]) if n not in taken]
+        if len(removed) == len(added):
+            yield from (p for p in zip(removed, added, strict=True) if _are_alike(a.messages[p[0]], b.messages[p[1]]))
         if pair[0] < len(a.values):
             yield pair
         i, j = pair[0] + 1, pair[1] + 1
@@ -355,11 +360,11 @@ def _first_difference(a: Sequence[str], b: Sequence[str]) -> int | None:
 
 
 def _beside_text(message: Message) -> bytes:
-    """Returns what a message of text has besides text and role, as canonical JSON; empty for one that is more than a text."""
-    told = message.to_dict()
-    if type(told.get("content")) is not str or not told.keys() <= _PLAIN_FIELDS:
+    """Returns the fields of a text message besides text and role, as canonical JSON; empty for any other message."""
+    fields = message.to_dict()
+    if type(fields.get("content")) is not str or not fields.keys() <= _PLAIN_FIELDS:
         return b""
-    return canonical.encode_checked([told.get("name"), message.tool_call_id])
+    return canonical.encode_checked([fields.get("name"), message.tool_call_id])
 
 
 def _changes(path: tuple[str, ...], before: dict[str, Any], after: dict[str, Any]) -> Iterator[ConfigChange]:

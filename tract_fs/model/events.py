@@ -1,6 +1,6 @@
 """Events: what happened to a tract, one immutable file per transaction.
 
-An event is visible once its parents and the objects it names are present; until then it is pending.
+An event is visible once its parents are visible and the objects it brings are present; until then it is pending.
 Nothing here reads a clock or a disk. Format: FORMAT.md, section 6.
 """
 
@@ -53,7 +53,7 @@ class Append(Move, tag="append", frozen=True, gc=False):
 
 
 class Merge(Move, tag="merge", frozen=True, gc=False):
-    """A merge commit, and what resolves its conflicts."""
+    """A merge commit, and the commits that resolve its conflicts."""
 
 
 class Forward(Move, tag="forward", frozen=True, gc=False):
@@ -69,7 +69,7 @@ class Reset(Move, tag="reset", frozen=True, gc=False):
 
 
 class Delete(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="delete"):
-    """The end of a branch, as far as its writer knew it."""
+    """The end of a branch: it replaces all moves of the branch that its writer had seen."""
 
     branch: str
     replaces: tuple[EventHash, ...]
@@ -150,7 +150,10 @@ class NewCommit(NamedTuple):
 
 
 def move_op(kind: str, branch: str, head: str, commits: Sequence[NewCommit], replaces: Sequence[str]) -> Fragment:
-    """Returns the JSON form of a branch operation that sets a head; by parts, since an event may bring thousands of commits."""
+    """Returns the JSON form of a branch operation that sets a head.
+
+    It is built from parts, since an event may bring thousands of commits.
+    """
     entries = b",".join(map(_encode_brought, commits))
     replaced = ",".join([f'"{name}"' for name in sorted(replaces)])
     rest = f'],"head":"{head}","kind":"{kind}","replaces":[{replaced}]}}'
@@ -196,9 +199,9 @@ def encode_event(
 
 
 def decode_event(data: bytes, *, is_known: bool = False) -> Event:
-    """Returns the event of stored bytes; JsonValueError if they hold none that this version understands.
+    """Returns the event of stored bytes; JsonValueError if they are not an event that this version understands.
 
-    Where bytes of the same hash were decoded before (`is_known`), what the types can't say is not checked again.
+    With `is_known`, for bytes whose hash was decoded before, only the types are checked.
     """
     event = canonical.decode_typed(_DECODER, data).event
     fault = None if is_known else _fault(event)
@@ -208,7 +211,7 @@ def decode_event(data: bytes, *, is_known: bool = False) -> Event:
 
 
 def is_forward_only(op: BranchOp) -> bool:
-    """Tells whether the moves that `op` replaces must be ancestors of its head."""
+    """Returns whether the moves that `op` replaces must be ancestors of its head."""
     return isinstance(op, _FORWARD_ONLY)
 
 
@@ -219,21 +222,21 @@ def split_parent(parent: str, tract: str) -> tuple[str, EventHash]:
 
 
 def _fault(event: Event) -> str | None:
-    """Names what the types can't say: forms of names, hashes and times, and one move per branch."""
+    """Returns what is wrong beyond the types (the form of names, hashes and times, one move per branch), or None."""
     try:
         require_time(event.at)
     except ValueError as error:
         return str(error)
     if not is_tract_id(event.tract):
-        return f"tract id {event.tract!r}"
+        return f"invalid tract id {event.tract!r}"
     if event.writer and not (len(event.writer) == 32 and is_hex(event.writer)):
-        return f"writer {event.writer!r}"
+        return f"invalid writer {event.writer!r}"
     for parent in event.parents:
         if is_hash(parent):
             continue
         owner, name = split_parent(parent, event.tract)
         if not is_hash(name) or not is_tract_id(owner):
-            return f"parent {parent!r}"
+            return f"invalid parent {parent!r}"
     branches: set[str] = set()
     for op in event.ops:
         fault = _op_fault(op, branches)
@@ -245,30 +248,30 @@ def _fault(event: Event) -> str | None:
 def _op_fault(op: Op, branches: set[str]) -> str | None:
     if isinstance(op, (Move, Delete)):
         if op.branch in branches or not is_branch_name(op.branch):
-            return f"branch {op.branch!r} is no branch name, or moved twice"
+            return f"branch {op.branch!r} is not a branch name, or is moved twice"
         branches.add(op.branch)
         for name in op.replaces:
             if not is_hash(name):
-                return "a replaced event is no hash"
+                return "a replaced event is not a hash"
         return _move_fault(op) if isinstance(op, Move) else None
     if isinstance(op, Tag):
         if not is_branch_name(op.name) or (op.target is not None and not is_hash(op.target)):
-            return f"tag {op.name!r}"
+            return f"invalid tag {op.name!r}"
     elif isinstance(op, Usage):
         if not is_hash(op.commit) or min(op.prompt_tokens, op.completion_tokens, op.total_tokens) < 0:
-            return "usage of no commit, or below 0"
+            return "the commit of usage is not a hash, or a count is below 0"
     elif not is_hash(op.object):
-        return "a redacted object is no hash"
+        return "a redacted object is not a hash"
     return None
 
 
 def _move_fault(op: Move) -> str | None:
     names = [entry.commit for entry in op.commits]
     if (not names or op.head != names[-1]) and not is_hash(op.head):
-        return "a head is no hash"
+        return "a head is not a hash"
     if not are_hashes(names):
-        return "a commit is no hash"
+        return "a commit is not a hash"
     for entry in op.commits:
         if entry.config and not canonical.is_object(bytes(entry.config)):
-            return "a config is no object that JSON can hold here"
+            return "a config is not a JSON object that the format allows"
     return None

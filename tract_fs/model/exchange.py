@@ -49,12 +49,12 @@ class Transfer(Struct, frozen=True):
 
 
 class BadFile(Struct, frozen=True):
-    """A file that a sync found not to be what its name says."""
+    """A file whose bytes a sync found not to match its name."""
 
-    path: str  # from the store's root on
+    path: str  # relative to the store's root
     side: Side
     cause: str
-    is_replaced: bool  # set aside, and the good one is in its place
+    is_replaced: bool  # it is in quarantine, and a good one is in its place
 
 
 class SyncReport(Struct, frozen=True):
@@ -78,13 +78,11 @@ class BundleHeader(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     contents: int
     commits: int
     events: int
-    builds_on: tuple[
-        str, ...
-    ]  # tract/hash of the events that its events name as parents and that are not inside, ascending
+    builds_on: tuple[str, ...]  # tract/hash of the parents of its events that are not in the bundle, ascending
 
 
 class BundleInfo(Struct, frozen=True):
-    """What is in a bundle; `missing` are the hashes of contents and commits that its events name and that the store did not have."""
+    """What is in a bundle; `missing` are hashes of contents and commits of its events that the store did not have."""
 
     path: str
     tracts: tuple[str, ...]
@@ -117,26 +115,26 @@ def encode_header(header: BundleHeader) -> bytes:
 
 
 def bundle_version(data: bytes) -> int:
-    """Returns the version that a first line names; JsonValueError if it is that of no bundle."""
-    found = canonical.decode(data)
-    if type(found) is not dict or found.get("format") != BUNDLE_FORMAT:
-        raise JsonValueError(path="bundle", reason="the first line is that of no bundle")
-    version = found.get("version")
+    """Returns the version in a bundle's first line; JsonValueError if the line is not that of a bundle."""
+    header = canonical.decode(data)
+    if type(header) is not dict or header.get("format") != BUNDLE_FORMAT:
+        raise JsonValueError(path="bundle", reason="the first line is not that of a bundle")
+    version = header.get("version")
     if type(version) is not int or version < 1:
-        raise JsonValueError(path="bundle", reason=f"version {version!r}")
+        raise JsonValueError(path="bundle", reason=f"invalid version {version!r}")
     return version
 
 
 def decode_header(data: bytes) -> BundleHeader:
-    """Returns the header of a first line of this version; JsonValueError if it is none."""
+    """Returns the header in the first line of a bundle of this version; JsonValueError if it is not valid."""
     header = canonical.decode_typed(_DECODER, data)
     if min(header.contents, header.commits, header.events) < 0:
         raise JsonValueError(path="bundle", reason="a count below 0")
     for tract in header.tracts:
         if not is_tract_id(tract):
-            raise JsonValueError(path="bundle", reason=f"tract id {tract!r}")
+            raise JsonValueError(path="bundle", reason=f"invalid tract id {tract!r}")
     for parent in header.builds_on:
         tract, _, name = parent.partition("/")
         if not is_tract_id(tract) or not is_hash(name):
-            raise JsonValueError(path="bundle", reason=f"it builds on {parent!r}")
+            raise JsonValueError(path="bundle", reason=f"invalid parent {parent!r}")
     return header

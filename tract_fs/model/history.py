@@ -1,7 +1,7 @@
 """Histories: walks over commits by their parents, for every command alike.
 
 The linear order of a history: the first parent's linear order, then for each further parent its linear order less what
-is listed, then the commit. Parents come before children; clocks do not matter. Nothing here recurses.
+is listed already, then the commit. Parents come before children; clocks do not matter. Nothing here recurses.
 """
 
 from __future__ import annotations
@@ -43,23 +43,24 @@ def linear_order(
 def iter_newest_first(head: CommitHash, read: ReadCommit) -> Iterator[tuple[CommitHash, Commit]]:
     """Yields the linear order of `head` from its end, as lazily as the history allows.
 
-    Along single parents each commit costs one read when it is asked for; from a merge on, the rest is ordered at once.
+    Along single parents each commit is read when it is needed; from a merge on, the rest is ordered at once.
     """
-    commit: CommitHash | None = head
-    while commit is not None:
-        found = read(commit)
-        if len(found.parents) > 1:
-            for name in reversed(linear_order(commit, read)):
-                yield name, read(name)
+    name: CommitHash | None = head
+    while name is not None:
+        commit = read(name)
+        if len(commit.parents) > 1:
+            for ordered in reversed(linear_order(name, read)):
+                yield ordered, read(ordered)
             return
-        yield commit, found
-        commit = found.parents[0] if found.parents else None
+        yield name, commit
+        name = commit.parents[0] if commit.parents else None
 
 
 def is_ancestor(ancestor: CommitHash, head: CommitHash, read: ReadCommit) -> bool:
-    """Tells whether `ancestor` is `head` or in its history. Cost: one read per commit of the history that is not older.
+    """Returns whether `ancestor` is `head` or in its history. `ancestor` must be readable.
 
-    `ancestor` must be there. A commit is younger than its parents (FORMAT.md, section 6).
+    Cost: one read per commit of the history that is not older. A commit is younger than its parents (FORMAT.md, section
+    6).
     """
     if ancestor == head or ancestor in read(head).parents:
         return True

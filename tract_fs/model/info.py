@@ -1,6 +1,6 @@
-"""What the facade takes and returns beside contents and messages: commit infos, annotations, usage, budget, moves.
+"""Values that the facade accepts and returns: commit infos, annotations, usage, budget, options, moves.
 
-All are immutable, or decode anew what holds a dict, so nothing done to them reaches the store.
+All are immutable; dicts are decoded at each access, so nothing that a caller does to them reaches the store.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ class CommitFacts(Struct, frozen=True):
 
 
 class CommitInfo:
-    """A commit as the facade tells it. What a query finds reads the rest from the store, verified, when first asked."""
+    """A commit as the facade shows it.
+
+    Either its facts are known from the start, or `load` reads them from the store, verified, on first access, as for
+    the results of a query.
+    """
 
     __slots__ = ("_config", "_facts", "_load", "commit_hash", "tract_id")
 
@@ -54,7 +58,7 @@ class CommitInfo:
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """The commits that this one follows, the first parent first."""
+        """The parent commits, first parent first."""
         return self._known().commit.parents
 
     @property
@@ -90,7 +94,7 @@ class CommitInfo:
 
     @property
     def reason(self) -> str | None:
-        """Why an annotation was made, if it says so."""
+        """The reason given for an annotation, or None."""
         return self._known().commit.reason
 
     @property
@@ -151,7 +155,7 @@ class CommitInfo:
 
 
 class PriorityAnnotation(Struct, frozen=True):
-    """A commit's priority, as an annotation or its type's default (then `commit_hash` is None) says."""
+    """A commit's priority, set by an annotation or by the default of its type (then `commit_hash` is None)."""
 
     commit_hash: str | None
     tract_id: str
@@ -182,7 +186,7 @@ class TokenUsage(Struct, frozen=True):
             counts = (prompt, completion, _sum(prompt, completion))
         else:
             raise UsageError(
-                "usage of no known shape: give a TokenUsage, or a dict with prompt_tokens and completion_tokens (OpenAI) "
+                "unknown shape of usage: give a TokenUsage, or a dict with prompt_tokens and completion_tokens (OpenAI) "
                 "or input_tokens and output_tokens (Anthropic)"
             )
         if any(type(count) is not int or not 0 <= count < 2**63 for count in counts):
@@ -195,7 +199,7 @@ def _sum(first: object, second: object) -> object:
 
 
 class TokenBudgetConfig(Struct, frozen=True):
-    """A limit for the compiled context: `warn` logs, `reject` raises BudgetExceeded, `callback` calls (current, maximum)."""
+    """A limit of the compiled context: `warn` logs, `reject` raises BudgetExceeded, `callback` calls (current, maximum)."""
 
     max_tokens: int
     action: Literal["warn", "reject", "callback"] = "warn"
@@ -212,13 +216,13 @@ class TokenBudgetConfig(Struct, frozen=True):
 
 
 class TractConfig(Struct, frozen=True):
-    """How a handle works; nothing of it is stored."""
+    """The options of a handle; they are not stored."""
 
     token_budget: TokenBudgetConfig | None = None
     snapshot_cache_size: int = 16  # compiled heads kept in memory
 
     def require_valid(self) -> None:
-        """Raises ArgumentError if a field can't work."""
+        """Raises ArgumentError if a field is not valid."""
         if type(self.snapshot_cache_size) is not int or self.snapshot_cache_size < 1:
             raise ArgumentError(f"snapshot_cache_size {self.snapshot_cache_size!r}: use an integer from 1")
         if self.token_budget is None:

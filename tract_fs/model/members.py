@@ -1,4 +1,4 @@
-"""Members: what the bytes of a stored file are, told from the bytes alone: an object, or an event and of which tract."""
+"""Members: what the bytes of a stored file are, from the bytes alone: an object, or an event and of which tract."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tract_fs.model.objects import decode_commit
 _EVENT_START = b'{"event":'
 
 
-class _Told(Struct):
+class _TractOnly(Struct):
     tract: str
 
 
 class _Envelope(Struct):
-    event: _Told
+    event: _TractOnly
 
 
 _DECODER = Decoder(_Envelope)
 
 
 def is_event_line(line: bytes) -> bool:
-    """Tells whether a line of a pack counts as an event."""
+    """Returns whether a line of a pack counts as an event."""
     return line.startswith(_EVENT_START)
 
 
 def tract_of_event(data: bytes) -> str | None:
-    """Returns the tract of an event's bytes, of whatever version; None if they hold no event."""
+    """Returns the tract of an event's bytes, of any version; None if they hold no event."""
     if not data.startswith(_EVENT_START):
         return None
     try:
@@ -42,7 +42,7 @@ def tract_of_event(data: bytes) -> str | None:
 
 
 def is_object_of_ours(data: bytes) -> bool:
-    """Tells whether bytes hold a valid content or commit."""
+    """Returns whether bytes hold a valid content or commit."""
     if is_content(data):
         return True
     try:
@@ -53,5 +53,5 @@ def is_object_of_ours(data: bytes) -> bool:
 
 
 def is_line(data: bytes) -> bool:
-    """Tells whether bytes come back from a line of a pack as they went in."""
+    """Returns whether bytes can be stored as one line of a pack and read back unchanged."""
     return bool(data) and b"\n" not in data and not data.endswith(b"\r")

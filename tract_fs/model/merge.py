@@ -1,7 +1,8 @@
-"""Merges: what joining histories comes to, and the commit and time of a join that every copy makes alike.
+"""Merges: how histories are joined, and the commit and time of a join, which every copy makes alike.
 
-A join of a branch's heads that needs no word from the user is a function of the heads' commits and the branch's moves alone: its parents go by
-(`created_at`, hash), not "mine first", or two copies that join at once would never end. Format: FORMAT.md, sections 6 and 7.
+A join of a branch's heads without conflicts is a function of the heads' commits and the branch's moves alone: its
+parents are ordered by (`created_at`, hash), not "mine first", or two copies that join at the same time would never
+converge. Format: FORMAT.md, sections 6 and 7.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MergeKind = Literal["up-to-date", "forward", "merge", "reset"]
 
 
 class MergePlan(Struct, frozen=True):
-    """What a merge does. With one head in `reach` the branch goes there; with more, a merge commit with these parents is made."""
+    """What a merge will do: move the branch to the one head in `reach`, or make a merge commit of several."""
 
     kind: MergeKind
     reach: Reach
@@ -34,7 +35,7 @@ class MergePlan(Struct, frozen=True):
 
 
 def plan_merge(own: CommitHash | None, other: CommitHash, read: ReadCommit) -> MergePlan:
-    """Returns how `other` comes into the line of `own` (None: a branch without commits)."""
+    """Returns how `other` is merged into the line of `own` (None: a branch without commits)."""
     if own is None:
         return MergePlan("forward", Reach([other], read))
     reach = Reach([own, other], read)
@@ -48,9 +49,10 @@ def plan_merge(own: CommitHash | None, other: CommitHash, read: ReadCommit) -> M
 def plan_join(
     branch: str, heads: Sequence[CommitHash], read: ReadCommit, *, prefer: Literal["reset", "commits"] | None
 ) -> MergePlan:
-    """Returns how the heads of one branch become one. One that another contains was set back, or would be hidden.
+    """Returns how the heads of one branch are joined into one.
 
-    Errors: ResetConflict if there is such a head and `prefer` does not say which gives way.
+    A head that another one contains was set by a reset, else it would be hidden. Errors: ResetConflict if there is such
+    a head and `prefer` is None.
     """
     ordered = sorted(heads, key=lambda head: (read(head).created_at, head), reverse=True)
     reach = Reach(ordered, read)
@@ -78,7 +80,7 @@ def join_commit(parents: Sequence[CommitHash], read: ReadCommit) -> Commit:
 
 
 def join_time_us(moves: Iterable[MoveState], commit: Commit | None) -> int:
-    """Returns the time of the event which joins these moves of a branch; `commit` is the merge commit, if there is one."""
+    """Returns the time of the event that joins these moves of a branch; `commit` is the merge commit, if any."""
     at_us = 1 + parse_time(max(move.at for move in moves))
     return at_us if commit is None else max(at_us, commit.created_us)  # a peer's move may be older than its head
 

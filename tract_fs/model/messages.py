@@ -1,6 +1,6 @@
 """Messages: what a compile emits, one per effective commit, immutable and shared between answers.
 
-Whatever holds a dict or a list is kept as canonical JSON text and decoded anew at each access, so nothing that a caller
+Whatever holds a dict or a list is kept as canonical JSON text and decoded at each access, so nothing that a caller
 does to a returned value reaches the store, a cache or a later answer.
 """
 
@@ -25,7 +25,7 @@ from tract_fs.model.tokens import TokenCounter, count_json_message, count_messag
 
 
 class Rendering(Struct, frozen=True, array_like=True, gc=False):
-    """What a commit's content makes of a message, with its token count: the unit that snapshots store."""
+    """The message that a commit's content renders to, with its token count: the unit that snapshots store."""
 
     role: str
     text: str | None
@@ -40,7 +40,7 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
 class Message:
     """One message of a compiled context.
 
-    `content` is a string, None, or a provider's list of blocks. Immutable: lists and dicts are decoded anew at each access.
+    `content` is a string, None, or a provider's list of blocks. Immutable: lists and dicts are decoded at each access.
     """
 
     __slots__ = ("_body", "_commits", "_content_type", "_name", "_role", "_text")
@@ -64,7 +64,7 @@ class Message:
 
     @property
     def role(self) -> str:
-        """The role: system, user, assistant, tool, or what a provider's message says."""
+        """The role: system, user, assistant, tool, or any other that a provider's message has."""
         return self._role
 
     @property
@@ -91,8 +91,8 @@ class Message:
         if self._body is None:
             return None
         body = self._decoded()
-        found = body.get("tool_call_id" if self._content_type == "message" else "call_id")
-        return found if isinstance(found, str) else None
+        call_id = body.get("tool_call_id" if self._content_type == "message" else "call_id")
+        return call_id if isinstance(call_id, str) else None
 
     @property
     def commit_hashes(self) -> tuple[str, ...]:
@@ -116,8 +116,8 @@ class Message:
     def to_openai(self) -> dict[str, Any]:
         """Returns the message as OpenAI's chat completions take it (fresh).
 
-        A provider message goes out as it came. A tool call or result with a `call_id` becomes a structured one; one without is told
-        as text by the assistant or the user, since the provider accepts no call without an id.
+        A provider message is returned unchanged. A tool call or result with a `call_id` becomes a structured one; one
+        without becomes a text of the assistant or the user, since the provider accepts no call without an id.
         """
         if self._content_type != "tool_io":
             return self.to_dict()
@@ -132,7 +132,7 @@ class Message:
 
     @property
     def is_tool_call_content(self) -> bool:
-        """Tells whether the message renders one tool call with an id, not a provider message."""
+        """Whether the message renders one tool call with an id, not a provider message."""
         return self._content_type == "tool_io" and "tool_calls" in self.to_openai()
 
     def _decoded(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class Message:
 def render(
     content: object, content_type: str, types: ContentTypes, counter: TokenCounter, *, tokens: int | None = None
 ) -> Rendering:
-    """Returns what `content` makes of a message; its texts are counted only if `tokens` is not known yet."""
+    """Returns the rendering of `content`; its tokens are counted only if `tokens` is None."""
     if isinstance(content, MessageContent):
         return _render_provider(content.message, counter, tokens)
     name = None
@@ -187,8 +187,8 @@ def render(
     return Rendering(role, text, name, content_type, body, tokens, calls, answers)
 
 
-def retell(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:
-    """Returns the rendering with another text, counted anew; its content must be a text."""
+def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:
+    """Returns the rendering with another text and its token count; the content must be a text."""
     body = rendering.body
     if rendering.content_type == "message" and body is not None:
         message = canonical.decode(body.encode())
@@ -202,7 +202,7 @@ def retell(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:
 
 
 def is_joinable(rendering: Rendering) -> bool:
-    """Tells whether the text is all there is to a message, so that it may be joined with its neighbour's."""
+    """Returns whether a message is nothing but a text, so that it may be joined with its neighbour."""
     if rendering.text is None or rendering.calls or rendering.answers:
         return False
     if rendering.content_type != "message" or rendering.body is None:
@@ -212,7 +212,7 @@ def is_joinable(rendering: Rendering) -> bool:
 
 
 def joined_rendering(role: str, text: str, name: str | None, counter: TokenCounter) -> Rendering:
-    """Returns the rendering of several messages in one, counted anew."""
+    """Returns the rendering of several messages joined into one, with its token count."""
     strings = [role, text] if name is None else [role, text, name]
     return Rendering(role, text, name, "", None, count_message(counter, strings, has_name=name is not None))
 
@@ -248,8 +248,8 @@ def _list_of(message: dict[str, Any], key: str) -> list[Any]:
 
 
 def _id_of(value: object, key: str) -> str:
-    found = value.get(key) if isinstance(value, dict) else None
-    return found if isinstance(found, str) else ""
+    id_ = value.get(key) if isinstance(value, dict) else None
+    return id_ if isinstance(id_, str) else ""
 
 
 def _tool_text(content: ToolIOContent) -> str:
@@ -262,11 +262,11 @@ def _custom_role_and_text(content: object, content_type: str, types: ContentType
     custom = types.get(content_type)
     role = "assistant" if custom is None else custom.role
     if custom is not None and custom.text is not None:
-        told = custom.text(content)
-        if type(told) is not str:
-            reason = f"its text function returned {told!r}, no string"
+        rendered = custom.text(content)
+        if type(rendered) is not str:
+            reason = f"its text function returned {rendered!r}, not a string"
             raise ContentValidationError(content_type=content_type, field="text", reason=reason)
-        return role, told
+        return role, rendered
     for key in ("text", "content"):
         text = content.get(key) if isinstance(content, dict) else getattr(content, key, None)
         if isinstance(text, str):

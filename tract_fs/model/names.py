@@ -17,7 +17,6 @@ from tract_fs.errors import ArgumentError
 ContentHash = NewType("ContentHash", str)
 CommitHash = NewType("CommitHash", str)
 EventHash = NewType("EventHash", str)
-ObjectHash = ContentHash | CommitHash
 
 _match_hash = re.compile("[0-9a-f]{64}").fullmatch
 _match_hex = re.compile("[0-9a-f]*").fullmatch
@@ -38,12 +37,12 @@ def hash_bytes(data: bytes | memoryview) -> str:
 
 
 def is_hash(text: str) -> bool:
-    """Tells whether `text` is a full hash: 64 lower-case hexadecimal digits."""
+    """Returns whether `text` is a full hash: 64 lower-case hexadecimal digits."""
     return _match_hash(text) is not None
 
 
 def are_hashes(names: Sequence[str]) -> bool:
-    """Tells whether all `names` are full hashes. Cost: a small part of a microsecond for each of many."""
+    """Returns whether all `names` are full hashes. Cost: a small part of a microsecond for each of many."""
     if len(names) < _MANY:
         for name in names:  # noqa: SIM110 - a generator takes twice the time
             if _match_hash(name) is None:
@@ -54,13 +53,13 @@ def are_hashes(names: Sequence[str]) -> bool:
 
 
 def is_hex(text: str) -> bool:
-    """Tells whether all of `text` is lower-case hexadecimal digits."""
+    """Returns whether all of `text` is lower-case hexadecimal digits."""
     return _match_hex(text) is not None
 
 
 @lru_cache(maxsize=1024)
 def is_tract_id(text: str) -> bool:
-    """Tells whether `text` may name a tract; it is the one user-chosen name that becomes a path."""
+    """Returns whether `text` may name a tract; it is the one user-chosen name that becomes a path."""
     if not 0 < len(text) <= 64 or not _TRACT_CHARS.issuperset(text):
         return False
     return text[0] in _TRACT_ENDS and text[-1] in _TRACT_ENDS and text.split(".", 1)[0] not in _DEVICES
@@ -77,7 +76,7 @@ def require_tract_id(text: object) -> str:
 
 @lru_cache(maxsize=1024)
 def is_branch_name(name: str) -> bool:
-    """Tells whether `name` is a branch or tag name by the rules of git-check-ref-format(1), at most 255 bytes."""
+    """Returns whether `name` is a branch or tag name by the rules of git-check-ref-format(1), at most 255 bytes."""
     if not name or len(name.encode("utf-8", "replace")) > 255 or name == "@" or name[0] == "-" or name[-1] in "/.":
         return False
     if any(ord(c) < 33 or c in "\x7f~^:?*[\\" or 0xD800 <= ord(c) < 0xE000 for c in name):
@@ -106,7 +105,7 @@ def _format_second(second: int) -> str:
 
 
 def iter_times(first_us: int) -> Iterator[str]:
-    """Yields a time and each later microsecond as `format_time` writes them; for many."""
+    """Yields a time and each later microsecond in the form of `format_time`; cheaper for many times."""
     second, microsecond = divmod(first_us, 1_000_000)
     while True:
         prefix = _format_second(second)
@@ -124,7 +123,7 @@ def parse_time(text: str) -> int:
 
 @lru_cache(maxsize=64)
 def _parse_second(text: str) -> int:
-    if _match_second(text) is None:  # fromisoformat takes weeks as well
+    if _match_second(text) is None:  # fromisoformat accepts weeks as well
         raise ValueError(f"not a time with six decimals in UTC: {text!r}")
     if not "1970" <= text[:4] < "9000":
         raise ValueError(f"time out of range: {text!r}")

@@ -1,6 +1,7 @@
 """Commits: the nodes of a history, as immutable structs, and their canonical bytes.
 
-A commit holds no config, no token count and no tract: those are in the event that brings it. Format: FORMAT.md, section 5.
+A commit holds no config, no token count and no tract: those are in the event that brings it. Format: FORMAT.md, section
+5.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def decode_commit(data: bytes) -> Commit:
 
 
 def _fault(commit: Commit) -> str | None:
-    """Names what the types can't say: which fields go with which operation, and the form of hashes and times."""
+    """Returns what is wrong beyond the types (fields of the operation, the form of hashes and times), or None."""
     least, most = _TARGET_COUNTS[commit.operation]
     if not least <= len(commit.targets) <= most:
         return f"{commit.operation.value} with {len(commit.targets)} targets"
@@ -118,11 +119,11 @@ def _fault(commit: Commit) -> str | None:
     if commit.reason is not None and commit.priority is None:
         return "reason goes with annotate"
     if commit.metadata and not canonical.is_object(bytes(commit.metadata)):
-        return "metadata is no object that JSON can hold here"
+        return "metadata is not a JSON object that the format allows"
     if not are_hashes(commit.parents + commit.targets) or (commit.content is not None and not is_hash(commit.content)):
         return "a hash is not 64 lower-case hexadecimal digits"
     if len(commit.parents) > 1 and len(set(commit.parents)) != len(commit.parents):
-        return "a parent stands twice"
+        return "a parent is listed twice"
     try:
         require_time(commit.created_at)
     except ValueError as error:

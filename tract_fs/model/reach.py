@@ -1,7 +1,7 @@
-"""Reach: which of several heads have a commit in their history, told without a walk over what they all share.
+"""Reach: which of several heads have a commit in their history, found without a walk over what they all share.
 
-Commits are looked at from the newest to the oldest. A commit is younger than its parents (FORMAT.md, section 6), so the walk ends where all that is
-left is in every history.
+Commits are visited from the newest to the oldest. A commit is younger than its parents (FORMAT.md, section 6), so the
+walk ends where all that is left is in every history.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from tract_fs.model.names import CommitHash
 
 
 class Reach:
-    """What the histories of `heads` have in common, and what not. Cost: one read per commit that not all of them have."""
+    """What the histories of `heads` share and what they do not. Cost: one read per commit that not all of them have."""
 
     def __init__(self, heads: Sequence[CommitHash], read: ReadCommit) -> None:
         self.heads = tuple(heads)
         self._read = read
         self._all = (1 << len(self.heads)) - 1
-        self._bits: dict[CommitHash, int] = {}  # of commits met: one bit per head that has it
+        self._bits: dict[CommitHash, int] = {}  # of the commits visited or queued: one bit per head that has it
         self._queue: list[tuple[int, CommitHash]] = []
         self._queued: set[CommitHash] = set()
         self._open_count = 0  # queued commits that not all heads are known to have
@@ -30,27 +30,27 @@ class Reach:
             self._visit()
 
     def is_below(self, position: int, other: int) -> bool:
-        """Tells whether the head at `position` is in the history of the head at `other`."""
+        """Returns whether the head at `position` is in the history of the head at `other`."""
         return self.has(other, self.heads[position])
 
     def has(self, position: int, commit: CommitHash) -> bool:
-        """Tells whether a commit of any of the histories is in that of the head at `position`."""
+        """Returns whether a commit of any of the histories is in that of the head at `position`."""
         return bool(self._bits.get(commit, self._all) >> position & 1)
 
     def is_shared(self, commit: CommitHash) -> bool:
-        """Tells whether a commit of any of the histories is in all of them."""
+        """Returns whether a commit of any of the histories is in all of them."""
         return self._bits.get(commit, self._all) == self._all
 
     def shared(self) -> set[str]:
-        """Returns commits of all histories, among them every one that a commit of not all has as a parent."""
+        """Returns shared commits, among them every one that is a parent of a commit that is not shared."""
         return {commit for commit, bits in self._bits.items() if bits == self._all}
 
     def is_only(self, commit: CommitHash, position: int, other: int) -> bool:
-        """Tells whether a commit is in the history of the head at `position` and not in that of the one at `other`."""
+        """Returns whether a commit is in the history of the head at `position` but not of that at `other`."""
         return self.has(position, commit) and not self.has(other, commit)
 
     def order(self, position: int) -> list[CommitHash]:
-        """Returns the end of a head's linear order, from where nothing but what is not shared follows; all of it behind a merge."""
+        """Returns the unshared end of a head's linear order; the whole order if that end has a merge."""
         head = self.heads[position]
         order = linear_order(head, self._read, known=self.shared())
         if any(len(self._read(commit).parents) > 1 for commit in order):

@@ -1,7 +1,8 @@
-"""Refs: the text by which a user names a commit, taken apart; what the names stand for is found elsewhere.
+"""Refs: parses the text by which a user names a commit; work/reader resolves the names in it.
 
-`name`, a branch or tag; a hash or a prefix of one; `@`, the head; each with any number of `~n` (n first parents back) and `^n` (the
-nth parent) after it, and `tract:` before it. No branch, tag or tract id holds `~`, `^` or `:`, so that every text has one reading.
+`name`, a branch or tag; a hash or a prefix of one; `@`, the head; each with any number of `~n` (n first parents back)
+and `^n` (the nth parent) after it, and `tract:` before it. No branch, tag or tract id holds `~`, `^` or `:`, so that
+every text has one reading.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ _find_steps = re.compile(r"([~^])([0-9]*)").findall
 
 
 class Ref(Struct, frozen=True):
-    """A ref taken apart: `tract` is None where it names none; `steps` are the parents to follow, counted from 1, and how often."""
+    """A parsed ref; `tract` is None if it names none."""
 
     tract: str | None
     name: str
-    steps: tuple[tuple[int, int], ...] = ()  # (which parent, how often); (0, …) stays
+    steps: tuple[tuple[int, int], ...] = ()  # (which parent to follow, from 1; how often); (0, …) stays
 
 
 def parse_ref(text: object) -> Ref | None:
-    """Returns a ref taken apart, or None if `text` is none."""
+    """Returns the parsed ref, or None if `text` is not a ref."""
     match = _match_ref(text) if type(text) is str else None
     if match is None:
         return None

@@ -1,4 +1,7 @@
-"""Slots: what a state of the compiler holds of each append and summary of a history. Stored as arrays; see store/snapshot_cache."""
+"""Slots: the entries of a compiler's state, one for each append and summary of a history.
+
+They are stored as arrays; see store/snapshot_cache.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class Edit(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Slot(Struct, frozen=True, array_like=True, gc=False):
-    """One append or summary of the history, in its order, whatever became of it; `targets` are those of a summary."""
+    """One append or summary of the history, whether it is shown or not; `targets` are those of a summary."""
 
     commit: str
     rendering: Rendering
@@ -29,7 +32,7 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def is_shown(self) -> bool:
-        """Tells whether the slot takes part in the context, before summaries hide others and tool calls are paired."""
+        """Whether the slot shows in the context, before summaries hide others and tool calls are paired."""
         return self.priority is not Priority.SKIP
 
     def winner(self) -> Edit | None:
@@ -45,11 +48,11 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
         return Slot(self.commit, self.rendering, self.config, self.priority, self.edits, targets)
 
     def with_priority(self, priority: Priority) -> Slot:
-        """Returns the slot with another priority; that of what was redacted stays."""
+        """Returns the slot with another priority; a redacted slot keeps its own."""
         if self.rendering == REDACTED:
             return self
         return Slot(self.commit, self.rendering, self.config, priority, self.edits, self.targets)
 
 
-# of an append or a summary that was redacted: it never shows, but a summary of it still stands at its place, and for what it stood for
+# The rendering of a redacted append or summary. It never shows, but a summary of it still takes its place.
 REDACTED = Rendering("", None, None, "freeform", None, 0)

@@ -1,7 +1,7 @@
 """Snapshots: the compiled form of one head, immutable and shared between answers.
 
-Texts are shared; whatever holds a dict or list is canonical JSON text, decoded anew for each answer. A snapshot is a prefix of
-lists that only grow: one more message costs one append, and the older snapshot stays as it was.
+Texts are shared; whatever holds a dict or list is canonical JSON text, decoded for each answer. A snapshot is a prefix
+of lists that only grow: one more message costs one append, and the older snapshot stays as it was.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tract_fs.model.tokens import PER_REPLY
 
 
 class CompileSnapshot:
-    """What a compile answers, in its cached form: parallel entries per effective commit."""
+    """The result of a compile in its cached form: parallel entries per effective commit."""
 
     __slots__ = ("_commits", "_configs", "_messages", "_tokens", "_warn", "commit_count", "source")
 
@@ -64,13 +64,13 @@ class CompileSnapshot:
 
     @property
     def warnings(self) -> list[str]:
-        """What the reader of the messages should know (fresh)."""
+        """Warnings about the messages, in sentences (fresh)."""
         return self._warn()
 
     def extended(
         self, message: Message, config: str | None, tokens: int, warn: Callable[[], list[str]]
     ) -> CompileSnapshot:
-        """Returns the snapshot with one more message; copies the lists only if another snapshot extended them already."""
+        """Returns the snapshot with one more message; copies the lists only if another snapshot has extended them."""
         count = self.commit_count
         messages, configs, commits = self._messages, self._configs, self._commits
         if len(messages) != count:
@@ -89,12 +89,12 @@ class CompileSnapshot:
         return self._commits[: self.commit_count]
 
     def to_context(self, *, usage: tuple[int, int] | None = None, notes: Sequence[str] = ()) -> CompiledContext:
-        """Returns the answer for a caller; `usage` is (prompt, completion) tokens as the provider reported them."""
+        """Returns the result for a caller; `usage` is (prompt, completion) tokens as the provider reported them."""
         return CompiledContext.from_snapshot(self, usage, tuple(notes))
 
 
 class CompiledContext:
-    """The answer of a compile; its lists are the caller's own, made when first looked at.
+    """The result of a compile; its lists are the caller's own, made on first access.
 
     `messages`, `generation_configs` and `commit_hashes` run parallel, one entry per effective commit (with
     `aggregate_same_role`, `messages` is shorter, and each message has its `commit_hashes`).
@@ -133,7 +133,7 @@ class CompiledContext:
     def from_snapshot(
         cls, snapshot: CompileSnapshot, usage: tuple[int, int] | None, notes: tuple[str, ...]
     ) -> CompiledContext:
-        """Returns an answer that shares with `snapshot` what is immutable."""
+        """Returns a result that shares with `snapshot` what is immutable."""
         context = cls.__new__(cls)
         context._snapshot = snapshot
         context._messages = context._configs = context._commits = None
@@ -169,10 +169,10 @@ class CompiledContext:
 
     @property
     def warnings(self) -> list[str]:
-        """What the reader of the messages should know, in sentences."""
+        """Warnings about the messages, in sentences."""
         if isinstance(self._warnings, tuple):
-            found = [] if self._snapshot is None else self._snapshot.warnings
-            self._warnings = [*found, *self._warnings]
+            of_snapshot = [] if self._snapshot is None else self._snapshot.warnings
+            self._warnings = [*of_snapshot, *self._warnings]
         return self._warnings
 
     def to_openai(self) -> list[dict[str, Any]]:
@@ -180,12 +180,12 @@ class CompiledContext:
         result: list[dict[str, Any]] = []
         is_open = False
         for message in self.messages:
-            told = message.to_openai()
+            converted = message.to_openai()
             is_call = message.is_tool_call_content
             if is_call and is_open:
-                result[-1]["tool_calls"] += told["tool_calls"]
+                result[-1]["tool_calls"] += converted["tool_calls"]
             else:
-                result.append(told)
+                result.append(converted)
             is_open = is_call
         return result
 

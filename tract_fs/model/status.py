@@ -1,4 +1,4 @@
-"""The state of a tract in one copy, and what a repair did: what `status()` and `repair()` return. Paths in them are from the store's root on."""
+"""Reports: what `status()`, `repair()` and `pack()` return. Paths in them are relative to the store's root."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from msgspec import Struct
 
 
 class HeadDistance(Struct, frozen=True):
-    """How far another head of the branch is from this copy's own, in commits since they parted."""
+    """How far another head of the branch is from this copy's own, in commits since they diverged."""
 
     head: str
-    common: str | None  # the last commit that both have, in linear order; None: they have nothing in common
+    common: str | None  # the last commit that both have, in linear order; None if they share none
     only_there: int
     only_here: int
 
 
 class WaitingEvent(Struct, frozen=True):
-    """An event that takes no part yet, and what is known here of what it waits for.
+    """A pending event, and what this copy knows of the file that it waits for.
 
-    `state` says of `missing`: "quarantined", "damaged", "pending" (it waits itself), "gone" (this copy had it), "here", "unknown" (never seen here);
-    it is empty where `missing` is.
+    `state` is that of `missing`: "quarantined", "damaged", "pending" (it waits itself), "gone" (this copy had it),
+    "here", "unknown" (never seen here), or empty where `missing` is empty.
     """
 
     event: str
@@ -28,7 +28,11 @@ class WaitingEvent(Struct, frozen=True):
 
 
 class QuarantinedFile(Struct, frozen=True):
-    """A damaged file that was set aside: where it lay, where it lies now, what had happened to it, and whether a good one is back."""
+    """A damaged file that was set aside.
+
+    `path` is where it was, `file` where it is now, `cause` what had happened to it; `is_back`: a good one is in its
+    place.
+    """
 
     path: str
     file: str
@@ -38,7 +42,7 @@ class QuarantinedFile(Struct, frozen=True):
 
 
 class SalvageableFile(Struct, frozen=True):
-    """A stray with the bytes of a file that is missing: where it lies, and where it belongs."""
+    """An unknown file with the bytes of a missing one: where it is, and where it belongs."""
 
     path: str
     target: str
@@ -48,11 +52,11 @@ class RepairReport(Struct, frozen=True):
     """What a repair did."""
 
     checked_count: int  # files that were hashed
-    mended: tuple[str, ...]  # files that have their right bytes again, out of what lay there
+    mended: tuple[str, ...]  # files whose right bytes could be recovered from the damaged ones
     set_aside: tuple[str, ...]  # "path: cause"
-    too_fresh: tuple[str, ...]  # "path: cause": damaged, and not still for ten seconds; repair again
+    too_fresh: tuple[str, ...]  # "path: cause": damaged, but changed in the last ten seconds; repair again
     unmoved: tuple[str, ...]  # damaged files that could not be moved
-    salvaged: tuple[str, ...]  # files written from good bytes that lay under a wrong name
+    salvaged: tuple[str, ...]  # files written from good bytes under a wrong name
     dropped_caches: tuple[str, ...]
     adopted: tuple[str, ...]  # "branch hash": heads that came back with their commits
     not_adopted: tuple[str, ...]  # "event hash: what is missing"
@@ -60,20 +64,20 @@ class RepairReport(Struct, frozen=True):
 
 
 class PackReport(Struct, frozen=True):
-    """What a packing did."""
+    """What a run of `pack()` did."""
 
     files_before: int  # loose files and packs
     files_after: int
     packed_count: int  # loose files that were removed: their bytes are in packs
     packs_written: tuple[str, ...]
-    packs_removed: tuple[str, ...]  # whose members all are in others
+    packs_removed: tuple[str, ...]  # whose members are all in other packs
     written_bytes: int
     left: tuple[str, ...]  # "path: why" of files that stay as they are
-    is_complete: bool  # False: packs changed under the run, as when two run at once; what is left goes at the next
+    is_complete: bool  # False: packs changed during the run, as when two run at once; the next run does the rest
 
 
 class Status(Struct, frozen=True):
-    """The state of a tract in this copy, and what to do about what is not as it should be."""
+    """The state of a tract in this copy, and what to do about its problems."""
 
     tract_id: str
     branch: str
@@ -87,16 +91,16 @@ class Status(Struct, frozen=True):
     token_source: str
     token_budget: int | None
     pending: tuple[str, ...]  # "hash: reason", one per event
-    waiting: tuple[WaitingEvent, ...]  # the same with what is known of what each waits for
+    waiting: tuple[WaitingEvent, ...]  # the same events, with the state of what each waits for
     damaged: tuple[str, ...]
-    gone: tuple[str, ...]  # hashes of events that this copy knew and that are not there
+    gone: tuple[str, ...]  # hashes of events that this copy knew and that are missing
     quarantined: tuple[QuarantinedFile, ...]
-    strays: tuple[str, ...]  # paths in the store that are none of its files
-    salvageable: tuple[SalvageableFile, ...]  # strays that repair() takes in
+    strays: tuple[str, ...]  # paths of unknown files in the store
+    salvageable: tuple[SalvageableFile, ...]  # unknown files that repair() puts where they belong
     unread_local: tuple[str, ...]  # names in local/ that were not made here, and are never read
     warnings: tuple[str, ...]
     needs_recovery: bool
     loose_count: int  # files of the store, all its tracts, outside packs
     pack_count: int
-    small_pack_count: int  # packs under 32 MiB, which a packing makes one
+    small_pack_count: int  # packs under 32 MiB, which pack() joins into one
     advice: tuple[str, ...]

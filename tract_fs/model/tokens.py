@@ -55,7 +55,7 @@ class VocabularyCounter:
 
 
 def iter_strings(value: object) -> Iterator[str]:
-    """Yields every string value of a JSON value, at any depth; keys are no values."""
+    """Yields every string value of a JSON value, at any depth, but no keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -78,7 +78,10 @@ def count_json_message(counter: TokenCounter, message: dict[str, Any]) -> int:
 
 
 def count_message(counter: TokenCounter, strings: list[str], *, has_name: bool) -> int:
-    """Returns the tokens of one message with these string values. Errors: ArgumentError if the counter gives no count."""
+    """Returns the tokens of one message with these string values.
+
+    Errors: ArgumentError if the counter does not return a count.
+    """
     tokens = PER_MESSAGE + (PER_NAME if has_name else 0)
     for text in strings:
         count = counter.count_text(text)

@@ -1,9 +1,10 @@
-"""The view: what the events of a tract amount to. Heads of each branch, tags, what is pending.
+"""The view: the state of a tract after its events. Heads of each branch, tags, pending events.
 
 A branch is a multi-value register: a move replaces the moves it builds on, and the heads are the moves that no visible
-event replaces. Two writers that did not see each other leave two heads, never a lost one. The view is a function of the
-set of events alone; `at` grows along parents, so applying events by (`at`, hash) meets every parent before its children.
-Which head a copy works on is its own choice and kept apart (`last_own`). Rules: FORMAT.md, sections 6 and 7.
+event replaces. Two writers that did not see each other leave two heads, never one lost. The view is a function of the
+set of valid files alone; `at` grows along parents, so applying events by (`at`, hash) meets every parent before its
+children. Only the head that a copy works on is its own choice; it is kept apart (`last_own`). Rules: FORMAT.md,
+sections 6 and 7.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from tract_fs.model.objects import Commit
 
 
 class Source(Protocol):
-    """What a view asks of the store."""
+    """What a view needs from the store."""
 
     def event(self, tract: str, name: EventHash) -> Event | None:
         """Returns an event that is present, or None."""
         ...
 
     def is_visible(self, tract: str, name: EventHash) -> bool:
-        """Tells whether an event has been found visible."""
+        """Returns whether an event is visible."""
         ...
 
     def commit(self, name: CommitHash) -> Commit | None:
@@ -45,12 +46,12 @@ class Source(Protocol):
         ...
 
     def has_content(self, name: ContentHash) -> bool:
-        """Tells whether a content is present and valid, or redacted."""
+        """Returns whether a content is present and valid, or redacted."""
         ...
 
 
 class Pending(Struct, frozen=True):
-    """Why an event is not visible; `missing` is the hash it waits for, empty if it waits for nothing that can come."""
+    """Why an event is not visible; `missing` is the hash that it waits for, empty if it waits for none."""
 
     reason: str
     missing: str = ""
@@ -77,7 +78,7 @@ class Head(Struct, frozen=True):
 
 
 class TagState(Struct, frozen=True):
-    """The last word on a tag; `target` is None where it was removed."""
+    """The newest operation on a tag; `target` is None if that removed the tag."""
 
     at: str
     event: EventHash
@@ -85,18 +86,24 @@ class TagState(Struct, frozen=True):
 
 
 class ForeignRoots(Struct, frozen=True):
-    """What an event brings in from other tracts: their events, as tract/hash, and the commits that their histories are entered by."""
+    """The parents of an event in other tracts, as tract/hash, and the commits by which it enters their histories."""
 
     parents: tuple[str, ...]
     roots: tuple[CommitHash, ...]  # some may be this tract's own
 
 
 class View(Struct):
-    """The state of one tract after some events. `apply` is the only thing that changes it."""
+    """The state of one tract after some events.
+
+    To a view, an event is unknown, pending (in `pending`, with the reason) or visible (its effect is in the other
+    fields). `apply` makes an unknown or pending event visible or pending; a visible event never changes back. Only
+    `apply`, `apply_plain_append` and `note_own` change the other fields; the owner of the view may also change
+    `pending`, for events that it can't read.
+    """
 
     tract: str
     newest: str = ""  # the greatest `at` of a visible event
-    event_heads: dict[EventHash, str] = field(default_factory=dict)  # name: at, of events that are no one's parent
+    event_heads: dict[EventHash, str] = field(default_factory=dict)  # name: at, of events that are the parent of none
     branches: dict[str, dict[EventHash, MoveState]] = field(default_factory=dict)
     tags: dict[str, TagState] = field(default_factory=dict)
     pending: dict[EventHash, Pending] = field(default_factory=dict)
@@ -109,7 +116,7 @@ class View(Struct):
         return parse_time(self.newest) if self.newest else 0
 
     def is_sound(self) -> bool:
-        """Tells whether all hashes, times and names are in their form, as those are that `apply` took from events. For one that was read from a cache."""
+        """Returns whether all hashes, times and names are well-formed; for a view that was read from a cache."""
         moves = [(name, move) for moves in self.branches.values() for name, move in moves.items()]
         hashes: list[str] = [*self.event_heads, *self.pending, *self.foreign]
         hashes += [pending.missing for pending in self.pending.values() if pending.missing]
@@ -135,9 +142,9 @@ class View(Struct):
         return is_tract_id(self.tract)
 
     def apply(self, name: EventHash, event: Event, source: Source, *, is_own: bool = False) -> bool:
-        """Applies one event; False if it stays pending. Its parents must have been offered before.
+        """Applies one event; returns False if it stays pending. Its parents must have been applied before.
 
-        Cost: one look at each commit and content that the event brings.
+        Cost: one read of each commit that the event brings, and one check of each content.
         """
         try:
             pending = self._why_pending(event, source)
@@ -182,13 +189,13 @@ class View(Struct):
         self.note_own(branch, name, at)
 
     def note_own(self, branch: str, name: EventHash, at: str) -> None:
-        """Remembers the last move of a branch that this copy wrote."""
+        """Records the last move of a branch that this copy wrote."""
         old = self.last_own.get(branch)
         if old is None or (old[1], old[0]) < (at, name):
             self.last_own[branch] = (name, at)
 
     def heads(self, branch: str, source: Source) -> list[Head]:
-        """Returns the branch's heads, neither equal nor hidden, the newest move first; empty if there is no branch."""
+        """Returns the branch's heads, the newest move first, without hidden ones; empty if there is no branch."""
         moves = self.branches.get(branch, {})
         by_commit: dict[CommitHash, Head] = {}
         set_by_reset: set[CommitHash] = set()
@@ -248,7 +255,7 @@ class View(Struct):
         return any(other != commit and is_ancestor(commit, other, read) for other in others)
 
     def _builds_on(self, branch: str, name: EventHash, own: EventHash, own_at: str, source: Source) -> bool:
-        """Tells whether the move of event `name` is `own`, or replaced it through any number of moves."""
+        """Returns whether the move of event `name` is `own`, or replaced it through any number of moves."""
         seen = {name}
         queue = [name]
         for current in queue:
@@ -272,10 +279,10 @@ class View(Struct):
                 owner, name = split_parent(parent, self.tract)
                 if not source.is_visible(owner, name):
                     return Pending("its parent is not visible", name)
-                found = source.event(owner, name)
-                if found is None:
+                parent_event = source.event(owner, name)
+                if parent_event is None:
                     return Pending("its parent is missing", name)
-                parent_at = found.at
+                parent_at = parent_event.at
             if parent_at >= at:
                 return Pending("invalid: it is not later than its parent")
         for op in event.branch_ops():
@@ -289,14 +296,14 @@ class View(Struct):
     def _why_objects_pending(
         self, op: Move, at: str, source: Source, brought: dict[CommitHash, Commit]
     ) -> Pending | None:
-        """Finds what an op lacks; fills `brought` with the commits that it brings."""
+        """Returns what an op waits for, or None; fills `brought` with the commits that it brings."""
         read, has_content = source.commit, source.has_content
         for entry in op.commits:
             commit = read(entry.commit)
             if commit is None:
                 return Pending("a commit is missing", entry.commit)
             if commit.created_at > at:
-                return Pending("invalid: it brings a commit of a later time")
+                return Pending("invalid: it brings a commit that is later than itself")
             for parent in commit.parents:
                 before = brought.get(parent) or read(parent)
                 if before is None:
@@ -322,8 +329,8 @@ class View(Struct):
                 return Pending("invalid: it replaces a move that it did not see")
             old: MoveState | None = known.get(name)
             if old is None:
-                found = source.event(self.tract, name)
-                moves = [o for o in found.branch_ops() if o.branch == op.branch] if found is not None else []
+                replaced = source.event(self.tract, name)
+                moves = [o for o in replaced.branch_ops() if o.branch == op.branch] if replaced is not None else []
                 if not moves:
                     return Pending("invalid: it replaces an event that holds no move of its branch")
                 old = MoveState("", moves[0].head if isinstance(moves[0], Move) else None)
@@ -334,7 +341,7 @@ class View(Struct):
         return None
 
     def _is_seen(self, name: EventHash, event: Event, source: Source) -> bool:
-        """Tells whether a visible event is in the history of `event`."""
+        """Returns whether a visible event is in the history of `event`."""
         if name in event.parents or self.event_heads.keys() <= set(event.parents):
             return True
         target = source.event(self.tract, name)
@@ -344,65 +351,28 @@ class View(Struct):
         for owner, current in queue:
             if owner == self.tract and current == name:
                 return True
-            found = source.event(owner, current)
-            if found is None or found.at <= least:
+            ancestor = source.event(owner, current)
+            if ancestor is None or ancestor.at <= least:
                 continue
-            fresh = [p for parent in found.parents if (p := split_parent(parent, owner)) not in seen]
+            fresh = [p for parent in ancestor.parents if (p := split_parent(parent, owner)) not in seen]
             seen.update(fresh)
             queue.extend(fresh)
         return False
 
 
-def fold(events: Iterable[tuple[EventHash, Event]], *, tract: str, source: Source) -> View:
-    """Returns the view after all `events` of one tract, given in any order.
-
-    `source` answers for commits, contents and other tracts; events and visibility of this tract are kept here.
-    Cost: one pass; memory in the number of events.
-    """
-    folding = _Folding(dict(events), tract, source)
-    view = View(tract)
-    for name, event in in_causal_order(folding.events.items()):
-        if view.apply(name, event, folding):
-            folding.visible.add(name)
-    return view
-
-
-def in_causal_order(events: Iterable[tuple[EventHash, Event]]) -> list[tuple[EventHash, Event]]:
-    """Returns events by (`at`, hash): every parent before its children."""
-    return sorted(events, key=lambda item: (item[1].at, item[0]))
-
-
-class _Folding:
-    """A source whose events of one tract are the ones being folded."""
-
-    def __init__(self, events: dict[EventHash, Event], tract: str, source: Source) -> None:
-        self.events = events
-        self.visible: set[EventHash] = set()
-        self._tract = tract
-        self._source = source
-        self.commit = source.commit
-        self.has_content = source.has_content
-
-    def event(self, tract: str, name: EventHash) -> Event | None:
-        return self.events.get(name) if tract == self._tract else self._source.event(tract, name)
-
-    def is_visible(self, tract: str, name: EventHash) -> bool:
-        return name in self.visible if tract == self._tract else self._source.is_visible(tract, name)
-
-
 def _roots(event: Event, read: ReadCommit) -> tuple[CommitHash, ...]:
     """Returns the heads that an event sets and the parents of the commits that it brings, less those commits."""
     brought = {entry.commit for entry in event.iter_commits()}
-    found = {op.head for op in event.branch_ops() if isinstance(op, Move)}
-    found.update(parent for name in brought for parent in read(name).parents)
-    return tuple(sorted(found - brought))
+    roots = {op.head for op in event.branch_ops() if isinstance(op, Move)}
+    roots.update(parent for name in brought for parent in read(name).parents)
+    return tuple(sorted(roots - brought))
 
 
-def _reader(source: Source, at_hand: Mapping[CommitHash, Commit] = MappingProxyType({})) -> ReadCommit:
-    """Returns a reader of commits that must be there, since the events that brought them are visible."""
+def _reader(source: Source, brought: Mapping[CommitHash, Commit] = MappingProxyType({})) -> ReadCommit:
+    """Returns a reader of `brought` commits and those in the store, which raises ObjectMissing for any other."""
 
     def read(name: CommitHash) -> Commit:
-        commit = at_hand.get(name) or source.commit(name)
+        commit = brought.get(name) or source.commit(name)
         if commit is None:
             raise ObjectMissing(kind="commit", hash=name, path=f"objects/{name[:2]}/{name[2:]}")
         return commit

@@ -1,4 +1,4 @@
-"""Transcripts: lists of messages as agents and providers keep them, to contents. Pure; one module per format."""
+"""Transcripts: converts lists of messages, as agents and providers keep them, to contents. Pure; one module per format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FORMATS = ("openai",)
 
 
 def require_format(format: str) -> None:
-    """Raises ArgumentError for a format that is not known."""
+    """Raises ArgumentError for an unknown format."""
     if format not in FORMATS:
         raise ArgumentError(f"format {format!r}: use one of {', '.join(FORMATS)}")
 

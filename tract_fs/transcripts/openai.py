@@ -1,6 +1,6 @@
 """OpenAI chat messages, with tool calls: message lists, request bodies, and files of them.
 
-A message goes in whole and comes out equal. Source of the shapes: OpenAI API reference, "Create chat completion".
+A message is kept whole and read back equal. Source of the shapes: OpenAI API reference, "Create chat completion".
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MESSAGE_KEYS = ("messages", "traj", "history")
 
 
 class Conversation(Struct, frozen=True):
-    """One message list of a file, with the generation config that its record names (None where it names none)."""
+    """One message list of a file, with the generation config that its record names (None if it names none)."""
 
     messages: list[Any]
     generation_config: dict[str, Any] | None
@@ -67,7 +67,7 @@ def find_conversations(document: Any) -> list[Conversation]:
     if _is_message_list(document):
         return [Conversation(document, None)]
     records = document if isinstance(document, list) else [document]
-    found = []
+    conversations = []
     for record in records:
         messages = next((record[k] for k in _MESSAGE_KEYS if k in record), None) if isinstance(record, dict) else None
         if messages is None or not _is_message_list(messages):
@@ -75,10 +75,10 @@ def find_conversations(document: Any) -> list[Conversation]:
                 "no OpenAI chat messages here: give a list of messages, an object with 'messages', or a list of such objects"
             )
         config = {key: record[key] for key in GENERATION_KEYS if record.get(key) is not None}
-        found.append(Conversation(messages, config or None))
-    if not found:
+        conversations.append(Conversation(messages, config or None))
+    if not conversations:
         raise ArgumentError("no messages in this file")
-    return found
+    return conversations
 
 
 def _is_message_list(value: Any) -> bool:

@@ -144,8 +144,8 @@ class TractSummarizer:
         slots = [self._require_slot(state, name) for name in names]
         kept = {CommitHash(s.commit) for s in slots if not keep_pinned or s.priority is not Priority.PINNED}
         if not kept:
-            reason = "all of them are pinned; use keep_pinned=False" if slots else "no commits were given"
-            raise SummarizeError(target=None, reason=reason)
+            reason = "all of these commits are pinned; pass keep_pinned=False" if slots else "no commits were given"
+            raise SummarizeError(f"nothing to summarize: {reason}; nothing was written", target=None, reason=reason)
         messages = [message for message in state.snapshot().list_messages() if message.commit_hashes[0] in kept]
         return Covered(tuple(state.in_history_order(kept)), messages)
 
