@@ -143,3 +143,6 @@ def _config_line(change: ConfigChange) -> str:
 
 def _signed(count: int) -> str:
     return f"{count:+,}"
+
+
+COMMANDS = (diff,)

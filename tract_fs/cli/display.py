@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from typing import Any
 
 import click
@@ -29,6 +30,15 @@ def show_warnings(warnings: Sequence[str]) -> None:
         warn(warning)
 
 
+def require_commit(found: Tract, ref: str) -> CommitInfo:
+    """Returns the commit that a ref names. Errors: CommitNotFoundError, AmbiguousRef."""
+    name = found.resolve(ref)
+    info = found.get_commit(name)
+    if info is None:
+        raise CommitNotFoundError(hash=name, where=f"tract {found.tract_id!r}")
+    return info
+
+
 def annotations_of(found: Tract, name: str) -> list[PriorityAnnotation]:
     """Returns a commit's annotations; none if it is not in the branch's history."""
     try:
@@ -46,6 +56,18 @@ def own_annotation(found: Tract, info: CommitInfo) -> PriorityAnnotation | None:
 
 def _own(annotations: Sequence[PriorityAnnotation], info: CommitInfo) -> PriorityAnnotation | None:
     return next((made for made in annotations if made.commit_hash == info.commit_hash), None)
+
+
+def annotation_document(made: PriorityAnnotation) -> dict[str, object]:
+    """Returns an annotation for JSON output."""
+    return {
+        "commit_hash": made.commit_hash,
+        "tract_id": made.tract_id,
+        "target_hash": made.target_hash,
+        "priority": made.priority.value,
+        "reason": made.reason,
+        "created_at": made.created_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+    }
 
 
 def show_commits(found: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool = False) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tract_fs import MergeResult, Priority, Tract
-from tract_fs.cli.contents import retold
+from tract_fs.cli.contents import with_text
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import Invocation, with_store
 
@@ -72,7 +72,7 @@ def _word(word: str) -> str:
 
 def _new_content(found: Tract, target: str, text: str) -> dict[str, Any]:
     """Returns the target's content, as it was first committed, with another text."""
-    return retold(found.get_content(found.resolve(target)), text)
+    return with_text(found.get_content(found.resolve(target)), text)
 
 
 def _sentence(found: Tract, result: MergeResult) -> str:
@@ -95,3 +95,6 @@ def _document(found: Tract, result: MergeResult) -> dict[str, object]:
         "resolutions": [info.to_dict() for info in result.resolutions],
         "conflicts": [conflict.to_dict() for conflict in result.conflicts],
     }
+
+
+COMMANDS = (merge,)

@@ -49,3 +49,6 @@ def _show(report: PackReport) -> None:
         ("stopped", "" if report.is_complete else "packs changed meanwhile, as when two run at once; run it again"),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])
+
+
+COMMANDS = (pack,)

@@ -49,3 +49,6 @@ def _show(report: RepairReport) -> None:
         ("not adopted", "\n".join(some(report.not_adopted))),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])
+
+
+COMMANDS = (repair,)

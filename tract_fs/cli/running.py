@@ -8,24 +8,14 @@ from io import TextIOWrapper
 
 import click
 
-from tract_fs.cli import branch_commands
 from tract_fs.cli.commands import tract
-from tract_fs.cli.diff_commands import diff
-from tract_fs.cli.merge_commands import merge
 from tract_fs.cli.output import error_line, json_text
-from tract_fs.cli.pack_commands import pack
-from tract_fs.cli.repair_commands import repair
-from tract_fs.cli.summary_commands import expand, summarize
-from tract_fs.cli.sync_commands import bundle, sync
 from tract_fs.errors import TractError
 from tract_fs.model.conflicts import Conflict
 
 OPERATION_FAILED = 1
 USAGE_WRONG = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
-
-for _command in (*branch_commands.COMMANDS, merge, diff, summarize, expand, repair, pack, sync, bundle):
-    tract.add_command(_command)
 
 
 def run(arguments: list[str]) -> int:

@@ -80,3 +80,6 @@ def expand(invocation: Invocation, ref: str) -> None:
         invocation.require_tract(found)
         infos = found.expand(found.resolve(ref))
         invocation.answer(lambda: [info.to_dict() for info in infos], lambda: show_commits(found, infos))
+
+
+COMMANDS = (summarize, expand)

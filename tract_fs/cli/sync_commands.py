@@ -138,3 +138,6 @@ def _progress(*, is_hidden: bool) -> Iterator[_Progress | None]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("syncing", total=None)
         yield lambda done, total, _path: bar.update(task, completed=done, total=total)
+
+
+COMMANDS = (sync, bundle)
