@@ -463,7 +463,7 @@ def test_the_log_tells_edits_and_annotations_in_words(store: Run) -> None:
     store("edit", target, "-m", "two")
     store("annotate", target, "skip", "--reason", "old")
     lines = [" ".join(line.split()) for line in store("log").out.splitlines()]
-    assert lines[0] == "commit made (UTC) what tokens says"
+    assert lines[0] == "commit made (UTC) what tokens text"
     assert lines[1].endswith(f" annotate 0 skip {target[:12]}: old")
     assert lines[2].endswith(f" edit dialogue 5 {target[:12]} is now user: two")
     assert lines[3].endswith(" dialogue 5 user: one")
@@ -683,7 +683,7 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
         (["demo", "--tract", "x"], 2, "a store of its own"),
         (["unheard"], 2, "No such command 'unheard'"),
         (["-C", "good.json", "log"], 1, "a file, where a context directory was expected"),
-        (["-C", "absent", "log"], 1, "no store here; make one by 'tract init'"),
+        (["-C", "absent", "log"], 1, "no store here; create one with 'tract init'"),
         (["init", "good.json"], 1, "a file, where a context directory was expected"),
         (["init", "good.json/x"], 1, "a part of the path is a file"),
     ],

@@ -50,7 +50,7 @@ def test_a_bad_file_is_told_and_replaced(store: Run) -> None:  # noqa: F811
     told = store("sync", "stick", "--verify")
     assert told.code == 0
     assert told.err.startswith(f"warning: bad file there: objects/{file.parent.name}/{file.name}: altered: its ")
-    assert told.err.endswith("set aside and replaced\n")
+    assert told.err.endswith("quarantined and replaced\n")
     (bad,) = store("sync", "stick", "--verify", "--json").document["bad"] or [None]
     assert bad is None
 

@@ -1,4 +1,4 @@
-"""Contents on the command line: made from a text and options, and told in words."""
+"""Contents on the command line: made from a text and options, and shown in words."""
 
 from __future__ import annotations
 

@@ -32,12 +32,14 @@ _WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
     "-n", "--limit", type=click.IntRange(0, 2**31 - 1), default=10, show_default=True, help="How many commits."
 )
 @click.option("--all", "is_all", is_flag=True, help="The whole history.")
-@click.option("--operation", metavar="OP", help="Only this: append, edit, annotate, merge, summarize.")
+@click.option("--operation", metavar="OP", help="Only this operation: append, edit, annotate, merge or summarize.")
 @click.option("--type", "content_type", metavar="TYPE", help="Only contents of this type.")
-@click.option("--since", metavar="TIME", help="Made then or later, ISO 8601; without an offset: UTC.")
-@click.option("--until", metavar="TIME", help="Made then or before.")
-@click.option("--tag", metavar="NAME", help="The history of this tag.")
-@click.option("--text", metavar="TEXT", help="Only what says TEXT, in its message or its commit message.")
+@click.option(
+    "--since", metavar="TIME", help="Only commits made at this time or later (ISO 8601; UTC if it has no offset)."
+)
+@click.option("--until", metavar="TIME", help="Only commits made at this time or before.")
+@click.option("--tag", metavar="NAME", help="List the history of this tag.")
+@click.option("--text", metavar="TEXT", help="Only commits whose content or commit message contains TEXT.")
 @with_store
 def log(
     invocation: Invocation,
@@ -54,9 +56,9 @@ def log(
     """List the newest commits of the branch that match, newest first."""
     since_time = None if since is None else parse_moment(since, "--since")
     until_time = None if until is None else parse_moment(until, "--until")
-    with invocation.reading() as found:
-        invocation.require_history(found)
-        infos = found.log(
+    with invocation.reading() as t:
+        invocation.require_history(t)
+        infos = t.log(
             None if is_all else limit,
             operation=operation,
             content_type=content_type,
@@ -65,7 +67,7 @@ def log(
             tag=tag,
             text=text,
         )
-        invocation.answer(lambda: [info.to_dict() for info in infos], lambda: show_commits(found, infos))
+        invocation.answer(lambda: [info.to_dict() for info in infos], lambda: show_commits(t, infos))
 
 
 @click.command(short_help="Show a commit.")
@@ -73,18 +75,18 @@ def log(
 @with_store
 def show(invocation: Invocation, ref: str | None) -> None:
     """Show the commit REF (a hash, 4 or more of its digits, a branch; the head if left out) with its content, config and annotations."""
-    with invocation.reading() as found:
+    with invocation.reading() as t:
         if ref is None:
-            if not invocation.require_history(found):
+            if not invocation.require_history(t):
                 raise CommitNotFoundError("no commits yet", hash=None)
-            ref = found.head or ""
+            ref = t.head or ""
         else:
-            invocation.require_tract(found)
-        info = require_commit(found, ref)
-        content, is_redacted = _content_or_redacted(found, info)
-        annotations = annotations_of(found, info.commit_hash)
-        edits = [e for e in found.log(None) if e.operation.value == "edit" and info.commit_hash in e.targets]
-        own = own_annotation(found, info)
+            invocation.require_tract(t)
+        info = require_commit(t, ref)
+        content, is_redacted = _content_or_redacted(t, info)
+        annotations = annotations_of(t, info.commit_hash)
+        edits = [e for e in t.log(None) if e.operation.value == "edit" and info.commit_hash in e.targets]
+        own = own_annotation(t, info)
         invocation.answer(
             lambda: (
                 info.to_dict()
@@ -101,16 +103,20 @@ def show(invocation: Invocation, ref: str | None) -> None:
 
 
 @click.command("compile", short_help="Print the messages to send next.")
-@click.option("--at-commit", metavar="REF", help="The history of this commit.")
-@click.option("--at-time", metavar="TIME", help="What had been made by then, ISO 8601; without an offset: UTC.")
+@click.option("--at-commit", metavar="REF", help="Compile the history of this commit.")
+@click.option(
+    "--at-time",
+    metavar="TIME",
+    help="Compile what had been committed by this time (ISO 8601; UTC if it has no offset).",
+)
 @click.option(
     "--orphans",
     type=click.Choice(["drop", "raise", "keep"]),
     default="drop",
     show_default=True,
-    help="Tool calls and results that lost their other half.",
+    help="What happens to a tool call or result without its other half.",
 )
-@click.option("--aggregate-same-role", is_flag=True, help="Join neighbours of one role.")
+@click.option("--aggregate-same-role", is_flag=True, help="Join neighbouring messages of one role.")
 @click.option("--include-edit-annotations", is_flag=True, help="Mark edited messages with [edited].")
 @click.option(
     "--format",
@@ -135,13 +141,13 @@ def compile_(
     if at_commit is not None and at_time is not None:
         raise click.UsageError("give --at-commit or --at-time, not both")
     moment = None if at_time is None else parse_moment(at_time, "--at-time")
-    with invocation.reading() as found:
+    with invocation.reading() as t:
         if at_commit is not None:
-            invocation.require_tract(found)
-            at_commit = found.resolve(at_commit)
+            invocation.require_tract(t)
+            at_commit = t.resolve(at_commit)
         else:
-            invocation.require_history(found)
-        context = found.compile(
+            invocation.require_history(t)
+        context = t.compile(
             at_time=moment,
             at_commit=at_commit,
             include_edit_annotations=include_edit_annotations,
@@ -160,7 +166,7 @@ def compile_(
                 show_totals(context)
             show_warnings(context.warnings)
 
-        invocation.answer(lambda: _context(found, context, is_openai=format_ == "openai"), show)
+        invocation.answer(lambda: _context(t, context, is_openai=format_ == "openai"), show)
 
 
 @click.command(context_settings={"ignore_unknown_options": True}, short_help="Find commits by generation config.")
@@ -179,33 +185,33 @@ def query(invocation: Invocation, field: str, operator: str, value: str, is_nest
     tract query '["stop", 0]' = END
 
     FIELD is one key of the config, with --nested a path, or a JSON array of keys and indexes. OP is one of = != > <
-    >= <=, or a word for it: eq ne gt lt ge le; quote < and >, which are the shell's own. VALUE is JSON where it parses
+    >= <=, or a word for it: eq ne gt lt ge le; quote < and >, because the shell reads them. VALUE is JSON where it parses
     as JSON, else text: 1 is a number, '"1"' a string.
     """
     path = parse_field(field, is_nested=is_nested)
-    with invocation.reading() as found:
-        invocation.require_tract(found)
-        infos = found.query_by_config(path, _WORDS.get(operator, operator), json_or_text(value))
+    with invocation.reading() as t:
+        invocation.require_tract(t)
+        infos = t.query_by_config(path, _WORDS.get(operator, operator), json_or_text(value))
         invocation.answer(
             lambda: [info.to_dict() for info in infos],
-            lambda: show_commits(found, infos, is_config_shown=True),
+            lambda: show_commits(t, infos, is_config_shown=True),
         )
 
 
-def _content_or_redacted(found: Tract, info: CommitInfo) -> tuple[object, bool]:
+def _content_or_redacted(t: Tract, info: CommitInfo) -> tuple[object, bool]:
     """Returns a commit's content, None where there is none, and whether it was redacted."""
     if info.content_type is None:
         return None, False
     try:
-        return found.get_content(info.commit_hash), False
+        return t.get_content(info.commit_hash), False
     except ContentRedacted:
         return None, True
 
 
-def _context(found: Tract, context: CompiledContext, *, is_openai: bool) -> dict[str, object]:
+def _context(t: Tract, context: CompiledContext, *, is_openai: bool) -> dict[str, object]:
     return {
-        "tract_id": found.tract_id,
-        "branch": found.branch,
+        "tract_id": t.tract_id,
+        "branch": t.branch,
         "messages": context.to_openai() if is_openai else [message.to_dict() for message in context.messages],
         "message_commits": [list(message.commit_hashes) for message in context.messages],
         "generation_configs": context.generation_configs,

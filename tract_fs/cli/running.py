@@ -37,23 +37,23 @@ def run(arguments: list[str]) -> int:
     except click.Abort:
         return INTERRUPTED
     except click.ClickException as error:
-        _tell_of_usage(error, is_json=is_json)
+        _report_usage(error, is_json=is_json)
         return error.exit_code
     except TractError as error:
-        _tell(type(error).__name__, str(error), error.fields, is_json=is_json)
+        _report(type(error).__name__, str(error), error.fields, is_json=is_json)
     except BrokenPipeError:
         _abandon_stdout()
     except OSError as error:
         fields: dict[str, object] = {"errno": error.errno, "path": _path_of(error)}
         reason = error.strerror or str(error)
-        _tell(
+        _report(
             type(error).__name__, f"{_path_of(error)}: {reason}" if error.filename else reason, fields, is_json=is_json
         )
         _abandon_stdout()
     return OPERATION_FAILED
 
 
-def _tell(kind: str, message: str, fields: dict[str, object], *, is_json: bool) -> None:
+def _report(kind: str, message: str, fields: dict[str, object], *, is_json: bool) -> None:
     if is_json:
         shown = {key: _as_json(value) for key, value in fields.items()}
         click.echo(json_text({"error": kind, "message": message, "fields": shown}), err=True)
@@ -61,10 +61,10 @@ def _tell(kind: str, message: str, fields: dict[str, object], *, is_json: bool) 
         click.echo(error_line(message), err=True)
 
 
-def _tell_of_usage(error: click.ClickException, *, is_json: bool) -> None:
+def _report_usage(error: click.ClickException, *, is_json: bool) -> None:
     message = error.format_message()
     if is_json:
-        _tell("CommandLineError", message.splitlines()[0] if message else "", {}, is_json=True)
+        _report("CommandLineError", message.splitlines()[0] if message else "", {}, is_json=True)
         return
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:

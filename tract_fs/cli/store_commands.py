@@ -34,7 +34,7 @@ def init(invocation: Invocation, path: str | None) -> None:
     "--conversation", type=click.IntRange(min=1), metavar="N", help="The Nth conversation of the file, from 1."
 )
 @click.option(
-    "--all", "is_all", is_flag=True, help="Each conversation into a tract of its own: the file's stem, -1, -2, …"
+    "--all", "is_all", is_flag=True, help="Import each conversation into its own tract: the file's stem with -1, -2, …"
 )
 @click.option(
     "--config", "pairs", multiple=True, metavar="KEY=VALUE", help="Generation config where the file has none."
@@ -53,9 +53,9 @@ def import_(
 ) -> None:
     """Commit the messages of FILE (- is stdin), each whole: JSON or JSON lines.
 
-    A file holds a list of messages, a request body, a record with such a list, or several of these. What a record
-    says of its generation config (model, temperature, …) is kept; --config adds what it does not say. With --all,
-    --tract gives another stem, and a conversation that its tract already holds is left alone.
+    A file holds a list of messages, a request body, a record with such a list, or several of these. A record's own
+    generation config (model, temperature, …) is kept; --config adds the fields that it lacks. With --all, --tract sets
+    another stem, and a conversation that its tract already contains is skipped.
     """
     from tract_fs.cli.importing import import_file  # needs the transcripts
 
@@ -66,10 +66,10 @@ def import_(
     def show() -> None:
         for one in imported:
             if one["is_new"]:
-                told = f"imported {one['message_count']} messages into tract {one['tract_id']}, head {str(one['head'])[:DIGITS]}"
+                line = f"imported {one['message_count']} messages into tract {one['tract_id']}, head {str(one['head'])[:DIGITS]}"
             else:
-                told = f"tract {one['tract_id']} holds this conversation already"
-            click.echo(told)
+                line = f"tract {one['tract_id']} already contains this conversation"
+            click.echo(line)
 
     invocation.answer(lambda: {"imported": imported}, show)
 
@@ -77,11 +77,11 @@ def import_(
 @click.command(short_help="Show the state of the tract.")
 @with_store
 def status(invocation: Invocation) -> None:
-    """Show the state of the tract in this copy, and what to do about what is not as it should be."""
-    with invocation.reading() as found:
+    """Show the state of the tract in this copy, and what to do about each problem."""
+    with invocation.reading() as t:
         if invocation.tract_id is not None:
-            invocation.require_tract(found)
-        state = found.status()
+            invocation.require_tract(t)
+        state = t.status()
         path = os.path.abspath(invocation.require_context())
         tracts = Tract.tracts(path)
         fields = {name: getattr(state, name) for name in state.__struct_fields__}
@@ -98,13 +98,13 @@ def status(invocation: Invocation) -> None:
         invocation.answer(lambda: document, show)
 
 
-@click.command(short_help="Run the main job on a bundled transcript.")
+@click.command(short_help="Run the main commands on a bundled transcript.")
 @click.argument("path", required=False)
 @with_store
 def demo(invocation: Invocation, path: str | None) -> None:
-    """Run the main job on a bundled transcript: import, edit, skip, compile, query, and look at the files.
+    """Run the main commands on a bundled transcript: import, edit, skip, compile, query, and look at the files.
 
-    The store is made in PATH, which must not hold one yet; without PATH it is thrown away at the end.
+    The store is made in PATH, which must not hold one yet; without PATH the store is removed at the end.
     """
     from tract_fs.cli.demo import run_demo  # needs tempfile, 4 ms
 
