@@ -630,7 +630,7 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["import", "absent.json"], 1, "absent.json: No such file or directory"),
+        (["import", "absent.json"], 1, "absent.json: No such file or directory; check the path"),
         (["import", "."], 1, ".: Is a directory"),
         (["import", "broken.json"], 1, "broken.json: neither JSON nor JSON lines"),
         (["import", "broken.jsonl"], 1, "broken.jsonl: line 2 is not JSON"),
@@ -799,7 +799,7 @@ def test_a_store_that_cannot_be_opened_for_writing_is_read_without(store: Run, m
     monkeypatch.setattr(Tract, "open", refuse)
     assert texts(store) == ["x"]
     told = store("commit", "-m", "y")
-    assert (told.code, told.err) == (1, "tract: .tract/local/lock: Permission denied\n")
+    assert (told.code, told.err) == (1, "tract: .tract/local/lock: Permission denied; check the owner and the mode of this path\n")
 
 
 def test_an_interrupt_ends_in_silence(store: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -920,7 +920,7 @@ def test_a_full_disk_under_stdout_is_a_failure(store: Run, tmp_path: Path) -> No
     commit(store, "-m", "x")
     with open("/dev/full", "wb") as full:
         told = subprocess.run([*TRACT, "compile"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False)
-    assert (told.returncode, told.stderr) == (1, b"tract: No space left on device\n")
+    assert (told.returncode, told.stderr) == (1, b"tract: No space left on device; free some space and run the command again\n")
 
 
 def test_a_closed_stdout_does_not_stop_a_commit(store: Run, tmp_path: Path) -> None:

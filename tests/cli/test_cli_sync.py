@@ -83,7 +83,7 @@ def test_events_that_wait_are_told(store: Run) -> None:  # noqa: F811
         (["bundle", "create", "a-file"], "there is a file already; choose another name, or replace it by --force", 1),
         (["bundle", "create", "x", "--since", "nothing"], "commit 'nothing' is not in tract 'default'", 1),
         (["bundle", "create", "x", "--tract", "other"], "no tract 'other' in this store", 1),
-        (["bundle", "create", "missing/x"], "No such file or directory", 1),
+        (["bundle", "create", "missing/x"], "No such file or directory; check the path", 1),
         (["bundle", "verify", "missing"], "missing: no such file", 1),
         (["bundle", "verify", "a-file"], "a-file, line 1: no bundle of tract_fs", 1),
         (["bundle", "apply", "a-file"], "a-file, line 1: no bundle of tract_fs", 1),

@@ -37,7 +37,11 @@ def _parse_age(text: str) -> timedelta | datetime:
     age = _AGE.fullmatch(text)
     if age is not None:
         return timedelta(**{_UNITS[age[2]]: int(age[1])})
-    return parse_moment(text, "--older-than")
+    try:
+        return parse_moment(text, "--older-than")
+    except click.BadParameter:
+        hint = "write an age like 30m, 12h, 7d or 4w, or a time like 2026-01-02T03:04:05 (UTC)"
+        raise click.BadParameter(f"{text!r}: {hint}", param_hint="--older-than") from None
 
 
 def _show(report: PackReport) -> None:

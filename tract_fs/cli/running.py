@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
@@ -16,6 +17,14 @@ from tract_fs.model.conflicts import Conflict
 OPERATION_FAILED = 1
 USAGE_WRONG = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+_ADVICE = {
+    errno.ENOENT: "check the path",
+    errno.EACCES: "check the owner and the mode of this path",
+    errno.EPERM: "check the owner and the mode of this path",
+    errno.EROFS: "make this place writable, or work on a copy elsewhere",
+    errno.ENOSPC: "free some space and run the command again",
+    errno.EDQUOT: "free some space and run the command again",
+}
 
 
 def run(arguments: list[str]) -> int:
@@ -45,10 +54,7 @@ def run(arguments: list[str]) -> int:
         _abandon_stdout()
     except OSError as error:
         fields: dict[str, object] = {"errno": error.errno, "path": _path_of(error)}
-        reason = error.strerror or str(error)
-        _report(
-            type(error).__name__, f"{_path_of(error)}: {reason}" if error.filename else reason, fields, is_json=is_json
-        )
+        _report(type(error).__name__, _sentence(error), fields, is_json=is_json)
         _abandon_stdout()
     return OPERATION_FAILED
 
@@ -80,6 +86,13 @@ def _abandon_stdout() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _sentence(error: OSError) -> str:
+    """Returns what happened, where, and what to do."""
+    where = f"{_path_of(error)}: " if error.filename else ""
+    advice = f"; {_ADVICE[error.errno]}" if error.errno in _ADVICE else ""
+    return f"{where}{error.strerror or error}{advice}"
 
 
 def _path_of(error: OSError) -> str | None:
