@@ -799,7 +799,10 @@ def test_a_store_that_cannot_be_opened_for_writing_is_read_without(store: Run, m
     monkeypatch.setattr(Tract, "open", refuse)
     assert texts(store) == ["x"]
     told = store("commit", "-m", "y")
-    assert (told.code, told.err) == (1, "tract: .tract/local/lock: Permission denied; check the owner and the mode of this path\n")
+    assert (told.code, told.err) == (
+        1,
+        "tract: .tract/local/lock: Permission denied; check the owner and the mode of this path\n",
+    )
 
 
 def test_an_interrupt_ends_in_silence(store: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -825,6 +828,16 @@ def test_every_command_has_help(run: Run, command: str) -> None:
 def test_help_lists_the_commands_in_the_order_of_their_work(run: Run) -> None:
     listed = run("--help").out.split("Commands:\n")[1]
     assert [line.split()[0] for line in listed.splitlines()] == COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module"), [(["log"], "read_commands"), (["commit", "-m", "x"], "commit_commands")]
+)
+def test_a_run_imports_what_its_command_needs(store: Run, arguments: list[str], module: str) -> None:
+    code = f"import sys, tract_fs.cli; tract_fs.cli.main({arguments}); print(*sys.modules, sep='\\n', file=sys.stderr)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+    assert [name for name in modules if name.endswith("_commands")] == [f"tract_fs.cli.{module}"]
+    assert not {"rich", "tempfile", "sqlite3", "email", "importlib.metadata", "portalocker"} & set(modules)
 
 
 def test_no_command_is_a_usage_error(run: Run) -> None:
@@ -920,7 +933,10 @@ def test_a_full_disk_under_stdout_is_a_failure(store: Run, tmp_path: Path) -> No
     commit(store, "-m", "x")
     with open("/dev/full", "wb") as full:
         told = subprocess.run([*TRACT, "compile"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False)
-    assert (told.returncode, told.stderr) == (1, b"tract: No space left on device; free some space and run the command again\n")
+    assert (told.returncode, told.stderr) == (
+        1,
+        b"tract: No space left on device; free some space and run the command again\n",
+    )
 
 
 def test_a_closed_stdout_does_not_stop_a_commit(store: Run, tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ A module is imported when one of its commands is used: importing all of them wou
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 from tract_fs import __version__
-from tract_fs.cli.invocation import Invocation, with_store
+from tract_fs.cli.invocation import InOrder, Invocation, with_store
 
 _NAMES_BY_MODULE = (
     ("store_commands", ("init", "import")),
@@ -28,12 +29,12 @@ _NAMES_BY_MODULE = (
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE for name in names}
 
 
-class CommandGroup(click.Group):
+class CommandGroup(InOrder):
     """A group that imports a command's module on first use."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Returns the names of all commands, in the order of their work."""
-        return list(_MODULES)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = {name: click.Command(name) for name in _MODULES}  # stand-ins: click lists and suggests names
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Returns a command, or None if there is none of this name."""
