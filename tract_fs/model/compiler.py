@@ -2,7 +2,7 @@
 
 A ContextState is the effective context after a history: one slot per append or summary, with its edits and priority. It is a value: `apply`
 returns another, which shares all that did not change. So a cached state can be extended by new commits, patched by edits, annotations and summaries,
-and thrown away, and always equals a replay from nothing. Rules: guide/api.md, summaries: FORMAT.md, section 7; orders come from model/history.
+and thrown away, and always equals a replay from nothing. Rules: SPEC of compile in README.md, summaries: FORMAT.md, section 7; orders come from model/history.
 """
 
 from __future__ import annotations
