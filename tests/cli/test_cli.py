@@ -463,7 +463,7 @@ def test_the_log_tells_edits_and_annotations_in_words(store: Run) -> None:
     store("edit", target, "-m", "two")
     store("annotate", target, "skip", "--reason", "old")
     lines = [" ".join(line.split()) for line in store("log").out.splitlines()]
-    assert lines[0] == "commit made (UTC) what tokens says"
+    assert lines[0] == "commit made (UTC) what tokens text"
     assert lines[1].endswith(f" annotate 0 skip {target[:12]}: old")
     assert lines[2].endswith(f" edit dialogue 5 {target[:12]} is now user: two")
     assert lines[3].endswith(" dialogue 5 user: one")
@@ -630,7 +630,7 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["import", "absent.json"], 1, "absent.json: No such file or directory"),
+        (["import", "absent.json"], 1, "absent.json: No such file or directory; check the path"),
         (["import", "."], 1, ".: Is a directory"),
         (["import", "broken.json"], 1, "broken.json: neither JSON nor JSON lines"),
         (["import", "broken.jsonl"], 1, "broken.jsonl: line 2 is not JSON"),
@@ -683,7 +683,7 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
         (["demo", "--tract", "x"], 2, "a store of its own"),
         (["unheard"], 2, "No such command 'unheard'"),
         (["-C", "good.json", "log"], 1, "a file, where a context directory was expected"),
-        (["-C", "absent", "log"], 1, "no store here; make one by 'tract init'"),
+        (["-C", "absent", "log"], 1, "no store here; create one with 'tract init'"),
         (["init", "good.json"], 1, "a file, where a context directory was expected"),
         (["init", "good.json/x"], 1, "a part of the path is a file"),
     ],
@@ -799,7 +799,10 @@ def test_a_store_that_cannot_be_opened_for_writing_is_read_without(store: Run, m
     monkeypatch.setattr(Tract, "open", refuse)
     assert texts(store) == ["x"]
     told = store("commit", "-m", "y")
-    assert (told.code, told.err) == (1, "tract: .tract/local/lock: Permission denied\n")
+    assert (told.code, told.err) == (
+        1,
+        "tract: .tract/local/lock: Permission denied; check the owner and the mode of this path\n",
+    )
 
 
 def test_an_interrupt_ends_in_silence(store: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -825,6 +828,16 @@ def test_every_command_has_help(run: Run, command: str) -> None:
 def test_help_lists_the_commands_in_the_order_of_their_work(run: Run) -> None:
     listed = run("--help").out.split("Commands:\n")[1]
     assert [line.split()[0] for line in listed.splitlines()] == COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module"), [(["log"], "read_commands"), (["commit", "-m", "x"], "commit_commands")]
+)
+def test_a_run_imports_what_its_command_needs(store: Run, arguments: list[str], module: str) -> None:
+    code = f"import sys, tract_fs.cli; tract_fs.cli.main({arguments}); print(*sys.modules, sep='\\n', file=sys.stderr)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+    assert [name for name in modules if name.endswith("_commands")] == [f"tract_fs.cli.{module}"]
+    assert not {"rich", "tempfile", "sqlite3", "email", "importlib.metadata", "portalocker"} & set(modules)
 
 
 def test_no_command_is_a_usage_error(run: Run) -> None:
@@ -920,7 +933,10 @@ def test_a_full_disk_under_stdout_is_a_failure(store: Run, tmp_path: Path) -> No
     commit(store, "-m", "x")
     with open("/dev/full", "wb") as full:
         told = subprocess.run([*TRACT, "compile"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False)
-    assert (told.returncode, told.stderr) == (1, b"tract: No space left on device\n")
+    assert (told.returncode, told.stderr) == (
+        1,
+        b"tract: No space left on device; free some space and run the command again\n",
+    )
 
 
 def test_a_closed_stdout_does_not_stop_a_commit(store: Run, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_people_see_each_difference_with_its_lines_then_the_totals(store: Run) -
         "\n"
         "messages      1 added, 0 removed, 1 changed, 1 unchanged\n"
         "tokens        16 → 23 (+7) by estimate:utf8/4\n"
-        "prompt cache  differs from message 1 on: 0 tokens stay, 13 are lost, 20 are read anew\n"
+        "prompt cache  differs from message 1 on: 0 tokens stay cached, 13 are lost, 20 are read again\n"
     )
 
 
@@ -55,7 +55,7 @@ def test_stat_tells_one_line_per_message(store: Run) -> None:
     before, first = edited(store)
     told = store("diff", before, "--stat").out.splitlines()
     assert [line.split() for line in told[:2]] == [
-        ["message", "commit", "role", "tokens", "config", "says"],
+        ["message", "commit", "role", "tokens", "config", "text"],
         ["~", "[1]", first[:12], "user", "-1", "+seed=1", "temperature:", "0.5", "→", "0.7", "one", "2", "three"],
     ]
     assert told[2:4] == ["", "messages      0 added, 0 removed, 1 changed, 1 unchanged"]

@@ -66,7 +66,7 @@ def test_what_was_set_aside_as_the_store_was_opened_is_told(tract: Any, path: Pa
     name = events(path)[1]
     put(store_root(path) / name, b"")
     remove_local(path)
-    assert tract("repair").out == f"checked    11 files\nset aside  {name}: torn copy\n"
+    assert tract("repair").out == f"checked      11 files\nquarantined  {name}: torn copy\n"
 
 
 @pytest.mark.usefixtures("still")
@@ -76,7 +76,7 @@ def test_a_damaged_file(tract: Any, path: Path) -> None:
     put(store_root(path) / name, data[:50])
     told = tract("repair")
     assert told.code == 0
-    assert told.out == f"checked    12 files\nset aside  {name}: torn copy\n"
+    assert told.out == f"checked      12 files\nquarantined  {name}: torn copy\n"
     assert told.err.startswith("warning: what was set aside is kept in the quarantine: fetch")
     shown = tract("status")
     assert shown.code == 0
@@ -93,7 +93,7 @@ def test_a_fresh_one(tract: Any, path: Path) -> None:
     name = events(path)[1]
     put(store_root(path) / name, b"")
     told = tract("repair")
-    assert told.out == f"checked    12 files\ntoo fresh  {name}: torn copy\n"
+    assert told.out == f"checked     12 files\ntoo recent  {name}: torn copy\n"
     assert "ten seconds" in told.err
 
 

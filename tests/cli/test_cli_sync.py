@@ -50,7 +50,7 @@ def test_a_bad_file_is_told_and_replaced(store: Run) -> None:  # noqa: F811
     told = store("sync", "stick", "--verify")
     assert told.code == 0
     assert told.err.startswith(f"warning: bad file there: objects/{file.parent.name}/{file.name}: altered: its ")
-    assert told.err.endswith("set aside and replaced\n")
+    assert told.err.endswith("quarantined and replaced\n")
     (bad,) = store("sync", "stick", "--verify", "--json").document["bad"] or [None]
     assert bad is None
 
@@ -83,7 +83,7 @@ def test_events_that_wait_are_told(store: Run) -> None:  # noqa: F811
         (["bundle", "create", "a-file"], "the file exists already; choose another name, or replace it with --force", 1),
         (["bundle", "create", "x", "--since", "nothing"], "commit 'nothing' is not in tract 'default'", 1),
         (["bundle", "create", "x", "--tract", "other"], "no tract 'other' in this store", 1),
-        (["bundle", "create", "missing/x"], "No such file or directory", 1),
+        (["bundle", "create", "missing/x"], "No such file or directory; check the path", 1),
         (["bundle", "verify", "missing"], "missing: no such file", 1),
         (["bundle", "verify", "a-file"], "a-file, line 1: no bundle of tract_fs", 1),
         (["bundle", "apply", "a-file"], "a-file, line 1: no bundle of tract_fs", 1),

@@ -1,4 +1,4 @@
-"""README.md's section on syncing: its command lines run with the real rsync and git, and what it says of each mistake is so."""
+"""The guide on syncing: its command lines run with the real rsync and git, and each mistake has the effect that the guide names."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ from tests.lab.states import (
 
 pytestmark = pytest.mark.needs("git", "rsync")
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SECTION = README.split("\n## Syncing\n")[1].split("\n## ")[0]
-WITH_TRACT, WITH_BUNDLES, WITH_RSYNC, GIT_FIRST, GIT_OFTEN = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.M | re.S)
+GUIDE = (Path(__file__).parents[2] / "tract_fs" / "guide" / "sync.md").read_text(encoding="utf-8")
+WITH_TRACT, WITH_BUNDLES, WITH_RSYNC, GIT_FIRST, GIT_OFTEN = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.M | re.S)
 RSYNC = "rsync -a --ignore-existing --exclude=/.tract/local/ "
 
 
@@ -362,8 +361,8 @@ def test_git_clean_takes_what_git_was_not_told_of(place: Place) -> None:
     assert texts(place.there)[-1] == "told"
 
 
-def test_the_section_is_short() -> None:
-    assert SECTION.count("\n") <= 60
+def test_the_guide_is_short() -> None:
+    assert GUIDE.count("\n") <= 80
 
 
 def test_the_real_tools_are_here() -> None:

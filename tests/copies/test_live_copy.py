@@ -45,7 +45,7 @@ with Tract.open(path, durability=durability, lock_timeout_s=60.0) as tract:
 print(json.dumps(made), flush=True)
 """
 
-# rsync's options, by copy: as README.md says; as people do; in place, over partly written files; delayed renames
+# rsync's options, by copy: as guide/sync.md says; as people do; in place, over partly written files; delayed renames
 DOCUMENTED = {"documented": ["-a", "--ignore-existing", "--exclude=/.tract/local/"]}
 OTHERS = {
     "plain, with local": ["-a"],
