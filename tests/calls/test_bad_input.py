@@ -14,19 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.lab.states import (
-    Clock,
-    answers,
-    disk,
-    fill,
-    full_from,
-    is_unlocked,
-    os_error,
-    own_place,
-    store_root,
-    synced,
-    user,
-)
+from tests.lab.disk import disk, full_from, os_error
+from tests.lab.states import answers, is_unlocked, own_place, store_root, synced
+from tests.lab.stores import fill
+from tests.lab.talk import Clock, user
 from tract_fs import (
     ArtifactContent,
     DialogueContent,
@@ -90,11 +81,6 @@ def nested(depth: int) -> list[Any]:
     for _ in range(depth - 1):
         value = [value]
     return value
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "context"
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.lab.redaction import redact
+from tests.lab.stores import redact
 from tract_fs import (
     ArtifactContent,
     DialogueContent,
