@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tract_fs
 from tests.lab.inside import reader_of
-from tests.lab.talk import edit_one, say_one
+from tests.lab.talk import edit_one, say, say_one
 from tract_fs import (
     CompiledContext,
     ContextDiff,
@@ -347,20 +347,18 @@ def test_without_refs_the_first_parent_is_compared_with_the_head(t: Tract) -> No
     assert (found.a.commit_hash, found.b.commit_hash, shape(found)) == (first, second, [("added", None, 1, None)])
 
 
-def test_one_ref_is_compared_with_the_head(t: Tract) -> None:
-    first = say_one(t, "one")
-    say_one(t, "two")
-    third = say_one(t, "three")
-    found = t.diff(first)
-    assert (found.a.commit_hash, found.b.commit_hash, found.count("added")) == (first, third, 2)
-
-
-def test_b_alone_is_compared_with_its_first_parent(t: Tract) -> None:
-    first = say_one(t, "one")
-    second = say_one(t, "two")
-    say_one(t, "three")
-    found = t.diff(b=second)
-    assert (found.a.commit_hash, found.b.commit_hash, found.count("added")) == (first, second, 1)
+@pytest.mark.parametrize(
+    ("given", "compared", "added_count"),
+    [({"a": 0}, (0, 2), 2), ({"b": 1}, (0, 1), 1)],
+    ids=["one ref with the head", "b alone with its first parent"],
+)
+def test_the_ref_that_is_not_given_follows_from_the_other(
+    t: Tract, given: dict[str, int], compared: tuple[int, int], added_count: int
+) -> None:
+    commits = say(t, "one", "two", "three")
+    found = t.diff(**{name: commits[place] for name, place in given.items()})
+    assert (found.a.commit_hash, found.b.commit_hash) == tuple(commits[place] for place in compared)
+    assert found.count("added") == added_count
 
 
 def test_refs_may_be_prefixes_and_branches(t: Tract) -> None:

@@ -428,16 +428,17 @@ def test_an_edit_of_what_was_summarised_is_told_with_both_texts() -> None:
         assert "ours edited it to 'EDITED ONE', theirs summarised it as 'SUM'" in str(caught.value)
 
 
-def test_a_summary_that_stays_is_annotated_with_its_priority() -> None:
+@pytest.mark.parametrize(
+    ("prefer", "priority", "shown"),
+    [("theirs", "pinned", ["SUM"]), ("ours", "skip", ["EDITED ONE", "EDITED TWO"])],
+    ids=["the summary stays, with its priority", "the edits win, by a skip of the summary"],
+)
+def test_either_side_of_a_summary_and_edits_wins_by_an_annotation_of_the_summary(
+    prefer: str, priority: str, shown: list[str]
+) -> None:
     with edited_and_summarised() as (t, _, _, summary):
-        assert recorded(t.merge("side", prefer="theirs")) == [("annotate", (summary,), "pinned")]
-        assert texts(t) == ["SUM"]
-
-
-def test_the_edits_win_by_a_skip_of_the_summary() -> None:
-    with edited_and_summarised() as (t, _, _, summary):
-        assert recorded(t.merge("side", prefer="ours")) == [("annotate", (summary,), "skip")]
-        assert texts(t) == ["EDITED ONE", "EDITED TWO"]
+        assert recorded(t.merge("side", prefer=prefer)) == [("annotate", (summary,), priority)]
+        assert texts(t) == shown
 
 
 def test_a_content_edits_the_summary() -> None:

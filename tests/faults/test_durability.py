@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -520,22 +520,15 @@ def test_a_transaction_whose_writer_was_killed_comes_back_whole_and_beside_the_l
             assert texts == ["first", *(f"its writer is killed {number}" for number in range(3))]
 
 
-def test_durable_commits_on_top_of_fast_ones_are_durable_with_them(tmp_path: Path) -> None:
-    with Tract.open(tmp_path, durability="fast") as tract:
+@pytest.mark.parametrize("durability", ["fast", "durable"], ids=["fast commits", "what a copy brought"])
+def test_durable_commits_on_top_of_what_is_not_durable_here_are_durable_with_it(
+    tmp_path: Path, durability: Literal["fast", "durable"]
+) -> None:
+    written = tmp_path / ("here" if durability == "fast" else "other")
+    with Tract.open(written, durability=durability) as tract:
         made = [tract.commit(user(text)).commit_hash for text in ("one", "two")]
-    with Tract.open(tmp_path) as tract:
-        synced: list[list[int]] = []
-        trap = Recorder(0, die, str(tmp_path), lambda line: synced.extend(json.loads(line)["synced"]))
-        with set_trap(trap):
-            made.append(tract.commit(user("three, durable")).commit_hash)
-        cut_what_is_not_in(tmp_path, synced)
-    require_whole(str(tmp_path), made)
-
-
-def test_durable_commits_on_top_of_what_a_copy_brought_are_durable_with_it(tmp_path: Path) -> None:
-    with Tract.open(tmp_path / "other") as tract:
-        made = [tract.commit(user(text)).commit_hash for text in ("one", "two")]
-    shutil.copytree(tmp_path / "other", tmp_path / "here", ignore=shutil.ignore_patterns("local"))
+    if durability == "durable":
+        shutil.copytree(written, tmp_path / "here", ignore=shutil.ignore_patterns("local"))
     with Tract.open(tmp_path / "here") as tract:
         synced: list[list[int]] = []
         trap = Recorder(0, die, str(tmp_path / "here"), lambda line: synced.extend(json.loads(line)["synced"]))
