@@ -1,6 +1,7 @@
 """What all tests share: a few fixtures, and a rule on outside tools.
 
-Tests that run an outside tool are skipped where it is missing, and one line at the end says so; with TRACT_FS_ALL_TOOLS set they fail."""
+Tests that run an outside tool are skipped where it is missing, and one line at the end says so; with TRACT_FS_ALL_TOOLS set they fail.
+"""
 
 from __future__ import annotations
 

@@ -12,24 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo"]
-
-
 COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
-
-
 COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle"]
-
-
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
-
-
 CALL = {
     "role": "assistant",
     "content": None,
     "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "search", "arguments": '{"q":1}'}}],
 }
-
-
 RESULT = {"role": "tool", "tool_call_id": "c1", "name": "search", "content": "found"}
 
 

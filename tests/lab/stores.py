@@ -18,6 +18,7 @@ def nth_commit(t: Tract, number: int) -> str:
     return t.log(None)[-1 - number].commit_hash
 
 
+# one of everything: instruction, dialogue, tool call and result, edit, provider message, annotation, usage
 FILLING: tuple[Callable[[Tract], object], ...] = (
     lambda t: t.commit(InstructionContent(text="be brief"), message="rules", metadata={"by": {"who": "ann"}}),
     lambda t: t.commit(user("hello"), generation_config={"model": "m-1", "temperature": 0.5}),
