@@ -6,15 +6,18 @@ import copy
 import json
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.inside import guard_of, reader_of, store_of, writer_of
-from tests.lab.states import Clock, copy_store, synced, user
+from tests.lab.copies import sync_files
+from tests.lab.inside import reader_of, store_of
+from tests.lab.states import copy_store, refused, synced
+from tests.lab.stores import merge_commit
+from tests.lab.talk import Clock, say, texts, user
 from tract_fs import DialogueContent, InstructionContent, Priority, TokenBudgetConfig, Tract, TractConfig
 from tract_fs.errors import (
     ArgumentError,
@@ -35,58 +38,6 @@ from tract_fs.errors import (
     TractError,
     UndoError,
 )
-from tract_fs.model.objects import CommitOperation
-from tract_fs.work.writer import Draft
-
-
-@pytest.fixture
-def t(tmp_path: Path) -> Iterator[Tract]:
-    with Tract.open(tmp_path / "a", clock=Clock(), durability="fast") as opened:
-        yield opened
-
-
-def say(t: Tract, *texts: str) -> list[str]:
-    return [t.commit(user(text)).commit_hash for text in texts]
-
-
-def texts(t: Tract, **options: Any) -> list[str]:
-    return [message.content for message in t.compile(**options).messages]
-
-
-def refused(t: Tract, error: type[TractError], call: Callable[[], object]) -> TractError:
-    """Returns the error of a call that must write nothing and move nothing."""
-    path = Path(store_of(t).layout.context)
-    before, state = synced(path), (t.branch, t.head, t.branches(), t.tags())
-    with pytest.raises(error) as told:
-        call()
-    assert type(told.value) is error
-    assert synced(path) == before
-    assert (t.branch, t.head, t.branches(), t.tags()) == state
-    return told.value
-
-
-def sync_files(one: Path, other: Path) -> None:
-    """Brings two copies to the union of their files, both ways."""
-    for source, target in ((one, other), (other, one)):
-        for name, data in synced(source).items():
-            file = target / ".tract" / name
-            if not file.exists():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
-
-
-def merge_commit(t: Tract, *parents: str) -> str:
-    """Makes a merge of the head with further parents, as another writer could have."""
-    with guard_of(t).reading, writer_of(t).transaction(t.head) as transaction:
-        head = transaction.head
-        assert head is not None
-        made = writer_of(t).stage(
-            transaction,
-            Draft(operation=CommitOperation.MERGE),
-            parents=[head, *parents],  # type: ignore[list-item]
-        )
-        transaction.move_to(made.commit_hash, "merge")  # type: ignore[arg-type]
-    return made.commit_hash
 
 
 def two_heads(t: Tract, tmp_path: Path) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.lab.inside import log_of, reader_of
-from tests.lab.states import answers, own_place, user
+from tests.lab.states import answers, own_place
+from tests.lab.talk import user
 from tract_fs import Priority, Tract
 from tract_fs.model.compiler import ContextState
 from tract_fs.store import files, snapshot_cache

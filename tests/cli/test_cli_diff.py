@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import CALL, RESULT, Run, commit, on_terminal, run, store, write
-
-__all__ = ["run", "store"]  # fixtures
+from tests.lab.command import CALL, RESULT, Run, commit, on_terminal, write
 
 
 def edited(store: Run) -> tuple[str, str]:
@@ -75,9 +73,9 @@ def test_a_config_alone_changes_no_token_and_loses_no_cache(store: Run) -> None:
 
 
 def test_a_message_that_moved_is_shown_by_its_first_words(store: Run) -> None:
-    texts = ["alpha", "beta beta", "gamma gamma"]
-    ours = [commit(store, "-m", text) for text in texts]
-    theirs = [commit(store, "--branch", "other", "-m", text) for text in (*texts[1:], texts[0])]
+    shown_texts = ["alpha", "beta beta", "gamma gamma"]
+    ours = [commit(store, "-m", text) for text in shown_texts]
+    theirs = [commit(store, "--branch", "other", "-m", text) for text in (*shown_texts[1:], shown_texts[0])]
     told = store("diff", ours[-1], theirs[-1]).out
     assert told.startswith(
         f"- [1] user  {ours[0][:12]}  moved to [3]  -6 tokens\n  alpha\n\n"

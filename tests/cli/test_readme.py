@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import parse
-from tests.cli.test_cli import COMMANDS
+from tests.lab.command import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "tract_fs" / "guide"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.test_crash import ROOT
-from tests.lab.states import copy_store, synced, user
+from tests.lab.processes import ROOT
+from tests.lab.states import copy_store, synced
+from tests.lab.talk import user
 from tract_fs import Tract
 
 pytestmark = pytest.mark.needs("rsync")

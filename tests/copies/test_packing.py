@@ -17,26 +17,12 @@ from typing import Any
 
 import pytest
 
-from tests.calls.test_redaction import redact
-from tests.copies.test_sync import Killed, killed_at
-from tests.faults.test_crash import ROOT
+from tests.lab.disk import Killed, disk, full_from, killed_at
+from tests.lab.processes import ROOT
 from tests.lab.reference import ReferenceStore
-from tests.lab.states import (
-    Clock,
-    answers,
-    copy_store,
-    disk,
-    fill,
-    fill_pack,
-    full_from,
-    list_always,
-    own_place,
-    put,
-    remove_local,
-    store_root,
-    synced,
-    user,
-)
+from tests.lab.states import answers, copy_store, list_always, own_place, put, remove_local, store_root, synced
+from tests.lab.stores import fill, fill_pack, redact
+from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.cli.running import run
 from tract_fs.errors import ArgumentError, HashMismatch, LockTimeout, ReadOnlyError

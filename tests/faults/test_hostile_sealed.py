@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.faults.test_hostile_local import Lab, odd
+from tests.lab.altered import StoreWithCaches, odd
 from tests.lab.hostile import FORGED, World, make_context
 from tests.lab.inside import contexts_of, log_of, reader_of
 from tests.lab.states import (
@@ -32,8 +32,8 @@ from tests.lab.states import (
     settle_at_once,
     store_root,
     synced,
-    user,
 )
+from tests.lab.talk import user
 from tract_fs import InstructionContent, Tract
 from tract_fs.errors import TractError
 from tract_fs.model.names import hash_bytes
@@ -329,7 +329,7 @@ class Warm:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = Lab(folder).template
+        self.path = StoreWithCaches(folder).template
         (folder / "around").write_bytes(b"mine")
         self.around = sorted(file.name for file in folder.iterdir())
         with Tract.open(self.path, durability="fast") as t:

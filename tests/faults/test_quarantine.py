@@ -10,22 +10,19 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from tests.lab.disk import disk, os_error
 from tests.lab.inside import log_of, reader_of, store_of
 from tests.lab.states import (
-    Clock,
     answers,
     copy_store,
-    disk,
-    fill,
-    fill_pack,
     list_always,
-    os_error,
     own_place,
     put,
     put_in_place,
@@ -33,8 +30,9 @@ from tests.lab.states import (
     store_root,
     synced,
     told,
-    user,
 )
+from tests.lab.stores import fill, fill_pack, make_store
+from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.errors import DamageError
 from tract_fs.model import damage
@@ -52,12 +50,6 @@ NAME = "edc0747e474ac083f3c2f9b0caa4ac45f9113ce8ef94cb85d291a2862da35a19"
 
 def later(seconds: float) -> Callable[[], int]:
     return lambda: time.time_ns() + int(seconds * 1e9)
-
-
-@pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets every file count as standing still."""
-    monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))
 
 
 @pytest.fixture
@@ -287,12 +279,7 @@ def torn(data: bytes) -> bytes:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / "context"
-    with Tract.open(path, clock=Clock()) as t:
-        fill(t)
-        fill_pack(t, 60)
-        fill(t)
-    return path
+    return make_store(tmp_path / "context", fill, partial(fill_pack, count=60), fill)
 
 
 @pytest.mark.usefixtures("still")

@@ -14,7 +14,9 @@ from pathlib import Path
 from msgspec import structs
 
 from tests.lab.inside import contexts_of, log_of, reader_of
-from tests.lab.states import Clock, bound_layout, fill, own_place, store_root, user
+from tests.lab.states import bound_layout, own_place, store_root
+from tests.lab.stores import fill
+from tests.lab.talk import Clock, user
 from tract_fs import InstructionContent, Tract
 from tract_fs.model import canonical
 from tract_fs.model.names import hash_bytes

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.states import Clock, own_place, user
+from tests.lab.states import own_place
+from tests.lab.talk import Clock, say, user
 from tract_fs import Tract
 from tract_fs.errors import AmbiguousRefError, CommitNotFoundError
 from tract_fs.model.refs import Ref, parse_ref
@@ -42,10 +43,6 @@ def test_what_is_no_ref_is_told_apart(text: object) -> None:
 @pytest.fixture
 def t(tmp_path: Path) -> Tract:
     return Tract.open(tmp_path, clock=Clock(), durability="fast")
-
-
-def say(t: Tract, *texts: str) -> list[str]:
-    return [t.commit(user(text)).commit_hash for text in texts]
 
 
 def test_steps_back_lead_along_first_parents(t: Tract) -> None:
