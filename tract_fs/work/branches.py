@@ -22,19 +22,19 @@ from tract_fs.errors import (
 )
 from tract_fs.model.names import CommitHash, require_branch_name, require_tract_id
 from tract_fs.store.transaction import Transaction
-from tract_fs.work.reader import TractReader
 from tract_fs.work.reflog import iter_reflog
-from tract_fs.work.writer import ANY, TractWriter
+from tract_fs.work.session import Session
+from tract_fs.work.writer import ANY, ExpectedHead
 
 
 class TractBranches:
     """The branches and tags of one handle's tract."""
 
-    def __init__(self, reader: TractReader, writer: TractWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, session: Session) -> None:
+        self._reader = session.reader
+        self._writer = session.writer
 
-    def branch(self, name: str, at: object) -> CommitHash:
+    def branch(self, name: str, at: str | None) -> CommitHash:
         """Makes a branch at a ref (None: the head), and returns its head; see the facade."""
         reader = self._reader
         require_branch_name(name)
@@ -109,7 +109,7 @@ class TractBranches:
             self._writer.tick(transaction)
             transaction.add_delete(name, self._moves(name))
 
-    def reset(self, ref: object, expected_head: object) -> CommitHash:
+    def reset(self, ref: str, expected_head: ExpectedHead) -> CommitHash:
         """Sets the branch to a commit of the tract, and returns it; see the facade."""
         reader = self._reader
         reader.store.require_writable()
@@ -144,7 +144,7 @@ class TractBranches:
             transaction.add_delete(branch, self._moves(branch))
             return CommitHash(last.head)
 
-    def tag(self, name: str, ref: object, *, force: bool) -> CommitHash:
+    def tag(self, name: str, ref: str | None, *, force: bool) -> CommitHash:
         """Names a commit (None: the head), and returns it; see the facade."""
         reader = self._reader
         require_branch_name(name)

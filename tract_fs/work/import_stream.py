@@ -8,7 +8,6 @@ is not atomic.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -21,8 +20,8 @@ from tract_fs.model.names import CommitHash, iter_times, next_time
 from tract_fs.model.objects import CommitOperation, encode_append
 from tract_fs.model.tokens import count_json_message
 from tract_fs.transcripts import require_format
-from tract_fs.work.reader import TractReader
-from tract_fs.work.writer import ANY, Draft, TractWriter, optional_object
+from tract_fs.work.session import Session
+from tract_fs.work.writer import ANY, Draft, optional_object
 
 BATCH_SIZE = 1000
 _PACK_MESSAGES = 8000  # at most, once nobody waits for the lock
@@ -44,31 +43,29 @@ class _Prepared(NamedTuple):
 
 
 class MessageStream:
-    """One streamed import. `holding` is the handle for the time of one write; between writes others have it."""
+    """One streamed import. It enters the guard for each write; between writes other threads can use the handle."""
 
     def __init__(
         self,
-        reader: TractReader,
-        writer: TractWriter,
+        session: Session,
         *,
         format: str,
-        generation_config: object,
-        batch_size: object,
+        generation_config: ConfigOf | dict[str, Any] | None,
+        batch_size: int,
         progress: Callable[[int], object] | None,
-        holding: AbstractContextManager[None],
     ) -> None:
         require_format(format)
         if type(batch_size) is not int or batch_size < 1:
             raise ArgumentError(f"batch_size {batch_size!r}: use an integer from 1")
         if progress is not None and not callable(progress):
             raise ArgumentError(f"progress {progress!r}: give a function of the number of messages committed")
-        self._reader = reader
-        self._writer = writer
+        self._reader = session.reader
+        self._writer = session.writer
         self._config_of: ConfigOf | None = generation_config if callable(generation_config) else None
         self._config = None if self._config_of else optional_object(generation_config, "generation_config")
         self._batch_size = batch_size
         self._progress = progress
-        self._holding = holding
+        self._holding = session.guard.writing
         self._position = 0  # of the next message
         self._committed = 0
         self._transactions = 0
@@ -77,7 +74,7 @@ class MessageStream:
         self._contents: dict[str, bytes] = {}  # of those prepared
         self._size_bytes = 0
         self._set_most(min(_FIRST_MESSAGES, _PACK_MESSAGES))
-        self._objects = reader.store.objects
+        self._objects = session.store.objects
         self._fans = self._objects.fans()  # what is written meanwhile by others may be written twice
 
     def run(self, messages: Iterable[dict[str, Any]]) -> ImportReport:

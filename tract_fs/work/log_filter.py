@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -109,6 +110,15 @@ def _texts(rendering: Rendering) -> Iterator[str]:
     elif rendering.body is not None:  # a provider's message without a plain text: every string in it but its role
         message = canonical.decode(rendering.body.encode())
         yield from iter_strings({key: value for key, value in message.items() if key != "role"})
+
+
+def require_limit(limit: int | None) -> int | None:
+    """Returns how many commits or moves to list at most; None: all. Errors: ArgumentError."""
+    if limit is None:
+        return None
+    if type(limit) is not int or limit < 0:
+        raise ArgumentError(f"limit {limit!r}: use an integer from 0, or None for all")
+    return min(limit, sys.maxsize)  # islice refuses more
 
 
 def _operation(value: object) -> CommitOperation:

@@ -19,10 +19,9 @@ from tract_fs.model.names import CommitHash, EventHash
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.view import MoveState
 from tract_fs.store.transaction import Transaction
-from tract_fs.work.contexts import ContextReader
-from tract_fs.work.reader import TractReader
 from tract_fs.work.resolutions import Change, Resolver, Wishes, read_wishes
-from tract_fs.work.writer import Draft, TractWriter, optional_text
+from tract_fs.work.session import Session
+from tract_fs.work.writer import Draft, ExpectedHead, TractWriter, optional_text
 
 
 class MergeResult(Struct, frozen=True):
@@ -37,41 +36,41 @@ class MergeResult(Struct, frozen=True):
     conflicts: tuple[Conflict, ...] = ()  # those that were settled
 
 
-class _Request(Struct, frozen=True):
-    """What was asked for; `is_alone` says that no batch is open, so that the event holds nothing else."""
+class MergeRequest(Struct, frozen=True):
+    """The arguments of a merge, checked as far as that needs no history."""
 
     ref: str | None
     wishes: Wishes
     message: str | None
-    is_alone: bool
+
+    @classmethod
+    def of(
+        cls,
+        ref: str | None,
+        prefer: str | tuple[str, ...] | None,
+        resolutions: Mapping[str, Any] | None,
+        message: str | None,
+        writer: TractWriter,
+    ) -> MergeRequest:
+        """Returns the request that the arguments of merge() describe. Errors: ArgumentError, ContentValidationError, JsonValueError."""
+        if ref is not None and type(ref) is not str:
+            raise ArgumentError(
+                f"ref {ref!r}: give a branch, a commit, tract:branch, or None for the heads of this branch"
+            )
+        return cls(ref, read_wishes(prefer, resolutions, writer), optional_text(message, "message"))
 
 
 class TractMerger:
     """The merges of one handle."""
 
-    def __init__(self, reader: TractReader, contexts: ContextReader, writer: TractWriter) -> None:
-        self._reader = reader
-        self._contexts = contexts
-        self._writer = writer
+    def __init__(self, session: Session) -> None:
+        self._reader = session.reader
+        self._contexts = session.contexts
+        self._writer = session.writer
+        self._is_alone = not self._writer.is_in_batch  # else the event may hold more than the merge
 
-    def merge(
-        self,
-        ref: object,
-        *,
-        prefer: object,
-        resolutions: Mapping[str, Any] | None,
-        message: object,
-        expected_head: object,
-    ) -> MergeResult:
+    def merge(self, request: MergeRequest, expected_head: ExpectedHead) -> MergeResult:
         """Makes a merge; see the facade."""
-        self._reader.store.require_writable()
-        if ref is not None and type(ref) is not str:
-            raise ArgumentError(
-                f"ref {ref!r}: give a branch, a commit, tract:branch, or None for the heads of this branch"
-            )
-        wishes = read_wishes(prefer, resolutions, self._writer)
-        text = optional_text(message, "message")
-        request = _Request(ref, wishes, text, not self._writer.is_in_batch)
         budget = self._writer.budget
         if budget is not None and budget.action != "reject":
             self._warn_of_budget(request, budget, expected_head)
@@ -84,7 +83,7 @@ class TractMerger:
                     raise BudgetExceeded(current=current, maximum=budget.max_tokens)
             return result
 
-    def _warn_of_budget(self, request: _Request, budget: TokenBudgetConfig, expected_head: object) -> None:
+    def _warn_of_budget(self, request: MergeRequest, budget: TokenBudgetConfig, expected_head: ExpectedHead) -> None:
         """Makes the merge without writing it, so that the callback meets a handle on which nothing is under way."""
         with self._writer.batch(), self._writer.transaction(expected_head) as transaction:
             before, mark = transaction.head, transaction.mark()
@@ -105,7 +104,7 @@ class TractMerger:
             return None
         return current
 
-    def _stage(self, transaction: Transaction, request: _Request) -> MergeResult:
+    def _stage(self, transaction: Transaction, request: MergeRequest) -> MergeResult:
         reader = self._reader
         own = transaction.head
         if own is None:
@@ -119,12 +118,12 @@ class TractMerger:
         changes = Resolver(reader, request.wishes).resolve(conflicts)
         if plan.kind == "up-to-date":
             return MergeResult(plan.kind, plan.parents[0])
-        if moves is not None and request.is_alone and request.message is None and not conflicts:
+        if moves is not None and self._is_alone and request.message is None and not conflicts:
             return self._stage_join(transaction, plan, moves)
         replaces = None if moves is None else list(moves)
         return self._stage_ordinary(transaction, plan, request.message, replaces, conflicts, changes)
 
-    def _plan(self, transaction: Transaction, request: _Request) -> MergePlan:
+    def _plan(self, transaction: Transaction, request: MergeRequest) -> MergePlan:
         reader = self._reader
         if request.ref is not None:
             source, other = reader.resolve_foreign(request.ref)

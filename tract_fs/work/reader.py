@@ -51,6 +51,7 @@ class TractReader:
         branch: str,
         types: ContentTypes,
         counter: TokenCounter,
+        *,
         pinned: CommitHash | None = None,
     ) -> None:
         self.store = store
@@ -118,6 +119,10 @@ class TractReader:
         if self.transaction is not None and name in self.transaction.commits:
             return True
         return bool(self.log.said.events_of(name)) or (bool(self.log.view.foreign) and name in self.foreign.names())
+
+    def get(self, name: str) -> CommitInfo | None:
+        """Returns the info of a commit by its full hash, or None if this tract has none."""
+        return self.info(CommitHash(name)) if self.has(name) else None
 
     def is_in_history(self, name: str) -> bool:
         """Tells whether a commit is in the history of the head."""

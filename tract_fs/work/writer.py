@@ -37,7 +37,18 @@ from tract_fs.store.transaction import Mark, Transaction
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
 
-ANY = object()
+
+class AnyHead:
+    """The type of ANY."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+
+ANY = AnyHead()  # whatever the head is
+ExpectedHead = str | None | AnyHead  # None: the branch is empty
 Clock = Callable[[], "int | datetime"]
 
 
@@ -47,7 +58,7 @@ class Draft(Struct, frozen=True):
     operation: CommitOperation
     data: bytes | None = None  # of the content
     content_type: str | None = None
-    target: object = None
+    target: str | None = None
     priority: Priority | None = None
     reason: str | None = None
     message: str | None = None
@@ -69,41 +80,15 @@ class TractWriter:
         self._batch: ExitStack | None = None  # holds the lock from the batch's first write on
         self._start: Mark | None = None  # of the batch's transaction
 
-    def commit(
-        self,
-        content: object,
-        *,
-        operation: object,
-        target: object,
-        message: object,
-        metadata: object,
-        generation_config: object,
-        expected_head: object,
-    ) -> CommitInfo:
-        """Makes an append or an edit; see the facade."""
-        self._reader.store.require_writable()
-        kind = _require_operation(operation)
-        if kind is CommitOperation.APPEND and target is not None:
-            raise ArgumentError("a target goes with operation EDIT")
-        draft = self.draft(
-            content,
-            operation=kind,
-            target=target,
-            message=message,
-            metadata=metadata,
-            generation_config=generation_config,
-        )
-        return self.write(draft, expected_head)
-
     def draft(
         self,
         content: object,
         *,
         operation: CommitOperation = CommitOperation.APPEND,
-        target: object = None,
-        message: object = None,
-        metadata: object = None,
-        generation_config: object = None,
+        target: str | None = None,
+        message: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        generation_config: dict[str, Any] | None = None,
     ) -> Draft:
         """Returns a commit with a content, checked, for `write` or `stage`. Errors: ContentValidationError, JsonValueError, ArgumentError."""
         reader = self._reader
@@ -124,53 +109,40 @@ class TractWriter:
         return render(MessageContent(message), "message", self._reader.types, self._reader.counter)
 
     def import_contents(
-        self, contents: Sequence[object], generation_config: object, expected_head: object
+        self, contents: Sequence[object], generation_config: dict[str, Any] | None, expected_head: ExpectedHead
     ) -> list[CommitInfo]:
-        """Appends contents, the first on the expected head. Errors: as `commit`, a content's naming its place in the list."""
+        """Appends contents, the first on the expected head. Errors: as `draft` and `write`; a content's error names its place in the list."""
         infos: list[CommitInfo] = []
         for position, content in enumerate(contents):
             try:
-                info = self.commit(
-                    content,
-                    operation=CommitOperation.APPEND,
-                    target=None,
-                    message=None,
-                    metadata=None,
-                    generation_config=generation_config,
-                    expected_head=ANY if infos else expected_head,
-                )
+                draft = self.draft(content, generation_config=generation_config)
             except ContentValidationError as error:
                 field = f"messages[{position}].{error.field.removeprefix('message.')}"
                 raise ContentValidationError(
                     content_type=error.content_type, field=field, reason=error.reason
                 ) from None
-            infos.append(info)
+            infos.append(self.write(draft, ANY if infos else expected_head))
         return infos
 
     def annotate(
-        self, target: object, priority: object, *, reason: object, expected_head: object
+        self, target: str, priority: Priority, *, reason: str | None, expected_head: ExpectedHead
     ) -> PriorityAnnotation:
-        """Makes an annotation; see the facade."""
-        self._reader.store.require_writable()
-        try:
-            level = Priority(priority)  # type: ignore[arg-type]
-        except ValueError:
-            raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
+        """Commits an annotation; see the facade."""
         text = optional_text(reason, "reason")
-        draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=level, reason=text)
+        draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=priority, reason=text)
         made = self.write(draft, expected_head)
-        return PriorityAnnotation(made.commit_hash, made.tract_id, made.targets[0], level, text, made.created_at)
+        return PriorityAnnotation(made.commit_hash, made.tract_id, made.targets[0], priority, text, made.created_at)
 
-    def record_usage(self, usage: object, *, head_hash: object) -> CommitHash:
+    def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None) -> CommitHash:
         """Records the usage of the head and returns it; see the facade."""
         self._reader.store.require_writable()
-        told = TokenUsage.from_any(usage)
+        counts = TokenUsage.from_any(usage)
         with self.transaction(ANY if head_hash is None else head_hash) as transaction:
             if transaction.head is None:
                 raise UsageError(f"branch {self._reader.branch!r} has no commits that the usage could be of")
             self.tick(transaction)
-            op = usage_op(transaction.head, told.prompt_tokens, told.completion_tokens, told.total_tokens)
-            transaction.add_usage(op, transaction.head, told.prompt_tokens, told.completion_tokens)
+            op = usage_op(transaction.head, counts.prompt_tokens, counts.completion_tokens, counts.total_tokens)
+            transaction.add_usage(op, transaction.head, counts.prompt_tokens, counts.completion_tokens)
             return transaction.head
 
     @contextmanager
@@ -209,7 +181,7 @@ class TractWriter:
     def write(
         self,
         draft: Draft,
-        expected_head: object,
+        expected_head: ExpectedHead,
         *,
         targets: Sequence[CommitHash] | None = None,
         check: Callable[[], None] | None = None,
@@ -289,7 +261,7 @@ class TractWriter:
         """Tells whether a batch is open."""
         return self._batch is not None
 
-    def transaction(self, expected_head: object) -> AbstractContextManager[Transaction]:
+    def transaction(self, expected_head: ExpectedHead) -> AbstractContextManager[Transaction]:
         """Returns as a context the batch's transaction, or one of its own that is written at the end if anything was staged.
 
         Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here. Errors: HeadMoved, LockTimeout.
@@ -299,7 +271,7 @@ class TractWriter:
         return _Written(self, self._reader, expected_head)
 
     @contextmanager
-    def _joined(self, batch: ExitStack, expected_head: object) -> Iterator[Transaction]:
+    def _joined(self, batch: ExitStack, expected_head: ExpectedHead) -> Iterator[Transaction]:
         """Yields the transaction of a batch; what is staged here goes again if an error is raised."""
         reader = self._reader
         if reader.transaction is None:
@@ -340,7 +312,7 @@ class TractWriter:
         self._reader.transaction = None
         self._reader.store.objects.staged = {}
 
-    def require_head(self, expected: object, transaction: Transaction) -> None:
+    def require_head(self, expected: ExpectedHead, transaction: Transaction) -> None:
         """Raises HeadMoved if a head is expected and the transaction starts from another."""
         if expected is not ANY and expected != transaction.head:
             raise HeadMoved(branch=self._reader.branch, expected=expected, actual=transaction.head)
@@ -442,7 +414,7 @@ class TractWriter:
 class _Written:
     """A transaction as a context: the store's lock is held in it, and at its end, unless by an error, what was staged is written."""
 
-    def __init__(self, writer: TractWriter, reader: TractReader, expected_head: object) -> None:
+    def __init__(self, writer: TractWriter, reader: TractReader, expected_head: ExpectedHead) -> None:
         self._writer = writer
         self._reader = reader
         self._expected_head = expected_head
@@ -470,19 +442,29 @@ class _Written:
             store.release(is_failed=is_failed)
 
 
-def _require_operation(operation: object) -> CommitOperation:
-    if operation is CommitOperation.APPEND:
-        return CommitOperation.APPEND
+def require_operation(operation: CommitOperation | str, target: str | None) -> CommitOperation:
+    """Returns the operation of a call of commit(). Errors: ArgumentError."""
     try:
-        kind = CommitOperation(operation)  # type: ignore[arg-type]
+        kind = CommitOperation(operation)
     except ValueError:
         raise ArgumentError(f"operation {operation!r}: use append or edit") from None
     if kind not in (CommitOperation.APPEND, CommitOperation.EDIT):
         raise ArgumentError(f"operation {kind.value} is not made by commit(); use append or edit")
+    if kind is CommitOperation.APPEND and target is not None:
+        raise ArgumentError("a target goes with operation EDIT")
     return kind
 
 
+def require_priority(priority: Priority | str) -> Priority:
+    """Returns a priority. Errors: ArgumentError."""
+    try:
+        return Priority(priority)
+    except ValueError:
+        raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
+
+
 def optional_text(value: object, name: str) -> str | None:
+    """Returns a text that can be stored, or None. Errors: ArgumentError, JsonValueError."""
     if value is None:
         return None
     if type(value) is not str:
@@ -492,6 +474,7 @@ def optional_text(value: object, name: str) -> str | None:
 
 
 def optional_object(value: object, name: str) -> bytes | None:
+    """Returns a dict as canonical JSON, or None. Errors: ArgumentError, JsonValueError."""
     if value is None:
         return None
     if type(value) is not dict:
