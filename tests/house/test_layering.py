@@ -90,6 +90,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
         "work",
         [
             "__init__",
+            "overlay",
             "reader",
             "contexts",
             "writer",

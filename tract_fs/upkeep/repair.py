@@ -42,7 +42,7 @@ class Repair:
     def run(self, *, adopt: bool, verify: bool) -> RepairReport:
         """Repairs, and reports; see the facade."""
         self._store.require_writable()
-        if self._reader.transaction is not None:
+        if self._reader.overlay.is_staging:
             raise ArgumentError("repair() can't run inside a batch: end the batch first")
         self._mend_texts()
         self._set_aside(list(self._find_damaged()) if verify else self._store.suspects.all())

@@ -40,7 +40,7 @@ class TractBranches:
         require_branch_name(name)
         reader.store.require_writable()
         with self._writer.transaction(ANY) as transaction:
-            heads = reader.branch_heads(name)
+            heads = reader.overlay.heads(name)
             if heads:
                 raise BranchExists(tract_id=reader.log.tract, branch=name, head=heads[0])
             start = self._require_start("a branch") if at is None else reader.resolve(at)
@@ -68,11 +68,9 @@ class TractBranches:
     def branches(self) -> dict[str, tuple[str, ...]]:
         """Returns the branches with their heads, the one that this copy works on first."""
         reader = self._reader
-        names = {*reader.log.view.branches, reader.branch}
-        if reader.transaction is not None:
-            names.update(reader.transaction.others)
-        found = {name: tuple(reader.branch_heads(name)) for name in sorted(names)}
-        return {name: heads for name, heads in found.items() if heads}
+        names = sorted({*reader.overlay.branches(), reader.branch})
+        heads = {name: tuple(reader.overlay.heads(name)) for name in names}
+        return {name: several for name, several in heads.items() if several}
 
     def rename(self, old: str, new: str) -> None:
         """Gives a branch another name, in one event; see the facade."""
@@ -85,7 +83,7 @@ class TractBranches:
             heads = self._require_heads(old)
             if len(heads) > 1:
                 raise BranchDiverged(branch=old, heads=heads)
-            there = reader.branch_heads(new)
+            there = reader.overlay.heads(new)
             if there:
                 raise BranchExists(tract_id=reader.log.tract, branch=new, head=there[0])
             self._writer.tick(transaction)
@@ -151,7 +149,7 @@ class TractBranches:
         reader.store.require_writable()
         with self._writer.transaction(ANY) as transaction:
             target = self._require_start("a tag") if ref is None else reader.resolve(ref)
-            old = reader.tag_target(name)
+            old = reader.overlay.tag(name)
             if old is not None and old != target and not force:
                 raise TagExists(tag=name, target=old)
             if old != target:
@@ -165,17 +163,14 @@ class TractBranches:
         require_branch_name(name)
         reader.store.require_writable()
         with self._writer.transaction(ANY) as transaction:
-            if reader.tag_target(name) is None:
+            if reader.overlay.tag(name) is None:
                 raise TagNotFound(tract_id=reader.log.tract, tag=name)
             self._writer.tick(transaction)
             transaction.set_tag(name, None)
 
     def tags(self) -> dict[str, str]:
         """Returns the tags with the commits that they name."""
-        reader = self._reader
-        staged = {} if reader.transaction is None else reader.transaction.tags
-        found = {name: reader.tag_target(name) for name in sorted({*reader.log.view.tags, *staged})}
-        return {name: target for name, target in found.items() if target is not None}
+        return dict(self._reader.overlay.tags())
 
     def fork(self, tract_id: str, branch: str) -> None:
         """Makes a tract that starts at the head; see the facade."""
@@ -205,7 +200,7 @@ class TractBranches:
         return head
 
     def _require_heads(self, branch: str) -> tuple[CommitHash, ...]:
-        heads = tuple(self._reader.branch_heads(branch))
+        heads = tuple(self._reader.overlay.heads(branch))
         if not heads:
             raise BranchNotFound(tract_id=self._reader.log.tract, branch=branch)
         return heads

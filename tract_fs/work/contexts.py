@@ -77,8 +77,8 @@ class ContextReader:
             return self.state(None).compile(options).to_context(notes=notes)
         state = self.state(cut)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
-        told = reader.usage(cut) if options.is_plain else None
-        return state.compile(options, later=later).to_context(usage=told, notes=notes)
+        usage = reader.overlay.usage(cut) if options.is_plain else None
+        return state.compile(options, later=later).to_context(usage=usage, notes=notes)
 
     def beside(self, reader: TractReader) -> ContextReader:
         """Returns what compiles heads of another tract of the store, by the same compiler."""
@@ -104,7 +104,7 @@ class ContextReader:
         state = self._states.get(head)
         if state is None:
             state = self._replay(head)
-            if self._reader.transaction is None:
+            if not self._reader.overlay.is_staging:
                 self._states.put(head, state)
                 self._newest = state
         return state
@@ -114,7 +114,7 @@ class ContextReader:
         state = self.state(head)
         if head is not None and state.is_condensed:
             state = self._replay_whole(head)
-            if self._reader.transaction is None:
+            if not self._reader.overlay.is_staging:
                 self._states.put(head, state)
         return state
 
@@ -167,7 +167,7 @@ class ContextReader:
             state = self._apply_all(base or self._empty(), names, commits)
         except NotHeldError:
             return self._replay_whole(head)
-        if reader.transaction is None:
+        if not reader.overlay.is_staging:
             self._replayed += len(names)
             if len(names) >= 4 * _STORE_MIN_COMMITS and 2 * len(names) >= len(state.slots()):
                 self._store(state)

@@ -40,7 +40,7 @@ class SessionGuard:
             if self.is_closed:
                 raise ClosedError(tract_id=self._reader.log.tract)
             self._reader.store.events.begin_call()
-            if self._reader.transaction is None:
+            if not self._reader.overlay.is_staging:
                 if not is_writing:
                     self._reader.log.catch_up()
                 self._reader.log.list_if_due()

@@ -76,7 +76,7 @@ class LogFilter(Struct, frozen=True):
             return reader.require_branch(self.branch)
         if self.tag is None:
             return reader.head()
-        target = reader.tag_target(self.tag)
+        target = reader.overlay.tag(self.tag)
         if target is None:
             raise TagNotFound(tract_id=reader.log.tract, tag=self.tag)
         return target

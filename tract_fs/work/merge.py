@@ -135,7 +135,7 @@ class TractMerger:
             raise MergeError(f"branch {transaction.branch!r} has no commits that could be joined; nothing was written")
         moves = reader.log.view.branches.get(transaction.branch, {}).values()
         shown = {move.head for move in moves if move.is_reset}
-        own, *others = reader.branch_heads(transaction.branch)
+        own, *others = reader.overlay.heads(transaction.branch)
         heads = [own]  # what an open batch has merged before is hidden below it
         heads += [head for head in others if head in shown or not is_ancestor(head, own, reader.commit)]
         return plan_join(transaction.branch, heads, reader.commit, prefer=request.wishes.reset)

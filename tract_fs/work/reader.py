@@ -15,9 +15,8 @@ from tract_fs.errors import (
     JsonValueError,
     ObjectMissing,
 )
-from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
-from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
+from tract_fs.model.config_query import FieldPath, Scalar
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.events import BroughtCommit, NewCommit
 from tract_fs.model.history import is_ancestor, iter_newest_first
@@ -31,7 +30,7 @@ from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.foreign_commits import ForeignCommits
 from tract_fs.store.store import Store
 from tract_fs.store.tract_log import TractLog
-from tract_fs.store.transaction import Transaction
+from tract_fs.work.overlay import Overlay
 
 if TYPE_CHECKING:
     from tract_fs.store.generation_index import GenerationIndex, Hit
@@ -61,7 +60,7 @@ class TractReader:
         self.branch = branch
         self.types = types
         self.counter = counter
-        self.transaction: Transaction | None = None
+        self.overlay = Overlay(log, self.foreign, store.objects)
         self.loading: AbstractContextManager[None] = nullcontext()  # one thread at a time, for what is read later
         self._generation_indexes: dict[str, GenerationIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
@@ -69,66 +68,32 @@ class TractReader:
         self._written_version = (0, 0)  # what is said of commits, when it wrote them
 
     def head(self) -> CommitHash | None:
-        """Returns the head that this copy works on; inside a transaction, the staged one."""
-        return self.branch_head(self.branch) if self.pinned is None else self.pinned
-
-    def branch_head(self, branch: str) -> CommitHash | None:
-        """Returns the head of a branch that this copy works on, or None; what a transaction has staged counts."""
-        staged = self.transaction
-        if staged is not None and branch in staged.others:
-            return staged.others[branch].head
-        if staged is not None and branch == staged.branch:
-            return staged.head
-        found = self.log.own_head(branch)
-        return None if found is None else found.commit
-
-    def branch_heads(self, branch: str) -> list[CommitHash]:
-        """Returns all heads of a branch, the one that this copy works on first; empty if there is no such branch."""
-        own = self.branch_head(branch)
-        if own is None:
-            return []
-        staged = self.transaction
-        if staged is not None and branch in staged.others:
-            return [own]
-        start = self.log.own_head(branch)
-        others = [found.commit for found in self.log.view.heads(branch, self.log) if found != start]
-        return [own, *(commit for commit in others if commit != own)]
+        """Returns the head that this copy works on; inside a batch, the staged one."""
+        return self.overlay.head(self.branch) if self.pinned is None else self.pinned
 
     def require_branch(self, branch: str) -> CommitHash:
         """Returns the head of a branch that this copy works on. Errors: BranchNotFound."""
-        head = self.branch_head(branch)
+        head = self.overlay.head(branch)
         if head is None:
             raise BranchNotFound(tract_id=self.log.tract, branch=branch)
         return head
-
-    def tag_target(self, name: str) -> CommitHash | None:
-        """Returns the commit that a tag names, or None if there is no such tag; what a transaction has staged counts."""
-        if self.transaction is not None and name in self.transaction.tags:
-            return self.transaction.tags[name]
-        tag = self.log.view.tags.get(name)
-        return None if tag is None else tag.target
 
     def commit(self, name: CommitHash) -> Commit:
         """Returns a commit of the store. Errors: ObjectMissing, HashMismatch, InvalidObject."""
         return self.store.objects.require_commit(name)
 
     def has(self, name: object) -> bool:
-        """Tells whether this tract has a commit of this full hash."""
-        if type(name) is not str or not is_hash(name):
-            return False
-        if self.transaction is not None and name in self.transaction.commits:
-            return True
-        return bool(self.log.said.events_of(name)) or (bool(self.log.view.foreign) and name in self.foreign.names())
+        """Returns whether this tract has a commit of this full hash."""
+        return type(name) is str and is_hash(name) and self.overlay.has(name)
 
     def get(self, name: str) -> CommitInfo | None:
         """Returns the info of a commit by its full hash, or None if this tract has none."""
         return self.info(CommitHash(name)) if self.has(name) else None
 
     def is_in_history(self, name: str) -> bool:
-        """Tells whether a commit is in the history of the head."""
+        """Returns whether a commit is in the history of the head."""
         head = self.head()
-        is_known = self.has(name) or (self.transaction is not None and bool(self.transaction.foreign_parents))
-        return head is not None and is_known and is_ancestor(CommitHash(name), head, self.commit)
+        return head is not None and self.overlay.may_have(name) and is_ancestor(CommitHash(name), head, self.commit)
 
     def require(self, name: object) -> CommitHash:
         """Returns a full hash of this tract as it is. Errors: CommitNotFoundError."""
@@ -198,7 +163,7 @@ class TractReader:
     def _resolve_name(self, name: str) -> CommitHash:
         if self.has(name):
             return CommitHash(name)
-        found = self.branch_head(name) or self.tag_target(name)
+        found = self.overlay.head(name) or self.overlay.tag(name)
         if found is None and name in (HEAD, "HEAD"):
             found = self.head()
         if found is not None:
@@ -224,7 +189,7 @@ class TractReader:
     def facts(self, name: CommitHash) -> CommitFacts:
         """Returns what is known of a commit: its object, its config and its tokens by this handle's counter."""
         commit = self.commit(name)
-        entry = self._entry(name)
+        entry = self.overlay.entry(name)
         config = b"" if entry is None else bytes(entry.config)
         if commit.content is None:
             return CommitFacts(commit, config, 0)
@@ -261,7 +226,7 @@ class TractReader:
         new = None if rendering is None else self._written.get(name)
         if new is not None and self._written_version == self.said_version():
             return Loaded(commit, rendering, None if new.config is None else new.config.decode())
-        entry = self._entry(name)
+        entry = self.overlay.entry(name)
         config = None if entry is None or not entry.config else bytes(entry.config).decode()
         try:
             return Loaded(commit, rendering or self._render(commit, entry), config)
@@ -302,15 +267,6 @@ class TractReader:
             for name, _ in iter_newest_first(head, self.commit):
                 yield name
 
-    def usage(self, name: CommitHash) -> tuple[int, int] | None:
-        """Returns the last prompt and completion tokens told of a commit, or None."""
-        if self.transaction is not None:
-            for commit, prompt_tokens, completion_tokens in reversed(self.transaction.usage):
-                if commit == name:
-                    return prompt_tokens, completion_tokens
-        found = self.log.said.usage(name)
-        return None if found is None else (found.prompt_tokens, found.completion_tokens)
-
     def annotations(self, ref: object) -> list[PriorityAnnotation]:
         """Returns the annotations of a commit of the head's history, oldest first; its type's own, if not normal, before them."""
         name = self.require_in_history(ref)
@@ -338,7 +294,7 @@ class TractReader:
             found_there = (hit for log in sources for hit in self._select(log, path, operator, value))
             hits = sorted({*hits, *(hit for hit in found_there if hit[1] in foreign)})
         found = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
-        return found + [self.info(name) for name in self._staged_matches(path, operator, value)]
+        return found + [self.info(name) for name in self.overlay.staged_matches(path, operator, value)]
 
     def said_version(self) -> tuple[int, int]:
         """Returns numbers that change when what is said of a commit may have changed: since this handle was opened, and in arrivals."""
@@ -370,22 +326,6 @@ class TractReader:
             self._generation_indexes[log.tract] = index
         return index.select(path, operator, value)
 
-    def _staged_matches(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitHash]:
-        """Returns the commits of the open transaction whose config matches, in order."""
-        if self.transaction is None:
-            return []
-        column = FieldColumn(path)
-        staged = list(self.transaction.commits.values())
-        column.add((n, canonical.decode(new.config)) for n, new in enumerate(staged) if new.config is not None)
-        return [CommitHash(staged[n].commit) for n in sorted(column.select(operator, value))]
-
-    def _entry(self, name: CommitHash) -> BroughtCommit | None:
-        if self.transaction is not None and name in self.transaction.commits:
-            return self.transaction.commits[name].as_brought()
-        staged = () if self.transaction is None else self.transaction.foreign_parents
-        entry = self.log.said.brought(name)
-        return self.foreign.brought(name, staged) if entry is None and (staged or self.log.view.foreign) else entry
-
     def _load_facts(self, name: str) -> CommitFacts:
         with self.loading:
             return self.facts(CommitHash(name))
@@ -399,12 +339,9 @@ class TractReader:
             raise InvalidObject(path=path, hash=content, kind=content_type, reason=error.reason) from None
 
     def _resolve_prefix(self, prefix: str) -> CommitHash:
-        names = {digest.hex() for digest in self.log.said.commits_with_prefix(prefix)} | self.foreign.names()
-        if self.transaction is not None:
-            names.update(self.transaction.commits)
-        found = [name for name in names if name.startswith(prefix)]
-        if len(found) > 1:
-            raise AmbiguousRefError(ref=prefix, count=len(found))
-        if not found:
+        names = self.overlay.names_with_prefix(prefix)
+        if len(names) > 1:
+            raise AmbiguousRefError(ref=prefix, count=len(names))
+        if not names:
             raise CommitNotFoundError(hash=prefix, where=f"tract {self.log.tract!r}")
-        return CommitHash(found[0])
+        return CommitHash(names.pop())

@@ -144,8 +144,7 @@ class Session:
     def open_at(self, ref: str) -> Session:
         """Returns a read-only session whose head is a commit for ever. Errors: CommitNotFoundError, BatchOpen."""
         name = self.reader.resolve(ref)
-        staged = self.reader.transaction
-        if staged is not None and name in staged.commits:
+        if self.reader.overlay.is_staged(name):
             raise BatchOpen(call="at() of a commit of this batch")
         return self.open_beside(tract_id=self.tract_id, branch=self.reader.branch, pinned=name)
 

@@ -74,6 +74,7 @@ class TractWriter:
         self, reader: TractReader, contexts: ContextReader, *, budget: TokenBudgetConfig | None, clock: Clock
     ) -> None:
         self._reader = reader
+        self._overlay = reader.overlay
         self._contexts = contexts
         self._budget = budget
         self._clock = clock
@@ -150,7 +151,7 @@ class TractWriter:
         """Makes all writes inside one transaction; a batch inside a batch joins it, and drops only its own part if it raises."""
         self._reader.store.require_writable()
         if self._batch is not None:
-            before = self._reader.transaction
+            before = self._overlay.transaction
             mark = None if before is None else before.mark()
             try:
                 yield
@@ -163,20 +164,20 @@ class TractWriter:
             self._batch = held
             try:
                 yield
-                transaction = self._reader.transaction
+                transaction = self._overlay.transaction
                 if transaction is not None and not transaction.is_empty and pid == process.id:
-                    self._unstage()
+                    self._overlay.hide()
                     self.finish(transaction)
             finally:
                 self._batch = None
-                self._unstage()
+                self._overlay.hide()
                 if pid != process.id:  # a forked child came to the end of its parent's batch
                     held.pop_all()
 
     def abandon(self) -> None:
         """Forgets an open batch: it belongs to the process that forked."""
         self._batch = None
-        self._unstage()
+        self._overlay.hide()
 
     def write(
         self,
@@ -191,7 +192,7 @@ class TractWriter:
         `targets`: already resolved and checked, as those of a summary are; else the draft's target is. `check` is called under the lock, and refuses by raising.
         """
         if self._budget is not None and self._budget.action != "reject":
-            if self._reader.transaction is None:
+            if not self._overlay.is_staging:
                 self._reader.log.catch_up()
             self._warn_of_budget(draft, self._budget, targets)
         with self.transaction(expected_head) as transaction:
@@ -272,28 +273,26 @@ class TractWriter:
 
     @contextmanager
     def _joined(self, batch: ExitStack, expected_head: ExpectedHead) -> Iterator[Transaction]:
-        """Yields the transaction of a batch; what is staged here goes again if an error is raised."""
-        reader = self._reader
-        if reader.transaction is None:
-            batch.enter_context(reader.store.locked())
-            reader.transaction = self.begin()
-        self.require_head(expected_head, reader.transaction)
-        mark = reader.transaction.mark()
+        """Yields the transaction of a batch, begun on first need; drops what is staged here if an error is raised."""
+        transaction = self._overlay.transaction
+        if transaction is None:
+            batch.enter_context(self._reader.store.locked())
+            transaction = self.begin()
+            self._start = transaction.mark()
+            self._overlay.show(transaction)
+        self.require_head(expected_head, transaction)
+        mark = transaction.mark()
         try:
-            yield reader.transaction
+            yield transaction
         except BaseException:
-            reader.transaction.return_to(mark)
+            transaction.return_to(mark)
             raise
 
     def begin(self) -> Transaction:
         """Returns a transaction on the head, caught up with other writers; the store's lock is held."""
         reader = self._reader
         reader.log.catch_up(is_locked=True)
-        transaction = Transaction(reader.branch, reader.log.view, reader.log.own_head(reader.branch))
-        if self._batch is not None:
-            reader.store.objects.staged = transaction.objects
-            self._start = transaction.mark()
-        return transaction
+        return Transaction(reader.branch, reader.log.view, reader.log.own_head(reader.branch))
 
     def finish(self, transaction: Transaction) -> None:
         """Writes a transaction; the store's lock is held. Errors: BatchTooLarge; OSError of the disk."""
@@ -303,14 +302,10 @@ class TractWriter:
             reader.keep_written(transaction.commits)
 
     def _drop_to(self, mark: Mark | None) -> None:
-        transaction = self._reader.transaction
+        transaction = self._overlay.transaction
         mark = mark or self._start
         if transaction is not None and mark is not None:
             transaction.return_to(mark)
-
-    def _unstage(self) -> None:
-        self._reader.transaction = None
-        self._reader.store.objects.staged = {}
 
     def require_head(self, expected: ExpectedHead, transaction: Transaction) -> None:
         """Raises HeadMoved if a head is expected and the transaction starts from another."""
