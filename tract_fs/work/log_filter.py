@@ -34,13 +34,13 @@ class LogFilter(Struct, frozen=True):
     def of(
         cls,
         *,
-        branch: object,
-        operation: object,
-        content_type: object,
-        since: object,
-        until: object,
-        tag: object,
-        text: object,
+        branch: str | None,
+        operation: CommitOperation | str | None,
+        content_type: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        tag: str | None,
+        text: str | None,
     ) -> LogFilter:
         """Returns the filter that the arguments of log() describe. Errors: ArgumentError."""
         if branch is not None and tag is not None:

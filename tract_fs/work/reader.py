@@ -101,14 +101,14 @@ class TractReader:
             raise CommitNotFoundError(hash=name, where=f"tract {self.log.tract!r}")
         return CommitHash(name)
 
-    def require_in_history(self, ref: object) -> CommitHash:
+    def require_in_history(self, ref: str) -> CommitHash:
         """Returns a commit of the head's history. Errors: CommitNotFoundError, AmbiguousRefError."""
         name = self.resolve(ref)
         if not self.is_in_history(name):
             raise CommitNotFoundError(hash=name, where=f"the history of branch {self.branch!r}")
         return name
 
-    def require_all_in_history(self, refs: Iterable[object]) -> tuple[CommitHash, ...]:
+    def require_all_in_history(self, refs: Iterable[str]) -> tuple[CommitHash, ...]:
         """Returns commits of the head's history. Cost: one walk, as far as to the oldest. Errors: CommitNotFoundError, AmbiguousRefError."""
         names = tuple(map(self.resolve, refs))
         waiting = set(names)
@@ -267,7 +267,7 @@ class TractReader:
             for name, _ in iter_newest_first(head, self.commit):
                 yield name
 
-    def annotations(self, ref: object) -> list[PriorityAnnotation]:
+    def annotations(self, ref: str) -> list[PriorityAnnotation]:
         """Returns the annotations of a commit of the head's history, oldest first; its type's own, if not normal, before them."""
         name = self.require_in_history(ref)
         tract = self.log.tract

@@ -6,7 +6,7 @@ So compile obeys them by its ordinary rules, and a later merge sees what was dec
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from tract_fs.errors import AmbiguousRefError, ArgumentError, CommitNotFoundError, MergeConflict, MergeError
 from tract_fs.model.conflicts import Conflict, ConflictSide, describe_all
@@ -28,7 +28,7 @@ class Wishes(NamedTuple):
 
     side: SidePreference | None
     reset: ResetPreference | None
-    answers: tuple[tuple[object, tuple[Answer, ...]], ...]  # by ref
+    answers: tuple[tuple[str, tuple[Answer, ...]], ...]  # by ref
 
 
 class Change(NamedTuple):
@@ -38,7 +38,7 @@ class Change(NamedTuple):
     target: CommitHash
 
 
-def read_wishes(prefer: object, resolutions: object, writer: TractWriter) -> Wishes:
+def read_wishes(prefer: object, resolutions: Mapping[str, Any] | None, writer: TractWriter) -> Wishes:
     """Returns what the arguments of a merge say. Errors: ArgumentError, ContentValidationError, JsonValueError."""
     words = prefer if isinstance(prefer, (tuple, list)) else () if prefer is None else (prefer,)
     sides = [word for word in words if word in _SIDES]
@@ -56,7 +56,7 @@ def read_wishes(prefer: object, resolutions: object, writer: TractWriter) -> Wis
     return Wishes(sides[0] if sides else None, resets[0] if resets else None, tuple(answers))
 
 
-def _read_answer(ref: object, given: object, writer: TractWriter) -> Answer:
+def _read_answer(ref: str, given: object, writer: TractWriter) -> Answer:
     if isinstance(given, str):
         if given in _SIDES:
             return given
@@ -121,7 +121,7 @@ class Resolver:
             answered.update(zip(waiting, words, strict=False))
         return answered
 
-    def _require_target(self, ref: object) -> CommitHash:
+    def _require_target(self, ref: str) -> CommitHash:
         try:
             return self._reader.resolve(ref)
         except (CommitNotFoundError, AmbiguousRefError) as error:

@@ -92,7 +92,7 @@ class TractSummarizer:
             raise HeadMoved(branch=self._reader.branch, expected=expected_head, actual=head)
         require = self._reader.require_in_history
         chosen = () if commits is None else self._reader.require_all_in_history(commits)
-        ends = None if first is None else (require(first), require(last))
+        ends = None if first is None or last is None else (require(first), require(last))
         covered = self._choose(chosen, ends, keep_pinned=keep_pinned)
         return SummaryPlan(head, chosen, ends, keep_pinned, message, generation_config, expected_head, covered)
 
