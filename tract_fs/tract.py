@@ -1,7 +1,7 @@
 """The facade: every call on a tract, in one class.
 
 A call here checks its arguments into typed values, enters the guard, and goes to one function of `work`, `upkeep` or `copies`. No call decides or loops
-here. What open, commit, compile and log do not need is imported by the call that needs it: it makes `import tract_fs` 20 % faster.
+here. A call imports what open, commit, compile and log do not need, so that `import tract_fs` stays fast.
 """
 
 from __future__ import annotations

@@ -415,8 +415,8 @@ def test_unknown_commits_are_refused(t: Tract, tmp_path: Path) -> None:
 def test_nothing_to_stand_for_is_refused(t: Tract, tmp_path: Path) -> None:
     rules = t.commit(InstructionContent(text="be brief")).commit_hash
     assert "no commits were given" in refused(t, tmp_path, SummarizeError, [])
-    assert "all of them are pinned" in refused(t, tmp_path, SummarizeError, [rules])
-    assert "all of them are pinned" in refused(t, tmp_path, SummarizeError, first=rules, last=rules)
+    assert "all of these commits are pinned" in refused(t, tmp_path, SummarizeError, [rules])
+    assert "all of these commits are pinned" in refused(t, tmp_path, SummarizeError, first=rules, last=rules)
 
 
 def test_a_reverted_summary_and_what_is_covered_already_are_refused(t: Tract, tmp_path: Path) -> None:
@@ -564,7 +564,7 @@ def test_a_given_text_stands_if_the_same_commits_are_still_to_be_summarized(tmp_
         t.summarize([a], user("longer than what it stands for"))
         assert t.log(2)[1].operation == "edit"
         changes.append(lambda: t.annotate(b, "pinned"))
-        with pytest.raises(SummarizeError, match="all of them are pinned"):
+        with pytest.raises(SummarizeError, match="all of these commits are pinned"):
             t.summarize([b], user("longer than what it stands for"))
         (c,) = say(t, "c")
         changes.append(lambda: t.annotate(b, "normal"))

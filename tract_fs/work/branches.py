@@ -1,6 +1,6 @@
 """Branches, tags and forks of one tract: what moves a branch other than by a commit.
 
-Branch and tag names are data, never paths. Everything that can be refused is refused before the first byte; each call is one event.
+Branch and tag names are data, never paths. Every check is made before the first byte is written; each call is one event.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tract_fs.work.writer import ANY, ExpectedHead
 
 
 class TractBranches:
-    """The branches and tags of one handle's tract."""
+    """The branches and tags of one tract."""
 
     def __init__(self, session: Session) -> None:
         self._reader = session.reader
@@ -73,7 +73,7 @@ class TractBranches:
         return {name: several for name, several in heads.items() if several}
 
     def rename(self, old: str, new: str) -> None:
-        """Gives a branch another name, in one event; see the facade."""
+        """Renames a branch, in one event; see the facade."""
         reader = self._reader
         require_branch_name(old)
         require_branch_name(new)
@@ -93,7 +93,7 @@ class TractBranches:
             reader.branch = new
 
     def delete(self, name: str, *, force: bool) -> None:
-        """Ends a branch, all its heads; see the facade."""
+        """Deletes a branch with all its heads; see the facade."""
         reader = self._reader
         require_branch_name(name)
         reader.store.require_writable()
@@ -130,7 +130,7 @@ class TractBranches:
             if last is None:
                 raise UndoError(branch=branch, reason="this copy has made no move of it")
             if last.head != transaction.head:
-                reason = f"it is at {transaction.head}, no longer where this copy's last move left it ({last.head}); reset() goes anywhere"
+                reason = f"it is at {transaction.head}, no longer where this copy's last move left it ({last.head}); reset() can go to any commit"
                 raise UndoError(branch=branch, reason=reason)
             self._writer.tick(transaction)
             if last.old_head is not None:
@@ -195,8 +195,8 @@ class TractBranches:
         reader = self._reader
         head = reader.head()
         if head is None:
-            told = f"branch {reader.branch!r} of tract {reader.log.tract!r} has no commits yet that {what} could start at; commit first, or give a commit"
-            raise CommitNotFoundError(told, hash=None)
+            message = f"branch {reader.branch!r} of tract {reader.log.tract!r} has no commits yet that {what} could start at; commit first, or give a commit"
+            raise CommitNotFoundError(message, hash=None)
         return head
 
     def _require_heads(self, branch: str) -> tuple[CommitHash, ...]:

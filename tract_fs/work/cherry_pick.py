@@ -1,4 +1,4 @@
-"""Commits that are made of other commits: a cherry-pick makes one again on this branch, a revert takes one back."""
+"""Commits made from other commits: a cherry-pick makes one again on this branch, a revert undoes one."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def cherry_pick(session: Session, ref: str) -> CommitInfo:
         if not reader.is_in_history(target):
             reason = f"it is about {target}, which is not in this branch's history; pick that first"
             raise CherryPickError(target=name, branch=reader.branch, reason=reason)
-    return session.writer.write(_again(reader, name, commit), ANY, targets=commit.targets)
+    return session.writer.write(_copy(reader, name, commit), ANY, targets=commit.targets)
 
 
 def revert(session: Session, ref: str) -> CommitInfo:
-    """Takes a commit of this branch's history back by an annotation: a skip, or for an annotation the priority before it.
+    """Reverts a commit of this branch's history by an annotation: a skip, or for an annotation the priority before it.
 
     Errors: RevertError for a merge; CommitNotFoundError.
     """
@@ -41,7 +41,7 @@ def revert(session: Session, ref: str) -> CommitInfo:
     name = reader.require_in_history(ref)
     commit = reader.commit(name)
     if commit.operation is CommitOperation.MERGE:
-        reason = "it is a merge; reset() goes back to before it, and revert() takes back single commits that it brought"
+        reason = "it is a merge; reset() goes back to before it, and revert() reverts single commits that it brought"
         raise RevertError(target=name, reason=reason)
     is_annotation = commit.operation is CommitOperation.ANNOTATE
     target = commit.targets[0] if is_annotation else name
@@ -50,7 +50,7 @@ def revert(session: Session, ref: str) -> CommitInfo:
     return session.writer.write(draft, ANY)
 
 
-def _again(reader: TractReader, name: CommitHash, commit: Commit) -> Draft:
+def _copy(reader: TractReader, name: CommitHash, commit: Commit) -> Draft:
     config = reader.facts(name).config
     data = rendering = None
     if commit.content is not None:

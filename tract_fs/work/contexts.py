@@ -1,7 +1,7 @@
-"""Compiled contexts: finds the cached state nearest to a head, replays what came after, and answers by it.
+"""Compiled contexts: finds the cached state nearest to a head, and replays the commits after it.
 
-States are cached by head, in memory and on disk. A state depends on its head, the counter, the content types, and on what is said of its
-commits; when that changes, all go. The answer always equals a replay from nothing.
+States are cached by head, in memory and on disk. A state depends on its head, the counter, the content types, and the configs and tokens recorded for
+its commits; when one of these changes, all states are dropped. The result always equals a replay of the whole history.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MADE_SLOTS = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
 
 
 class ContextReader:
-    """Compiles heads of one tract for one handle."""
+    """Compiles heads of one tract for one session."""
 
     def __init__(self, reader: TractReader, compiler: ContextCompiler | None, *, cache_size: int) -> None:
         self._reader = reader
@@ -50,7 +50,7 @@ class ContextReader:
             read_only=reader.store.read_only,
             is_distrusted=reader.store.distrusts_caches,
         )
-        self._version = reader.said_version()
+        self._version = reader.records_version()
         self._replayed = 0  # commits replayed since a state was stored
         self._newest: ContextState | None = None
 
@@ -85,21 +85,21 @@ class ContextReader:
         return ContextReader(reader, self._compiler, cache_size=1)
 
     def compile_head(self, head: CommitHash | None) -> CompiledContext:
-        """Returns the context of a commit (None: of no commits) as it compiles where that is the head, no usage looked up."""
+        """Returns the context of a commit (None: of no commits) as it compiles where that is the head, without usage."""
         if self._compiler is not None:
             names = [] if head is None else linear_order(head, self._reader.commit)
             return self._compiler.compile(self._history(names), CompileOptions())
         return self.state(head).snapshot().to_context()
 
     def is_cached(self, head: CommitHash) -> bool:
-        """Tells whether the state of `head` is in memory."""
-        return self._version == self._reader.said_version() and self._states.get(head) is not None
+        """Returns whether the state of `head` is in memory."""
+        return self._version == self._reader.records_version() and self._states.get(head) is not None
 
     def state(self, head: CommitHash | None) -> ContextState:
         """Returns the state after the history of `head` (None: of no commits); from the nearest cached one on."""
         if head is None:
             return self._empty()
-        if self._version != self._reader.said_version():
+        if self._version != self._reader.records_version():
             self.forget()
         state = self._states.get(head)
         if state is None:
@@ -110,7 +110,7 @@ class ContextReader:
         return state
 
     def whole_state(self, head: CommitHash | None) -> ContextState:
-        """Returns the state after the history of `head` with nothing let go. Cost: reads the history, if the state at hand is condensed."""
+        """Returns the state after the history of `head` with all its slots. Cost: reads the history, if the cached state is condensed."""
         state = self.state(head)
         if head is not None and state.is_condensed:
             state = self._replay_whole(head)
@@ -128,14 +128,14 @@ class ContextReader:
             return state.snapshot().token_count, state.tokens_after(loaded)
 
     def forget(self) -> None:
-        """Forgets all states in memory: what they depend on has changed."""
-        self._version = self._reader.said_version()
+        """Drops all states in memory, since what they depend on has changed."""
+        self._version = self._reader.records_version()
         self._states.clear()
         self._newest = None
         self._replayed = 0
 
     def save(self) -> None:
-        """Stores the newest state on disk if enough was replayed for it, or if it lets go much that an older one holds."""
+        """Stores the newest state on disk if enough was replayed for it, or if it can drop much that an older one holds."""
         newest = self._newest
         if newest is not None and (self._replayed >= _STORE_MIN_COMMITS or (self._replayed and newest.is_sparse())):
             self._store(newest)
@@ -174,7 +174,7 @@ class ContextReader:
         return state
 
     def _apply_all(self, state: ContextState, names: list[CommitHash], commits: list[Commit | None]) -> ContextState:
-        """Returns the state after more commits, some of them at hand (in reverse); condensed on the way where there are many."""
+        """Returns the state after more commits; `commits` holds those already read, in reverse. Condenses the state on the way if there are many."""
         loaded = zip(names, map(self._reader.loaded, names, reversed(commits)), strict=True)
         due = 2 * state.slot_count + _CONDENSED_EVERY
         left = len(names)
@@ -188,7 +188,7 @@ class ContextReader:
         return state
 
     def _replay_whole(self, head: CommitHash) -> ContextState:
-        """Returns the state after all commits of a history, none let go. Cost: reads all of it."""
+        """Returns the state after all commits of a history, not condensed. Cost: reads all of it."""
         names = linear_order(head, self._reader.commit)
         return self._empty().apply_all(zip(names, map(self._reader.loaded, names), strict=True))
 
@@ -207,7 +207,7 @@ class ContextReader:
         log, counter = self._reader.log, self._reader.counter
         if (
             stored.counter != counter.name
-            or stored.again_count != self._reader.said_version()[1]
+            or stored.again_count != self._reader.records_version()[1]
             or not log.covers(stored.count, stored.chain)
         ):
             self._stored.forget(head)
@@ -226,7 +226,7 @@ class ContextReader:
         stamp = log.stamp()
         if state.head is None or stamp[0] < 0 or state.uses_custom_types():
             return
-        again_count = self._reader.said_version()[1]
+        again_count = self._reader.records_version()[1]
         state = state.condensed()
         self._stored.put(
             state.head or CommitHash(""),

@@ -1,8 +1,8 @@
 """Streamed imports: commits the messages of an iterable, however many, in bounded memory and in as many transactions.
 
 Messages are checked, encoded and counted as they come, with nothing locked. Some thousands at a time are then written as one pack, under the store's lock,
-and brought in by an event per batch: fewer where another writer waits for the lock. Each transaction stands once it is written; the import as a whole
-is not atomic.
+and brought in by an event per batch; fewer at a time if another writer waits for the lock. Each transaction stands once it is written; the import as
+a whole is not atomic.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from tract_fs.transcripts import require_format
 from tract_fs.work.session import Session
 from tract_fs.work.writer import ANY, Draft, optional_object
 
-BATCH_SIZE = 1000
 _PACK_MESSAGES = 8000  # at most, once nobody waits for the lock
 _FIRST_MESSAGES = 1000
 _PACK_BYTES = 24 * 1024 * 1024
@@ -75,10 +74,10 @@ class MessageStream:
         self._size_bytes = 0
         self._set_most(min(_FIRST_MESSAGES, _PACK_MESSAGES))
         self._objects = session.store.objects
-        self._fans = self._objects.fans()  # what is written meanwhile by others may be written twice
+        self._fans = self._objects.fans()  # an object that another writer adds meanwhile may be written twice
 
     def run(self, messages: Iterable[dict[str, Any]]) -> ImportReport:
-        """Commits all messages. Errors: ArgumentError, ReadOnlyError; ImportInterrupted from whatever came in between."""
+        """Commits all messages. Errors: ArgumentError, ReadOnlyError; ImportInterrupted for any other error."""
         if isinstance(messages, (str, bytes, dict)) or not isinstance(messages, Iterable):
             raise ArgumentError("messages: give an iterable of message dicts")
         try:
@@ -97,7 +96,7 @@ class MessageStream:
                 self._write()
 
     def _set_most(self, messages: int) -> None:
-        """Sets how much the next write brings: about so many messages, but whole batches of them."""
+        """Sets the size of the next write: about so many messages, in whole batches."""
         size = self._batch_size
         self._most = size if self._writer.budget is not None else max(size, messages // size * size)
         self._most_bytes = _PACK_BYTES * min(messages, _PACK_MESSAGES) // _PACK_MESSAGES
@@ -122,7 +121,7 @@ class MessageStream:
         self._position += 1
 
     def _write(self) -> None:
-        """Commits what is prepared."""
+        """Commits the prepared messages."""
         if not self._prepared:
             return
         prepared, contents = self._prepared, self._contents

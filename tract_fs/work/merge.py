@@ -1,6 +1,6 @@
 """Merges one tract: joins the heads of its branch, or brings another line in, with what settles the conflicts.
 
-A join of heads that needs no word from the caller is the same two files wherever it is made; any other merge is an ordinary transaction.
+A join of heads without a message or resolution makes the same two files in every copy; any other merge is an ordinary transaction.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tract_fs.work.writer import Draft, ExpectedHead, TractWriter, optional_text
 
 
 class MergeResult(Struct, frozen=True):
-    """What a merge came to; `commit` is the merge commit, None where the branch only moved or stayed."""
+    """The outcome of a merge; `commit` is the merge commit, None where the branch only moved or stayed."""
 
     kind: MergeKind
     head: str  # of the branch, now
     commit: CommitInfo | None = None
     resolutions: tuple[
         CommitInfo, ...
-    ] = ()  # the edits and annotations that settle the conflicts, behind the merge commit
+    ] = ()  # the edits and annotations that settle the conflicts, after the merge commit
     conflicts: tuple[Conflict, ...] = ()  # those that were settled
 
 
@@ -61,7 +61,7 @@ class MergeRequest(Struct, frozen=True):
 
 
 class TractMerger:
-    """The merges of one handle."""
+    """Makes one merge of a tract."""
 
     def __init__(self, session: Session) -> None:
         self._reader = session.reader
@@ -73,7 +73,7 @@ class TractMerger:
         """Makes a merge; see the facade."""
         budget = self._writer.budget
         if budget is not None and budget.action != "reject":
-            self._warn_of_budget(request, budget, expected_head)
+            self._warn_if_over_budget(request, budget, expected_head)
         with self._writer.batch(), self._writer.transaction(expected_head) as transaction:
             before = transaction.head
             result = self._stage(transaction, request)
@@ -83,15 +83,17 @@ class TractMerger:
                     raise BudgetExceeded(current=current, maximum=budget.max_tokens)
             return result
 
-    def _warn_of_budget(self, request: MergeRequest, budget: TokenBudgetConfig, expected_head: ExpectedHead) -> None:
-        """Makes the merge without writing it, so that the callback meets a handle on which nothing is under way."""
+    def _warn_if_over_budget(
+        self, request: MergeRequest, budget: TokenBudgetConfig, expected_head: ExpectedHead
+    ) -> None:
+        """Makes the merge without writing it, so that the callback is called with no transaction open."""
         with self._writer.batch(), self._writer.transaction(expected_head) as transaction:
             before, mark = transaction.head, transaction.mark()
             self._stage(transaction, request)
             current = self._tokens_over(before, transaction, budget)
             transaction.return_to(mark)
         if current is not None:
-            self._writer.tell_of_budget(current, budget)
+            self._writer.warn_of_budget(current, budget)
 
     def _tokens_over(
         self, before: CommitHash | None, transaction: Transaction, budget: TokenBudgetConfig
@@ -141,7 +143,7 @@ class TractMerger:
         return plan_join(transaction.branch, heads, reader.commit, prefer=request.wishes.reset)
 
     def _stage_join(self, transaction: Transaction, plan: MergePlan, moves: dict[EventHash, MoveState]) -> MergeResult:
-        """Stages the join that every copy makes alike."""
+        """Stages a join, the same in every copy."""
         info = commit = None
         if len(plan.parents) > 1:
             commit = join_commit(plan.parents, self._reader.commit)
@@ -173,6 +175,6 @@ class TractMerger:
         return MergeResult(plan.kind, head, info, made, conflicts)
 
     def _text(self, name: CommitHash) -> str:
-        """Returns the text of a commit's content, as far as it is there."""
+        """Returns the text of a commit's content, empty if it was redacted."""
         rendering = self._reader.loaded(name).rendering
         return "" if rendering is None else rendering.text or rendering.body or ""

@@ -1,4 +1,4 @@
-"""The reflog: the moves of a branch that this copy made, as its arrivals and their events tell.
+"""The reflog: the moves of a branch that this copy made, read from its arrivals and their events.
 
 It belongs to this copy: a copied store has a reflog of its own, and without arrivals there is none. Nothing here writes.
 """
@@ -18,7 +18,7 @@ from tract_fs.work.reader import TractReader
 
 
 class OwnMove(Struct, frozen=True):
-    """One move of a branch by this copy, as its event tells it."""
+    """One move of a branch by this copy."""
 
     event: EventHash
     at: str

@@ -1,7 +1,7 @@
 """Summaries: one commit that stands for many, shown in the place of the first; these stay in the history.
 
-What may be summarized is decided here, twice: before the text is made, with nothing locked, and again under the store's lock. How a
-summary shows is the compiler's matter. Format: FORMAT.md, sections 5 and 7.
+What may be summarized is decided here, twice: before the text is made, with nothing locked, and again under the store's lock. The compiler decides
+how a summary shows. Format: FORMAT.md, sections 5 and 7.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHOWN = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
 
 
 class Covered(Struct, frozen=True):
-    """What a summary is to stand for: commits in history order, and the messages of those that are shown."""
+    """What a summary will stand for: commits in history order, and the messages of those that are shown."""
 
     targets: tuple[CommitHash, ...]
     messages: list[Message]
@@ -41,7 +41,7 @@ class MadeSummary(Struct, frozen=True):
 
 
 class SummaryPlan(Struct, frozen=True):
-    """A summary that may be made at `head`; `ends` are those of a stretch, else `commits` are the ones given."""
+    """A summary that may be made at `head`, of `commits` or, where `ends` is set, of the stretch between these."""
 
     head: CommitHash | None
     commits: tuple[CommitHash, ...]
@@ -53,14 +53,14 @@ class SummaryPlan(Struct, frozen=True):
     covered: Covered
 
     def make(self, content: object) -> MadeSummary:
-        """Returns the content of the summary; a callable is called for it, with the messages that the summary is to stand for."""
+        """Returns the content of the summary; a callable is called for it, with the messages that the summary will stand for."""
         is_call = callable(content) and not isinstance(content, type)
         made = content(list(self.covered.messages)) if is_call else content  # type: ignore[operator]
         return MadeSummary(DialogueContent(role="system", text=made) if type(made) is str else made, is_call)
 
 
 class TractSummarizer:
-    """Makes and reads the summaries of one tract for one handle."""
+    """Makes and reads the summaries of one tract."""
 
     def __init__(self, session: Session) -> None:
         self._reader = session.reader
@@ -148,8 +148,8 @@ class TractSummarizer:
         slots = [self._require_slot(state, name) for name in names]
         kept = {CommitHash(s.commit) for s in slots if not keep_pinned or s.priority is not Priority.PINNED}
         if not kept:
-            reason = "all of them are pinned; use keep_pinned=False" if slots else "no commits were given"
-            raise SummarizeError(target=None, reason=reason)
+            reason = "all of these commits are pinned; pass keep_pinned=False" if slots else "no commits were given"
+            raise SummarizeError(f"nothing to summarize: {reason}; nothing was written", target=None, reason=reason)
         messages = [message for message in state.snapshot().list_messages() if message.commit_hashes[0] in kept]
         return Covered(tuple(state.in_history_order(kept)), messages)
 

@@ -1,6 +1,6 @@
 """Writes one tract: validates, checks targets and budget, stages a transaction, and hands it to the store.
 
-Everything that can be refused is refused before the first byte. A batch gathers what is written until its end; nothing of it is on disk before.
+Every check is made before the first byte is written. A batch gathers what is written until its end; nothing of it is on disk before.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Draft(Struct, frozen=True):
 
 
 class TractWriter:
-    """The write side of one handle."""
+    """Writes the tract of one session."""
 
     def __init__(
         self, reader: TractReader, contexts: ContextReader, *, budget: TokenBudgetConfig | None, clock: Clock
@@ -106,7 +106,7 @@ class TractWriter:
         )
 
     def render_message(self, message: dict[str, Any]) -> Rendering:
-        """Returns what a provider message, checked before, makes of itself in the context."""
+        """Returns the rendering of a provider message that was checked before."""
         return render(MessageContent(message), "message", self._reader.types, self._reader.counter)
 
     def import_contents(
@@ -175,7 +175,7 @@ class TractWriter:
                     held.pop_all()
 
     def abandon(self) -> None:
-        """Forgets an open batch: it belongs to the process that forked."""
+        """Drops an open batch: it belongs to the process that forked."""
         self._batch = None
         self._overlay.hide()
 
@@ -194,7 +194,7 @@ class TractWriter:
         if self._budget is not None and self._budget.action != "reject":
             if not self._overlay.is_staging:
                 self._reader.log.catch_up()
-            self._warn_of_budget(draft, self._budget, targets)
+            self._warn_if_over_budget(draft, self._budget, targets)
         with self.transaction(expected_head) as transaction:
             if check is not None:
                 check()
@@ -254,12 +254,12 @@ class TractWriter:
         return CommitInfo(name, reader.log.tract, CommitFacts(commit, draft.config or b"", count))
 
     def tick(self, transaction: Transaction) -> int:
-        """Returns the clock's next time in a transaction; what is not staged as a commit needs one as well."""
+        """Returns the next time of a transaction's clock; every staged operation needs one, not only a commit."""
         return transaction.tick(self.now_us())
 
     @property
     def is_in_batch(self) -> bool:
-        """Tells whether a batch is open."""
+        """Returns whether a batch is open."""
         return self._batch is not None
 
     def transaction(self, expected_head: ExpectedHead) -> AbstractContextManager[Transaction]:
@@ -317,7 +317,7 @@ class TractWriter:
         log = self._reader.log
         if log.view.branches.get(branch):
             raise BranchNotFound(
-                f"branch {branch!r} of tract {log.tract!r} was deleted: branch({branch!r}, at=...) makes it anew; nothing was written",
+                f"branch {branch!r} of tract {log.tract!r} was deleted: branch({branch!r}, at=...) makes it again; nothing was written",
                 tract_id=log.tract,
                 branch=branch,
             )
@@ -361,13 +361,15 @@ class TractWriter:
         """The limit for the compiled context, if there is one."""
         return self._budget
 
-    def _warn_of_budget(self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash] | None) -> None:
+    def _warn_if_over_budget(
+        self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash] | None
+    ) -> None:
         current = self._tokens_over(draft, budget, self._require_targets(draft) if targets is None else targets)
         if current is not None:
-            self.tell_of_budget(current, budget)
+            self.warn_of_budget(current, budget)
 
-    def tell_of_budget(self, current: int, budget: TokenBudgetConfig) -> None:
-        """Says that an operation raises the context over its budget: to the callback, or to the log."""
+    def warn_of_budget(self, current: int, budget: TokenBudgetConfig) -> None:
+        """Reports that an operation puts the context over its token budget: to the callback, or to the log."""
         if budget.callback is not None:
             budget.callback(current, budget.max_tokens)
             return
@@ -381,7 +383,7 @@ class TractWriter:
         )
 
     def _tokens_over(self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash]) -> int | None:
-        """Returns the tokens of the context after the operation, if it raises them over the budget; else None."""
+        """Returns the tokens of the context after the operation, if it puts them over the budget; else None."""
         commit = Commit(
             operation=draft.operation,
             parents=(),
@@ -396,18 +398,18 @@ class TractWriter:
         return current if current > budget.max_tokens and current > before else None
 
     def now_us(self) -> int:
-        """Returns the wall clock in microseconds since 1970. Errors: ArgumentError if the clock says what can't be stored."""
+        """Returns the wall clock in microseconds since 1970. Errors: ArgumentError if its time can't be stored."""
         now = self._clock()
         now_us = to_us(now) if isinstance(now, datetime) else now
         if type(now_us) is not int or now_us >= LAST_US:
             raise ArgumentError(
-                f"the clock says {now!r}: give microseconds since 1970, or a datetime, before year 9000"
+                f"the clock returned {now!r}: give microseconds since 1970, or a datetime, before year 9000"
             )
         return now_us
 
 
 class _Written:
-    """A transaction as a context: the store's lock is held in it, and at its end, unless by an error, what was staged is written."""
+    """A transaction as a context: holds the store's lock, and writes what was staged at its end, unless an error ends it."""
 
     def __init__(self, writer: TractWriter, reader: TractReader, expected_head: ExpectedHead) -> None:
         self._writer = writer
