@@ -1,7 +1,8 @@
 """The facade: every call on a tract, in one class.
 
-A call here checks its arguments into typed values, enters the guard, and goes to one function of `work`, `upkeep` or `copies`. No call decides or loops
-here. A call imports what open, commit, compile and log do not need, so that `import tract_fs` stays fast.
+A call here checks its arguments into typed values, enters the guard, and goes to one function of `work`, `upkeep` or
+`copies`. No call decides or loops here. A call imports what open, commit, compile and log do not need, so that `import
+tract_fs` stays fast.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class CurrentBranch(str):
     _make: Callable[[str, str | None], str]
 
     def __call__(self, name: str, *, at: str | None = None) -> str:
-        """Makes a branch at the head, or at a ref, and returns its head; the handle stays where it is. A deleted branch can be made again.
+        """Makes a branch at the head, or at a ref, and returns its head; the handle stays where it is. A deleted branch
+        can be made again.
 
         Errors: BranchExists, CommitNotFoundError, ArgumentError if git refuses such a name; nothing is written then.
         """
@@ -77,7 +79,8 @@ class Tract:
     ) -> Self:
         """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
 
-        `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds since 1970, or a datetime.
+        `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
+        since 1970, or a datetime.
         Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout.
         """
         session = Session.open(
@@ -104,7 +107,9 @@ class Tract:
             self._session.refresh()
 
     def flush(self) -> None:
-        """Makes every file written so far survive a power cut by itself (not only by the redo log), and saves the caches."""
+        """Makes every file written so far survive a power cut by itself (not only by the redo log), and saves the
+        caches.
+        """
         with self._guard.reading:
             self._session.flush()
 
@@ -180,9 +185,11 @@ class Tract:
     ) -> CommitInfo:
         """Commits a content, and returns once it is in the history (with `durable`: once a power cut can't undo it).
 
-        `content` is a content type, an instance of a registered type, or a dict with `content_type`. `generation_config` is any JSON object.
-        `expected_head` (a hash; None: the branch is empty) makes it a compare-and-swap.
-        Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout, ReadOnlyError; nothing is written then.
+        `content` is a content type, an instance of a registered type, or a dict with `content_type`.
+        `generation_config` is any JSON object. `expected_head` (a hash; None: the branch is empty) makes it a
+        compare-and-swap.
+        Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout,
+        ReadOnlyError; nothing is written then.
         """
         with self._guard.writing:
             self._session.store.require_writable()
@@ -222,7 +229,8 @@ class Tract:
     ) -> PriorityAnnotation:
         """Sets the priority of a commit from here on; an annotation is an operation in the history and moves the head.
 
-        Errors: CommitNotFoundError if `target` is not in this branch's history; AnnotateTargetError; HeadMoved, BudgetExceeded and more, as `commit`.
+        Errors: CommitNotFoundError if `target` is not in this branch's history; AnnotateTargetError; HeadMoved,
+        BudgetExceeded and more, as `commit`.
         """
         with self._guard.writing:
             self._session.store.require_writable()
@@ -232,7 +240,8 @@ class Tract:
     def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None = None) -> CompiledContext:
         """Records the provider's token counts for the context compiled at the head, and returns that context with them.
 
-        Accepts a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError; HeadMoved if `head_hash` is not the head.
+        Accepts a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError; HeadMoved if `head_hash` is not
+        the head.
         """
         with self._guard.reading:
             self._session.writer.record_usage(usage, head_hash=head_hash)
@@ -250,11 +259,13 @@ class Tract:
         message: str | None = None,
         expected_head: ExpectedHead = ANY,
     ) -> CommitInfo:
-        """Commits a content that stands for `commits`, or for all that the context shows from `first` to `last`, in the place of the first of them.
+        """Commits a content that stands for `commits`, or for all that the context shows from `first` to `last`, in the
+        place of the first of them.
 
-        `content` is what `commit` accepts, a text (it becomes a system message), or a callable that gets the messages and returns either; it is called
-        with nothing locked, but inside a batch. With `keep_pinned`, pinned commits stay. A skip of the summary undoes it. Errors: SummarizeError,
-        CommitNotFoundError; HeadMoved, also if what is to be summarized changed meanwhile; as `commit`.
+        `content` is what `commit` accepts, a text (it becomes a system message), or a callable that gets the messages
+        and returns either; it is called with nothing locked, but inside a batch. With `keep_pinned`, pinned commits
+        stay. A skip of the summary undoes it. Errors: SummarizeError, CommitNotFoundError; HeadMoved, also if what is
+        to be summarized changed meanwhile; as `commit`.
         """
         with self._guard.reading:
             plan = self._summarizer.plan(
@@ -274,7 +285,8 @@ class Tract:
     def batch(self) -> Iterator[None]:
         """Makes all commits and annotations inside visible together, or none if anything is raised.
 
-        It belongs to its thread; other threads of this handle wait, other writers of the store from the first write on. A batch inside a batch joins it.
+        It belongs to its thread; other threads of this handle wait, other writers of the store from the first write on.
+        A batch inside a batch joins it.
         Errors: BatchTooLarge at its end, nothing written.
         """
         with self._guard.reading, self._session.writer.batch():
@@ -290,7 +302,8 @@ class Tract:
     ) -> list[CommitInfo]:
         """Commits each message of a provider's list whole, all in one transaction; each with `generation_config`.
 
-        Errors: ArgumentError for an unknown format; ContentValidationError naming the message; HeadMoved; nothing is written then.
+        Errors: ArgumentError for an unknown format; ContentValidationError naming the message; HeadMoved; nothing is
+        written then.
         """
         from tract_fs.transcripts import to_contents
 
@@ -307,10 +320,12 @@ class Tract:
         batch_size: int = 1000,
         progress: Callable[[int], object] | None = None,
     ) -> ImportReport:
-        """Commits each message of an iterable of any length whole, in bounded memory and as many transactions of `batch_size` messages.
+        """Commits each message of an iterable of any length whole, in bounded memory and as many transactions of
+        `batch_size` messages.
 
-        It is not atomic as a whole: what was written when it ends with an error stands, and that is every message before the one at fault. A callable
-        `generation_config` gets (position, message); `progress` gets the number of messages committed, once per some thousands.
+        It is not atomic as a whole: what was written when it ends with an error stands, and that is every message
+        before the one at fault. A callable `generation_config` gets (position, message); `progress` gets the number of
+        messages committed, once per some thousands.
         Errors: ArgumentError, ReadOnlyError; ImportInterrupted, which holds the position to go on from, with its cause.
         """
         from tract_fs.work.import_stream import MessageStream
@@ -332,11 +347,14 @@ class Tract:
         message: str | None = None,
         expected_head: ExpectedHead = ANY,
     ) -> MergeResult:
-        """Brings another line into this branch: that of `ref` (a branch, a commit, `tract:branch`), or, without one, the branch's other heads.
+        """Brings another line into this branch: that of `ref` (a branch, a commit, `tract:branch`), or, without one,
+        the branch's other heads.
 
-        Goes forward where it can. `resolutions` settles conflicts by target: "ours", "theirs", a content, a priority, or a tuple of these; `prefer`
-        the rest: "ours" or "theirs", and for a head that was set back beside one that contains it "reset" or "commits" (one of each: a tuple).
-        Errors: MergeConflict, ResetConflict, MergeError; CommitNotFoundError, HeadMoved, BudgetExceeded and more, as `commit`; nothing is written then.
+        Goes forward where it can. `resolutions` settles conflicts by target: "ours", "theirs", a content, a priority,
+        or a tuple of these; `prefer` the rest: "ours" or "theirs", and for a head that was set back beside one that
+        contains it "reset" or "commits" (one of each: a tuple).
+        Errors: MergeConflict, ResetConflict, MergeError; CommitNotFoundError, HeadMoved, BudgetExceeded and more, as
+        `commit`; nothing is written then.
         """
         from tract_fs.work.merge import MergeRequest, TractMerger
 
@@ -348,7 +366,8 @@ class Tract:
     def cherry_pick(self, ref: str) -> CommitInfo:
         """Makes a commit of this tract again on this branch: the same content, config, message and metadata.
 
-        Errors: CherryPickError for a merge, or where this history lacks what the commit is about; nothing is written then.
+        Errors: CherryPickError for a merge, or where this history lacks what the commit is about; nothing is written
+        then.
         """
         from tract_fs.work.cherry_pick import cherry_pick
 
@@ -356,9 +375,11 @@ class Tract:
             return cherry_pick(self._session, ref)
 
     def revert(self, ref: str) -> CommitInfo:
-        """Reverts a commit of this history by an annotation, and returns that: a skip, or for an annotation the priority before it.
+        """Reverts a commit of this history by an annotation, and returns that: a skip, or for an annotation the
+        priority before it.
 
-        What an edit or a summary stood for shows again. Errors: RevertError for a merge; CommitNotFoundError; nothing is written then.
+        What an edit or a summary stood for shows again. Errors: RevertError for a merge; CommitNotFoundError; nothing
+        is written then.
         """
         from tract_fs.work.cherry_pick import revert
 
@@ -378,8 +399,9 @@ class Tract:
     ) -> CompiledContext:
         """Returns the messages to send next: the history of the head, or of a cut of it, replayed.
 
-        `at_time`: what had been made by then (naive: UTC). `orphans`: what becomes of a tool call or result whose other half a skip, an edit or a
-        cut removed: "drop", "raise" (OrphanedToolCall) or "keep". Cost: what was committed since the nearest cached head.
+        `at_time`: what had been made by then (naive: UTC). `orphans`: what becomes of a tool call or result whose other
+        half a skip, an edit or a cut removed: "drop", "raise" (OrphanedToolCall) or "keep". Cost: what was committed
+        since the nearest cached head.
         """
         options = CompileOptions(include_edit_annotations, aggregate_same_role, orphans)
         with self._guard.reading:
@@ -391,10 +413,11 @@ class Tract:
             return self._session.reader.get(hash)
 
     def resolve(self, ref: str) -> str:
-        """Returns the commit that a ref names: a full hash, a branch, a tag, `@` (the head), or a unique prefix of 4 digits or more.
+        """Returns the commit that a ref names: a full hash, a branch, a tag, `@` (the head), or a unique prefix of 4
+        digits or more.
 
-        Behind it may stand any number of `~n` (n first parents back) and `^n` (the nth parent), before it `tract:`, for a commit that was
-        brought in from that tract. Errors: CommitNotFoundError, AmbiguousRefError.
+        Behind it may stand any number of `~n` (n first parents back) and `^n` (the nth parent), before it `tract:`, for
+        a commit that was brought in from that tract. Errors: CommitNotFoundError, AmbiguousRefError.
         """
         with self._guard.reading:
             return self._session.reader.resolve(ref)
@@ -416,7 +439,8 @@ class Tract:
             return self._summarizer.expand(hash)
 
     def get_annotations(self, target: str) -> list[PriorityAnnotation]:
-        """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than normal comes first.
+        """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than
+        normal comes first.
 
         Errors: CommitNotFoundError.
         """
@@ -437,8 +461,9 @@ class Tract:
     ) -> list[CommitInfo]:
         """Returns the newest commits of the head's history that match, newest first; a limit of None: all.
 
-        `branch` or `tag` name another history. `since` and `until` are inclusive (naive: UTC). `text` is searched for in the text of the commit's message
-        and in the commit message, whatever the case. Errors: ArgumentError for an invalid filter; BranchNotFound, TagNotFound.
+        `branch` or `tag` name another history. `since` and `until` are inclusive (naive: UTC). `text` is searched for
+        in the text of the commit's message and in the commit message, whatever the case. Errors: ArgumentError for an
+        invalid filter; BranchNotFound, TagNotFound.
         """
         count = require_limit(limit)
         wanted = LogFilter.of(
@@ -455,7 +480,9 @@ class Tract:
             return list(map(reader.info, islice(wanted.iter_commits(reader), count)))
 
     def reflog(self, limit: int | None = None) -> list[ReflogEntry]:
-        """Returns the moves of this branch that this copy made, newest first; None: all. What a batch has staged is not among them."""
+        """Returns the moves of this branch that this copy made, newest first; None: all. What a batch has staged is not
+        among them.
+        """
         from tract_fs.work.reflog import iter_reflog
 
         count = require_limit(limit)
@@ -465,17 +492,20 @@ class Tract:
     def query_by_config(self, field: str | tuple[str | int, ...], operator: str, value: Scalar) -> list[CommitInfo]:
         """Returns this tract's commits whose generation config matches, by creation time, then hash.
 
-        `field` is a top-level key, or a tuple of keys and indexes. Operators: = != > < >= <=. JSON's own types: `1` equals `1.0`, a bool is no number,
-        and a value of another type never matches. Errors: ArgumentError (a ValueError).
+        `field` is a top-level key, or a tuple of keys and indexes. Operators: = != > < >= <=. JSON's own types: `1`
+        equals `1.0`, a bool is no number, and a value of another type never matches. Errors: ArgumentError (a
+        ValueError).
         """
         path, compare, scalar = require_field(field), require_operator(operator), require_scalar(value)
         with self._guard.reading:
             return self._session.reader.query(path, compare, scalar)
 
     def diff(self, a: str | None = None, b: str | None = None) -> ContextDiff:
-        """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and what a prompt cache loses.
+        """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and
+        what a prompt cache loses.
 
-        `b` is the head and `a` the first parent of b unless given. Each context is what compile() returns where that commit is the head.
+        `b` is the head and `a` the first parent of b unless given. Each context is what compile() returns where that
+        commit is the head.
         Errors: CommitNotFoundError, AmbiguousRefError, ArgumentError.
         """
         from tract_fs.work.diff import diff
@@ -501,7 +531,9 @@ class Tract:
             self._branches.switch(name, create=create)
 
     def branches(self) -> dict[str, tuple[str, ...]]:
-        """Returns all branches by name, each with its heads: the one that this copy works on first, then those of others."""
+        """Returns all branches by name, each with its heads: the one that this copy works on first, then those of
+        others.
+        """
         with self._guard.reading:
             return self._branches.branches()
 
@@ -513,8 +545,8 @@ class Tract:
     def delete_branch(self, name: str, *, force: bool = False) -> None:
         """Deletes a branch; its commits stay in the tract. Needs `force` if it has several heads or is this handle's.
 
-        A commit that another copy makes on it meanwhile is not lost: then the branch exists with that commit. Errors: BranchNotFound, BranchDiverged,
-        BranchInUse, BatchOpen.
+        A commit that another copy makes on it meanwhile is not lost: then the branch exists with that commit. Errors:
+        BranchNotFound, BranchDiverged, BranchInUse, BatchOpen.
         """
         with self._guard.reading:
             self._branches.delete(name, force=force)
@@ -528,9 +560,11 @@ class Tract:
             return self._branches.reset(ref, expected_head)
 
     def undo(self) -> str:
-        """Sets the branch back to where it was before this copy's last move of it, and returns that commit; undoing twice restores.
+        """Sets the branch back to where it was before this copy's last move of it, and returns that commit; undoing
+        twice restores.
 
-        A deleted branch is made again; one that an undo made again is deleted again, and the head that it had returned. Errors: UndoError, BatchOpen.
+        A deleted branch is made again; one that an undo made again is deleted again, and the head that it had returned.
+        Errors: UndoError, BatchOpen.
         """
         with self._guard.reading:
             return self._branches.undo()
@@ -556,12 +590,15 @@ class Tract:
     # other handles
 
     def at(self, ref: str) -> Self:
-        """Returns a read-only handle whose head is this commit for ever; close it like any other. Errors: CommitNotFoundError, BatchOpen."""
+        """Returns a read-only handle whose head is this commit for ever; close it like any other. Errors:
+        CommitNotFoundError, BatchOpen.
+        """
         with self._guard.reading:
             return type(self)(self._session.open_at(ref))
 
     def fork(self, tract_id: str, *, branch: str = "main") -> Self:
-        """Makes a tract that starts at the head, with objects and configs shared, and returns an open handle of it with the same options.
+        """Makes a tract that starts at the head, with objects and configs shared, and returns an open handle of it with
+        the same options.
 
         Errors: TractExists, CommitNotFoundError if there are no commits, BatchOpen; nothing is written then.
         """
@@ -572,10 +609,12 @@ class Tract:
     # upkeep
 
     def repair(self, *, adopt: bool = False, verify: bool = True) -> RepairReport:
-        """Checks every file of the store by its hash, quarantines or mends damaged ones, puts stray files in their place, and rebuilds all caches.
+        """Checks every file of the store by its hash, quarantines or mends damaged ones, puts stray files in their
+        place, and rebuilds all caches.
 
-        With `adopt`, pending commits of this tract whose parents' events are gone for good come back as second heads, wherever their
-        whole history is here. `verify=False` checks no files but those that were found damaged before. Nothing is deleted but caches.
+        With `adopt`, pending commits of this tract whose parents' events are gone for good come back as second heads,
+        wherever their whole history is here. `verify=False` checks no files but those that were found damaged before.
+        Nothing is deleted but caches.
         Cost: reads the store. Errors: ReadOnlyError, LockTimeout; ArgumentError inside a batch.
         """
         from tract_fs.upkeep.repair import Repair
@@ -584,10 +623,12 @@ class Tract:
             return Repair(self._session).run(adopt=adopt, verify=verify)
 
     def pack(self, *, older_than: timedelta | datetime | None = None) -> PackReport:
-        """Packs the loose files and small packs of the whole store, all its tracts, into packs of at most 256 MiB; those of 32 MiB and more stay.
+        """Packs the loose files and small packs of the whole store, all its tracts, into packs of at most 256 MiB;
+        those of 32 MiB and more stay.
 
-        With `older_than` only files that were last changed so long ago, or before then. Others may read and write meanwhile, and it may be broken off
-        anywhere and run again. Errors: ArgumentError, ReadOnlyError, LockTimeout; HashMismatch if the disk returns other bytes; OSError.
+        With `older_than` only files that were last changed so long ago, or before then. Others may read and write
+        meanwhile, and it may be broken off anywhere and run again. Errors: ArgumentError, ReadOnlyError, LockTimeout;
+        HashMismatch if the disk returns other bytes; OSError.
         """
         from tract_fs.upkeep.pack import pack_store, require_age
 
@@ -608,9 +649,11 @@ class Tract:
         durable: bool = True,
         progress: Callable[[int, int, str], object] | None = None,
     ) -> SyncReport:
-        """Brings this store and the one in the directory `path` (made there if need be) to the same files, both ways; local/ is not copied.
+        """Brings this store and the one in the directory `path` (made there if need be) to the same files, both ways;
+        local/ is not copied.
 
-        It may be broken off anywhere and run again. `verify` hashes every file of both; `progress(done, total, path)` is called for each file.
+        It may be broken off anywhere and run again. `verify` hashes every file of both; `progress(done, total, path)`
+        is called for each file.
         Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, ReadOnlyError, nothing copied then; OSError.
         """
         from tract_fs.copies.sync import sync_stores
@@ -622,7 +665,8 @@ class Tract:
         return sync_stores(store, path, holding=self._guard.reading, verify=verify, durable=durable, progress=progress)
 
     def bundle(self, path: str | os.PathLike[str], *, since: str | None = None, force: bool = False) -> BundleInfo:
-        """Writes this tract, with what it builds on, into one file; with `since`, a ref, only what that commit's events did not have.
+        """Writes this tract, with what it builds on, into one file; with `since`, a ref, only what that commit's events
+        did not have.
 
         Errors: BundleExists (unless `force`), CommitNotFoundError, AmbiguousRefError; OSError.
         """

@@ -1,6 +1,7 @@
 """Branches, tags and forks of one tract: what moves a branch other than by a commit.
 
-Branch and tag names are data, never paths. Every check is made before the first byte is written; each call is one event.
+Branch and tag names are data, never paths. Every check is made before the first byte is written; each call is one
+event.
 """
 
 from __future__ import annotations
@@ -130,7 +131,10 @@ class TractBranches:
             if last is None:
                 raise UndoError(branch=branch, reason="this copy has made no move of it")
             if last.head != transaction.head:
-                reason = f"it is at {transaction.head}, no longer where this copy's last move left it ({last.head}); reset() can go to any commit"
+                reason = (
+                    f"it is at {transaction.head}, no longer where this copy's last move left it ({last.head}); "
+                    "reset() can go to any commit"
+                )
                 raise UndoError(branch=branch, reason=reason)
             self._writer.tick(transaction)
             if last.old_head is not None:
@@ -195,8 +199,11 @@ class TractBranches:
         reader = self._reader
         head = reader.head()
         if head is None:
-            message = f"branch {reader.branch!r} of tract {reader.log.tract!r} has no commits yet that {what} could start at; commit first, or give a commit"
-            raise CommitNotFoundError(message, hash=None)
+            raise CommitNotFoundError(
+                f"branch {reader.branch!r} of tract {reader.log.tract!r} has no commits yet that {what} could start at; "
+                "commit first, or give a commit",
+                hash=None,
+            )
         return head
 
     def _require_heads(self, branch: str) -> tuple[CommitHash, ...]:

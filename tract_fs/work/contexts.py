@@ -1,7 +1,8 @@
 """Compiled contexts: finds the cached state nearest to a head, and replays the commits after it.
 
-States are cached by head, in memory and on disk. A state depends on its head, the counter, the content types, and the configs and tokens recorded for
-its commits; when one of these changes, all states are dropped. The result always equals a replay of the whole history.
+States are cached by head, in memory and on disk. A state depends on its head, the counter, the content types, and the
+configs and tokens recorded for its commits; when one of these changes, all states are dropped. The result always equals
+a replay of the whole history.
 """
 
 from __future__ import annotations
@@ -110,7 +111,9 @@ class ContextReader:
         return state
 
     def whole_state(self, head: CommitHash | None) -> ContextState:
-        """Returns the state after the history of `head` with all its slots. Cost: reads the history, if the cached state is condensed."""
+        """Returns the state after the history of `head` with all its slots. Cost: reads the history, if the cached
+        state is condensed.
+        """
         state = self.state(head)
         if head is not None and state.is_condensed:
             state = self._replay_whole(head)
@@ -135,7 +138,9 @@ class ContextReader:
         self._replayed = 0
 
     def save(self) -> None:
-        """Stores the newest state on disk if enough was replayed for it, or if it can drop much that an older one holds."""
+        """Stores the newest state on disk if enough was replayed for it, or if it can drop much that an older one
+        holds.
+        """
         newest = self._newest
         if newest is not None and (self._replayed >= _STORE_MIN_COMMITS or (self._replayed and newest.is_sparse())):
             self._store(newest)
@@ -174,7 +179,9 @@ class ContextReader:
         return state
 
     def _apply_all(self, state: ContextState, names: list[CommitHash], commits: list[Commit | None]) -> ContextState:
-        """Returns the state after more commits; `commits` holds those already read, in reverse. Condenses the state on the way if there are many."""
+        """Returns the state after more commits; `commits` holds those already read, in reverse. Condenses the state on
+        the way if there are many.
+        """
         loaded = zip(names, map(self._reader.loaded, names, reversed(commits)), strict=True)
         due = 2 * state.slot_count + _CONDENSED_EVERY
         left = len(names)
@@ -193,7 +200,8 @@ class ContextReader:
         return self._empty().apply_all(zip(names, map(self._reader.loaded, names), strict=True))
 
     def _order_after(self, known: CommitHash | None, head: CommitHash) -> list[CommitHash]:
-        """Returns the linear order of `head` less the history of `known`, one of its ancestors: what follows it, if it is along first parents.
+        """Returns the linear order of `head` less the history of `known`, one of its ancestors: what follows it, if it
+        is along first parents.
 
         Cost: what is not shared, where times rise along the lines.
         """

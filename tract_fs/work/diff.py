@@ -13,7 +13,8 @@ from tract_fs.work.session import Session
 def diff(session: Session, a: str | None, b: str | None) -> ContextDiff:
     """Returns what differs from the context of `a` (None: the first parent of b) to that of `b` (None: the head).
 
-    Each context is what compile() answers where that commit is the head; `tract:branch` may name one of another tract. Errors: ArgumentError, CommitNotFoundError, AmbiguousRefError.
+    Each context is what compile() answers where that commit is the head; `tract:branch` may name one of another tract.
+    Errors: ArgumentError, CommitNotFoundError, AmbiguousRefError.
     """
     for name, ref in (("a", a), ("b", b)):
         if ref is not None and type(ref) is not str:

@@ -34,7 +34,9 @@ class SessionGuard:
         self._owner = get_ident()
 
     def begin_call(self, *, is_writing: bool) -> None:
-        """Acquires the session for this thread and catches up with other writers; a write catches up under the store's lock instead."""
+        """Acquires the session for this thread and catches up with other writers; a write catches up under the store's
+        lock instead.
+        """
         self.hold()
         try:
             if self.is_closed:
@@ -56,7 +58,9 @@ class SessionGuard:
         self._lock.release()
 
     def _restart_in_child(self) -> None:
-        """Replaces the lock in a forked child: the calls of other threads are gone, those of the thread that forked go on."""
+        """Replaces the lock in a forked child: the calls of other threads are gone, those of the thread that forked go
+        on.
+        """
         self._pid = process.id
         self._lock = RLock()
         self._depth = self._depth if self._owner == get_ident() else 0

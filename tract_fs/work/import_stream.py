@@ -1,8 +1,8 @@
 """Streamed imports: commits the messages of an iterable, however many, in bounded memory and in as many transactions.
 
-Messages are checked, encoded and counted as they come, with nothing locked. Some thousands at a time are then written as one pack, under the store's lock,
-and brought in by an event per batch; fewer at a time if another writer waits for the lock. Each transaction stands once it is written; the import as
-a whole is not atomic.
+Messages are checked, encoded and counted as they come, with nothing locked. Some thousands at a time are then written
+as one pack, under the store's lock, and brought in by an event per batch; fewer at a time if another writer waits for
+the lock. Each transaction stands once it is written; the import as a whole is not atomic.
 """
 
 from __future__ import annotations
@@ -188,7 +188,9 @@ class MessageStream:
             self._note(count, commits[start - 1].commit)
 
     def _batches(self, prepared: list[_Prepared]) -> Iterator[int]:
-        """Yields how many of the messages each event is to bring: `batch_size`, or fewer where their configs would make it too large."""
+        """Yields how many of the messages each event is to bring: `batch_size`, or fewer where their configs would make
+        it too large.
+        """
         count = size_bytes = 0
         for message in prepared:
             more_bytes = _ENTRY_BYTES + len(message.config or b"")

@@ -1,4 +1,6 @@
-"""The filters of log(). They are checked before anything is read, so an invalid filter is an error; it never matches everything or nothing."""
+"""The filters of log(). They are checked before anything is read, so an invalid filter is an error; it never matches
+everything or nothing.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class LogFilter(Struct, frozen=True):
         )
 
     def iter_commits(self, reader: TractReader) -> Iterator[CommitHash]:
-        """Yields the matching commits, newest first. Errors: BranchNotFound, TagNotFound; ArgumentError for a content type that no commit has."""
+        """Yields the matching commits, newest first. Errors: BranchNotFound, TagNotFound; ArgumentError for a content
+        type that no commit has.
+        """
         head = self._head(reader)
         if head is None:
             return

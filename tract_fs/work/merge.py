@@ -1,6 +1,7 @@
 """Merges one tract: joins the heads of its branch, or brings another line in, with what settles the conflicts.
 
-A join of heads without a message or resolution makes the same two files in every copy; any other merge is an ordinary transaction.
+A join of heads without a message or resolution makes the same two files in every copy; any other merge is an ordinary
+transaction.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class MergeRequest(Struct, frozen=True):
         message: str | None,
         writer: TractWriter,
     ) -> MergeRequest:
-        """Returns the request that the arguments of merge() describe. Errors: ArgumentError, ContentValidationError, JsonValueError."""
+        """Returns the request that the arguments of merge() describe. Errors: ArgumentError, ContentValidationError,
+        JsonValueError.
+        """
         if ref is not None and type(ref) is not str:
             raise ArgumentError(
                 f"ref {ref!r}: give a branch, a commit, tract:branch, or None for the heads of this branch"

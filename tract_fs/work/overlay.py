@@ -1,7 +1,8 @@
 """The overlay: one tract as a call sees it, its view with what the open batch has staged on top.
 
-What is staged reads as if it were written: heads, tags, commits, their configs and their usage. A transaction is shown from the first write of a batch
-until its end or its rollback; one that is written at once is never shown. Nothing else in this package reads the staged transaction, but its writer.
+What is staged reads as if it were written: heads, tags, commits, their configs and their usage. A transaction is shown
+from the first write of a batch until its end or its rollback; one that is written at once is never shown. Nothing else
+in this package reads the staged transaction, but its writer.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ class Overlay:
         return bool(self._log.view.foreign) and name in self._foreign.names()
 
     def may_have(self, name: str) -> bool:
-        """Returns whether a commit may be in a history of this tract: `has`, or a staged merge brings commits of another tract."""
+        """Returns whether a commit may be in a history of this tract: `has`, or a staged merge brings commits of
+        another tract.
+        """
         return self.has(name) or (self._staged is not None and bool(self._staged.foreign_parents))
 
     def names_with_prefix(self, prefix: str) -> set[str]:

@@ -109,7 +109,9 @@ class TractReader:
         return name
 
     def require_all_in_history(self, refs: Iterable[str]) -> tuple[CommitHash, ...]:
-        """Returns commits of the head's history. Cost: one walk, down to the oldest of them. Errors: CommitNotFoundError, AmbiguousRefError."""
+        """Returns commits of the head's history. Cost: one walk, down to the oldest of them. Errors:
+        CommitNotFoundError, AmbiguousRefError.
+        """
         names = tuple(map(self.resolve, refs))
         missing = set(names)
         for name in self.iter_log() if missing else ():
@@ -122,16 +124,19 @@ class TractReader:
         return names
 
     def resolve(self, ref: object) -> CommitHash:
-        """Returns the commit of this tract that a ref names: a full hash, branch, tag, `@`, or unique prefix of 4 digits or more, with steps back.
+        """Returns the commit of this tract that a ref names: a full hash, branch, tag, `@`, or unique prefix of 4
+        digits or more, with steps back.
 
-        `tract:branch` names a commit of this tract only if a merge brought it in. Errors: CommitNotFoundError, AmbiguousRefError.
+        `tract:branch` names a commit of this tract only if a merge brought it in. Errors: CommitNotFoundError,
+        AmbiguousRefError.
         """
         if type(ref) is str and self.has(ref):
             return CommitHash(ref)
         reader, name = self.resolve_foreign(ref)
         if reader is not self and not self.has(name):
             raise CommitNotFoundError(
-                f"commit {name} is in tract {reader.log.tract!r} and not in tract {self.log.tract!r}; merge({ref!r}) brings it in",
+                f"commit {name} is in tract {reader.log.tract!r} and not in tract {self.log.tract!r}; "
+                f"merge({ref!r}) brings it in",
                 hash=name,
             )
         return name
@@ -217,7 +222,9 @@ class TractReader:
             raise ContentRedacted(hash=name, content_hash=commit.content) from error
 
     def loaded(self, name: CommitHash, commit: Commit | None = None) -> Loaded:
-        """Returns a commit, with its rendering and config, for the compiler; `commit` is that commit if the caller has read it."""
+        """Returns a commit, with its rendering and config, for the compiler; `commit` is that commit if the caller has
+        read it.
+        """
         if commit is None:
             commit = self.commit(name)
         if commit.content is None:
@@ -268,7 +275,9 @@ class TractReader:
                 yield name
 
     def annotations(self, ref: str) -> list[PriorityAnnotation]:
-        """Returns the annotations of a commit of the head's history, oldest first; before them the default priority of its type, unless that is normal."""
+        """Returns the annotations of a commit of the head's history, oldest first; before them the default priority of
+        its type, unless that is normal.
+        """
         name = self.require_in_history(ref)
         tract = self.log.tract
         annotations = []
@@ -297,7 +306,9 @@ class TractReader:
         return written + [self.info(name) for name in self.overlay.staged_matches(path, operator, value)]
 
     def records_version(self) -> tuple[int, int]:
-        """Returns numbers that change when the config or tokens recorded for a commit may have changed: since the open, and in arrivals."""
+        """Returns numbers that change when the config or tokens recorded for a commit may have changed: since the open,
+        and in arrivals.
+        """
         if not self.log.view.foreign:
             return self.log.version, self.log.again_count
         logs = [self.log, *self.foreign.sources()]

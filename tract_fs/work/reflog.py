@@ -1,6 +1,7 @@
 """The reflog: the moves of a branch that this copy made, read from its arrivals and their events.
 
-It belongs to this copy: a copied store has a reflog of its own, and without arrivals there is none. Nothing here writes.
+It belongs to this copy: a copied store has a reflog of its own, and without arrivals there is none. Nothing here
+writes.
 """
 
 from __future__ import annotations

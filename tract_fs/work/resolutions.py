@@ -1,4 +1,5 @@
-"""Resolutions: how the caller of a merge settles its conflicts, as edits and annotations to commit after the merge commit.
+"""Resolutions: how the caller of a merge settles its conflicts, as edits and annotations to commit after the merge
+commit.
 
 Compile then applies them by its ordinary rules, and a later merge sees what was decided.
 """
@@ -39,7 +40,9 @@ class Change(NamedTuple):
 
 
 def read_wishes(prefer: object, resolutions: Mapping[str, Any] | None, writer: TractWriter) -> Wishes:
-    """Returns the wishes that the arguments of a merge describe. Errors: ArgumentError, ContentValidationError, JsonValueError."""
+    """Returns the wishes that the arguments of a merge describe. Errors: ArgumentError, ContentValidationError,
+    JsonValueError.
+    """
     words = prefer if isinstance(prefer, (tuple, list)) else () if prefer is None else (prefer,)
     sides = [word for word in words if word in _SIDES]
     resets = [word for word in words if word in _RESETS]
@@ -159,7 +162,8 @@ class Resolver:
     def _keep(self, summary: CommitHash, *, stays: bool = True) -> None:
         if self._summaries.setdefault(summary, stays) is not stays:
             raise MergeError(
-                f"summary {summary} is to stay by one resolution and to go by another: it covers the targets of both; nothing was written"
+                f"summary {summary} stays by one resolution and goes by another: it covers the targets of both; "
+                "nothing was written"
             )
 
     def _annotate(self, target: CommitHash, priority: Priority) -> None:

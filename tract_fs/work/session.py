@@ -1,8 +1,8 @@
 """An open tract: its parts, its options, and its life from open to close.
 
-The session stands above the parts that it owns and below every call that works on several of them (merge, branches, summaries, status, ...):
-these take a `Session` and import this module; nothing here imports them. It is therefore a module of `work`, not one above it.
-A session may be used by several threads, and goes on in a forked child.
+The session stands above the parts that it owns and below every call that works on several of them (merge, branches,
+summaries, status, ...): these take a `Session` and import this module; nothing here imports them. It is therefore a
+module of `work`, not one above it. A session may be used by several threads, and goes on in a forked child.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Summaries: one commit that stands for many, shown in the place of the first; these stay in the history.
 
-What may be summarized is decided here, twice: before the text is made, with nothing locked, and again under the store's lock. The compiler decides
-how a summary shows. Format: FORMAT.md, sections 5 and 7.
+What may be summarized is decided here, twice: before the text is made, with nothing locked, and again under the store's
+lock. The compiler decides how a summary shows. Format: FORMAT.md, sections 5 and 7.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class SummaryPlan(Struct, frozen=True):
     covered: Covered
 
     def make(self, content: object) -> MadeSummary:
-        """Returns the content of the summary; a callable is called for it, with the messages that the summary will stand for."""
+        """Returns the content of the summary; a callable is called for it, with the messages that the summary will
+        stand for.
+        """
         is_call = callable(content) and not isinstance(content, type)
         made = content(list(self.covered.messages)) if is_call else content  # type: ignore[operator]
         return MadeSummary(DialogueContent(role="system", text=made) if type(made) is str else made, is_call)

@@ -1,6 +1,7 @@
 """Writes one tract: validates, checks targets and budget, stages a transaction, and hands it to the store.
 
-Every check is made before the first byte is written. A batch gathers what is written until its end; nothing of it is on disk before.
+Every check is made before the first byte is written. A batch gathers what is written until its end; nothing of it is on
+disk before.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ class TractWriter:
         metadata: dict[str, Any] | None = None,
         generation_config: dict[str, Any] | None = None,
     ) -> Draft:
-        """Returns a commit with a content, checked, for `write` or `stage`. Errors: ContentValidationError, JsonValueError, ArgumentError."""
+        """Returns a commit with a content, checked, for `write` or `stage`. Errors: ContentValidationError,
+        JsonValueError, ArgumentError.
+        """
         reader = self._reader
         data, content_type, typed = reader.types.encode(content)
         return Draft(
@@ -112,7 +115,9 @@ class TractWriter:
     def import_contents(
         self, contents: Sequence[object], generation_config: dict[str, Any] | None, expected_head: ExpectedHead
     ) -> list[CommitInfo]:
-        """Appends contents, the first on the expected head. Errors: as `draft` and `write`; a content's error names its place in the list."""
+        """Appends contents, the first on the expected head. Errors: as `draft` and `write`; a content's error names its
+        place in the list.
+        """
         infos: list[CommitInfo] = []
         for position, content in enumerate(contents):
             try:
@@ -148,7 +153,9 @@ class TractWriter:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Makes all writes inside one transaction; a batch inside a batch joins it, and drops only its own part if it raises."""
+        """Makes all writes inside one transaction; a batch inside a batch joins it, and drops only its own part if it
+        raises.
+        """
         self._reader.store.require_writable()
         if self._batch is not None:
             before = self._overlay.transaction
@@ -187,9 +194,10 @@ class TractWriter:
         targets: Sequence[CommitHash] | None = None,
         check: Callable[[], None] | None = None,
     ) -> CommitInfo:
-        """Writes one commit on the head, the budget checked; see `commit`.
+        """Writes one commit on the head, the budget checked; see the facade's `commit`.
 
-        `targets`: already resolved and checked, as those of a summary are; else the draft's target is. `check` is called under the lock, and refuses by raising.
+        `targets`: already resolved and checked, as those of a summary are; else the draft's target is. `check` is
+        called under the lock, and refuses by raising.
         """
         if self._budget is not None and self._budget.action != "reject":
             if not self._overlay.is_staging:
@@ -217,7 +225,8 @@ class TractWriter:
     ) -> CommitInfo:
         """Stages a commit, and moves the transaction's head to it.
 
-        `targets` are the draft's, resolved and checked by the caller. `parents`: by default the head. `created_us`: by default the clock's next time.
+        `targets` are the draft's, resolved and checked by the caller. `parents`: by default the head. `created_us`: by
+        default the clock's next time.
         Errors: BranchNotFound if the branch was deleted, ObjectTooLarge.
         """
         if transaction.head is None:
@@ -263,9 +272,11 @@ class TractWriter:
         return self._batch is not None
 
     def transaction(self, expected_head: ExpectedHead) -> AbstractContextManager[Transaction]:
-        """Returns as a context the batch's transaction, or one of its own that is written at the end if anything was staged.
+        """Returns as a context the batch's transaction, or one of its own that is written at the end if anything was
+        staged.
 
-        Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here. Errors: HeadMoved, LockTimeout.
+        Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here.
+        Errors: HeadMoved, LockTimeout.
         """
         if self._batch is not None:
             return self._joined(self._batch, expected_head)
@@ -317,7 +328,8 @@ class TractWriter:
         log = self._reader.log
         if log.view.branches.get(branch):
             raise BranchNotFound(
-                f"branch {branch!r} of tract {log.tract!r} was deleted: branch({branch!r}, at=...) makes it again; nothing was written",
+                f"branch {branch!r} of tract {log.tract!r} was deleted: branch({branch!r}, at=...) makes it again; "
+                "nothing was written",
                 tract_id=log.tract,
                 branch=branch,
             )
@@ -409,7 +421,9 @@ class TractWriter:
 
 
 class _Written:
-    """A transaction as a context: holds the store's lock, and writes what was staged at its end, unless an error ends it."""
+    """A transaction as a context: holds the store's lock, and writes what was staged at its end, unless an error ends
+    it.
+    """
 
     def __init__(self, writer: TractWriter, reader: TractReader, expected_head: ExpectedHead) -> None:
         self._writer = writer
