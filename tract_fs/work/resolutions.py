@@ -162,7 +162,7 @@ class Resolver:
     def _keep(self, summary: CommitHash, *, stays: bool = True) -> None:
         if self._summaries.setdefault(summary, stays) is not stays:
             raise MergeError(
-                f"summary {summary} stays by one resolution and goes by another: it covers the targets of both; "
+                f"summary {summary} is to stay by one resolution and to go by another: it covers the targets of both; "
                 "nothing was written"
             )
 
