@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.lab.copies import sync_files
-from tests.lab.inside import reader_of, store_of
+from tests.lab.inside import clock_of, reader_of, store_of
 from tests.lab.states import copy_store, refused, synced
 from tests.lab.stores import merge_commit
 from tests.lab.talk import Clock, say, texts, user
@@ -45,7 +45,7 @@ def two_heads(t: Tract, tmp_path: Path) -> tuple[str, str]:
     path = Path(store_of(t).layout.context)
     other_path = copy_store(path, tmp_path / "other")
     shutil.rmtree(other_path / ".tract" / "local")
-    with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
+    with Tract.open(other_path, clock=Clock(clock_of(t)() + 10), durability="fast") as other:  # type: ignore[operator]
         (theirs,) = say(other, "theirs")
     (ours,) = say(t, "ours")
     sync_files(path, other_path)
@@ -294,7 +294,7 @@ def test_a_reset_beside_a_commit_of_another_copy_gives_two_heads_and_is_not_undo
     other_path = copy_store(tmp_path / "a", tmp_path / "other")
     shutil.rmtree(other_path / ".tract" / "local")
     t.reset(one)
-    with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
+    with Tract.open(other_path, clock=Clock(clock_of(t)() + 10), durability="fast") as other:  # type: ignore[operator]
         (three,) = say(other, "three")
         sync_files(tmp_path / "a", other_path)
         t.refresh()
@@ -448,7 +448,7 @@ def test_undo_is_refused_once_another_copy_moved_the_line_on(t: Tract, tmp_path:
     say(t, "one", "two")
     other_path = copy_store(tmp_path / "a", tmp_path / "other")
     shutil.rmtree(other_path / ".tract" / "local")
-    with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
+    with Tract.open(other_path, clock=Clock(clock_of(t)() + 10), durability="fast") as other:  # type: ignore[operator]
         (three,) = say(other, "three")
     sync_files(tmp_path / "a", other_path)
     t.refresh()
@@ -462,7 +462,7 @@ def test_undo_of_a_delete_brings_back_the_head_that_a_reset_had_set(t: Tract, tm
     other_path = copy_store(tmp_path / "a", tmp_path / "other")
     shutil.rmtree(other_path / ".tract" / "local")
     t.reset(one)
-    with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
+    with Tract.open(other_path, clock=Clock(clock_of(t)() + 10), durability="fast") as other:  # type: ignore[operator]
         (three,) = say(other, "three")
     sync_files(tmp_path / "a", other_path)
     t.refresh()
@@ -527,7 +527,7 @@ def test_two_copies_agree_on_a_tag_that_both_set(t: Tract, tmp_path: Path) -> No
     one, two = say(t, "one", "two")
     other_path = copy_store(tmp_path / "a", tmp_path / "other")
     t.tag("v1", one)
-    with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
+    with Tract.open(other_path, clock=Clock(clock_of(t)() + 10), durability="fast") as other:  # type: ignore[operator]
         other.tag("v1", two)
         sync_files(tmp_path / "a", other_path)
         t.refresh()

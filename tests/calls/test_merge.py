@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.lab.copies import bring_files
-from tests.lab.inside import log_of, store_of, writer_of
+from tests.lab.inside import clock_of, log_of, store_of
 from tests.lab.states import store_root, synced
 from tests.lab.talk import Clock, edit_one, say_one, texts
 from tract_fs import (
@@ -106,7 +106,7 @@ def two_copies(begin: Callable[[Tract], object] = lambda t: say_one(t, "hello"))
 
 def side_of(t: Tract) -> Tract:
     """Opens another branch at the head of this one."""
-    side = open_tract(Path(store_of(t).layout.context), branch="side", clock=writer_of(t)._clock)
+    side = open_tract(Path(store_of(t).layout.context), branch="side", clock=clock_of(t))
     if t.head is not None:
         assert side.merge("main").kind == "forward"
     return side

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.lab.copies import sync_files
-from tests.lab.inside import reader_of, store_of
+from tests.lab.inside import clock_of, reader_of, store_of
 from tests.lab.reference import ReferenceStore
 from tests.lab.states import answers, copy_store, list_always, own_place, refused, remove_local, synced
 from tests.lab.stores import merge_back, merge_commit
@@ -265,7 +265,7 @@ def test_two_copies_of_a_fork_go_on_and_keep_both_lines(t: Tract, tmp_path: Path
     with t.fork("sub") as sub:
         other_path = copy_store(tmp_path / "a", tmp_path / "b")
         shutil.rmtree(other_path / ".tract" / "local")
-        with Tract.open(other_path, tract_id="sub", clock=Clock(sub._clock() + 10)) as other:  # type: ignore[operator]
+        with Tract.open(other_path, tract_id="sub", clock=Clock(clock_of(sub)() + 10)) as other:  # type: ignore[operator]
             (ours,) = say(sub, "ours")
             (theirs,) = say(other, "theirs")
             sync_files(tmp_path / "a", other_path)

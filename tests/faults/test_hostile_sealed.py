@@ -495,7 +495,7 @@ def test_a_state_whose_stamp_is_none_of_this_copy_s_is_not_served_though_its_sea
         slots = contexts_of(t).state(reader_of(t).head()).slots()
         counter = reader_of(t).counter.name
     with Tract.open(path, read_only=True) as t:
-        head, again, stamp = reader_of(t).head(), reader_of(t).said_version()[1], log_of(t).stamp()
+        head, again, stamp = reader_of(t).head(), reader_of(t).records_version()[1], log_of(t).stamp()
         start = log_of(t).first_stamp()[1]
         expected = answers(t)
     assert head is not None

@@ -125,7 +125,7 @@ def forged_snapshot(place: Path, world: World) -> None:
         counter = reader_of(t).counter.name
     shutil.rmtree(forged)
     with Tract.open(world.made, read_only=True) as t:
-        head, again = reader_of(t).head(), reader_of(t).said_version()[1]
+        head, again = reader_of(t).head(), reader_of(t).records_version()[1]
         stamp = log_of(t).stamp() if world.seal else (0, "0" * 32)
     assert head is not None
     state = StoredState(snapshot_cache._VERSION, head, counter, *stamp, again, (), False, slots)

@@ -78,7 +78,7 @@ def test_a_ref_that_leads_nowhere_is_an_error(t: Tract, ref: str) -> None:
 
 def test_the_error_of_too_many_steps_says_how_many_parents_there_are(t: Tract) -> None:
     (one,) = say(t, "one")
-    with pytest.raises(CommitNotFoundError, match=rf"commit {one} has 0 parents, so that 'main~1' leads to no commit"):
+    with pytest.raises(CommitNotFoundError, match=rf"commit {one} has 0 parents, so 'main~1' names no commit"):
         t.resolve("main~1")
 
 

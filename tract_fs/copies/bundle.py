@@ -27,7 +27,7 @@ from tract_fs.work.reader import TractReader
 _Place = tuple[str, str]  # tract, event hash
 
 
-def create_bundle(reader: TractReader, file: object, *, since: str | None, force: bool) -> BundleInfo:
+def create_bundle(reader: TractReader, file: str | os.PathLike[str], *, since: str | None, force: bool) -> BundleInfo:
     """Writes a bundle of the reader's tract, with the events of other tracts that it builds on.
 
     With `since`, a ref, the events that brought that commit, and their ancestors, are left out, with the objects that they have.
@@ -71,7 +71,7 @@ def verify_bundle(file: str | os.PathLike[str]) -> BundleInfo:
     return _info(path, reader.header, reader.size_bytes)
 
 
-def apply_bundle(store: Store, file: object) -> BundleApplied:
+def apply_bundle(store: Store, file: str | os.PathLike[str]) -> BundleApplied:
     """Writes what a bundle brings and the store lacks, after all of it was checked: objects, then events in causal order.
 
     64 objects or more become one pack. Errors: BundleDamaged, UnsupportedFormat, ReadOnlyError, nothing written then; OSError.

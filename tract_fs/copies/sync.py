@@ -14,12 +14,12 @@ from contextlib import AbstractContextManager
 from tract_fs.errors import ArgumentError, JsonValueError, NotAStore, StoreNotFound
 from tract_fs.model.events import decode_event, split_parent
 from tract_fs.model.exchange import BadFile, Count, Side, SyncReport, Transfer
-from tract_fs.opening import require_layout
 from tract_fs.store import files
 from tract_fs.store.holdings import Holdings, kind_of, name_of, path_of_event
 from tract_fs.store.layout import STORE_DIRECTORY, Layout
 from tract_fs.store.packs import Packs
 from tract_fs.store.store import Store
+from tract_fs.work.session import StorePath, require_layout
 
 Progress = Callable[[int, int, str], object]  # files done, of how many, the path of the next one
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
@@ -30,7 +30,7 @@ _LAST = "~"  # after every time
 
 def sync_stores(
     store: Store,
-    path: object,
+    path: StorePath,
     *,
     holding: AbstractContextManager[None],
     verify: bool = False,
@@ -92,7 +92,7 @@ def _doubted(store: Store) -> set[str]:
     return found
 
 
-def _open_there(here: Layout, path: object) -> tuple[Store, bool]:
+def _open_there(here: Layout, path: StorePath) -> tuple[Store, bool]:
     """Opens the other store, or makes it in a directory that is there; finishes what a power cut left there. Tells whether it is new."""
     layout = require_layout(path)
     if os.path.basename(os.path.realpath(layout.context)) == STORE_DIRECTORY:

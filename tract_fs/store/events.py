@@ -23,7 +23,7 @@ _CACHED_BYTES = 32 * 1024 * 1024
 
 
 class _Loaded(Struct, frozen=True, gc=False):
-    """An event as it was read: the signature of its file (None: in a pack, or staged), and what it says of each commit that it brings."""
+    """An event as it was read: the signature of its file (None: in a pack), and what it says of each commit that it brings."""
 
     signature: files.Signature | None
     event: Event
@@ -39,7 +39,6 @@ class Events:
         self._suspects = Suspects() if suspects is None else suspects
         self._cache: BoundedCache[str, _Loaded] = BoundedCache(_CACHED_BYTES)
         self._untouched: set[str] = set()  # whose files were looked at in this call
-        self.staged: dict[str, bytes] = {}  # of a transaction that is not written yet
 
     def begin_call(self) -> None:
         """Lets the files of events be looked at once more."""
@@ -109,15 +108,13 @@ class Events:
         self._untouched.add(name)
         if cached is not None and (cached.signature is None or files.signature(path) == cached.signature):
             return cached
-        staged = self.staged.get(name)
-        data, signature = self._read(tract, name, path) if staged is None else (staged, None)
+        data, signature = self._read(tract, name, path)
         event = self._decode(data, name, path)
         if event.tract != tract:
             reason = f"it is of tract {event.tract!r}, not {tract!r}"
             raise InvalidObject(path=self._layout.relative(path), hash=name, kind="event", reason=reason)
         loaded = _Loaded(signature, event, _by_commit(event))
-        if staged is None:
-            self._cache.put(name, loaded, 3 * len(data) + 500)
+        self._cache.put(name, loaded, 3 * len(data) + 500)
         return loaded
 
     def _read(self, tract: str, name: str, path: str) -> tuple[bytes, files.Signature | None]:

@@ -18,8 +18,7 @@ from tract_fs.store.strays import find_salvageable, find_strays
 from tract_fs.store.suspects import Suspect
 from tract_fs.upkeep.adopt import Adopted, Adoption
 from tract_fs.upkeep.status import missing_names
-from tract_fs.work.contexts import ContextReader
-from tract_fs.work.reader import TractReader
+from tract_fs.work.session import Session
 
 _AT_ONCE = 8  # files dealt with in one hold of the lock
 _CACHES = ("generation.db", "generation.db-journal", "generation.db-wal", "generation.db-shm")
@@ -28,21 +27,22 @@ _CACHES = ("generation.db", "generation.db-journal", "generation.db-wal", "gener
 class Repair:
     """One repair of the store behind a handle, and of its tract."""
 
-    def __init__(self, reader: TractReader, contexts: ContextReader) -> None:
-        self._reader = reader
-        self._contexts = contexts
-        self._store = reader.store
-        self._layout = reader.store.layout
+    def __init__(self, session: Session) -> None:
+        self._reader = session.reader
+        self._contexts = session.contexts
+        self._store = session.store
+        self._layout = session.store.layout
+        self._now_us = session.writer.now_us()
         self._checked_count = 0
         self._mended: list[str] = []
         self._unmoved: list[str] = []
         self._salvaged: list[str] = []
         self._dropped: list[str] = []
 
-    def run(self, *, adopt: bool, verify: bool, now_us: int) -> RepairReport:
+    def run(self, *, adopt: bool, verify: bool) -> RepairReport:
         """Repairs, and reports; see the facade."""
         self._store.require_writable()
-        if self._reader.transaction is not None:
+        if self._reader.overlay.is_staging:
             raise ArgumentError("repair() can't run inside a batch: end the batch first")
         self._mend_texts()
         self._set_aside(list(self._find_damaged()) if verify else self._store.suspects.all())
@@ -51,7 +51,7 @@ class Repair:
             self._find_anew()
         self._reader.log.list_events(is_forced=True)
         self._salvage()
-        return self._report(self._adopt(now_us) if adopt else Adopted([], []))
+        return self._report(self._adopt() if adopt else Adopted([], []))
 
     def _mend_texts(self) -> None:
         with self._store.locked():
@@ -128,12 +128,12 @@ class Repair:
                     self._salvaged.append(stray.target)
             self._reader.log.list_events(is_forced=True)
 
-    def _adopt(self, now_us: int) -> Adopted:
+    def _adopt(self) -> Adopted:
         with self._store.locked():
             log = self._reader.log
             log.catch_up(is_locked=True)
             log.list_events(is_forced=True)
-            return Adoption(self._reader, now_us=now_us).run()
+            return Adoption(self._reader, now_us=self._now_us).run()
 
     def _report(self, adopted: Adopted) -> RepairReport:
         of: dict[str, list[str]] = {}

@@ -8,7 +8,6 @@ from msgspec import Struct, structs
 
 from tract_fs.errors import DamageError
 from tract_fs.model.history import linear_order
-from tract_fs.model.info import TractConfig
 from tract_fs.model.names import CommitHash, format_time
 from tract_fs.model.status import HeadDistance, QuarantinedFile, SalvageableFile, Status, WaitingEvent
 from tract_fs.model.view import View
@@ -18,8 +17,8 @@ from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
 from tract_fs.store.strays import find_salvageable, find_strays
 from tract_fs.store.suspects import Suspect
-from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
+from tract_fs.work.session import Session
 
 _DAY_US = 86_400_000_000
 _MANY_FILES = 3000  # of a thousand commits: 4 KiB of disk and an inode each, and most of the time of a cold compile
@@ -40,10 +39,12 @@ class _History(Struct):
     fault: str = ""
 
 
-def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *, now_us: int) -> Status:
+def survey(session: Session) -> Status:
     """Returns the state of the reader's tract. Cost: reads the history of the head, and lists the store."""
+    reader = session.reader
     log = reader.log
-    history = _history(reader, contexts)
+    history = _history(session)
+    budget = session.options.config.token_budget
     quarantined = tuple(_quarantined(reader.store))
     absent = {_hash_of(file.file) for file in quarantined if not file.is_back}
     waiting = tuple(_waiting(reader, absent))
@@ -63,7 +64,7 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *,
         effective_count=history.effective_count,
         token_count=history.token_count,
         token_source=history.token_source,
-        token_budget=None if config.token_budget is None else config.token_budget.max_tokens,
+        token_budget=None if budget is None else budget.max_tokens,
         pending=tuple(f"{name}: {pending.describe()}" for name, pending in sorted(log.view.pending.items())),
         waiting=waiting,
         damaged=tuple(sorted(f"{name}: {reason}" for name, reason in log.damaged.items())),
@@ -72,7 +73,7 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *,
         strays=strays,
         salvageable=tuple(SalvageableFile(found.path, found.target) for found in salvageable),
         unread_local=tuple(unproved(reader.store.layout)),
-        warnings=tuple(_warnings(log.view, history.fault, now_us)),
+        warnings=tuple(_warnings(log.view, history.fault, session.writer.now_us())),
         needs_recovery=reader.store.needs_recovery,
         loose_count=loose_count,
         pack_count=pack_count,
@@ -99,8 +100,9 @@ def _first_of(names: tuple[str, ...]) -> str:
     return f"{shown} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else shown
 
 
-def _history(reader: TractReader, contexts: ContextReader) -> _History:
+def _history(session: Session) -> _History:
     """Returns what the branch amounts to, as far as its commits can be read."""
+    reader = session.reader
     found = _History()
     try:
         found.head = head = reader.head()
@@ -109,7 +111,7 @@ def _history(reader: TractReader, contexts: ContextReader) -> _History:
         order = [] if head is None else linear_order(head, reader.commit)
         found.commit_count = len(order)
         found.distances = tuple(_distance(reader, order, other) for other in found.others)
-        snapshot = contexts.state(head).snapshot()
+        snapshot = session.contexts.state(head).snapshot()
         found.effective_count = snapshot.commit_count
         found.token_count, found.token_source = snapshot.token_count, snapshot.token_source
     except DamageError as error:

@@ -1,4 +1,4 @@
-"""The guard of a handle: one thread at a time, none after the close, none with what belongs to the parent of a fork."""
+"""The guard of a session: one thread at a time, no call after the close, and a fresh start in a forked child."""
 
 from __future__ import annotations
 
@@ -10,37 +10,39 @@ from tract_fs.store.files import process
 from tract_fs.work.reader import TractReader
 
 
-class HandleGuard:
-    """Each call on a handle runs inside `reading` or `writing`; both nest within a thread, and others wait."""
+class SessionGuard:
+    """Each call on a tract runs inside `reading` or `writing`; both nest within a thread, and other threads wait."""
 
     def __init__(self, reader: TractReader, on_fork: Callable[[], None]) -> None:
         self._reader = reader
         self._on_fork = on_fork
         self._lock = RLock()
-        self._depth = 0  # how often the thread that has the handle has it
-        self._owner = 0
+        self._depth = 0  # how often the owner has entered
+        self._owner = 0  # the thread that is inside, or was last
         self._pid = process.id
         self.is_closed = False
-        self.reading = _Entered(self, is_writing=False)
-        self.writing = _Entered(self, is_writing=True)
-        self.loading = _Loading(self)
+        self.reading = _Call(self, is_writing=False)
+        self.writing = _Call(self, is_writing=True)
+        self.loading = _Load(self)
 
     def hold(self) -> None:
-        """Takes the handle for this thread."""
+        """Acquires the session for this thread."""
         if self._pid != process.id:
-            self._forget_parent()
+            self._restart_in_child()
         self._lock.acquire()
         self._depth += 1
         self._owner = get_ident()
 
-    def acquire(self, *, is_writing: bool) -> None:
-        """Takes the handle for this thread, caught up with other writers (one that writes does so under the store's lock)."""
+    def begin_call(self, *, is_writing: bool) -> None:
+        """Acquires the session for this thread and catches up with other writers; a write catches up under the store's
+        lock instead.
+        """
         self.hold()
         try:
             if self.is_closed:
                 raise ClosedError(tract_id=self._reader.log.tract)
             self._reader.store.events.begin_call()
-            if self._reader.transaction is None:
+            if not self._reader.overlay.is_staging:
                 if not is_writing:
                     self._reader.log.catch_up()
                 self._reader.log.list_if_due()
@@ -49,14 +51,16 @@ class HandleGuard:
             raise
 
     def release(self) -> None:
-        """Gives the handle back."""
+        """Releases the session."""
         if self._pid != process.id:
-            self._forget_parent()
+            self._restart_in_child()
         self._depth -= 1
         self._lock.release()
 
-    def _forget_parent(self) -> None:
-        """Starts over in a forked child: other threads' calls are gone, those of the thread that forked go on."""
+    def _restart_in_child(self) -> None:
+        """Replaces the lock in a forked child: the calls of other threads are gone, those of the thread that forked go
+        on.
+        """
         self._pid = process.id
         self._lock = RLock()
         self._depth = self._depth if self._owner == get_ident() else 0
@@ -65,30 +69,30 @@ class HandleGuard:
         self._on_fork()
 
     def close(self) -> bool:
-        """Lets no further call in, once those under way are done; False if it was closed before."""
+        """Refuses further calls, once those under way are done. Returns False if the session was closed before."""
         with self.loading:
             was_open, self.is_closed = not self.is_closed, True
             return was_open
 
 
-class _Entered:
-    """A call as a context; one object serves all, since the lock counts."""
+class _Call:
+    """A call as a context; one object serves all calls, since the lock counts."""
 
-    def __init__(self, guard: HandleGuard, *, is_writing: bool) -> None:
+    def __init__(self, guard: SessionGuard, *, is_writing: bool) -> None:
         self._guard = guard
         self._is_writing = is_writing
 
     def __enter__(self) -> None:
-        self._guard.acquire(is_writing=self._is_writing)
+        self._guard.begin_call(is_writing=self._is_writing)
 
     def __exit__(self, *_: object) -> None:
         self._guard.release()
 
 
-class _Loading:
-    """The handle for one thread, open or closed: what a query found is read from the store when it is looked at."""
+class _Load:
+    """Holds the session, open or closed, while a query's result loads its facts on first use."""
 
-    def __init__(self, guard: HandleGuard) -> None:
+    def __init__(self, guard: SessionGuard) -> None:
         self._guard = guard
 
     def __enter__(self) -> None:
