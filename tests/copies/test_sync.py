@@ -35,6 +35,7 @@ from tract_fs import SyncReport, Tract
 from tract_fs.errors import ArgumentError, ClosedError, NotAStore, ReadOnlyError, StoreNotFound, UnsupportedFormat
 from tract_fs.model.events import encode_event
 from tract_fs.model.names import hash_bytes
+from tract_fs.store.address import Address, Kind
 from tract_fs.store.holdings import Holdings
 
 TEXT_FILES = {".gitattributes", ".gitignore", "FORMAT"}
@@ -802,7 +803,8 @@ def test_an_event_whose_parent_came_after_the_listing_waits_for_the_next_sync(
 
     def look_too_early(holdings: Holdings) -> None:
         look(holdings)
-        holdings.files.pop(events[second], None)
+        name = events[second].replace("/", "")[-64:]
+        holdings.files.pop(Address("event", name, "default"), None)
 
     with monkeypatch.context() as patched:
         patched.setattr(Holdings, "look", look_too_early)
@@ -828,9 +830,9 @@ def test_a_pack_with_events_that_came_amid_the_listing_waits_for_the_next_sync(
     (event,) = (data for name, data in more.items() if name.startswith("events"))
     list_fans = Holdings._list_fans
 
-    def write_meanwhile(holdings: Holdings, directory: str, found: dict[str, int]) -> None:
-        list_fans(holdings, directory, found)
-        if directory == "objects" and holdings.layout.context == str(here):
+    def write_meanwhile(holdings: Holdings, kind: Kind, tract: str, found: dict[Address, int]) -> None:
+        list_fans(holdings, kind, tract, found)
+        if kind == "object" and holdings.layout.context == str(here):
             for name, data in more.items():
                 if name.startswith("objects"):
                     put(store_root(here) / name, data)

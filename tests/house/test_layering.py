@@ -40,6 +40,7 @@ LAYERS = [
     "model.status",
     "store",
     "store.layout",
+    "store.address",
     "store.files",
     "store.bounded_cache",
     "store.texts",

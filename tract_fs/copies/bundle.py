@@ -19,7 +19,8 @@ from tract_fs.model.events import Event, Move, split_parent
 from tract_fs.model.exchange import BUNDLE_FORMAT, BUNDLE_VERSION, BundleApplied, BundleHeader, BundleInfo
 from tract_fs.model.names import EventHash
 from tract_fs.store import files
-from tract_fs.store.holdings import Holdings, path_of_event
+from tract_fs.store.address import Address
+from tract_fs.store.holdings import Holdings
 from tract_fs.store.packs import Packs, PackWriter
 from tract_fs.store.store import PACK_MAX_BYTES, PACK_MIN_OBJECTS, Store
 from tract_fs.work.reader import TractReader
@@ -204,10 +205,10 @@ def _members(store: Store, objects: _Objects, places: list[_Place]) -> Iterator[
 
 
 def _event_bytes(store: Store, tract: str, name: str) -> bytes:
-    path = path_of_event(tract, name)
-    data = Holdings(store.layout, store.packs).read(path)
+    address = Address("event", name, tract)
+    data = Holdings(store.layout, store.packs).read(address)
     if data is None:
-        raise ObjectMissing(path=path, kind="event", hash=name)
+        raise ObjectMissing(path=address.path, kind="event", hash=name)
     return data
 
 
@@ -227,7 +228,7 @@ def _bring_in(holdings: Holdings, path: str) -> tuple[BundleApplied, dict[str, l
         is_event = isinstance(member.value, Event)
         if isinstance(member.value, Event):
             events.setdefault(member.value.tract, []).append(member.name)
-        if holdings.read(member.path) is None:
+        if holdings.read(member.address) is None:
             lacking.add(bytes.fromhex(member.name))
             contents += member.value is None
             commits += member.value is not None and not is_event
@@ -252,7 +253,7 @@ def _write(holdings: Holdings, members: Iterable[Member], *, is_packed: bool) ->
                 pack.finish()
                 pack = None
             if is_event or not is_packed:
-                holdings.put(member.path, member.data)
+                holdings.put(member.address, member.data)
                 continue
             if pack is None:
                 pack = open_packs.enter_context(PackWriter(holdings.layout))

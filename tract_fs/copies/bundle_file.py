@@ -17,7 +17,7 @@ from tract_fs.model.exchange import BUNDLE_VERSION, BundleHeader, bundle_version
 from tract_fs.model.names import hash_bytes, is_hash
 from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import files
-from tract_fs.store.holdings import path_of_event
+from tract_fs.store.address import Address
 
 _KINDS = ("content", "commit", "event")  # in the order in which they stand
 _LIMIT_BYTES = MAX_OBJECT_BYTES + 1
@@ -31,11 +31,11 @@ class Member(NamedTuple):
     value: Commit | Event | None  # None: a content
 
     @property
-    def path(self) -> str:
-        """The path that the member has as a file, from a store's root on."""
+    def address(self) -> Address:
+        """The address of the member in a store."""
         if isinstance(self.value, Event):
-            return path_of_event(self.value.tract, self.name)
-        return f"objects/{self.name[:2]}/{self.name[2:]}"
+            return Address("event", self.name, self.value.tract)
+        return Address("object", self.name)
 
 
 class BundleReader:

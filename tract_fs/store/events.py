@@ -14,10 +14,11 @@ from tract_fs.errors import DamageError, HashMismatch, InvalidObject, JsonValueE
 from tract_fs.model.events import MAX_EVENT_BYTES, BroughtCommit, Event, decode_event
 from tract_fs.model.names import CommitHash, EventHash, is_tract_id
 from tract_fs.store import files
+from tract_fs.store.address import Address
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.layout import Layout, is_fan_name, is_loose_name
 from tract_fs.store.packs import Packs
-from tract_fs.store.suspects import Suspect, Suspects
+from tract_fs.store.suspects import Suspects
 
 _CACHED_BYTES = 32 * 1024 * 1024
 
@@ -134,7 +135,7 @@ class Events:
                 break
         if actual is None:
             raise ObjectMissing(path=self._layout.relative(path), kind="event", hash=name)
-        self._suspects.note(Suspect("event", name, tract))
+        self._suspects.note(Address("event", name, tract))
         raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=actual)
 
     def _decode(self, data: bytes, name: str, path: str) -> Event:

@@ -6,22 +6,21 @@ from collections.abc import Iterator
 
 from tract_fs.model.names import hash_bytes, is_hash, is_tract_id
 from tract_fs.store import files
+from tract_fs.store.address import MAX_PACK_BYTES, Address
 from tract_fs.store.layout import Layout, is_fan_name, is_loose_name
-from tract_fs.store.packs import LIMIT_BYTES
-from tract_fs.store.suspects import Suspect
 
 
-def iter_files(layout: Layout) -> Iterator[Suspect]:
+def iter_files(layout: Layout) -> Iterator[Address]:
     """Yields every regular file under one of our names: loose objects, loose events, packs."""
     for name in _loose_names(layout.objects):
-        yield Suspect("object", name)
+        yield Address("object", name)
     for tract in sorted(files.list_names(layout.events)):
         if is_tract_id(tract):
             for name in _loose_names(layout.tract_events(tract)):
-                yield Suspect("event", name, tract)
+                yield Address("event", name, tract)
     for name, kind in sorted(files.list_kinds(layout.packs)):
         if kind == "file" and is_hash(name):
-            yield Suspect("pack", name)
+            yield Address("pack", name)
 
 
 def count_files(layout: Layout) -> tuple[int, int]:
@@ -35,7 +34,7 @@ def count_files(layout: Layout) -> tuple[int, int]:
 
 def read_hashed(path: str, name: str) -> tuple[bytes | None, bool]:
     """Returns the bytes of a file, None if it is gone or too large to be one of ours, and whether they hash to `name`."""
-    data = files.read(path, limit_bytes=LIMIT_BYTES)
+    data = files.read(path, limit_bytes=MAX_PACK_BYTES)
     return data, data is not None and hash_bytes(data) == name
 
 

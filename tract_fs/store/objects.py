@@ -14,10 +14,11 @@ from tract_fs.model.content import MAX_OBJECT_BYTES, is_content
 from tract_fs.model.names import CommitHash, ContentHash
 from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import files
+from tract_fs.store.address import Address
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
-from tract_fs.store.suspects import Suspect, Suspects
+from tract_fs.store.suspects import Suspects
 
 _CACHED_BYTES = 64 * 1024 * 1024
 _CACHED_COMMITS = 32_768
@@ -132,5 +133,5 @@ class Objects:
                 break
         if found is None:
             raise ObjectMissing(path=self._layout.relative(path), kind=kind, hash=name)
-        self._suspects.note(Suspect("object", name))
+        self._suspects.note(Address("object", name))
         raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=found)

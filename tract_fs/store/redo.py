@@ -14,10 +14,9 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from tract_fs.model.content import MAX_OBJECT_BYTES
-from tract_fs.model.events import MAX_EVENT_BYTES
 from tract_fs.model.members import tract_of_event
 from tract_fs.store import files
+from tract_fs.store.address import LIMITS_BYTES, Address
 from tract_fs.store.place import MARKER
 
 CHECKPOINT_BYTES = 3 * 1024 * 1024  # of files that a sync is to write in less than a tenth of a second
@@ -26,16 +25,21 @@ BYPASS_BYTES = 1024 * 1024
 _OLD = ".old."
 _MAGIC = b"tractredo1\n"
 EMPTY_BYTES = 64  # the header
-_LIMITS = {b"o": MAX_OBJECT_BYTES, b"e": MAX_EVENT_BYTES}
+_LIMITS = {b"o": LIMITS_BYTES["object"], b"e": LIMITS_BYTES["event"]}
 _ENTRY = struct.Struct(">cBI32s")  # b"o" or b"e", length of the tract id, length of the bytes, sha256
 
 
 class Entry(NamedTuple):
-    """One file: its hash, its bytes, and the tract if it is an event (else empty)."""
+    """One file: its hash, its bytes, and the tract of an event (else empty)."""
 
     name: str
     data: bytes
     tract: str = ""
+
+    @property
+    def address(self) -> Address:
+        """The address of the file."""
+        return Address("event", self.name, self.tract) if self.tract else Address("object", self.name)
 
 
 def boot_id() -> str:

@@ -17,6 +17,7 @@ from tract_fs.errors import (
 from tract_fs.model.events import MAX_EVENT_BYTES, Redact
 from tract_fs.model.names import EventHash, hash_bytes
 from tract_fs.store import files, place, redo, texts
+from tract_fs.store.address import Address
 from tract_fs.store.arrivals import Record
 from tract_fs.store.events import Events
 from tract_fs.store.layout import Layout
@@ -25,7 +26,7 @@ from tract_fs.store.objects import Objects
 from tract_fs.store.packs import Packs, assemble
 from tract_fs.store.quarantine import Finding, Quarantine
 from tract_fs.store.redo import Entry, RedoLog
-from tract_fs.store.suspects import Suspect, Suspects
+from tract_fs.store.suspects import Suspects
 from tract_fs.store.tract_log import Parts, TractLog
 from tract_fs.store.transaction import Transaction
 from tract_fs.store.waiting_line import WaitingLine
@@ -78,7 +79,7 @@ class Store:
         self.objects = Objects(layout, self.packs, self.suspects)
         self.events = Events(layout, self.packs, self.suspects)
         self.quarantine = Quarantine(layout, self.packs)
-        self.findings: dict[Suspect, Finding] = {}  # what came of the suspects, since a repair last took it
+        self.findings: dict[Address, Finding] = {}  # what came of the suspects, since a repair last took it
 
     def open(self, *, create: bool) -> None:
         """Makes the store if it is absent and `create` is set; finishes what a power cut left; sees which packs there are.
@@ -239,7 +240,7 @@ class Store:
             self.acquire(timeout_s=0.0)
             self.release(is_failed=False)
 
-    def examine(self, suspect: Suspect) -> None:
+    def examine(self, suspect: Address) -> None:
         """Sets a damaged file aside or mends it, and notes what came of it; the lock is held. What is too fresh is looked at again later."""
         finding = self.quarantine.examine(suspect)
         if finding.outcome in ("fresh", "failed"):
@@ -536,7 +537,7 @@ class Store:
                     files.write_new(target, entry.data)
 
     def _path_of(self, entry: Entry) -> str:
-        return self.layout.event(entry.tract, entry.name) if entry.tract else self.layout.object(entry.name)
+        return entry.address.path_in(self.layout)
 
 
 class _Holding:

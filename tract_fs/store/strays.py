@@ -12,8 +12,8 @@ from typing import NamedTuple
 from tract_fs.model.members import is_object_of_ours, tract_of_event
 from tract_fs.model.names import hash_bytes, is_hash, is_tract_id
 from tract_fs.store import files
+from tract_fs.store.address import MAX_PACK_BYTES as LIMIT_BYTES
 from tract_fs.store.layout import TEXT_FILES, Layout, is_fan_name, is_loose_name
-from tract_fs.store.packs import LIMIT_BYTES
 
 _MOST_READ = 1000  # a store has few strays; what is beyond is only listed
 

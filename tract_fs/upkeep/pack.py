@@ -16,10 +16,10 @@ from tract_fs.errors import ArgumentError, HashMismatch
 from tract_fs.model.names import to_us
 from tract_fs.model.status import PackReport
 from tract_fs.store import files
+from tract_fs.store.address import Address
 from tract_fs.store.inventory import count_files
 from tract_fs.store.packs import PackWriter, first_member, scan
 from tract_fs.store.store import PACK_MAX_BYTES, Store
-from tract_fs.store.suspects import Suspect
 from tract_fs.upkeep.pack_plan import Member, PackPlan
 
 _AT_ONCE = 256  # files removed in one hold of the lock: some milliseconds
@@ -136,7 +136,7 @@ class _Packing:
             return None
         held = set() if rows is None else {row[:32] for row in rows.rows}
         if rows is None or actual != name or any(bytes.fromhex(member.name) not in held for member in members):
-            self._store.suspects.note(Suspect("pack", name))
+            self._store.suspects.note(Address("pack", name))
             raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=actual or "nothing")
         self._packs.include(rows)
         return signature

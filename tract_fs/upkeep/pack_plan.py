@@ -16,10 +16,10 @@ from tract_fs.model.members import is_event_line, is_line, is_object_of_ours
 from tract_fs.model.names import hash_bytes, is_hash, is_tract_id
 from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import files
+from tract_fs.store.address import Address
 from tract_fs.store.layout import is_fan_name, is_loose_name
 from tract_fs.store.packs import SMALL_BYTES, scan
 from tract_fs.store.store import Store
-from tract_fs.store.suspects import Suspect
 
 
 class Member(NamedTuple):
@@ -92,7 +92,7 @@ class PackPlan:
         rows, actual = scan(self._layout.pack(name), name)
         if rows is None or actual != name:
             if rows is not None:
-                self._store.suspects.note(Suspect("pack", name))
+                self._store.suspects.note(Address("pack", name))
                 self.left.append(f"packs/{name}: damaged")
             return
         self._small.append(name)
@@ -196,8 +196,8 @@ class PackPlan:
         if digest in self._packed:
             self._is_short = True
             return
-        suspect = Suspect("event", name, self._events[digest]) if digest in self._events else Suspect("object", name)
-        if files.exists(self._store.quarantine.path_of(suspect)):
+        suspect = Address("event", name, self._events[digest]) if digest in self._events else Address("object", name)
+        if files.exists(suspect.path_in(self._layout)):
             self._store.suspects.note(suspect)
             self.left.append(f"{self._shown(digest)}: damaged")
 

@@ -13,9 +13,9 @@ from tract_fs.errors import ArgumentError
 from tract_fs.model.names import is_hash, is_tract_id
 from tract_fs.model.status import RepairReport
 from tract_fs.store import files, texts
+from tract_fs.store.address import Address
 from tract_fs.store.inventory import iter_files, read_hashed
 from tract_fs.store.strays import find_salvageable, find_strays
-from tract_fs.store.suspects import Suspect
 from tract_fs.upkeep.adopt import Adopted, Adoption
 from tract_fs.upkeep.status import missing_names
 from tract_fs.work.contexts import ContextReader
@@ -61,11 +61,11 @@ class Repair:
             self._mended += names
             self._unmoved += [f"{name}: not the text that belongs there" for name in texts.damaged(self._layout)]
 
-    def _find_damaged(self) -> Iterator[Suspect]:
+    def _find_damaged(self) -> Iterator[Address]:
         packs = self._store.packs
         for file in iter_files(self._layout):
             self._checked_count += 1
-            path = self._store.quarantine.path_of(file)
+            path = file.path_in(self._layout)
             data, is_good = read_hashed(path, file.name)
             if data is None and files.exists(path):
                 self._unmoved.append(f"{self._layout.relative(path)}: too large to be a file of this store")
@@ -74,7 +74,7 @@ class Repair:
             elif data is not None and file.kind == "pack":
                 self._dropped += map(self._layout.relative, packs.drop_wrong_tables(file.name, data))
 
-    def _set_aside(self, suspects: list[Suspect]) -> None:
+    def _set_aside(self, suspects: list[Address]) -> None:
         for start in range(0, len(suspects), _AT_ONCE):
             with self._store.locked():
                 for suspect in suspects[start : start + _AT_ONCE]:

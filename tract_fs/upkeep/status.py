@@ -12,12 +12,12 @@ from tract_fs.model.info import TractConfig
 from tract_fs.model.names import CommitHash, format_time
 from tract_fs.model.status import HeadDistance, QuarantinedFile, SalvageableFile, Status, WaitingEvent
 from tract_fs.model.view import View
+from tract_fs.store.address import Address
 from tract_fs.store.inventory import count_files, read_hashed
 from tract_fs.store.packs import SMALL_BYTES
 from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
 from tract_fs.store.strays import find_salvageable, find_strays
-from tract_fs.store.suspects import Suspect
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
 
@@ -140,17 +140,17 @@ def _diverged_branches(reader: TractReader) -> dict[str, tuple[str, ...]]:
 
 def _quarantined(store: Store) -> Iterator[QuarantinedFile]:
     for file, note in store.quarantine.entries():
-        if note.kind == "event" and not note.tract:
-            yield QuarantinedFile(f"events/?/{note.name}", file, note.cause, note.at, is_back=False)
-            continue
-        if note.kind == "event":
-            is_back = store.events.get(note.tract, note.name) is not None
-        elif note.kind == "pack":
-            is_back = read_hashed(store.quarantine.path_of(Suspect("pack", note.name)), note.name)[1]
-        else:
-            is_back = store.objects.is_written(note.name)
-        path = store.quarantine.path_of(Suspect(note.kind, note.name, note.tract))
-        yield QuarantinedFile(store.layout.relative(path), file, note.cause, note.at, is_back)
+        address = note.address
+        path = f"events/?/{note.name}" if address is None else address.path
+        yield QuarantinedFile(path, file, note.cause, note.at, address is not None and _is_back(store, address))
+
+
+def _is_back(store: Store, address: Address) -> bool:
+    if address.kind == "event":
+        return store.events.get(address.tract, address.name) is not None
+    if address.kind == "pack":
+        return read_hashed(address.path_in(store.layout), address.name)[1]
+    return store.objects.is_written(address.name)
 
 
 def _hash_of(file: str) -> str:
