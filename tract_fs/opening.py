@@ -74,7 +74,7 @@ def list_tracts(path: object) -> list[str]:
     store = Store(require_layout(path), writer="", is_durable=False, read_only=True, lock_timeout_s=0.0)
     try:
         store.open(create=False)
-        return store.events.tracts()
+        return store.list_tracts()
     finally:
         store.close()
 

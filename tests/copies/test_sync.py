@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,10 @@ from tract_fs import SyncReport, Tract
 from tract_fs.errors import ArgumentError, ClosedError, NotAStore, ReadOnlyError, StoreNotFound, UnsupportedFormat
 from tract_fs.model.events import encode_event
 from tract_fs.model.names import hash_bytes
-from tract_fs.store.address import Address, Kind
+from tract_fs.store import tree
+from tract_fs.store.address import Address
 from tract_fs.store.holdings import Holdings
+from tract_fs.store.layout import Layout
 
 TEXT_FILES = {".gitattributes", ".gitignore", "FORMAT"}
 
@@ -828,18 +830,18 @@ def test_a_pack_with_events_that_came_amid_the_listing_waits_for_the_next_sync(
         t.commit(user("two"))
     more = {name: data for name, data in hashed(late).items() if name not in hashed(here)}
     (event,) = (data for name, data in more.items() if name.startswith("events"))
-    list_fans = Holdings._list_fans
+    iter_loose = tree.iter_loose
 
-    def write_meanwhile(holdings: Holdings, kind: Kind, tract: str, found: dict[Address, int]) -> None:
-        list_fans(holdings, kind, tract, found)
-        if kind == "object" and holdings.layout.context == str(here):
+    def write_meanwhile(layout: Layout, kind: tree.LooseKind) -> Iterator[tuple[Address, int]]:
+        yield from iter_loose(layout, kind)
+        if kind == "object" and layout.context == str(here):
             for name, data in more.items():
                 if name.startswith("objects"):
                     put(store_root(here) / name, data)
             put(store_root(here) / "packs" / hashlib.sha256(event + b"\n").hexdigest(), event + b"\n")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Holdings, "_list_fans", write_meanwhile)
+        patched.setattr(tree, "iter_loose", write_meanwhile)
         assert sync(here, there).sent.packs.files == 0
     require_whole(there)
     assert texts(there) == ["one"]

@@ -13,13 +13,12 @@ from typing import NamedTuple
 from msgspec import structs
 
 from tract_fs.copies.bundle_file import BundleReader, Member, write_bundle
-from tract_fs.errors import ArgumentError, BundleExists, CommitNotFoundError, ObjectMissing
+from tract_fs.errors import ArgumentError, BundleExists, CommitNotFoundError
 from tract_fs.model.content import is_content
 from tract_fs.model.events import Event, Move, split_parent
 from tract_fs.model.exchange import BUNDLE_FORMAT, BUNDLE_VERSION, BundleApplied, BundleHeader, BundleInfo
 from tract_fs.model.names import EventHash
 from tract_fs.store import files
-from tract_fs.store.address import Address
 from tract_fs.store.holdings import Holdings
 from tract_fs.store.packs import Packs, PackWriter
 from tract_fs.store.store import PACK_MAX_BYTES, PACK_MIN_OBJECTS, Store
@@ -205,11 +204,7 @@ def _members(store: Store, objects: _Objects, places: list[_Place]) -> Iterator[
 
 
 def _event_bytes(store: Store, tract: str, name: str) -> bytes:
-    address = Address("event", name, tract)
-    data = Holdings(store.layout, store.packs).read(address)
-    if data is None:
-        raise ObjectMissing(path=address.path, kind="event", hash=name)
-    return data
+    return store.bytes.read("event", name, tract)[0]
 
 
 def _info(path: str, header: BundleHeader, size_bytes: int, *, missing: tuple[str, ...] = ()) -> BundleInfo:

@@ -68,7 +68,7 @@ def pending_of(store: Store) -> tuple[str, ...]:
     """Returns what waits in all tracts of a store, as "tract/hash: reason", sorted. Cost: takes in what came since."""
     found = []
     store.packs.refresh()
-    for tract in store.events.tracts():
+    for tract in store.list_tracts():
         log = store.log(tract)
         log.list_events(is_forced=True)
         found += [f"{tract}/{name}: {why.describe()}" for name, why in log.view.pending.items()]
@@ -87,7 +87,7 @@ def _pending_there(layout: Layout) -> tuple[str, ...]:
 def _doubted(store: Store) -> set[str]:
     """Returns the hashes of what the views of the store miss or found damaged: a file of that name is not taken as good."""
     found: set[str] = set()
-    for tract in store.events.tracts():
+    for tract in store.list_tracts():
         log = store.log(tract)
         found.update(log.damaged, (pending.missing for pending in log.view.pending.values()))
     return found

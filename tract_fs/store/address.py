@@ -41,9 +41,7 @@ class Address(NamedTuple):
 
     def path_in(self, layout: Layout) -> str:
         """Returns the whole path in one store. Errors: ValueError if the name is no hash, or the tract no tract id."""
-        if self.kind == "object":
-            return layout.object(self.name)
-        return layout.event(self.tract, self.name) if self.kind == "event" else layout.pack(self.name)
+        return layout.path(*self)
 
 
 def address_of(data: bytes, name: str) -> Address | None:

@@ -9,12 +9,13 @@ import errno
 from hashlib import sha256
 
 from tract_fs.model.damage import NO_FILE, diagnose
-from tract_fs.model.names import is_hash, is_tract_id
 from tract_fs.store import files
-from tract_fs.store.address import Address, Kind
-from tract_fs.store.layout import Layout, is_fan_name, is_loose_name
+from tract_fs.store.address import Address
+from tract_fs.store.bytes import StoredBytes
+from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
 from tract_fs.store.quarantine import Quarantine
+from tract_fs.store.tree import list_store
 
 _UNREADABLE = frozenset([errno.EIO, errno.EACCES, errno.EPERM])  # of one file: a bad sector, or another user's
 
@@ -25,6 +26,7 @@ class Holdings:
     def __init__(self, layout: Layout, packs: Packs) -> None:
         self.layout = layout
         self._packs = packs
+        self._stored = StoredBytes(layout, packs)
         self._quarantine = Quarantine(layout, packs)
         self.files: dict[Address, int] = {}  # size in bytes of each regular file
         self.event_packs: set[Address] = set()  # the packs with events
@@ -34,21 +36,8 @@ class Holdings:
         self._packs.close()
 
     def look(self) -> None:
-        """Lists the store so that of every event seen the objects are seen too, whoever writes or packs meanwhile."""
-        found: dict[Address, int] = {}
-        for tract in files.list_names(self.layout.events):
-            if is_tract_id(tract):
-                self._list_fans("event", tract, found)
-        self._packs.refresh()
-        seen = set(self._packs.names)
-        self._list_fans("object", "", found)
-        sizes = files.list_files(self.layout.packs)
-        self._packs.refresh()
-        with_events = {name for name in list(self._packs.names) if self._packs.has_events(name)}
-        too_late = with_events - seen  # the objects of their events may not have been listed
-        found.update((Address("pack", name), size) for name, size in sizes if is_hash(name) and name not in too_late)
-        self.files = found
-        self.event_packs = {Address("pack", name) for name in with_events}
+        """Lists the store; see `tree.list_store`."""
+        self.files, self.event_packs = list_store(self.layout, self._packs)
 
     def has(self, address: Address) -> bool:
         """Returns whether an address has a file, or its bytes are in a pack; not whether they are good."""
@@ -83,12 +72,7 @@ class Holdings:
 
     def packed(self, address: Address) -> bytes | None:
         """Returns the verified bytes of an object or event from a pack, or None."""
-        if address.kind == "pack":
-            return None
-        data = self._packs.read(address.name)
-        while data is None and self._packs.renew(address.name):
-            data = self._packs.read(address.name)
-        return data
+        return None if address.kind == "pack" else self._stored.packed(address.name)
 
     def read(self, address: Address) -> bytes | None:
         """Returns the verified bytes of an address from its file or a pack, or None."""
@@ -102,16 +86,8 @@ class Holdings:
         """
         path = address.path_in(self.layout)
         if files.may_exist(path):
-            there = files.read(path, limit_bytes=address.limit_bytes)
-            if there is not None and sha256(there).hexdigest() == address.name:
+            if self._stored.loose(*address) is not None:
                 return False
             self._quarantine.set_aside(address)
         files.write_new(path, data)
         return True
-
-    def _list_fans(self, kind: Kind, tract: str, found: dict[Address, int]) -> None:
-        directory = self.layout.objects if kind == "object" else self.layout.tract_events(tract)
-        for fan in files.list_names(directory):
-            if is_fan_name(fan):
-                listed = files.list_files(f"{directory}/{fan}")
-                found.update((Address(kind, fan + name, tract), size) for name, size in listed if is_loose_name(name))

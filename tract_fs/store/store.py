@@ -16,9 +16,10 @@ from tract_fs.errors import (
 )
 from tract_fs.model.events import MAX_EVENT_BYTES, Redact
 from tract_fs.model.names import EventHash, hash_bytes
-from tract_fs.store import files, place, redo, texts
+from tract_fs.store import files, place, redo, texts, tree
 from tract_fs.store.address import Address
 from tract_fs.store.arrivals import Record
+from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.events import Events
 from tract_fs.store.layout import Layout
 from tract_fs.store.lock import StoreLock
@@ -76,8 +77,9 @@ class Store:
         self._logs: dict[str, TractLog] = {}
         self.suspects = Suspects()
         self.packs = Packs(layout, self.suspects, read_only=read_only, is_distrusted=distrusts_caches)
-        self.objects = Objects(layout, self.packs, self.suspects)
-        self.events = Events(layout, self.packs, self.suspects)
+        self.bytes = StoredBytes(layout, self.packs, self.suspects)
+        self.objects = Objects(self.bytes, self.packs)
+        self.events = Events(self.bytes)
         self.quarantine = Quarantine(layout, self.packs)
         self.findings: dict[Address, Finding] = {}  # what came of the suspects, since a repair last took it
 
@@ -170,8 +172,11 @@ class Store:
 
     def has_tract(self, tract: str) -> bool:
         """Tells whether a tract has events here."""
-        is_loose = any(self.events.list_fan(tract, fan) for fan in self.events.fans(tract))
-        return is_loose or tract in self.events.tracts()
+        return tree.has_tract(self.layout, self.packs, tract)
+
+    def list_tracts(self) -> list[str]:
+        """Returns the ids of the tracts that have events, sorted."""
+        return tree.list_tracts(self.layout, self.packs)
 
     def beside(self, *, writer: str, read_only: bool) -> Store:
         """Returns another handle's way to the same files, opened, by the same settings. Errors: as `open`."""
@@ -336,8 +341,9 @@ class Store:
         """Returns the contents that some event of the store names as redacted. Cost: reads all events, once."""
         if self._redacted is None:
             found: set[str] = set()
-            for tract in self.events.tracts():
-                events = (self.events.get(tract, name) for name in self._all_events(tract))
+            for tract in self.list_tracts():
+                names = tree.list_events(self.layout, self.packs, tract)
+                events = (self.events.get(tract, name) for name in names)
                 found.update(
                     op.object for event in events if event is not None for op in event.ops if isinstance(op, Redact)
                 )
@@ -415,13 +421,6 @@ class Store:
         self._lock_depth = 0
         self._unsynced = []
         self._syncing = None
-
-    def _all_events(self, tract: str) -> set[str]:
-        found = {name for fan in self.events.fans(tract) for name in self.events.list_fan(tract, fan)}
-        self.packs.refresh()  # after the loose ones: those may be packed meanwhile
-        for pack in sorted(self.packs.names):
-            found.update(self.packs.event_names(pack, tract))
-        return found
 
     def _write_files(
         self, log: TractLog, fresh: dict[str, bytes], contents: dict[str, None], event: Entry, records: list[Record]

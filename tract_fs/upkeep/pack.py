@@ -17,9 +17,9 @@ from tract_fs.model.names import to_us
 from tract_fs.model.status import PackReport
 from tract_fs.store import files
 from tract_fs.store.address import Address
-from tract_fs.store.inventory import count_files
 from tract_fs.store.packs import PackWriter, first_member, scan
 from tract_fs.store.store import PACK_MAX_BYTES, Store
+from tract_fs.store.tree import count_files, fan_directories
 from tract_fs.upkeep.pack_plan import Member, PackPlan
 
 _AT_ONCE = 256  # files removed in one hold of the lock: some milliseconds
@@ -193,7 +193,7 @@ class _Packing:
 
     def _remove_directories(self) -> None:
         """Removes the directories of the fan-out that are empty now."""
-        for slice_ in _slices(sorted(self._plan.directories)):
+        for slice_ in _slices(fan_directories(self._layout)):
             with self._store.locked():
                 for path in slice_:
                     files.remove_empty_directory(path)

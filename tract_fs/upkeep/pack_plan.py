@@ -7,19 +7,18 @@ event at hand brings. Only what reads from a line of a pack as it does from its 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from tract_fs.errors import JsonValueError
-from tract_fs.model.content import MAX_OBJECT_BYTES
-from tract_fs.model.events import MAX_EVENT_BYTES, decode_event
+from tract_fs.model.events import decode_event
 from tract_fs.model.members import is_event_line, is_line, is_object_of_ours
-from tract_fs.model.names import hash_bytes, is_hash, is_tract_id
 from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import files
 from tract_fs.store.address import Address
-from tract_fs.store.layout import is_fan_name, is_loose_name
 from tract_fs.store.packs import SMALL_BYTES, scan
 from tract_fs.store.store import Store
+from tract_fs.store.tree import iter_loose, iter_packs
 
 
 class Member(NamedTuple):
@@ -46,27 +45,23 @@ class PackPlan:
         self._is_short = False  # a member of a small pack can't be read any more
         self.kept: dict[str, files.Signature | None] = {}  # packs that stay, as they are now
         self.left: list[str] = []  # "path: why" of files that stay as they are
-        self.directories: list[str] = []  # of the fan-out
 
     def look(self) -> None:
         """Lists the store: loose files before packs, since what is packed meanwhile goes that way."""
         new_bytes = 0
         self._store.packs.refresh()
-        for path, name, size in self._loose(self._layout.objects):
-            if self._is_old(path):
-                self._objects.add(bytes.fromhex(name))
-                new_bytes += 0 if self._store.packs.has(name) else size
-        for tract in sorted(files.list_names(self._layout.events)):
-            if is_tract_id(tract):
-                for path, name, size in self._loose(self._layout.tract_events(tract)):
-                    if self._is_old(path):
-                        self._events.setdefault(bytes.fromhex(name), tract)
-                        new_bytes += 0 if self._store.packs.has(name) else size
+        for address, size in chain(iter_loose(self._layout, "object"), iter_loose(self._layout, "event")):
+            if self._is_old(address):
+                if address.kind == "object":
+                    self._objects.add(bytes.fromhex(address.name))
+                else:
+                    self._events.setdefault(bytes.fromhex(address.name), address.tract)
+                new_bytes += 0 if self._store.packs.has(address.name) else size
         self._store.packs.refresh()
-        sizes = {name: size for name, size in files.list_files(self._layout.packs) if is_hash(name)}
+        sizes = {pack.name: size for pack, size in iter_packs(self._layout)}
         kept = [name for name in sizes if name in self._store.packs.names]
         self.kept = {name: files.signature(self._layout.pack(name)) for name in kept}
-        small = [name for name, size in sizes.items() if size < SMALL_BYTES and self._is_old(self._layout.pack(name))]
+        small = [name for name, size in sizes.items() if size < SMALL_BYTES and self._is_old(Address("pack", name))]
         for name in worth_merging({name: sizes[name] for name in small}, new_bytes):
             self._take_pack(name)
 
@@ -100,20 +95,10 @@ class PackPlan:
         for names in rows.events.values():
             self._packed_events.update(names)
 
-    def _loose(self, directory: str) -> Iterator[tuple[str, str, int]]:
-        """Yields path, hash and size of each loose file."""
-        for fan in sorted(files.list_names(directory)):
-            if is_fan_name(fan):
-                inside = f"{directory}/{fan}"
-                self.directories.append(inside)
-                for name, size in files.list_files(inside):
-                    if is_loose_name(name):
-                        yield f"{inside}/{name}", fan + name, size
-
-    def _is_old(self, path: str) -> bool:
+    def _is_old(self, address: Address) -> bool:
         if self._before_ns is None:
             return True
-        found = files.times(path)
+        found = files.times(address.path_in(self._layout))
         return found is not None and max(found) < self._before_ns
 
     def _events_in_hand(self) -> Iterator[tuple[str, str, bytes, tuple[bytes, ...]]]:
@@ -160,7 +145,7 @@ class PackPlan:
         if paths or digest in self._packed:
             yield Member(name, data, paths)
         else:
-            self.left.append(f"{self._shown(digest)}: not of this version of the format")
+            self.left.append(f"{self._address(digest).path}: not of this version of the format")
 
     @staticmethod
     def _is_object(data: bytes) -> bool:
@@ -174,37 +159,27 @@ class PackPlan:
             return False
 
     def _read(self, digest: bytes) -> bytes | None:
-        """Returns the verified bytes of a member, or None if they can't be had any more."""
-        name = digest.hex()
-        if digest in self._packed:
-            data = self._store.packs.read(name)
-            if data is None and self._store.packs.renew(name):
-                data = self._store.packs.read(name)
-            if data is not None:
-                return data
+        """Returns the verified bytes of a member, or None if they can no longer be read."""
+        stored = self._store.bytes
+        if digest in self._packed and (data := stored.packed(digest.hex())) is not None:
+            return data
         if digest in self._objects:
-            data = files.read(self._layout.object(name), limit_bytes=MAX_OBJECT_BYTES)
-        elif digest in self._events:
-            data = files.read(self._layout.event(self._events[digest], name), limit_bytes=MAX_EVENT_BYTES)
-        else:
-            data = None
-        return data if data is not None and hash_bytes(data) == name else None
+            return stored.loose("object", digest.hex())
+        return stored.loose(*self._address(digest)) if digest in self._events else None
 
     def _leave(self, digest: bytes) -> None:
-        """Leaves what can't be read to the quarantine, and what is gone to whoever took it: another run, or a tool."""
-        name = digest.hex()
+        """Leaves a damaged file in place as a suspect. One that is gone was packed or removed by others."""
         if digest in self._packed:
             self._is_short = True
             return
-        suspect = Address("event", name, self._events[digest]) if digest in self._events else Address("object", name)
-        if files.exists(suspect.path_in(self._layout)):
-            self._store.suspects.note(suspect)
-            self.left.append(f"{self._shown(digest)}: damaged")
+        address = self._address(digest)
+        if files.exists(address.path_in(self._layout)):
+            self._store.suspects.note(address)
+            self.left.append(f"{address.path}: damaged")
 
-    def _shown(self, digest: bytes) -> str:
-        name = digest.hex()
+    def _address(self, digest: bytes) -> Address:
         tract = self._events.get(digest)
-        return self._layout.relative(self._layout.object(name) if tract is None else self._layout.event(tract, name))
+        return Address("object", digest.hex()) if tract is None else Address("event", digest.hex(), tract)
 
 
 def worth_merging(sizes: dict[str, int], new_bytes: int) -> list[str]:

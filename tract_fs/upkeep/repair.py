@@ -14,9 +14,10 @@ from tract_fs.model.names import is_hash, is_tract_id
 from tract_fs.model.status import RepairReport
 from tract_fs.store import files, texts
 from tract_fs.store.address import Address
-from tract_fs.store.inventory import iter_files, read_hashed
-from tract_fs.store.strays import find_salvageable, find_strays
+from tract_fs.store.bytes import read_hashed
+from tract_fs.store.tree import iter_files, list_unknown
 from tract_fs.upkeep.adopt import Adopted, Adoption
+from tract_fs.upkeep.salvage import find_salvageable
 from tract_fs.upkeep.status import missing_names
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
@@ -63,12 +64,12 @@ class Repair:
 
     def _find_damaged(self) -> Iterator[Address]:
         packs = self._store.packs
-        for file in iter_files(self._layout):
+        for file, _ in iter_files(self._layout):
             self._checked_count += 1
             path = file.path_in(self._layout)
             data, is_good = read_hashed(path, file.name)
             if data is None and files.exists(path):
-                self._unmoved.append(f"{self._layout.relative(path)}: too large to be a file of this store")
+                self._unmoved.append(f"{file.path}: too large to be a file of this store")
             elif data is not None and not is_good:
                 yield file
             elif data is not None and file.kind == "pack":
@@ -96,7 +97,7 @@ class Repair:
         self._contexts.forget()
         self._reader.forget_renderings()
         self._reader.close()
-        for tract in {self._reader.log.tract, *self._store.events.tracts()}:
+        for tract in {self._reader.log.tract, *self._store.list_tracts()}:
             self._store.log(tract).rebuild(is_ours=True)
         for tract in files.list_names(f"{self._layout.local}/tracts"):
             if is_tract_id(tract):
@@ -116,16 +117,15 @@ class Repair:
         misplaced = [found.path for found in self._store.findings.values() if found.outcome == "fresh"]
         misplaced += [entry.file for entry in self._store.quarantine.entries()]
         while found := find_salvageable(
-            self._layout, [*find_strays(self._layout), *misplaced], missing_names(self._reader)
+            self._layout, [*list_unknown(self._layout), *misplaced], missing_names(self._reader)
         ):
             with self._store.locked():
-                for stray in found:
-                    name = stray.target.replace("/", "")[-64:]
-                    data, is_good = read_hashed(f"{self._layout.root}/{stray.path}", name)
+                for path, target in found:
+                    data, is_good = read_hashed(f"{self._layout.root}/{path}", target.name)
                     if data is None or not is_good:
-                        return  # it changes under our eyes: some tool is at work
-                    files.write_new(f"{self._layout.root}/{stray.target}", data, is_synced=True)
-                    self._salvaged.append(stray.target)
+                        return  # a tool is changing the file right now
+                    files.write_new(target.path_in(self._layout), data, is_synced=True)
+                    self._salvaged.append(target.path)
             self._reader.log.list_events(is_forced=True)
 
     def _adopt(self, now_us: int) -> Adopted:

@@ -13,11 +13,11 @@ from tract_fs.model.names import CommitHash, format_time
 from tract_fs.model.status import HeadDistance, QuarantinedFile, SalvageableFile, Status, WaitingEvent
 from tract_fs.model.view import View
 from tract_fs.store.address import Address
-from tract_fs.store.inventory import count_files, read_hashed
 from tract_fs.store.packs import SMALL_BYTES
 from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
-from tract_fs.store.strays import find_salvageable, find_strays
+from tract_fs.store.tree import count_files, list_unknown
+from tract_fs.upkeep.salvage import find_salvageable
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
 
@@ -48,8 +48,8 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *,
     absent = {_hash_of(file.file) for file in quarantined if not file.is_back}
     waiting = tuple(_waiting(reader, absent))
     gone = tuple(sorted(name for name in log.gone if name not in absent and not _is_here(reader, name)))
-    strays = tuple(find_strays(reader.store.layout))
-    salvageable = find_salvageable(reader.store.layout, list(strays), missing_names(reader)) if strays else []
+    unknown = list_unknown(reader.store.layout)
+    salvageable = find_salvageable(reader.store.layout, unknown, missing_names(reader)) if unknown else []
     loose_count, pack_count = count_files(reader.store.layout)
     small_pack_count = sum(size < SMALL_BYTES for size in reader.store.packs.sizes())
     status = Status(
@@ -69,8 +69,8 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *,
         damaged=tuple(sorted(f"{name}: {reason}" for name, reason in log.damaged.items())),
         gone=gone,
         quarantined=quarantined,
-        strays=strays,
-        salvageable=tuple(SalvageableFile(found.path, found.target) for found in salvageable),
+        strays=tuple(unknown),
+        salvageable=tuple(SalvageableFile(found.path, found.target.path) for found in salvageable),
         unread_local=tuple(unproved(reader.store.layout)),
         warnings=tuple(_warnings(log.view, history.fault, now_us)),
         needs_recovery=reader.store.needs_recovery,
@@ -148,9 +148,7 @@ def _quarantined(store: Store) -> Iterator[QuarantinedFile]:
 def _is_back(store: Store, address: Address) -> bool:
     if address.kind == "event":
         return store.events.get(address.tract, address.name) is not None
-    if address.kind == "pack":
-        return read_hashed(address.path_in(store.layout), address.name)[1]
-    return store.objects.is_written(address.name)
+    return store.bytes.is_written(*address)
 
 
 def _hash_of(file: str) -> str:
