@@ -10,6 +10,7 @@ from tract_fs.errors import ArgumentError, JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.info import TractConfig
 from tract_fs.model.names import require_branch_name, require_tract_id
+from tract_fs.store import files
 from tract_fs.store.layout import Layout
 from tract_fs.store.store import Store
 
@@ -84,4 +85,4 @@ def require_layout(path: object) -> Layout:
     found = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if type(found) is not str or "\0" in found or not found:
         raise ArgumentError(f"path {path!r}: give the path of a context directory as a string or pathlib.Path")
-    return Layout(os.path.abspath(found))
+    return Layout(files.absolute_path(found))

@@ -91,7 +91,7 @@ def require_file(file: object) -> str:
     found = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
     if type(found) is not str or "\0" in found or not found:
         raise ArgumentError(f"bundle {file!r}: give the path of a file as a string or pathlib.Path")
-    return os.path.realpath(found)
+    return files.real_path(found)
 
 
 class _Node(NamedTuple):

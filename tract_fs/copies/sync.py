@@ -96,17 +96,17 @@ def _doubted(store: Store) -> set[str]:
 def _open_there(here: Layout, path: object) -> tuple[Store, bool]:
     """Opens the other store, or makes it in a directory that is there; finishes what a power cut left there. Tells whether it is new."""
     layout = require_layout(path)
-    if os.path.basename(os.path.realpath(layout.context)) == STORE_DIRECTORY:
+    if os.path.basename(files.real_path(layout.context)) == STORE_DIRECTORY:
         raise NotAStore(path=layout.context, reason="the inside of a store; give the directory that holds it")
-    if not os.path.isdir(layout.context):
-        if os.path.lexists(layout.context):
+    if files.kind_at(layout.context) != "directory":
+        if files.has_entry(layout.context):
             raise NotAStore(
                 path=layout.context, reason="no directory; give a context directory, or one to make a store in"
             )
         raise StoreNotFound(
             f"{layout.context}: no such directory; make it, or mount what should be there, first", path=layout.context
         )
-    if os.path.samefile(layout.context, here.context) or os.path.realpath(layout.root) == os.path.realpath(here.root):
+    if files.is_same(layout.context, here.context) or files.real_path(layout.root) == files.real_path(here.root):
         raise ArgumentError(f"{layout.context}: this is the store itself; give another directory")
     is_new = not files.exists(layout.format)
     try:

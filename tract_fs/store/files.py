@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from mmap import ACCESS_READ, mmap
@@ -20,13 +20,28 @@ from typing import Self
 
 from tract_fs.store.layout import STORE_DIRECTORY
 
-_SAFE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | _SAFE_FLAGS
-_NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-# no such file, or what is there is no file of ours: below a file, a link, a socket
+# What some systems lack has a neutral value there: the package can be imported everywhere.
+_CLOEXEC, _NOFOLLOW, _NONBLOCK, _DIRECTORY, _PATH = (
+    getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY", "O_PATH")
+)
+_user_id = getattr(os, "geteuid", lambda: 0)
+_group_id = getattr(os, "getegid", lambda: 0)
+_group_ids = getattr(os, "getgroups", list)
+
+
+def after_fork_in_child(act: Callable[[], None]) -> None:
+    """Registers a function that each forked child calls first, on systems that fork."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=act)
+
+
+_SAFE_FLAGS = _NOFOLLOW | _NONBLOCK | _CLOEXEC
+_READ_FLAGS = os.O_RDONLY | _SAFE_FLAGS
+_NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC | _NOFOLLOW
+# no such file, or what is there is no file of a store: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
-_DIRECTORY_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-_SYNC_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_SYNC_FLAGS = os.O_RDONLY | _DIRECTORY | _CLOEXEC | _NOFOLLOW
+_DIRECTORY_FLAGS = _SYNC_FLAGS | _PATH
 _STORE = f"/{STORE_DIRECTORY}"
 _MOST_HELD = 64
 _MAPPED_BYTES = 1 << 18  # a larger file is mapped, a smaller one read
@@ -56,7 +71,7 @@ class Process:
 
 
 process = Process()
-os.register_at_fork(after_in_child=process.start_over)
+after_fork_in_child(process.start_over)
 
 
 class _Directory:
@@ -240,10 +255,13 @@ def _read_rest(descriptor: int, data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def map_file(path: str) -> bytes | mmap | None:
-    """Returns the bytes of a regular file, a large one's without reading them, or None if there is none, or an empty one, at `path`.
+Mapped = bytes | mmap
 
-    Only for files that are replaced by a rename: whoever looks beyond the end of a large one that was cut in place ends the process.
+
+def map_file(path: str) -> Mapped | None:
+    """Returns the bytes of a regular file, mapped if it is large, or None if there is none, or an empty one, at `path`.
+
+    Only for files that are replaced by a rename: reading past the end of a mapped file that was cut in place ends the process (SIGBUS).
     """
     descriptor = _open_regular(path)
     if descriptor is None:
@@ -255,6 +273,11 @@ def map_file(path: str) -> bytes | mmap | None:
         return _read_rest(descriptor, b"") or None
     finally:
         os.close(descriptor)
+
+
+def is_cut(data: Mapped) -> bool:
+    """Returns whether a mapped file was cut in place. Cost: one fstat of a large file."""
+    return isinstance(data, mmap) and data.size() < len(data)
 
 
 def read_range(path: str, offset: int, size: int) -> bytes | None:
@@ -447,6 +470,32 @@ def status_of(path: str) -> os.stat_result | None:
         raise
 
 
+def is_regular(status: os.stat_result) -> bool:
+    """Returns whether a status is that of a regular file."""
+    return stat.S_ISREG(status.st_mode)
+
+
+def is_link(path: str) -> bool:
+    """Returns whether there is a symbolic link at `path`."""
+    found = status_of(path)
+    return found is not None and stat.S_ISLNK(found.st_mode)
+
+
+def is_trusted_directory(status: os.stat_result) -> bool:
+    """Returns whether a status is that of a directory of this user, or of one whom this user trusts.
+
+    That is root, or a user who shares it with one of this user's groups; never the owner of a directory that everybody may write to.
+    """
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    if status.st_uid == _user_id():
+        return True
+    if status.st_mode & stat.S_IWOTH:
+        return False
+    is_shared = bool(status.st_mode & stat.S_IWGRP) and status.st_gid in (_group_id(), *_group_ids())
+    return status.st_uid == 0 or is_shared
+
+
 def times(path: str) -> tuple[int, int] | None:
     """Returns mtime and ctime in ns of a regular file; None if there is none at `path`."""
     found = status_of(path)
@@ -606,6 +655,36 @@ def _kind_of(entry: os.DirEntry[str]) -> str:
     return "directory" if entry.is_dir(follow_symlinks=False) else "other"
 
 
+# Paths that a user gave: links in them are followed.
+
+
+def absolute_path(path: str) -> str:
+    """Returns a path from the root on, by the working directory."""
+    return os.path.abspath(path)
+
+
+def real_path(path: str) -> str:
+    """Returns a path from the root on, with all links followed."""
+    return os.path.realpath(path)
+
+
+def kind_at(path: str) -> str:
+    """Returns what is at `path`, links followed: "directory" or "other"; empty if there is nothing."""
+    if os.path.isdir(path):
+        return "directory"
+    return "other" if os.path.exists(path) else ""
+
+
+def has_entry(path: str) -> bool:
+    """Returns whether there is something at `path`, be it a link that leads nowhere; False if the system does not let us see."""
+    return os.path.lexists(path)
+
+
+def is_same(path: str, other: str) -> bool:
+    """Returns whether two paths lead to the same file or directory."""
+    return os.path.samefile(path, other)
+
+
 def make_directory(path: str) -> None:
     """Makes a directory with its parents; in a store none of them by way of a link."""
     if not _is_in_store(path):
@@ -632,7 +711,7 @@ def make_directory(path: str) -> None:
 def open_directory(path: str) -> int:
     """Returns a descriptor of a directory that can be synced and locked; in a store entered without following a link. Errors: OSError."""
     if not _is_in_store(path):
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | _CLOEXEC)
     base, name = (_OUTSIDE, path) if path.endswith(_STORE) else _locate(path)
     return _enter(base, name, path, _SYNC_FLAGS)
 
@@ -664,7 +743,7 @@ def sync_filesystem(path: str) -> None:
     if syncfs is None:
         os.sync()
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | _CLOEXEC)
     try:
         if syncfs(descriptor) != 0:
             code = ctypes.get_errno()
@@ -680,7 +759,7 @@ def _is_directory(path: str) -> bool:
 class AppendFile:
     """A file of this copy's own that grows at its end; opened on first use, reopened if the path is another file now."""
 
-    _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | _SAFE_FLAGS
+    _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | _SAFE_FLAGS
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -798,7 +877,7 @@ class AppendFile:
 class TableFile(AppendFile):
     """A small file of this copy's own that is written in place."""
 
-    _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | _SAFE_FLAGS
+    _FLAGS = os.O_RDWR | os.O_CREAT | _SAFE_FLAGS
 
     def write_at(self, offset: int, data: bytes) -> None:
         """Writes a few bytes at `offset`."""

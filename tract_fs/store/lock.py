@@ -15,7 +15,7 @@ from types import BuiltinFunctionType, ModuleType
 from weakref import WeakSet
 
 from tract_fs.errors import LockTimeout
-from tract_fs.store.files import AppendFile, look_again, open_directory
+from tract_fs.store.files import AppendFile, after_fork_in_child, look_again, open_directory
 from tract_fs.store.waiting_line import WaitingLine
 
 _FIRST_WAIT_S = 0.0001
@@ -34,7 +34,7 @@ def _close_inherited() -> None:
         lock.forget_parent()
 
 
-os.register_at_fork(after_in_child=_close_inherited)
+after_fork_in_child(_close_inherited)
 
 
 class StoreLock:

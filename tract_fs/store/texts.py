@@ -43,7 +43,7 @@ def require_format(layout: Layout, *, create: bool) -> None:
 
     Line ends that a tool rewrote do not matter. Errors: StoreNotFound, NotAStore, UnsupportedFormat.
     """
-    if os.path.exists(layout.context) and not os.path.isdir(layout.context):
+    if files.kind_at(layout.context) == "other":
         raise NotAStore(path=layout.context, reason="a file, where a context directory was expected")
     try:
         data = files.read(layout.format, limit_bytes=1 << 20)
@@ -55,9 +55,9 @@ def require_format(layout: Layout, *, create: bool) -> None:
     if data is None or (create and not data.strip(b"\0")):  # blank: a power cut took what was just made
         if not create:
             above = layout.context
-            while not os.path.lexists(above):
+            while not files.has_entry(above):
                 above = os.path.dirname(above)
-            if not os.path.isdir(above):
+            if files.kind_at(above) != "directory":
                 raise NotAStore(path=layout.context, reason="a part of the path is a file")
             raise StoreNotFound(path=layout.context)
         try:
