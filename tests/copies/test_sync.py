@@ -801,15 +801,15 @@ def test_an_event_whose_parent_came_after_the_listing_waits_for_the_next_sync(
             t.commit(user(text))
     events = {data: name for name, data in hashed(here).items() if name.startswith("events")}
     second = sorted(events)[1]  # by time, which stands first in an event
-    look = Holdings.look
+    list_files = Holdings.list_files
 
-    def look_too_early(holdings: Holdings) -> None:
-        look(holdings)
+    def list_too_early(holdings: Holdings) -> None:
+        list_files(holdings)
         name = events[second].replace("/", "")[-64:]
         holdings.files.pop(Address("event", name, "default"), None)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Holdings, "look", look_too_early)
+        patched.setattr(Holdings, "list_files", list_too_early)
         sync(here, there)
     assert texts(there) == ["one"]
     require_whole(there)

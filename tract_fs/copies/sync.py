@@ -174,8 +174,8 @@ class _Exchange:
     def run(self, *, verify: bool, doubted: set[str], durable: bool) -> None:
         """Checks, receives, then sends."""
         here, there = self._here, self._there
-        here.holdings.look()
-        there.holdings.look()
+        here.holdings.list_files()
+        there.holdings.list_files()
         checks = self._to_check(doubted, verify=verify)
         received, sent = _missing(there, here), _missing(here, there)
         self._total = len(checks) + len(received) + len(sent)

@@ -1,7 +1,7 @@
 """Verified bytes: reads the bytes of an address from its file or from a pack, and hashes them at every read.
 
-A packing may move a file into a pack at any moment, and what `Packs` does not find is absent for sure only after `renew`. So each look that finds
-nothing is repeated as long as `renew` finds a change. This is the only module with that loop.
+A packing may move a file into a pack at any moment, and what `Packs` does not find is absent for sure only after `renew`. So a look that finds
+nothing is repeated as long as `renew` reports a change. This is the only module with that loop.
 
 The methods take the parts of an Address, so `read(*address)` reads one; a compile reads thousands, and makes no Address for each.
 """

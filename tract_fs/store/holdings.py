@@ -21,7 +21,7 @@ _UNREADABLE = frozenset([errno.EIO, errno.EACCES, errno.EPERM])  # of one file: 
 
 
 class Holdings:
-    """The files of one store. `look` lists them."""
+    """The files of one store. `list_files` lists them."""
 
     def __init__(self, layout: Layout, packs: Packs) -> None:
         self.layout = layout
@@ -35,7 +35,7 @@ class Holdings:
         """Closes the packs that were read."""
         self._packs.close()
 
-    def look(self) -> None:
+    def list_files(self) -> None:
         """Lists the store; see `tree.list_store`."""
         self.files, self.event_packs = list_store(self.layout, self._packs)
 

@@ -85,7 +85,7 @@ def _find(layout: Layout) -> tuple[str, bytes] | None:
     """Returns the name of this copy's place and its seal, or None.
 
     On a file system without locks two writers may create one each; all then use the first by name.
-    Cost: two stats per directory. All are looked at, or a stranger's many would hide this copy's own.
+    Cost: two stats per directory. All are examined, or a stranger could hide this copy's own place behind many others.
     """
     try:
         names = files.list_names(layout.local_root)

@@ -91,7 +91,7 @@ def fan_directories(layout: Layout) -> list[str]:
 
 
 def count_files(layout: Layout) -> tuple[int, int]:
-    """Returns how many loose files and how many packs there are, by their names. Cost: lists the store."""
+    """Returns the number of loose files and of packs, by their names. Cost: lists the store."""
     loose = sum(sum(map(is_loose_name, files.list_names(fan))) for fan in fan_directories(layout))
     return loose, sum(map(is_hash, files.list_names(layout.packs)))
 
