@@ -77,7 +77,7 @@ def test_a_damaged_file(tract: Any, path: Path) -> None:
     told = tract("repair")
     assert told.code == 0
     assert told.out == f"checked    12 files\nset aside  {name}: torn copy\n"
-    assert told.err.startswith("warning: what was set aside is kept in the quarantine: fetch")
+    assert told.err.startswith("warning: quarantined files are kept: fetch")
     shown = tract("status")
     assert shown.code == 0
     assert f"quarantined  {name}: quarantined (torn copy), fetch it from another copy" in shown.out

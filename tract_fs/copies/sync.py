@@ -1,7 +1,7 @@
-"""Sync: the two-way union of the files of two stores, so that it may be broken off anywhere and run again.
+"""Sync: the two-way union of the files of two stores. It can be interrupted anywhere and run again.
 
-A file is read, checked against its name, and only then written under it at the other side: objects before events, events in causal order, so that
-what has arrived is whole at any moment. A good file is never replaced; a bad one gives way to a good one of the other side. `local/` is no part of it.
+A file is read, verified, and only then written to the other side: objects before events, events in causal order, so that the other side is whole at
+any moment. A good file is never replaced; a bad one is replaced by a good one of the other side. `local/` is not copied.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tract_fs.store.store import Store
 Progress = Callable[[int, int, str], object]  # files done, of how many, the path of the next one
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 _IRREPLACEABLE = _UNWRITABLE | {errno.EIO}
-_LOCK_TIMEOUT_S = 10.0  # for what a power cut left to finish there; a sync itself takes no lock
+_LOCK_TIMEOUT_S = 10.0  # for a recovery after a power cut there; the sync itself needs no lock
 _LAST = "~"  # after every time
 
 
@@ -38,10 +38,10 @@ def sync_stores(
     durable: bool = True,
     progress: Progress | None = None,
 ) -> SyncReport:
-    """Brings the files of `store` and of the store in the directory `path` to the same set; makes the one there if need be.
+    """Makes `store` and the store in the directory `path` have the same files; creates the latter on demand.
 
-    Files of one size under one name are taken as equal, unless `verify` is set, or the view misses or doubts them here. `holding` keeps other threads
-    from the store; files are copied without it. Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout before anything is copied; OSError of either disk.
+    Files of one name and size count as equal, unless `verify` is set, or they are missing or damaged for the view here. `holding` keeps other
+    threads from the store; files are copied without it. Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout before anything is copied; OSError of either disk.
     """
     other, is_new = _open_there(store.layout, path)
     ours = Holdings(store.layout, Packs(store.layout, read_only=False))
@@ -65,7 +65,7 @@ def sync_stores(
 
 
 def pending_of(store: Store) -> tuple[str, ...]:
-    """Returns what waits in all tracts of a store, as "tract/hash: reason", sorted. Cost: takes in what came since."""
+    """Returns the pending events of all tracts of a store, as "tract/hash: reason", sorted. Applies new events first."""
     found = []
     store.packs.refresh()
     for tract in store.list_tracts():
@@ -85,7 +85,7 @@ def _pending_there(layout: Layout) -> tuple[str, ...]:
 
 
 def _doubted(store: Store) -> set[str]:
-    """Returns the hashes of what the views of the store miss or found damaged: a file of that name is not taken as good."""
+    """Returns the hashes that are missing or damaged for the views of the store: files of these names are verified."""
     found: set[str] = set()
     for tract in store.list_tracts():
         log = store.log(tract)
@@ -94,7 +94,7 @@ def _doubted(store: Store) -> set[str]:
 
 
 def _open_there(here: Layout, path: object) -> tuple[Store, bool]:
-    """Opens the other store, or makes it in a directory that is there; finishes what a power cut left there. Tells whether it is new."""
+    """Opens the other store, or creates it in an existing directory; recovers it after a power cut. Returns whether it is new."""
     layout = require_layout(path)
     if os.path.basename(files.real_path(layout.context)) == STORE_DIRECTORY:
         raise NotAStore(path=layout.context, reason="the inside of a store; give the directory that holds it")
@@ -124,7 +124,7 @@ def _opened(layout: Layout, *, read_only: bool) -> Store:
 
 
 class _Site:
-    """One side of a sync: its files, and what was written there."""
+    """One side of a sync: its files, and the counts of those written there."""
 
     def __init__(self, side: Side, holdings: Holdings) -> None:
         self.side: Side = side
@@ -134,11 +134,11 @@ class _Site:
 
     @property
     def wrote(self) -> Transfer:
-        """What was copied to this side."""
+        """The files copied to this side."""
         return Transfer(objects=self._wrote["object"], events=self._wrote["event"], packs=self._wrote["pack"])
 
     def require_there(self) -> None:
-        """Raises StoreNotFound if the store is not there any more: what is written then would go to the empty mount point."""
+        """Raises StoreNotFound if the store is gone: a write would then go to the empty mount point."""
         layout = self.holdings.layout
         if not files.may_exist(layout.format):
             raise StoreNotFound(
@@ -154,7 +154,7 @@ class _Site:
             self._wrote[address.kind] = self._wrote[address.kind].plus(len(data))
 
     def make_durable(self) -> None:
-        """Makes all that was written survive a power cut."""
+        """Makes everything written survive a power cut."""
         if self.is_changed:
             files.sync_filesystem(self.holdings.layout.root)
             self.is_changed = False
@@ -172,7 +172,7 @@ class _Exchange:
         self.bad: dict[tuple[Side, Address], BadFile] = {}
 
     def run(self, *, verify: bool, doubted: set[str], durable: bool) -> None:
-        """Checks, receives, then sends."""
+        """Verifies, receives, then sends."""
         here, there = self._here, self._there
         here.holdings.list_files()
         there.holdings.list_files()

@@ -1,7 +1,8 @@
 """The plan of a packing: which files go into packs, and in which order.
 
-The order is that in which a compile reads: tract by tract, event by event in time, each commit after its content, the event after what it brings; then what no
-event at hand brings. Only what reads from a line of a pack as it does from its file is packed: the rest is left, and the damaged to the quarantine.
+The order is the one in which a compile reads: by tract, then by the time of the events, each commit after its content, each event after the commits
+that it brings; then the objects that none of these events brings. A file is packed only if a line of a pack gives the same bytes; others stay loose.
+Damaged files stay for the quarantine.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tract_fs.store.tree import iter_loose, iter_packs
 
 
 class Member(NamedTuple):
-    """What goes into a pack: its hash, its bytes, and the loose files that hold it."""
+    """One line of a pack: its hash, its bytes, and the loose files that have the same bytes."""
 
     name: str
     data: bytes
@@ -30,24 +31,24 @@ class Member(NamedTuple):
 
 
 class PackPlan:
-    """What one run packs: files last changed before `before_ns`, or all. `look` fills it."""
+    """What one run packs: files last changed before `before_ns`, or all. `look` lists them."""
 
     def __init__(self, store: Store, before_ns: int | None) -> None:
         self._store = store
         self._layout = store.layout
         self._before_ns = before_ns
         self._objects: set[bytes] = set()  # loose
-        self._events: dict[bytes, str] = {}  # loose, with their tracts
+        self._events: dict[bytes, str] = {}  # loose: tract by hash
         self._packed: set[bytes] = set()  # members of small packs
         self._packed_events: set[bytes] = set()
         self._done: set[bytes] = set()
         self._small: list[str] = []
-        self._is_short = False  # a member of a small pack can't be read any more
-        self.kept: dict[str, files.Signature | None] = {}  # packs that stay, as they are now
-        self.left: list[str] = []  # "path: why" of files that stay as they are
+        self._is_short = False  # a member of a small pack can no longer be read
+        self.kept: dict[str, files.Signature | None] = {}  # packs that stay, with their signatures
+        self.left: list[str] = []  # "path: reason" of files that are not packed
 
     def look(self) -> None:
-        """Lists the store: loose files before packs, since what is packed meanwhile goes that way."""
+        """Lists the store: loose files before packs, because a packing moves files from the former to the latter."""
         new_bytes = 0
         self._store.packs.refresh()
         for address, size in chain(iter_loose(self._layout, "object"), iter_loose(self._layout, "event")):
@@ -66,12 +67,12 @@ class PackPlan:
             self._take_pack(name)
 
     def sources(self) -> list[str]:
-        """Returns the small packs, if all their members were handed out; else none."""
+        """Returns the small packs if all their members were yielded; else none."""
         return [] if self._is_short else self._small
 
     def iter_members(self) -> Iterator[Member]:
         """Yields every member once, verified. Memory: names, and the order of events."""
-        for _, _, event, commits in sorted(self._events_in_hand()):
+        for _, _, event, commits in sorted(self._readable_events()):
             for commit in commits:
                 yield from self._with_content(commit)
             yield from self._one(event)
@@ -101,7 +102,7 @@ class PackPlan:
         found = files.times(address.path_in(self._layout))
         return found is not None and max(found) < self._before_ns
 
-    def _events_in_hand(self) -> Iterator[tuple[str, str, bytes, tuple[bytes, ...]]]:
+    def _readable_events(self) -> Iterator[tuple[str, str, bytes, tuple[bytes, ...]]]:
         """Yields tract, time and hash of each event that can be read, and the commits that it brings."""
         for digest in self._events.keys() | self._packed_events:
             data = self._read(digest)
@@ -113,7 +114,7 @@ class PackPlan:
                 yield event.tract, event.at, digest, tuple(bytes.fromhex(c.commit) for c in event.iter_commits())
 
     def _commit(self, digest: bytes) -> Commit | None:
-        """Returns a commit that was not handed out yet, or None for what is none."""
+        """Returns a commit that was not yielded yet, or None if the bytes are no commit."""
         if digest in self._done or digest in self._packed_events:
             return None
         try:
@@ -183,10 +184,10 @@ class PackPlan:
 
 
 def worth_merging(sizes: dict[str, int], new_bytes: int) -> list[str]:
-    """Returns the packs to be written again with so many new bytes: as many of the smallest as make a pack over twice as large as each.
+    """Returns the packs to merge with so many new bytes: of the smallest as many as give a pack more than twice as large as each of them.
 
-    So each byte is written, and sent to other copies, a few times in its life; and git, which takes a file that is half like a removed one for the same file under
-    another name and then merges what two copies made of it, sees none.
+    So each byte is rewritten, and sent to other copies, only a few times. And git never takes the new pack for a renamed old one, as it does when
+    they share half their bytes; it would then merge the packs of two copies line by line.
     """
     ordered = sorted(sizes, key=lambda name: (sizes[name], name))
     total, count = new_bytes, 0

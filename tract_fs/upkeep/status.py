@@ -1,4 +1,4 @@
-"""The survey behind status(): what a tract holds, what waits and for what, what lies about in the store, and what to do about each, harmlessly."""
+"""The status of a tract: what it contains, which events wait and for what, which files are damaged or unknown, and what to do about each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MANY_PACKS = 16  # that a handle keeps open
 
 
 class _History(Struct):
-    """What was found out about the branch; `fault` says what damage kept from being read."""
+    """The history of the branch; `fault` is the damage that kept it from being read, if any."""
 
     head: CommitHash | None = None
     others: tuple[CommitHash, ...] = ()
@@ -83,14 +83,14 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *,
 
 
 def missing_names(reader: TractReader) -> set[str]:
-    """Returns the hashes of files that something here asks for in vain."""
+    """Returns the hashes of the missing files: those that events wait for, and those gone, damaged or quarantined."""
     log = reader.log
     names = {pending.missing for pending in log.view.pending.values()} | log.gone | log.damaged.keys()
     return names | {_hash_of(file.file) for file in _quarantined(reader.store) if not file.is_back}
 
 
 def state_of(reader: TractReader, missing: str) -> str:
-    """Returns what is known here of a hash that an event waits for; see WaitingEvent."""
+    """Returns the state of a hash that an event waits for; see WaitingEvent."""
     return _state_of(reader, missing, {_hash_of(f.file) for f in _quarantined(reader.store) if not f.is_back})
 
 
@@ -100,7 +100,7 @@ def _first_of(names: tuple[str, ...]) -> str:
 
 
 def _history(reader: TractReader, contexts: ContextReader) -> _History:
-    """Returns what the branch amounts to, as far as its commits can be read."""
+    """Returns the history of the branch, as far as its commits can be read."""
     found = _History()
     try:
         found.head = head = reader.head()
@@ -132,7 +132,7 @@ def _diverged_branches(reader: TractReader) -> dict[str, tuple[str, ...]]:
             try:
                 heads = tuple(head.commit for head in log.view.heads(branch, log))
             except DamageError:
-                continue  # told of where the branch is the own one
+                continue  # reported when that branch is the current one
             if len(heads) > 1:
                 found[branch] = heads
     return found
@@ -193,7 +193,7 @@ def _advice(status: Status) -> Iterator[str]:
     if status.needs_recovery:
         yield "a power cut left work to finish: open the store once for writing"
     if status.damaged:
-        yield "damaged events: fetch their files from another copy, or run 'tract repair' to have them set aside"
+        yield "damaged events: fetch their files from another copy, or run 'tract repair' to quarantine them"
     if any(not file.is_back for file in status.quarantined):
         yield "quarantined files: fetch them from another copy of this store (sync, rsync, git); they take effect by themselves when they are back"
     if status.gone:
@@ -208,7 +208,7 @@ def _advice(status: Status) -> Iterator[str]:
     if status.other_heads or status.diverged_branches:
         yield "a branch has several heads: all are kept, and this copy goes on with its own line; 'tract merge' joins them"
     if status.salvageable:
-        yield "stray files hold what is missing: 'tract repair' takes them in"
+        yield "stray files have the bytes of missing ones: 'tract repair' restores these"
     if len(status.strays) > len(status.salvageable):
         yield "stray files are ignored; move out of the store what you do not need"
     if status.loose_count >= _MANY_FILES or status.small_pack_count >= _MANY_PACKS:
