@@ -103,7 +103,7 @@ def recheck_directories() -> None:
     _round += 1
 
 
-def let_go(root: str) -> None:
+def close_directories(root: str) -> None:
     """Closes the open directories of a store."""
     for path in [path for path in list(_held) if path.startswith(root)]:
         _held.pop(path, None)
@@ -280,7 +280,7 @@ def is_cut(data: Mapped) -> bool:
     return isinstance(data, mmap) and data.size() < len(data)
 
 
-def read_range(path: str, offset: int, size: int) -> bytes | None:
+def read_at(path: str, offset: int, size: int) -> bytes | None:
     """Returns up to `size` bytes of a regular file from `offset` on, or None if there is none at `path`."""
     descriptor = _open_regular(path)
     if descriptor is None:
@@ -347,7 +347,7 @@ def write_all(descriptor: int, data: bytes | bytearray) -> None:
         written += os.write(descriptor, memoryview(data)[written:])
 
 
-def write_new(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced: bool = False) -> None:
+def replace(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced: bool = False) -> None:
     """Writes a file by way of a dot-named file beside it, which is then renamed; replaces what is at `path`.
 
     Creates directories on demand. After an error nothing is left under either name. With `is_synced` the file and its
@@ -725,7 +725,7 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def sync_file(path: str) -> None:
+def sync_data(path: str) -> None:
     """Makes the bytes of a file survive a power cut. Does nothing if there is no regular file."""
     descriptor = _open_regular(path)
     if descriptor is not None:
@@ -847,7 +847,7 @@ class AppendFile:
         """Cuts the file to `size_bytes`."""
         os.ftruncate(self.open(), size_bytes)
 
-    def sync(self) -> None:
+    def sync_data(self) -> None:
         """Makes the bytes appended so far survive a power cut. Never call it again after it failed."""
         os.fdatasync(self.open())
 

@@ -89,5 +89,5 @@ class Holdings:
             if self._stored.loose(*address) is not None:
                 return False
             self._quarantine.set_aside(address)
-        files.write_new(path, data)
+        files.replace(path, data)
         return True

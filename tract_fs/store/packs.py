@@ -315,7 +315,7 @@ class Packs:
     def _write(self, name: str, data: bytes) -> PackTable | None:
         path = f"{self._layout.pack_tables}/{name}"
         try:
-            files.write_new(path, data, mode=0o644)
+            files.replace(path, data, mode=0o644)
             self._rejected.pop(path, None)
             return _open_table(path, self._layout.seal)
         except OSError:  # a table that can't be kept is made again at the next open
@@ -407,7 +407,7 @@ class Packs:
 
     def add(self, rows: PackRows, data: bytes, *, is_synced: bool) -> None:
         """Writes a pack that `assemble` made."""
-        files.write_new(self._layout.pack(rows.pack), data, is_synced=is_synced)
+        files.replace(self._layout.pack(rows.pack), data, is_synced=is_synced)
         self.include(rows)
 
 

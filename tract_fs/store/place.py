@@ -107,7 +107,7 @@ def _make(layout: Layout) -> tuple[str, bytes]:
         temp = f"{layout.local_root}/.new.{files.process.new_label()}"
         files.make_directory(temp)
         try:
-            files.write_new(f"{temp}/{MARKER}", os.urandom(_TOKEN_BYTES).hex().encode() + b"\n")
+            files.replace(f"{temp}/{MARKER}", os.urandom(_TOKEN_BYTES).hex().encode() + b"\n")
             made = proof_of(temp)
             if made is None:
                 raise OSError(f"{temp}: its marker can't be read again")

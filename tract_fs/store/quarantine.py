@@ -95,7 +95,7 @@ class Quarantine:
                 return Finding("fresh", shown, cause)
             if repaired is not None:
                 self._keep_copy(suspect, cause, data)
-                files.write_new(path, repaired, is_synced=True)
+                files.replace(path, repaired, is_synced=True)
                 return Finding("repaired", shown, cause)
             if suspect.kind == "pack":
                 self._give_back_members(suspect.name, data)
@@ -163,12 +163,12 @@ class Quarantine:
     def _keep_copy(self, suspect: Address, cause: str, data: bytes) -> None:
         target = self._target(suspect, data)
         self._write_note(suspect, cause, target)
-        files.write_new(target, data)
+        files.replace(target, data)
 
     def _write_note(self, suspect: Address, cause: str, target: str) -> None:
         now_us = (time.time_ns() if self._now_ns is None else self._now_ns()) // 1000
         note = Note(suspect.kind, suspect.name, suspect.tract, cause, format_time(now_us))
-        files.write_new(target + _NOTE, canonical.encode_struct(note) + b"\n", mode=0o644)
+        files.replace(target + _NOTE, canonical.encode_struct(note) + b"\n", mode=0o644)
 
     def _target(self, suspect: Address, data: bytes | None) -> str:
         """Returns a free path in the quarantine, or that of a file with the same bytes: a bad copy may arrive many times."""
@@ -187,7 +187,7 @@ class Quarantine:
                 continue
             path = address.path_in(self._layout)
             if files.read(path, limit_bytes=MAX_PACK_BYTES) != member:
-                files.write_new(path, member)
+                files.replace(path, member)
         files.sync_filesystem(self._layout.root)  # the pack was durable
 
     # for every handle

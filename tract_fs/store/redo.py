@@ -94,10 +94,10 @@ class RedoLog:
 
         A log that this handle began must be found again, too: its name and those of the directories above it are synced.
         """
-        self._file.sync()
+        self._file.sync_data()
         if self._is_new:
             directory = os.path.dirname(self.path)
-            files.sync_file(f"{directory}/{MARKER}")  # or recovery would not accept the log as this copy's own
+            files.sync_data(f"{directory}/{MARKER}")  # or recovery would not accept the log as this copy's own
             for _ in range(4):  # the place, local/, the store, the context directory
                 files.sync_directory(directory)
                 directory = os.path.dirname(directory)
@@ -108,7 +108,7 @@ class RedoLog:
 
         The files of all entries must be durable by now, or the log must be kept under another name.
         """
-        files.write_new(self.path, _header(), mode=0o644, is_synced=True)
+        files.replace(self.path, _header(), mode=0o644, is_synced=True)
         self._file.close()
         self.end = 0
         self.is_checkpoint_due = False
@@ -151,7 +151,7 @@ def _header() -> bytes:
 
 def needs_recovery(path: str) -> bool:
     """Returns whether the log at `path` has entries of another boot, or of an unknown one."""
-    header = files.read_range(path, 0, EMPTY_BYTES + 1)
+    header = files.read_at(path, 0, EMPTY_BYTES + 1)
     if header is None or len(header) <= EMPTY_BYTES:
         return False
     boot = boot_id()

@@ -91,7 +91,7 @@ class Store:
         try:
             self._open(create=create)
         except BaseException:
-            files.let_go(self.layout.root)
+            files.close_directories(self.layout.root)
             raise
 
     def _open(self, *, create: bool) -> None:
@@ -319,7 +319,7 @@ class Store:
         name = EventHash(hash_bytes(data))
         if self._is_durable:
             files.sync_filesystem(self.layout.root)
-        files.write_new(self.layout.event(tract, name), data, is_synced=self._is_durable)
+        files.replace(self.layout.event(tract, name), data, is_synced=self._is_durable)
         return name
 
     def write_from_redo(self, names: Container[str]) -> list[str]:
@@ -328,7 +328,7 @@ class Store:
         for path in redo.log_paths(self.layout.local, self.layout.redo):
             for entry in redo.iter_entries(path):
                 if entry.name in names:
-                    files.write_new(self._path_of(entry), entry.data, is_synced=True)
+                    files.replace(self._path_of(entry), entry.data, is_synced=True)
                     found.append(entry.name)
         return found
 
@@ -414,7 +414,7 @@ class Store:
         self._redo.close()
         self._lock.close()
         self.packs.close()
-        files.let_go(self.layout.root)
+        files.close_directories(self.layout.root)
 
     def after_fork(self) -> None:
         """Forgets what belongs to the parent process."""
@@ -445,7 +445,7 @@ class Store:
                 redo_size = self._redo.append(entries)
             log.append_own(records)
             self._write_loose(small, contents, written, is_synced=False)
-            files.write_new(self.layout.event(event.tract, event.name), event.data)
+            files.replace(self.layout.event(event.tract, event.name), event.data)
         except BaseException:
             if files.exists(self.layout.event(event.tract, event.name)):
                 raise  # the rename was done: the transaction stands, only the answer is lost
@@ -472,7 +472,7 @@ class Store:
             path = self.layout.object(name)
             if name in contents or not files.may_exist(path):  # an equal one of another tract is not ours to take back
                 written.append(path)
-            files.write_new(path, data, is_synced=is_synced)
+            files.replace(path, data, is_synced=is_synced)
 
     def _sync(self) -> None:
         """Makes the transactions so far durable. A sync that fails is not tried again on that file."""
@@ -533,7 +533,7 @@ class Store:
                 target = self._path_of(entry)
                 data = None if is_forced else files.read(target, limit_bytes=1 << 31)
                 if data is None or hash_bytes(data) != entry.name:
-                    files.write_new(target, entry.data)
+                    files.replace(target, entry.data)
 
     def _path_of(self, entry: Entry) -> str:
         return entry.address.path_in(self.layout)

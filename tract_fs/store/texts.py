@@ -31,7 +31,7 @@ def outdated(layout: Layout) -> list[str]:
 def write(layout: Layout, names: list[str]) -> None:
     """Writes text files with their right bytes; the lock is held, or there is no store yet."""
     for name in names:
-        files.write_new(f"{layout.root}/{name}", TEXT_FILES[name], mode=0o644)
+        files.replace(f"{layout.root}/{name}", TEXT_FILES[name], mode=0o644)
 
 
 def _read(layout: Layout, name: str) -> bytes | None:

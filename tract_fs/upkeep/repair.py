@@ -124,7 +124,7 @@ class Repair:
                     data, is_good = read_hashed(f"{self._layout.root}/{path}", target.name)
                     if data is None or not is_good:
                         return  # a tool is changing the file right now
-                    files.write_new(target.path_in(self._layout), data, is_synced=True)
+                    files.replace(target.path_in(self._layout), data, is_synced=True)
                     self._salvaged.append(target.path)
             self._reader.log.list_events(is_forced=True)
 
