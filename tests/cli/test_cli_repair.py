@@ -53,7 +53,7 @@ def test_a_damaged_file(tract: Any, path: Path) -> None:
     told = tract("repair")
     assert told.code == 0
     assert told.out == f"checked      12 files\nquarantined  {name}: torn copy\n"
-    assert told.err.startswith("warning: what was set aside is kept in the quarantine: fetch")
+    assert told.err.startswith("warning: quarantined files are kept: fetch")
     shown = tract("status")
     assert shown.code == 0
     assert f"quarantined  {name}: quarantined (torn copy), fetch it from another copy" in shown.out
@@ -95,7 +95,7 @@ def test_what_can_not_be_adopted(tract: Any, path: Path) -> None:
     told = tract("repair", "--adopt")
     assert told.code == 0
     assert f"{third} is missing (unknown)" in told.out
-    assert "fetch it from another copy" in told.err
+    assert "fetch them from another copy" in told.err
 
 
 def test_two_heads(tract: Any, path: Path, tmp_path: Path) -> None:

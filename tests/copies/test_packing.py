@@ -27,6 +27,7 @@ from tract_fs import Tract
 from tract_fs.cli.running import run
 from tract_fs.errors import ArgumentError, HashMismatch, LockTimeout, ReadOnlyError
 from tract_fs.store import quarantine
+from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.events import Events
 from tract_fs.store.layout import Layout
 from tract_fs.store.listing import EventListing, KnownEvents
@@ -638,7 +639,7 @@ def test_a_listing_paused_at_any_read_misses_no_event_that_is_packed_meanwhile(t
         path = copy_store(template, tmp_path / "store")
         layout = Layout(str(path))
         packs = Packs(layout, read_only=True)
-        looked = EventListing("main", layout, packs, Events(layout, packs))
+        looked = EventListing("main", layout, packs, Events(StoredBytes(layout, packs)))
 
         def pack_beside(path: Path = path) -> None:
             with open_tract(path, "packer") as packer:

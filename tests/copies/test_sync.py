@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,10 @@ from tract_fs import SyncReport, Tract
 from tract_fs.errors import ArgumentError, ClosedError, NotAStore, ReadOnlyError, StoreNotFound, UnsupportedFormat
 from tract_fs.model.events import encode_event
 from tract_fs.model.names import hash_bytes
+from tract_fs.store import tree
+from tract_fs.store.address import Address
 from tract_fs.store.holdings import Holdings
+from tract_fs.store.layout import Layout
 
 
 def sync(here: Path, there: Path, **options: Any) -> SyncReport:
@@ -730,14 +733,15 @@ def test_an_event_whose_parent_came_after_the_listing_waits_for_the_next_sync(
             t.commit(user(text))
     events = {data: name for name, data in hashed(here).items() if name.startswith("events")}
     second = sorted(events)[1]  # by time, which stands first in an event
-    look = Holdings.look
+    list_files = Holdings.list_files
 
-    def look_too_early(holdings: Holdings) -> None:
-        look(holdings)
-        holdings.files.pop(events[second], None)
+    def list_too_early(holdings: Holdings) -> None:
+        list_files(holdings)
+        name = events[second].replace("/", "")[-64:]
+        holdings.files.pop(Address("event", name, "default"), None)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Holdings, "look", look_too_early)
+        patched.setattr(Holdings, "list_files", list_too_early)
         sync(here, there)
     assert texts_at(there) == ["one"]
     require_nothing_waits(there)
@@ -758,18 +762,18 @@ def test_a_pack_with_events_that_came_amid_the_listing_waits_for_the_next_sync(
         t.commit(user("two"))
     more = {name: data for name, data in hashed(late).items() if name not in hashed(here)}
     (event,) = (data for name, data in more.items() if name.startswith("events"))
-    list_fans = Holdings._list_fans
+    iter_loose = tree.iter_loose
 
-    def write_meanwhile(holdings: Holdings, directory: str, found: dict[str, int]) -> None:
-        list_fans(holdings, directory, found)
-        if directory == "objects" and holdings.layout.context == str(here):
+    def write_meanwhile(layout: Layout, kind: tree.LooseKind) -> Iterator[tuple[Address, int]]:
+        yield from iter_loose(layout, kind)
+        if kind == "object" and layout.context == str(here):
             for name, data in more.items():
                 if name.startswith("objects"):
                     put(store_root(here) / name, data)
             put(store_root(here) / "packs" / hashlib.sha256(event + b"\n").hexdigest(), event + b"\n")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Holdings, "_list_fans", write_meanwhile)
+        patched.setattr(tree, "iter_loose", write_meanwhile)
         assert sync(here, there).sent.packs.files == 0
     require_nothing_waits(there)
     assert texts_at(there) == ["one"]

@@ -718,5 +718,5 @@ def test_an_error_while_a_commit_is_written_names_the_file(tmp_path: Path, monke
             assert str(caught.value.filename) == f"{own_place(tmp_path / durability)}{file}"
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left") as caught:
         patched.setattr(os, "write", full)
-        files.write_new(f"{tmp_path}/a-file", b"x")
+        files.replace(f"{tmp_path}/a-file", b"x")
     assert caught.value.filename == f"{tmp_path}/a-file"

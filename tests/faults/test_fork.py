@@ -311,16 +311,16 @@ def test_a_fork_that_the_disk_refuses_leaves_nothing_and_can_be_made_again(
 ) -> None:
     (one,) = say(t, "one")
     before = synced(tmp_path / "a")
-    write_new = files.write_new
+    replace = files.replace
 
     def refuse(path: str, *arguments: Any, **options: Any) -> None:
         if "/events/sub/" in path:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             raise OSError(errno.ENOSPC, "no space left on device", path)
-        write_new(path, *arguments, **options)
+        replace(path, *arguments, **options)
 
     with monkeypatch.context() as broken:
-        broken.setattr(files, "write_new", refuse)
+        broken.setattr(files, "replace", refuse)
         with pytest.raises(OSError, match="no space left"):
             t.fork("sub")
     assert (synced(tmp_path / "a"), Tract.tracts(tmp_path / "a")) == (before, ["default"])

@@ -191,7 +191,7 @@ def test_a_bind_mount_shows_the_same_place(tmp_path: Path) -> None:
     try:
         assert own_place(mounted).name == own_place(path).name
     finally:
-        files.let_go(str(mounted))
+        files.close_directories(str(mounted))
         subprocess.run(["umount", str(mounted)], check=True)
 
 

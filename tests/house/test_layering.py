@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
         [
             "__init__",
             "layout",
+            "address",
             "files",
             "bounded_cache",
             "texts",
@@ -58,6 +60,8 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "suspects",
             "pack_table",
             "packs",
+            "tree",
+            "bytes",
             "objects",
             "arrivals",
             "record_runs",
@@ -69,8 +73,6 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "view_cache",
             "quarantine",
             "holdings",
-            "strays",
-            "inventory",
             "tract_log",
             "transaction",
             "foreign_commits",
@@ -111,6 +113,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
         "upkeep",
         [
             "__init__",
+            "salvage",
             "status",
             "adopt",
             "repair",
@@ -152,6 +155,8 @@ OWNERS = {
         "store.listing",
         "store.lock",
         "store.packs",
+        "store.tree",
+        "store.bytes",
         "store.quarantine",
         "store.suspects",
         "store.waiting_line",
@@ -171,6 +176,19 @@ IMPURE = {
     "subprocess",
     "shutil",
     "tempfile",
+}
+DISK_MODULES = {"fcntl", "glob", "io", "mmap", "pathlib", "shutil", "stat"}
+NO_DISK = {  # what is used of `os` that does not reach the disk
+    "os.PathLike",
+    "os.fspath",
+    "os.getpid",
+    "os.path.basename",
+    "os.path.dirname",
+    "os.path.join",
+    "os.path.relpath",
+    "os.path.split",
+    "os.stat_result",
+    "os.urandom",
 }
 EXTRAS = {"click", "rich"}
 # What a call of the facade may hold: the checks of its arguments, the guard, and the way to the function that does the work.
@@ -292,6 +310,69 @@ def test_a_call_of_the_facade_enters_the_guard(name: str) -> None:
     blocks = [node for node in facade_calls()[name].body if isinstance(node, ast.With)]
     entered = {ast.unparse(item.context_expr) for block in blocks for item in block.items}
     assert (name in UNGUARDED) != bool(entered & {"self._guard.reading", "self._guard.writing", "self.batch()"})
+
+
+def disk_uses(source: str) -> set[str]:
+    """Returns what a module uses of the operating system that reaches the disk: functions of `os`, modules, and `open`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names if alias.name.split(".")[0] in DISK_MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            is_disk = node.module.split(".")[0] in DISK_MODULES or node.module in ("os", "os.path")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names if is_disk)
+        elif isinstance(node, ast.Attribute):
+            name = ast.unparse(node)
+            if re.fullmatch(r"os\.\w+(\.\w+)?", name) and name != "os.path" and name not in NO_DISK:
+                found.add(name)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("open", "io.open"):
+            found.add("open")
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in INSIDE if name not in ("store.files", "store.lock")])
+def test_only_files_and_lock_reach_the_disk(name: str) -> None:
+    assert disk_uses(MODULES[name].read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "uses"),
+    [
+        ("import os\nos.path.join(a, os.path.basename(b), os.urandom(4).hex())", set()),
+        ("import os\nos.stat(a)", {"os.stat"}),
+        ("import os\nos.path.exists(a)", {"os.path.exists"}),
+        ("import os\nact = os.unlink", {"os.unlink"}),
+        ("from os import path", {"os.path"}),
+        ("from os.path import isdir", {"os.path.isdir"}),
+        ("def f():\n    import shutil", {"shutil"}),
+        ("from mmap import mmap", {"mmap.mmap"}),
+        ("import stat, fcntl", {"stat", "fcntl"}),
+        ("from pathlib import Path", {"pathlib.Path"}),
+        ("open(a).read()", {"open"}),
+        ("file.open(a)", set()),
+    ],
+)
+def test_the_look_for_disk_access_sees_it(source: str, uses: set[str]) -> None:
+    assert disk_uses(source) == uses
+
+
+def test_the_package_can_be_imported_where_the_system_has_less() -> None:
+    import subprocess
+    import sys
+
+    names = (
+        "O_CLOEXEC O_NOFOLLOW O_DIRECTORY O_NONBLOCK O_PATH getuid geteuid getegid getgroups register_at_fork "
+        "syncfs sync fdatasync posix_fadvise pread pwrite"
+    )
+    lines = [
+        "import os, sys",
+        f"for name in {names!r}.split():",
+        "    if hasattr(os, name): delattr(os, name)",
+        "import tract_fs, tract_fs.store.lock",
+        "print(hasattr(os, 'O_CLOEXEC'), tract_fs.__name__)",
+    ]
+    result = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("False tract_fs\n", "")
 
 
 def test_the_imports_that_cost_are_made_on_first_need() -> None:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import portalocker
 import pytest
 
 from tract_fs.errors import LockTimeout
@@ -87,14 +86,15 @@ def test_where_the_file_system_has_no_locks_a_writer_goes_on_without_one(
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    lock_module._calls.cache_clear()
     for holder in two:
-        monkeypatch.setattr(holder.lock, "_portalocker", portalocker)
-        monkeypatch.setattr(holder.lock, "_flock", refuse)
-        monkeypatch.setattr(holder.lock, "_flags", 0, raising=False)
         assert holder.lock.is_supported
         holder.lock.acquire(0.0)
         assert not holder.lock.is_supported
         holder.lock.release()
+    monkeypatch.undo()
+    lock_module._calls.cache_clear()
 
 
 def test_a_directory_is_held_while_the_context_lasts_and_no_longer(tmp_path: Path) -> None:

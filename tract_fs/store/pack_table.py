@@ -10,13 +10,13 @@ import struct
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import sha256
-from mmap import mmap
 
 from msgspec import Struct
 from msgspec.json import Decoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
+from tract_fs.store.files import Mapped, is_cut
 
 _MAGIC = b"tractpacks2\n"
 _LENGTH = struct.Struct(">I")
@@ -72,7 +72,7 @@ _DECODER = Decoder(_Header)
 class PackTable:
     """One table; `path` is empty where it is in memory only."""
 
-    def __init__(self, data: bytes | mmap, header: _Header, start: int, path: str) -> None:
+    def __init__(self, data: Mapped, header: _Header, start: int, path: str) -> None:
         self.path = path
         self.row_count = header.rows
         self.packs = [name for name, _ in header.packs]
@@ -88,7 +88,7 @@ class PackTable:
         self._checked = bytearray(-(-(self._end - start) // _PAGE_BYTES))
 
     @classmethod
-    def parse(cls, data: bytes | mmap, path: str = "", *, seal: bytes = b"") -> PackTable | None:
+    def parse(cls, data: Mapped, path: str = "", *, seal: bytes = b"") -> PackTable | None:
         """Returns the table of a file's bytes, or None if they hold none that is whole and has this seal. Cost: hashes the header."""
         (size,) = _LENGTH.unpack(data[_HEADER_AT - _LENGTH.size : _HEADER_AT].rjust(_LENGTH.size, b"\0"))
         text = data[_HEADER_AT : _HEADER_AT + size]
@@ -205,8 +205,7 @@ class PackTable:
 
     def _is_cut(self) -> bool:
         """Tells whether a mapped file was cut in place: a look beyond its end would end the process. Cost: one fstat of a large table."""
-        data = self._data
-        return isinstance(data, mmap) and data.size() < len(data)
+        return is_cut(self._data)
 
     def _bucket(self, digest: bytes) -> tuple[int, int, int]:
         """Returns where the table says in which names a hash is, and where these begin and end."""

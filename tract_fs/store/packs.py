@@ -17,9 +17,11 @@ from typing import Self
 from tract_fs.model.members import is_event_line, tract_of_event
 from tract_fs.model.names import are_hashes, hash_bytes, is_hash
 from tract_fs.store import files, pack_table
+from tract_fs.store.address import MAX_PACK_BYTES as LIMIT_BYTES
+from tract_fs.store.address import Address
 from tract_fs.store.layout import Layout
 from tract_fs.store.pack_table import PackRows, PackTable
-from tract_fs.store.suspects import Suspect, Suspects
+from tract_fs.store.suspects import Suspects
 
 _OPEN_PACKS = 16
 _MOST_MERGED_ROWS = 3 << 18  # so many at once are made a table of: memory; three packs of full size have not more
@@ -27,7 +29,6 @@ _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of i
 _WRITE_BYTES = 1 << 20
 _LEAST_MEMBER_BYTES = 16  # a shorter line can be no object and no event, and a pack may hold millions of them
 SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written again
-LIMIT_BYTES = 1 << 29  # a pack has 256 MiB at most, or one large object more
 _AT_HAND_BYTES = 32 * 1024 * 1024
 _AT_HAND_OVERHEAD_BYTES = 200
 _HASH = re.compile(rb'([0-9a-f]{64})"')
@@ -218,7 +219,7 @@ class Packs:
         if data is not None and sha256(data).digest() == digest:
             return data
         if data is not None:
-            self._suspects.note(Suspect("pack", pack))
+            self._suspects.note(Address("pack", pack))
             self._misread.add(pack)
         return None
 
@@ -289,7 +290,7 @@ class Packs:
         if rows is None:
             self.names.discard(name)
             return None
-        self._suspects.note(Suspect("pack", name))
+        self._suspects.note(Address("pack", name))
         data = files.read(path, limit_bytes=LIMIT_BYTES) or b""
         known = (digest for one in self._kept_rows(name) for names in one.events.values() for digest in names)
         table = PackTable.parse(pack_table.encode([_trusted(data, rows, known)]))
@@ -314,7 +315,7 @@ class Packs:
     def _write(self, name: str, data: bytes) -> PackTable | None:
         path = f"{self._layout.pack_tables}/{name}"
         try:
-            files.write_new(path, data, mode=0o644)
+            files.replace(path, data, mode=0o644)
             self._rejected.pop(path, None)
             return _open_table(path, self._layout.seal)
         except OSError:  # a table that can't be kept is made again at the next open
@@ -406,7 +407,7 @@ class Packs:
 
     def add(self, rows: PackRows, data: bytes, *, is_synced: bool) -> None:
         """Writes a pack that `assemble` made."""
-        files.write_new(self._layout.pack(rows.pack), data, is_synced=is_synced)
+        files.replace(self._layout.pack(rows.pack), data, is_synced=is_synced)
         self.include(rows)
 
 

@@ -197,7 +197,7 @@ class RecordRuns:
     def _add(self, data: bytes) -> Run:
         head = _HEAD.unpack_from(data)
         path = f"{self._directory}/{_name(head[1], head[2])}"
-        files.write_new(path, data, mode=0o644)
+        files.replace(path, data, mode=0o644)
         run = _read_head(path)
         if run is None:
             raise RunDamagedError
@@ -319,13 +319,13 @@ def _assemble(
 def _read_head(path: str) -> Run | None:
     """Returns the run at `path`, or None if its head is not whole."""
     try:
-        fixed = files.read_range(path, 0, _HEAD.size) or b""
+        fixed = files.read_at(path, 0, _HEAD.size) or b""
         if len(fixed) != _HEAD.size or not fixed.startswith(_MAGIC):
             return None
         _, first, count, before, after, commits, events, again = _HEAD.unpack(fixed)
         blocks = [-(-rows * _ROW.size // _BLOCK_BYTES) for rows in (commits, events)]
         size = _HEAD.size + again * _KEY_BYTES + sum(blocks) * _FENCE_BYTES
-        data = files.read_range(path, 0, size + 32) if size <= _LARGEST_HEAD_BYTES else b""
+        data = files.read_at(path, 0, size + 32) if size <= _LARGEST_HEAD_BYTES else b""
     except OSError:
         return None
     if not data or len(data) != size + 32 or sha256(data[:size]).digest() != data[size:]:

@@ -62,7 +62,7 @@ def write(layout: Layout, tract: str, saved: SavedView) -> bool:
     """Writes the view file; False if it can't be written."""
     body = canonical.encode_struct(saved)
     try:
-        files.write_new(_path(layout, tract), layout.sealed(body) + b"\n" + body, mode=0o644)
+        files.replace(_path(layout, tract), layout.sealed(body) + b"\n" + body, mode=0o644)
     except OSError:
         return False
     return True

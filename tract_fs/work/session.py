@@ -22,6 +22,7 @@ from tract_fs.model.content import ContentTypes, Priority
 from tract_fs.model.info import TractConfig
 from tract_fs.model.names import CommitHash, require_branch_name, require_tract_id
 from tract_fs.model.tokens import EstimateCounter, TokenCounter
+from tract_fs.store import files
 from tract_fs.store.layout import Layout
 from tract_fs.store.store import Store
 from tract_fs.work.contexts import ContextReader
@@ -195,7 +196,7 @@ def list_tracts(path: StorePath) -> list[str]:
     store = Store(require_layout(path), writer="", is_durable=False, read_only=True, lock_timeout_s=0.0)
     try:
         store.open(create=False)
-        return store.events.tracts()
+        return store.list_tracts()
     finally:
         store.close()
 
@@ -205,7 +206,7 @@ def require_layout(path: StorePath) -> Layout:
     directory = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if type(directory) is not str or "\0" in directory or not directory:
         raise ArgumentError(f"path {path!r}: give the path of a context directory as a string or pathlib.Path")
-    return Layout(os.path.abspath(directory))
+    return Layout(files.absolute_path(directory))
 
 
 def _require_counter(counter: TokenCounter) -> None:
