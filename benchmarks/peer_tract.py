@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from benchmarks.peer import Config, Message
 from tract_fs import DialogueContent, Tract
-from tract_fs.handle import Durability
+from tract_fs.work.session import Durability
 
 
 class TractPeer:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from benchmarks.payloads import ROLES, config, texts
 from tract_fs import DialogueContent, Tract
-from tract_fs.handle import Durability
+from tract_fs.work.session import Durability
 
 SHOWN = 40
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -16,7 +16,7 @@ from typing import TypeAlias, cast
 
 from benchmarks.payloads import ROLES, config, config_with_probe, texts
 from tract_fs import DialogueContent, Priority, Tract
-from tract_fs.handle import Durability
+from tract_fs.work.session import Durability
 
 Numbers: TypeAlias = dict[str, float]
 WARM_UP = 100  # commits before the first tenth: lazy imports, the first directories

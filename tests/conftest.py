@@ -1,12 +1,20 @@
-"""Tests that run an outside tool are skipped where it is missing, and one line at the end says so; with TRACT_FS_ALL_TOOLS set they fail."""
+"""What all tests share: a few fixtures, and a rule on outside tools.
+
+Tests that run an outside tool are skipped where it is missing, and one line at the end says so; with TRACT_FS_ALL_TOOLS set they fail.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.lab.talk import Clock
+from tract_fs import Tract
+from tract_fs.store import quarantine
 
 _REASON = "needs a tool that is not installed: "
 
@@ -34,3 +42,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if tools:
         names = ", ".join(sorted({name for told in tools for name in told.split(", ")}))
         terminalreporter.write_line(f"{len(tools)} tests were skipped, as these tools are not installed: {names}")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a test makes its store; there is nothing yet."""
+    return tmp_path / "context"
+
+
+@pytest.fixture
+def t(tmp_path: Path) -> Iterator[Tract]:
+    """A handle on a new store."""
+    with Tract.open(tmp_path / "a", clock=Clock(), durability="fast") as opened:
+        yield opened
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets every file count as standing still."""
+    monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))

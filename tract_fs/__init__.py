@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
-from tract_fs.model.conflicts import Conflict, ConflictSide
 from tract_fs.model.content import (
     ArtifactContent,
     DialogueContent,
@@ -28,22 +27,26 @@ from tract_fs.model.info import (
 from tract_fs.model.messages import Message
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
-from tract_fs.model.status import PackReport, RepairReport, Status
 from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
 from tract_fs.tract import Tract
-from tract_fs.work.merge import MergeResult
 from tract_fs.work.writer import ANY
 
 if TYPE_CHECKING:
     from tract_fs.copies.bundle import verify_bundle
+    from tract_fs.model.conflicts import Conflict, ConflictSide
     from tract_fs.model.diff import ConfigChange, ContextDiff, DiffedContext, DiffedMessage, DiffEntry
     from tract_fs.model.exchange import BadFile, BundleApplied, BundleInfo, SyncReport, Transfer
+    from tract_fs.model.status import PackReport, RepairReport, Status
+    from tract_fs.work.merge import MergeResult
 
 __version__ = "0.1.0"
 _ON_NEED = {
     "tract_fs.copies.bundle": ["verify_bundle"],
+    "tract_fs.model.conflicts": ["Conflict", "ConflictSide"],
     "tract_fs.model.diff": ["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"],
     "tract_fs.model.exchange": ["BadFile", "BundleApplied", "BundleInfo", "SyncReport", "Transfer"],
+    "tract_fs.model.status": ["PackReport", "RepairReport", "Status"],
+    "tract_fs.work.merge": ["MergeResult"],
 }
 
 __all__ = [

@@ -1,4 +1,9 @@
-"""The facade: every call on a tract, but those of `branch_calls`. Each locks out other threads, keeps up with other writers, and goes to its module."""
+"""The facade: every call on a tract, in one class.
+
+A call here checks its arguments into typed values, enters the guard, and goes to one function of `work`, `upkeep` or
+`copies`. No call decides or loops here. A call imports what open, commit, compile and log do not need, so that `import
+tract_fs` stays fast.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +11,164 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self
 
-from tract_fs.branch_calls import BranchCalls
-from tract_fs.errors import ArgumentError
-from tract_fs.model.compiler import CompileOptions, Orphans
-from tract_fs.model.config_query import require_field, require_operator, require_scalar
+from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
+from tract_fs.model.config_query import Scalar, require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
-from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation
+from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TokenUsage, TractConfig
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
-from tract_fs.model.status import PackReport, RepairReport, Status
-from tract_fs.transcripts import to_contents
-from tract_fs.work.import_stream import BATCH_SIZE, MessageStream
-from tract_fs.work.merge import MergeResult
-from tract_fs.work.summaries import is_asked
-from tract_fs.work.writer import ANY
+from tract_fs.model.tokens import TokenCounter
+from tract_fs.work.log_filter import LogFilter, require_limit
+from tract_fs.work.session import Durability, Session, SessionOptions, StorePath, list_tracts
+from tract_fs.work.writer import ANY, Clock, ExpectedHead, require_operation, require_priority
 
 if TYPE_CHECKING:
     from tract_fs.model.diff import ContextDiff
     from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
+    from tract_fs.model.status import PackReport, RepairReport, Status
+    from tract_fs.work.branches import TractBranches
+    from tract_fs.work.merge import MergeResult
+    from tract_fs.work.summaries import TractSummarizer
 
 
-class Tract(BranchCalls):
+class CurrentBranch(str):
+    """The name of the branch that a handle works on: a string. Called, it makes another branch."""
+
+    _make: Callable[[str, str | None], str]
+
+    def __call__(self, name: str, *, at: str | None = None) -> str:
+        """Makes a branch at the head, or at a ref, and returns its head; the handle stays where it is. A deleted branch
+        can be made again.
+
+        Errors: BranchExists, CommitNotFoundError, ArgumentError if git refuses such a name; nothing is written then.
+        """
+        return self._make(name, at)
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)  # a copy is the name alone
+
+
+class Tract:
     """The context of one agent under version control: commit, edit, annotate, compile, query. Made by `Tract.open`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._guard = session.guard
+
+    # open and close
+
+    @classmethod
+    def open(
+        cls,
+        path: StorePath | None = None,
+        *,
+        tract_id: str = "default",
+        branch: str = "main",
+        config: TractConfig | None = None,
+        tokenizer: TokenCounter | None = None,
+        compiler: ContextCompiler | None = None,
+        durability: Durability = "durable",
+        read_only: bool = False,
+        create: bool = True,
+        verify: bool = False,
+        lock_timeout_s: float = 10.0,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
+
+        `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
+        since 1970, or a datetime.
+        Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout.
+        """
+        session = Session.open(
+            path,
+            tract_id=tract_id,
+            branch=branch,
+            options=SessionOptions.of(config, tokenizer, compiler, clock),
+            durability=durability,
+            read_only=read_only,
+            create=create,
+            verify=verify,
+            lock_timeout_s=lock_timeout_s,
+        )
+        return cls(session)
+
+    @staticmethod
+    def tracts(path: StorePath) -> list[str]:
+        """Returns the ids of the tracts in the store at `path` that have events, sorted. Errors: as `open`."""
+        return list_tracts(path)
+
+    def refresh(self) -> None:
+        """Looks at once for what any tool brought into the store; without it, that is noticed within a second or so."""
+        with self._guard.reading:
+            self._session.refresh()
+
+    def flush(self) -> None:
+        """Makes every file written so far survive a power cut by itself (not only by the redo log), and saves the
+        caches.
+        """
+        with self._guard.reading:
+            self._session.flush()
+
+    def close(self) -> None:
+        """Saves the caches and closes the files; every later call but this raises ClosedError."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        session = self._session
+        return (
+            f"Tract({session.store.layout.context!r}, tract_id={session.tract_id!r}, branch={session.reader.branch!r})"
+        )
+
+    # the handle
+
+    @property
+    def tract_id(self) -> str:
+        """The tract's id."""
+        return self._session.tract_id
+
+    @property
+    def config(self) -> TractConfig:
+        """How this handle works."""
+        return self._session.options.config
+
+    @property
+    def head(self) -> str | None:
+        """The hash of the branch's head; None if it has no commits. Inside a batch: the staged head."""
+        with self._guard.reading:
+            return self._session.reader.head()
+
+    @property
+    def branch(self) -> CurrentBranch:
+        """The branch that this handle works on, by name; `branch(name, at=None)` makes one."""
+        current = CurrentBranch(self._session.reader.branch)
+        current._make = self._make_branch
+        return current
+
+    def register_content_type(
+        self,
+        name: str,
+        type: type,
+        *,
+        role: str = "assistant",
+        priority: Priority | str = Priority.NORMAL,
+        text: Callable[[Any], str] | None = None,
+    ) -> None:
+        """Lets this handle commit and read a msgspec.Struct or dataclass under `name`; `text` makes its message text.
+
+        Errors: ArgumentError.
+        """
+        with self._guard.reading:
+            self._session.register_content_type(name, type, role=role, priority=priority, text=text)
 
     # write
 
@@ -42,24 +181,27 @@ class Tract(BranchCalls):
         message: str | None = None,
         metadata: dict[str, Any] | None = None,
         generation_config: dict[str, Any] | None = None,
-        expected_head: object = ANY,
+        expected_head: ExpectedHead = ANY,
     ) -> CommitInfo:
         """Commits a content, and returns once it is in the history (with `durable`: once a power cut can't undo it).
 
-        `content` is a content type, an instance of a registered type, or a dict with `content_type`. `generation_config` is any JSON object.
-        `expected_head` (a hash; None: the branch is empty) makes it a compare-and-swap.
-        Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout, ReadOnlyError; nothing is written then.
+        `content` is a content type, an instance of a registered type, or a dict with `content_type`.
+        `generation_config` is any JSON object. `expected_head` (a hash; None: the branch is empty) makes it a
+        compare-and-swap.
+        Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout,
+        ReadOnlyError; nothing is written then.
         """
         with self._guard.writing:
-            return self._writer.commit(
+            self._session.store.require_writable()
+            draft = self._session.writer.draft(
                 content,
-                operation=operation,
+                operation=require_operation(operation, target),
                 target=target,
                 message=message,
                 metadata=metadata,
                 generation_config=generation_config,
-                expected_head=expected_head,
             )
+            return self._session.writer.write(draft, expected_head)
 
     def edit(
         self,
@@ -69,38 +211,41 @@ class Tract(BranchCalls):
         message: str | None = None,
         metadata: dict[str, Any] | None = None,
         generation_config: dict[str, Any] | None = None,
-        expected_head: object = ANY,
+        expected_head: ExpectedHead = ANY,
     ) -> CommitInfo:
-        """Commits a content that stands in the place of `target`'s from here on. Errors: as `commit`."""
-        with self._guard.writing:
-            return self._writer.commit(
-                content,
-                operation=CommitOperation.EDIT,
-                target=target,
-                message=message,
-                metadata=metadata,
-                generation_config=generation_config,
-                expected_head=expected_head,
-            )
+        """Commits a content that replaces the content of `target` from here on. Errors: as `commit`."""
+        return self.commit(
+            content,
+            operation=CommitOperation.EDIT,
+            target=target,
+            message=message,
+            metadata=metadata,
+            generation_config=generation_config,
+            expected_head=expected_head,
+        )
 
     def annotate(
-        self, target: str, priority: Priority | str, *, reason: str | None = None, expected_head: object = ANY
+        self, target: str, priority: Priority | str, *, reason: str | None = None, expected_head: ExpectedHead = ANY
     ) -> PriorityAnnotation:
         """Sets the priority of a commit from here on; an annotation is an operation in the history and moves the head.
 
-        Errors: CommitNotFoundError if `target` is not in this branch's history; AnnotateTargetError; HeadMoved, BudgetExceeded and more, as `commit`.
+        Errors: CommitNotFoundError if `target` is not in this branch's history; AnnotateTargetError; HeadMoved,
+        BudgetExceeded and more, as `commit`.
         """
         with self._guard.writing:
-            return self._writer.annotate(target, priority, reason=reason, expected_head=expected_head)
+            self._session.store.require_writable()
+            level = require_priority(priority)
+            return self._session.writer.annotate(target, level, reason=reason, expected_head=expected_head)
 
-    def record_usage(self, usage: object, *, head_hash: str | None = None) -> CompiledContext:
+    def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None = None) -> CompiledContext:
         """Records the provider's token counts for the context compiled at the head, and returns that context with them.
 
-        Takes a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError; HeadMoved if `head_hash` is not the head.
+        Accepts a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError; HeadMoved if `head_hash` is not
+        the head.
         """
         with self._guard.reading:
-            self._writer.record_usage(usage, head_hash=head_hash)
-            return self._contexts.compile(at_time=None, at_commit=None, options=CompileOptions())
+            self._session.writer.record_usage(usage, head_hash=head_hash)
+            return self._session.contexts.compile(at_time=None, at_commit=None, options=CompileOptions())
 
     def summarize(
         self,
@@ -112,13 +257,15 @@ class Tract(BranchCalls):
         keep_pinned: bool = True,
         generation_config: dict[str, Any] | None = None,
         message: str | None = None,
-        expected_head: object = ANY,
+        expected_head: ExpectedHead = ANY,
     ) -> CommitInfo:
-        """Commits a content that stands for `commits`, or for all that the context shows from `first` to `last`, in the place of the first of them.
+        """Commits a content that stands for `commits`, or for all that the context shows from `first` to `last`, in the
+        place of the first of them.
 
-        `content` is what `commit` takes, a text (told by the system), or a callable that gets the messages and returns either; it is called with nothing
-        locked, but inside a batch. With `keep_pinned`, pinned commits stay. A skip of the summary undoes it. Errors: SummarizeError, CommitNotFoundError;
-        HeadMoved, also if what is to be summarized changed meanwhile; as `commit`.
+        `content` is what `commit` accepts, a text (it becomes a system message), or a callable that gets the messages
+        and returns either; it is called with nothing locked, but inside a batch. With `keep_pinned`, pinned commits
+        stay. A skip of the summary undoes it. Errors: SummarizeError, CommitNotFoundError; HeadMoved, also if what is
+        to be summarized changed meanwhile; as `commit`.
         """
         with self._guard.reading:
             plan = self._summarizer.plan(
@@ -130,20 +277,19 @@ class Tract(BranchCalls):
                 message=message,
                 expected_head=expected_head,
             )
-        told = plan.tell(content)
+        made = plan.make(content)
         with self._guard.writing:
-            return self._summarizer.write(
-                plan, told, expected_head=expected_head, is_made_of_messages=is_asked(content)
-            )
+            return self._summarizer.write(plan, made)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
         """Makes all commits and annotations inside visible together, or none if anything is raised.
 
-        It belongs to its thread; other threads of this handle wait, other writers of the store from the first write on. A batch inside a batch joins it.
+        It belongs to its thread; other threads of this handle wait, other writers of the store from the first write on.
+        A batch inside a batch joins it.
         Errors: BatchTooLarge at its end, nothing written.
         """
-        with self._guard.reading, self._writer.batch():
+        with self._guard.reading, self._session.writer.batch():
             yield
 
     def import_messages(
@@ -152,15 +298,18 @@ class Tract(BranchCalls):
         *,
         format: str = "openai",
         generation_config: dict[str, Any] | None = None,
-        expected_head: object = ANY,
+        expected_head: ExpectedHead = ANY,
     ) -> list[CommitInfo]:
         """Commits each message of a provider's list whole, all in one transaction; each with `generation_config`.
 
-        Errors: ArgumentError for an unknown format; ContentValidationError naming the message; HeadMoved; nothing is written then.
+        Errors: ArgumentError for an unknown format; ContentValidationError naming the message; HeadMoved; nothing is
+        written then.
         """
+        from tract_fs.transcripts import to_contents
+
         contents = to_contents(messages, format)
         with self.batch():
-            return self._writer.import_contents(contents, generation_config, expected_head)
+            return self._session.writer.import_contents(contents, generation_config, expected_head)
 
     def import_stream(
         self,
@@ -168,26 +317,24 @@ class Tract(BranchCalls):
         *,
         format: str = "openai",
         generation_config: dict[str, Any] | Callable[[int, dict[str, Any]], dict[str, Any] | None] | None = None,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int = 1000,
         progress: Callable[[int], object] | None = None,
     ) -> ImportReport:
-        """Commits each message of an iterable of any length whole, in bounded memory and as many transactions of `batch_size` messages.
+        """Commits each message of an iterable of any length whole, in bounded memory and as many transactions of
+        `batch_size` messages.
 
-        It is not atomic as a whole: what was written when it ends with an error stands, and that is every message before the one at fault. A callable
-        `generation_config` gets (position, message); `progress` is told how many messages are committed, some thousands at a time.
-        Errors: ArgumentError, ReadOnlyError; ImportInterrupted, which tells the position to go on from, with its cause.
+        It is not atomic as a whole: what was written when it ends with an error stands, and that is every message
+        before the one at fault. A callable `generation_config` gets (position, message); `progress` gets the number of
+        messages committed, once per some thousands.
+        Errors: ArgumentError, ReadOnlyError; ImportInterrupted, which holds the position to go on from, with its cause.
         """
+        from tract_fs.work.import_stream import MessageStream
+
         with self._guard.writing:
-            self._require_outside_batch("import_stream")
-            self._store.require_writable()
+            self._session.require_outside_batch("import_stream")
+            self._session.store.require_writable()
         stream = MessageStream(
-            self._reader,
-            self._writer,
-            format=format,
-            generation_config=generation_config,
-            batch_size=batch_size,
-            progress=progress,
-            holding=self._guard.writing,
+            self._session, format=format, generation_config=generation_config, batch_size=batch_size, progress=progress
         )
         return stream.run(messages)
 
@@ -198,18 +345,46 @@ class Tract(BranchCalls):
         prefer: str | tuple[str, ...] | None = None,
         resolutions: Mapping[str, Any] | None = None,
         message: str | None = None,
-        expected_head: object = ANY,
+        expected_head: ExpectedHead = ANY,
     ) -> MergeResult:
-        """Brings another line into this branch: that of `ref` (a branch, a commit, `tract:branch`), or, without one, the branch's other heads.
+        """Brings another line into this branch: that of `ref` (a branch, a commit, `tract:branch`), or, without one,
+        the branch's other heads.
 
-        Goes forward where it can. `resolutions` settles conflicts by target: "ours", "theirs", a content, a priority, or a tuple of these; `prefer`
-        the rest: "ours" or "theirs", and for a head that was set back beside one that contains it "reset" or "commits" (one of each: a tuple).
-        Errors: MergeConflict, ResetConflict, MergeError; CommitNotFoundError, HeadMoved, BudgetExceeded and more, as `commit`; nothing is written then.
+        Goes forward where it can. `resolutions` settles conflicts by target: "ours", "theirs", a content, a priority,
+        or a tuple of these; `prefer` the rest: "ours" or "theirs", and for a head that was set back beside one that
+        contains it "reset" or "commits" (one of each: a tuple).
+        Errors: MergeConflict, ResetConflict, MergeError; CommitNotFoundError, HeadMoved, BudgetExceeded and more, as
+        `commit`; nothing is written then.
         """
+        from tract_fs.work.merge import MergeRequest, TractMerger
+
         with self._guard.writing:
-            return self._merger.merge(
-                ref, prefer=prefer, resolutions=resolutions, message=message, expected_head=expected_head
-            )
+            self._session.store.require_writable()
+            request = MergeRequest.of(ref, prefer, resolutions, message, self._session.writer)
+            return TractMerger(self._session).merge(request, expected_head)
+
+    def cherry_pick(self, ref: str) -> CommitInfo:
+        """Makes a commit of this tract again on this branch: the same content, config, message and metadata.
+
+        Errors: CherryPickError for a merge, or where this history lacks what the commit is about; nothing is written
+        then.
+        """
+        from tract_fs.work.cherry_pick import cherry_pick
+
+        with self._guard.reading:
+            return cherry_pick(self._session, ref)
+
+    def revert(self, ref: str) -> CommitInfo:
+        """Reverts a commit of this history by an annotation, and returns that: a skip, or for an annotation the
+        priority before it.
+
+        What an edit or a summary stood for shows again. Errors: RevertError for a merge; CommitNotFoundError; nothing
+        is written then.
+        """
+        from tract_fs.work.cherry_pick import revert
+
+        with self._guard.reading:
+            return revert(self._session, ref)
 
     # read
 
@@ -224,26 +399,28 @@ class Tract(BranchCalls):
     ) -> CompiledContext:
         """Returns the messages to send next: the history of the head, or of a cut of it, replayed.
 
-        `at_time`: what had been made by then (naive: UTC). `orphans` says what becomes of a tool call or result whose other half a skip, an edit or a
-        cut took away: "drop", "raise" (OrphanedToolCall) or "keep". Cost: what came since the nearest cached head.
+        `at_time`: what had been made by then (naive: UTC). `orphans`: what becomes of a tool call or result whose other
+        half a skip, an edit or a cut removed: "drop", "raise" (OrphanedToolCall) or "keep". Cost: what was committed
+        since the nearest cached head.
         """
         options = CompileOptions(include_edit_annotations, aggregate_same_role, orphans)
         with self._guard.reading:
-            return self._contexts.compile(at_time=at_time, at_commit=at_commit, options=options)
+            return self._session.contexts.compile(at_time=at_time, at_commit=at_commit, options=options)
 
     def get_commit(self, hash: str) -> CommitInfo | None:
         """Returns the commit of a full hash, or None if this tract has none."""
         with self._guard.reading:
-            return self._reader.info(self._reader.require(hash)) if self._reader.has(hash) else None
+            return self._session.reader.get(hash)
 
     def resolve(self, ref: str) -> str:
-        """Returns the commit that a ref names: a full hash, a branch, a tag, `@` (the head), or a unique prefix of 4 digits or more.
+        """Returns the commit that a ref names: a full hash, a branch, a tag, `@` (the head), or a unique prefix of 4
+        digits or more.
 
-        Behind it may stand any number of `~n` (n first parents back) and `^n` (the nth parent), before it `tract:`, for a commit that has come
-        in from that tract. Errors: CommitNotFoundError, AmbiguousRefError.
+        Behind it may stand any number of `~n` (n first parents back) and `^n` (the nth parent), before it `tract:`, for
+        a commit that was brought in from that tract. Errors: CommitNotFoundError, AmbiguousRefError.
         """
         with self._guard.reading:
-            return self._reader.resolve(ref)
+            return self._session.reader.resolve(ref)
 
     def get_content(self, hash: str) -> Any:
         """Returns the typed content of a commit (fresh); a dict where its custom type is not registered.
@@ -251,10 +428,10 @@ class Tract(BranchCalls):
         Errors: CommitNotFoundError if this tract has no such commit, or it has no content.
         """
         with self._guard.reading:
-            return self._reader.content(self._reader.require(hash))
+            return self._session.reader.content(self._session.reader.require(hash))
 
     def expand(self, hash: str) -> list[CommitInfo]:
-        """Returns the commits that a summary stands for, in history order; a summary among them is told as it is.
+        """Returns the commits that a summary stands for, in history order; a summary among them is not expanded.
 
         Errors: CommitNotFoundError, SummarizeError if the commit is no summary.
         """
@@ -262,106 +439,243 @@ class Tract(BranchCalls):
             return self._summarizer.expand(hash)
 
     def get_annotations(self, target: str) -> list[PriorityAnnotation]:
-        """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than normal comes first.
+        """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than
+        normal comes first.
 
         Errors: CommitNotFoundError.
         """
         with self._guard.reading:
-            return self._reader.annotations(target)
+            return self._session.reader.annotations(target)
 
-    def query_by_config(self, field: str | tuple[str | int, ...], operator: str, value: object) -> list[CommitInfo]:
+    def log(
+        self,
+        limit: int | None = 10,
+        *,
+        branch: str | None = None,
+        operation: CommitOperation | str | None = None,
+        content_type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        tag: str | None = None,
+        text: str | None = None,
+    ) -> list[CommitInfo]:
+        """Returns the newest commits of the head's history that match, newest first; a limit of None: all.
+
+        `branch` or `tag` name another history. `since` and `until` are inclusive (naive: UTC). `text` is searched for
+        in the text of the commit's message and in the commit message, whatever the case. Errors: ArgumentError for an
+        invalid filter; BranchNotFound, TagNotFound.
+        """
+        count = require_limit(limit)
+        wanted = LogFilter.of(
+            branch=branch,
+            operation=operation,
+            content_type=content_type,
+            since=since,
+            until=until,
+            tag=tag,
+            text=text,
+        )
+        with self._guard.reading:
+            reader = self._session.reader
+            return list(map(reader.info, islice(wanted.iter_commits(reader), count)))
+
+    def reflog(self, limit: int | None = None) -> list[ReflogEntry]:
+        """Returns the moves of this branch that this copy made, newest first; None: all. What a batch has staged is not
+        among them.
+        """
+        from tract_fs.work.reflog import iter_reflog
+
+        count = require_limit(limit)
+        with self._guard.reading:
+            return list(islice(iter_reflog(self._session.reader), count))
+
+    def query_by_config(self, field: str | tuple[str | int, ...], operator: str, value: Scalar) -> list[CommitInfo]:
         """Returns this tract's commits whose generation config matches, by creation time, then hash.
 
-        `field` is a top-level key, or a tuple of keys and indexes. Operators: = != > < >= <=. JSON's own types: `1` equals `1.0`, a bool is no number,
-        and a value of another type never matches. Errors: ArgumentError (a ValueError).
+        `field` is a top-level key, or a tuple of keys and indexes. Operators: = != > < >= <=. JSON's own types: `1`
+        equals `1.0`, a bool is no number, and a value of another type never matches. Errors: ArgumentError (a
+        ValueError).
         """
         path, compare, scalar = require_field(field), require_operator(operator), require_scalar(value)
         with self._guard.reading:
-            return self._reader.query(path, compare, scalar)
+            return self._session.reader.query(path, compare, scalar)
 
     def diff(self, a: str | None = None, b: str | None = None) -> ContextDiff:
-        """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and what a prompt cache loses.
+        """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and
+        what a prompt cache loses.
 
-        `b` is the head and `a` the first parent of b unless given. Each context is what compile() answers where that commit is the head.
+        `b` is the head and `a` the first parent of b unless given. Each context is what compile() returns where that
+        commit is the head.
         Errors: CommitNotFoundError, AmbiguousRefError, ArgumentError.
         """
         from tract_fs.work.diff import diff
 
         with self._guard.reading:
-            return diff(self._reader, self._contexts, a, b)
+            return diff(self._session, a, b)
 
     def status(self) -> Status:
         """Returns the state of the tract in this copy, damage included. Cost: reads the history, and lists the store."""
         from tract_fs.upkeep.status import survey
 
         with self._guard.reading:
-            return survey(self._reader, self._contexts, self._config, now_us=self._writer.now_us())
+            return survey(self._session)
 
-    # repair
+    # branches and tags
+
+    def switch(self, name: str, *, create: bool = False) -> None:
+        """Makes this handle work on another branch; with `create` on a new one that starts at the head.
+
+        Nothing is written but a new branch. Errors: BranchNotFound, BranchExists, BatchOpen.
+        """
+        with self._guard.reading:
+            self._branches.switch(name, create=create)
+
+    def branches(self) -> dict[str, tuple[str, ...]]:
+        """Returns all branches by name, each with its heads: the one that this copy works on first, then those of
+        others.
+        """
+        with self._guard.reading:
+            return self._branches.branches()
+
+    def rename_branch(self, old: str, new: str) -> None:
+        """Renames a branch; this handle goes with it. Errors: BranchNotFound, BranchExists, BranchDiverged, BatchOpen."""
+        with self._guard.reading:
+            self._branches.rename(old, new)
+
+    def delete_branch(self, name: str, *, force: bool = False) -> None:
+        """Deletes a branch; its commits stay in the tract. Needs `force` if it has several heads or is this handle's.
+
+        A commit that another copy makes on it meanwhile is not lost: then the branch exists with that commit. Errors:
+        BranchNotFound, BranchDiverged, BranchInUse, BatchOpen.
+        """
+        with self._guard.reading:
+            self._branches.delete(name, force=force)
+
+    def reset(self, ref: str, *, expected_head: ExpectedHead = ANY) -> str:
+        """Sets the branch to any commit of this tract, and returns it; what it leaves behind stays in the tract.
+
+        Errors: CommitNotFoundError, AmbiguousRefError, BranchNotFound, HeadMoved; nothing is written then.
+        """
+        with self._guard.reading:
+            return self._branches.reset(ref, expected_head)
+
+    def undo(self) -> str:
+        """Sets the branch back to where it was before this copy's last move of it, and returns that commit; undoing
+        twice restores.
+
+        A deleted branch is made again; one that an undo made again is deleted again, and the head that it had returned.
+        Errors: UndoError, BatchOpen.
+        """
+        with self._guard.reading:
+            return self._branches.undo()
+
+    def tag(self, name: str, ref: str | None = None, *, force: bool = False) -> str:
+        """Names a commit (by default the head), and returns it. With `force`, a tag may be given to another commit.
+
+        Errors: TagExists, CommitNotFoundError, ArgumentError if git refuses such a name; nothing is written then.
+        """
+        with self._guard.reading:
+            return self._branches.tag(name, ref, force=force)
+
+    def untag(self, name: str) -> None:
+        """Removes a tag. Errors: TagNotFound."""
+        with self._guard.reading:
+            self._branches.untag(name)
+
+    def tags(self) -> dict[str, str]:
+        """Returns all tags with the commits that they name, by name."""
+        with self._guard.reading:
+            return self._branches.tags()
+
+    # other handles
+
+    def at(self, ref: str) -> Self:
+        """Returns a read-only handle whose head is this commit for ever; close it like any other. Errors:
+        CommitNotFoundError, BatchOpen.
+        """
+        with self._guard.reading:
+            return type(self)(self._session.open_at(ref))
+
+    def fork(self, tract_id: str, *, branch: str = "main") -> Self:
+        """Makes a tract that starts at the head, with objects and configs shared, and returns an open handle of it with
+        the same options.
+
+        Errors: TractExists, CommitNotFoundError if there are no commits, BatchOpen; nothing is written then.
+        """
+        with self._guard.reading:
+            self._branches.fork(tract_id, branch)
+            return type(self)(self._session.open_beside(tract_id=tract_id, branch=branch))
+
+    # upkeep
 
     def repair(self, *, adopt: bool = False, verify: bool = True) -> RepairReport:
-        """Checks every file of the store by its hash, sets damaged ones aside or mends them, takes in what lies astray, and finds all caches anew.
+        """Checks every file of the store by its hash, quarantines or mends damaged ones, puts stray files in their
+        place, and rebuilds all caches.
 
-        With `adopt`, pending commits of this tract whose parents' events are gone for good come back as second heads, wherever their
-        whole history is here. `verify=False` checks no files but those that were found damaged before. Nothing is deleted but caches.
+        With `adopt`, pending commits of this tract whose parents' events are gone for good come back as second heads,
+        wherever their whole history is here. `verify=False` checks no files but those that were found damaged before.
+        Nothing is deleted but caches.
         Cost: reads the store. Errors: ReadOnlyError, LockTimeout; ArgumentError inside a batch.
         """
         from tract_fs.upkeep.repair import Repair
 
         with self._guard.reading:
-            repair = Repair(self._reader, self._contexts)
-            return repair.run(adopt=adopt, verify=verify, now_us=self._writer.now_us())
+            return Repair(self._session).run(adopt=adopt, verify=verify)
 
     def pack(self, *, older_than: timedelta | datetime | None = None) -> PackReport:
-        """Puts the loose files and small packs of the whole store, all its tracts, into packs of at most 256 MiB; those of 32 MiB and more stay.
+        """Packs the loose files and small packs of the whole store, all its tracts, into packs of at most 256 MiB;
+        those of 32 MiB and more stay.
 
-        With `older_than` only files that were last changed so long ago, or before then. Others may read and write meanwhile, and it may be broken off
-        anywhere and run again. Errors: ArgumentError, ReadOnlyError, LockTimeout; HashMismatch if the disk gives back other bytes; OSError.
+        With `older_than` only files that were last changed so long ago, or before then. Others may read and write
+        meanwhile, and it may be broken off anywhere and run again. Errors: ArgumentError, ReadOnlyError, LockTimeout;
+        HashMismatch if the disk returns other bytes; OSError.
         """
         from tract_fs.upkeep.pack import pack_store, require_age
 
         before_ns = require_age(older_than)
         with self._guard.reading:
-            self._require_outside_batch("pack")
-            self._store.flush()
-            own = self._store.beside(writer=self._store.writer, read_only=False)
-        return pack_store(own, before_ns=before_ns)
+            self._session.require_outside_batch("pack")
+            self._session.store.flush()
+            beside = self._session.store.beside(writer=self._session.store.writer, read_only=False)
+        return pack_store(beside, before_ns=before_ns)
 
     # copies
 
     def sync(
         self,
-        path: str | os.PathLike[str],
+        path: StorePath,
         *,
         verify: bool = False,
         durable: bool = True,
         progress: Callable[[int, int, str], object] | None = None,
     ) -> SyncReport:
-        """Brings this store and the one in the directory `path` (made there if need be) to the same files, both ways; local/ stays out of it.
+        """Brings this store and the one in the directory `path` (made there if need be) to the same files, both ways;
+        local/ is not copied.
 
-        It may be broken off anywhere and run again. `verify` hashes every file of both; `progress(done, total, path)` is called for each file.
+        It may be broken off anywhere and run again. `verify` hashes every file of both; `progress(done, total, path)`
+        is called for each file.
         Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, ReadOnlyError, nothing copied then; OSError.
         """
         from tract_fs.copies.sync import sync_stores
 
         with self._guard.reading:
-            self._require_outside_batch("sync")
-            self._store.require_writable()
-        return sync_stores(
-            self._store, path, holding=self._guard.reading, verify=verify, durable=durable, progress=progress
-        )
+            self._session.require_outside_batch("sync")
+            store = self._session.store
+            store.require_writable()
+        return sync_stores(store, path, holding=self._guard.reading, verify=verify, durable=durable, progress=progress)
 
     def bundle(self, path: str | os.PathLike[str], *, since: str | None = None, force: bool = False) -> BundleInfo:
-        """Writes this tract, with what it builds on, into one file; with `since`, a ref, only what that commit's events did not have.
+        """Writes this tract, with what it builds on, into one file; with `since`, a ref, only what that commit's events
+        did not have.
 
         Errors: BundleExists (unless `force`), CommitNotFoundError, AmbiguousRefError; OSError.
         """
         from tract_fs.copies.bundle import create_bundle
 
         with self._guard.reading:
-            self._require_outside_batch("bundle")
-            self._reader.log.list_events(is_forced=True)
-            return create_bundle(self._reader, path, since=since, force=force)
+            self._session.require_outside_batch("bundle")
+            self._session.reader.log.list_events(is_forced=True)
+            return create_bundle(self._session.reader, path, since=since, force=force)
 
     def apply_bundle(self, path: str | os.PathLike[str]) -> BundleApplied:
         """Brings the events and objects of a bundle, of whatever tracts, into the store, after all of it was checked.
@@ -371,11 +685,23 @@ class Tract(BranchCalls):
         from tract_fs.copies.bundle import apply_bundle
 
         with self._guard.reading:
-            self._require_outside_batch("apply_bundle")
-            return apply_bundle(self._store, path)
+            self._session.require_outside_batch("apply_bundle")
+            return apply_bundle(self._session.store, path)
 
-    def _require_outside_batch(self, call: str) -> None:
-        if self._writer.is_in_batch:
-            raise ArgumentError(
-                f"{call} inside a batch: call it before or after; what the batch holds is in no file yet"
-            )
+    # parts that few calls need
+
+    @property
+    def _branches(self) -> TractBranches:
+        from tract_fs.work.branches import TractBranches
+
+        return TractBranches(self._session)
+
+    @property
+    def _summarizer(self) -> TractSummarizer:
+        from tract_fs.work.summaries import TractSummarizer
+
+        return TractSummarizer(self._session)
+
+    def _make_branch(self, name: str, at: str | None) -> str:
+        with self._guard.reading:
+            return self._branches.branch(name, at)

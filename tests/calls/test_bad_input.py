@@ -14,19 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.lab.states import (
-    Clock,
-    answers,
-    disk,
-    fill,
-    full_from,
-    is_unlocked,
-    os_error,
-    own_place,
-    store_root,
-    synced,
-    user,
-)
+from tests.lab.disk import disk, full_from, os_error
+from tests.lab.states import answers, is_unlocked, own_place, store_root, synced
+from tests.lab.stores import fill
+from tests.lab.talk import Clock, user
 from tract_fs import (
     ArtifactContent,
     DialogueContent,
@@ -90,11 +81,6 @@ def nested(depth: int) -> list[Any]:
     for _ in range(depth - 1):
         value = [value]
     return value
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "context"
 
 
 @pytest.fixture
@@ -210,27 +196,19 @@ def test_a_content_over_64_mib_is_refused(t: Tract, path: Path) -> None:
     assert "nothing was written" in str(error)
 
 
-def test_a_metadata_over_64_mib_is_refused(t: Tract, path: Path) -> None:
-    error = refused(
-        t,
-        path,
-        ObjectTooLarge,
-        lambda: t.commit(user("a"), metadata={"x": "x" * (64 * MIB)}),
-        kind="commit",
-        limit_bytes=64 * MIB,
-    )
-    assert error.size_bytes > 64 * MIB
-
-
-def test_a_config_over_the_limit_of_an_event_is_refused(t: Tract, path: Path) -> None:
-    error = refused(
-        t,
-        path,
-        BatchTooLarge,
-        lambda: t.commit(user("a"), generation_config={"x": "x" * (16 * MIB)}),
-        limit_bytes=16 * MIB,
-    )
-    assert error.size_bytes > 16 * MIB
+@pytest.mark.parametrize(
+    ("name", "limit_bytes", "error", "fields"),
+    [
+        pytest.param("metadata", 64 * MIB, ObjectTooLarge, {"kind": "commit"}, id="a metadata over 64 MiB"),
+        pytest.param("generation_config", 16 * MIB, BatchTooLarge, {}, id="a config over the limit of an event"),
+    ],
+)
+def test_an_option_of_a_commit_over_the_limit_is_refused(
+    t: Tract, path: Path, name: str, limit_bytes: int, error: type[TractError], fields: dict[str, str]
+) -> None:
+    options: dict[str, Any] = {name: {"x": "x" * limit_bytes}}
+    found = refused(t, path, error, lambda: t.commit(user("a"), **options), limit_bytes=limit_bytes, **fields)
+    assert found.size_bytes > limit_bytes
 
 
 # custom types

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.calls.test_branches import merge_commit, sync_files
-from tests.faults.test_fork import merge_back
+from tests.lab.copies import sync_files
 from tests.lab.reference import ReferenceStore
-from tests.lab.states import START_US, Clock, remove_local, user
+from tests.lab.states import remove_local
+from tests.lab.stores import merge_back, merge_commit
+from tests.lab.talk import START_US, Clock, user
 from tract_fs import Tract
 from tract_fs.errors import TractError
 

@@ -6,15 +6,18 @@ import copy
 import json
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.inside import guard_of, reader_of, store_of, writer_of
-from tests.lab.states import Clock, copy_store, synced, user
+from tests.lab.copies import sync_files
+from tests.lab.inside import clock_of, reader_of, store_of
+from tests.lab.states import copy_store, refused, synced
+from tests.lab.stores import merge_commit
+from tests.lab.talk import Clock, say, texts, user
 from tract_fs import DialogueContent, InstructionContent, Priority, TokenBudgetConfig, Tract, TractConfig
 from tract_fs.errors import (
     ArgumentError,
@@ -35,58 +38,6 @@ from tract_fs.errors import (
     TractError,
     UndoError,
 )
-from tract_fs.model.objects import CommitOperation
-from tract_fs.work.writer import Draft
-
-
-@pytest.fixture
-def t(tmp_path: Path) -> Iterator[Tract]:
-    with Tract.open(tmp_path / "a", clock=Clock(), durability="fast") as opened:
-        yield opened
-
-
-def say(t: Tract, *texts: str) -> list[str]:
-    return [t.commit(user(text)).commit_hash for text in texts]
-
-
-def texts(t: Tract, **options: Any) -> list[str]:
-    return [message.content for message in t.compile(**options).messages]
-
-
-def refused(t: Tract, error: type[TractError], call: Callable[[], object]) -> TractError:
-    """Returns the error of a call that must write nothing and move nothing."""
-    path = Path(store_of(t).layout.context)
-    before, state = synced(path), (t.branch, t.head, t.branches(), t.tags())
-    with pytest.raises(error) as told:
-        call()
-    assert type(told.value) is error
-    assert synced(path) == before
-    assert (t.branch, t.head, t.branches(), t.tags()) == state
-    return told.value
-
-
-def sync_files(one: Path, other: Path) -> None:
-    """Brings two copies to the union of their files, both ways."""
-    for source, target in ((one, other), (other, one)):
-        for name, data in synced(source).items():
-            file = target / ".tract" / name
-            if not file.exists():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
-
-
-def merge_commit(t: Tract, *parents: str) -> str:
-    """Makes a merge of the head with further parents, as another writer could have."""
-    with guard_of(t).reading, writer_of(t).transaction(t.head) as transaction:
-        head = transaction.head
-        assert head is not None
-        made = writer_of(t).stage(
-            transaction,
-            Draft(operation=CommitOperation.MERGE),
-            parents=[head, *parents],  # type: ignore[list-item]
-        )
-        transaction.move_to(made.commit_hash, "merge")  # type: ignore[arg-type]
-    return made.commit_hash
 
 
 def two_heads(t: Tract, tmp_path: Path) -> tuple[str, str]:
@@ -94,7 +45,7 @@ def two_heads(t: Tract, tmp_path: Path) -> tuple[str, str]:
     path = Path(store_of(t).layout.context)
     other_path = copy_store(path, tmp_path / "other")
     shutil.rmtree(other_path / ".tract" / "local")
-    with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
+    with Tract.open(other_path, clock=Clock(clock_of(t)() + 10), durability="fast") as other:  # type: ignore[operator]
         (theirs,) = say(other, "theirs")
     (ours,) = say(t, "ours")
     sync_files(path, other_path)
@@ -343,7 +294,7 @@ def test_a_reset_beside_a_commit_of_another_copy_gives_two_heads_and_is_not_undo
     other_path = copy_store(tmp_path / "a", tmp_path / "other")
     shutil.rmtree(other_path / ".tract" / "local")
     t.reset(one)
-    with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
+    with Tract.open(other_path, clock=Clock(clock_of(t)() + 10), durability="fast") as other:  # type: ignore[operator]
         (three,) = say(other, "three")
         sync_files(tmp_path / "a", other_path)
         t.refresh()
@@ -497,7 +448,7 @@ def test_undo_is_refused_once_another_copy_moved_the_line_on(t: Tract, tmp_path:
     say(t, "one", "two")
     other_path = copy_store(tmp_path / "a", tmp_path / "other")
     shutil.rmtree(other_path / ".tract" / "local")
-    with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
+    with Tract.open(other_path, clock=Clock(clock_of(t)() + 10), durability="fast") as other:  # type: ignore[operator]
         (three,) = say(other, "three")
     sync_files(tmp_path / "a", other_path)
     t.refresh()
@@ -511,7 +462,7 @@ def test_undo_of_a_delete_brings_back_the_head_that_a_reset_had_set(t: Tract, tm
     other_path = copy_store(tmp_path / "a", tmp_path / "other")
     shutil.rmtree(other_path / ".tract" / "local")
     t.reset(one)
-    with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
+    with Tract.open(other_path, clock=Clock(clock_of(t)() + 10), durability="fast") as other:  # type: ignore[operator]
         (three,) = say(other, "three")
     sync_files(tmp_path / "a", other_path)
     t.refresh()
@@ -576,7 +527,7 @@ def test_two_copies_agree_on_a_tag_that_both_set(t: Tract, tmp_path: Path) -> No
     one, two = say(t, "one", "two")
     other_path = copy_store(tmp_path / "a", tmp_path / "other")
     t.tag("v1", one)
-    with Tract.open(other_path, clock=Clock(t._clock() + 10), durability="fast") as other:  # type: ignore[operator]
+    with Tract.open(other_path, clock=Clock(clock_of(t)() + 10), durability="fast") as other:  # type: ignore[operator]
         other.tag("v1", two)
         sync_files(tmp_path / "a", other_path)
         t.refresh()

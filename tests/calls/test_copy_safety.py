@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from tests.lab.inside import store_of
-from tests.lab.states import Clock, answers, exact, fill, remove_local, told_context, user
+from tests.lab.states import answers, exact, remove_local, told_context
+from tests.lab.stores import fill
+from tests.lab.talk import Clock, user
 from tract_fs import (
     CommitInfo,
     CompiledContext,
@@ -90,11 +92,6 @@ class Note:
 class Card(msgspec.Struct):
     front: str
     back: dict[str, Any]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "context"
 
 
 def open_tract(path: Path, **options: Any) -> Tract:

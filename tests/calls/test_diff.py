@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import tract_fs
 from tests.lab.inside import reader_of
+from tests.lab.talk import edit_one, say, say_one
 from tract_fs import (
     CompiledContext,
     ContextDiff,
@@ -40,14 +41,6 @@ CALL = {
 def t() -> Iterator[Tract]:
     with Tract.open(durability="fast") as opened:
         yield opened
-
-
-def say(t: Tract, text: str, role: str = "user", **options: Any) -> str:
-    return t.commit(DialogueContent(role=role, text=text), **options).commit_hash  # type: ignore[arg-type]
-
-
-def edit(t: Tract, target: str, text: str, role: str = "user", **options: Any) -> str:
-    return t.edit(target, DialogueContent(role=role, text=text), **options).commit_hash  # type: ignore[arg-type]
 
 
 def context(*messages: tuple[str, str], configs: list[dict[str, Any]] | None = None) -> CompiledContext:
@@ -160,9 +153,9 @@ def test_ten_thousand_messages_with_few_differences_take_seconds_at_most() -> No
 
 
 def test_an_edited_message_tells_its_texts_and_the_lines_that_differ(t: Tract) -> None:
-    target = say(t, "one\ntwo\nthree")
+    target = say_one(t, "one\ntwo\nthree")
     before = t.head
-    edit(t, target, "one\n2\nthree")
+    edit_one(t, target, "one\n2\nthree")
     (entry,) = t.diff(before).entries
     assert entry.a is not None and entry.b is not None
     assert (entry.a.text, entry.b.text) == ("one\ntwo\nthree", "one\n2\nthree")
@@ -184,8 +177,8 @@ def test_an_added_and_a_removed_message_have_all_their_lines_in_the_text_diff() 
 
 
 def test_a_change_of_role_is_told_beside_the_text(t: Tract) -> None:
-    target = say(t, "same")
-    edit(t, target, "same", role="system")
+    target = say_one(t, "same")
+    edit_one(t, target, "same", role="system")
     (entry,) = t.diff().entries
     assert (entry.kind, entry.role_change, entry.text_diff) == ("changed", ("user", "system"), "")
 
@@ -261,8 +254,8 @@ def test_numbers_that_json_writes_differently_differ(t: Tract) -> None:
 def test_config_changes_are_told_by_key_path(t: Tract) -> None:
     before = {"model": "m", "top_p": 1, "format": {"type": "json", "strict": True}, "stop": ["a"]}
     after = {"model": "n", "seed": None, "format": {"type": "json", "depth": 2}, "stop": ["a", "b"]}
-    target = say(t, "x", generation_config=before)
-    edit(t, target, "x", generation_config=after)
+    target = say_one(t, "x", generation_config=before)
+    edit_one(t, target, "x", generation_config=after)
     found = t.diff()
     (entry,) = found.entries
     assert [(c.path, c.kind, c.before, c.after) for c in entry.config_changes] == [
@@ -294,9 +287,9 @@ def test_a_config_of_equal_numbers_in_another_writing_is_a_change() -> None:
 
 
 def test_the_totals_are_those_of_compile_and_never_the_providers(t: Tract) -> None:
-    say(t, "hello there")
+    say_one(t, "hello there")
     before, counted = t.head, t.compile().token_count
-    say(t, "and again", role="assistant")
+    say_one(t, "and again", role="assistant")
     assert t.compile().token_count == 19
     t.record_usage(TokenUsage(prompt_tokens=999, completion_tokens=1, total_tokens=1000))
     found = t.diff(before)
@@ -313,8 +306,8 @@ def test_both_sides_are_counted_by_the_counter_of_the_handle() -> None:
             return len(text.split())
 
     with Tract.open(durability="fast", tokenizer=Words()) as t:
-        say(t, "one two three")
-        say(t, "four")
+        say_one(t, "one two three")
+        say_one(t, "four")
         found = t.diff()
     assert (found.a.token_count, found.b.token_count, found.token_source) == (3 + 1 + 3 + 3, 10 + 3 + 1 + 1, "words")
 
@@ -348,37 +341,35 @@ def test_a_message_of_another_commit_keeps_the_prompt_cache() -> None:
 
 
 def test_without_refs_the_first_parent_is_compared_with_the_head(t: Tract) -> None:
-    first = say(t, "one")
-    second = say(t, "two")
+    first = say_one(t, "one")
+    second = say_one(t, "two")
     found = t.diff()
     assert (found.a.commit_hash, found.b.commit_hash, shape(found)) == (first, second, [("added", None, 1, None)])
 
 
-def test_one_ref_is_compared_with_the_head(t: Tract) -> None:
-    first = say(t, "one")
-    say(t, "two")
-    third = say(t, "three")
-    found = t.diff(first)
-    assert (found.a.commit_hash, found.b.commit_hash, found.count("added")) == (first, third, 2)
-
-
-def test_b_alone_is_compared_with_its_first_parent(t: Tract) -> None:
-    first = say(t, "one")
-    second = say(t, "two")
-    say(t, "three")
-    found = t.diff(b=second)
-    assert (found.a.commit_hash, found.b.commit_hash, found.count("added")) == (first, second, 1)
+@pytest.mark.parametrize(
+    ("given", "compared", "added_count"),
+    [({"a": 0}, (0, 2), 2), ({"b": 1}, (0, 1), 1)],
+    ids=["one ref with the head", "b alone with its first parent"],
+)
+def test_the_ref_that_is_not_given_follows_from_the_other(
+    t: Tract, given: dict[str, int], compared: tuple[int, int], added_count: int
+) -> None:
+    commits = say(t, "one", "two", "three")
+    found = t.diff(**{name: commits[place] for name, place in given.items()})
+    assert (found.a.commit_hash, found.b.commit_hash) == tuple(commits[place] for place in compared)
+    assert found.count("added") == added_count
 
 
 def test_refs_may_be_prefixes_and_branches(t: Tract) -> None:
-    first = say(t, "one")
-    second = say(t, "two")
+    first = say_one(t, "one")
+    second = say_one(t, "two")
     found = t.diff("main", first[:12])
     assert (found.a.commit_hash, found.b.commit_hash, shape(found)) == (second, first, [("removed", 1, None, None)])
 
 
 def test_the_root_is_compared_with_the_empty_context(t: Tract) -> None:
-    root = say(t, "aaaa")
+    root = say_one(t, "aaaa")
     found = t.diff()
     assert (found.a.commit_hash, found.b.commit_hash, found.a.message_count) == (None, root, 0)
     assert (found.a.token_count, found.b.token_count, found.token_delta) == (0, 8, 8)
@@ -396,7 +387,7 @@ def test_an_empty_branch_compares_the_empty_context_with_itself(t: Tract) -> Non
 
 
 def test_what_only_changes_priorities_shows_as_messages(t: Tract) -> None:
-    target = say(t, "one")
+    target = say_one(t, "one")
     t.annotate(target, "skip")
     assert shape(t.diff()) == [("removed", 0, None, None)]
 
@@ -418,16 +409,16 @@ def test_a_half_that_was_left_out_with_its_other_half_is_explained(t: Tract) -> 
 
 
 def test_inside_a_batch_the_staged_head_is_compared(t: Tract) -> None:
-    first = say(t, "one")
+    first = say_one(t, "one")
     with t.batch():
-        staged = say(t, "two")
+        staged = say_one(t, "two")
         found = t.diff()
     assert (found.a.commit_hash, found.b.commit_hash, found.count("added")) == (first, staged, 1)
 
 
 @pytest.mark.parametrize("ref", ["nowhere", "0" * 64, "", "abc"])
 def test_an_unknown_ref_is_not_found(t: Tract, ref: str) -> None:
-    say(t, "one")
+    say_one(t, "one")
     for refs in ((ref,), (None, ref), (t.head, ref)):
         with pytest.raises(CommitNotFoundError):
             t.diff(*refs)
@@ -470,8 +461,8 @@ class _Shouting:
 
 def test_a_custom_compilers_contexts_are_compared_and_counted_by_the_handle() -> None:
     with Tract.open(durability="fast", compiler=_Shouting()) as t:
-        say(t, "one")
-        say(t, "two")
+        say_one(t, "one")
+        say_one(t, "two")
         found = t.diff()
         assert t.compile().token_count == 7
     (entry,) = found.entries
@@ -517,11 +508,11 @@ def test_nothing_that_is_done_to_a_diff_changes_it(t: Tract) -> None:
 
 
 def test_to_dict_tells_all_in_json_values(t: Tract) -> None:
-    target = say(t, "aaaa", generation_config={"t": 1})
+    target = say_one(t, "aaaa", generation_config={"t": 1})
     first = t.head
     t.annotate(target, "skip")
     second = t.head
-    say(t, "bbbb")
+    say_one(t, "bbbb")
     third = t.head
     side = {"index": 0, "message": {"role": "user", "content": "aaaa"}, "text": "aaaa", "token_count": 5}
     assert t.diff(first, second).to_dict() == {

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.test_crash import Trap, files_of, fill_the_disk, say, set_trap
+from tests.lab.disk import Trap, fill_the_disk, set_trap
+from tests.lab.states import files_of
+from tests.lab.talk import Clock, texts, user
 from tract_fs import FreeformContent, InstructionContent, TokenBudgetConfig, Tract, TractConfig
 from tract_fs.errors import (
     AmbiguousRefError,
@@ -34,24 +36,10 @@ NOON_US = 1_767_355_200_000_000  # 2026-01-02T12:00:00Z
 HOUR_US = 3_600_000_000
 
 
-class Clock:
-    """A clock that stands where it is set."""
-
-    def __init__(self) -> None:
-        self.now_us = NOON_US
-
-    def __call__(self) -> int:
-        return self.now_us
-
-
 @pytest.fixture
 def tract(tmp_path: Path) -> Iterator[Tract]:
     with Tract.open(tmp_path) as tract:
         yield tract
-
-
-def texts(tract: Tract, **cut: Any) -> list[Any]:
-    return [message.content for message in tract.compile(**cut).messages]
 
 
 def texts_without_local(path: Path) -> list[Any]:
@@ -70,14 +58,14 @@ def raw_files(path: Path) -> dict[str, bytes]:
 
 
 def test_a_rolled_back_commit_does_not_come_back_at_a_later_compile(tract: Tract, tmp_path: Path) -> None:
-    tract.commit(say("one"))
+    tract.commit(user("one"))
     assert texts(tract) == ["one"]
     with pytest.raises(RuntimeError), tract.batch():
-        tract.commit(say("two"))
+        tract.commit(user("two"))
         assert texts(tract) == ["one", "two"]
         raise RuntimeError
     assert texts(tract) == ["one"]
-    tract.commit(say("three"))
+    tract.commit(user("three"))
     assert texts(tract) == ["one", "three"]
     with Tract.open(tmp_path) as other:
         assert texts(other) == ["one", "three"]
@@ -90,19 +78,19 @@ def test_a_second_handle_neither_misses_nor_hides_a_message(tract: Tract, tmp_pa
         for number in range(10):
             for handle in (tract, other):  # each has just compiled, and the other writes
                 expected.append(f"{number} {handle is tract}")
-                handle.commit(say(expected[-1]))
+                handle.commit(user(expected[-1]))
                 assert texts(tract) == texts(other) == expected
 
 
 def test_writers_of_equal_messages_at_one_time_lose_no_turn(tmp_path: Path) -> None:
-    clock = Clock()  # stands still: not even the time tells the commits apart
+    clock = Clock(NOON_US, step_us=0)  # stands still: not even the time tells the commits apart
     handles = [Tract.open(tmp_path, durability="fast", clock=clock) for _ in range(4)]
     made: list[str] = []
     start = threading.Barrier(4)
 
     def write(handle: Tract) -> None:
         start.wait(30)
-        made.extend(handle.commit(say("ok")).commit_hash for _ in range(10))
+        made.extend(handle.commit(user("ok")).commit_hash for _ in range(10))
 
     threads = [threading.Thread(target=write, args=(handle,)) for handle in handles]
     for thread in threads:
@@ -122,12 +110,12 @@ def rejections(tract: Tract, first: str) -> dict[str, tuple[type[Exception], Cal
     return {
         "unknown type": (ContentValidationError, lambda: tract.commit({"content_type": "unknown"})),
         "a bare string": (ContentValidationError, lambda: tract.commit("text")),
-        "config": (JsonValueError, lambda: tract.commit(say("x"), generation_config={"p": float("nan")})),
-        "metadata": (JsonValueError, lambda: tract.commit(say("x"), metadata={"m": {1, 2}})),
-        "budget": (BudgetExceeded, lambda: tract.commit(say("x" * 4000))),
-        "head": (HeadMoved, lambda: tract.commit(say("x"), expected_head="0" * 64)),
-        "edit": (EditTargetError, lambda: tract.edit("0" * 64, say("x"))),
-        "over the budget by an edit": (BudgetExceeded, lambda: tract.edit(first, say("x" * 4000))),
+        "config": (JsonValueError, lambda: tract.commit(user("x"), generation_config={"p": float("nan")})),
+        "metadata": (JsonValueError, lambda: tract.commit(user("x"), metadata={"m": {1, 2}})),
+        "budget": (BudgetExceeded, lambda: tract.commit(user("x" * 4000))),
+        "head": (HeadMoved, lambda: tract.commit(user("x"), expected_head="0" * 64)),
+        "edit": (EditTargetError, lambda: tract.edit("0" * 64, user("x"))),
+        "over the budget by an edit": (BudgetExceeded, lambda: tract.edit(first, user("x" * 4000))),
         "annotation": (CommitNotFoundError, lambda: tract.annotate("0" * 64, "skip")),
         "usage": (UsageError, lambda: tract.record_usage({"tokens": 5})),
         "usage of another head": (
@@ -141,7 +129,7 @@ def rejections(tract: Tract, first: str) -> dict[str, tuple[type[Exception], Cal
 def test_a_rejected_commit_leaves_no_lock_and_no_orphan(tmp_path: Path) -> None:
     budget = TokenBudgetConfig(max_tokens=100, action="reject")
     tract = Tract.open(tmp_path, config=TractConfig(token_budget=budget))
-    first = tract.commit(say("first")).commit_hash
+    first = tract.commit(user("first")).commit_hash
     before = raw_files(tmp_path)
     assert len(before) == 3  # a content, a commit, an event
     for error, call in rejections(tract, first).values():
@@ -151,24 +139,24 @@ def test_a_rejected_commit_leaves_no_lock_and_no_orphan(tmp_path: Path) -> None:
             call()
         assert raw_files(tmp_path) == before
     with Tract.open(tmp_path, lock_timeout_s=0.0) as other:
-        other.commit(say("second"))
+        other.commit(user("second"))
     tract.close()
 
 
 def test_a_failed_call_does_not_poison_the_handle(tmp_path: Path) -> None:
     budget = TokenBudgetConfig(max_tokens=500, action="reject")
     tract = Tract.open(tmp_path, durability="fast", config=TractConfig(token_budget=budget))
-    first = tract.commit(say("0")).commit_hash
+    first = tract.commit(user("0")).commit_hash
     expected = ["0"]
     calls = [(error, call, 0) for error, call in rejections(tract, first).values()]
-    calls += [(OSError, lambda: tract.commit(say("refused")), number) for number in (1, 2, 3)]
+    calls += [(OSError, lambda: tract.commit(user("refused")), number) for number in (1, 2, 3)]
     for error, call, number in calls:
         with set_trap(Trap(number, fill_the_disk)), pytest.raises(error) as caught:
             call()
         if number:
             assert caught.value.errno == errno.ENOSPC
         expected.append(str(len(expected)))
-        made = tract.commit(say(expected[-1]), generation_config={"seed": 1})
+        made = tract.commit(user(expected[-1]), generation_config={"seed": 1})
         assert texts(tract) == expected
         assert tract.head == made.commit_hash
         assert tract.query_by_config("seed", "=", 1)[-1] == made
@@ -179,41 +167,41 @@ def test_a_failed_call_does_not_poison_the_handle(tmp_path: Path) -> None:
 
 
 def test_a_keyboard_interrupt_in_a_batch_leaves_nothing_of_it(tract: Tract, tmp_path: Path) -> None:
-    tract.commit(say("one"))
+    tract.commit(user("one"))
     before = raw_files(tmp_path)
     with pytest.raises(KeyboardInterrupt), tract.batch():
-        tract.commit(say("two"))
-        tract.annotate(tract.commit(say("three")).commit_hash, "pinned")
+        tract.commit(user("two"))
+        tract.annotate(tract.commit(user("three")).commit_hash, "pinned")
         raise KeyboardInterrupt
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt), tract.batch():
-            tract.commit(say("two"))
+            tract.commit(user("two"))
             with tract.batch():
-                tract.commit(say("three"))
+                tract.commit(user("three"))
                 os.kill(os.getpid(), signal.SIGINT)
                 for _ in range(1000):
-                    tract.commit(say("four"))
+                    tract.commit(user("four"))
     finally:
         signal.signal(signal.SIGINT, previous)
     assert raw_files(tmp_path) == before
     assert texts(tract) == ["one"]
     with Tract.open(tmp_path, lock_timeout_s=0.0) as other:
-        other.commit(say("two"))
+        other.commit(user("two"))
     assert texts(tract) == ["one", "two"]
 
 
 @pytest.mark.parametrize("step_us", [-HOUR_US, 0], ids=["back_an_hour", "equal_times"])
 def test_the_later_edit_in_history_wins_whatever_the_clock_says(tmp_path: Path, step_us: int) -> None:
-    clock = Clock()
+    clock = Clock(NOON_US, step_us=0)
     with Tract.open(tmp_path, clock=clock) as tract:
-        first = tract.commit(say("original")).commit_hash
-        tract.edit(first, say("first edit"))
+        first = tract.commit(user("original")).commit_hash
+        tract.edit(first, user("first edit"))
         clock.now_us += step_us
-        tract.edit(first, say("second edit"))
+        tract.edit(first, user("second edit"))
         assert texts(tract) == ["second edit"]
         clock.now_us += step_us
-        tract.edit(first, say("third edit"), generation_config={"seed": 3})
+        tract.edit(first, user("third edit"), generation_config={"seed": 3})
         assert texts(tract) == ["third edit"]
         assert tract.compile().generation_configs == [{"seed": 3}]
         times = [info.created_at for info in tract.log(None)]
@@ -223,15 +211,15 @@ def test_the_later_edit_in_history_wins_whatever_the_clock_says(tmp_path: Path, 
 
 
 def test_a_later_annotation_or_edit_does_not_leak_into_time_travel(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(NOON_US, step_us=0)
     with Tract.open(tmp_path, clock=clock) as tract:
         made = []
         for text in ("one", "two"):
-            made.append(tract.commit(say(text)).commit_hash)
+            made.append(tract.commit(user(text)).commit_hash)
             clock.now_us += HOUR_US
         tract.annotate(made[0], "skip")
         clock.now_us += HOUR_US
-        tract.edit(made[1], say("two, edited"))
+        tract.edit(made[1], user("two, edited"))
         clock.now_us += HOUR_US
         tract.annotate(made[0], "normal")
         noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -247,10 +235,10 @@ def test_a_later_annotation_or_edit_does_not_leak_into_time_travel(tmp_path: Pat
 
 
 def test_times_of_any_zone_are_converted_and_naive_ones_are_utc(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(NOON_US, step_us=0)
     with Tract.open(tmp_path, clock=clock) as tract:
         for text in ("at twelve", "at one"):
-            tract.commit(say(text))
+            tract.commit(user(text))
             clock.now_us += HOUR_US
         half_past = [
             datetime(2026, 1, 2, 12, 30, tzinfo=UTC),
@@ -268,9 +256,9 @@ def test_times_of_any_zone_are_converted_and_naive_ones_are_utc(tmp_path: Path) 
 
 def test_an_unknown_at_commit_is_an_error_and_never_everything(tmp_path: Path) -> None:
     with Tract.open(tmp_path, tract_id="other") as other:
-        foreign = other.commit(say("foreign")).commit_hash
+        foreign = other.commit(user("foreign")).commit_hash
     with Tract.open(tmp_path) as tract:
-        head = tract.commit(say("one")).commit_hash
+        head = tract.commit(user("one")).commit_hash
         wrong = chr(ord("0") + (head[0] == "0")) + head[1:]
         for ref in ("0" * 64, wrong, foreign, foreign[:12], "", "none", head + "0", head[:3], head.upper(), " " + head):
             if ref == head:
@@ -284,8 +272,8 @@ def test_an_unknown_at_commit_is_an_error_and_never_everything(tmp_path: Path) -
 def test_one_tract_neither_reads_nor_edits_the_commits_of_another(tmp_path: Path) -> None:
     one = Tract.open(tmp_path, tract_id="one")
     other = Tract.open(tmp_path, tract_id="other")
-    mine = one.commit(say("mine"), generation_config={"seed": 1})
-    other.commit(say("theirs"), generation_config={"seed": 2})
+    mine = one.commit(user("mine"), generation_config={"seed": 1})
+    other.commit(user("theirs"), generation_config={"seed": 2})
     name = mine.commit_hash
     before = raw_files(tmp_path)
     assert other.get_commit(name) is None
@@ -300,7 +288,7 @@ def test_one_tract_neither_reads_nor_edits_the_commits_of_another(tmp_path: Path
         with pytest.raises(CommitNotFoundError):
             call()
     with pytest.raises(EditTargetError):
-        other.edit(name, say("edited from outside"))
+        other.edit(name, user("edited from outside"))
     with pytest.raises(HeadMoved):
         other.record_usage({"input_tokens": 1, "output_tokens": 1}, head_hash=name)
     assert raw_files(tmp_path) == before
@@ -315,7 +303,7 @@ def test_one_tract_neither_reads_nor_edits_the_commits_of_another(tmp_path: Path
 def test_a_nested_config_is_shared_neither_with_the_caller_nor_with_the_cache(tract: Tract) -> None:
     config: dict[str, Any] = {"response_format": {"type": "json_schema", "schema": {"required": ["a", "b"]}}}
     expected = json.loads(json.dumps(config))
-    made = tract.commit(say("one"), generation_config=config, metadata=config)
+    made = tract.commit(user("one"), generation_config=config, metadata=config)
     config["response_format"]["schema"]["required"].append("c")
     config["response_format"]["type"] = "text"
     for _ in range(2):
@@ -335,14 +323,14 @@ def test_a_nested_config_is_shared_neither_with_the_caller_nor_with_the_cache(tr
             assert answer == expected
             answer["response_format"]["schema"]["required"].clear()
             answer["response_format"]["type"] = "spoilt"
-    tract.commit(say("two"))
+    tract.commit(user("two"))
     assert tract.compile().generation_configs == [expected, {}]
 
 
 def test_a_missing_parent_never_shortens_history_silently(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with Tract.open(path) as tract:
-        made = [tract.commit(say(f"text {number}")).commit_hash for number in range(6)]
+        made = [tract.commit(user(f"text {number}")).commit_hash for number in range(6)]
     (path / ".tract" / "objects" / made[2][:2] / made[2][2:]).unlink()
     with Tract.open(path) as tract:
         for call in (
@@ -367,12 +355,12 @@ def test_a_missing_parent_never_shortens_history_silently(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")], ids=["nan", "inf", "minus_inf"])
 def test_nan_and_infinities_are_refused_and_never_stored_as_null(tract: Tract, tmp_path: Path, value: float) -> None:
-    tract.commit(say("one"))
+    tract.commit(user("one"))
     before = raw_files(tmp_path)
     for call, path in (
-        (lambda: tract.commit(say("x"), generation_config={"temperature": value}), "temperature"),
-        (lambda: tract.commit(say("x"), generation_config={"a": [1, {"b": value}]}), "b"),
-        (lambda: tract.commit(say("x"), metadata={"score": value}), "score"),
+        (lambda: tract.commit(user("x"), generation_config={"temperature": value}), "temperature"),
+        (lambda: tract.commit(user("x"), generation_config={"a": [1, {"b": value}]}), "b"),
+        (lambda: tract.commit(user("x"), metadata={"score": value}), "score"),
         (lambda: tract.commit(FreeformContent(payload={"deep": [[value]]})), "deep"),
         (lambda: tract.commit({"content_type": "freeform", "payload": {"x": value}}), "x"),
         (lambda: tract.import_messages([{"role": "user", "content": "x", "score": value}]), "score"),
@@ -387,7 +375,7 @@ def test_nan_and_infinities_are_refused_and_never_stored_as_null(tract: Tract, t
 def test_numbers_booleans_and_strings_match_only_their_own_kind(tract: Tract) -> None:
     values = {"int": 1, "float": 1.0, "bool": True, "string": "1", "false": False, "zero": 0, "null": None}
     names = {
-        tract.commit(say(label), generation_config={"n": value}).commit_hash: label for label, value in values.items()
+        tract.commit(user(label), generation_config={"n": value}).commit_hash: label for label, value in values.items()
     }
 
     def found(operator: str, value: object) -> list[str]:
@@ -411,10 +399,10 @@ def test_numbers_booleans_and_strings_match_only_their_own_kind(tract: Tract) ->
 
 
 def test_none_matches_a_null_and_never_what_is_unset(tract: Tract) -> None:
-    null = tract.commit(say("null"), generation_config={"stop": None}).commit_hash
-    word = tract.commit(say("word"), generation_config={"stop": "word"}).commit_hash
+    null = tract.commit(user("null"), generation_config={"stop": None}).commit_hash
+    word = tract.commit(user("word"), generation_config={"stop": "word"}).commit_hash
     for config in ({}, {"other": None}, {"stop ": None}, {"nested": {"stop": None}}, None):
-        tract.commit(say("unset"), generation_config=config)
+        tract.commit(user("unset"), generation_config=config)
 
     def found(*query: Any) -> list[str]:
         return [info.commit_hash for info in tract.query_by_config(*query)]
@@ -451,7 +439,7 @@ def test_the_cost_of_a_budget_does_not_grow_with_history(tmp_path: Path, action:
     config = TractConfig(token_budget=budget)
     with Tract.open(tmp_path, durability="fast", tokenizer=counter, config=config) as tract:
         tract.commit(InstructionContent(text="be kind"))
-        costs = [calls_of(lambda: tract.commit(say("x" * 96))) for _ in range(400)]
+        costs = [calls_of(lambda: tract.commit(user("x" * 96))) for _ in range(400)]
         assert sorted(costs[350:])[25] <= 1.1 * sorted(costs[10:60])[25]
         assert counter.shown == len("system" + "be kind") + 400 * (len("user") + 96)
         assert tract.compile().token_count == 3 + (3 + 13) + 400 * (3 + 100)
@@ -477,18 +465,18 @@ def calls_of(work: Callable[[], object]) -> int:
 def test_a_budget_counts_the_effective_context_not_the_history(tmp_path: Path) -> None:
     config = TractConfig(token_budget=TokenBudgetConfig(max_tokens=33, action="reject"))
     with Tract.open(tmp_path, tokenizer=CountingTokenizer(), config=config) as tract:
-        first = tract.commit(say("x" * 10)).commit_hash  # 3 + 4 + 10, and 3 for the reply: 20
+        first = tract.commit(user("x" * 10)).commit_hash  # 3 + 4 + 10, and 3 for the reply: 20
         with pytest.raises(BudgetExceeded) as caught:
-            tract.commit(say("y" * 10))
+            tract.commit(user("y" * 10))
         assert (caught.value.current, caught.value.maximum) == (37, 33)
-        tract.edit(first, say("x" * 5))  # 15
-        tract.commit(say("y" * 10))  # 32
+        tract.edit(first, user("x" * 5))  # 15
+        tract.commit(user("y" * 10))  # 32
         tract.annotate(first, "skip")  # 20
-        second = tract.commit(say("z")).commit_hash  # 28
+        second = tract.commit(user("z")).commit_hash  # 28
         with pytest.raises(BudgetExceeded):
             tract.annotate(first, "normal")  # would be 40
         with pytest.raises(BudgetExceeded):
-            tract.edit(second, say("z" * 10))  # would be 37
-        tract.edit(second, say("z" * 6))  # 33
+            tract.edit(second, user("z" * 10))  # would be 37
+        tract.edit(second, user("z" * 6))  # 33
         assert tract.compile().token_count == 33
         assert texts(tract) == ["y" * 10, "z" * 6]

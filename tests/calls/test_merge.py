@@ -15,8 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.lab.inside import log_of, store_of, writer_of
+from tests.lab.copies import bring_files
+from tests.lab.inside import clock_of, log_of, store_of
 from tests.lab.states import store_root, synced
+from tests.lab.talk import Clock, edit_one, say_one, texts
 from tract_fs import (
     CommitOperation,
     DialogueContent,
@@ -42,41 +44,9 @@ from tract_fs.errors import (
 START_US = 1_700_000_000_000_000
 
 
-def say(t: Tract, text: str, **options: Any) -> str:
-    return t.commit(DialogueContent(role="user", text=text), **options).commit_hash
-
-
-def revise(t: Tract, target: str, text: str, **options: Any) -> str:
-    return t.edit(target, DialogueContent(role="user", text=text), **options).commit_hash
-
-
-def texts(t: Tract) -> list[str]:
-    return [message.content for message in t.compile().messages]
-
-
-class Clock:
-    """Stands still but for one microsecond a look."""
-
-    def __init__(self, start_us: int = START_US) -> None:
-        self.now_us = start_us
-
-    def __call__(self) -> int:
-        self.now_us += 1
-        return self.now_us
-
-
 def open_tract(path: Path, **given: Any) -> Tract:
-    options: dict[str, Any] = {"durability": "fast", "clock": Clock(), **given}
+    options: dict[str, Any] = {"durability": "fast", "clock": Clock(START_US, step_us=1), **given}
     return Tract.open(path, **options)
-
-
-def copy_files(source: Path, target: Path) -> None:
-    """Copies what the target does not have, file by file, nothing overwritten; not local/."""
-    for name, data in synced(source).items():
-        file = store_root(target) / name
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
 
 
 def sync(*copies: Tract) -> None:
@@ -86,7 +56,7 @@ def sync(*copies: Tract) -> None:
         for source in paths:
             for target in paths:
                 if source != target:
-                    copy_files(source, target)
+                    bring_files(source, target)
     for copy in copies:
         copy.refresh()
 
@@ -110,8 +80,8 @@ class Pair:
         begin(self.left)
         self.left.close()
         shutil.copytree(directory / "left", directory / "right", ignore=shutil.ignore_patterns("local"))
-        self.left = open_tract(directory / "left", clock=Clock(START_US + 10_000))
-        self.right = open_tract(directory / "right", clock=Clock(START_US + 20_000))
+        self.left = open_tract(directory / "left", clock=Clock(START_US + 10_000, step_us=1))
+        self.right = open_tract(directory / "right", clock=Clock(START_US + 20_000, step_us=1))
 
     def sync(self) -> None:
         sync(self.left, self.right)
@@ -122,7 +92,7 @@ class Pair:
 
 
 @contextmanager
-def two_copies(begin: Callable[[Tract], object] = lambda t: say(t, "hello")) -> Iterator[Pair]:
+def two_copies(begin: Callable[[Tract], object] = lambda t: say_one(t, "hello")) -> Iterator[Pair]:
     with TemporaryDirectory() as directory:
         pair = Pair(Path(directory), begin)
         try:
@@ -136,14 +106,14 @@ def two_copies(begin: Callable[[Tract], object] = lambda t: say(t, "hello")) -> 
 
 def side_of(t: Tract) -> Tract:
     """Opens another branch at the head of this one."""
-    side = open_tract(Path(store_of(t).layout.context), branch="side", clock=writer_of(t)._clock)
+    side = open_tract(Path(store_of(t).layout.context), branch="side", clock=clock_of(t))
     if t.head is not None:
         assert side.merge("main").kind == "forward"
     return side
 
 
 def test_a_branch_without_commits_goes_forward(tract: Tract) -> None:
-    head = say(tract, "hello")
+    head = say_one(tract, "hello")
     side = open_tract(Path(store_of(tract).layout.context), branch="side")
     result = side.merge("main")
     assert (result.kind, result.head, result.commit) == ("forward", head, None)
@@ -152,9 +122,9 @@ def test_a_branch_without_commits_goes_forward(tract: Tract) -> None:
 
 
 def test_a_merge_goes_forward_to_a_descendant(tract: Tract) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     side = side_of(tract)
-    last = say(side, "more")
+    last = say_one(side, "more")
     result = tract.merge("side", message="not needed")
     assert (result.kind, result.head, result.commit) == ("forward", last, None)
     assert tract.log(None) == side.log(None)
@@ -162,8 +132,8 @@ def test_a_merge_goes_forward_to_a_descendant(tract: Tract) -> None:
 
 
 def test_a_merge_of_what_is_there_writes_nothing(tract: Tract, tmp_path: Path) -> None:
-    first = say(tract, "hello")
-    head = say(tract, "more")
+    first = say_one(tract, "hello")
+    head = say_one(tract, "more")
     before = synced(tmp_path / "one")
     for ref in (first, head, "main", None):
         result = tract.merge(ref)
@@ -172,10 +142,10 @@ def test_a_merge_of_what_is_there_writes_nothing(tract: Tract, tmp_path: Path) -
 
 
 def test_a_merge_joins_two_lines(tract: Tract) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     side = side_of(tract)
-    other = say(side, "theirs")
-    own = say(tract, "ours")
+    other = say_one(side, "theirs")
+    own = say_one(tract, "ours")
     result = tract.merge("side", message="both")
     assert result.kind == "merge"
     assert result.commit is not None
@@ -191,10 +161,10 @@ def test_a_merge_joins_two_lines(tract: Tract) -> None:
 
 
 def test_merging_twice_changes_nothing(tract: Tract, tmp_path: Path) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     side = side_of(tract)
-    say(side, "theirs")
-    say(tract, "ours")
+    say_one(side, "theirs")
+    say_one(tract, "ours")
     head = tract.merge("side").head
     before = synced(tmp_path / "one")
     assert tract.merge("side").kind == "up-to-date"
@@ -203,7 +173,7 @@ def test_merging_twice_changes_nothing(tract: Tract, tmp_path: Path) -> None:
 
 
 def test_a_merge_of_an_unknown_ref_is_refused(tract: Tract) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     with pytest.raises(CommitNotFoundError):
         tract.merge("nowhere")
     with pytest.raises(ArgumentError):
@@ -216,10 +186,10 @@ def test_an_empty_branch_has_nothing_to_join(tract: Tract) -> None:
 
 
 def test_a_merge_expects_a_head(tract: Tract) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     side = side_of(tract)
-    say(side, "theirs")
-    own = say(tract, "ours")
+    say_one(side, "theirs")
+    own = say_one(tract, "ours")
     with pytest.raises(HeadMoved):
         tract.merge("side", expected_head="0" * 64)
     assert tract.head == own
@@ -227,31 +197,31 @@ def test_a_merge_expects_a_head(tract: Tract) -> None:
 
 
 def test_a_read_only_handle_merges_nothing(tract: Tract, tmp_path: Path) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     with open_tract(tmp_path / "one", read_only=True) as reader, pytest.raises(ReadOnlyError):
         reader.merge()
 
 
 def test_configs_usage_and_queries_go_on_over_a_merge(tract: Tract) -> None:
-    say(tract, "hello", generation_config={"model": "a"})
+    say_one(tract, "hello", generation_config={"model": "a"})
     side = side_of(tract)
-    say(side, "theirs", generation_config={"model": "b"})
-    say(tract, "ours")
+    say_one(side, "theirs", generation_config={"model": "b"})
+    say_one(tract, "ours")
     tract.merge("side")
     assert tract.compile().generation_configs == [{"model": "a"}, {}, {"model": "b"}]
     assert [info.generation_config for info in tract.query_by_config("model", "=", "b")] == [{"model": "b"}]
     told = tract.record_usage({"prompt_tokens": 40, "completion_tokens": 2, "total_tokens": 42})
     assert (told.token_count, told.token_source) == (40, "api:40+2")
-    say(tract, "after")
+    say_one(tract, "after")
     assert texts(tract) == ["hello", "ours", "theirs", "after"]
     with open_tract(Path(store_of(tract).layout.context), verify=True) as again:
         assert again.compile() == tract.compile()
 
 
 def test_what_one_handle_moved_is_taken_in_once(tract: Tract) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     side = side_of(tract)
-    last = say(side, "more")
+    last = say_one(side, "more")
     tract.merge("side")
     for t in (tract, side):
         t.refresh()
@@ -267,11 +237,11 @@ def test_what_one_handle_moved_is_taken_in_once(tract: Tract) -> None:
 def in_conflict(kind: str) -> Iterator[tuple[Tract, str]]:
     """Two lines that disagree on one commit: its content, its priority, or both."""
     with TemporaryDirectory() as directory, open_tract(Path(directory)) as t:
-        target = say(t, "hello", generation_config={"model": "first"})
+        target = say_one(t, "hello", generation_config={"model": "first"})
         side = side_of(t)
         if "edit" in kind:
-            revise(side, target, "THEIRS", generation_config={"model": "theirs"})
-            revise(t, target, "OURS", generation_config={"model": "ours"})
+            edit_one(side, target, "THEIRS", generation_config={"model": "theirs"})
+            edit_one(t, target, "OURS", generation_config={"model": "ours"})
         if "priority" in kind:
             side.annotate(target, "skip")
             t.annotate(target, "pinned")
@@ -391,17 +361,17 @@ def test_a_wish_that_fits_nothing_is_refused(prefer: Any, resolutions: Any, erro
 
 
 def test_a_resolution_where_nothing_is_in_conflict_is_refused(tract: Tract) -> None:
-    head = say(tract, "hello")
+    head = say_one(tract, "hello")
     with pytest.raises(MergeError, match="is in no conflict"):
         tract.merge(resolutions={head: "ours"})
 
 
 def test_an_edit_here_and_a_skip_there_both_apply(tract: Tract) -> None:
-    target = say(tract, "hello")
-    say(tract, "stays")
+    target = say_one(tract, "hello")
+    say_one(tract, "stays")
     side = side_of(tract)
     side.annotate(target, "skip")
-    revise(tract, target, "OURS")
+    edit_one(tract, target, "OURS")
     tract.merge("side")
     assert texts(tract) == ["stays"]
     tract.annotate(target, "normal")
@@ -434,12 +404,12 @@ def sum_up(t: Tract, text: str, *targets: str) -> str:
 def edited_and_summarised() -> Iterator[tuple[Tract, str, str, str]]:
     """One line edits both commits, the other sums them up; yields the tract, the two, and the summary."""
     with TemporaryDirectory() as directory, open_tract(Path(directory)) as t:
-        first, second = say(t, "one"), say(t, "two")
+        first, second = say_one(t, "one"), say_one(t, "two")
         side = side_of(t)
         summary = sum_up(side, "SUM", first, second)
         side.annotate(summary, "pinned")
-        revise(t, first, "EDITED ONE")
-        revise(t, second, "EDITED TWO")
+        edit_one(t, first, "EDITED ONE")
+        edit_one(t, second, "EDITED TWO")
         yield t, first, second, summary
 
 
@@ -458,16 +428,17 @@ def test_an_edit_of_what_was_summarised_is_told_with_both_texts() -> None:
         assert "ours edited it to 'EDITED ONE', theirs summarized it as 'SUM'" in str(caught.value)
 
 
-def test_a_summary_that_stays_is_annotated_with_its_priority() -> None:
+@pytest.mark.parametrize(
+    ("prefer", "priority", "shown"),
+    [("theirs", "pinned", ["SUM"]), ("ours", "skip", ["EDITED ONE", "EDITED TWO"])],
+    ids=["the summary stays, with its priority", "the edits win, by a skip of the summary"],
+)
+def test_either_side_of_a_summary_and_edits_wins_by_an_annotation_of_the_summary(
+    prefer: str, priority: str, shown: list[str]
+) -> None:
     with edited_and_summarised() as (t, _, _, summary):
-        assert recorded(t.merge("side", prefer="theirs")) == [("annotate", (summary,), "pinned")]
-        assert texts(t) == ["SUM"]
-
-
-def test_the_edits_win_by_a_skip_of_the_summary() -> None:
-    with edited_and_summarised() as (t, _, _, summary):
-        assert recorded(t.merge("side", prefer="ours")) == [("annotate", (summary,), "skip")]
-        assert texts(t) == ["EDITED ONE", "EDITED TWO"]
+        assert recorded(t.merge("side", prefer=prefer)) == [("annotate", (summary,), priority)]
+        assert texts(t) == shown
 
 
 def test_a_content_edits_the_summary() -> None:
@@ -489,15 +460,15 @@ def test_a_summary_can_not_stay_and_go() -> None:
 
 
 def test_a_merge_joins_a_batch_and_its_event(tract: Tract, tmp_path: Path) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     side = side_of(tract)
-    say(side, "theirs")
+    say_one(side, "theirs")
     count = len([name for name in synced(tmp_path / "one") if name.startswith("events/")])
     with tract.batch():
-        say(tract, "before")
+        say_one(tract, "before")
         result = tract.merge("side")
         assert tract.head == result.head
-        say(tract, "after")
+        say_one(tract, "after")
         assert texts(tract) == ["hello", "before", "theirs", "after"]
     assert texts(tract) == ["hello", "before", "theirs", "after"]
     assert len([name for name in synced(tmp_path / "one") if name.startswith("events/")]) == count + 1
@@ -514,10 +485,10 @@ def last_event(t: Tract) -> Any:
 
 
 def test_a_batch_that_fails_drops_its_merge(tract: Tract) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     side = side_of(tract)
-    say(side, "theirs")
-    own = say(tract, "ours")
+    say_one(side, "theirs")
+    own = say_one(tract, "ours")
     with pytest.raises(KeyboardInterrupt), tract.batch():
         tract.merge("side")
         raise KeyboardInterrupt
@@ -527,7 +498,7 @@ def test_a_batch_that_fails_drops_its_merge(tract: Tract) -> None:
 def test_a_conflict_inside_a_batch_leaves_the_rest_of_it() -> None:
     with in_conflict("edit") as (t, _):
         with t.batch():
-            say(t, "before")
+            say_one(t, "before")
             with pytest.raises(MergeConflict):
                 t.merge("side")
         assert texts(t) == ["OURS", "before"]
@@ -535,11 +506,11 @@ def test_a_conflict_inside_a_batch_leaves_the_rest_of_it() -> None:
 
 def test_heads_are_joined_inside_a_batch_too() -> None:
     with two_copies() as pair:
-        say(pair.left, "left")
-        say(pair.right, "right")
+        say_one(pair.left, "left")
+        say_one(pair.right, "right")
         pair.sync()
         with pair.left.batch():
-            say(pair.left, "more")
+            say_one(pair.left, "more")
             assert pair.left.merge().kind == "merge"
         assert sorted(texts(pair.left)) == ["hello", "left", "more", "right"]
         pair.sync()
@@ -548,8 +519,8 @@ def test_heads_are_joined_inside_a_batch_too() -> None:
 
 def test_a_head_that_the_batch_has_merged_is_not_joined_again() -> None:
     with two_copies() as pair:
-        say(pair.left, "left")
-        other = say(pair.right, "right")
+        say_one(pair.left, "left")
+        other = say_one(pair.right, "right")
         pair.sync()
         with pair.left.batch():
             assert pair.left.merge(other).kind == "merge"
@@ -566,10 +537,10 @@ def with_budget(t: Tract, budget: TokenBudgetConfig) -> Tract:
 
 
 def test_a_merge_over_the_budget_is_refused_before_any_write(tract: Tract, tmp_path: Path) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     side = side_of(tract)
-    say(side, "theirs")
-    own = say(tract, "ours")
+    say_one(side, "theirs")
+    own = say_one(tract, "ours")
     tokens = tract.compile().token_count
     before = synced(tmp_path / "one")
     with with_budget(tract, TokenBudgetConfig(tokens + 1, "reject")) as limited:
@@ -582,9 +553,9 @@ def test_a_merge_over_the_budget_is_refused_before_any_write(tract: Tract, tmp_p
 
 
 def test_a_merge_over_the_budget_is_told(tract: Tract, caplog: pytest.LogCaptureFixture) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     side = side_of(tract)
-    say(side, "theirs")
+    say_one(side, "theirs")
     tokens = tract.compile().token_count
     told: list[tuple[int, int]] = []
     with with_budget(tract, TokenBudgetConfig(tokens, "callback", lambda now, most: told.append((now, most)))) as t:
@@ -592,7 +563,7 @@ def test_a_merge_over_the_budget_is_told(tract: Tract, caplog: pytest.LogCapture
         assert told == []
         assert t.merge("side").kind == "forward"
     assert told == [(tokens + 6, tokens)]
-    say(side, "again")
+    say_one(side, "again")
     with with_budget(tract, TokenBudgetConfig(tokens, "warn")) as t, caplog.at_level(logging.WARNING, "tract_fs"):
         t.merge("side")
     assert f"the context holds {tokens + 12} tokens, over the budget of {tokens}" in caplog.text
@@ -600,8 +571,8 @@ def test_a_merge_over_the_budget_is_told(tract: Tract, caplog: pytest.LogCapture
 
 def test_a_join_that_is_told_of_the_budget_is_still_the_same_files() -> None:
     with two_copies() as pair:
-        say(pair.left, "left")
-        say(pair.right, "right")
+        say_one(pair.left, "left")
+        say_one(pair.right, "right")
         pair.sync()
         told: list[tuple[int, int]] = []
         with with_budget(pair.left, TokenBudgetConfig(1, "callback", lambda now, most: told.append((now, most)))) as t:
@@ -613,10 +584,10 @@ def test_a_join_that_is_told_of_the_budget_is_still_the_same_files() -> None:
 
 
 def test_a_callback_may_veto_a_merge_and_use_the_handle(tract: Tract) -> None:
-    say(tract, "hello")
+    say_one(tract, "hello")
     side = side_of(tract)
-    say(side, "theirs")
-    own = say(tract, "ours")
+    say_one(side, "theirs")
+    own = say_one(tract, "ours")
 
     class VetoError(Exception):
         pass
@@ -636,7 +607,7 @@ def test_a_callback_may_veto_a_merge_and_use_the_handle(tract: Tract) -> None:
 
 def test_copies_that_join_at_once_write_the_same_files() -> None:
     with two_copies() as pair:
-        left, right = say(pair.left, "left"), say(pair.right, "right")
+        left, right = say_one(pair.left, "left"), say_one(pair.right, "right")
         pair.sync()
         assert (pair.left.head, pair.right.head) == (left, right)
         results = [pair.left.merge(), pair.right.merge(prefer="theirs")]
@@ -652,15 +623,15 @@ def test_copies_that_join_at_once_write_the_same_files() -> None:
         assert synced(directories[0]) == before
         assert heads(pair.left) == heads(pair.right) == [results[0].head]
         assert [pair.left.merge().kind, pair.right.merge().kind] == ["up-to-date", "up-to-date"]
-        say(pair.right, "on")
+        say_one(pair.right, "on")
         pair.sync()
         assert texts(pair.left) == ["hello", "right", "left", "on"]
 
 
 def test_one_join_and_one_sync_make_one_head() -> None:
     with two_copies() as pair:
-        say(pair.left, "left")
-        say(pair.right, "right")
+        say_one(pair.left, "left")
+        say_one(pair.right, "right")
         pair.sync()
         head = pair.left.merge(message="by hand").head
         pair.sync()
@@ -673,13 +644,13 @@ def test_one_join_and_one_sync_make_one_head() -> None:
 def test_all_heads_are_joined_at_once() -> None:
     with TemporaryDirectory() as directory:
         copies = [open_tract(Path(directory) / "0")]
-        say(copies[0], "hello")
+        say_one(copies[0], "hello")
         for number in (1, 2):
             shutil.copytree(
                 Path(directory) / "0", Path(directory) / str(number), ignore=shutil.ignore_patterns("local")
             )
-            copies.append(open_tract(Path(directory) / str(number), clock=Clock(START_US + 1000 * number)))
-        made = [say(copy, f"of {number}") for number, copy in enumerate(copies)]
+            copies.append(open_tract(Path(directory) / str(number), clock=Clock(START_US + 1000 * number, step_us=1)))
+        made = [say_one(copy, f"of {number}") for number, copy in enumerate(copies)]
         sync(*copies)
         result = copies[1].merge()
         assert result.commit is not None
@@ -695,11 +666,11 @@ def test_joins_with_different_resolutions_diverge_and_are_joined_once_more() -> 
 
     def begin(t: Tract) -> None:
         nonlocal target
-        target = say(t, "hello")
+        target = say_one(t, "hello")
 
     with two_copies(begin) as pair:
-        revise(pair.left, target, "LEFT")
-        revise(pair.right, target, "RIGHT")
+        edit_one(pair.left, target, "LEFT")
+        edit_one(pair.right, target, "RIGHT")
         pair.sync()
         with pytest.raises(MergeConflict) as caught:
             pair.right.merge()
@@ -719,11 +690,11 @@ def test_joins_with_different_resolutions_diverge_and_are_joined_once_more() -> 
 
 def test_a_merge_of_a_ref_leaves_other_heads_alone() -> None:
     with two_copies() as pair:
-        say(pair.left, "left")
-        other = say(pair.right, "right")
+        say_one(pair.left, "left")
+        other = say_one(pair.right, "right")
         pair.sync()
         side = open_tract(Path(store_of(pair.left).layout.context), branch="side")
-        say(side, "aside")
+        say_one(side, "aside")
         pair.left.merge("side")
         assert texts(pair.left) == ["hello", "left", "aside"]
         assert heads(pair.left) == [pair.left.head, other]
@@ -734,12 +705,12 @@ def test_a_merge_of_a_ref_leaves_other_heads_alone() -> None:
 
 def test_a_join_that_another_tool_brought_meanwhile_is_written_as_it_is() -> None:
     with two_copies() as pair:
-        say(pair.left, "left")
-        say(pair.right, "right")
+        say_one(pair.left, "left")
+        say_one(pair.right, "right")
         pair.sync()
         head = pair.left.merge().head
         paths = [Path(store_of(copy).layout.context) for copy in (pair.left, pair.right)]
-        copy_files(*paths)
+        bring_files(*paths)
         assert pair.right.merge().head == head  # before it looked at what came
         assert synced(paths[0]) == synced(paths[1])
         assert heads(pair.right) == [head]
@@ -751,15 +722,15 @@ def test_a_join_that_another_tool_brought_meanwhile_is_written_as_it_is() -> Non
 def test_joins_by_copies_that_know_different_moves_still_end_in_one_head() -> None:
     with TemporaryDirectory() as directory:
         copies = [open_tract(Path(directory) / "0")]
-        say(copies[0], "hello")
+        say_one(copies[0], "hello")
         for number in (1, 2):
             shutil.copytree(
                 Path(directory) / "0", Path(directory) / str(number), ignore=shutil.ignore_patterns("local")
             )
-            copies.append(open_tract(Path(directory) / str(number), clock=Clock(START_US + 1000 * number)))
+            copies.append(open_tract(Path(directory) / str(number), clock=Clock(START_US + 1000 * number, step_us=1)))
         copies[0].delete_branch("main", force=True)
-        say(copies[1], "of 1", generation_config={"of": 1})
-        say(copies[2], "of 2", generation_config={"of": 2})
+        say_one(copies[1], "of 1", generation_config={"of": 1})
+        say_one(copies[2], "of 2", generation_config={"of": 2})
         sync(copies[1], copies[2])
         sync(copies[0], copies[1])  # the second copy never hears of the delete
         assert copies[1].merge().head == copies[2].merge().head
@@ -773,7 +744,7 @@ def test_joins_by_copies_that_know_different_moves_still_end_in_one_head() -> No
             assert len(copy.query_by_config("of", ">", 0)) == 2
             with open_tract(Path(store_of(copy).layout.context), verify=True) as again:
                 assert again.compile() == copy.compile()
-        say(copies[0], "on")
+        say_one(copies[0], "on")
         sync(*copies)
         assert [len(log_of(copy).view.branches["main"]) for copy in copies] == [1, 1, 1]
         for copy in copies:
@@ -782,8 +753,8 @@ def test_joins_by_copies_that_know_different_moves_still_end_in_one_head() -> No
 
 def test_a_join_can_be_undone() -> None:
     with two_copies() as pair:
-        own = say(pair.left, "left")
-        say(pair.right, "right")
+        own = say_one(pair.left, "left")
+        say_one(pair.right, "right")
         pair.sync()
         pair.left.merge()
         assert pair.left.undo() == own
@@ -797,11 +768,11 @@ def test_a_join_can_be_undone() -> None:
 def chain_of_three() -> Iterator[tuple[Tract, Tract, Tract]]:
     """A tract, its fork, and the fork's fork; each with a commit of its own."""
     with TemporaryDirectory() as directory, open_tract(Path(directory)) as first:
-        say(first, "root", generation_config={"of": "root"})
+        say_one(first, "root", generation_config={"of": "root"})
         second = first.fork("second")
-        say(second, "of second", generation_config={"of": "second"})
+        say_one(second, "of second", generation_config={"of": "second"})
         third = second.fork("third")
-        say(third, "of third", generation_config={"of": "third"})
+        say_one(third, "of third", generation_config={"of": "third"})
         yield first, second, third
         second.close()
         third.close()
@@ -819,8 +790,8 @@ def test_a_fork_comes_back_by_going_forward() -> None:
 @pytest.mark.parametrize("is_straight", [True, False])
 def test_merges_back_along_a_chain_keep_every_commit(is_straight: bool) -> None:
     with chain_of_three() as (first, second, third):
-        say(first, "of first", generation_config={"of": "first"})
-        say(second, "second again")
+        say_one(first, "of first", generation_config={"of": "first"})
+        say_one(second, "second again")
         if not is_straight:
             assert second.merge("third:main").kind == "merge"
             assert texts(second) == ["root", "of second", "second again", "of third"]
@@ -832,8 +803,8 @@ def test_merges_back_along_a_chain_keep_every_commit(is_straight: bool) -> None:
         assert of == {"root", "first", "second", "third"}
         found = first.query_by_config("of", "=", "third")
         assert [info.commit_hash for info in found] == [third.head]
-        say(third, "third again")
-        say(first, "first again")
+        say_one(third, "third again")
+        say_one(first, "first again")
         assert first.merge("third:main").kind == "merge"
         assert texts(first)[-2:] == ["first again", "third again"]
         assert {info.commit_hash for info in third.log(None)} <= {info.commit_hash for info in first.log(None)}
@@ -848,8 +819,8 @@ def test_merges_back_along_a_chain_keep_every_commit(is_straight: bool) -> None:
 def test_a_fork_and_its_origin_can_disagree() -> None:
     with chain_of_three() as (first, second, third):
         root = third.log(None)[-1].commit_hash
-        revise(third, root, "ROOT of third", generation_config={"of": "edit"})
-        revise(first, root, "ROOT of first")
+        edit_one(third, root, "ROOT of third", generation_config={"of": "edit"})
+        edit_one(first, root, "ROOT of first")
         with pytest.raises(MergeConflict) as caught:
             first.merge("third:main")
         assert [(c.ours.text, c.theirs.text) for c in caught.value.conflicts] == [("ROOT of first", "ROOT of third")]
@@ -862,8 +833,8 @@ def test_a_fork_and_its_origin_can_disagree() -> None:
 
 def test_two_lines_of_a_fork_come_back_in_one_batch() -> None:
     with chain_of_three() as (first, _, third):
-        say(third, "more")
-        say(first, "of first")
+        say_one(third, "more")
+        say_one(first, "of first")
         with first.batch():
             first.merge("third:main~1")
             first.merge("third:main")
@@ -878,10 +849,10 @@ def test_two_lines_of_a_fork_come_back_in_one_batch() -> None:
 
 def test_a_copy_gets_a_merge_back_only_with_the_fork(tmp_path: Path) -> None:
     with chain_of_three() as (first, _, _):
-        say(first, "of first")
+        say_one(first, "of first")
         first.merge("second:main")
         source = Path(store_of(first).layout.context)
-        copy_files(source, tmp_path / "copy")
+        bring_files(source, tmp_path / "copy")
         with open_tract(tmp_path / "copy") as whole:
             assert texts(whole) == ["root", "of first", "of second"]
         shutil.rmtree(store_root(tmp_path / "copy") / "local")
@@ -889,7 +860,7 @@ def test_a_copy_gets_a_merge_back_only_with_the_fork(tmp_path: Path) -> None:
         with open_tract(tmp_path / "copy") as partial:
             assert len(partial.status().pending) == 1
             assert texts(partial) == ["root", "of first"]
-            copy_files(source, tmp_path / "copy")
+            bring_files(source, tmp_path / "copy")
             partial.refresh()
             assert texts(partial) == ["root", "of first", "of second"]
 
@@ -899,10 +870,10 @@ def test_a_copy_gets_a_merge_back_only_with_the_fork(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefer", ["reset", "commits"])
 def test_a_reset_beside_commits_asks_which_gives_way(prefer: str) -> None:
-    with two_copies(lambda t: (say(t, "one"), say(t, "two"))) as pair:
+    with two_copies(lambda t: (say_one(t, "one"), say_one(t, "two"))) as pair:
         first = pair.left.log(None)[-1].commit_hash
         pair.left.reset(first)
-        last = say(pair.right, "three")
+        last = say_one(pair.right, "three")
         pair.sync()
         assert sorted(heads(pair.left)) == sorted([first, last])
         for copy in (pair.left, pair.right):
@@ -916,16 +887,16 @@ def test_a_reset_beside_commits_asks_which_gives_way(prefer: str) -> None:
         pair.sync()
         assert heads(pair.left) == heads(pair.right) == [expected[1]]
         assert texts(pair.left) == (["one"] if prefer == "reset" else ["one", "two", "three"])
-        say(pair.left, "on")
+        say_one(pair.left, "on")
         pair.sync()
         assert heads(pair.right) == [pair.left.head]
 
 
 def test_a_reset_line_that_went_on_is_joined_as_any_other() -> None:
-    with two_copies(lambda t: (say(t, "one"), say(t, "two"))) as pair:
+    with two_copies(lambda t: (say_one(t, "one"), say_one(t, "two"))) as pair:
         pair.left.reset(pair.left.log(None)[-1].commit_hash)
-        say(pair.left, "new two")
-        say(pair.right, "three")
+        say_one(pair.left, "new two")
+        say_one(pair.right, "three")
         pair.sync()
         assert pair.left.merge().kind == "merge"
         assert sorted(texts(pair.left)) == ["new two", "one", "three", "two"]
@@ -933,7 +904,7 @@ def test_a_reset_line_that_went_on_is_joined_as_any_other() -> None:
 
 def test_a_delete_beside_commits_leaves_the_commits() -> None:
     with two_copies() as pair:
-        last = say(pair.right, "right")
+        last = say_one(pair.right, "right")
         pair.left.delete_branch("main", force=True)
         pair.sync()
         assert heads(pair.left) == heads(pair.right) == [last]
@@ -942,7 +913,7 @@ def test_a_delete_beside_commits_leaves_the_commits() -> None:
 
 
 def test_a_deleted_branch_merges_nothing(tract: Tract) -> None:
-    head = say(tract, "hello")
+    head = say_one(tract, "hello")
     tract.delete_branch("main", force=True)
     for ref in (None, head):
         with pytest.raises(BranchNotFound):
@@ -952,15 +923,15 @@ def test_a_deleted_branch_merges_nothing(tract: Tract) -> None:
 def test_a_join_replaces_a_delete_too() -> None:
     with TemporaryDirectory() as directory:
         copies = [open_tract(Path(directory) / "0")]
-        say(copies[0], "hello")
+        say_one(copies[0], "hello")
         for number in (1, 2):
             shutil.copytree(
                 Path(directory) / "0", Path(directory) / str(number), ignore=shutil.ignore_patterns("local")
             )
-            copies.append(open_tract(Path(directory) / str(number), clock=Clock(START_US + 1000 * number)))
+            copies.append(open_tract(Path(directory) / str(number), clock=Clock(START_US + 1000 * number, step_us=1)))
         copies[0].delete_branch("main", force=True)
-        say(copies[1], "of 1")
-        say(copies[2], "of 2")
+        say_one(copies[1], "of 1")
+        say_one(copies[2], "of 2")
         sync(*copies)
         assert len(log_of(copies[1]).view.branches["main"]) == 3
         assert copies[1].merge().head == copies[2].merge().head
@@ -986,17 +957,17 @@ def act(t: Tract, script: list[tuple[str, int, int]], name: str) -> None:
         appends = [info.commit_hash for info in t.log(None)[::-1] if info.operation is CommitOperation.APPEND]
         target = appends[place % len(appends)]
         if kind == "append":
-            say(t, f"{name} {len(appends)}")
+            say_one(t, f"{name} {len(appends)}")
         elif kind == "edit":
-            revise(t, target, f"edit {value}", generation_config={"v": value} if value else None)
+            edit_one(t, target, f"edit {value}", generation_config={"v": value} if value else None)
         else:
             t.annotate(target, ("skip", "normal", "pinned", "skip")[value])
 
 
 def begin(t: Tract) -> None:
     t.commit(InstructionContent(text="be brief"))
-    say(t, "one")
-    say(t, "two")
+    say_one(t, "one")
+    say_one(t, "two")
 
 
 def is_below(below: list[str], above: list[str]) -> bool:
@@ -1120,14 +1091,14 @@ def test_what_is_chosen_of_an_edit_and_a_summary_shows(
     editing: list[tuple[str, int, int]], summing: list[tuple[str, int, int]], is_ours_edited: bool, prefer: str
 ) -> None:
     with TemporaryDirectory() as directory, open_tract(Path(directory)) as t:
-        first = [say(t, f"message {number}") for number in range(3)]
+        first = [say_one(t, f"message {number}") for number in range(3)]
         side = side_of(t)
         editor, summer = (t, side) if is_ours_edited else (side, t)
         for line, script in ((editor, [("edit", 1, 1), *editing]), (summer, [("summarize", 0, 2), *summing])):
             for number, (kind, start, count) in enumerate(script):
                 shown = line.compile().commit_hashes
                 if kind == "edit":
-                    revise(line, first[start], f"edit {number} of {line.branch}")
+                    edit_one(line, first[start], f"edit {number} of {line.branch}")
                 elif kind == "pin":
                     line.annotate(first[start], "pinned")
                 else:
@@ -1157,15 +1128,15 @@ def test_what_is_chosen_of_an_edit_and_a_summary_shows(
 )
 def test_criss_cross_merges_lose_nothing_and_repeat_nothing(script: list[tuple[bool, str]]) -> None:
     with TemporaryDirectory() as directory, open_tract(Path(directory)) as main:
-        target = say(main, "hello")
+        target = say_one(main, "hello")
         side = side_of(main)
         said = {target}
         for is_main, kind in script:
             t, other = (main, "side") if is_main else (side, "main")
             if kind == "append":
-                said.add(say(t, f"{other} {len(said)}"))
+                said.add(say_one(t, f"{other} {len(said)}"))
             elif kind == "edit":
-                revise(t, target, f"edit {len(said)} {is_main}")
+                edit_one(t, target, f"edit {len(said)} {is_main}")
             else:
                 t.merge(other, prefer="ours")
         main.merge("side", prefer="ours")
@@ -1190,10 +1161,10 @@ class Told(NamedTuple):
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Told]:
     """Runs `tract` on a store with a branch `side` that disagrees with `main` on the first commit."""
     with open_tract(tmp_path) as t:
-        target = say(t, "hello")
+        target = say_one(t, "hello")
         side = side_of(t)
-        revise(side, target, "THEIRS")
-        revise(t, target, "OURS")
+        edit_one(side, target, "THEIRS")
+        edit_one(t, target, "OURS")
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> Told:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.calls.test_branches import sync_files
-from tests.lab.states import Clock, answers, told_context, user
+from tests.lab.copies import sync_files
+from tests.lab.states import answers, told_context
+from tests.lab.talk import Clock, user
 from tract_fs import DialogueContent, Tract
 from tract_fs.errors import ContentValidationError, JsonValueError
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes

@@ -73,7 +73,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
-def texts(tract: ReferenceTract, head: str, **options: Any) -> list[Any]:
+def texts_of(tract: ReferenceTract, head: str, **options: Any) -> list[Any]:
     return [message["content"] for message in tract.compile(head, **options).messages]
 
 
@@ -95,7 +95,7 @@ def test_an_edit_stands_in_its_targets_place_and_falls_back_to_its_config(store:
     assert store.tract().compile(last).generation_configs == [{"n": 1}, {}]
     emptied = store.edit(one, "third", config={})
     assert store.tract().compile(emptied).generation_configs == [{}, {}]
-    assert texts(store.tract(), emptied, include_edit_annotations=True) == ["third [edited]", "second"]
+    assert texts_of(store.tract(), emptied, include_edit_annotations=True) == ["third [edited]", "second"]
 
 
 def test_a_skipped_edit_does_not_apply_and_a_skipped_target_is_left_out(store: Store) -> None:
@@ -103,10 +103,10 @@ def test_a_skipped_edit_does_not_apply_and_a_skipped_target_is_left_out(store: S
     store.edit(one, "good")
     bad = store.edit(one, "bad")
     store.annotate(bad, "skip")
-    assert texts(store.tract(), store.commits[-1]) == ["good", "second"]
+    assert texts_of(store.tract(), store.commits[-1]) == ["good", "second"]
     store.annotate(one, "skip")
-    assert texts(store.tract(), store.commits[-1]) == ["second"]
-    assert texts(store.tract(), bad) == ["bad", "second"]
+    assert texts_of(store.tract(), store.commits[-1]) == ["second"]
+    assert texts_of(store.tract(), bad) == ["bad", "second"]
 
 
 def test_a_summary_shows_at_its_first_target_and_hides_its_targets_until_it_is_skipped(store: Store) -> None:
@@ -115,11 +115,11 @@ def test_a_summary_shows_at_its_first_target_and_hides_its_targets_until_it_is_s
     assert store.tract().compile(summary).commit_hashes == [one, summary, four]
     store.edit(two, "two, edited")
     store.annotate(three, "skip")
-    assert texts(store.tract(), store.commits[-1]) == ["one", "two and three", "four"]
+    assert texts_of(store.tract(), store.commits[-1]) == ["one", "two and three", "four"]
     store.edit(summary, "both")
-    assert texts(store.tract(), store.commits[-1]) == ["one", "both", "four"]
+    assert texts_of(store.tract(), store.commits[-1]) == ["one", "both", "four"]
     store.annotate(summary, "skip")
-    assert texts(store.tract(), store.commits[-1]) == ["one", "two, edited", "four"]
+    assert texts_of(store.tract(), store.commits[-1]) == ["one", "two, edited", "four"]
 
 
 def test_a_summary_of_a_summary_stands_for_all_that_this_stands_for(store: Store) -> None:
@@ -146,9 +146,9 @@ def test_two_summaries_that_did_not_see_each_other_both_stand(store: Store) -> N
 def test_a_cut_by_time_leaves_out_what_came_later(store: Store) -> None:
     one, two = store.say("first"), store.say("second")
     last = store.annotate(one, "skip")
-    assert texts(store.tract(), last, at_time=time_text(START_US + 1)) == ["first", "second"]
-    assert texts(store.tract(), last, at_time=time_text(START_US)) == ["first"]
-    assert texts(store.tract(), two) == ["first", "second"]
+    assert texts_of(store.tract(), last, at_time=time_text(START_US + 1)) == ["first", "second"]
+    assert texts_of(store.tract(), last, at_time=time_text(START_US)) == ["first"]
+    assert texts_of(store.tract(), two) == ["first", "second"]
 
 
 def test_neighbours_of_one_role_and_name_are_joined(store: Store) -> None:
@@ -216,7 +216,7 @@ def test_pack_members_count_like_loose_files(store: Store) -> None:
     packs = store.path / ".tract" / "packs"
     packs.mkdir()
     (packs / hash_of(lines)).write_bytes(lines)
-    assert texts(store.tract(), head) == ["hello"]
+    assert texts_of(store.tract(), head) == ["hello"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import pytest
 from tract_fs.store.record_runs import RecordRuns
 
 from tests.lab.inside import log_of, reader_of
-from tests.lab.states import answers, own_place, user
+from tests.lab.states import answers, own_place
+from tests.lab.talk import user
 from tract_fs import Priority, Tract
 from tract_fs.model.compiler import ContextState
 from tract_fs.store import files, snapshot_cache
@@ -32,9 +33,9 @@ def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def arrivals_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Returns what tells the bytes of arrivals read since the last call."""
     sizes: list[int] = []
-    plain = files.read_range
+    plain = files.read_at
 
-    def read_range(path: str, offset: int, size: int) -> bytes | None:
+    def read_at(path: str, offset: int, size: int) -> bytes | None:
         data = plain(path, offset, size)
         if path.endswith("/arrivals"):
             sizes.append(len(data or b""))
@@ -45,7 +46,7 @@ def arrivals_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
         sizes.clear()
         return total
 
-    monkeypatch.setattr(files, "read_range", read_range)
+    monkeypatch.setattr(files, "read_at", read_at)
     return told
 
 

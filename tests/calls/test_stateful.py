@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.lab import strategies as given_by_user
 from tests.lab.reference import OrphanedCall, ReferenceStore, ReferenceTract, ResetBeside, hash_of, utc_text
-from tests.lab.strategies_events import START_US
+from tests.lab.talk import START_US, Clock
 from tract_fs import CommitInfo, CompiledContext, Tract
 from tract_fs.errors import (
     AnnotateTargetError,
@@ -57,16 +57,6 @@ EXAMPLES = int(os.environ.get("TRACT_STATEFUL_EXAMPLES", "40"))
 
 class Interrupt(Exception):
     """What a batch is broken off with, beside KeyboardInterrupt."""
-
-
-class Clock:
-    """A clock that stands until it is moved, in either direction."""
-
-    def __init__(self) -> None:
-        self.now_us = START_US
-
-    def __call__(self) -> int:
-        return self.now_us
 
 
 def files_of(path: str) -> dict[str, str]:
@@ -146,7 +136,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder = tempfile.mkdtemp(prefix="tract-stateful-")
         self.path = os.path.join(self.folder, "context")
         self.other_path = os.path.join(self.folder, "copy")
-        self.clock = Clock()
+        self.clock = Clock(START_US, step_us=0)
         self.handles: list[Tract] = []
         self.line = "main"  # the branch that the handles work on
         self.own_events: dict[str, str] = {}  # branch: the last event of this copy that moved it

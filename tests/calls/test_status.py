@@ -5,56 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.lab.states import (
-    START_US,
-    Clock,
-    copy_store,
-    disk,
-    fill,
-    fill_pack,
-    own_place,
-    put,
-    remove_local,
-    store_root,
-    synced,
-    user,
-)
+from tests.lab.copies import bring_files
+from tests.lab.disk import disk
+from tests.lab.states import copy_store, event_files, own_place, put, remove_local, store_root, synced
+from tests.lab.stores import fill, fill_pack, make_store
+from tests.lab.talk import START_US, Clock, user
 from tract_fs import Tract
-from tract_fs.store import quarantine
 
 HARMFUL = ("rm ", "delete", "remove", "discard", "prune", "--force")
 
 
 @pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets every file count as standing still."""
-    monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))
-
-
-@pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / "context"
-    with Tract.open(path, clock=Clock()) as t:
-        fill(t)
-        fill_pack(t, 60)
-        t.flush()
-    return path
-
-
-def events(path: Path) -> list[str]:
-    """Returns the event files, oldest first."""
-    names = [name for name in synced(path) if name.startswith("events/")]
-    return sorted(names, key=lambda name: str(json.loads((store_root(path) / name).read_bytes())["event"]["at"]))
-
-
-def bring(source: Path, target: Path) -> None:
-    for name, data in synced(source).items():
-        if not (store_root(target) / name).exists():
-            put(store_root(target) / name, data)
+    return make_store(tmp_path / "context", fill, partial(fill_pack, count=60), Tract.flush)
 
 
 def check_advice(advice: tuple[str, ...]) -> None:
@@ -95,7 +63,7 @@ def test_it_says_how_far_the_heads_are_apart(path: Path, tmp_path: Path) -> None
         for n in range(2):
             t.commit(user(f"there {n}"))
         theirs = t.head
-    bring(other, path)
+    bring_files(other, path)
     with Tract.open(path) as t:
         t.refresh()
         status = t.status()
@@ -115,7 +83,7 @@ def test_heads_without_a_common_commit_are_told_as_such(tmp_path: Path) -> None:
     for number, place in enumerate((path, other)):
         with Tract.open(place, clock=Clock(START_US + number)) as t:
             t.commit(user(place.name))
-    bring(other, path)
+    bring_files(other, path)
     with Tract.open(path) as t:
         t.refresh()
         distance = t.status().distances[0]
@@ -124,7 +92,7 @@ def test_heads_without_a_common_commit_are_told_as_such(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("still")
 def test_it_says_what_each_pending_event_waits_for(path: Path) -> None:
-    names = events(path)
+    names = event_files(path)
     hashes = [name.replace("/", "")[-64:] for name in names]
     kept = (store_root(path) / names[2]).read_bytes()
     (store_root(path) / names[2]).unlink()
@@ -166,7 +134,7 @@ def test_events_that_this_copy_had_and_that_vanished_are_told(path: Path) -> Non
     with Tract.open(path) as t:
         head = t.head
     kept = {}
-    for name in events(path)[-2:]:
+    for name in event_files(path)[-2:]:
         kept[name] = (store_root(path) / name).read_bytes()
         (store_root(path) / name).unlink()
     with Tract.open(path) as t:
@@ -186,7 +154,7 @@ def test_events_that_this_copy_had_and_that_vanished_are_told(path: Path) -> Non
 
 @pytest.mark.usefixtures("still")
 def test_a_quarantined_event_that_this_copy_had_is_not_called_gone(path: Path) -> None:
-    name = events(path)[-1]
+    name = event_files(path)[-1]
     with Tract.open(path) as t:
         put(store_root(path) / name, b"\0" * 30)
         t.repair(verify=True)

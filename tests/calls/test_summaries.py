@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.states import Clock, synced, user
+from tests.lab.states import synced
+from tests.lab.talk import Clock, say, texts, user
 from tract_fs import (
     CommitInfo,
     CompiledContext,
@@ -57,14 +58,6 @@ def t(tmp_path: Path) -> Iterator[Tract]:
 
 def open_at(path: Path, **options: Any) -> Tract:
     return Tract.open(path, durability="fast", clock=Clock(), **options)
-
-
-def say(t: Tract, *said: str) -> list[str]:
-    return [t.commit(user(text)).commit_hash for text in said]
-
-
-def texts(t: Tract, **options: Any) -> list[Any]:
-    return [message.content for message in t.compile(**options).messages]
 
 
 def pairs(t: Tract) -> list[tuple[str, str]]:

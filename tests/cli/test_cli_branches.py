@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import Run, commit, run, store, texts, write  # noqa: F401  # run and store are fixtures
+from tests.lab.command import Run, commit, shown_texts, write
 from tests.lab.states import own_place, synced
 from tract_fs import Tract
 
@@ -17,11 +17,11 @@ def head_file() -> Path:
     return own_place(Path()) / "HEAD"
 
 
-def branches(run: Run) -> dict[str, list[str]]:  # noqa: F811
+def branches(run: Run) -> dict[str, list[str]]:
     return dict(run("branch", "--json").document["branches"])
 
 
-def refused(run: Run, *arguments: str, error: str, code: int = 1) -> str:  # noqa: F811
+def refused(run: Run, *arguments: str, error: str, code: int = 1) -> str:
     """Returns the message of a command that must write nothing."""
     before = synced(Path.cwd())
     head = head_file().read_bytes() if head_file().exists() else None
@@ -34,51 +34,51 @@ def refused(run: Run, *arguments: str, error: str, code: int = 1) -> str:  # noq
     return told.err
 
 
-def test_branches_are_made_and_listed(store: Run) -> None:  # noqa: F811
+def test_branches_are_made_and_listed(store: Run) -> None:
     one, two = commit(store, "-m", "one"), commit(store, "-m", "two")
     assert store("branch", "old", "--at", "main~1").code == 0
     assert store("branch", "--json").document == {"current": "main", "branches": {"main": [two], "old": [one]}}
     assert store("branch").out == f"* main  {two[:12]}\n  old  {one[:12]}\n"
 
 
-def test_switch_makes_a_branch_the_current_one(store: Run) -> None:  # noqa: F811
+def test_switch_makes_a_branch_the_current_one(store: Run) -> None:
     commit(store, "-m", "one")
     assert not head_file().exists()
     told = store("switch", "-c", "topic/x")
     assert (told.code, told.out, head_file().read_bytes()) == (0, "topic/x is the current branch\n", b"topic/x\n")
     two = commit(store, "-m", "two")
     assert branches(store)["topic/x"] == [two]
-    assert texts(store) == ["one", "two"]
-    assert texts(store, "--branch", "main") == ["one"]
+    assert shown_texts(store) == ["one", "two"]
+    assert shown_texts(store, "--branch", "main") == ["one"]
     assert store("switch", "main", "--json").document["branch"] == "main"
-    assert (head_file().read_bytes(), texts(store)) == (b"main\n", ["one"])
+    assert (head_file().read_bytes(), shown_texts(store)) == (b"main\n", ["one"])
 
 
-def test_an_explicit_branch_wins_and_stays_where_it_was_said(store: Run) -> None:  # noqa: F811
+def test_an_explicit_branch_wins_and_stays_where_it_was_said(store: Run) -> None:
     commit(store, "-m", "one")
     store("switch", "-c", "dev")
     commit(store, "--branch", "main", "-m", "two")
-    assert (texts(store), texts(store, "--branch", "main")) == (["one"], ["one", "two"])
+    assert (shown_texts(store), shown_texts(store, "--branch", "main")) == (["one"], ["one", "two"])
     assert head_file().read_bytes() == b"dev\n"
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"\n", b"a b\n", b"../x\n", b"\xff\xfe\n", b"x" * 2000, b"main\nmore\n", b"-x\n"]
 )
-def test_a_bad_file_of_the_current_branch_counts_as_missing(store: Run, data: bytes) -> None:  # noqa: F811
+def test_a_bad_file_of_the_current_branch_counts_as_missing(store: Run, data: bytes) -> None:
     commit(store, "-m", "one")
     head_file().write_bytes(data)
     assert store("branch", "--json").document["current"] == "main"
-    assert texts(store) == ["one"]
+    assert shown_texts(store) == ["one"]
 
 
-def test_a_directory_in_place_of_the_current_branch_counts_as_missing(store: Run) -> None:  # noqa: F811
+def test_a_directory_in_place_of_the_current_branch_counts_as_missing(store: Run) -> None:
     commit(store, "-m", "one")
     head_file().mkdir()
-    assert texts(store) == ["one"]
+    assert shown_texts(store) == ["one"]
 
 
-def test_a_current_branch_that_is_gone_takes_no_commits(store: Run) -> None:  # noqa: F811
+def test_a_current_branch_that_is_gone_takes_no_commits(store: Run) -> None:
     one = commit(store, "-m", "one")
     store("switch", "-c", "dev")
     assert "is the one that this handle works on" in refused(store, "branch", "--delete", "dev", error="BranchInUse")
@@ -87,10 +87,10 @@ def test_a_current_branch_that_is_gone_takes_no_commits(store: Run) -> None:  # 
     refused(store, "log", error="BranchNotFound")
     assert store("branch", "dev", "--at", one).code == 0
     commit(store, "-m", "two")
-    assert texts(store) == ["one", "two"]
+    assert shown_texts(store) == ["one", "two"]
 
 
-def test_the_current_branch_goes_with_its_name(store: Run) -> None:  # noqa: F811
+def test_the_current_branch_goes_with_its_name(store: Run) -> None:
     one = commit(store, "-m", "one")
     store("switch", "-c", "dev")
     assert store("branch", "--rename", "dev", "topic").code == 0
@@ -99,7 +99,7 @@ def test_the_current_branch_goes_with_its_name(store: Run) -> None:  # noqa: F81
     assert (head_file().read_bytes(), branches(store)) == (b"topic\n", {"topic": [one], "trunk": [one]})
 
 
-def test_what_branches_can_not_do_is_an_error_and_writes_nothing(store: Run) -> None:  # noqa: F811
+def test_what_branches_can_not_do_is_an_error_and_writes_nothing(store: Run) -> None:
     refused(store, "branch", "dev", error="CommitNotFoundError")
     commit(store, "-m", "one")
     refused(store, "branch", "main", error="BranchExists")
@@ -134,27 +134,27 @@ def test_what_branches_can_not_do_is_an_error_and_writes_nothing(store: Run) -> 
         ["log", "--since", "yesterday"],
     ],
 )
-def test_a_command_line_that_makes_no_sense_is_a_usage_error(store: Run, arguments: list[str]) -> None:  # noqa: F811
+def test_a_command_line_that_makes_no_sense_is_a_usage_error(store: Run, arguments: list[str]) -> None:
     commit(store, "-m", "one")
     refused(store, *arguments, error="CommandLineError", code=2)
 
 
-def test_reset_and_undo_go_back_and_forth(store: Run) -> None:  # noqa: F811
+def test_reset_and_undo_go_back_and_forth(store: Run) -> None:
     one, two = commit(store, "-m", "one"), commit(store, "-m", "two")
     told = store("reset", "main~1")
-    assert (told.code, told.out, texts(store)) == (0, f"main is at {one[:12]}\n", ["one"])
+    assert (told.code, told.out, shown_texts(store)) == (0, f"main is at {one[:12]}\n", ["one"])
     assert store("undo").out == f"main is back at {two[:12]}\n"
     assert store("undo", "--json").document == {"tract_id": "default", "branch": "main", "head": one}
     refused(store, "reset", "main", "--expected-head", two, error="HeadMoved")
     refused(store, "reset", "nothing", error="CommitNotFoundError")
 
 
-def test_undo_of_the_first_commit_is_refused(store: Run) -> None:  # noqa: F811
+def test_undo_of_the_first_commit_is_refused(store: Run) -> None:
     commit(store, "-m", "one")
     refused(store, "undo", error="UndoError")
 
 
-def test_the_reflog_tells_the_moves(store: Run) -> None:  # noqa: F811
+def test_the_reflog_tells_the_moves(store: Run) -> None:
     one, two = commit(store, "-m", "one", "--message", "first"), commit(store, "-m", "two")
     store("reset", one)
     found = store("reflog", "--json").document
@@ -169,7 +169,7 @@ def test_the_reflog_tells_the_moves(store: Run) -> None:  # noqa: F811
     assert (len(lines), lines[1].split()[:2], lines[1].split()[-1]) == (2, [one[:12], two[:12]], "reset")
 
 
-def test_tags_are_set_listed_and_removed(store: Run) -> None:  # noqa: F811
+def test_tags_are_set_listed_and_removed(store: Run) -> None:
     one, two = commit(store, "-m", "one"), commit(store, "-m", "two")
     assert store("tag", "v1", "main~1").out == f"v1  {one[:12]}\n"
     refused(store, "tag", "v1", error="TagExists")
@@ -180,7 +180,7 @@ def test_tags_are_set_listed_and_removed(store: Run) -> None:  # noqa: F811
     refused(store, "tag", "v2", "nothing", error="CommitNotFoundError")
 
 
-def test_a_commit_is_picked_from_another_branch(store: Run) -> None:  # noqa: F811
+def test_a_commit_is_picked_from_another_branch(store: Run) -> None:
     commit(store, "-m", "one")
     store("switch", "-c", "dev")
     commit(store, "-m", "two", "--config", "model=m")
@@ -191,34 +191,34 @@ def test_a_commit_is_picked_from_another_branch(store: Run) -> None:  # noqa: F8
         {"model": "m"},
         "main",
     )
-    assert texts(store) == ["one", "two"]
+    assert shown_texts(store) == ["one", "two"]
     assert re.fullmatch(r"\[main [0-9a-f]{12}\] append\n", store("cherry-pick", "dev").out)
     refused(store, "cherry-pick", "nothing", error="CommitNotFoundError")
 
 
-def test_a_commit_is_reverted(store: Run) -> None:  # noqa: F811
+def test_a_commit_is_reverted(store: Run) -> None:
     one = commit(store, "-m", "one")
     commit(store, "-m", "two")
     assert re.fullmatch(rf"\[main [0-9a-f]{{12}}\] annotate skip of {one[:12]}\n", store("revert", "main~1").out)
-    assert texts(store) == ["two"]
+    assert shown_texts(store) == ["two"]
     assert store("revert", "main", "--json").document["priority"] == "normal"
-    assert texts(store) == ["one", "two"]
+    assert shown_texts(store) == ["one", "two"]
     refused(store, "revert", "nothing", error="CommitNotFoundError")
 
 
-def test_a_fork_is_a_tract_of_its_own(store: Run) -> None:  # noqa: F811
+def test_a_fork_is_a_tract_of_its_own(store: Run) -> None:
     one = commit(store, "-m", "one")
     told = store("fork", "sub", "--json")
     assert told.document == {"tract_id": "sub", "branch": "main", "head": one, "from": "default"}
     commit(store, "--tract", "sub", "-m", "two")
-    assert (texts(store), texts(store, "--tract", "sub")) == (["one"], ["one", "two"])
-    assert texts(store, "--tract", "sub", "--at-commit", "default:main") == ["one"]
+    assert (shown_texts(store), shown_texts(store, "--tract", "sub")) == (["one"], ["one", "two"])
+    assert shown_texts(store, "--tract", "sub", "--at-commit", "default:main") == ["one"]
     assert store("fork", "sub2").out == f"tract sub2 starts at {one[:12]}\n"
     refused(store, "fork", "sub", error="TractExists")
     refused(store, "fork", "NO", error="ArgumentError")
 
 
-def test_the_log_is_filtered(store: Run) -> None:  # noqa: F811
+def test_the_log_is_filtered(store: Run) -> None:
     one = commit(store, "-m", "one needle", "--message", "first")
     two = commit(store, "-m", "two", "--role", "assistant")
     three = commit(store, "--type", "instruction", "-m", "three")
@@ -241,12 +241,12 @@ def test_the_log_is_filtered(store: Run) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("arguments", [["branch"], ["tag"], ["reflog"], ["undo"], ["switch", "x"], ["reset", "x"]])
-def test_a_tract_that_is_not_there_is_an_error(store: Run, arguments: list[str]) -> None:  # noqa: F811
+def test_a_tract_that_is_not_there_is_an_error(store: Run, arguments: list[str]) -> None:
     commit(store, "-m", "one")
     refused(store, *arguments, "--tract", "nobody", error="CommandError")
 
 
-def test_names_from_a_store_reach_the_terminal_as_text(store: Run) -> None:  # noqa: F811
+def test_names_from_a_store_reach_the_terminal_as_text(store: Run) -> None:
     commit(store, "-m", "one")
     with Tract.open(Path.cwd()) as t:
         t.branch("x\u009b31m")
@@ -255,15 +255,15 @@ def test_names_from_a_store_reach_the_terminal_as_text(store: Run) -> None:  # n
     assert "\\x9b31m" in store("branch").out
 
 
-def test_imported_messages_go_to_the_current_branch(store: Run) -> None:  # noqa: F811
+def test_imported_messages_go_to_the_current_branch(store: Run) -> None:
     commit(store, "-m", "one")
     store("switch", "-c", "dev")
     assert store("import", write("talk.json", [{"role": "user", "content": "two"}])).code == 0
-    assert (texts(store), texts(store, "--branch", "main")) == (["one", "two"], ["one"])
+    assert (shown_texts(store), shown_texts(store, "--branch", "main")) == (["one", "two"], ["one"])
 
 
 def test_a_copy_does_not_know_the_branch_that_was_chosen_in_the_original_and_says_so_once(
-    store: Run,  # noqa: F811
+    store: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import CALL, RESULT, Run, commit, on_terminal, run, store, write
-
-__all__ = ["run", "store"]  # fixtures
+from tests.lab.command import CALL, RESULT, Run, commit, on_terminal, write
 
 
 def edited(store: Run) -> tuple[str, str]:
@@ -41,7 +39,7 @@ def test_people_see_each_difference_with_its_lines_then_the_totals(store: Run) -
         "\n"
         "messages      1 added, 0 removed, 1 changed, 1 unchanged\n"
         "tokens        16 → 23 (+7) by estimate:utf8/4\n"
-        "prompt cache  differs from message 1 on: 0 tokens stay, 13 are lost, 20 are read anew\n"
+        "prompt cache  differs from message 1 on: 0 tokens stay cached, 13 are lost, 20 are read again\n"
     )
 
 
@@ -55,7 +53,7 @@ def test_stat_tells_one_line_per_message(store: Run) -> None:
     before, first = edited(store)
     told = store("diff", before, "--stat").out.splitlines()
     assert [line.split() for line in told[:2]] == [
-        ["message", "commit", "role", "tokens", "config", "says"],
+        ["message", "commit", "role", "tokens", "config", "text"],
         ["~", "[1]", first[:12], "user", "-1", "+seed=1", "temperature:", "0.5", "→", "0.7", "one", "2", "three"],
     ]
     assert told[2:4] == ["", "messages      0 added, 0 removed, 1 changed, 1 unchanged"]
@@ -75,9 +73,9 @@ def test_a_config_alone_changes_no_token_and_loses_no_cache(store: Run) -> None:
 
 
 def test_a_message_that_moved_is_shown_by_its_first_words(store: Run) -> None:
-    texts = ["alpha", "beta beta", "gamma gamma"]
-    ours = [commit(store, "-m", text) for text in texts]
-    theirs = [commit(store, "--branch", "other", "-m", text) for text in (*texts[1:], texts[0])]
+    shown_texts = ["alpha", "beta beta", "gamma gamma"]
+    ours = [commit(store, "-m", text) for text in shown_texts]
+    theirs = [commit(store, "--branch", "other", "-m", text) for text in (*shown_texts[1:], shown_texts[0])]
     told = store("diff", ours[-1], theirs[-1]).out
     assert told.startswith(
         f"- [1] user  {ours[0][:12]}  moved to [3]  -6 tokens\n  alpha\n\n"

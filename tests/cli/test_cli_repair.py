@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.states import START_US, Clock, copy_store, put, remove_local, store_root, synced, user
+from tests.lab.command import Told
+from tests.lab.states import copy_store, event_files, put, remove_local, store_root, synced
+from tests.lab.stores import make_store
+from tests.lab.talk import START_US, Clock, say, user
 from tract_fs import Tract
 from tract_fs.cli import main
-from tract_fs.store import quarantine
-
-
-@pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets every file count as standing still."""
-    monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / "context"
-    with Tract.open(path, clock=Clock()) as t:
-        for n in range(4):
-            t.commit(user(f"{n}"))
-        t.flush()
-    return path
-
-
-def events(path: Path) -> list[str]:
-    names = [name for name in synced(path) if name.startswith("events/")]
-    return sorted(names, key=lambda name: str(json.loads((store_root(path) / name).read_bytes())["event"]["at"]))
-
-
-class Told:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
+    return make_store(tmp_path / "context", lambda t: say(t, "0", "1", "2", "3"), Tract.flush)
 
 
 @pytest.fixture
@@ -63,21 +39,21 @@ def test_a_whole_store(tract: Any) -> None:
 
 @pytest.mark.usefixtures("still")
 def test_what_was_set_aside_as_the_store_was_opened_is_told(tract: Any, path: Path) -> None:
-    name = events(path)[1]
+    name = event_files(path)[1]
     put(store_root(path) / name, b"")
     remove_local(path)
-    assert tract("repair").out == f"checked    11 files\nset aside  {name}: torn copy\n"
+    assert tract("repair").out == f"checked      11 files\nquarantined  {name}: torn copy\n"
 
 
 @pytest.mark.usefixtures("still")
 def test_a_damaged_file(tract: Any, path: Path) -> None:
-    name = events(path)[1]
+    name = event_files(path)[1]
     data = (store_root(path) / name).read_bytes()
     put(store_root(path) / name, data[:50])
     told = tract("repair")
     assert told.code == 0
-    assert told.out == f"checked    12 files\nset aside  {name}: torn copy\n"
-    assert told.err.startswith("warning: what was set aside is kept in the quarantine: fetch")
+    assert told.out == f"checked      12 files\nquarantined  {name}: torn copy\n"
+    assert told.err.startswith("warning: quarantined files are kept: fetch")
     shown = tract("status")
     assert shown.code == 0
     assert f"quarantined  {name}: quarantined (torn copy), fetch it from another copy" in shown.out
@@ -90,17 +66,17 @@ def test_a_damaged_file(tract: Any, path: Path) -> None:
 
 
 def test_a_fresh_one(tract: Any, path: Path) -> None:
-    name = events(path)[1]
+    name = event_files(path)[1]
     put(store_root(path) / name, b"")
     told = tract("repair")
-    assert told.out == f"checked    12 files\ntoo fresh  {name}: torn copy\n"
+    assert told.out == f"checked     12 files\ntoo recent  {name}: torn copy\n"
     assert "ten seconds" in told.err
 
 
 def test_adoption(tract: Any, path: Path) -> None:
     with Tract.open(path) as t:
         head = t.head
-    (store_root(path) / events(path)[1]).unlink()
+    (store_root(path) / event_files(path)[1]).unlink()
     remove_local(path)
     assert "(unknown)" in tract("status").out
     assert tract("repair").out == "checked  11 files\n"
@@ -113,13 +89,13 @@ def test_adoption(tract: Any, path: Path) -> None:
 def test_what_can_not_be_adopted(tract: Any, path: Path) -> None:
     with Tract.open(path) as t:
         third = t.log(None)[1].commit_hash
-    (store_root(path) / events(path)[1]).unlink()
+    (store_root(path) / event_files(path)[1]).unlink()
     (store_root(path) / "objects" / third[:2] / third[2:]).unlink()
     remove_local(path)
     told = tract("repair", "--adopt")
     assert told.code == 0
     assert f"{third} is missing (unknown)" in told.out
-    assert "fetch it from another copy" in told.err
+    assert "fetch them from another copy" in told.err
 
 
 def test_two_heads(tract: Any, path: Path, tmp_path: Path) -> None:

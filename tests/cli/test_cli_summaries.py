@@ -6,9 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.test_cli import Run, commit, run, store, texts
-
-__all__ = ["run", "store"]  # fixtures
+from tests.lab.command import Run, commit, shown_texts
 
 
 def three(store: Run) -> list[str]:
@@ -32,7 +30,7 @@ def test_a_stretch_is_summarized_by_what_is_on_stdin(store: Run) -> None:
     document = told.document
     assert (document["operation"], document["targets"]) == ("summarize", [two, three_])
     assert (document["branch"], document["warnings"]) == ("main", [])
-    assert texts(store) == ["one", "zwei, drei"]
+    assert shown_texts(store) == ["one", "zwei, drei"]
 
 
 def test_content_config_and_message_are_taken_as_json(store: Run) -> None:
@@ -42,7 +40,7 @@ def test_content_config_and_message_are_taken_as_json(store: Run) -> None:
     made = store("summarize", one, "--json-content", json.dumps(content), "--json", *options).document
     assert (made["content_type"], made["message"]) == ("reasoning", "shorter")
     assert made["generation_config"] == {"temperature": 0.5}
-    assert texts(store) == ["thought"]
+    assert shown_texts(store) == ["thought"]
 
 
 def test_a_pair_that_the_summary_parts_is_warned_of(store: Run) -> None:
@@ -66,7 +64,7 @@ def test_a_skip_of_a_summary_brings_back_what_it_stood_for(store: Run) -> None:
     one, two, _ = three(store)
     summary = store("summarize", one, two, "-m", "both", "--json").document["commit_hash"]
     assert store("annotate", summary, "skip").code == 0
-    assert texts(store) == ["one", "two", "three"]
+    assert shown_texts(store) == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import Run, commit, on_terminal, process, run, store, texts  # noqa: F401  # fixtures
-from tests.copies.test_sync import hashed, object_of
+from tests.lab.command import Run, commit, on_terminal, process, shown_texts
+from tests.lab.copies import hashed, object_of
 from tests.lab.states import put_in_place
 
 
-def test_a_sync_with_an_empty_directory_makes_a_copy(store: Run) -> None:  # noqa: F811
+def test_a_sync_with_an_empty_directory_makes_a_copy(store: Run) -> None:
     commit(store, "-m", "hello")
     os.mkdir("stick")
     told = store("sync", "stick")
@@ -20,11 +20,11 @@ def test_a_sync_with_an_empty_directory_makes_a_copy(store: Run) -> None:  # noq
     assert told.out.splitlines()[0] == f"made a store in {os.getcwd()}/stick/.tract"
     assert told.out.splitlines()[1].startswith("received nothing; sent 2 objects, 1 event (")
     assert store("sync", "stick").out == "received nothing; sent nothing\n"
-    assert texts(store, "-C", "stick") == ["hello"]
+    assert shown_texts(store, "-C", "stick") == ["hello"]
     assert hashed(Path("stick")) == hashed(Path("."))
 
 
-def test_a_sync_tells_scripts_all_of_it(store: Run) -> None:  # noqa: F811
+def test_a_sync_tells_scripts_all_of_it(store: Run) -> None:
     commit(store, "-m", "hello")
     os.mkdir("stick")
     nothing = {kind: {"files": 0, "size_bytes": 0} for kind in ("objects", "events", "packs")}
@@ -40,7 +40,7 @@ def test_a_sync_tells_scripts_all_of_it(store: Run) -> None:  # noqa: F811
     }
 
 
-def test_a_bad_file_is_told_and_replaced(store: Run) -> None:  # noqa: F811
+def test_a_bad_file_is_told_and_replaced(store: Run) -> None:
     commit(store, "-m", "hello")
     os.mkdir("stick")
     store("sync", "stick")
@@ -50,12 +50,12 @@ def test_a_bad_file_is_told_and_replaced(store: Run) -> None:  # noqa: F811
     told = store("sync", "stick", "--verify")
     assert told.code == 0
     assert told.err.startswith(f"warning: bad file there: objects/{file.parent.name}/{file.name}: altered: its ")
-    assert told.err.endswith("set aside and replaced\n")
+    assert told.err.endswith("quarantined and replaced\n")
     (bad,) = store("sync", "stick", "--verify", "--json").document["bad"] or [None]
     assert bad is None
 
 
-def test_events_that_wait_are_told(store: Run) -> None:  # noqa: F811
+def test_events_that_wait_are_told(store: Run) -> None:
     commit(store, "-m", "one")
     commit(store, "-m", "two")
     object_of(Path("."), "one").unlink()
@@ -83,7 +83,7 @@ def test_events_that_wait_are_told(store: Run) -> None:  # noqa: F811
         (["bundle", "create", "a-file"], "the file exists already; choose another name, or replace it with --force", 1),
         (["bundle", "create", "x", "--since", "nothing"], "commit 'nothing' is not in tract 'default'", 1),
         (["bundle", "create", "x", "--tract", "other"], "no tract 'other' in this store", 1),
-        (["bundle", "create", "missing/x"], "No such file or directory", 1),
+        (["bundle", "create", "missing/x"], "No such file or directory; check the path", 1),
         (["bundle", "verify", "missing"], "missing: no such file", 1),
         (["bundle", "verify", "a-file"], "a-file, line 1: no bundle of tract_fs", 1),
         (["bundle", "apply", "a-file"], "a-file, line 1: no bundle of tract_fs", 1),
@@ -91,7 +91,7 @@ def test_events_that_wait_are_told(store: Run) -> None:  # noqa: F811
     ],
 )
 def test_what_cannot_be_done_is_a_sentence_and_an_exit_code(
-    store: Run,  # noqa: F811
+    store: Run,
     arguments: list[str],
     error: str,
     code: int,
@@ -109,7 +109,7 @@ def test_what_cannot_be_done_is_a_sentence_and_an_exit_code(
         assert store(*arguments, "--json").code == 1
 
 
-def test_bundles_carry_a_store_to_another_place(store: Run) -> None:  # noqa: F811
+def test_bundles_carry_a_store_to_another_place(store: Run) -> None:
     first = commit(store, "-m", "one")
     told = store("bundle", "create", "all.bundle")
     assert told.out.startswith(f"made: {os.getcwd()}/all.bundle, 1 content, 1 commit, 1 event of default, ")
@@ -126,11 +126,11 @@ def test_bundles_carry_a_store_to_another_place(store: Run) -> None:  # noqa: F8
     assert told.err.startswith("warning: pending: default/")
     assert told.err.endswith(f"its parent is not visible {made['builds_on'][0].split('/')[1]}\n")
     assert store("-C", "there", "bundle", "apply", "all.bundle").err == ""
-    assert texts(store, "-C", "there") == ["one", "two"]
+    assert shown_texts(store, "-C", "there") == ["one", "two"]
     assert store("-C", "there", "bundle", "apply", "all.bundle").out.endswith(": nothing\n")
 
 
-def test_a_bundle_can_be_checked_where_there_is_no_store(store: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_bundle_can_be_checked_where_there_is_no_store(store: Run, tmp_path: Path) -> None:
     commit(store, "-m", "one")
     store("bundle", "create", "file")
     (tmp_path / "elsewhere").mkdir()
@@ -139,7 +139,7 @@ def test_a_bundle_can_be_checked_where_there_is_no_store(store: Run, tmp_path: P
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
-def test_force_replaces_a_bundle(store: Run) -> None:  # noqa: F811
+def test_force_replaces_a_bundle(store: Run) -> None:
     commit(store, "-m", "one")
     store("bundle", "create", "file")
     commit(store, "-m", "two")
@@ -148,7 +148,7 @@ def test_force_replaces_a_bundle(store: Run) -> None:  # noqa: F811
     assert store("bundle", "verify", "file", "--json").document["events"] == 2
 
 
-def test_a_terminal_gets_a_progress_bar(store: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_terminal_gets_a_progress_bar(store: Run, tmp_path: Path) -> None:
     commit(store, "-m", "one")
     os.mkdir("stick")
     shown = on_terminal("sync", "stick", cwd=tmp_path)

@@ -1,19 +1,24 @@
-"""README.md against the code: its Python and its command lines run, its output is what they print, its links lead somewhere."""
+"""README.md and the guides against the code: their Python and command lines run, their output is what these print, their links lead somewhere."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import COMMANDS
+from benchmarks.__main__ import parse
+from tests.lab.command import COMMANDS
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = ROOT / "tract_fs" / "guide"
+PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(GUIDE.glob("*.md"))]}
+README = PAGES[ROOT / "README.md"]
+MERGING = PAGES[GUIDE / "merging.md"]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
@@ -37,8 +42,8 @@ def test_the_python_of_the_first_screen_is_ten_lines() -> None:
     assert len([line for line in blocks("python")[0].splitlines() if line]) <= 10
 
 
-def section(title: str) -> str:
-    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+def section(page: str, title: str) -> str:
+    return page.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def steps(text: str) -> list[tuple[str, str]]:
@@ -49,10 +54,13 @@ def steps(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "title",
-    ["The command", pytest.param("A walk through two machines", marks=pytest.mark.needs("git", "rsync"))],
+    ("page", "title"),
+    [
+        pytest.param(README, "The command", id="README"),
+        pytest.param(MERGING, "A walk through two machines", id="walk", marks=pytest.mark.needs("git", "rsync")),
+    ],
 )
-def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, title: str) -> None:
+def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, page: str, title: str) -> None:
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "tract"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tract_fs.cli "$@"\n')
@@ -65,7 +73,7 @@ def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, title: s
         "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
     }
-    for line, expected in steps(section(title)):
+    for line, expected in steps(section(page, title)):
         told = subprocess.run(
             ["sh", "-c", f"{{ {line}; }} 2>&1"],
             cwd=tmp_path / "work",
@@ -79,24 +87,62 @@ def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, title: s
 
 
 def test_the_walk_is_short_and_every_console_is_run() -> None:
-    walk = section("A walk through two machines")
+    walk = section(MERGING, "A walk through two machines")
     assert walk.count("\n") < 90
-    assert len(steps(README)) == len(steps(section("The command"))) + len(steps(walk)) > 30
+    run = len(steps(section(README, "The command"))) + len(steps(walk))
+    assert sum(len(steps(page)) for page in PAGES.values()) == run > 30
+
+
+def test_the_lines_of_the_benchmarks_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [line for page in PAGES.values() for line in re.findall(r"^python -m benchmarks.*$", page, re.MULTILINE)]
+    assert len(lines) == 3
+    for line in lines:
+        monkeypatch.setattr("sys.argv", ["benchmarks", *shlex.split(line, comments=True)[3:]])
+        parse()
+
+
+def test_the_readme_is_short() -> None:
+    assert README.count("\n") <= 150
+    assert len(README) <= 10_000
 
 
 def test_two_lines_set_up_a_fresh_machine() -> None:
     lines = blocks("sh")[0].splitlines()
     assert len(lines) == 2
     for line in lines:
-        assert line.startswith("python3 -m venv .venv && .venv/bin/pip install -q ")
+        assert line.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+        assert " -q " not in line.split(" && ")[1]  # pip shows what it does
     assert lines[0].endswith(" && .venv/bin/tract demo")
     assert lines[1].endswith(" && .venv/bin/pytest -q -n auto")
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", README))
-def test_a_link_leads_to_a_file_of_the_repository(target: str) -> None:
-    if not target.startswith("https://github.com/"):
-        assert (ROOT / target).is_file()
+def places(page: str) -> set[str]:
+    """Returns what a link may name in a page: its headings, as GitHub writes them."""
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in re.findall(r"^#+ (.*)$", page, re.M)}
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        pytest.param(path, target, id=f"{path.name}: {target}")
+        for path, page in PAGES.items()
+        for target in re.findall(r"\]\(([^)]+)\)", page)
+    ],
+)
+def test_a_link_leads_to_a_place_in_the_repository(path: Path, target: str) -> None:
+    if target.startswith("https://github.com/"):
+        return
+    name, _, place = target.partition("#")
+    found = path.parent / name
+    assert found.is_file()
+    assert found.resolve().is_relative_to(ROOT)
+    assert not place or place in places(found.read_text(encoding="utf-8"))
+
+
+def test_the_readme_links_every_guide() -> None:
+    linked = set(re.findall(r"\]\((tract_fs/guide/\w+\.md)\)", README))
+    assert linked == {str(path.relative_to(ROOT)) for path in PAGES if path.parent == GUIDE}
+    assert len(linked) == 4
 
 
 def test_three_promises_each_have_their_test() -> None:

@@ -13,20 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.copies.test_sync import Killed, hashed, is_good, killed_at, object_of, open_tract, require_whole, texts
-from tests.lab.states import (
-    Clock,
-    answers,
-    copy_store,
-    disk,
-    fill,
-    fill_pack,
-    put_in_place,
-    remove_local,
-    store_root,
-    synced,
-    user,
-)
+from tests.lab.copies import hashed, is_good, object_of, open_tract, require_nothing_waits, texts_at
+from tests.lab.disk import Killed, disk, killed_at
+from tests.lab.states import answers, copy_store, put_in_place, remove_local, store_root, synced
+from tests.lab.stores import fill, fill_pack
+from tests.lab.talk import START_US, Clock, user
 from tract_fs import BundleInfo, Tract, verify_bundle
 from tract_fs.errors import (
     ArgumentError,
@@ -38,8 +29,6 @@ from tract_fs.errors import (
 )
 from tract_fs.model.events import encode_event, move_op
 from tract_fs.model.names import hash_bytes
-
-START_US = 1_767_323_045_000_006
 
 
 def make(path: Path, *said: str, clock_us: int = START_US, **options: Any) -> list[str]:
@@ -109,7 +98,7 @@ def test_an_incremental_bundle_holds_what_came_after_a_commit(tmp_path: Path) ->
     report = apply(there, tmp_path / "new")
     assert (report.new_events, report.new_commits, report.new_contents, report.pending) == (2, 2, 1, ())
     assert hashed(there) == hashed(here)
-    assert texts(there) == ["one", "two", "three", "one"]
+    assert texts_at(there) == ["one", "two", "three", "one"]
     assert bundle(here, tmp_path / "newer", since=third).events == 1
     assert bundle(here, tmp_path / "all but one", since=first).events == 3
     nothing = bundle(here, tmp_path / "nothing", since="main")
@@ -159,7 +148,7 @@ def test_events_that_wait_are_carried_on(tmp_path: Path) -> None:
     apply(there, tmp_path / "onward")
     bundle(here, tmp_path / "all")
     apply(there, tmp_path / "all")
-    assert texts(there) == ["one", "two"]
+    assert texts_at(there) == ["one", "two"]
 
 
 def test_commits_go_along_whose_events_are_lost(tmp_path: Path) -> None:
@@ -199,8 +188,8 @@ def test_a_bundle_takes_along_the_events_of_other_tracts_that_it_builds_on(tmp_p
     assert (info.tracts, info.events, info.commits, info.builds_on) == (("child", "default"), 2, 1, ())
     report = apply(there, tmp_path / "file")
     assert (report.tracts, report.pending) == (("child", "default"), ())
-    assert texts(there, tract_id="child") == ["one"]
-    assert texts(there) == ["one"]
+    assert texts_at(there, tract_id="child") == ["one"]
+    assert texts_at(there) == ["one"]
 
 
 def test_a_bundle_is_a_function_of_the_store(tmp_path: Path) -> None:
@@ -224,7 +213,7 @@ def test_64_objects_or_more_are_written_as_one_pack(tmp_path: Path) -> None:
         apply(there, tmp_path / str(count))
         assert sum(name.startswith("packs/") for name in synced(there)) == packs
         assert sum(name.startswith("objects/") for name in synced(there)) == (0 if packs else 2 * count)
-        assert texts(there) == [f"text {number}" for number in range(count)]
+        assert texts_at(there) == [f"text {number}" for number in range(count)]
         before = synced(there)
         assert apply(there, tmp_path / str(count)).new_contents == 0
         assert synced(there) == before
@@ -242,7 +231,7 @@ def test_what_is_missing_is_told_and_stops_nothing(tmp_path: Path) -> None:
     report = apply(there, tmp_path / "file")
     assert len(report.pending) == 2
     assert report.pending[0].endswith(name) or report.pending[1].endswith(name)
-    assert texts(there) == ["one"]
+    assert texts_at(there) == ["one"]
 
 
 def test_a_bad_file_gives_way_to_the_good_one_of_a_bundle(tmp_path: Path) -> None:
@@ -257,7 +246,7 @@ def test_a_bad_file_gives_way_to_the_good_one_of_a_bundle(tmp_path: Path) -> Non
     report = apply(there, tmp_path / "file")
     assert (report.new_contents, report.new_events, report.pending) == (1, 0, ())
     assert file.read_bytes() == good
-    assert texts(there) == ["one", "two"]
+    assert texts_at(there) == ["one", "two"]
 
 
 # the file
@@ -562,7 +551,7 @@ def test_a_bundle_that_is_broken_off_while_it_is_applied_leaves_a_whole_store(tm
             for number in range(count):
                 t.commit(user(f"text {number}"))
         t.commit(user("last"))
-    expected = texts(here)
+    expected = texts_at(here)
     bundle(here, file)
     number, is_done = 0, False
     while not is_done:
@@ -577,12 +566,12 @@ def test_a_bundle_that_is_broken_off_while_it_is_applied_leaves_a_whole_store(tm
             except Killed:
                 pass
         remove_local(there)
-        require_whole(there)
-        assert texts(there) == expected[: len(texts(there))]
+        require_nothing_waits(there)
+        assert texts_at(there) == expected[: len(texts_at(there))]
         found = {name: data for name, data in hashed(there).items() if "/." not in name}
         assert all(is_good(name, data) for name, data in found.items())
         assert apply(there, file).pending == ()
-        assert texts(there) == expected
+        assert texts_at(there) == expected
     assert number > 10
 
 
@@ -619,7 +608,7 @@ def test_a_redacted_content_is_not_missed(tmp_path: Path) -> None:
     info = bundle(here, tmp_path / "file")
     assert (info.events, info.contents, info.missing) == (3, 1, ())
     assert apply(there, tmp_path / "file").pending == ()
-    assert texts(there) == texts(here)
+    assert texts_at(there) == texts_at(here)
 
 
 def test_a_handle_of_another_tract_applies_a_bundle_too(tmp_path: Path) -> None:
@@ -629,7 +618,7 @@ def test_a_handle_of_another_tract_applies_a_bundle_too(tmp_path: Path) -> None:
     with Tract.open(there, tract_id="another", durability="fast") as t:
         assert t.apply_bundle(tmp_path / "file").tracts == ("default",)
         assert t.head is None
-    assert texts(there) == ["one"]
+    assert texts_at(there) == ["one"]
 
 
 def test_a_fork_goes_along_with_what_it_started_from(tmp_path: Path) -> None:
@@ -645,4 +634,4 @@ def test_a_fork_goes_along_with_what_it_started_from(tmp_path: Path) -> None:
     assert apply(there, tmp_path / "file").pending == ()
     with open_tract(there, tract_id="child") as t:
         assert answers(t) == expected
-    assert texts(there) == ["asked"]
+    assert texts_at(there) == ["asked"]

@@ -14,17 +14,13 @@ from typing import Any
 
 import pytest
 
+from tests.lab.disk import disk, os_error
 from tests.lab.states import (
-    Clock,
     answers,
     copy_store,
-    disk,
-    fill,
-    fill_pack,
     is_unlocked,
     list_always,
     local_files,
-    os_error,
     own_place,
     prove_places,
     put,
@@ -34,8 +30,9 @@ from tests.lab.states import (
     store_root,
     synced,
     take_over_local,
-    user,
 )
+from tests.lab.stores import fill, fill_pack
+from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.store import generation_index, redo
 from tract_fs.store.place import MARKER

@@ -19,7 +19,7 @@ import pytest
 from tests.lab.folding import in_causal_order
 from tests.lab.reference import ReferenceTract, ResetBeside, count_message
 from tests.lab.strategies_events import TRACTS, Copy, History, encode, play
-from tests.unit.test_view import Files, expected_of, facts_of
+from tests.lab.views import Files, expected_of, facts_of
 from tract_fs.errors import ResetConflict
 from tract_fs.model import view as view_module
 from tract_fs.model.compiler import ContextState, Loaded

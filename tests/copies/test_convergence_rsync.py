@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from tests.lab.reference import ReferenceStore, ReferenceTract
-from tests.lab.states import START_US, Clock, exact, remove_local, store_root, synced, told, told_context, user
+from tests.lab.states import exact, remove_local, store_root, synced, told, told_context
 from tests.lab.strategies_events import has_concurrent_removal
+from tests.lab.talk import START_US, Clock, user
 from tract_fs import CommitInfo, Tract
 from tract_fs.errors import (
     AnnotateTargetError,

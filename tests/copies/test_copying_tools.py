@@ -1,4 +1,4 @@
-"""README.md's section on syncing: its command lines run with the real rsync and git, and what it says of each mistake is so."""
+"""The guide on syncing: its command lines run with the real rsync and git, and each mistake has the effect that the guide names."""
 
 from __future__ import annotations
 
@@ -11,24 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.copies.test_sync import hashed, is_good, object_of, open_tract, require_whole, texts
-from tests.lab.states import (
-    Clock,
-    answers,
-    fill,
-    fill_pack,
-    put_in_place,
-    remove_local,
-    store_root,
-    told_context,
-    user,
-)
+from tests.lab.copies import hashed, is_good, object_of, open_tract, require_nothing_waits, texts_at
+from tests.lab.states import answers, put_in_place, remove_local, store_root, told_context
+from tests.lab.stores import fill, fill_pack
+from tests.lab.talk import Clock, user
 
 pytestmark = pytest.mark.needs("git", "rsync")
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SECTION = README.split("\n## Syncing\n")[1].split("\n## ")[0]
-WITH_TRACT, WITH_BUNDLES, WITH_RSYNC, GIT_FIRST, GIT_OFTEN = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.M | re.S)
+GUIDE = (Path(__file__).parents[2] / "tract_fs" / "guide" / "sync.md").read_text(encoding="utf-8")
+WITH_TRACT, WITH_BUNDLES, WITH_RSYNC, GIT_FIRST, GIT_OFTEN = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.M | re.S)
 RSYNC = "rsync -a --ignore-existing --exclude=/.tract/local/ "
 
 
@@ -98,7 +89,7 @@ def require_together(place: Place, expected: dict[str, bytes]) -> None:
     assert hashed(place.here) == hashed(place.there) == expected
     assert heads(place.here) == heads(place.there)
     for path in (place.here, place.there):
-        require_whole(path)
+        require_nothing_waits(path)
 
 
 # tract
@@ -117,7 +108,7 @@ def test_the_lines_with_bundles_carry_a_tract_over(place: Place) -> None:
     (last,) = commit(place.here, "one")
     place.run("tract init there")
     place.run(WITH_BUNDLES.split("tract -C here bundle create new.bundle")[0])
-    assert texts(place.there) == ["one"]
+    assert texts_at(place.there) == ["one"]
     commit(place.here, "two", clock_us=1_810_000_000_000_000)
     place.run("rm all.bundle")
     place.run(WITH_BUNDLES, LAST=last)
@@ -148,7 +139,7 @@ def test_with_ignore_existing_no_damaged_file_goes_over_a_good_one(place: Place)
     put_in_place(file, b"torn")
     place.run(WITH_RSYNC)
     assert hashed(place.there) == union
-    require_whole(place.there)
+    require_nothing_waits(place.there)
 
 
 @pytest.mark.parametrize("options", ["-a", "-au", "-a --inplace", "-rc", "-a --ignore-existing"])
@@ -172,7 +163,7 @@ def test_with_plain_a_a_damaged_file_goes_over_the_good_one_and_is_told_until_it
         assert not commit_name & heads(place.there)
     place.run(f"rm -f {store_root(place.there) / file.relative_to(store_root(place.here))}; {RSYNC} third/ there/")
     assert hashed(place.there) == union
-    require_whole(place.there)
+    require_nothing_waits(place.there)
 
 
 def test_with_delete_what_only_one_side_had_is_gone_and_told_and_comes_back(place: Place) -> None:
@@ -223,7 +214,7 @@ def test_one_way_only_that_side_has_all(place: Place) -> None:
     place.run(WITH_RSYNC.splitlines()[0])
     assert hashed(place.there) == union
     assert len(heads(place.there)) == 2
-    require_whole(place.here)
+    require_nothing_waits(place.here)
     assert len(heads(place.here)) == 1
 
 
@@ -237,7 +228,7 @@ def test_an_rsync_that_is_cut_off_leaves_a_copy_that_opens_and_goes_on(place: Pl
         assert (t.head, len(t.status().pending)) == (None, 11)
     place.run(f"{RSYNC} here/ third/; {RSYNC} there/ third/")
     assert hashed(third) == union
-    require_whole(third)
+    require_nothing_waits(third)
 
 
 # git
@@ -288,10 +279,10 @@ def test_line_ends_that_are_rewritten_by_force_are_damage_and_never_shown(place:
     assert not all(is_good(name, data) for name, data in hashed(place.there).items())
     with open_tract(place.there) as t:
         status = t.status()
-        assert texts(place.there) in ([], texts(place.here))
+        assert texts_at(place.there) in ([], texts_at(place.here))
         assert (t.head is None) == bool(status.pending)
     place.run("rm there/.git/info/attributes; rm -r there/.tract; git -C there checkout -q -- .")
-    assert texts(place.there) == texts(place.here)
+    assert texts_at(place.there) == texts_at(place.here)
 
 
 def test_a_rebase_keeps_all_files(place: Place) -> None:
@@ -359,11 +350,11 @@ def test_git_clean_takes_what_git_was_not_told_of(place: Place) -> None:
     place.run("git -C there clean -qfd")
     assert before.items() < hashed(place.there).items()
     assert hashed(place.there) == told
-    assert texts(place.there)[-1] == "told"
+    assert texts_at(place.there)[-1] == "told"
 
 
-def test_the_section_is_short() -> None:
-    assert SECTION.count("\n") <= 60
+def test_the_guide_is_short() -> None:
+    assert GUIDE.count("\n") <= 80
 
 
 def test_the_real_tools_are_here() -> None:

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.copies.test_sync import hashed, is_good
-from tests.lab.states import START_US, Clock, exact, store_root, synced, told, told_context, user
+from tests.lab.copies import hashed, is_good
+from tests.lab.states import exact, store_root, synced, told, told_context
+from tests.lab.talk import START_US, Clock, user
 from tract_fs import Tract
 from tract_fs.errors import TractError
 

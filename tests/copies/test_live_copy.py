@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.test_crash import ROOT
-from tests.lab.states import copy_store, synced, user
+from tests.lab.processes import ROOT
+from tests.lab.states import copy_store, synced
+from tests.lab.talk import user
 from tract_fs import Tract
 
 pytestmark = pytest.mark.needs("rsync")
@@ -45,7 +46,7 @@ with Tract.open(path, durability=durability, lock_timeout_s=60.0) as tract:
 print(json.dumps(made), flush=True)
 """
 
-# rsync's options, by copy: as README.md says; as people do; in place, over partly written files; delayed renames
+# rsync's options, by copy: as guide/sync.md says; as people do; in place, over partly written files; delayed renames
 DOCUMENTED = {"documented": ["-a", "--ignore-existing", "--exclude=/.tract/local/"]}
 OTHERS = {
     "plain, with local": ["-a"],

@@ -17,30 +17,17 @@ from typing import Any
 
 import pytest
 
-from tests.calls.test_redaction import redact
-from tests.copies.test_sync import Killed, killed_at
-from tests.faults.test_crash import ROOT
+from tests.lab.disk import Killed, disk, full_from, killed_at
+from tests.lab.processes import ROOT
 from tests.lab.reference import ReferenceStore
-from tests.lab.states import (
-    Clock,
-    answers,
-    copy_store,
-    disk,
-    fill,
-    fill_pack,
-    full_from,
-    list_always,
-    own_place,
-    put,
-    remove_local,
-    store_root,
-    synced,
-    user,
-)
+from tests.lab.states import answers, copy_store, list_always, own_place, put, remove_local, store_root, synced
+from tests.lab.stores import fill, fill_pack, redact
+from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.cli.running import run
 from tract_fs.errors import ArgumentError, HashMismatch, LockTimeout, ReadOnlyError
 from tract_fs.store import quarantine
+from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.events import Events
 from tract_fs.store.layout import Layout
 from tract_fs.store.listing import EventListing, KnownEvents
@@ -652,7 +639,7 @@ def test_a_listing_paused_at_any_read_misses_no_event_that_is_packed_meanwhile(t
         path = copy_store(template, tmp_path / "store")
         layout = Layout(str(path))
         packs = Packs(layout, read_only=True)
-        looked = EventListing("main", layout, packs, Events(layout, packs))
+        looked = EventListing("main", layout, packs, Events(StoredBytes(layout, packs)))
 
         def pack_beside(path: Path = path) -> None:
             with open_tract(path, "packer") as packer:

@@ -10,38 +10,35 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lab.copies import hashed, is_good, object_of, open_tract, require_nothing_waits, texts_at
+from tests.lab.disk import Killed, disk, killed_at
 from tests.lab.states import (
-    Clock,
+    TEXT_FILES,
     answers,
     copy_store,
-    disk,
-    fill,
-    fill_pack,
     own_place,
     put,
     put_in_place,
     remove_local,
     store_root,
     synced,
-    user,
 )
+from tests.lab.stores import fill, fill_pack
+from tests.lab.talk import Clock, user
 from tract_fs import SyncReport, Tract
 from tract_fs.errors import ArgumentError, ClosedError, NotAStore, ReadOnlyError, StoreNotFound, UnsupportedFormat
 from tract_fs.model.events import encode_event
 from tract_fs.model.names import hash_bytes
+from tract_fs.store import tree
+from tract_fs.store.address import Address
 from tract_fs.store.holdings import Holdings
-
-TEXT_FILES = {".gitattributes", ".gitignore", "FORMAT"}
-
-
-def open_tract(path: Path, **options: Any) -> Tract:
-    return Tract.open(path, **{"durability": "fast", "lock_timeout_s": 2.0, **options})
+from tract_fs.store.layout import Layout
 
 
 def sync(here: Path, there: Path, **options: Any) -> SyncReport:
@@ -49,32 +46,10 @@ def sync(here: Path, there: Path, **options: Any) -> SyncReport:
         return t.sync(there, **options)
 
 
-def hashed(path: Path) -> dict[str, bytes]:
-    """Returns the files of a store that are named by their hashes."""
-    return {name: data for name, data in synced(path).items() if "/" in name}
-
-
-def is_good(name: str, data: bytes) -> bool:
-    return hashlib.sha256(data).hexdigest() == name.replace("/", "")[-64:]
-
-
 def quarantined(path: Path) -> list[bytes]:
     folder = own_place(path) / "quarantine"
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     return [file.read_bytes() for file in found if file.suffix != ".txt"]
-
-
-def texts(path: Path, **options: Any) -> list[str]:
-    with open_tract(path, read_only=True, **options) as t:
-        return [str(message.content) for message in t.compile().messages]
-
-
-def require_whole(path: Path) -> None:
-    """Checks that what is there is whole: nothing waits, all that the branch reaches can be read."""
-    with open_tract(path, read_only=True) as t:
-        status = t.status()
-        assert (status.pending, status.damaged) == ((), ())
-        answers(t)
 
 
 def diverged(folder: Path) -> tuple[Path, Path]:
@@ -254,11 +229,11 @@ def test_what_the_other_side_has_in_a_pack_is_not_copied_loose(tmp_path: Path) -
         name = hashlib.sha256(line).hexdigest()
         put(store_root(loose) / "objects" / name[:2] / name[2:], line)
     pack.unlink()
-    require_whole(loose)
+    require_nothing_waits(loose)
     report = sync(packed, loose)
     assert (report.received.files, report.sent.files, report.sent.packs.files) == (0, 1, 1)
     assert not (store_root(packed) / "objects").exists()
-    require_whole(loose)
+    require_nothing_waits(loose)
 
 
 def test_a_pack_with_events_goes_after_the_objects(tmp_path: Path) -> None:
@@ -282,38 +257,6 @@ def test_a_pack_with_events_goes_after_the_objects(tmp_path: Path) -> None:
 # broken off
 
 
-class Killed(BaseException):
-    """The end of the process: nothing that comes after reaches the disk."""
-
-
-def killed_at(number: int, *, halfway: bool) -> Callable[[str, int, tuple[Any, ...]], BaseException | None]:
-    """Lets the process die before the n-th call that changes the disk, or in the middle of a write."""
-    count = 0
-
-    def fails(call: str, _number: int, arguments: tuple[Any, ...]) -> BaseException | None:
-        nonlocal count
-        is_change = call in (
-            "write",
-            "rename",
-            "unlink",
-            "rmdir",
-            "makedirs",
-            "mkdir",
-            "fsync",
-            "syncfs",
-            "ftruncate",
-        ) or (call == "open" and bool(arguments[1] & os.O_CREAT))
-        count += is_change and count < number
-        if not is_change or count < number:
-            return None
-        if halfway and call == "write" and count == number:
-            count += 1
-            os.write(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
-        return Killed()
-
-    return fails
-
-
 @pytest.mark.parametrize("halfway", [False, True], ids=["before a call", "amid a write"])
 def test_a_sync_that_is_killed_at_any_call_leaves_both_sides_whole_and_goes_on(tmp_path: Path, halfway: bool) -> None:
     start = diverged(tmp_path / "start")
@@ -333,7 +276,7 @@ def test_a_sync_that_is_killed_at_any_call_leaves_both_sides_whole_and_goes_on(t
                 kills += 1
         for path in (here, there):
             remove_local(path)
-            require_whole(path)
+            require_nothing_waits(path)
             after = {name: data for name, data in hashed(path).items() if "/." not in name}
             assert after.items() >= before[path].items(), "a file was lost or changed"
             assert all(is_good(name, data) for name, data in after.items()), "something is there by half"
@@ -341,7 +284,7 @@ def test_a_sync_that_is_killed_at_any_call_leaves_both_sides_whole_and_goes_on(t
         assert report.bad == ()
         for path in (here, there):
             assert {name: data for name, data in hashed(path).items() if "/." not in name} == union
-            require_whole(path)
+            require_nothing_waits(path)
         shutil.rmtree(here.parent)
     assert kills > 40
 
@@ -365,10 +308,10 @@ def test_a_new_copy_that_is_killed_at_any_call_is_whole_and_goes_on(tmp_path: Pa
             except Killed:
                 kills += 1
         if (store_root(stick) / "FORMAT").exists():
-            assert texts(stick) in ([], ["one"], ["one", "two"])
-            require_whole(stick)
+            assert texts_at(stick) in ([], ["one"], ["one", "two"])
+            require_nothing_waits(stick)
         sync(here, stick)
-        assert texts(stick) == ["one", "two"]
+        assert texts_at(stick) == ["one", "two"]
     assert kills > 12
 
 
@@ -402,7 +345,7 @@ def test_a_disk_that_fails_at_any_call_leaves_nothing_by_half_and_says_where(tmp
                     assert (error.errno, bool(error.filename)) == (code, True)
                     failures += 1
             for path in (here, there):
-                require_whole(path)
+                require_nothing_waits(path)
                 assert all(is_good(name, data) for name, data in hashed(path).items())
     assert failures >= 3
     assert hashed(here) == hashed(there) == union
@@ -417,8 +360,8 @@ def test_a_callback_that_raises_breaks_it_off(two: tuple[Path, Path]) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         sync(here, there, progress=stop)
-    require_whole(here)
-    require_whole(there)
+    require_nothing_waits(here)
+    require_nothing_waits(there)
     sync(here, there)
     assert hashed(here) == hashed(there)
 
@@ -433,14 +376,6 @@ def test_progress_counts_from_none_to_all(two: tuple[Path, Path]) -> None:
 
 
 # damage
-
-
-def object_of(path: Path, text: str) -> Path:
-    """Returns the file of the content with this text."""
-    name = next(
-        name for name, data in hashed(path).items() if name.startswith("objects") and f'"{text}"'.encode() in data
-    )
-    return store_root(path) / name
 
 
 def shown(path: Path, file: Path) -> str:
@@ -474,7 +409,7 @@ def test_a_file_of_another_size_is_replaced_by_the_good_one_and_set_aside(tmp_pa
     with open_tract(damaged) as t:
         assert len(t.status().quarantined) == 1
     assert quarantined(other) == []
-    assert texts(here) == texts(there) == ["one", "two"]
+    assert texts_at(here) == texts_at(there) == ["one", "two"]
 
 
 @pytest.mark.parametrize("side", ["here", "there"])
@@ -506,7 +441,7 @@ def test_an_event_that_this_copy_found_damaged_is_replaced_without_verify(tmp_pa
         assert [(bad.path, bad.side, bad.is_replaced) for bad in report.bad] == [(name, "here", True)]
         assert (t.status().damaged, t.status().pending) == ((), ())
     assert file.read_bytes() == good
-    assert texts(here) == ["one", "two"]
+    assert texts_at(here) == ["one", "two"]
 
 
 def test_a_content_that_a_pending_event_waits_for_is_replaced_without_verify(tmp_path: Path) -> None:
@@ -517,7 +452,7 @@ def test_a_content_that_a_pending_event_waits_for_is_replaced_without_verify(tmp
     remove_local(here)
     report = sync(here, there)
     assert [(bad.path, bad.side, bad.is_replaced) for bad in report.bad] == [(shown(here, file), "here", True)]
-    assert texts(here) == ["one", "two"]
+    assert texts_at(here) == ["one", "two"]
     assert report.pending_here == report.pending_there == ()
 
 
@@ -632,7 +567,7 @@ def test_a_link_or_pipe_under_one_of_our_names_gives_way(tmp_path: Path) -> None
     sync(here, there)
     assert hashed(there) == hashed(here)
     assert not (tmp_path / "elsewhere").exists()
-    assert texts(there) == ["one", "two"]
+    assert texts_at(there) == ["one", "two"]
 
 
 def test_a_file_that_cannot_be_read_is_reported_and_blocks_no_other(tmp_path: Path) -> None:
@@ -777,14 +712,14 @@ def test_what_is_copied_while_another_process_commits_is_whole(tmp_path: Path) -
         while writer.poll() is None or rounds < 2:
             with open_tract(here) as t:
                 assert t.sync(there, durable=False).bad == ()
-            require_whole(there)
-            sizes.append(len(texts(there)))
+            require_nothing_waits(there)
+            sizes.append(len(texts_at(there)))
             rounds += 1
     assert writer.returncode == 0
     assert sizes == sorted(sizes)
     sync(here, there)
     assert hashed(here) == hashed(there)
-    assert len(texts(there)) == 1 + 108 + 12 * 40
+    assert len(texts_at(there)) == 1 + 108 + 12 * 40
 
 
 def test_an_event_whose_parent_came_after_the_listing_waits_for_the_next_sync(
@@ -798,19 +733,20 @@ def test_an_event_whose_parent_came_after_the_listing_waits_for_the_next_sync(
             t.commit(user(text))
     events = {data: name for name, data in hashed(here).items() if name.startswith("events")}
     second = sorted(events)[1]  # by time, which stands first in an event
-    look = Holdings.look
+    list_files = Holdings.list_files
 
-    def look_too_early(holdings: Holdings) -> None:
-        look(holdings)
-        holdings.files.pop(events[second], None)
+    def list_too_early(holdings: Holdings) -> None:
+        list_files(holdings)
+        name = events[second].replace("/", "")[-64:]
+        holdings.files.pop(Address("event", name, "default"), None)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Holdings, "look", look_too_early)
+        patched.setattr(Holdings, "list_files", list_too_early)
         sync(here, there)
-    assert texts(there) == ["one"]
-    require_whole(there)
+    assert texts_at(there) == ["one"]
+    require_nothing_waits(there)
     sync(here, there)
-    assert texts(there) == ["one", "two", "three", "four"]
+    assert texts_at(there) == ["one", "two", "three", "four"]
 
 
 def test_a_pack_with_events_that_came_amid_the_listing_waits_for_the_next_sync(
@@ -826,23 +762,23 @@ def test_a_pack_with_events_that_came_amid_the_listing_waits_for_the_next_sync(
         t.commit(user("two"))
     more = {name: data for name, data in hashed(late).items() if name not in hashed(here)}
     (event,) = (data for name, data in more.items() if name.startswith("events"))
-    list_fans = Holdings._list_fans
+    iter_loose = tree.iter_loose
 
-    def write_meanwhile(holdings: Holdings, directory: str, found: dict[str, int]) -> None:
-        list_fans(holdings, directory, found)
-        if directory == "objects" and holdings.layout.context == str(here):
+    def write_meanwhile(layout: Layout, kind: tree.LooseKind) -> Iterator[tuple[Address, int]]:
+        yield from iter_loose(layout, kind)
+        if kind == "object" and layout.context == str(here):
             for name, data in more.items():
                 if name.startswith("objects"):
                     put(store_root(here) / name, data)
             put(store_root(here) / "packs" / hashlib.sha256(event + b"\n").hexdigest(), event + b"\n")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Holdings, "_list_fans", write_meanwhile)
+        patched.setattr(tree, "iter_loose", write_meanwhile)
         assert sync(here, there).sent.packs.files == 0
-    require_whole(there)
-    assert texts(there) == ["one"]
+    require_nothing_waits(there)
+    assert texts_at(there) == ["one"]
     sync(here, there)
-    assert texts(there) == ["one", "two"]
+    assert texts_at(there) == ["one", "two"]
 
 
 def test_a_redaction_that_a_sync_brings_takes_effect_at_once(tmp_path: Path) -> None:
@@ -925,10 +861,10 @@ def test_a_stick_that_is_pulled_out_stops_the_sync_and_nothing_goes_to_its_mount
     with pytest.raises(StoreNotFound, match="mount it again"):
         sync(here, there, progress=pull)
     assert list(there.iterdir()) == []
-    require_whole(here)
+    require_nothing_waits(here)
     there.rmdir()
     (tmp_path / "pulled").rename(there)
-    require_whole(there)
+    require_nothing_waits(there)
     sync(here, there)
     assert hashed(here) == hashed(there) == union
 

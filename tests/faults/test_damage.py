@@ -18,16 +18,12 @@ import pytest
 from tract_fs.store.record_runs import RecordRuns
 
 from tests.lab.states import (
-    FILLING,
     QUERIES,
-    Clock,
     answers,
     as_json,
     bound_layout,
     copy_store,
     exact,
-    fill,
-    fill_pack,
     list_always,
     local_files,
     own_place,
@@ -39,8 +35,9 @@ from tests.lab.states import (
     synced,
     told,
     told_context,
-    user,
 )
+from tests.lab.stores import FILLING, fill, fill_pack
+from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.errors import DamageError, HashMismatch, ObjectMissing
 from tract_fs.store import quarantine

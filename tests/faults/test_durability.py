@@ -20,123 +20,38 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from tests.faults.test_crash import (
+from tests.lab.copies import bring_files
+from tests.lab.disk import Strike, Trap, die, die_halfway, set_trap
+from tests.lab.power import (
+    Recorder,
+    cut_power,
+    cut_what_is_not_in,
+    lose_loose_files,
+    replace,
+    sizes_by_path,
+    start_anew,
+    stats_of,
+)
+from tests.lab.processes import ROOT, ForkServer, run_child, serve, told_on_failure
+from tests.lab.states import TEXT_FILES, files_of, own_place, prove_places
+from tests.lab.talk import Clock, user
+from tests.lab.writers import (
     MEMORY,
-    ROOT,
     SCENARIOS,
-    TEXT_FILES,
-    Lab,
-    Strike,
-    Trap,
-    die,
-    die_halfway,
-    files_of,
     make_template,
     open_and_commit_two,
-    open_tract,
+    open_unclosed,
     require_goes_on,
     require_whole,
-    run_child,
-    say,
-    serve,
-    set_trap,
-    told_on_failure,
 )
-from tests.lab.states import own_place, prove_places
 from tract_fs import ToolIOContent, Tract
 from tract_fs.errors import ReadOnlyError
 from tract_fs.store import redo
 from tract_fs.store.place import MARKER
-
-OTHER_BOOT = b"tractredo1\n" + b"another-boot".ljust(53, b"\n")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The model of a power cut
-
-
-class Recorder(Trap):
-    """A trap that tells what is synced: {relative path: size}, for each sync."""
-
-    def __init__(self, number: int, strike: Strike, root: str, tell: Callable[[bytes], None]) -> None:
-        super().__init__(number, strike)
-        self.root = root
-        self.tell = tell
-
-    def perform(self, name: str, real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if name in ("fsync", "fdatasync"):
-            found = os.fstat(args[0])
-            self.tell(json.dumps({"synced": [[found.st_ino, found.st_size]]}).encode())
-            return None
-        return real(*args, **kwargs)
-
-    def sync_filesystem(self, path: str) -> None:
-        super().sync_filesystem(path)
-        self.tell(json.dumps({"synced": [[found.st_ino, found.st_size] for found in stats_of(self.root)]}).encode())
-
-
-def stats_of(root: str) -> Iterator[os.stat_result]:
-    for folder, _, names in os.walk(root):
-        for name in names:
-            yield os.lstat(os.path.join(folder, name))
-
-
-def remain(size: int, synced: int, how: str) -> bytes | int | None:
-    """Returns what a power cut leaves behind the synced part: bytes instead, how many bytes, or None: no file at all."""
-    if how == "absent":
-        return None if synced == 0 else synced
-    if how == "empty":
-        return synced
-    if how == "half":
-        return synced + (size - synced) // 2
-    return b"\0" * (size - synced)
-
-
-def cut_power(path: str, synced: dict[str, int], how: str, chance: random.Random) -> None:
-    """Takes from a store what was not synced, and lets the machine start anew."""
-    root = os.path.join(path, ".tract")
-    for folder, _, names in os.walk(root):
-        for name in names:
-            full = os.path.join(folder, name)
-            kept = synced.get(os.path.relpath(full, root), 0)
-            size = os.path.getsize(full)
-            one = chance.choice(("absent", "empty", "half", "zeros", "kept")) if how == "mixed" else how
-            if size <= kept or name in TEXT_FILES or one == "kept":
-                continue
-            left = remain(size, kept, one)
-            if left is None:
-                os.unlink(full)
-                continue
-            data = Path(full).read_bytes()
-            replace(full, data[:left] if isinstance(left, int) else data[:kept] + left)
-    start_anew(path)
-
-
-def replace(path: str | Path, data: bytes) -> None:
-    """Puts other bytes in a file's place, read-only as it may be."""
-    os.unlink(path)
-    Path(path).write_bytes(data)
-
-
-def start_anew(path: str | Path) -> None:
-    """Makes the redo logs of a store those of an earlier boot."""
-    for log in Path(path, ".tract", "local").glob("*/redo*"):
-        data = log.read_bytes()
-        if data.startswith(b"tractredo1\n"):
-            log.write_bytes(OTHER_BOOT + data[64:])
-    prove_places(Path(path))
-
-
-def lose_loose_files(path: str | Path, how: str = "absent") -> None:
-    """Cuts the power when nothing was synced but the redo logs and the packs."""
-    root = Path(path, ".tract")
-    kept = [*(root / "local").glob("*/redo*"), *(root / "local").glob(f"*/{MARKER}"), *(root / "packs").glob("*")]
-    cut_power(str(path), {str(name.relative_to(root)): 1 << 40 for name in kept}, how, random.Random(0))
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # A power cut at each call
@@ -148,9 +63,9 @@ def flush_at_each_commit(path: str, durability: str, acknowledge: Callable[[str]
 
 
 def write_by_two_handles(path: str, durability: str, acknowledge: Callable[[str], None]) -> None:
-    one, other = (open_tract(path, durability) for _ in range(2))
+    one, other = (open_unclosed(path, durability) for _ in range(2))
     for handle in (one, other, one):
-        acknowledge(handle.commit(say("single")).commit_hash)
+        acknowledge(handle.commit(user("single")).commit_hash)
 
 
 CUT_SCENARIOS = {
@@ -199,16 +114,9 @@ def check_cut(path: str, synced: dict[int, int], acknowledged: list[str], how: s
     cut_power(image, sizes_by_path(path, synced), how, chance)
     require_whole(image, acknowledged, is_power_cut=True)
     with Tract.open(image, durability="fast") as tract:
-        again = tract.commit(say("single 0")).commit_hash  # its content may lie there torn
+        again = tract.commit(user("single 0")).commit_hash  # its content may lie there torn
     require_whole(image, [*acknowledged, again], is_power_cut=True)
     shutil.rmtree(image)
-
-
-def sizes_by_path(path: str, synced: dict[int, int]) -> dict[str, int]:
-    """Returns how much of each file of a store is synced: relative path to size."""
-    root = Path(path, ".tract")
-    names = [full for full in root.rglob("*") if full.is_file()]
-    return {str(full.relative_to(root)): synced.get(full.stat().st_ino, 0) for full in names}
 
 
 def run_recorded(
@@ -260,24 +168,24 @@ WORK = (cut_power_at_each_call, cut_power_while_recovering)
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    lab = Lab("tests.faults.test_durability")
+def lab() -> Iterator[ForkServer]:
+    lab = ForkServer("tests.faults.test_durability")
     yield lab
     lab.close()
 
 
 @pytest.mark.parametrize("scenario", CUT_SCENARIOS)
-def test_a_power_cut_at_any_call_loses_nothing_acknowledged(lab: Lab, scenario: str) -> None:
+def test_a_power_cut_at_any_call_loses_nothing_acknowledged(lab: ForkServer, scenario: str) -> None:
     assert lab(cut_power_at_each_call, scenario, hows_per_call=1)["cuts"] >= 40
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("scenario", CUT_SCENARIOS)
-def test_any_power_cut_at_any_call_loses_nothing_acknowledged(lab: Lab, scenario: str) -> None:
+def test_any_power_cut_at_any_call_loses_nothing_acknowledged(lab: ForkServer, scenario: str) -> None:
     assert lab(cut_power_at_each_call, scenario, hows_per_call=6)["cuts"] >= 400
 
 
-def test_a_power_cut_while_an_open_recovers_from_another_loses_nothing_acknowledged(lab: Lab) -> None:
+def test_a_power_cut_while_an_open_recovers_from_another_loses_nothing_acknowledged(lab: ForkServer) -> None:
     assert lab(cut_power_while_recovering)["cuts"] >= 10
 
 
@@ -288,9 +196,9 @@ def test_a_power_cut_while_an_open_recovers_from_another_loses_nothing_acknowled
 def write_twelve(path: Path) -> list[str]:
     """Makes a durable store of twelve commits, three of them in a batch, and a usage; its handle stays open."""
     tract = Tract.open(path)
-    made = [tract.commit(say(f"text {number}"), generation_config={"seed": number}) for number in range(9)]
+    made = [tract.commit(user(f"text {number}"), generation_config={"seed": number}) for number in range(9)]
     with tract.batch():
-        made += [tract.commit(say(f"in the batch {number}")) for number in range(3)]
+        made += [tract.commit(user(f"in the batch {number}")) for number in range(3)]
     tract.record_usage({"prompt_tokens": 90, "completion_tokens": 9, "total_tokens": 99})
     return [info.commit_hash for info in made]
 
@@ -354,10 +262,10 @@ def test_the_log_of_a_writer_that_had_no_lock_is_restored_too(tmp_path: Path) ->
 @pytest.mark.parametrize("kept", [1, 37, 38, 60, -1], ids=lambda kept: f"{kept}_bytes")
 def test_a_torn_last_entry_of_the_redo_log_is_ignored(tmp_path: Path, kept: int) -> None:
     tract = Tract.open(tmp_path)
-    made = [tract.commit(say("first")).commit_hash]
+    made = [tract.commit(user("first")).commit_hash]
     log = own_place(tmp_path) / "redo"
     size = log.stat().st_size
-    tract.commit(say("never acknowledged"))
+    tract.commit(user("never acknowledged"))
     data = log.read_bytes()
     log.write_bytes(data[: size + kept] if kept >= 0 else data[:kept])
     lose_loose_files(tmp_path)
@@ -369,13 +277,13 @@ def test_a_torn_last_entry_of_the_redo_log_is_ignored(tmp_path: Path, kept: int)
 
 def test_a_redo_log_that_a_killed_writer_left_torn_still_holds_what_later_writers_acknowledge(tmp_path: Path) -> None:
     with Tract.open(tmp_path) as tract:
-        made = [tract.commit(say("first")).commit_hash]
+        made = [tract.commit(user("first")).commit_hash]
     log = own_place(tmp_path) / "redo"
     entry = redo.Entry("ab" * 32, b"x" * 5000)
     with log.open("ab") as file:  # as a kill amid a write of several pages leaves it
         file.write((b"o\0" + len(entry.data).to_bytes(4, "big") + bytes.fromhex(entry.name) + entry.data)[:3000])
     with Tract.open(tmp_path) as tract:
-        made.append(tract.commit(say("second")).commit_hash)
+        made.append(tract.commit(user("second")).commit_hash)
     lose_loose_files(tmp_path)
     require_whole(str(tmp_path), made)
 
@@ -384,15 +292,15 @@ def test_a_redo_log_that_another_writer_emptied_and_filled_again_loses_nothing_b
     tmp_path: Path,
 ) -> None:
     one, other = Tract.open(tmp_path), Tract.open(tmp_path)
-    made = [one.commit(say("first, and longer than the later ones are " * 3)).commit_hash]
+    made = [one.commit(user("first, and longer than the later ones are " * 3)).commit_hash]
     log = own_place(tmp_path) / "redo"
     for _ in range(5):
         with set_trap(Trap(0, die)):  # which does not wait for the disk
             other.flush()
         assert log.stat().st_size == 64
         kept = files_of(str(tmp_path))
-        made += [other.commit(say(str(number))).commit_hash for number in range(3)]
-        made.append(one.commit(say("one")).commit_hash)
+        made += [other.commit(user(str(number))).commit_hash for number in range(3)]
+        made.append(one.commit(user("one")).commit_hash)
         image = tmp_path.with_name("image")
         shutil.copytree(tmp_path, image)
         for name, full in files_of(str(image)).items():
@@ -436,11 +344,11 @@ def test_of_several_writers_the_one_whose_commit_fills_the_log_makes_the_checkpo
     monkeypatch.setattr("tract_fs.store.store.Thread", AtOnce)
     handles = [Tract.open(tmp_path) for _ in range(3)]
     log = own_place(tmp_path) / "redo"
-    handles[0].commit(say("first"))
+    handles[0].commit(user("first"))
     sizes = [log.stat().st_size]
     with set_trap(SyncCounter()) as counter:
         for number in range(40):
-            handles[number % 3].commit(say("x" * 500))
+            handles[number % 3].commit(user("x" * 500))
             sizes.append(log.stat().st_size)
     assert counter.syncs == sizes.count(64) == 3
     assert max(sizes) < 10_000
@@ -464,9 +372,9 @@ def test_commits_go_on_while_a_checkpoint_waits_for_the_disk_and_a_power_cut_the
     with set_trap(Slow(0, die)):
         made = []
         while not is_asked.is_set():
-            made.append(one.commit(say("x" * 100)).commit_hash)
+            made.append(one.commit(user("x" * 100)).commit_hash)
         handles = (one, other) * 15  # past the next checkpoints, too
-        made += [handle.commit(say("y" * 300)).commit_hash for handle in handles]
+        made += [handle.commit(user("y" * 300)).commit_hash for handle in handles]
         assert len(list(local.glob("redo.old.*"))) >= 1
         shutil.copytree(tmp_path / "store", tmp_path / "image")
         may_end.set()
@@ -493,7 +401,7 @@ def test_a_log_stays_aside_when_the_sync_of_its_files_failed_and_the_next_checkp
     made = []
     with set_trap(Broken(0, die)):
         while not list(local.glob("redo.old.*")):
-            made.append(tract.commit(say("x" * 300)).commit_hash)
+            made.append(tract.commit(user("x" * 300)).commit_hash)
     before = {name: full.stat().st_ino for name, full in files_of(str(tmp_path)).items()}
     tract.flush()
     after = {name: full.stat().st_ino for name, full in files_of(str(tmp_path)).items()}
@@ -506,10 +414,10 @@ def test_a_log_stays_aside_when_the_sync_of_its_files_failed_and_the_next_checkp
 
 def test_logs_that_a_killed_writer_left_aside_go_at_the_next_checkpoint(tmp_path: Path) -> None:
     with Tract.open(tmp_path) as tract:
-        made = [tract.commit(say("first")).commit_hash]
+        made = [tract.commit(user("first")).commit_hash]
         log = own_place(tmp_path) / "redo"
         log.rename(log.with_name("redo.old.1.aa.0"))
-        made.append(tract.commit(say("second")).commit_hash)
+        made.append(tract.commit(user("second")).commit_hash)
         tract.flush()
         assert [name.name for name in log.parent.glob("redo*")] == ["redo"]
         assert [info.commit_hash for info in tract.log(None)][::-1] == made
@@ -518,7 +426,7 @@ def test_logs_that_a_killed_writer_left_aside_go_at_the_next_checkpoint(tmp_path
 def test_a_log_that_another_writer_has_emptied_is_not_begun_anew(tmp_path: Path) -> None:
     one, other = Tract.open(tmp_path), Tract.open(tmp_path)
     for handle in (one, other):
-        handle.commit(say("x"))
+        handle.commit(user("x"))
     one.flush()
     log = (own_place(tmp_path) / "redo").stat()
     assert log.st_size == 64
@@ -529,14 +437,14 @@ def test_a_log_that_another_writer_has_emptied_is_not_begun_anew(tmp_path: Path)
 
 def test_what_another_writer_commits_while_a_flush_waits_for_the_disk_stays_durable(tmp_path: Path) -> None:
     one, other = Tract.open(tmp_path), Tract.open(tmp_path)
-    made = [one.commit(say("first")).commit_hash]
+    made = [one.commit(user("first")).commit_hash]
     synced: list[list[int]] = []
 
     class Slow(Recorder):
         def sync_filesystem(self, path: str) -> None:
             super().sync_filesystem(path)
             if len(made) == 1:
-                made.append(other.commit(say("while the disk is synced")).commit_hash)
+                made.append(other.commit(user("while the disk is synced")).commit_hash)
 
     with set_trap(Slow(0, die, str(tmp_path), lambda line: synced.extend(json.loads(line)["synced"]))):
         one.flush()
@@ -560,7 +468,7 @@ def refuse_once(tract: Tract, text: str, call: str, place: str) -> None:
             return result
 
     with set_trap(FullDisk(0, die)), pytest.raises(OSError, match="No space left"):
-        tract.commit(say(text))
+        tract.commit(user(text))
 
 
 @pytest.mark.parametrize(
@@ -578,9 +486,9 @@ def test_a_refused_transaction_never_comes_back(tmp_path: Path, call: str, place
     tract = Tract.open(tmp_path)
     texts = [] if is_first else ["one"]
     for text in texts:
-        tract.commit(say(text))
+        tract.commit(user(text))
     refuse_once(tract, "refused", call, place)
-    tract.commit(say("two"))
+    tract.commit(user("two"))
     refuse_once(tract, "refused too", call, place)
     lose_loose_files(tmp_path)
     for _ in range(2):
@@ -591,18 +499,18 @@ def test_a_refused_transaction_never_comes_back(tmp_path: Path, call: str, place
 
 def test_a_transaction_whose_writer_was_killed_comes_back_whole_and_beside_the_line_if_at_all(tmp_path: Path) -> None:
     tract = Tract.open(tmp_path)
-    made = [tract.commit(say("first")).commit_hash]
+    made = [tract.commit(user("first")).commit_hash]
     before = files_of(str(tmp_path))
     log = own_place(tmp_path) / "redo"
     with tract.batch():
         for number in range(3):
-            tract.commit(say(f"its writer is killed {number}"))
+            tract.commit(user(f"its writer is killed {number}"))
     written = log.read_bytes()
     for name, full in files_of(str(tmp_path)).items():
         if name not in before:
             full.unlink()
     with Tract.open(tmp_path, verify=True) as tract:
-        made.append(tract.commit(say("second")).commit_hash)
+        made.append(tract.commit(user("second")).commit_hash)
     assert log.read_bytes().startswith(written)
     lose_loose_files(tmp_path)
     with Tract.open(tmp_path) as tract:
@@ -612,34 +520,22 @@ def test_a_transaction_whose_writer_was_killed_comes_back_whole_and_beside_the_l
             assert texts == ["first", *(f"its writer is killed {number}" for number in range(3))]
 
 
-def test_durable_commits_on_top_of_fast_ones_are_durable_with_them(tmp_path: Path) -> None:
-    with Tract.open(tmp_path, durability="fast") as tract:
-        made = [tract.commit(say(text)).commit_hash for text in ("one", "two")]
-    with Tract.open(tmp_path) as tract:
-        synced: list[list[int]] = []
-        trap = Recorder(0, die, str(tmp_path), lambda line: synced.extend(json.loads(line)["synced"]))
-        with set_trap(trap):
-            made.append(tract.commit(say("three, durable")).commit_hash)
-        cut_what_is_not_in(tmp_path, synced)
-    require_whole(str(tmp_path), made)
-
-
-def test_durable_commits_on_top_of_what_a_copy_brought_are_durable_with_it(tmp_path: Path) -> None:
-    with Tract.open(tmp_path / "other") as tract:
-        made = [tract.commit(say(text)).commit_hash for text in ("one", "two")]
-    shutil.copytree(tmp_path / "other", tmp_path / "here", ignore=shutil.ignore_patterns("local"))
+@pytest.mark.parametrize("durability", ["fast", "durable"], ids=["fast commits", "what a copy brought"])
+def test_durable_commits_on_top_of_what_is_not_durable_here_are_durable_with_it(
+    tmp_path: Path, durability: Literal["fast", "durable"]
+) -> None:
+    written = tmp_path / ("here" if durability == "fast" else "other")
+    with Tract.open(written, durability=durability) as tract:
+        made = [tract.commit(user(text)).commit_hash for text in ("one", "two")]
+    if durability == "durable":
+        shutil.copytree(written, tmp_path / "here", ignore=shutil.ignore_patterns("local"))
     with Tract.open(tmp_path / "here") as tract:
         synced: list[list[int]] = []
         trap = Recorder(0, die, str(tmp_path / "here"), lambda line: synced.extend(json.loads(line)["synced"]))
         with set_trap(trap):
-            made.append(tract.commit(say("three, durable")).commit_hash)
+            made.append(tract.commit(user("three, durable")).commit_hash)
         cut_what_is_not_in(tmp_path / "here", synced)
     require_whole(str(tmp_path / "here"), made)
-
-
-def cut_what_is_not_in(path: Path, synced: list[list[int]]) -> None:
-    """Cuts the power; what is in `synced` (inode, size) stays."""
-    cut_power(str(path), sizes_by_path(str(path), dict(map(tuple, synced))), "absent", random.Random(0))
 
 
 @pytest.mark.parametrize("left", [b"", b"\0" * 34], ids=["empty", "zeros"])
@@ -647,7 +543,7 @@ def test_a_new_store_opens_after_a_power_cut_right_after_its_first_commit(tmp_pa
     synced: list[list[int]] = []
     trap = Recorder(0, die, str(tmp_path), lambda line: synced.extend(json.loads(line)["synced"]))
     with set_trap(trap):
-        made = [Tract.open(tmp_path).commit(say("first")).commit_hash]
+        made = [Tract.open(tmp_path).commit(user("first")).commit_hash]
     inodes = {inode for inode, _ in synced}
     for name in TEXT_FILES:
         if (tmp_path / ".tract" / name).stat().st_ino not in inodes:
@@ -679,13 +575,13 @@ def test_a_refused_commit_takes_nothing_away_from_another_tract_that_has_the_sam
     clock = lambda: 1_767_323_045_000_000  # noqa: E731 - one moment for both tracts, so that their commits are equal
     one = Tract.open(tmp_path, tract_id="one", durability="fast", clock=clock)
     other = Tract.open(tmp_path, tract_id="other", durability="fast", clock=clock)
-    made = one.commit(say("the same")).commit_hash
+    made = one.commit(user("the same")).commit_hash
     refuse_once(other, "the same", "rename", "/events/")
     assert other.head is None
     with Tract.open(tmp_path, tract_id="one") as tract:
         assert [info.commit_hash for info in tract.log()] == [made]
         assert tract.compile().messages[0].content == "the same"
-    assert other.commit(say("the same")).commit_hash == made
+    assert other.commit(user("the same")).commit_hash == made
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -711,10 +607,10 @@ class FailingDisk(Trap):
 
 def test_a_sync_that_failed_is_done_once_more_on_another_file_and_never_again_on_that_one(tmp_path: Path) -> None:
     tract = Tract.open(tmp_path)
-    made = [tract.commit(say("first")).commit_hash]
+    made = [tract.commit(user("first")).commit_hash]
     failed = (own_place(tmp_path) / "redo").stat().st_ino
     with set_trap(FailingDisk(1)) as disk:
-        made += [tract.commit(say(text)).commit_hash for text in ("second", "third")]
+        made += [tract.commit(user(text)).commit_hash for text in ("second", "third")]
     assert disk.inodes[0] == failed
     assert len(disk.inodes) == 3
     assert failed not in disk.inodes[1:]
@@ -725,11 +621,11 @@ def test_a_sync_that_failed_is_done_once_more_on_another_file_and_never_again_on
 
 def test_a_handle_whose_syncs_fail_twice_says_so_and_writes_no_more(tmp_path: Path) -> None:
     tract = Tract.open(tmp_path)
-    made = [tract.commit(say("first")).commit_hash]
+    made = [tract.commit(user("first")).commit_hash]
     with set_trap(FailingDisk(2)), pytest.raises(OSError, match="Input/output error"):
-        tract.commit(say("second"))
+        tract.commit(user("second"))
     with pytest.raises(ReadOnlyError, match="the disk failed to make a commit durable"):
-        tract.commit(say("third"))
+        tract.commit(user("third"))
     assert [info.commit_hash for info in tract.log(None)][-1:] == made
     tract.close()
     require_goes_on(str(tmp_path), made)
@@ -813,43 +709,32 @@ def test_fast_commits_never_wait(tmp_path: Path, size: int, length: int) -> None
 # Without local/
 
 
-class Steps:
-    """A clock that goes on a second at each look, from a given one on."""
-
-    def __init__(self, start_s: int) -> None:
-        self.now_us = start_s * 1_000_000
-
-    def __call__(self) -> int:
-        self.now_us += 1_000_000
-        return self.now_us
-
-
 def write_variously(tract: Tract, label: str) -> None:
     """Writes appends, edits, annotations, batches that last and one that does not, a pack, tool calls, and usage."""
-    first = tract.commit(say(f"{label} first"), generation_config={"model": "m-1", "temperature": 0.5})
-    second = tract.commit(say(f"{label} second"), generation_config={"model": "m-2", "temperature": 1})
+    first = tract.commit(user(f"{label} first"), generation_config={"model": "m-1", "temperature": 0.5})
+    second = tract.commit(user(f"{label} second"), generation_config={"model": "m-2", "temperature": 1})
     with tract.batch():
-        tract.edit(first.commit_hash, say(f"{label} first, edited"), generation_config={})
+        tract.edit(first.commit_hash, user(f"{label} first, edited"), generation_config={})
         tract.annotate(second.commit_hash, "skip", reason="too long")
     with pytest.raises(RuntimeError), tract.batch():
-        tract.commit(say(f"{label} dropped"))
+        tract.commit(user(f"{label} dropped"))
         raise RuntimeError
     for direction in ("call", "result"):
         tract.commit(ToolIOContent(tool_name="search", direction=direction, payload={"q": 1}, call_id=f"{label}-1"))
     tract.record_usage({"input_tokens": 40, "output_tokens": 4})
     with tract.batch():
         for number in range(70):  # over 64 objects: a pack
-            tract.commit(say(f"{label} member {number}"), generation_config={"model": "m-1", "seed": number})
+            tract.commit(user(f"{label} member {number}"), generation_config={"model": "m-1", "seed": number})
     tract.annotate(second.commit_hash, "normal")
-    tract.edit(second.commit_hash, say(f"{label} second, edited"), message="shorter", metadata={"by": [1, {"two": 2}]})
+    tract.edit(second.commit_hash, user(f"{label} second, edited"), message="shorter", metadata={"by": [1, {"two": 2}]})
     tract.record_usage({"prompt_tokens": 400, "completion_tokens": 5, "total_tokens": 405})
 
 
 def one_line(path: Path) -> Tract:
     """Two tracts written by one copy; the redo log was never flushed."""
-    with Tract.open(path, tract_id="second", clock=Steps(2_000_000)) as tract:
+    with Tract.open(path, tract_id="second", clock=Clock(2_000_000_000_000)) as tract:
         write_variously(tract, "second")
-    tract = Tract.open(path, clock=Steps(1_000_000))
+    tract = Tract.open(path, clock=Clock(1_000_000_000_000))
     write_variously(tract, "default")
     return tract
 
@@ -865,26 +750,18 @@ def two_heads_of_which_this_copy_has_the_older(path: Path) -> Tract:
 
 
 def diverge(path: Path, *, mine_s: int, theirs_s: int) -> Tract:
-    with Tract.open(path, clock=Steps(1_000_000)) as tract:
+    with Tract.open(path, clock=Clock(1_000_000_000_000)) as tract:
         write_variously(tract, "common")
     other = path.with_name("other")
     shutil.copytree(path, other, ignore=shutil.ignore_patterns("local"))
-    mine = Tract.open(path, clock=Steps(mine_s))
+    mine = Tract.open(path, clock=Clock(mine_s * 1_000_000))
     write_variously(mine, "mine")
-    with Tract.open(other, clock=Steps(theirs_s)) as theirs:
+    with Tract.open(other, clock=Clock(theirs_s * 1_000_000)) as theirs:
         write_variously(theirs, "theirs")
-        theirs.commit(say("the last word"), generation_config={"seed": 7})
-    copy_what_is_lacking(other, path)
+        theirs.commit(user("the last word"), generation_config={"seed": 7})
+    bring_files(other, path)
     mine.refresh()
     return mine
-
-
-def copy_what_is_lacking(source: Path, target: Path) -> None:
-    for name, full in files_of(str(source)).items():
-        goal = target / ".tract" / name
-        if not goal.exists():
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(full, goal)
 
 
 QUERIES = [

@@ -12,18 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.lab.disk import Disk, disk, full_from, nth, os_error
 from tests.lab.states import (
-    Clock,
-    Disk,
     answers,
     copy_store,
-    disk,
-    fill,
-    full_from,
     is_unlocked,
     local_files,
-    nth,
-    os_error,
     own_place,
     prove_places,
     put,
@@ -31,8 +25,9 @@ from tests.lab.states import (
     store_root,
     synced,
     told_context,
-    user,
 )
+from tests.lab.stores import fill
+from tests.lab.talk import Clock, user
 from tract_fs import InstructionContent, Tract
 from tract_fs.errors import ReadOnlyError, TractError
 from tract_fs.store import files, redo
@@ -75,11 +70,6 @@ WRITES: dict[
     "pack": (batch_of(33), 33),
     "large content": (lambda t, root: t.commit(user("x" * (MIB + 1))), 1),
 }
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "context"
 
 
 def open_tract(path: Path, **options: Any) -> Tract:
@@ -728,5 +718,5 @@ def test_an_error_while_a_commit_is_written_names_the_file(tmp_path: Path, monke
             assert str(caught.value.filename) == f"{own_place(tmp_path / durability)}{file}"
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left") as caught:
         patched.setattr(os, "write", full)
-        files.write_new(f"{tmp_path}/a-file", b"x")
+        files.replace(f"{tmp_path}/a-file", b"x")
     assert caught.value.filename == f"{tmp_path}/a-file"

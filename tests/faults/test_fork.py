@@ -5,45 +5,24 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.calls.test_branches import merge_commit, refused, say, sync_files, texts
-from tests.lab.inside import guard_of, reader_of, store_of, writer_of
+from tests.lab.copies import sync_files
+from tests.lab.inside import clock_of, reader_of, store_of
 from tests.lab.reference import ReferenceStore
-from tests.lab.states import Clock, answers, copy_store, list_always, own_place, remove_local, synced, user
+from tests.lab.states import answers, copy_store, list_always, own_place, refused, remove_local, synced
+from tests.lab.stores import merge_back, merge_commit
+from tests.lab.talk import Clock, say, texts, user
 from tract_fs import Tract
 from tract_fs.errors import ArgumentError, CommitNotFoundError, EditTargetError, ObjectMissing, TractExists
-from tract_fs.model.objects import CommitOperation
 from tract_fs.store import files
-from tract_fs.work.writer import Draft
-
-
-@pytest.fixture
-def t(tmp_path: Path) -> Iterator[Tract]:
-    with Tract.open(tmp_path / "a", clock=Clock(), durability="fast") as opened:
-        yield opened
 
 
 def configured(t: Tract, text: str, **config: object) -> str:
     return t.commit(user(text), generation_config=config).commit_hash
-
-
-def merge_back(t: Tract, fork: Tract) -> str:
-    """Makes a merge of the head with a fork's head, as merge() does."""
-    foreign = fork.head
-    log = store_of(t).log(fork.tract_id)
-    log.catch_up()
-    with guard_of(t).reading, writer_of(t).transaction(t.head) as transaction:
-        transaction.add_foreign(log.view)
-        assert transaction.head is not None and foreign is not None
-        draft = Draft(operation=CommitOperation.MERGE)
-        made = writer_of(t).stage(transaction, draft, parents=[transaction.head, foreign])  # type: ignore[list-item]
-        transaction.move_to(made.commit_hash, "merge")  # type: ignore[arg-type]
-    return made.commit_hash
 
 
 def test_a_fork_starts_with_the_history_and_goes_its_own_way(t: Tract) -> None:
@@ -286,7 +265,7 @@ def test_two_copies_of_a_fork_go_on_and_keep_both_lines(t: Tract, tmp_path: Path
     with t.fork("sub") as sub:
         other_path = copy_store(tmp_path / "a", tmp_path / "b")
         shutil.rmtree(other_path / ".tract" / "local")
-        with Tract.open(other_path, tract_id="sub", clock=Clock(sub._clock() + 10)) as other:  # type: ignore[operator]
+        with Tract.open(other_path, tract_id="sub", clock=Clock(clock_of(sub)() + 10)) as other:  # type: ignore[operator]
             (ours,) = say(sub, "ours")
             (theirs,) = say(other, "theirs")
             sync_files(tmp_path / "a", other_path)
@@ -332,16 +311,16 @@ def test_a_fork_that_the_disk_refuses_leaves_nothing_and_can_be_made_again(
 ) -> None:
     (one,) = say(t, "one")
     before = synced(tmp_path / "a")
-    write_new = files.write_new
+    replace = files.replace
 
     def refuse(path: str, *arguments: Any, **options: Any) -> None:
         if "/events/sub/" in path:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             raise OSError(errno.ENOSPC, "no space left on device", path)
-        write_new(path, *arguments, **options)
+        replace(path, *arguments, **options)
 
     with monkeypatch.context() as broken:
-        broken.setattr(files, "write_new", refuse)
+        broken.setattr(files, "replace", refuse)
         with pytest.raises(OSError, match="no space left"):
             t.fork("sub")
     assert (synced(tmp_path / "a"), Tract.tracts(tmp_path / "a")) == (before, ["default"])

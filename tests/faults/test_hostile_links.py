@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.test_hostile_store import OPENINGS, READING, WRITING, check, expected_of
 from tests.lab.hostile import FORGED, FORGERS, HARD_LINKS, LINKS, WAYS, World, link_to_mine, make_context
-from tests.lab.states import answers, bound_layout, own_place, remove_local, store_root, synced, user
+from tests.lab.states import answers, bound_layout, own_place, remove_local, store_root, synced
+from tests.lab.strangers import OPENINGS, READING, WRITING, check, expected_of
+from tests.lab.talk import user
 from tract_fs import Tract
 from tract_fs.cli import main
 from tract_fs.errors import TractError

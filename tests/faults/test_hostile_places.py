@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.hostile import make_context
-from tests.lab.states import Clock, answers, own_place, remove_local, store_root, synced, user
+from tests.lab.states import answers, own_place, remove_local, store_root, synced
+from tests.lab.talk import Clock, texts, user
 from tract_fs import Tract
 from tract_fs.cli import main
 from tract_fs.errors import LockTimeout
@@ -30,10 +31,6 @@ def crowd(path: Path, count: int, *, marked: bool = False) -> None:
 
 def real_places(path: Path) -> set[str]:
     return {name for name in os.listdir(store_root(path) / "local") if not name.startswith("0" * 24)}
-
-
-def texts(t: Tract) -> list[str | None]:
-    return [message.content for message in t.compile().messages]
 
 
 @pytest.mark.parametrize("marked", [False, True], ids=["empty directories", "with markers"])

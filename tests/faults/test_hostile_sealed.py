@@ -20,7 +20,7 @@ import msgspec
 import pytest
 from tract_fs.store.record_runs import RecordRuns
 
-from tests.faults.test_hostile_local import Lab, odd
+from tests.lab.altered import StoreWithCaches, odd
 from tests.lab.hostile import FORGED, World, make_context
 from tests.lab.inside import contexts_of, log_of, reader_of
 from tests.lab.states import (
@@ -33,8 +33,8 @@ from tests.lab.states import (
     settle_at_once,
     store_root,
     synced,
-    user,
 )
+from tests.lab.talk import user
 from tract_fs import InstructionContent, Tract
 from tract_fs.errors import TractError
 from tract_fs.model.names import hash_bytes
@@ -329,7 +329,7 @@ class Warm:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = Lab(folder).template
+        self.path = StoreWithCaches(folder).template
         (folder / "around").write_bytes(b"mine")
         self.around = sorted(file.name for file in folder.iterdir())
         with Tract.open(self.path, durability="fast") as t:
@@ -495,7 +495,7 @@ def test_a_state_whose_stamp_is_none_of_this_copy_s_is_not_served_though_its_sea
         slots = contexts_of(t).state(reader_of(t).head()).slots()
         counter = reader_of(t).counter.name
     with Tract.open(path, read_only=True) as t:
-        head, again, stamp = reader_of(t).head(), reader_of(t).said_version()[1], log_of(t).stamp()
+        head, again, stamp = reader_of(t).head(), reader_of(t).records_version()[1], log_of(t).stamp()
         start = log_of(t).first_stamp()[1]
         expected = answers(t)
     assert head is not None

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.test_crash import ROOT, say
 from tests.lab.inside import log_of, store_of
+from tests.lab.processes import ROOT
 from tests.lab.states import own_place
+from tests.lab.talk import texts, user
 from tract_fs import DialogueContent, TokenBudgetConfig, Tract, TractConfig
 from tract_fs.errors import BudgetExceeded, HeadMoved
 
@@ -455,17 +456,13 @@ def two_handles(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tupl
         yield one, other
 
 
-def texts(tract: Tract) -> list[str]:
-    return [message.content for message in tract.compile().messages]
-
-
 def test_each_of_two_handles_sees_what_the_other_did_at_its_next_call(two_handles: tuple[Tract, Tract]) -> None:
     one, other = two_handles
-    first = one.commit(say("first"), generation_config={"seed": 1})
+    first = one.commit(user("first"), generation_config={"seed": 1})
     assert other.head == first.commit_hash
-    second = other.commit(say("second"), generation_config={"seed": 1})
+    second = other.commit(user("second"), generation_config={"seed": 1})
     assert texts(one) == texts(other) == ["first", "second"]
-    one.edit(first.commit_hash, say("first, edited"))
+    one.edit(first.commit_hash, user("first, edited"))
     assert texts(other) == ["first, edited", "second"]
     other.annotate(second.commit_hash, "skip")
     assert texts(one) == ["first, edited"]
@@ -479,17 +476,17 @@ def test_each_of_two_handles_sees_what_the_other_did_at_its_next_call(two_handle
         found = [info.commit_hash for info in tract.query_by_config("seed", "=", 1)]
         assert found == [first.commit_hash, second.commit_hash]
     with one.batch():
-        one.commit(say("third"))
-        one.commit(say("fourth"))
+        one.commit(user("third"))
+        one.commit(user("fourth"))
     assert texts(other) == ["first, edited", "third", "fourth"]
     assert other.resolve(one.log(1)[0].commit_hash[:12]) == one.head
 
 
 def test_what_one_handle_has_staged_is_not_seen_by_the_other(two_handles: tuple[Tract, Tract]) -> None:
     one, other = two_handles
-    first = one.commit(say("first"))
+    first = one.commit(user("first"))
     with one.batch():
-        staged = one.commit(say("staged"), generation_config={"seed": 1})
+        staged = one.commit(user("staged"), generation_config={"seed": 1})
         assert texts(one) == ["first", "staged"]
         assert texts(other) == ["first"]
         assert other.head == first.commit_hash
@@ -500,13 +497,13 @@ def test_what_one_handle_has_staged_is_not_seen_by_the_other(two_handles: tuple[
 
 def test_compare_and_swap_refuses_what_was_decided_on_an_older_head(two_handles: tuple[Tract, Tract]) -> None:
     one, other = two_handles
-    first = one.commit(say("first"), expected_head=None)
-    second = other.commit(say("second"), expected_head=first.commit_hash)
+    first = one.commit(user("first"), expected_head=None)
+    second = other.commit(user("second"), expected_head=first.commit_hash)
     with pytest.raises(HeadMoved) as caught:
-        one.commit(say("late"), expected_head=first.commit_hash)
+        one.commit(user("late"), expected_head=first.commit_hash)
     assert (caught.value.expected, caught.value.actual) == (first.commit_hash, second.commit_hash)
     with pytest.raises(HeadMoved):
-        one.edit(first.commit_hash, say("late"), expected_head=None)
+        one.edit(first.commit_hash, user("late"), expected_head=None)
     with pytest.raises(HeadMoved):
         one.annotate(first.commit_hash, "skip", expected_head=first.commit_hash)
     assert texts(other) == ["first", "second"]
@@ -514,13 +511,13 @@ def test_compare_and_swap_refuses_what_was_decided_on_an_older_head(two_handles:
 
 def test_a_read_only_handle_sees_what_a_writer_does(tmp_path: Path) -> None:
     with Tract.open(tmp_path) as writer:
-        writer.commit(say("first"))
+        writer.commit(user("first"))
         with Tract.open(tmp_path, read_only=True) as reader:
             for number in range(3):
-                writer.commit(say(f"later {number}"))
+                writer.commit(user(f"later {number}"))
                 assert texts(reader)[-1] == f"later {number}"
             with writer.batch():
-                writer.commit(say("last"))
+                writer.commit(user("last"))
             assert reader.log(1)[0].commit_hash == writer.head
 
 
@@ -529,9 +526,9 @@ def test_handles_of_two_branches_and_two_tracts_go_on_beside_each_other(tmp_path
     side = Tract.open(tmp_path, branch="side")
     foreign = Tract.open(tmp_path, tract_id="foreign")
     for number in range(3):
-        main.commit(say(f"main {number}"))
-        side.commit(say(f"side {number}"))
-        foreign.commit(say(f"foreign {number}"))
+        main.commit(user(f"main {number}"))
+        side.commit(user(f"side {number}"))
+        foreign.commit(user(f"foreign {number}"))
     assert texts(main) == ["main 0", "main 1", "main 2"]
     assert texts(side) == ["side 0", "side 1", "side 2"]
     assert texts(foreign) == ["foreign 0", "foreign 1", "foreign 2"]
@@ -550,7 +547,7 @@ def test_handles_that_are_open_while_local_is_deleted_go_on_in_one_line(tmp_path
     for number in range(9):
         if number % 4 == 2:
             shutil.rmtree(tmp_path / ".tract" / "local")
-        made.append(handles[number % 3].commit(say(str(number))).commit_hash)
+        made.append(handles[number % 3].commit(user(str(number))).commit_hash)
         assert [[info.commit_hash for info in handle.log(None)][::-1] for handle in handles] == [made] * 3
     assert raw_line(tmp_path) == made
 
@@ -558,21 +555,21 @@ def test_handles_that_are_open_while_local_is_deleted_go_on_in_one_line(tmp_path
 def test_handles_take_turns_without_rebuilding_the_view_at_each_call(tmp_path: Path) -> None:
     one = Tract.open(tmp_path, durability="fast")
     for number in range(50):
-        one.commit(say(str(number)))
+        one.commit(user(str(number)))
     other = Tract.open(tmp_path, durability="fast")  # no view was saved yet: it makes its own, and writes arrivals anew
     for _ in range(2):
         assert [len(handle.log(None)) for handle in (one, other)] == [50, 50]
     with arrivals_of(tmp_path).open("rb") as file:
         for handle in (one, other) * 5:
             assert handle.head is not None
-            handle.commit(say("more"))
+            handle.commit(user("more"))
         assert arrivals_of(tmp_path).stat().st_ino == os.fstat(file.fileno()).st_ino, "arrivals was written anew"
     assert [len(handle.log(None)) for handle in (one, other)] == [60, 60]
 
 
 def test_a_commit_made_while_another_handle_waits_to_rebuild_its_view_is_built_on(tmp_path: Path) -> None:
     one = Tract.open(tmp_path, durability="fast")
-    made = [one.commit(say("first")).commit_hash]
+    made = [one.commit(user("first")).commit_hash]
     other = Tract.open(tmp_path, durability="fast")
     assert other.head == made[0]
     Tract.open(tmp_path, verify=True).close()  # writes arrivals anew
@@ -582,20 +579,20 @@ def test_a_commit_made_while_another_handle_waits_to_rebuild_its_view_is_built_o
 
     def acquire_late(timeout_s: float) -> None:
         lock.acquire = acquire  # type: ignore[method-assign]
-        made.append(one.commit(say("while the other waits")).commit_hash)
+        made.append(one.commit(user("while the other waits")).commit_hash)
         acquire(timeout_s)
 
     lock.acquire = acquire_late  # type: ignore[method-assign]
-    made.append(other.commit(say("last")).commit_hash)
+    made.append(other.commit(user("last")).commit_hash)
     assert len(made) == 3
     assert raw_line(tmp_path) == made
 
 
 def test_a_listing_that_finds_what_another_local_writer_wrote_needs_no_lock(tmp_path: Path) -> None:
     one, other = Tract.open(tmp_path, durability="fast"), Tract.open(tmp_path, durability="fast")
-    made = [one.commit(say("first")).commit_hash]
+    made = [one.commit(user("first")).commit_hash]
     assert other.head == made[0]
-    made.append(one.commit(say("second")).commit_hash)
+    made.append(one.commit(user("second")).commit_hash)
 
     def refuse(timeout_s: float) -> None:
         raise AssertionError(timeout_s)
@@ -608,18 +605,18 @@ def test_a_listing_that_finds_what_another_local_writer_wrote_needs_no_lock(tmp_
 def test_arrivals_overwritten_in_place_under_an_open_handle_are_noticed(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     one = Tract.open(here, durability="fast")
-    made = [one.commit(say("first")).commit_hash]
+    made = [one.commit(user("first")).commit_hash]
     one.flush()
     other = Tract.open(here, durability="fast")
     assert other.head == made[0]
-    made.append(one.commit(say("second")).commit_hash)
+    made.append(one.commit(user("second")).commit_hash)
     with Tract.open(there, durability="fast") as foreign:
         for number in range(5):
-            foreign.commit(say(f"foreign {number}"))
+            foreign.commit(user(f"foreign {number}"))
     data = arrivals_of(there).read_bytes()
     with arrivals_of(here).open("r+b") as file:  # as cp or rsync --inplace does: the inode stays
         file.write(data)
-    made.append(other.commit(say("third")).commit_hash)
+    made.append(other.commit(user("third")).commit_hash)
     assert [info.commit_hash for info in one.log(None)][::-1] == made
     assert raw_line(here) == made
 
@@ -627,9 +624,9 @@ def test_arrivals_overwritten_in_place_under_an_open_handle_are_noticed(tmp_path
 def test_a_handle_with_a_budget_counts_what_another_wrote(tmp_path: Path) -> None:
     budget = TokenBudgetConfig(max_tokens=40, action="reject")
     with Tract.open(tmp_path) as one, Tract.open(tmp_path, config=TractConfig(token_budget=budget)) as other:
-        one.commit(say("x" * 100))  # 3 + 1 + 25 tokens, and 3 for the reply
+        one.commit(user("x" * 100))  # 3 + 1 + 25 tokens, and 3 for the reply
         with pytest.raises(BudgetExceeded) as caught:
-            other.commit(say("y" * 40))  # 3 + 1 + 10 more
+            other.commit(user("y" * 40))  # 3 + 1 + 10 more
         assert (caught.value.current, caught.value.maximum) == (46, 40)
         assert len(one.log()) == 1
 

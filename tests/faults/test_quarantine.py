@@ -10,22 +10,19 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from tests.lab.disk import disk, os_error
 from tests.lab.inside import log_of, reader_of, store_of
 from tests.lab.states import (
-    Clock,
     answers,
     copy_store,
-    disk,
-    fill,
-    fill_pack,
     list_always,
-    os_error,
     own_place,
     put,
     put_in_place,
@@ -33,18 +30,19 @@ from tests.lab.states import (
     store_root,
     synced,
     told,
-    user,
 )
+from tests.lab.stores import fill, fill_pack, make_store
+from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.errors import DamageError
 from tract_fs.model import damage
 from tract_fs.model.history import linear_order
 from tract_fs.model.names import CommitHash
 from tract_fs.store import files, place, quarantine, tract_log
+from tract_fs.store.address import Address
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
 from tract_fs.store.quarantine import Quarantine
-from tract_fs.store.suspects import Suspect
 
 TEXT = b'{"content":{"content_type":"dialogue","role":"user","text":"hi"}}'
 NAME = "edc0747e474ac083f3c2f9b0caa4ac45f9113ce8ef94cb85d291a2862da35a19"
@@ -52,12 +50,6 @@ NAME = "edc0747e474ac083f3c2f9b0caa4ac45f9113ce8ef94cb85d291a2862da35a19"
 
 def later(seconds: float) -> Callable[[], int]:
     return lambda: time.time_ns() + int(seconds * 1e9)
-
-
-@pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets every file count as standing still."""
-    monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))
 
 
 @pytest.fixture
@@ -132,7 +124,7 @@ def test_rewritten_line_ends_of_a_pack_are_undone() -> None:
 
 def test_a_bad_file_is_moved_with_a_note_and_kept(layout: Layout, tmp_path: Path) -> None:
     put(Path(layout.object(NAME)), TEXT[:40])
-    finding = of(layout).examine(Suspect("object", NAME))
+    finding = of(layout).examine(Address("object", NAME))
     assert finding == ("set aside", f"objects/{NAME[:2]}/{NAME[2:]}", "torn copy")
     assert not os.path.exists(layout.object(NAME))
     assert kept(tmp_path) == {f"object-{NAME}": TEXT[:40]}
@@ -143,7 +135,7 @@ def test_a_bad_file_is_moved_with_a_note_and_kept(layout: Layout, tmp_path: Path
 
 def test_a_good_file_is_never_moved(layout: Layout, tmp_path: Path) -> None:
     put(Path(layout.object(NAME)), TEXT)
-    assert of(layout).examine(Suspect("object", NAME)).outcome == "good"
+    assert of(layout).examine(Address("object", NAME)).outcome == "good"
     assert Path(layout.object(NAME)).read_bytes() == TEXT
     assert kept(tmp_path) == {}
 
@@ -151,7 +143,7 @@ def test_a_good_file_is_never_moved(layout: Layout, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("seconds", "outcome"), [(0, "fresh"), (9, "fresh"), (11, "set aside")])
 def test_a_file_is_moved_only_when_it_stood_still_for_ten_seconds(layout: Layout, seconds: float, outcome: str) -> None:
     put(Path(layout.object(NAME)), TEXT[:40])
-    assert of(layout, seconds=seconds).examine(Suspect("object", NAME)).outcome == outcome
+    assert of(layout, seconds=seconds).examine(Address("object", NAME)).outcome == outcome
     assert os.path.exists(layout.object(NAME)) == (outcome == "fresh")
 
 
@@ -163,7 +155,7 @@ def test_a_time_that_a_copy_preserved_does_not_keep_a_file_for_ever(
     file = Path(layout.object(NAME))
     put(file, TEXT[:40])
     os.utime(file, ns=(0, time.time_ns() + offset_s * 10**9))
-    assert of(layout).examine(Suspect("object", NAME)).outcome == outcome
+    assert of(layout).examine(Address("object", NAME)).outcome == outcome
 
 
 def test_a_good_file_that_comes_at_the_last_moment_is_moved_back(
@@ -181,7 +173,7 @@ def test_a_good_file_that_comes_at_the_last_moment_is_moved_back(
         rename(path, target)
 
     monkeypatch.setattr(files, "rename", late)
-    assert of(layout).examine(Suspect("object", NAME)).outcome == "good"
+    assert of(layout).examine(Address("object", NAME)).outcome == "good"
     assert len([target for target in moves if target == str(file)]) == 1
     assert file.read_bytes() == TEXT
     assert kept(tmp_path) == {}
@@ -190,7 +182,7 @@ def test_a_good_file_that_comes_at_the_last_moment_is_moved_back(
 def test_each_bad_form_of_a_file_is_kept_once(layout: Layout, tmp_path: Path) -> None:
     for data in (TEXT[:40], b"", TEXT[:40], TEXT[:40]):
         put(Path(layout.object(NAME)), data)
-        assert of(layout).examine(Suspect("object", NAME)).outcome == "set aside"
+        assert of(layout).examine(Address("object", NAME)).outcome == "set aside"
     assert kept(tmp_path) == {f"object-{NAME}": TEXT[:40], f"object-{NAME}.2": b""}
     assert [(e.file, e.note.cause) for e in of(layout).entries()] == [
         (f"local/{own_place(tmp_path).name}/quarantine/object-{NAME}.2", "torn copy"),
@@ -202,7 +194,7 @@ def test_line_ends_are_mended_without_a_moment_of_absence(layout: Layout, tmp_pa
     file = Path(layout.object(NAME))
     put(file, TEXT + b"\r\n")
     with disk() as watched:
-        assert of(layout).examine(Suspect("object", NAME)).outcome == "repaired"
+        assert of(layout).examine(Address("object", NAME)).outcome == "repaired"
     assert "unlink" not in watched.calls
     assert file.read_bytes() == TEXT
     assert kept(tmp_path) == {f"object-{NAME}": TEXT + b"\r\n"}
@@ -215,7 +207,7 @@ def test_a_link_a_pipe_and_a_directory_stay_where_they_are(layout: Layout, tmp_p
     makers: list[Callable[[], object]] = [lambda: place.symlink_to(tmp_path), lambda: os.mkfifo(place), place.mkdir]
     for make in makers:
         make()
-        assert of(layout).examine(Suspect("object", NAME)).outcome == "absent"
+        assert of(layout).examine(Address("object", NAME)).outcome == "absent"
         assert place.is_symlink() or place.exists()
         place.rmdir() if place.is_dir() and not place.is_symlink() else place.unlink()
 
@@ -232,7 +224,7 @@ def test_a_disk_that_fails_at_any_call_loses_no_byte(layout: Layout, tmp_path: P
             return os_error(code, given[0]) if found == at and call not in ("close", "unlink") else None
 
         with disk(fails) as stand_in:
-            outcome = of(layout).examine(Suspect("object", NAME)).outcome
+            outcome = of(layout).examine(Address("object", NAME)).outcome
         there = file.read_bytes() if file.exists() else None
         assert there in (None, data, TEXT)
         assert {"cause unknown"}.isdisjoint(entry.note.cause for entry in of(layout).entries())
@@ -250,7 +242,7 @@ def test_what_becomes_good_in_the_quarantine_is_given_back(layout: Layout, tmp_p
     put(file, TEXT[:40])
     found = of(layout)
     with open(file, "ab") as copying:
-        assert found.examine(Suspect("object", NAME)).outcome == "set aside"
+        assert found.examine(Address("object", NAME)).outcome == "set aside"
         assert found.give_back() == []
         copying.write(TEXT[40:])
     assert found.give_back() == [f"objects/{NAME[:2]}/{NAME[2:]}"]
@@ -287,12 +279,7 @@ def torn(data: bytes) -> bytes:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / "context"
-    with Tract.open(path, clock=Clock()) as t:
-        fill(t)
-        fill_pack(t, 60)
-        fill(t)
-    return path
+    return make_store(tmp_path / "context", fill, partial(fill_pack, count=60), fill)
 
 
 @pytest.mark.usefixtures("still")

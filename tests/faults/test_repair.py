@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,12 +14,9 @@ import pytest
 
 from tests.lab.inside import log_of, reader_of, store_of
 from tests.lab.states import (
-    START_US,
-    Clock,
     answers,
     copy_store,
-    fill,
-    fill_pack,
+    event_files,
     own_place,
     put,
     put_in_place,
@@ -26,8 +24,9 @@ from tests.lab.states import (
     store_root,
     synced,
     told,
-    user,
 )
+from tests.lab.stores import fill, fill_pack, make_store
+from tests.lab.talk import START_US, Clock, texts, user
 from tract_fs import RepairReport, Tract
 from tract_fs.errors import ArgumentError, ReadOnlyError
 from tract_fs.model.history import is_ancestor
@@ -37,31 +36,13 @@ from tract_fs.upkeep import adopt
 
 
 @pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets every file count as standing still."""
-    monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))
-
-
-@pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / "context"
-    with Tract.open(path, clock=Clock()) as t:
-        fill(t)
-        fill_pack(t, 60)
-        fill(t)
-        t.flush()
-    return path
+    return make_store(tmp_path / "context", fill, partial(fill_pack, count=60), fill, Tract.flush)
 
 
 def repair(path: Path, **options: Any) -> RepairReport:
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
         return t.repair(**options)
-
-
-def events(path: Path) -> list[str]:
-    """Returns the event files, oldest first."""
-    names = [name for name in synced(path) if name.startswith("events/")]
-    return sorted(names, key=lambda name: str(json.loads((store_root(path) / name).read_bytes())["event"]["at"]))
 
 
 def lose(path: Path, name: str, *, is_local_lost: bool = True) -> bytes:
@@ -112,7 +93,7 @@ def test_every_damaged_file_is_found_and_set_aside(path: Path, in_place: bool) -
 
 
 def test_what_is_too_fresh_is_told_and_left(path: Path) -> None:
-    name = events(path)[3]
+    name = event_files(path)[3]
     put(store_root(path) / name, b"")
     report = repair(path)
     assert report.too_fresh == (f"{name}: torn copy",)
@@ -142,7 +123,7 @@ def test_what_the_redo_log_still_holds_is_written_again(path: Path) -> None:
     with Tract.open(path) as t:
         info = t.commit(user("newest"))
         expected = answers(t)
-        name = events(path)[-1]
+        name = event_files(path)[-1]
         put(store_root(path) / name, b"")
         report = t.repair()
         assert report.mended == (name,)
@@ -173,8 +154,10 @@ def test_good_files_under_a_wrong_name_are_taken_in(path: Path) -> None:
     moves = {
         objects[0]: f"{objects[0]}.sync-conflict-20260102-030405-ABCDEFG",
         objects[5]: f"{objects[5]} (conflicted copy)",
-        events(path)[2]: f"{os.path.dirname(events(path)[2])}/.{os.path.basename(events(path)[2])}.AbCdEf",
-        events(path)[4]: "lost and found",
+        event_files(path)[
+            2
+        ]: f"{os.path.dirname(event_files(path)[2])}/.{os.path.basename(event_files(path)[2])}.AbCdEf",
+        event_files(path)[4]: "lost and found",
         pack: f"{pack} (1)",
     }
     for name, stray in moves.items():
@@ -203,7 +186,7 @@ def test_good_files_in_the_place_of_another_are_taken_in(
     with Tract.open(path) as t:
         expected = answers(t)
     before = synced(path)
-    loose = [next(name for name in before if name.startswith("objects/")), events(path)[3]]
+    loose = [next(name for name in before if name.startswith("objects/")), event_files(path)[3]]
     wrong = {}
     for name in loose:
         directory, base = os.path.split(name)
@@ -245,7 +228,7 @@ def test_a_repair_is_refused_where_it_can_not_be(path: Path) -> None:
 
 
 def test_without_verify_only_what_was_met_is_dealt_with(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    met, unmet = events(path)[3], events(path)[5]
+    met, unmet = event_files(path)[3], event_files(path)[5]
     for name in (met, unmet):
         put(store_root(path) / name, b"")
     with Tract.open(path) as t:
@@ -273,13 +256,9 @@ def line(tmp_path: Path) -> tuple[Path, list[str]]:
     return path, names
 
 
-def texts(t: Tract) -> list[str]:
-    return [str(message.content) for message in t.compile().messages]
-
-
 def test_pending_commits_come_back_when_their_parents_are_gone(line: tuple[Path, list[str]]) -> None:
     path, names = line
-    lost = events(path)[2]
+    lost = event_files(path)[2]
     data = lose(path, lost)
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
         assert texts(t) == ["0", "1"]
@@ -318,7 +297,7 @@ def test_an_adopted_line_becomes_a_second_head_and_the_own_line_stays(tmp_path: 
     copy_store(here, there)
     with Tract.open(there, clock=Clock(START_US + 10**8)) as t:
         lost_one = t.commit(user("there 1"))
-        lost = events(there)[-1]
+        lost = event_files(there)[-1]
         second = t.commit(user("there 2")).commit_hash
     with Tract.open(here, clock=Clock(START_US + 10**7)) as t:
         own = t.commit(user("here 1")).commit_hash
@@ -345,7 +324,7 @@ def test_two_copies_that_adopt_apart_have_one_head_each_after_a_sync(
     line: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
     path, names = line
-    lose(path, events(path)[1])
+    lose(path, event_files(path)[1])
     other = copy_store(path, tmp_path / "other")
     for copy, clock in ((path, Clock(START_US + 10**9)), (other, Clock(START_US + 2 * 10**9))):
         with Tract.open(copy, clock=clock) as t:
@@ -360,7 +339,7 @@ def test_two_copies_that_adopt_apart_have_one_head_each_after_a_sync(
 
 def test_commits_whose_history_is_not_here_are_not_adopted_and_told(line: tuple[Path, list[str]]) -> None:
     path, names = line
-    lose(path, events(path)[2])
+    lose(path, event_files(path)[2])
     commit = f"objects/{names[3][:2]}/{names[3][2:]}"
     data = lose(path, commit)
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
@@ -379,7 +358,7 @@ def test_a_missing_content_is_told_and_what_is_whole_below_it_is_adopted(line: t
         found = t.get_commit(names[4])
         assert found is not None and found.content_hash is not None
         content = found.content_hash
-    lose(path, events(path)[2])
+    lose(path, event_files(path)[2])
     lose(path, f"objects/{content[:2]}/{content[2:]}")
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
         report = t.repair(adopt=True)
@@ -399,7 +378,7 @@ def test_two_lost_lines_of_a_branch_become_a_head_each(tmp_path: Path) -> None:
         side = copy_store(base, tmp_path / f"side {n}")
         with Tract.open(side, clock=Clock(START_US + (n + 1) * 10**8)) as t:
             t.commit(user(f"side {n}, first"))
-            lost = events(side)[-1]
+            lost = event_files(side)[-1]
             heads.append(t.commit(user(f"side {n}, second")).commit_hash)
         (store_root(side) / lost).unlink()
         for name, data in synced(side).items():
@@ -418,7 +397,7 @@ def test_a_branch_whose_making_is_gone_comes_back(tmp_path: Path) -> None:
         t.commit(user("main"))
     with Tract.open(path, branch="side", clock=Clock(START_US + 10**8)) as t:
         t.commit(user("side 1"))
-        lost = events(path)[-1]
+        lost = event_files(path)[-1]
         second = t.commit(user("side 2")).commit_hash
         t.flush()
     lose(path, lost)
@@ -439,7 +418,7 @@ def test_what_a_lost_line_had_reset_does_not_come_back(tmp_path: Path, lost: int
         t.reset(names[1])
         last = t.commit(user("instead")).commit_hash
         t.flush()
-    lose(path, events(path)[lost])
+    lose(path, event_files(path)[lost])
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
         assert t.head == (names[lost - 1] if lost else None)
         assert t.repair(adopt=True).adopted == (f"main {last}",)
@@ -453,7 +432,7 @@ def test_a_lost_reset_alone_brings_nothing_back(tmp_path: Path) -> None:
         names = [t.commit(user(f"{n}")).commit_hash for n in range(4)]
         t.reset(names[0])
         t.flush()
-    lose(path, events(path)[2])
+    lose(path, event_files(path)[2])
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
         assert t.head == names[1]
         assert t.repair(adopt=True).adopted == ()
@@ -469,7 +448,7 @@ def test_a_fork_whose_first_event_is_gone_comes_back_with_the_configs_of_both_tr
             child.commit(user("child 2"), generation_config={"n": 2})
             head = child.head
         t.flush()
-    first = next(name for name in events(path) if name.startswith("events/child/"))
+    first = next(name for name in event_files(path) if name.startswith("events/child/"))
     lose(path, first)
     with Tract.open(path, tract_id="child", clock=Clock(START_US + 10**9)) as child:
         assert child.head is None
@@ -480,7 +459,7 @@ def test_a_fork_whose_first_event_is_gone_comes_back_with_the_configs_of_both_tr
 
 def test_invalid_events_are_never_adopted(line: tuple[Path, list[str]]) -> None:
     path, _ = line
-    made = json.loads((store_root(path) / events(path)[0]).read_bytes())
+    made = json.loads((store_root(path) / event_files(path)[0]).read_bytes())
     made["event"]["at"] = "2020-01-01T00:00:00.000000Z"
     data = json.dumps(made, sort_keys=True, separators=(",", ":")).encode()
     name = hashlib.sha256(data).hexdigest()
@@ -494,7 +473,7 @@ def test_invalid_events_are_never_adopted(line: tuple[Path, list[str]]) -> None:
 
 def test_without_adopt_nothing_is_written(line: tuple[Path, list[str]]) -> None:
     path, _ = line
-    lose(path, events(path)[2])
+    lose(path, event_files(path)[2])
     before = synced(path)
     report = repair(path)
     assert (report.adopted, report.not_adopted) == ((), ())
@@ -504,7 +483,7 @@ def test_without_adopt_nothing_is_written(line: tuple[Path, list[str]]) -> None:
 def test_edits_and_annotations_are_adopted_with_their_line(path: Path) -> None:
     with Tract.open(path) as t:
         expected = answers(t)
-    for name in events(path)[1:4]:
+    for name in event_files(path)[1:4]:
         lose(path, name)
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
         assert len(t.repair(adopt=True).adopted) == 1
@@ -522,7 +501,7 @@ def test_a_history_too_long_for_one_event_comes_back_in_parts(
 ) -> None:
     path, names = line
     monkeypatch.setattr(adopt, "_PART_BYTES", 2 * 320)
-    lose(path, events(path)[0])
+    lose(path, event_files(path)[0])
     before = synced(path)
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
         if is_interrupted:
@@ -552,7 +531,7 @@ def test_whatever_returns_after_an_adoption_nothing_is_lost_or_doubled(
     path, names = line
     with Tract.open(path) as t:
         expected = answers(t)
-    lost = [events(path)[n] for n in (1, 2, 3)]
+    lost = [event_files(path)[n] for n in (1, 2, 3)]
     kept = {name: lose(path, name) for name in lost}
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
         assert t.repair(adopt=True).adopted == (f"main {names[4]}",)
@@ -599,7 +578,7 @@ def test_any_loss_adoption_and_return_loses_and_doubles_nothing(tmp_path: Path, 
         known = {d.hex() for d in log_of(t).said.all_commits()}
         infos = {name: told(info) for name in known if (info := t.get_commit(name)) is not None}
         t.flush()
-    lost = random.sample(events(path), random.randint(1, 3))
+    lost = random.sample(event_files(path), random.randint(1, 3))
     kept = {name: lose(path, name, is_local_lost=seed % 2 == 0) for name in lost}
     with Tract.open(path, clock=clock) as t:
         t.refresh()

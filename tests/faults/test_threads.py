@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.test_crash import say
+from tests.lab.talk import texts, user
 from tract_fs import CommitInfo, Tract
 from tract_fs.errors import ClosedError, TractError
 from tract_fs.store import events, objects
@@ -55,10 +55,6 @@ def hashes(tract: Tract) -> list[str]:
     return [info.commit_hash for info in tract.log(None)][::-1]
 
 
-def texts(tract: Tract) -> list[Any]:
-    return [message.content for message in tract.compile().messages]
-
-
 @pytest.mark.parametrize("durability", ["fast", "durable"])
 def test_four_threads_on_one_handle_make_one_line_and_lose_none_while_a_batch_of_one_raises(
     tmp_path: Path, durability: str
@@ -68,17 +64,17 @@ def test_four_threads_on_one_handle_make_one_line_and_lose_none_while_a_batch_of
     def commit_200() -> list[str]:
         made = []
         for _ in range(200):
-            made.append(tract.commit(say("the same")).commit_hash)
+            made.append(tract.commit(user("the same")).commit_hash)
             time.sleep(0)
         return made
 
     def commit_200_and_fail_50() -> list[str]:
         made = []
         for number in range(200):
-            made.append(tract.commit(say("the same")).commit_hash)
+            made.append(tract.commit(user("the same")).commit_hash)
             if number % 4 == 0:
                 with pytest.raises(RuntimeError), tract.batch():
-                    tract.commit(say("dropped"))
+                    tract.commit(user("dropped"))
                     tract.annotate(made[-1], "skip")
                     raise RuntimeError
         return made
@@ -106,17 +102,17 @@ def test_a_batch_belongs_to_its_thread_and_takes_nothing_of_others_with_it(tmp_p
 
     def fail() -> None:
         with pytest.raises(KeyboardInterrupt), tract.batch():
-            tract.commit(say("dropped"))
+            tract.commit(user("dropped"))
             is_in.set()
             others_wait.wait(10)
             time.sleep(0.05)
-            tract.commit(say("dropped too"))
+            tract.commit(user("dropped too"))
             raise KeyboardInterrupt
 
     def commit() -> str:
         is_in.wait(10)
         others_wait.set()
-        return tract.commit(say("kept")).commit_hash
+        return tract.commit(user("kept")).commit_hash
 
     def read() -> list[Any]:
         is_in.wait(10)
@@ -134,10 +130,10 @@ def test_batches_of_several_threads_stay_whole_and_apart(tmp_path: Path) -> None
     def write(label: str) -> None:
         for number in range(20):
             with tract.batch():
-                tract.commit(say(f"{label} {number} a"))
+                tract.commit(user(f"{label} {number} a"))
                 with tract.batch():
-                    tract.commit(say(f"{label} {number} b"))
-                tract.commit(say(f"{label} {number} c"))
+                    tract.commit(user(f"{label} {number} b"))
+                tract.commit(user(f"{label} {number} c"))
 
     run_together(*(lambda label=label: write(label) for label in "123"))
     found = texts(tract)
@@ -161,7 +157,7 @@ def test_readers_beside_writers_see_whole_states_that_only_grow(tmp_path: Path) 
             for number in range(60):
                 with tract.batch():
                     for part in range(2):
-                        tract.commit(say(f"{number}"), generation_config={"part": part, "nested": {"list": [number]}})
+                        tract.commit(user(f"{number}"), generation_config={"part": part, "nested": {"list": [number]}})
                 time.sleep(0.002)
         finally:
             is_over.set()
@@ -196,7 +192,9 @@ def test_readers_beside_writers_see_whole_states_that_only_grow(tmp_path: Path) 
 
 def test_answers_are_read_by_several_threads_at_once(tmp_path: Path) -> None:
     with Tract.open(tmp_path, durability="fast") as tract:
-        made = [tract.commit(say(f"text {number}"), generation_config={"seed": 1}).commit_hash for number in range(100)]
+        made = [
+            tract.commit(user(f"text {number}"), generation_config={"seed": 1}).commit_hash for number in range(100)
+        ]
     with Tract.open(tmp_path, durability="fast") as tract:
         hits = tract.query_by_config("seed", "=", 1)  # what is found is read when it is looked at
         compiled = tract.compile()
@@ -208,7 +206,7 @@ def test_answers_are_read_by_several_threads_at_once(tmp_path: Path) -> None:
 
         def commit() -> None:
             for number in range(20):
-                tract.commit(say(f"later {number}"), generation_config={"seed": 2})
+                tract.commit(user(f"later {number}"), generation_config={"seed": 2})
 
         *looks, _ = run_together(look, look, look, commit)
         expected = [(name, 6, {"seed": 1}, None) for name in made]
@@ -220,7 +218,7 @@ def test_what_a_query_found_is_read_by_several_threads_at_once_though_the_caches
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Tract.open(tmp_path, durability="fast") as tract:
-        made = [tract.commit(say(f"{number}"), generation_config={"seed": 1}).commit_hash for number in range(150)]
+        made = [tract.commit(user(f"{number}"), generation_config={"seed": 1}).commit_hash for number in range(150)]
     for module in (objects, events):
         monkeypatch.setattr(module, "_CACHED_BYTES", 4000)
     monkeypatch.setattr(objects, "_CACHED_COMMITS", 10)
@@ -236,14 +234,14 @@ def test_what_a_query_found_is_read_by_several_threads_at_once_though_the_caches
 
 def test_what_a_query_found_is_read_rightly_inside_another_threads_batch(tmp_path: Path) -> None:
     with Tract.open(tmp_path, durability="fast") as tract:
-        tract.commit(say("text"), generation_config={"seed": 1})
+        tract.commit(user("text"), generation_config={"seed": 1})
     with Tract.open(tmp_path, durability="fast") as tract:
         (hit,) = tract.query_by_config("seed", "=", 1)
         is_in = threading.Event()
 
         def hold() -> None:
             with suppress(RuntimeError), tract.batch():
-                tract.commit(say("staged"), generation_config={"seed": 2})
+                tract.commit(user("staged"), generation_config={"seed": 2})
                 is_in.set()
                 time.sleep(0.05)
                 raise RuntimeError
@@ -263,7 +261,7 @@ def test_two_handles_in_two_threads_of_one_process_keep_each_other_out(tmp_path:
         made = []
         for number in range(30):
             with tract.batch():
-                made += [tract.commit(say(str(part))).commit_hash for part in range(2)]
+                made += [tract.commit(user(str(part))).commit_hash for part in range(2)]
             if number % 10 == 0:
                 assert made[-1] in hashes(tract)
         return made
@@ -283,7 +281,7 @@ def test_threads_that_wait_for_a_handle_that_is_closed_are_told_so(tmp_path: Pat
     def write() -> str:
         while True:
             try:
-                made.append(tract.commit(say("text")).commit_hash)
+                made.append(tract.commit(user("text")).commit_hash)
             except TractError as error:
                 return type(error).__name__
 
@@ -308,10 +306,10 @@ def test_closing_a_handle_in_a_batch_of_another_thread_waits_for_its_end(tmp_pat
 
     def write() -> None:
         with tract.batch():
-            tract.commit(say("one"))
+            tract.commit(user("one"))
             is_in.set()
             time.sleep(0.05)
-            tract.commit(say("two"))
+            tract.commit(user("two"))
 
     def close() -> None:
         is_in.wait(10)

@@ -3,104 +3,144 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "tract_fs"
-# From the bottom up: a module may import those listed before it.
-LAYERS = [
-    "errors",
-    "model",
-    "model.names",
-    "model.damage",
-    "model.canonical",
-    "model.content",
-    "model.tokens",
-    "model.messages",
-    "model.refs",
-    "model.objects",
-    "model.events",
-    "model.members",
-    "model.history",
-    "model.view",
-    "model.reach",
-    "model.conflicts",
-    "model.merge",
-    "model.config_query",
-    "model.snapshot",
-    "model.slots",
-    "model.arrangement",
-    "model.condensing",
-    "model.compiler",
-    "model.alignment",
-    "model.diff",
-    "model.info",
-    "model.exchange",
-    "model.status",
-    "store",
-    "store.layout",
-    "store.files",
-    "store.bounded_cache",
-    "store.texts",
-    "store.waiting_line",
-    "store.lock",
-    "store.place",
-    "store.redo",
-    "store.suspects",
-    "store.pack_table",
-    "store.packs",
-    "store.objects",
-    "store.arrivals",
-    "store.record_runs",
-    "store.commit_events",
-    "store.events",
-    "store.said",
-    "store.folding",
-    "store.listing",
-    "store.view_cache",
-    "store.quarantine",
-    "store.holdings",
-    "store.strays",
-    "store.inventory",
-    "store.tract_log",
-    "store.transaction",
-    "store.foreign_commits",
-    "store.store",
-    "store.generation_index",
-    "store.snapshot_cache",
-    "transcripts.openai",
-    "transcripts",
-    "work",
-    "work.reader",
-    "work.contexts",
-    "work.writer",
-    "work.import_stream",
-    "work.resolutions",
-    "work.merge",
-    "work.summaries",
-    "work.diff",
-    "work.log_filter",
-    "work.reflog",
-    "work.cherry_pick",
-    "work.branches",
-    "upkeep",
-    "upkeep.status",
-    "upkeep.adopt",
-    "upkeep.repair",
-    "upkeep.pack_plan",
-    "upkeep.pack",
-    "opening",
-    "copies",
-    "copies.bundle_file",
-    "copies.sync",
-    "copies.bundle",
-    "guard",
-    "handle",
-    "branch_calls",
-    "tract",
-    "__init__",
+# From the bottom up: a folder may import the folders before it, and a module those before it in its folder.
+FOLDERS: list[tuple[str, list[str]]] = [
+    ("", ["errors"]),
+    (
+        "model",
+        [
+            "__init__",
+            "names",
+            "damage",
+            "canonical",
+            "content",
+            "tokens",
+            "messages",
+            "refs",
+            "objects",
+            "events",
+            "members",
+            "history",
+            "view",
+            "reach",
+            "conflicts",
+            "merge",
+            "config_query",
+            "snapshot",
+            "slots",
+            "arrangement",
+            "condensing",
+            "compiler",
+            "alignment",
+            "diff",
+            "info",
+            "exchange",
+            "status",
+        ],
+    ),
+    (
+        "store",
+        [
+            "__init__",
+            "layout",
+            "address",
+            "files",
+            "bounded_cache",
+            "texts",
+            "waiting_line",
+            "lock",
+            "place",
+            "redo",
+            "suspects",
+            "pack_table",
+            "packs",
+            "tree",
+            "bytes",
+            "objects",
+            "arrivals",
+            "record_runs",
+            "commit_events",
+            "events",
+            "said",
+            "folding",
+            "listing",
+            "view_cache",
+            "quarantine",
+            "holdings",
+            "tract_log",
+            "transaction",
+            "foreign_commits",
+            "store",
+            "generation_index",
+            "snapshot_cache",
+        ],
+    ),
+    (
+        "transcripts",
+        [
+            "openai",
+            "__init__",
+        ],
+    ),
+    (
+        "work",
+        [
+            "__init__",
+            "overlay",
+            "reader",
+            "contexts",
+            "writer",
+            "guard",
+            "session",
+            "log_filter",
+            "reflog",
+            "cherry_pick",
+            "branches",
+            "import_stream",
+            "resolutions",
+            "merge",
+            "summaries",
+            "diff",
+        ],
+    ),
+    (
+        "upkeep",
+        [
+            "__init__",
+            "salvage",
+            "status",
+            "adopt",
+            "repair",
+            "pack_plan",
+            "pack",
+        ],
+    ),
+    (
+        "copies",
+        [
+            "__init__",
+            "bundle_file",
+            "sync",
+            "bundle",
+        ],
+    ),
+    ("", ["tract"]),
+    ("", ["__init__"]),
 ]
+
+
+def full_name(folder: str, module: str) -> str:
+    """Returns the name of a module of the package; a folder's `__init__` is the folder itself."""
+    return ".".join(part for part in (folder, module) if part and (part != "__init__" or not folder))
+
+
+LAYERS = [full_name(folder, module) for folder, names in FOLDERS for module in names]
 OWNERS = {
     "orjson": {"model.canonical"},
     "portalocker": {"store.lock"},
@@ -108,17 +148,19 @@ OWNERS = {
     "sqlite3": {"store.generation_index"},
     "toktok": {"model.tokens"},
     "logging": {"work.writer"},
-    "tempfile": {"opening"},
+    "tempfile": {"work.session"},
     "time": {
-        "handle",
         "upkeep.pack",
         "store.tract_log",
         "store.listing",
         "store.lock",
         "store.packs",
+        "store.tree",
+        "store.bytes",
         "store.quarantine",
         "store.suspects",
         "store.waiting_line",
+        "work.session",
     },
 }
 IMPURE = {
@@ -135,7 +177,24 @@ IMPURE = {
     "shutil",
     "tempfile",
 }
+DISK_MODULES = {"fcntl", "glob", "io", "mmap", "pathlib", "shutil", "stat"}
+NO_DISK = {  # what is used of `os` that does not reach the disk
+    "os.PathLike",
+    "os.fspath",
+    "os.getpid",
+    "os.path.basename",
+    "os.path.dirname",
+    "os.path.join",
+    "os.path.relpath",
+    "os.path.split",
+    "os.stat_result",
+    "os.urandom",
+}
 EXTRAS = {"click", "rich"}
+# What a call of the facade may hold: the checks of its arguments, the guard, and the way to the function that does the work.
+MOST_STATEMENTS = 6
+# Calls that use no open session, or only what never changes in it; `close` closes the guard, `edit` is a commit.
+UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "edit"}
 CORE = {"msgspec", "orjson", "portalocker"}
 STDLIB_AND_OPTIONAL = {"toktok"}
 
@@ -216,8 +275,104 @@ def test_only_the_named_packages_are_needed() -> None:
         assert outside - set(sys.stdlib_module_names) <= CORE | STDLIB_AND_OPTIONAL, name
 
 
-def test_the_facade_stays_small() -> None:
-    assert len(MODULES["tract"].read_text(encoding="utf-8").splitlines()) < 400
+def facade_calls() -> dict[str, ast.FunctionDef]:
+    """Returns the methods of `Tract`, by name; a property and its kin by the name alone."""
+    tree = ast.parse(MODULES["tract"].read_text(encoding="utf-8"))
+    (facade,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Tract"]
+    return {node.name: node for node in facade.body if isinstance(node, ast.FunctionDef)}
+
+
+def statements(call: ast.FunctionDef) -> list[ast.stmt]:
+    """Returns all statements of a call, nested ones too, but for its docstring and imports."""
+    body = [node for statement in call.body for node in ast.walk(statement) if isinstance(node, ast.stmt)]
+    is_text = [isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body]
+    return [node for node, text in zip(body, is_text, strict=True) if not text and not isinstance(node, ast.ImportFrom)]
+
+
+def test_the_facade_is_one_class() -> None:
+    tree = ast.parse(MODULES["tract"].read_text(encoding="utf-8"))
+    (facade,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Tract"]
+    assert not facade.bases
+
+
+@pytest.mark.parametrize("name", sorted(facade_calls()))
+def test_a_call_of_the_facade_passes_on_and_decides_nothing(name: str) -> None:
+    found = statements(facade_calls()[name])
+    assert len(found) <= MOST_STATEMENTS
+    plain = (ast.With, ast.Return, ast.Assign, ast.Expr)
+    assert all(isinstance(node, plain) for node in found), f"{name} branches or loops"
+    inside = [node for statement in found for node in ast.walk(statement)]
+    assert not any(isinstance(node, (ast.IfExp, ast.BoolOp, ast.Compare, ast.comprehension)) for node in inside), name
+
+
+@pytest.mark.parametrize("name", sorted(name for name in facade_calls() if not name.startswith("_")))
+def test_a_call_of_the_facade_enters_the_guard(name: str) -> None:
+    blocks = [node for node in facade_calls()[name].body if isinstance(node, ast.With)]
+    entered = {ast.unparse(item.context_expr) for block in blocks for item in block.items}
+    assert (name in UNGUARDED) != bool(entered & {"self._guard.reading", "self._guard.writing", "self.batch()"})
+
+
+def disk_uses(source: str) -> set[str]:
+    """Returns what a module uses of the operating system that reaches the disk: functions of `os`, modules, and `open`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names if alias.name.split(".")[0] in DISK_MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            is_disk = node.module.split(".")[0] in DISK_MODULES or node.module in ("os", "os.path")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names if is_disk)
+        elif isinstance(node, ast.Attribute):
+            name = ast.unparse(node)
+            if re.fullmatch(r"os\.\w+(\.\w+)?", name) and name != "os.path" and name not in NO_DISK:
+                found.add(name)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("open", "io.open"):
+            found.add("open")
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in INSIDE if name not in ("store.files", "store.lock")])
+def test_only_files_and_lock_reach_the_disk(name: str) -> None:
+    assert disk_uses(MODULES[name].read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "uses"),
+    [
+        ("import os\nos.path.join(a, os.path.basename(b), os.urandom(4).hex())", set()),
+        ("import os\nos.stat(a)", {"os.stat"}),
+        ("import os\nos.path.exists(a)", {"os.path.exists"}),
+        ("import os\nact = os.unlink", {"os.unlink"}),
+        ("from os import path", {"os.path"}),
+        ("from os.path import isdir", {"os.path.isdir"}),
+        ("def f():\n    import shutil", {"shutil"}),
+        ("from mmap import mmap", {"mmap.mmap"}),
+        ("import stat, fcntl", {"stat", "fcntl"}),
+        ("from pathlib import Path", {"pathlib.Path"}),
+        ("open(a).read()", {"open"}),
+        ("file.open(a)", set()),
+    ],
+)
+def test_the_look_for_disk_access_sees_it(source: str, uses: set[str]) -> None:
+    assert disk_uses(source) == uses
+
+
+def test_the_package_can_be_imported_where_the_system_has_less() -> None:
+    import subprocess
+    import sys
+
+    names = (
+        "O_CLOEXEC O_NOFOLLOW O_DIRECTORY O_NONBLOCK O_PATH getuid geteuid getegid getgroups register_at_fork "
+        "syncfs sync fdatasync posix_fadvise pread pwrite"
+    )
+    lines = [
+        "import os, sys",
+        f"for name in {names!r}.split():",
+        "    if hasattr(os, name): delattr(os, name)",
+        "import tract_fs, tract_fs.store.lock",
+        "print(hasattr(os, 'O_CLOEXEC'), tract_fs.__name__)",
+    ]
+    result = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("False tract_fs\n", "")
 
 
 def test_the_imports_that_cost_are_made_on_first_need() -> None:

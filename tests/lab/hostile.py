@@ -15,7 +15,9 @@ from msgspec import structs
 from tract_fs.store.pack_table import PackRows
 
 from tests.lab.inside import contexts_of, log_of, reader_of
-from tests.lab.states import Clock, bound_layout, fill, own_place, store_root, user
+from tests.lab.states import bound_layout, own_place, store_root
+from tests.lab.stores import fill
+from tests.lab.talk import Clock, user
 from tract_fs import InstructionContent, Tract
 from tract_fs.model import canonical
 from tract_fs.model.names import hash_bytes
@@ -123,7 +125,7 @@ def forged_snapshot(place: Path, world: World) -> None:
         counter = reader_of(t).counter.name
     shutil.rmtree(forged)
     with Tract.open(world.made, read_only=True) as t:
-        head, again = reader_of(t).head(), reader_of(t).said_version()[1]
+        head, again = reader_of(t).head(), reader_of(t).records_version()[1]
         stamp = log_of(t).stamp() if world.seal else (0, "0" * 32)
     assert head is not None
     state = StoredState(snapshot_cache._VERSION, head, counter, *stamp, again, (), False, slots)

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 from tract_fs import Tract
-from tract_fs.guard import HandleGuard
 from tract_fs.store.store import Store
 from tract_fs.store.tract_log import TractLog
 from tract_fs.work.contexts import ContextReader
+from tract_fs.work.guard import SessionGuard
 from tract_fs.work.reader import TractReader
-from tract_fs.work.writer import TractWriter
+from tract_fs.work.session import Session
+from tract_fs.work.writer import Clock, TractWriter
 
 
 def store_of(t: Tract) -> Store:
     """Returns the store of a handle."""
-    return t._store
+    return t._session.store
 
 
 def reader_of(t: Tract) -> TractReader:
     """Returns the read side of a handle."""
-    return t._reader
+    return t._session.reader
 
 
 def log_of(t: Tract) -> TractLog:
     """Returns the log of a handle's own tract."""
-    return t._reader.log
+    return t._session.reader.log
 
 
 def writer_of(t: Tract) -> TractWriter:
     """Returns the write side of a handle."""
-    return t._writer
+    return t._session.writer
 
 
 def contexts_of(t: Tract) -> ContextReader:
     """Returns the compiled states of a handle."""
-    return t._contexts
+    return t._session.contexts
 
 
-def guard_of(t: Tract) -> HandleGuard:
+def guard_of(t: Tract) -> SessionGuard:
     """Returns what lets one thread at a time into a handle."""
-    return t._guard
+    return t._session.guard
+
+
+def session_of(t: Tract) -> Session:
+    """Returns what an open handle owns."""
+    return t._session
+
+
+def clock_of(t: Tract) -> Clock:
+    """Returns the clock of a handle."""
+    return t._session.options.clock

@@ -1,34 +1,29 @@
-"""What a store holds and what a handle answers, to compare before and after something goes wrong; and a disk that fails when told to."""
+"""What a store holds and what a handle answers, to compare before and after something goes wrong."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lab.inside import store_of
 from tract_fs import (
     CommitInfo,
     CompiledContext,
-    DialogueContent,
-    FreeformContent,
-    InstructionContent,
-    MessageContent,
-    ToolIOContent,
     Tract,
 )
-from tract_fs.store import files, listing, place, tract_log
+from tract_fs.errors import TractError
+from tract_fs.store import listing, place, tract_log
 from tract_fs.store.layout import Layout
 
-START_US = 1_767_323_045_000_006  # 2026-01-02T03:04:05.000006Z
+TEXT_FILES = {"FORMAT", ".gitattributes", ".gitignore"}
 QUERIES: tuple[tuple[Any, str, Any], ...] = (
     ("model", "=", "m-1"),
     ("model", "!=", "m-1"),
@@ -37,58 +32,6 @@ QUERIES: tuple[tuple[Any, str, Any], ...] = (
     (("response_format", "type"), "=", "json"),
     (("stop", 0), "=", "a"),
 )
-
-
-class Clock:
-    """A clock that goes on by a second whenever it is read."""
-
-    def __init__(self, now_us: int = START_US) -> None:
-        self.now_us = now_us
-
-    def __call__(self) -> int:
-        self.now_us += 1_000_000
-        return self.now_us
-
-
-def user(text: str) -> DialogueContent:
-    return DialogueContent(role="user", text=text)
-
-
-def nth_commit(t: Tract, number: int) -> str:
-    return t.log(None)[-1 - number].commit_hash
-
-
-# one of everything: instruction, dialogue, tool call and result, edit, provider message, annotation, usage
-FILLING: tuple[Callable[[Tract], object], ...] = (
-    lambda t: t.commit(InstructionContent(text="be brief"), message="rules", metadata={"by": {"who": "ann"}}),
-    lambda t: t.commit(user("hello"), generation_config={"model": "m-1", "temperature": 0.5}),
-    lambda t: t.commit(
-        DialogueContent(role="assistant", text="hi there", name="bot"),
-        generation_config={"model": "m-2", "temperature": 1, "response_format": {"type": "json"}, "stop": ["a", "b"]},
-    ),
-    lambda t: t.commit(ToolIOContent("search", "call", {"q": [1, {"deep": None}]}, call_id="c1")),
-    lambda t: t.commit(ToolIOContent("search", "result", {"hits": []}, status="success", call_id="c1")),
-    lambda t: t.edit(nth_commit(t, 1), user("hello, edited"), generation_config={"model": "m-1", "temperature": 0.75}),
-    lambda t: t.commit(MessageContent({"role": "user", "content": [{"type": "text", "text": "blocks"}], "x": [1.0]})),
-    lambda t: t.annotate(nth_commit(t, 2), "skip", reason="noise"),
-    lambda t: t.record_usage({"prompt_tokens": 41, "completion_tokens": 7, "total_tokens": 48}),
-)
-
-
-def fill(t: Tract) -> None:
-    """Writes one of everything, each in a transaction of its own."""
-    for step in FILLING:
-        step(t)
-
-
-def fill_pack(t: Tract, count: int = 40) -> None:
-    """Writes one batch that is large enough to become a pack."""
-    with t.batch():
-        for number in range(count):
-            t.commit(
-                FreeformContent(payload={"number": number}),
-                generation_config={"model": "m-1" if number % 2 else "m-3", "temperature": number / 10},
-            )
 
 
 def exact(value: object) -> str:
@@ -147,6 +90,26 @@ def synced(path: Path) -> dict[str, bytes]:
     """Returns the regular files of a store outside local/, by name."""
     root = store_root(path)
     return {name: (root / name).read_bytes() for name in _names(root) if not name.startswith("local/")}
+
+
+def files_of(path: str | Path) -> dict[str, Path]:
+    """Returns the files of a store outside `local/`, less the three text files: relative name to path."""
+    root = Path(path, ".tract")
+    found = {}
+    for folder, folders, names in os.walk(root):
+        if Path(folder) == root and "local" in folders:
+            folders.remove("local")
+        for name in names:
+            full = Path(folder, name)
+            if name not in TEXT_FILES:
+                found[str(full.relative_to(root))] = full
+    return found
+
+
+def event_files(path: Path) -> list[str]:
+    """Returns the event files, oldest first."""
+    names = [name for name in synced(path) if name.startswith("events/")]
+    return sorted(names, key=lambda name: str(json.loads((store_root(path) / name).read_bytes())["event"]["at"]))
 
 
 def local_files(path: Path) -> list[str]:
@@ -248,110 +211,13 @@ def settle_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_SETTLED_NS", -(10**18))
 
 
-CALLS = frozenset(
-    [
-        "open",
-        "read",
-        "pread",
-        "write",
-        "close",
-        "fstat",
-        "stat",
-        "listdir",
-        "scandir",
-        "rename",
-        "unlink",
-        "rmdir",
-        "fsync",
-        "fdatasync",
-        "ftruncate",
-        "makedirs",
-        "mkdir",
-        "sync",
-        "syncfs",
-    ]
-)
-
-
-def with_full_path(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
-    """Returns the arguments of a call of `os` with the whole path in place of a name in a directory's descriptor."""
-    descriptor = options.get("dir_fd", options.get("src_dir_fd"))
-    if descriptor is None:
-        return arguments
-    directory = os.readlink(f"/proc/self/fd/{descriptor}")
-    if len(arguments) > 1 and "dst_dir_fd" in options:
-        return f"{directory}/{arguments[0]}", os.path.join(
-            os.readlink(f"/proc/self/fd/{options['dst_dir_fd']}"), arguments[1]
-        )
-    return (f"{directory}/{arguments[0]}", *arguments[1:])
-
-
-class Disk:
-    """Stands in for the module `os` at the one seam where the package meets the disk; counts the calls and lets some fail.
-
-    `fails(call, number, arguments)` returns the exception that a call is to raise, or None. It raises instead of acting; `close` acts, then raises.
-    """
-
-    def __init__(self, fails: Callable[[str, int, tuple[Any, ...]], BaseException | None]) -> None:
-        self._fails = fails
-        self.calls: list[str] = []
-        self.is_on = True
-        self.raised = 0
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(os, name)
-        return self.wrap(name, found) if name in CALLS else found
-
-    def wrap(self, name: str, act: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            if not self.is_on:
-                return act(*arguments, **options)
-            is_directory = name == "open" and bool(arguments[1] & os.O_DIRECTORY)
-            shown = "opendir" if is_directory else name
-            self.calls.append(shown)
-            error = self._fails(shown, len(self.calls) - 1, with_full_path(arguments, options))
-            if error is None:
-                return act(*arguments, **options)
-            self.raised += 1
-            if name == "close":
-                act(*arguments, **options)
-            raise error
-
-        return call
-
-
-@contextmanager
-def disk(
-    fails: Callable[[str, int, tuple[Any, ...]], BaseException | None] = lambda call, number, arguments: None,
-) -> Iterator[Disk]:
-    """Puts a Disk in the place of the real one."""
-    stand_in = Disk(fails)
-    sync_filesystem = files.sync_filesystem
-    files.os = stand_in  # type: ignore[attr-defined]
-    files.sync_filesystem = stand_in.wrap("syncfs", sync_filesystem)
-    try:
-        yield stand_in
-    finally:
-        files.os = os  # type: ignore[attr-defined]
-        files.sync_filesystem = sync_filesystem
-
-
-def os_error(code: int, path: object = "a file") -> OSError:
-    return OSError(code, os.strerror(code), path if isinstance(path, str) else None)
-
-
-def nth(number: int, code: int) -> Callable[[str, int, tuple[Any, ...]], BaseException | None]:
-    """Lets exactly one call fail."""
-    return lambda call, found, arguments: (
-        os_error(code, arguments[0] if arguments else None) if found == number else None
-    )
-
-
-def full_from(number: int) -> Callable[[str, int, tuple[Any, ...]], BaseException | None]:
-    """Lets the disk be full from a call on: nothing can be made or written any more, all else works."""
-
-    def fails(call: str, found: int, arguments: tuple[Any, ...]) -> BaseException | None:
-        is_write = call in ("write", "makedirs", "mkdir") or (call == "open" and bool(arguments[1] & os.O_CREAT))
-        return os_error(errno.ENOSPC, arguments[0]) if is_write and found >= number else None
-
-    return fails
+def refused(t: Tract, error: type[TractError], call: Callable[[], object]) -> TractError:
+    """Returns the error of a call that must write nothing and move nothing."""
+    path = Path(store_of(t).layout.context)
+    before, state = synced(path), (t.branch, t.head, t.branches(), t.tags())
+    with pytest.raises(error) as told:
+        call()
+    assert type(told.value) is error
+    assert synced(path) == before
+    assert (t.branch, t.head, t.branches(), t.tags()) == state
+    return told.value

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.states import Clock, remove_local, user
+from tests.lab.states import remove_local
+from tests.lab.talk import Clock, say_one, user
 from tract_fs import DialogueContent, Tract, TractConfig
 from tract_fs.errors import ArgumentError, TractError
 from tract_fs.model.config_query import FieldColumn, require_field, require_operator, require_scalar
@@ -160,10 +161,6 @@ def test_a_value_that_is_no_json_scalar_is_refused(value: Any) -> None:
 # the facade
 
 
-def say(t: Tract, text: str, config: dict[str, Any] | None) -> str:
-    return t.commit(user(text), generation_config=config).commit_hash
-
-
 def found(t: Tract, field: Any, operator: str, value: Any) -> list[str]:
     return [info.commit_hash for info in t.query_by_config(field, operator, value)]
 
@@ -185,66 +182,66 @@ def test_a_tract_without_commits_answers_with_nothing(t: Tract) -> None:
 
 
 def test_commits_without_a_config_never_match(t: Tract) -> None:
-    say(t, "a", None)
-    say(t, "b", {})
+    say_one(t, "a")
+    say_one(t, "b", generation_config={})
     assert found(t, "model", "!=", "m-1") == []
 
 
 def test_answers_come_by_time_then_hash(tmp_path: Path) -> None:
     with Tract.open(tmp_path / "c", durability="fast", clock=Clock()) as t:
-        names = [say(t, f"text {n}", {"model": f"m-{n % 3}", "n": n}) for n in range(12)]
+        names = [say_one(t, f"text {n}", generation_config={"model": f"m-{n % 3}", "n": n}) for n in range(12)]
         assert found(t, "n", ">=", 0) == names
         assert found(t, "model", "=", "m-1") == [names[n] for n in (1, 4, 7, 10)]
         assert found(t, "model", "!=", "m-1") == [names[n] for n in (0, 2, 3, 5, 6, 8, 9, 11)]
 
 
 def test_equal_configs_of_different_key_order_are_one(t: Tract) -> None:
-    first = say(t, "a", {"model": "m-1", "n": 1})
-    second = say(t, "b", {"n": 1, "model": "m-1"})
+    first = say_one(t, "a", generation_config={"model": "m-1", "n": 1})
+    second = say_one(t, "b", generation_config={"n": 1, "model": "m-1"})
     assert found(t, "n", "=", 1) == [first, second]
 
 
 def test_an_edit_is_found_by_its_own_config_and_its_target_by_its_own(t: Tract) -> None:
-    original = say(t, "a", {"model": "m-1"})
+    original = say_one(t, "a", generation_config={"model": "m-1"})
     edit = t.edit(original, user("b"), generation_config={"model": "m-2"}).commit_hash
     assert found(t, "model", "=", "m-1") == [original]
     assert found(t, "model", "=", "m-2") == [edit]
 
 
 def test_a_skipped_commit_is_still_found(t: Tract) -> None:
-    name = say(t, "a", {"model": "m-1"})
+    name = say_one(t, "a", generation_config={"model": "m-1"})
     t.annotate(name, "skip")
     assert found(t, "model", "=", "m-1") == [name]
 
 
 def test_a_query_sees_what_was_committed_since_the_last(t: Tract) -> None:
-    first = say(t, "a", {"n": 1})
+    first = say_one(t, "a", generation_config={"n": 1})
     assert found(t, "n", ">", 0) == [first]
-    second = say(t, "b", {"n": 2})
+    second = say_one(t, "b", generation_config={"n": 2})
     assert found(t, "n", ">", 0) == [first, second]
 
 
 def test_a_query_sees_what_another_handle_committed(t: Tract, tmp_path: Path) -> None:
-    first = say(t, "a", {"n": 1})
+    first = say_one(t, "a", generation_config={"n": 1})
     assert found(t, "n", ">", 0) == [first]
     with Tract.open(tmp_path / "c", durability="fast") as other:
-        second = say(other, "b", {"n": 2})
+        second = say_one(other, "b", generation_config={"n": 2})
         assert found(other, "n", ">", 0) == [first, second]
     assert found(t, "n", ">", 0) == [first, second]
 
 
 def test_a_query_in_a_batch_sees_what_the_batch_staged(t: Tract) -> None:
-    first = say(t, "a", {"n": 1})
+    first = say_one(t, "a", generation_config={"n": 1})
     with t.batch():
-        second = say(t, "b", {"n": 2})
+        second = say_one(t, "b", generation_config={"n": 2})
         assert found(t, "n", ">", 0) == [first, second]
         assert found(t, "n", "=", 3) == []
 
 
 def test_a_query_does_not_see_what_a_broken_batch_staged(t: Tract) -> None:
-    first = say(t, "a", {"n": 1})
+    first = say_one(t, "a", generation_config={"n": 1})
     with pytest.raises(KeyError), t.batch():
-        say(t, "b", {"n": 2})
+        say_one(t, "b", generation_config={"n": 2})
         raise KeyError
     assert found(t, "n", ">", 0) == [first]
 
@@ -254,8 +251,8 @@ def test_tracts_of_one_store_do_not_see_each_others_configs(tmp_path: Path) -> N
         Tract.open(tmp_path / "c", tract_id="a", durability="fast", clock=Clock()) as a,
         Tract.open(tmp_path / "c", tract_id="b", durability="fast", clock=Clock()) as b,
     ):
-        first = say(a, "same", {"model": "of a"})
-        second = say(b, "same", {"model": "of b"})
+        first = say_one(a, "same", generation_config={"model": "of a"})
+        second = say_one(b, "same", generation_config={"model": "of b"})
         assert first == second
         assert [info.generation_config for info in a.query_by_config("model", ">", "")] == [{"model": "of a"}]
         assert [info.generation_config for info in b.query_by_config("model", ">", "")] == [{"model": "of b"}]
@@ -264,7 +261,7 @@ def test_tracts_of_one_store_do_not_see_each_others_configs(tmp_path: Path) -> N
 def test_stored_values_keep_their_types_without_local(tmp_path: Path) -> None:
     path = tmp_path / "c"
     with Tract.open(path, durability="fast", clock=Clock()) as t:
-        names = {key: say(t, key, {"f": value}) for key, value in VALUES.items()}
+        names = {key: say_one(t, key, generation_config={"f": value}) for key, value in VALUES.items()}
     by_name = {name: key for key, name in names.items()}
     for is_removed in (False, True):
         if is_removed:
@@ -278,7 +275,7 @@ def test_many_configs_are_found_by_a_fresh_handle(tmp_path: Path) -> None:
     path = tmp_path / "c"
     with Tract.open(path, durability="fast", clock=Clock()) as t:
         with t.batch():
-            names = [say(t, f"text {n}", {"n": n, "even": n % 2 == 0}) for n in range(300)]
+            names = [say_one(t, f"text {n}", generation_config={"n": n, "even": n % 2 == 0}) for n in range(300)]
         assert found(t, "n", "=", 123) == [names[123]]
     with Tract.open(path, durability="fast", read_only=True) as t:
         assert found(t, "n", ">=", 297) == names[297:]
@@ -299,7 +296,7 @@ def test_many_configs_are_found_by_a_fresh_handle(tmp_path: Path) -> None:
 def test_a_query_that_can_not_be_understood_is_an_error_even_without_commits(t: Tract, given: Any) -> None:
     with pytest.raises(ArgumentError):
         t.query_by_config(*given)
-    name = say(t, "a", {"model": 1})
+    name = say_one(t, "a", generation_config={"model": 1})
     assert found(t, "model", "=", 1) == [name]
 
 

@@ -23,7 +23,7 @@ TYPES, COUNTER = ContentTypes(), EstimateCounter()
 TREES = 150
 
 
-def say(text: str) -> dict[str, Any]:
+def turn(text: str) -> dict[str, Any]:
     return {"content_type": "dialogue", "role": "user", "text": text}
 
 
@@ -224,10 +224,10 @@ def test_many_commits_at_once_give_the_state_that_one_by_one_gives_and_touch_no_
 
 def test_many_commits_at_once_leave_the_line_alone_that_went_on_from_the_same_state() -> None:
     tree = Tree(random.Random(0))
-    first = tree.put("append", [], content=say("first"))
-    other = tree.put("append", [first], content=say("other"))
+    first = tree.put("append", [], content=turn("first"))
+    other = tree.put("append", [first], content=turn("other"))
     nothing = tree.put("annotate", [first], targets=["0" * 64], priority="skip")  # of no commit of the line
-    last = tree.put("append", [nothing], content=say("last"))
+    last = tree.put("append", [nothing], content=turn("last"))
     slots = tree.states[first].slots()
     for base in (tree.states[first], ContextState.from_slots(CommitHash(first), slots, COUNTER, TYPES)):
         gone_on = base.apply(CommitHash(other), tree.loaded[other])
@@ -305,9 +305,9 @@ def test_the_tokens_foretold_are_those_of_the_state_that_follows() -> None:
 def test_a_target_that_comes_after_the_summary_in_the_linear_order_counts_for_nothing() -> None:
     tree = Tree(random.Random(0))
 
-    root = tree.put("append", [], content=say("root"))
-    other = tree.put("append", [root], content=say("other"))
-    summary = tree.put("summarize", [root], content=say("s"), targets=[other])
+    root = tree.put("append", [], content=turn("root"))
+    other = tree.put("append", [root], content=turn("other"))
+    summary = tree.put("summarize", [root], content=turn("s"), targets=[other])
     assert list(tree.states[summary].snapshot().commit_hashes) == [root, summary]
     merge = tree.put("merge", [summary, other])
     for state in (tree.states[merge], tree.replayed(merge)):
@@ -378,9 +378,9 @@ def test_a_condensed_state_answers_as_the_whole_one_or_refuses(monkeypatch: pyte
 def test_a_summary_of_an_append_that_was_redacted_shows_where_the_append_was() -> None:
     tree = Tree(random.Random(0))
 
-    gone = tree.put("append", [], content=say("gone"))
-    stays = tree.put("append", [gone], content=say("stays"))
-    summary = tree.put("summarize", [stays], content=say("s"), targets=[gone])
+    gone = tree.put("append", [], content=turn("gone"))
+    stays = tree.put("append", [gone], content=turn("stays"))
+    summary = tree.put("summarize", [stays], content=turn("s"), targets=[gone])
     last = tree.put("annotate", [summary], targets=[gone], priority="pinned")
     tree.loaded[gone] = Loaded(tree.loaded[gone].commit, None, None)
     del tree.bodies[tree.commits[gone]["content"]]

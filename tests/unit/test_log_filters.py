@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.states import Clock, user
+from tests.lab.talk import Clock, user
 from tract_fs import CommitOperation, DialogueContent, InstructionContent, MessageContent, ToolIOContent, Tract
 from tract_fs.errors import ArgumentError, BranchNotFound, TagNotFound
 

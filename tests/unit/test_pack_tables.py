@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tract_fs.store.pack_table import PackRows, PackTable
 
-from tests.lab.states import bound_layout, disk, os_error, own_place, put, remove_local, store_root
+from tests.lab.disk import disk, os_error
+from tests.lab.states import bound_layout, own_place, put, remove_local, store_root
 from tract_fs import Tract
 from tract_fs.store import files, pack_table, packs
 from tract_fs.store.packs import Packs

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.states import Clock, own_place, user
+from tests.lab.states import own_place
+from tests.lab.talk import Clock, say, user
 from tract_fs import Tract
 from tract_fs.errors import AmbiguousRefError, CommitNotFoundError
 from tract_fs.model.refs import Ref, parse_ref
@@ -44,10 +45,6 @@ def t(tmp_path: Path) -> Tract:
     return Tract.open(tmp_path, clock=Clock(), durability="fast")
 
 
-def say(t: Tract, *texts: str) -> list[str]:
-    return [t.commit(user(text)).commit_hash for text in texts]
-
-
 def test_steps_back_lead_along_first_parents(t: Tract) -> None:
     one, two, three = say(t, "one", "two", "three")
     assert [t.resolve(ref) for ref in ("main", "main~", "main~2", "main^^", "main^~1", "main~0", "main^0")] == [
@@ -81,7 +78,7 @@ def test_a_ref_that_leads_nowhere_is_an_error(t: Tract, ref: str) -> None:
 
 def test_the_error_of_too_many_steps_says_how_many_parents_there_are(t: Tract) -> None:
     (one,) = say(t, "one")
-    with pytest.raises(CommitNotFoundError, match=rf"commit {one} has 0 parents, so that 'main~1' leads to no commit"):
+    with pytest.raises(CommitNotFoundError, match=rf"commit {one} has 0 parents, so 'main~1' names no commit"):
         t.resolve("main~1")
 
 

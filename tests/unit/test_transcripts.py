@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import tract_fs
-from tests.faults.test_crash import ROOT, files_of
+from tests.lab.processes import ROOT
+from tests.lab.states import files_of
 from tract_fs import MessageContent, Tract
 from tract_fs.errors import ArgumentError, ContentValidationError, OrphanedToolCall
 

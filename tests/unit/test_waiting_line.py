@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.test_crash import ROOT, say
+from tests.lab.processes import ROOT
 from tests.lab.states import own_place
+from tests.lab.talk import user
 from tract_fs import Tract
 from tract_fs.errors import LockTimeout
 from tract_fs.store import waiting_line
@@ -21,7 +22,7 @@ from tract_fs.store.waiting_line import WaitingLine
 MS = 1_000_000
 
 
-class Clock:
+class MonotonicClock:
     """A clock that stands still until it is set."""
 
     def __init__(self) -> None:
@@ -35,13 +36,13 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> MonotonicClock:
+    clock = MonotonicClock()
     monkeypatch.setattr(waiting_line, "time", clock)
     return clock
 
 
-def join(path: Path, clock: Clock, count: int) -> list[WaitingLine]:
+def join(path: Path, clock: MonotonicClock, count: int) -> list[WaitingLine]:
     """Returns so many places, one a millisecond after the other."""
     lines = []
     for _ in range(count):
@@ -55,7 +56,7 @@ def places(lines: list[WaitingLine]) -> list[int]:
     return [line.place() for line in lines]
 
 
-def test_places_go_by_the_time_of_arrival_and_move_up_when_one_leaves(tmp_path: Path, clock: Clock) -> None:
+def test_places_go_by_the_time_of_arrival_and_move_up_when_one_leaves(tmp_path: Path, clock: MonotonicClock) -> None:
     lines = join(tmp_path / "line", clock, 4)
     assert places(lines) == [0, 1, 2, 3]
     lines[1].leave()
@@ -65,7 +66,7 @@ def test_places_go_by_the_time_of_arrival_and_move_up_when_one_leaves(tmp_path: 
 
 
 def test_the_line_is_empty_for_one_that_waits_alone_and_for_one_that_does_not_wait(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path, clock: MonotonicClock
 ) -> None:
     one, other = WaitingLine(str(tmp_path / "line")), WaitingLine(str(tmp_path / "line"))
     assert one.is_empty()
@@ -76,7 +77,7 @@ def test_the_line_is_empty_for_one_that_waits_alone_and_for_one_that_does_not_wa
 
 
 def test_one_that_has_not_looked_for_a_tenth_of_a_second_counts_no_more_and_has_its_place_back_when_it_does(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path, clock: MonotonicClock
 ) -> None:
     stopped, other = join(tmp_path / "line", clock, 2)
     clock.go_on(98)
@@ -87,21 +88,23 @@ def test_one_that_has_not_looked_for_a_tenth_of_a_second_counts_no_more_and_has_
     assert other.place() == 1
 
 
-def test_the_slot_of_one_that_was_killed_is_taken_by_others(tmp_path: Path, clock: Clock) -> None:
+def test_the_slot_of_one_that_was_killed_is_taken_by_others(tmp_path: Path, clock: MonotonicClock) -> None:
     join(tmp_path / "line", clock, 32)  # and none of them leaves
     clock.go_on(200)
     assert places(join(tmp_path / "line", clock, 32)) == list(range(32))
     assert (tmp_path / "line").stat().st_size == 512
 
 
-def test_where_all_slots_are_taken_one_waits_behind_them(tmp_path: Path, clock: Clock) -> None:
+def test_where_all_slots_are_taken_one_waits_behind_them(tmp_path: Path, clock: MonotonicClock) -> None:
     lines = join(tmp_path / "line", clock, 33)
     assert places(lines) == [*range(32), 32]
     lines[5].leave()
     assert lines[32].place() == 31
 
 
-def test_two_that_took_one_slot_at_the_same_time_have_one_each_at_their_next_look(tmp_path: Path, clock: Clock) -> None:
+def test_two_that_took_one_slot_at_the_same_time_have_one_each_at_their_next_look(
+    tmp_path: Path, clock: MonotonicClock
+) -> None:
     one, other = join(tmp_path / "line", clock, 2)
     other._slot = one._slot
     other._file.write_at(one._slot * 16, waiting_line._SLOT.pack(other._since, clock.now_ns))
@@ -113,19 +116,19 @@ def test_two_that_took_one_slot_at_the_same_time_have_one_each_at_their_next_loo
 @pytest.mark.parametrize(
     "data", [b"", b"\xff" * 512, b"\0" * 100, os.urandom(700)], ids=["empty", "ones", "short", "noise"]
 )
-def test_whatever_is_in_the_file_a_place_is_had(tmp_path: Path, clock: Clock, data: bytes) -> None:
+def test_whatever_is_in_the_file_a_place_is_had(tmp_path: Path, clock: MonotonicClock, data: bytes) -> None:
     (tmp_path / "line").write_bytes(data)
     assert places(join(tmp_path / "line", clock, 3)) == [0, 1, 2]
 
 
-def test_slots_of_another_boot_count_for_nothing(tmp_path: Path, clock: Clock) -> None:
+def test_slots_of_another_boot_count_for_nothing(tmp_path: Path, clock: MonotonicClock) -> None:
     join(tmp_path / "line", clock, 3)
     clock.now_ns = 1000 * MS  # the clock began anew
     assert WaitingLine(str(tmp_path / "line")).place() == 0
 
 
 def test_a_line_that_can_not_be_written_holds_nobody_up(
-    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clock: MonotonicClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line, other = join(tmp_path / "line", clock, 2)
 
@@ -139,7 +142,7 @@ def test_a_line_that_can_not_be_written_holds_nobody_up(
     assert line.is_empty()
 
 
-def test_those_who_wait_after_local_was_deleted_see_each_other(tmp_path: Path, clock: Clock) -> None:
+def test_those_who_wait_after_local_was_deleted_see_each_other(tmp_path: Path, clock: MonotonicClock) -> None:
     before = join(tmp_path / "line", clock, 1)[0]
     before.leave()
     (tmp_path / "line").unlink()
@@ -167,7 +170,7 @@ def test_a_waiter_that_is_killed_or_stopped_keeps_no_other_from_the_lock(tmp_pat
     started = []
     try:
         with tract.batch():
-            tract.commit(say("the first"))
+            tract.commit(user("the first"))
             for number in range(3):
                 command = [sys.executable, "-c", COMMIT, str(tmp_path), f"waiter {number}"]
                 started.append(subprocess.Popen(command, cwd=ROOT))
@@ -191,9 +194,9 @@ def test_no_slot_is_kept_by_one_that_got_the_lock_or_gave_up(tmp_path: Path) -> 
     tract = Tract.open(tmp_path)
     other = Tract.open(tmp_path, lock_timeout_s=0.05)
     with tract.batch():
-        tract.commit(say("held"))
+        tract.commit(user("held"))
         with pytest.raises(LockTimeout):
-            other.commit(say("too late"))
+            other.commit(user("too late"))
     assert count_waiting(tmp_path) == 0
-    other.commit(say("in time"))
+    other.commit(user("in time"))
     assert count_waiting(tmp_path) == 0

@@ -2,6 +2,6 @@
 
 import sys
 
-from tract_fs.cli import main
+from tract_fs.cli import script
 
-sys.exit(main())
+sys.exit(script())

@@ -15,15 +15,15 @@ from tract_fs.cli.output import Column, echo_table, one_line, printable, styled
 
 @click.command(short_help="List, make, rename or delete branches.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--at", "ref", metavar="REF", help="Where the new branch starts [the head].")
+@click.option("--at", "ref", metavar="REF", help="Start the new branch at this commit [the head].")
 @click.option("--delete", "is_delete", is_flag=True, help="Delete branch NAME; its commits stay in the tract.")
-@click.option("--rename", "is_rename", is_flag=True, help="Give branch NAME another NAME.")
-@click.option("--force", is_flag=True, help="Delete it though it is the current one or has several heads.")
+@click.option("--rename", "is_rename", is_flag=True, help="Rename branch NAME to a second NAME.")
+@click.option("--force", is_flag=True, help="Delete it even if it is the current branch or has several heads.")
 @with_store
 def branch(
     invocation: Invocation, *, names: tuple[str, ...], ref: str | None, is_delete: bool, is_rename: bool, force: bool
 ) -> None:
-    """List the branches with their heads, or make branch NAME; the current branch stays what it is (see 'switch')."""
+    """List the branches with their heads, or make branch NAME. The current branch stays the same (see 'switch')."""
     if is_delete and is_rename:
         raise click.UsageError("give --delete or --rename, not both")
     if len(names) != (2 if is_rename else 1) and (names or is_delete or is_rename):
@@ -31,80 +31,80 @@ def branch(
     if (ref is not None and (not names or is_delete or is_rename)) or (force and not is_delete):
         raise click.UsageError("--at goes with a new branch, --force with --delete")
     if not names:
-        with invocation.reading() as found:
-            invocation.require_tract(found)
-            _answer_branches(invocation, found)
+        with invocation.reading() as t:
+            invocation.require_tract(t)
+            _answer_branches(invocation, t)
         return
-    with invocation.writing() as found:
-        invocation.require_tract(found)
+    with invocation.writing() as t:
+        invocation.require_tract(t)
         if is_rename:
-            found.rename_branch(*names)
+            t.rename_branch(*names)
             context = invocation.require_context()
             if read_current_branch(context).name == names[0]:
                 write_current_branch(context, names[1])
         elif is_delete:
-            found.delete_branch(names[0], force=force)
+            t.delete_branch(names[0], force=force)
         else:
-            found.branch(names[0], at=ref)
-        _answer_branches(invocation, found)
+            t.branch(names[0], at=ref)
+        _answer_branches(invocation, t)
 
 
-def _answer_branches(invocation: Invocation, found: Tract) -> None:
-    branches = found.branches()
+def _answer_branches(invocation: Invocation, t: Tract) -> None:
+    branches = t.branches()
 
     def show() -> None:
         for name, heads in branches.items():
-            mark = "*" if name == found.branch else " "
+            mark = "*" if name == t.branch else " "
             shown = " ".join(head[:DIGITS] for head in heads)
-            told = f" ({len(heads)} heads; this copy goes on with the first)" if len(heads) > 1 else ""
-            click.echo(f"{mark} {styled(printable(name), bold=mark == '*')}  {styled(shown, fg='yellow')}{told}")
+            note = f" ({len(heads)} heads; this copy uses the first)" if len(heads) > 1 else ""
+            click.echo(f"{mark} {styled(printable(name), bold=mark == '*')}  {styled(shown, fg='yellow')}{note}")
 
     invocation.answer(
-        lambda: {"current": str(found.branch), "branches": {name: list(heads) for name, heads in branches.items()}},
+        lambda: {"current": str(t.branch), "branches": {name: list(heads) for name, heads in branches.items()}},
         show,
     )
 
 
-@click.command(short_help="Go on with another branch.")
+@click.command(short_help="Switch to another branch.")
 @click.argument("name")
-@click.option("-c", "--create", is_flag=True, help="Make it, at the head of the current one.")
+@click.option("-c", "--create", is_flag=True, help="Create it at the head of the current branch.")
 @with_store
 def switch(invocation: Invocation, name: str, create: bool) -> None:
-    """Make NAME the current branch: the one that later commands are about, unless --branch says otherwise."""
-    with invocation.writing() as found:
-        invocation.require_tract(found)
-        found.switch(name, create=create)
+    """Make NAME the current branch, which later commands use unless --branch is given."""
+    with invocation.writing() as t:
+        invocation.require_tract(t)
+        t.switch(name, create=create)
         write_current_branch(invocation.require_context(), name)
-        _answer_head(invocation, found, found.head, "is the current branch")
+        _answer_head(invocation, t, t.head, "is the current branch")
 
 
 @click.command(short_help="Set the branch to any commit.")
 @click.argument("ref")
-@click.option("--expected-head", metavar="HASH", help="Only if this is the head.")
+@click.option("--expected-head", metavar="HASH", help="Do it only if this is the head.")
 @with_store
 def reset(invocation: Invocation, ref: str, expected_head: str | None) -> None:
-    """Set the branch to the commit REF, such as main~3; what it leaves behind stays in the tract, and 'undo' goes back."""
-    with invocation.writing() as found:
-        invocation.require_tract(found)
-        head = found.reset(ref, expected_head=ANY if expected_head is None else expected_head)
-        _answer_head(invocation, found, head, f"is at {head[:DIGITS]}")
+    """Set the branch to the commit REF, such as main~3. The commits left behind stay in the tract; 'undo' goes back."""
+    with invocation.writing() as t:
+        invocation.require_tract(t)
+        head = t.reset(ref, expected_head=ANY if expected_head is None else expected_head)
+        _answer_head(invocation, t, head, f"is at {head[:DIGITS]}")
 
 
-@click.command(short_help="Take back the last move of the branch.")
+@click.command(short_help="Undo the last move of the branch.")
 @with_store
 def undo(invocation: Invocation) -> None:
-    """Set the branch back to where it was before this copy's last move of it; a second undo goes forth again."""
-    with invocation.writing() as found:
-        invocation.require_tract(found)
-        found.undo()
-        head = found.head
-        _answer_head(invocation, found, head, "is deleted again" if head is None else f"is back at {head[:DIGITS]}")
+    """Set the branch back to where it was before this copy last moved it. A second undo redoes the move."""
+    with invocation.writing() as t:
+        invocation.require_tract(t)
+        t.undo()
+        head = t.head
+        _answer_head(invocation, t, head, "is deleted again" if head is None else f"is back at {head[:DIGITS]}")
 
 
-def _answer_head(invocation: Invocation, found: Tract, head: str | None, told: str) -> None:
+def _answer_head(invocation: Invocation, t: Tract, head: str | None, result: str) -> None:
     invocation.answer(
-        lambda: {"tract_id": found.tract_id, "branch": str(found.branch), "head": head},
-        lambda: click.echo(f"{printable(found.branch)} {told}"),
+        lambda: {"tract_id": t.tract_id, "branch": str(t.branch), "head": head},
+        lambda: click.echo(f"{printable(t.branch)} {result}"),
     )
 
 
@@ -113,9 +113,9 @@ def _answer_head(invocation: Invocation, found: Tract, head: str | None, told: s
 @with_store
 def reflog(invocation: Invocation, limit: int | None) -> None:
     """List the moves of the branch that this copy made, newest first."""
-    with invocation.reading() as found:
-        invocation.require_tract(found)
-        entries = found.reflog(limit)
+    with invocation.reading() as t:
+        invocation.require_tract(t)
+        entries = t.reflog(limit)
         invocation.answer(lambda: list(map(_document, entries)), lambda: _show_reflog(entries))
 
 
@@ -144,28 +144,28 @@ def _show_reflog(entries: Sequence[ReflogEntry]) -> None:
 @click.argument("name", required=False)
 @click.argument("ref", required=False)
 @click.option("--delete", "is_delete", is_flag=True, help="Remove the tag NAME.")
-@click.option("--force", is_flag=True, help="Let NAME name another commit from now on.")
+@click.option("--force", is_flag=True, help="Move an existing tag to another commit.")
 @with_store
 def tag(invocation: Invocation, *, name: str | None, ref: str | None, is_delete: bool, force: bool) -> None:
-    """List the tags, or let NAME name the commit REF (the head if left out)."""
+    """List the tags, or set the tag NAME to the commit REF (default: the head)."""
     if (is_delete and (name is None or ref is not None or force)) or (force and name is None):
         raise click.UsageError("--delete goes with one name, --force with a new tag")
     if name is None:
-        with invocation.reading() as found:
-            invocation.require_tract(found)
-            _answer_tags(invocation, found)
+        with invocation.reading() as t:
+            invocation.require_tract(t)
+            _answer_tags(invocation, t)
         return
-    with invocation.writing() as found:
-        invocation.require_tract(found)
+    with invocation.writing() as t:
+        invocation.require_tract(t)
         if is_delete:
-            found.untag(name)
+            t.untag(name)
         else:
-            found.tag(name, ref, force=force)
-        _answer_tags(invocation, found)
+            t.tag(name, ref, force=force)
+        _answer_tags(invocation, t)
 
 
-def _answer_tags(invocation: Invocation, found: Tract) -> None:
-    tags = found.tags()
+def _answer_tags(invocation: Invocation, t: Tract) -> None:
+    tags = t.tags()
 
     def show() -> None:
         for name, target in tags.items():
@@ -174,50 +174,50 @@ def _answer_tags(invocation: Invocation, found: Tract) -> None:
     invocation.answer(lambda: {"tags": tags}, show)
 
 
-@click.command("cherry-pick", short_help="Make a commit again on this branch.")
+@click.command("cherry-pick", short_help="Repeat a commit on this branch.")
 @click.argument("ref")
 @with_store
 def cherry_pick(invocation: Invocation, ref: str) -> None:
-    """Make the commit REF of any branch again on this one: the same content, config, message and metadata."""
-    with invocation.writing() as found:
-        invocation.require_tract(found)
-        _answer_made(invocation, found, found.cherry_pick(ref))
+    """Repeat the commit REF of any branch on this one: the same content, config, message and metadata."""
+    with invocation.writing() as t:
+        invocation.require_tract(t)
+        _answer_made(invocation, t, t.cherry_pick(ref))
 
 
-@click.command(short_help="Take a commit back.")
+@click.command(short_help="Undo a commit.")
 @click.argument("ref")
 @with_store
 def revert(invocation: Invocation, ref: str) -> None:
-    """Take the commit REF back by an annotation: a skip, or for an annotation the priority before it."""
-    with invocation.writing() as found:
-        invocation.require_tract(found)
-        _answer_made(invocation, found, found.revert(ref))
+    """Undo the commit REF with an annotation: a skip or, for an annotation, the priority before it."""
+    with invocation.writing() as t:
+        invocation.require_tract(t)
+        _answer_made(invocation, t, t.revert(ref))
 
 
-def _answer_made(invocation: Invocation, found: Tract, made: CommitInfo) -> None:
+def _answer_made(invocation: Invocation, t: Tract, made: CommitInfo) -> None:
     def show() -> None:
         shown = styled(made.commit_hash[:DIGITS], fg="yellow")
         about = f" {made.priority.value}" if made.priority is not None else ""
         target = f" of {made.targets[0][:DIGITS]}" if made.targets else ""
-        click.echo(f"[{printable(found.branch)} {shown}] {made.operation.value}{about}{target}")
+        click.echo(f"[{printable(t.branch)} {shown}] {made.operation.value}{about}{target}")
 
-    invocation.answer(lambda: made.to_dict() | {"branch": str(found.branch)}, show)
+    invocation.answer(lambda: made.to_dict() | {"branch": str(t.branch)}, show)
 
 
-@click.command(short_help="Start a tract at this point of the history.")
+@click.command(short_help="Start a new tract from the head.")
 @click.argument("new_tract", metavar="ID")
 @click.option("--as", "name", default="main", show_default=True, metavar="NAME", help="Its first branch.")
 @with_store
 def fork(invocation: Invocation, new_tract: str, name: str) -> None:
-    """Make the tract ID, which starts with the history of the head and goes its own way."""
-    with invocation.writing() as found:
-        invocation.require_tract(found)
-        with found.fork(new_tract, branch=name) as made:
+    """Make the tract ID, which starts with the history of the head. Later commits of one tract do not reach the other."""
+    with invocation.writing() as t:
+        invocation.require_tract(t)
+        with t.fork(new_tract, branch=name) as made:
             head = made.head
-            told = f"tract {new_tract} starts at {(head or '')[:DIGITS]}"
+            line = f"tract {new_tract} starts at {(head or '')[:DIGITS]}"
             invocation.answer(
-                lambda: {"tract_id": new_tract, "branch": name, "head": head, "from": found.tract_id},
-                lambda: click.echo(told),
+                lambda: {"tract_id": new_tract, "branch": name, "head": head, "from": t.tract_id},
+                lambda: click.echo(line),
             )
 
 

@@ -1,4 +1,4 @@
-"""Contents on the command line: made from a text and options, and told in words."""
+"""Contents on the command line: made from a text and options, and shown in words."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def build_content(
     return content | {key: require_json(text, "-m / --text") if key in _JSON_FIELDS else text}
 
 
-def retold(content: object, text: str) -> dict[str, Any]:
+def with_text(content: object, text: str) -> dict[str, Any]:
     """Returns a content with another main part, all else as it was. Errors: click.UsageError, ContentValidationError."""
     plain = to_plain(content)
     kind = plain["content_type"]

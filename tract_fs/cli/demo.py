@@ -39,9 +39,9 @@ def run_demo(invocation: Invocation, path: str | None) -> None:
         if invocation.is_json:
             echo_json({"path": directory if path else None, "steps": demo.steps, **files})
         elif path:
-            click.echo(f"\nThe store stays in {directory}; go on with: tract -C {shlex.quote(path)} status")
+            click.echo(f"\nThe store stays in {directory}; continue with: tract -C {shlex.quote(path)} status")
         else:
-            click.echo("\nThis store is gone now; 'tract demo PATH' keeps it in PATH.")
+            click.echo("\nThe store is removed now; 'tract demo PATH' keeps it in PATH.")
 
 
 class _Demo:
@@ -61,15 +61,15 @@ class _Demo:
         commits: list[str] = imported["commit_hashes"]
         self._say("Each message is a commit, with the config that the file names:")
         self._step("log", "-n", "8")
-        self._say("An answer is made anew with another config; it takes the old one's place:")
+        self._say("An answer is replaced by a new one with another config:")
         answer = commits[_ANSWER][:DIGITS]
         config = ("--config", "model=gpt-4o", "--config", "temperature=0.2")
         self._edit = str(self._step("edit", answer, "-m", _SHORTER, *config)["commit_hash"])
         self._say(
-            "A tool's result is left out; the call that it answers goes with it, since no provider takes one without the other:"
+            "A tool's result is skipped. Its call is left out too, because no provider accepts one without the other:"
         )
         self._step("annotate", commits[_ASIDE][:DIGITS], "skip", "--reason", "another trip")
-        self._say("What to send next:")
+        self._say("The messages to send next:")
         self._step("compile", "--format", "oneline")
         self._say("Which commits were made at a low temperature?")
         self._step("query", "temperature", "<", "0.5")
@@ -129,9 +129,9 @@ def _show_files(root: str, sizes: dict[str, int], shown: tuple[str, str], *, cou
         click.echo(stream.read())
     click.echo(styled(f"\n$ sha256sum .tract/{relative}", bold=True))
     click.echo(f"{found}  .tract/{relative}")
-    told = (
+    result = (
         "all are named by the SHA-256 of their bytes"
         if not wrong
         else f"NOT named by their SHA-256: {', '.join(wrong)}"
     )
-    click.echo(f"\n{count} files beside the three text files; {told}.")
+    click.echo(f"\n{count} files beside the three text files; {result}.")

@@ -30,19 +30,19 @@ def diff(invocation: Invocation, a: str | None, b: str | None, is_stat: bool) ->
 
     Messages are numbered from 1, as 'tract compile' numbers them.
     """
-    with invocation.reading() as found:
+    with invocation.reading() as t:
         if a is None and b is None:
-            invocation.require_history(found)
+            invocation.require_history(t)
         else:
-            invocation.require_tract(found)
-        made = found.diff(a, b)
+            invocation.require_tract(t)
+        made = t.diff(a, b)
         invocation.answer(made.to_dict, lambda: _show(made, is_stat=is_stat))
 
 
 def _show(made: ContextDiff, *, is_stat: bool) -> None:
     if is_stat and made.entries:
         columns = [Column(""), Column("message"), Column("commit", style="yellow"), Column("role")]
-        columns += [Column("tokens", is_number=True), Column("config", style="cyan"), Column("says")]
+        columns += [Column("tokens", is_number=True), Column("config", style="cyan"), Column("text")]
         echo_table(columns, [_row(entry) for entry in made.entries])
         click.echo()
     elif not is_stat:
@@ -55,9 +55,9 @@ def _show(made: ContextDiff, *, is_stat: bool) -> None:
 def _row(entry: DiffEntry) -> list[str]:
     side = _shown_side(entry)
     config = one_line(" ".join(map(_config_line, entry.config_changes)), width=36)
-    says = one_line(_moved_words(entry) + _told(side))
+    text = one_line(_moved_words(entry) + _text(side))
     commit = (side.commit_hash or "")[:DIGITS]
-    return [_MARKS[entry.kind], _places(entry), commit, _role(entry), _signed(entry.token_delta), config, says]
+    return [_MARKS[entry.kind], _places(entry), commit, _role(entry), _signed(entry.token_delta), config, text]
 
 
 def _show_entry(entry: DiffEntry) -> None:
@@ -72,7 +72,7 @@ def _show_entry(entry: DiffEntry) -> None:
     for change in entry.config_changes if entry.moved_index is None else ():
         click.echo(styled(f"  config {_config_line(change)}", fg="cyan"))
     if entry.moved_index is not None:
-        click.echo(f"  {one_line(_told(side))}")
+        click.echo(f"  {one_line(_text(side))}")
     else:
         _show_lines(entry)
     click.echo()
@@ -80,8 +80,8 @@ def _show_entry(entry: DiffEntry) -> None:
 
 def _show_lines(entry: DiffEntry) -> None:
     """Prints the lines that differ: of what people read in a message where that differs, else of the whole message."""
-    told = (None if side is None else _told(side) for side in (entry.a, entry.b))
-    lines = "" if entry.is_config_only else unified(*told) or entry.text_diff
+    texts = (None if side is None else _text(side) for side in (entry.a, entry.b))
+    lines = "" if entry.is_config_only else unified(*texts) or entry.text_diff
     for line in lines.split("\n") if lines else ():
         if entry.kind == "changed" or not line.startswith("@"):
             colour = _COLOURS.get(line[:1])
@@ -100,10 +100,10 @@ def _show_totals(made: ContextDiff) -> None:
     if made.first_difference is None:
         click.echo("prompt cache  nothing lost: the messages are equal")
         return
-    lost, anew = made.a.tokens_from_difference, made.b.tokens_from_difference
+    lost, unread = made.a.tokens_from_difference, made.b.tokens_from_difference
     click.echo(
         f"prompt cache  differs from message {made.first_difference + 1} on: "
-        f"{made.kept_tokens:,} tokens stay, {lost:,} are lost, {anew:,} are read anew"
+        f"{made.kept_tokens:,} tokens stay cached, {lost:,} are lost, {unread:,} are read again"
     )
 
 
@@ -113,7 +113,7 @@ def _shown_side(entry: DiffEntry) -> DiffedMessage:
     return side
 
 
-def _told(side: DiffedMessage) -> str:
+def _text(side: DiffedMessage) -> str:
     return message_text(side.message.to_dict())
 
 
@@ -137,9 +137,12 @@ def _moved_words(entry: DiffEntry) -> str:
 def _config_line(change: ConfigChange) -> str:
     name = ".".join(change.path)
     before, after = (" ".join(json_text(value).split()) for value in (change.before, change.after))
-    told = {"added": f"+{name}={after}", "removed": f"-{name}={before}", "changed": f"{name}: {before} → {after}"}
-    return one_line(told[change.kind], width=400)
+    lines = {"added": f"+{name}={after}", "removed": f"-{name}={before}", "changed": f"{name}: {before} → {after}"}
+    return one_line(lines[change.kind], width=400)
 
 
 def _signed(count: int) -> str:
     return f"{count:+,}"
+
+
+COMMANDS = (diff,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from typing import Any
 
 import click
@@ -29,26 +30,47 @@ def show_warnings(warnings: Sequence[str]) -> None:
         warn(warning)
 
 
-def annotations_of(found: Tract, name: str) -> list[PriorityAnnotation]:
+def require_commit(t: Tract, ref: str) -> CommitInfo:
+    """Returns the commit that a ref names. Errors: CommitNotFoundError, AmbiguousRef."""
+    name = t.resolve(ref)
+    info = t.get_commit(name)
+    if info is None:
+        raise CommitNotFoundError(hash=name, where=f"tract {t.tract_id!r}")
+    return info
+
+
+def annotations_of(t: Tract, name: str) -> list[PriorityAnnotation]:
     """Returns a commit's annotations; none if it is not in the branch's history."""
     try:
-        return found.get_annotations(name)
+        return t.get_annotations(name)
     except CommitNotFoundError:
         return []
 
 
-def own_annotation(found: Tract, info: CommitInfo) -> PriorityAnnotation | None:
+def own_annotation(t: Tract, info: CommitInfo) -> PriorityAnnotation | None:
     """Returns the annotation that a commit is, or None."""
     if info.operation.value != "annotate":
         return None
-    return _own(annotations_of(found, info.targets[0]), info)
+    return _own(annotations_of(t, info.targets[0]), info)
 
 
 def _own(annotations: Sequence[PriorityAnnotation], info: CommitInfo) -> PriorityAnnotation | None:
     return next((made for made in annotations if made.commit_hash == info.commit_hash), None)
 
 
-def show_commits(found: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool = False) -> None:
+def annotation_document(made: PriorityAnnotation) -> dict[str, object]:
+    """Returns an annotation for JSON output."""
+    return {
+        "commit_hash": made.commit_hash,
+        "tract_id": made.tract_id,
+        "target_hash": made.target_hash,
+        "priority": made.priority.value,
+        "reason": made.reason,
+        "created_at": made.created_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+    }
+
+
+def show_commits(t: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool = False) -> None:
     """Prints commits, one a line."""
     rows = []
     annotations: dict[str, list[PriorityAnnotation]] = {}
@@ -61,20 +83,20 @@ def show_commits(found: Tract, infos: Sequence[CommitInfo], *, is_config_shown: 
         ]
         if is_config_shown:
             row.append(_config_cell(info.generation_config or {}))
-        rows.append([*row, one_line(_says(found, info, annotations))])
+        rows.append([*row, one_line(_text(t, info, annotations))])
     if not rows:
         if is_config_shown:
             click.echo("no commit matches", err=True)
         return
     config = [Column("config", style="cyan")] if is_config_shown else []
-    echo_table([*_COMMIT_COLUMNS, *config, Column("says")], rows)
+    echo_table([*_COMMIT_COLUMNS, *config, Column("text")], rows)
 
 
-def _says(found: Tract, info: CommitInfo, annotations: dict[str, list[PriorityAnnotation]]) -> str:
+def _text(t: Tract, info: CommitInfo, annotations: dict[str, list[PriorityAnnotation]]) -> str:
     target = info.targets[0] if info.targets else ""
     if info.operation.value == "annotate":
         if target not in annotations:
-            annotations[target] = annotations_of(found, target)
+            annotations[target] = annotations_of(t, target)
         own = _own(annotations[target], info)
         level = "" if own is None else f"{own.priority.value} "
         reason = "" if own is None or own.reason is None else f": {own.reason}"
@@ -82,14 +104,14 @@ def _says(found: Tract, info: CommitInfo, annotations: dict[str, list[PriorityAn
     if info.content_type is None:
         return "joins " + ", ".join(parent[:DIGITS] for parent in info.parents)
     try:
-        told = headline(found.get_content(info.commit_hash))
+        text = headline(t.get_content(info.commit_hash))
     except ContentRedacted:
-        told = REDACTED
+        text = REDACTED
     except DamageError:
-        told = "(the content is missing or damaged)"
+        text = "(the content is missing or damaged)"
     if info.operation.value == "summarize":
-        return f"for {len(info.targets)} commits: {told}"
-    return f"{target[:DIGITS]} is now {told}" if target else told
+        return f"for {len(info.targets)} commits: {text}"
+    return f"{target[:DIGITS]} is now {text}" if target else text
 
 
 def show_commit(
@@ -139,9 +161,9 @@ def show_context(context: CompiledContext) -> None:
     for number, (message, config) in enumerate(_with_configs(context), 1):
         speaker = one_line(message.role if message.name is None else f"{message.role} {message.name}")
         commits = " ".join(commit[:DIGITS] for commit in message.commit_hashes)
-        told = f" {one_line(_compact(config), width=400)}" if config else ""
+        shown = f" {one_line(_compact(config), width=400)}" if config else ""
         click.echo(
-            f"{styled(f'[{number}] {speaker}', bold=True)}  {styled(commits, fg='yellow')}{styled(told, fg='cyan')}"
+            f"{styled(f'[{number}] {speaker}', bold=True)}  {styled(commits, fg='yellow')}{styled(shown, fg='cyan')}"
         )
         click.echo(printable(message_text(message.to_dict())))
         click.echo()
@@ -162,7 +184,7 @@ def show_context_lines(context: CompiledContext) -> None:
                 Column("commit", style="yellow"),
                 Column("role"),
                 config_column,
-                Column("says"),
+                Column("text"),
             ],
             rows,
         )
@@ -193,22 +215,22 @@ def show_status(state: Status, path: str, tracts: Sequence[str]) -> None:
         ("damaged", "\n".join(state.damaged)),
         ("quarantined", "\n".join(some([_quarantined(file) for file in state.quarantined if not file.is_back]))),
         ("gone", "\n".join(some(state.gone))),
-        ("salvageable", "\n".join(some([f"{found.path} is {found.target}" for found in state.salvageable]))),
-        ("strays", "\n".join(state.strays)),
+        ("salvageable", "\n".join(some([f"{file.path} is {file.target}" for file in state.salvageable]))),
+        ("unknown", "\n".join(state.strays)),
         ("not read", "\n".join(f"local/{name}" for name in some(state.unread_local))),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])
 
 
 def _other_heads(state: Status) -> list[str]:
-    far = {found.head: found for found in state.distances}
+    far = {distance.head: distance for distance in state.distances}
     return [f"{head}{_distance(far[head]) if head in far else ''}" for head in state.other_heads]
 
 
-def _distance(found: HeadDistance) -> str:
-    since = f"since {found.common[:DIGITS]}" if found.common else "with nothing in common"
-    commits = "commit" if found.only_there == 1 else "commits"
-    return f": {found.only_there} {commits} only there, {found.only_here} only here, {since}"
+def _distance(distance: HeadDistance) -> str:
+    since = f"since {distance.common[:DIGITS]}" if distance.common else "with nothing in common"
+    commits = "commit" if distance.only_there == 1 else "commits"
+    return f": {distance.only_there} {commits} only there, {distance.only_here} only here, {since}"
 
 
 def _waiting(event: WaitingEvent) -> str:

@@ -41,8 +41,8 @@ def import_file(
     else:
         stem = invocation.tract_id or tract_id_of(file)
         digits = len(str(len(conversations)))
-        chosen = {f"{stem}-{n:0{digits}}": found for n, found in enumerate(conversations, 1)}
-    contents = {tract_id: to_contents(found.messages, "openai") for tract_id, found in chosen.items()}
+        chosen = {f"{stem}-{n:0{digits}}": conversation for n, conversation in enumerate(conversations, 1)}
+    contents = {tract_id: to_contents(conversation.messages, "openai") for tract_id, conversation in chosen.items()}
     is_held = _held(invocation, contents) if is_all else dict.fromkeys(contents, False)
     count = sum(len(contents[tract_id]) for tract_id, held in is_held.items() if not held)
     with _progress(count, is_hidden=invocation.is_json) as advance:
@@ -51,12 +51,12 @@ def import_file(
                 invocation,
                 tract_id,
                 contents[tract_id],
-                config={**(config or {}), **(found.generation_config or {})} or None,
+                config={**(config or {}), **(conversation.generation_config or {})} or None,
                 is_held=is_held[tract_id],
                 is_alone=not is_all,
                 advance=advance,
             )
-            for tract_id, found in chosen.items()
+            for tract_id, conversation in chosen.items()
         ]
 
 
@@ -72,19 +72,19 @@ def _choose(conversations: Sequence[Conversation], number: int | None, file: str
 
 
 def _held(invocation: Invocation, contents: dict[str, list[MessageContent]]) -> dict[str, bool]:
-    """Tells which conversations their tracts hold already. Errors: CommandError if a tract holds anything else."""
+    """Returns for each tract id whether its tract already contains the conversation. Errors: CommandError if a tract holds anything else."""
     there = set(Tract.tracts(invocation.require_context()))
     result = {}
     for tract_id, wanted in contents.items():
         result[tract_id] = False
         if tract_id not in there:
             continue
-        with invocation.writing(tract_id=tract_id) as found:
-            if found.head is None:
+        with invocation.writing(tract_id=tract_id) as t:
+            if t.head is None:
                 continue
-            if found.compile().to_openai() != [content.message for content in wanted]:
+            if t.compile().to_openai() != [content.message for content in wanted]:
                 raise CommandError(
-                    f"tract {tract_id!r} holds other commits already; import under another stem by --tract; nothing was written"
+                    f"tract {tract_id!r} holds other commits already; choose another stem with --tract; nothing was written"
                 )
             result[tract_id] = True
     return result
@@ -100,25 +100,25 @@ def _import(
     is_alone: bool,
     advance: _Advance,
 ) -> dict[str, Any]:
-    with invocation.writing(tract_id=tract_id) as found:
+    with invocation.writing(tract_id=tract_id) as t:
         made: list[str] = []
         if is_alone and len(contents) >= _STREAMED_MESSAGES:
-            made = _import_streamed(found, contents, config, advance)
+            made = _import_streamed(t, contents, config, advance)
         elif not is_held:
-            made = _import_at_once(found, contents, config, is_first=not is_alone, advance=advance)
+            made = _import_at_once(t, contents, config, is_first=not is_alone, advance=advance)
         return {
             "tract_id": tract_id,
-            "branch": found.branch,
+            "branch": t.branch,
             "is_new": not is_held,
             "message_count": len(contents),
-            "head": found.head,
+            "head": t.head,
             "generation_config": None if is_held else config,
             "commit_hashes": made,
         }
 
 
 def _import_at_once(
-    found: Tract,
+    t: Tract,
     contents: Sequence[MessageContent],
     config: dict[str, Any] | None,
     *,
@@ -127,11 +127,11 @@ def _import_at_once(
 ) -> list[str]:
     """Commits contents in one transaction; with `is_first`, on an empty branch only."""
     made = []
-    with found.batch():
+    with t.batch():
         for position, content in enumerate(contents):
             expected = None if is_first and position == 0 else ANY
             try:
-                made.append(found.commit(content, generation_config=config, expected_head=expected).commit_hash)
+                made.append(t.commit(content, generation_config=config, expected_head=expected).commit_hash)
             except ContentValidationError as error:
                 raise CommandError(f"message {position + 1} of the conversation: {error}") from None
             advance(1)
@@ -139,23 +139,23 @@ def _import_at_once(
 
 
 def _import_streamed(
-    found: Tract, contents: Sequence[MessageContent], config: dict[str, Any] | None, advance: _Advance
+    t: Tract, contents: Sequence[MessageContent], config: dict[str, Any] | None, advance: _Advance
 ) -> list[str]:
     """Commits very many contents in as many transactions as it takes."""
     done = 0
 
-    def tell(count: int) -> None:
+    def advance_to(count: int) -> None:
         nonlocal done
         advance(count - done)
         done = count
 
-    found.import_stream((content.message for content in contents), generation_config=config, progress=tell)
-    return [info.commit_hash for info in found.log(len(contents))][::-1]
+    t.import_stream((content.message for content in contents), generation_config=config, progress=advance_to)
+    return [info.commit_hash for info in t.log(len(contents))][::-1]
 
 
 @contextmanager
 def _progress(count: int, *, is_hidden: bool) -> Iterator[_Advance]:
-    """Yields what tells a progress bar of messages done; there is one on stderr, if that is a terminal, for long imports."""
+    """Yields a function that counts imported messages; for long imports it moves a progress bar on stderr, if that is a terminal."""
     if is_hidden or count < _LONG_IMPORT_MESSAGES or not sys.stderr.isatty():
         yield lambda done: None
         return

@@ -47,7 +47,7 @@ class Invocation:
         self.tract_id: str | None = tract_id
         self.branch: str | None = branch
         self.is_json: bool = is_json
-        self.answers: list[object] | None = None  # set by who wants the documents themselves
+        self.answers: list[object] | None = None  # collects the documents, if a caller sets a list
         if above is not None:
             self.context_path = above.context_path if context_path is None else context_path
             self.tract_id = above.tract_id if tract_id is None else tract_id
@@ -71,26 +71,26 @@ class Invocation:
     @contextmanager
     def writing(self, *, tract_id: str | None = None) -> Iterator[Tract]:
         """Opens the tract for writing; the store must be there. Errors: as Tract.open."""
-        with self._open(tract_id=tract_id) as found:
-            yield found
+        with self._open(tract_id=tract_id) as t:
+            yield t
 
     @contextmanager
     def reading(self) -> Iterator[Tract]:
         """Opens the tract for reading; where the store can't be written, without its caches. Errors: as Tract.open."""
         try:
-            found = self._open()
+            t = self._open()
         except OSError as error:
             if error.errno not in _UNWRITABLE:
                 raise
-            found = self._open(read_only=True)
-        with found:
-            yield found
+            t = self._open(read_only=True)
+        with t:
+            yield t
 
     def _open(self, *, tract_id: str | None = None, read_only: bool = False) -> Tract:
         path = self.require_context()
         current = CurrentBranch(self.branch, is_unknown=False) if self.branch else read_current_branch(path)
         try:
-            found = Tract.open(
+            t = Tract.open(
                 path,
                 tract_id=tract_id or self.tract_id or "default",
                 branch=current.name,
@@ -99,33 +99,33 @@ class Invocation:
             )
         except StoreNotFound:
             above = "" if self.context_path is not None else ", nor in a directory above"
-            raise StoreNotFound(f"{path}: no store here{above}; make one by 'tract init'", path=path) from None
+            raise StoreNotFound(f"{path}: no store here{above}; create one with 'tract init'", path=path) from None
         if current.is_unknown:
             warn(
                 f"local/ was not created by this copy, so the branch chosen by 'tract switch' is unknown; using {current.name}"
             )
-        return found
+        return t
 
-    def require_tract(self, found: Tract) -> None:
+    def require_tract(self, t: Tract) -> None:
         """Raises CommandError if the tract has no events here, but was asked for by name or others have."""
         tracts = Tract.tracts(self.require_context())
-        if found.tract_id not in tracts and (tracts or self.tract_id is not None):
-            there = f"there are: {', '.join(some(tracts))}; choose one by --tract" if tracts else "there are none yet"
-            raise CommandError(f"no tract {found.tract_id!r} in this store; {there}")
+        if t.tract_id not in tracts and (tracts or self.tract_id is not None):
+            there = f"there are: {', '.join(some(tracts))}; choose one with --tract" if tracts else "there are none yet"
+            raise CommandError(f"no tract {t.tract_id!r} in this store; {there}")
 
-    def require_history(self, found: Tract) -> bool:
-        """Tells whether the branch has commits; False only in an empty store. Errors: CommandError, BranchNotFound."""
-        if found.head is not None:
+    def require_history(self, t: Tract) -> bool:
+        """Returns whether the branch has commits; False only in an empty store. Errors: CommandError, BranchNotFound."""
+        if t.head is not None:
             return True
-        self.require_tract(found)
-        status = found.status()
+        self.require_tract(t)
+        status = t.status()
         waiting = len(status.pending) + len(status.damaged)
         if waiting:
             raise CommandError(
-                f"branch {found.branch!r} has no head: {waiting} events are pending or damaged; see 'tract status'"
+                f"branch {t.branch!r} has no head: {waiting} events are pending or damaged; see 'tract status'"
             )
-        if self.branch is not None or found.tract_id in Tract.tracts(self.require_context()):
-            raise BranchNotFound(tract_id=found.tract_id, branch=found.branch)
+        if self.branch is not None or t.tract_id in Tract.tracts(self.require_context()):
+            raise BranchNotFound(tract_id=t.tract_id, branch=t.branch)
         if not self.is_json:
             click.echo("no commits yet", err=True)
         return False
@@ -140,10 +140,10 @@ class Invocation:
             show()
 
 
-def warnings_of(found: Tract) -> list[str]:
+def warnings_of(t: Tract) -> list[str]:
     """Returns what a compile of the head warns of; nothing where damage prevents one."""
     try:
-        return found.compile().warnings
+        return t.compile().warnings
     except DamageError:
         return []
 
@@ -154,7 +154,7 @@ def with_store(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("-C", "context_path", metavar="PATH", help="Context directory [the nearest above with .tract].")
     @click.option("--tract", "tract_id", metavar="ID", help="Tract in the store [default].")
     @click.option("--branch", metavar="NAME", help="Branch of the tract [the current one].")
-    @click.option("--json", "is_json", is_flag=True, help="Answer with one JSON document.")
+    @click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
     @click.pass_context
     @wraps(function)
     def run(context: click.Context, /, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The command `tract merge`: brings lines together, and takes in words what settles their conflicts."""
+"""The command `tract merge`: joins lines, and reads the options that settle conflicts."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 import click
 
 from tract_fs import MergeResult, Priority, Tract
-from tract_fs.cli.contents import retold
+from tract_fs.cli.contents import with_text
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import Invocation, with_store
 
 _WORDS = ("ours", "theirs", *(priority.value for priority in Priority))
 
 
-@click.command(short_help="Join another line to this branch.")
+@click.command(short_help="Merge another line into this branch.")
 @click.argument("ref", required=False)
 @click.option(
     "--prefer",
     type=click.Choice(["ours", "theirs", "reset", "commits"]),
     multiple=True,
-    help="What settles all that no --resolve names: a side, and for a head that was set back whether that holds, or the commits beside it.",
+    help="Settles each conflict that has no --resolve: ours or theirs; where a head was set back, reset or commits.",
 )
 @click.option(
     "--resolve",
@@ -29,7 +29,9 @@ _WORDS = ("ours", "theirs", *(priority.value for priority in Priority))
     metavar="TARGET=WORD",
     help="Settles one commit: ours, theirs, or a priority.",
 )
-@click.option("--resolve-text", "texts", multiple=True, metavar="TARGET=TEXT", help="Settles one commit by a new text.")
+@click.option(
+    "--resolve-text", "texts", multiple=True, metavar="TARGET=TEXT", help="Settles one commit with a new text."
+)
 @click.option("-m", "--message", metavar="TEXT", help="Commit message.")
 @with_store
 def merge(
@@ -41,18 +43,18 @@ def merge(
     texts: tuple[str, ...],
     message: str | None,
 ) -> None:
-    """Join the line of REF (a branch, a commit, TRACT:BRANCH) to this branch; without REF, the branch's own diverged heads.
+    """Merge the line of REF (a branch, a commit, TRACT:BRANCH) into this branch; without REF, join its diverged heads.
 
-    Where both lines changed the same, nothing is written until --resolve, --resolve-text or --prefer says what holds.
+    Where both lines changed the same commit, nothing is written until --resolve, --resolve-text or --prefer decides.
     """
     pairs = [(target, _word(word)) for target, word in (_pair(given, "--resolve") for given in words)]
-    told = [_pair(given, "--resolve-text") for given in texts]
-    with invocation.writing() as found:
+    pairs_of_text = [_pair(given, "--resolve-text") for given in texts]
+    with invocation.writing() as t:
         answers: dict[str, tuple[Any, ...]] = {}
-        for target, answer in pairs + [(target, _new_content(found, target, text)) for target, text in told]:
+        for target, answer in pairs + [(target, _new_content(t, target, text)) for target, text in pairs_of_text]:
             answers[target] = (*answers.get(target, ()), answer)
-        result = found.merge(ref, prefer=prefer or None, resolutions=answers, message=message)
-        invocation.answer(lambda: _document(found, result), lambda: click.echo(_sentence(found, result)))
+        result = t.merge(ref, prefer=prefer or None, resolutions=answers, message=message)
+        invocation.answer(lambda: _document(t, result), lambda: click.echo(_sentence(t, result)))
 
 
 def _pair(given: str, option: str) -> tuple[str, str]:
@@ -70,28 +72,31 @@ def _word(word: str) -> str:
     return word
 
 
-def _new_content(found: Tract, target: str, text: str) -> dict[str, Any]:
+def _new_content(t: Tract, target: str, text: str) -> dict[str, Any]:
     """Returns the target's content, as it was first committed, with another text."""
-    return retold(found.get_content(found.resolve(target)), text)
+    return with_text(t.get_content(t.resolve(target)), text)
 
 
-def _sentence(found: Tract, result: MergeResult) -> str:
+def _sentence(t: Tract, result: MergeResult) -> str:
     head = result.head[:DIGITS]
     if result.kind == "up-to-date":
-        return f"{found.branch} is up to date at {head}"
+        return f"{t.branch} is up to date at {head}"
     if result.commit is None:
-        return f"{found.branch} {'goes forward' if result.kind == 'forward' else 'is set back'} to {head}"
+        return f"{t.branch} {'goes forward' if result.kind == 'forward' else 'is set back'} to {head}"
     settled = f", {len(result.conflicts)} conflicts settled" if result.conflicts else ""
-    return f"{found.branch} joins {len(result.commit.parents)} lines at {head}{settled}"
+    return f"{t.branch} joins {len(result.commit.parents)} lines at {head}{settled}"
 
 
-def _document(found: Tract, result: MergeResult) -> dict[str, object]:
+def _document(t: Tract, result: MergeResult) -> dict[str, object]:
     return {
-        "tract_id": found.tract_id,
-        "branch": found.branch,
+        "tract_id": t.tract_id,
+        "branch": t.branch,
         "kind": result.kind,
         "head": result.head,
         "commit": None if result.commit is None else result.commit.to_dict(),
         "resolutions": [info.to_dict() for info in result.resolutions],
         "conflicts": [conflict.to_dict() for conflict in result.conflicts],
     }
+
+
+COMMANDS = (merge,)

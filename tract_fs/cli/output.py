@@ -23,7 +23,7 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if
 
 
 class Column(Struct, frozen=True):
-    """A column of a table; the last one of a table takes what width is left."""
+    """A column of a table; the last one of a table takes the width that is left."""
 
     title: str
     style: str = ""
@@ -86,7 +86,7 @@ def styled(text: str, *, fg: str | None = None, bold: bool = False, dim: bool = 
 
 
 def error_line(message: str) -> str:
-    """Returns the line that tells of an error."""
+    """Returns the line that reports an error."""
     return f"{click.style('tract:', fg='red') if _has_colour() else 'tract:'} {printable(message)}"
 
 

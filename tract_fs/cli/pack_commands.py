@@ -17,26 +17,31 @@ _AGE = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-@click.command(short_help="Put many files into few.")
+@click.command(short_help="Pack loose files.")
 @click.option("--older-than", metavar="AGE", help="Only files not changed for 30m, 12h, 7d, 4w, or since a time.")
 @with_store
 def pack(invocation: Invocation, *, older_than: str | None) -> None:
-    """Put the loose files and the small packs of the whole store, all its tracts, into packs of at most 256 MiB.
+    """Pack the loose files and small packs of the whole store, all its tracts, into packs of at most 256 MiB.
 
-    Nothing is lost, and every answer stays the same: each pack is checked before what it holds is removed elsewhere. Others may
-    read and write meanwhile; it may be broken off anywhere and run again. Packs of 32 MiB and more are never written again.
+    Nothing is lost, and every answer stays the same: each pack is checked before its members are removed elsewhere.
+    Others may read and write meanwhile. You may interrupt it at any point and run it again. Packs of 32 MiB and more
+    are never written again.
     """
     age = None if older_than is None else _parse_age(older_than)
-    with invocation.writing() as found:
-        report = found.pack(older_than=age)
+    with invocation.writing() as t:
+        report = t.pack(older_than=age)
     invocation.answer(lambda: asdict(report), lambda: _show(report))
 
 
 def _parse_age(text: str) -> timedelta | datetime:
-    found = _AGE.fullmatch(text)
-    if found is not None:
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
-    return parse_moment(text, "--older-than")
+    age = _AGE.fullmatch(text)
+    if age is not None:
+        return timedelta(**{_UNITS[age[2]]: int(age[1])})
+    try:
+        return parse_moment(text, "--older-than")
+    except click.BadParameter:
+        hint = "write an age like 30m, 12h, 7d or 4w, or a time like 2026-01-02T03:04:05 (UTC)"
+        raise click.BadParameter(f"{text!r}: {hint}", param_hint="--older-than") from None
 
 
 def _show(report: PackReport) -> None:
@@ -46,6 +51,12 @@ def _show(report: PackReport) -> None:
         ("wrote", "\n".join([*report.packs_written, f"{report.written_bytes} bytes"]) if report.packs_written else ""),
         ("removed", "\n".join(report.packs_removed)),
         ("left", "\n".join(some(report.left))),
-        ("stopped", "" if report.is_complete else "packs changed meanwhile, as when two run at once; run it again"),
+        (
+            "stopped",
+            "" if report.is_complete else "the packs changed meanwhile, as when two runs overlap; run it again",
+        ),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])
+
+
+COMMANDS = (pack,)

@@ -10,23 +10,23 @@ from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import echo_pairs, some
 
 
-@click.command(short_help="Check every file, and mend what can be mended.")
+@click.command(short_help="Check every file and repair the store.")
 @click.option("--adopt", is_flag=True, help="Bring back pending commits whose parents' events are gone for good.")
 @with_store
 def repair(invocation: Invocation, *, adopt: bool) -> None:
-    """Check every file of the store by its hash, and mend what can be mended.
+    """Check every file of the store by its hash, and repair what can be repaired.
 
-    A damaged file that has stood still for ten seconds is moved to the quarantine below .tract/local and kept there; fetch a
-    good one from another copy. Rewritten line ends are undone, good files under a wrong name are taken in, and all
-    caches are found anew. Nothing else is deleted.
+    A damaged file that has not changed for ten seconds is moved to the quarantine below .tract/local and kept there;
+    fetch a good one from another copy. Rewritten line ends are restored, good files under a wrong name are recovered,
+    and all caches are rebuilt. Nothing else is deleted.
 
-    --adopt is for pending events that wait for files which will never come: each head of theirs whose whole history is
-    here becomes a second head of its branch, with its commits and their configs.
+    --adopt is for pending events whose missing files will never come. Each of their heads whose whole history is here
+    becomes a second head of its branch, with its commits and their configs.
     """
-    with invocation.writing() as found:
+    with invocation.writing() as t:
         if invocation.tract_id is not None:
-            invocation.require_tract(found)
-        report = found.repair(adopt=adopt)
+            invocation.require_tract(t)
+        report = t.repair(adopt=adopt)
     fields = {name: getattr(report, name) for name in report.__struct_fields__}
     document = {name: list(value) if type(value) is tuple else value for name, value in fields.items()}
 
@@ -40,12 +40,15 @@ def repair(invocation: Invocation, *, adopt: bool) -> None:
 def _show(report: RepairReport) -> None:
     pairs = [
         ("checked", f"{report.checked_count} files"),
-        ("mended", "\n".join(some(report.mended))),
-        ("set aside", "\n".join(some(report.set_aside))),
-        ("too fresh", "\n".join(some(report.too_fresh))),
+        ("repaired", "\n".join(some(report.mended))),
+        ("quarantined", "\n".join(some(report.set_aside))),
+        ("too recent", "\n".join(some(report.too_fresh))),
         ("not moved", "\n".join(some(report.unmoved))),
-        ("taken in", "\n".join(some(report.salvaged))),
+        ("recovered", "\n".join(some(report.salvaged))),
         ("adopted", "\n".join(report.adopted)),
         ("not adopted", "\n".join(some(report.not_adopted))),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])
+
+
+COMMANDS = (repair,)

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
 
 import click
 
-from tract_fs.cli import branch_commands
 from tract_fs.cli.commands import tract
-from tract_fs.cli.diff_commands import diff
-from tract_fs.cli.merge_commands import merge
 from tract_fs.cli.output import error_line, json_text
-from tract_fs.cli.pack_commands import pack
-from tract_fs.cli.repair_commands import repair
-from tract_fs.cli.summary_commands import expand, summarize
-from tract_fs.cli.sync_commands import bundle, sync
 from tract_fs.errors import TractError
 from tract_fs.model.conflicts import Conflict
 
 OPERATION_FAILED = 1
 USAGE_WRONG = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
-
-for _command in (*branch_commands.COMMANDS, merge, diff, summarize, expand, repair, pack, sync, bundle):
-    tract.add_command(_command)
+_ADVICE = {
+    errno.ENOENT: "check the path",
+    errno.EACCES: "check the owner and the mode of this path",
+    errno.EPERM: "check the owner and the mode of this path",
+    errno.EROFS: "make this place writable, or work on a copy elsewhere",
+    errno.ENOSPC: "free some space and run the command again",
+    errno.EDQUOT: "free some space and run the command again",
+}
 
 
 def run(arguments: list[str]) -> int:
@@ -47,23 +46,20 @@ def run(arguments: list[str]) -> int:
     except click.Abort:
         return INTERRUPTED
     except click.ClickException as error:
-        _tell_of_usage(error, is_json=is_json)
+        _report_usage(error, is_json=is_json)
         return error.exit_code
     except TractError as error:
-        _tell(type(error).__name__, str(error), error.fields, is_json=is_json)
+        _report(type(error).__name__, str(error), error.fields, is_json=is_json)
     except BrokenPipeError:
         _abandon_stdout()
     except OSError as error:
         fields: dict[str, object] = {"errno": error.errno, "path": _path_of(error)}
-        reason = error.strerror or str(error)
-        _tell(
-            type(error).__name__, f"{_path_of(error)}: {reason}" if error.filename else reason, fields, is_json=is_json
-        )
+        _report(type(error).__name__, _sentence(error), fields, is_json=is_json)
         _abandon_stdout()
     return OPERATION_FAILED
 
 
-def _tell(kind: str, message: str, fields: dict[str, object], *, is_json: bool) -> None:
+def _report(kind: str, message: str, fields: dict[str, object], *, is_json: bool) -> None:
     if is_json:
         shown = {key: _as_json(value) for key, value in fields.items()}
         click.echo(json_text({"error": kind, "message": message, "fields": shown}), err=True)
@@ -71,10 +67,10 @@ def _tell(kind: str, message: str, fields: dict[str, object], *, is_json: bool) 
         click.echo(error_line(message), err=True)
 
 
-def _tell_of_usage(error: click.ClickException, *, is_json: bool) -> None:
+def _report_usage(error: click.ClickException, *, is_json: bool) -> None:
     message = error.format_message()
     if is_json:
-        _tell("CommandLineError", message.splitlines()[0] if message else "", {}, is_json=True)
+        _report("CommandLineError", message.splitlines()[0] if message else "", {}, is_json=True)
         return
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
@@ -90,6 +86,13 @@ def _abandon_stdout() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _sentence(error: OSError) -> str:
+    """Returns what happened, where, and what to do."""
+    where = f"{_path_of(error)}: " if error.filename else ""
+    advice = f"; {_ADVICE[error.errno]}" if error.errno in _ADVICE else ""
+    return f"{where}{error.strerror or error}{advice}"
 
 
 def _path_of(error: OSError) -> str | None:

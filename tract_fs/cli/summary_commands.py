@@ -11,17 +11,17 @@ from tract_fs.cli.output import styled
 from tract_fs.cli.values import parse_generation_config, read_stdin, require_json_object
 
 
-@click.command(short_help="Let one commit stand for many.")
+@click.command(short_help="Replace commits with a summary.")
 @click.argument("commits", nargs=-1, metavar="[COMMIT]...")
-@click.option("--first", metavar="REF", help="The first of a stretch of the context.")
-@click.option("--last", metavar="REF", help="The last of it.")
-@click.option("-m", "--text", metavar="TEXT", help="The summary, told by the system [stdin, as it is].")
+@click.option("--first", metavar="REF", help="The first commit of a range in the context.")
+@click.option("--last", metavar="REF", help="The last commit of the range.")
+@click.option("-m", "--text", metavar="TEXT", help="The summary, which becomes a system message [stdin, unchanged].")
 @click.option("--json-content", metavar="OBJECT", help="The whole content as JSON; - reads it from stdin.")
-@click.option("--include-pinned", is_flag=True, help="Pinned commits do not stay.")
+@click.option("--include-pinned", is_flag=True, help="Summarize pinned commits too.")
 @click.option("--config", "pairs", multiple=True, metavar="KEY=VALUE", help="Generation config, key by key.")
 @click.option("--config-json", metavar="OBJECT", help="Generation config as a JSON object.")
 @click.option("--message", metavar="TEXT", help="Commit message.")
-@click.option("--expected-head", metavar="HASH", help="Only if this is the head.")
+@click.option("--expected-head", metavar="HASH", help="Do it only if this is the head.")
 @with_store
 def summarize(
     invocation: Invocation,
@@ -37,7 +37,7 @@ def summarize(
     message: str | None,
     expected_head: str | None,
 ) -> None:
-    """Commit a text that stands for COMMITs, or for all that the context shows from --first to --last, in the place of the first.
+    """Commit a summary that replaces COMMITs, or all commits in the context from --first to --last, at the place of the first.
 
     They stay in the history: 'tract expand' lists them, and 'tract annotate SUMMARY skip' brings them back.
     """
@@ -45,12 +45,12 @@ def summarize(
         raise click.UsageError("give COMMITs, or --first and --last")
     if json_content is not None and text is not None:
         raise click.UsageError("--json-content is a whole content: leave out -m")
-    told = text if text is not None else read_stdin() if json_content in (None, "-") else json_content
-    content = told if json_content is None else require_json_object(told or "", "--json-content")
+    given = text if text is not None else read_stdin() if json_content in (None, "-") else json_content
+    content = given if json_content is None else require_json_object(given or "", "--json-content")
     config = parse_generation_config(pairs, config_json)
-    with invocation.writing() as found:
-        before = set(warnings_of(found))
-        made = found.summarize(
+    with invocation.writing() as t:
+        before = set(warnings_of(t))
+        made = t.summarize(
             commits or None,
             content,
             first=first,
@@ -60,15 +60,15 @@ def summarize(
             message=message,
             expected_head=ANY if expected_head is None else expected_head,
         )
-        warnings = [warning for warning in warnings_of(found) if warning not in before]
+        warnings = [warning for warning in warnings_of(t) if warning not in before]
 
         def show() -> None:
             shown = styled(made.commit_hash[:DIGITS], fg="yellow")
             count = f"{len(made.targets)} commit{'s' if len(made.targets) > 1 else ''}"
-            click.echo(f"[{found.branch} {shown}] stands for {count}: {made.content_type}, {made.token_count} tokens")
+            click.echo(f"[{t.branch} {shown}] stands for {count}: {made.content_type}, {made.token_count} tokens")
             show_warnings(warnings)
 
-        invocation.answer(lambda: made.to_dict() | {"branch": found.branch, "warnings": warnings}, show)
+        invocation.answer(lambda: made.to_dict() | {"branch": t.branch, "warnings": warnings}, show)
 
 
 @click.command(short_help="List what a summary stands for.")
@@ -76,7 +76,10 @@ def summarize(
 @with_store
 def expand(invocation: Invocation, ref: str) -> None:
     """List the commits that the summary REF stands for, in the order of the history."""
-    with invocation.reading() as found:
-        invocation.require_tract(found)
-        infos = found.expand(found.resolve(ref))
-        invocation.answer(lambda: [info.to_dict() for info in infos], lambda: show_commits(found, infos))
+    with invocation.reading() as t:
+        invocation.require_tract(t)
+        infos = t.expand(t.resolve(ref))
+        invocation.answer(lambda: [info.to_dict() for info in infos], lambda: show_commits(t, infos))
+
+
+COMMANDS = (summarize, expand)

@@ -19,23 +19,23 @@ _KINDS = ("objects", "events", "packs")
 _Progress = Callable[[int, int, str], None]
 
 
-@click.command(short_help="Bring two copies together.")
+@click.command(short_help="Sync with another copy of the store.")
 @click.argument("path")
 @click.option("--verify", is_flag=True, help="Hash every file of both sides, not only those to copy.")
 @with_store
 def sync(invocation: Invocation, path: str, verify: bool) -> None:
     """Bring this store and the one in the directory PATH to the same files, both ways.
 
-    PATH is a context directory, or a directory to make a copy in, such as a mounted stick. Every file is checked before it
-    is copied; a good one is never replaced, a bad one is set aside where the other side has a good one. It may be broken off
-    anywhere and run again. local/ stays out of it.
+    PATH is a context directory, or a directory to make a copy in, such as a mounted stick. Every file is
+    checked before it is copied. A good file is never replaced; a bad one is quarantined if the other side has a good
+    one. You may interrupt it at any point and run it again. local/ is never copied.
     """
-    with invocation.writing() as found, _progress(is_hidden=invocation.is_json) as progress:
-        report = found.sync(path, verify=verify, progress=progress)
+    with invocation.writing() as t, _progress(is_hidden=invocation.is_json) as progress:
+        report = t.sync(path, verify=verify, progress=progress)
     invocation.answer(lambda: _document(report), lambda: _show(report))
 
 
-@click.group(cls=InOrder, no_args_is_help=False, short_help="One file that carries a tract.")
+@click.group(cls=InOrder, no_args_is_help=False, short_help="Carry a tract in one file.")
 @with_store
 def bundle(invocation: Invocation) -> None:
     """Make, check and apply bundles: one file with a tract's history, whole or only what is new."""
@@ -43,14 +43,14 @@ def bundle(invocation: Invocation) -> None:
 
 @bundle.command(short_help="Write a bundle.")
 @click.argument("file")
-@click.option("--since", metavar="REF", help="Only what came after this commit, or beside it.")
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--since", metavar="REF", help="Leave out this commit and all before it.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @with_store
 def create(invocation: Invocation, file: str, since: str | None, force: bool) -> None:
     """Write the tract, with what it builds on, into FILE."""
-    with invocation.writing() as found:
-        invocation.require_tract(found)
-        made = found.bundle(file, since=since, force=force)
+    with invocation.writing() as t:
+        invocation.require_tract(t)
+        made = t.bundle(file, since=since, force=force)
     invocation.answer(lambda: asdict(made), lambda: _show_bundle("made", made))
 
 
@@ -58,53 +58,55 @@ def create(invocation: Invocation, file: str, since: str | None, force: bool) ->
 @click.argument("file")
 @with_store
 def verify(invocation: Invocation, file: str) -> None:
-    """Check every hash of the bundle FILE, and say what is in it. Needs no store."""
-    found = verify_bundle(file)
-    invocation.answer(lambda: asdict(found), lambda: _show_bundle("good", found))
+    """Check every hash of the bundle FILE, and list what it contains. Needs no store."""
+    info = verify_bundle(file)
+    invocation.answer(lambda: asdict(info), lambda: _show_bundle("good", info))
 
 
-@bundle.command(short_help="Bring in a bundle.")
+@bundle.command(short_help="Apply a bundle.")
 @click.argument("file")
 @with_store
 def apply(invocation: Invocation, file: str) -> None:
-    """Bring the bundle FILE into the store, all of it or, if anything in it is damaged, nothing."""
-    with invocation.writing() as found:
-        report = found.apply_bundle(file)
+    """Apply the bundle FILE to the store: all of it or, if anything in it is damaged, nothing."""
+    with invocation.writing() as t:
+        report = t.apply_bundle(file)
 
     def show() -> None:
-        told = _counted((report.new_contents, "content"), (report.new_commits, "commit"), (report.new_events, "event"))
-        click.echo(f"new from {printable(report.path)}: {told}")
+        counts = _counted(
+            (report.new_contents, "content"), (report.new_commits, "commit"), (report.new_events, "event")
+        )
+        click.echo(f"new from {printable(report.path)}: {counts}")
         show_warnings([f"pending: {line}" for line in some(report.pending)])
 
     invocation.answer(lambda: asdict(report), show)
 
 
 def _show_bundle(word: str, info: BundleInfo) -> None:
-    told = _counted((info.contents, "content"), (info.commits, "commit"), (info.events, "event"))
+    counts = _counted((info.contents, "content"), (info.commits, "commit"), (info.events, "event"))
     click.echo(
-        f"{word}: {printable(info.path)}, {told} of {', '.join(info.tracts) or 'no tract'}, {info.size_bytes} bytes"
+        f"{word}: {printable(info.path)}, {counts} of {', '.join(info.tracts) or 'no tract'}, {info.size_bytes} bytes"
     )
     for parent in some(info.builds_on):
         click.echo(f"builds on {parent}")
-    show_warnings([f"not in the bundle, since the store lacks it: {name}" for name in some(info.missing)])
+    show_warnings([f"not in the bundle, because the store lacks it: {name}" for name in some(info.missing)])
 
 
 def _show(report: SyncReport) -> None:
     if report.is_new:
         click.echo(f"made a store in {printable(report.path)}/.tract")
-    click.echo(f"received {_told(report.received)}; sent {_told(report.sent)}")
+    click.echo(f"received {_summary(report.received)}; sent {_summary(report.sent)}")
     for bad in report.bad:
         what = (
-            "set aside and replaced"
+            "quarantined and replaced"
             if bad.is_replaced
-            else "left as it is: there is no good copy, or it can't be replaced"
+            else "left as it is: there is no good copy, or the file can't be replaced"
         )
         show_warnings([f"bad file {bad.side}: {bad.path}: {bad.cause}; {what}"])
     for side, pending in (("here", report.pending_here), ("there", report.pending_there)):
         show_warnings([f"pending {side}: {line}" for line in some(pending)])
 
 
-def _told(transfer: Transfer) -> str:
+def _summary(transfer: Transfer) -> str:
     counts = _counted(*((getattr(transfer, kind).files, kind[:-1]) for kind in _KINDS))
     return f"{counts} ({transfer.size_bytes} bytes)" if transfer.files else "nothing"
 
@@ -138,3 +140,6 @@ def _progress(*, is_hidden: bool) -> Iterator[_Progress | None]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("syncing", total=None)
         yield lambda done, total, _path: bar.update(task, completed=done, total=total)
+
+
+COMMANDS = (sync, bundle)

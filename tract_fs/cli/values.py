@@ -99,7 +99,7 @@ def _is_index(part: str) -> bool:
 def read_stdin() -> str:
     """Returns the text on stdin, as it is. Errors: click.UsageError on a terminal, ArgumentError if it is not UTF-8."""
     if sys.stdin is None or sys.stdin.isatty():
-        raise click.UsageError("give the text by -m TEXT, or on stdin")
+        raise click.UsageError("give the text with -m TEXT or on stdin")
     return decode_utf8(sys.stdin.buffer.read(), "stdin")
 
 

@@ -1,1 +1,1 @@
-"""Copies of a store: syncing two stores, and bundles that carry one on a stick."""
+"""Copies of a store: the sync of two stores, and bundles, which carry one in a single file."""

@@ -1,6 +1,6 @@
-"""Bundles: the events of a tract with their objects in one file, whole or only what came after a commit, and their way into a store.
+"""Bundles: writes the events of a tract with their objects into one file, all or those after a commit, and applies such a file to a store.
 
-A bundle is checked as a whole before anything of it is written. What it builds on may be missing: then its events wait. Format: FORMAT.md, section 12.
+A bundle is verified as a whole before any part of it is written. Its events wait if what they build on is missing. Format: FORMAT.md, section 12.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import NamedTuple
 from msgspec import structs
 
 from tract_fs.copies.bundle_file import BundleReader, Member, write_bundle
-from tract_fs.errors import ArgumentError, BundleExists, CommitNotFoundError, ObjectMissing
+from tract_fs.errors import ArgumentError, BundleExists, CommitNotFoundError
 from tract_fs.model.content import is_content
 from tract_fs.model.events import Event, Move, split_parent
 from tract_fs.model.exchange import BUNDLE_FORMAT, BUNDLE_VERSION, BundleApplied, BundleHeader, BundleInfo
 from tract_fs.model.names import EventHash
 from tract_fs.store import files
-from tract_fs.store.holdings import Holdings, path_of_event
+from tract_fs.store.holdings import Holdings
 from tract_fs.store.packs import Packs, PackWriter
 from tract_fs.store.store import PACK_MAX_BYTES, PACK_MIN_OBJECTS, Store
 from tract_fs.work.reader import TractReader
@@ -27,10 +27,10 @@ from tract_fs.work.reader import TractReader
 _Place = tuple[str, str]  # tract, event hash
 
 
-def create_bundle(reader: TractReader, file: object, *, since: str | None, force: bool) -> BundleInfo:
+def create_bundle(reader: TractReader, file: str | os.PathLike[str], *, since: str | None, force: bool) -> BundleInfo:
     """Writes a bundle of the reader's tract, with the events of other tracts that it builds on.
 
-    With `since`, a ref, the events that brought that commit, and their ancestors, are left out, with the objects that they have.
+    With `since`, a ref, leaves out the events that brought that commit and their ancestors, with their objects.
     Errors: BundleExists, CommitNotFoundError, AmbiguousRefError; OSError.
     """
     path = require_file(file)
@@ -59,7 +59,7 @@ def create_bundle(reader: TractReader, file: object, *, since: str | None, force
 
 
 def verify_bundle(file: str | os.PathLike[str]) -> BundleInfo:
-    """Checks a whole bundle: every member, their order, and the hash of the file; returns what is in it.
+    """Verifies a whole bundle: every member, their order, and the hash of the file. Returns what it contains.
 
     Errors: BundleDamaged, UnsupportedFormat; OSError.
     """
@@ -71,17 +71,17 @@ def verify_bundle(file: str | os.PathLike[str]) -> BundleInfo:
     return _info(path, reader.header, reader.size_bytes)
 
 
-def apply_bundle(store: Store, file: object) -> BundleApplied:
-    """Writes what a bundle brings and the store lacks, after all of it was checked: objects, then events in causal order.
+def apply_bundle(store: Store, file: str | os.PathLike[str]) -> BundleApplied:
+    """Writes the members of a bundle that the store lacks, after it was verified as a whole: objects, then events in causal order.
 
-    64 objects or more become one pack. Errors: BundleDamaged, UnsupportedFormat, ReadOnlyError, nothing written then; OSError.
+    64 objects or more become one pack. Errors: BundleDamaged, UnsupportedFormat, ReadOnlyError, with nothing written; OSError.
     """
     store.require_writable()
     path = require_file(file)
     packs = Packs(store.layout, read_only=False)
     packs.refresh()
     with closing(Holdings(store.layout, packs)) as holdings:
-        report, events = _bring_in(holdings, path)
+        report, events = _apply(holdings, path)
     store.forget_redacted()
     return structs.replace(report, pending=_waiting(store, events))
 
@@ -91,18 +91,18 @@ def require_file(file: object) -> str:
     found = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
     if type(found) is not str or "\0" in found or not found:
         raise ArgumentError(f"bundle {file!r}: give the path of a file as a string or pathlib.Path")
-    return os.path.realpath(found)
+    return files.real_path(found)
 
 
 class _Node(NamedTuple):
-    """What is kept of an event while a bundle is planned."""
+    """An event in the plan of a bundle: its time and its parents."""
 
     at: str
     parents: tuple[_Place, ...]
 
 
 class _Graph:
-    """The events of a tract that are there, and those of other tracts that they build on; events of unknown kinds are not among them."""
+    """The events of a tract that are present and understood, and those of other tracts that they build on."""
 
     def __init__(self, reader: TractReader) -> None:
         self._reader = reader
@@ -120,7 +120,7 @@ class _Graph:
                 queue += parents
 
     def event(self, place: _Place) -> Event:
-        """Returns an event. Errors: damage since the graph was made."""
+        """Returns an event. Errors: DamageError if it was damaged since."""
         return self._reader.store.events.require(*place)
 
     def before(self, ref: str, commit: str) -> set[_Place]:
@@ -138,7 +138,7 @@ class _Graph:
 
 
 class _Objects:
-    """The objects that a bundle takes along, by hash, in the order in which they stand in it."""
+    """The objects of a bundle, by hash, in their order in the file."""
 
     def __init__(self, reader: TractReader) -> None:
         self._store = reader.store
@@ -148,7 +148,7 @@ class _Objects:
         self.missing: set[str] = set()
 
     def leave_out(self, events: Iterable[Event]) -> None:
-        """Counts what these events bring as had by whoever gets the bundle."""
+        """Leaves out what these events bring: the receiving store has it."""
         for event in events:
             for entry in event.iter_commits():
                 self._done.add(entry.commit)
@@ -157,7 +157,7 @@ class _Objects:
                     self._done.add(commit.content)
 
     def add(self, event: Event) -> None:
-        """Takes in the commits that an event brings or moves a branch to, with all that they build on, parents first."""
+        """Adds the commits that an event brings or moves a branch to, with their ancestors and contents, parents first."""
         moves = [op for op in event.ops if isinstance(op, Move)]
         named = [entry.commit for op in moves for entry in op.commits] + [op.head for op in moves]
         stack = [(name, False) for name in reversed(named)]
@@ -190,7 +190,7 @@ class _Objects:
 
 
 def _is_one_line(data: bytes) -> bool:
-    """Tells whether bytes can stand in a bundle or pack: all canonical JSON can."""
+    """Returns whether bytes can be one line of a bundle or pack, as all canonical JSON can."""
     return b"\n" not in data and not data.endswith(b"\r")
 
 
@@ -204,11 +204,7 @@ def _members(store: Store, objects: _Objects, places: list[_Place]) -> Iterator[
 
 
 def _event_bytes(store: Store, tract: str, name: str) -> bytes:
-    path = path_of_event(tract, name)
-    data = Holdings(store.layout, store.packs).read(path)
-    if data is None:
-        raise ObjectMissing(path=path, kind="event", hash=name)
-    return data
+    return store.bytes.read("event", name, tract)[0]
 
 
 def _info(path: str, header: BundleHeader, size_bytes: int, *, missing: tuple[str, ...] = ()) -> BundleInfo:
@@ -217,8 +213,8 @@ def _info(path: str, header: BundleHeader, size_bytes: int, *, missing: tuple[st
     )
 
 
-def _bring_in(holdings: Holdings, path: str) -> tuple[BundleApplied, dict[str, list[str]]]:
-    """Checks a bundle, then writes what is not there; returns what was new, and the bundle's events by tract."""
+def _apply(holdings: Holdings, path: str) -> tuple[BundleApplied, dict[str, list[str]]]:
+    """Verifies a bundle, then writes what the store lacks; returns what was new, and the bundle's events by tract."""
     first = BundleReader(path)
     contents = commits = new_events = 0
     lacking: set[bytes] = set()
@@ -227,7 +223,7 @@ def _bring_in(holdings: Holdings, path: str) -> tuple[BundleApplied, dict[str, l
         is_event = isinstance(member.value, Event)
         if isinstance(member.value, Event):
             events.setdefault(member.value.tract, []).append(member.name)
-        if holdings.read(member.path) is None:
+        if holdings.read(member.address) is None:
             lacking.add(bytes.fromhex(member.name))
             contents += member.value is None
             commits += member.value is not None and not is_event
@@ -252,7 +248,7 @@ def _write(holdings: Holdings, members: Iterable[Member], *, is_packed: bool) ->
                 pack.finish()
                 pack = None
             if is_event or not is_packed:
-                holdings.put(member.path, member.data)
+                holdings.put(member.address, member.data)
                 continue
             if pack is None:
                 pack = open_packs.enter_context(PackWriter(holdings.layout))
@@ -263,7 +259,7 @@ def _write(holdings: Holdings, members: Iterable[Member], *, is_packed: bool) ->
 
 
 def _waiting(store: Store, events: dict[str, list[str]]) -> tuple[str, ...]:
-    """Takes in what came, and returns which of these events wait, and for what."""
+    """Applies the new events, and returns which of them wait, and for what."""
     found = []
     for tract, names in events.items():
         log = store.log(tract)

@@ -1,6 +1,6 @@
-"""Bundle files: reads one member by member, each checked, and writes one; memory does not grow with the bundle but for names.
+"""Bundle files: reads one member by member, each verified, and writes one. Memory: the hashes of the members.
 
-A bundle is good as a whole or not at all: what a reader yields counts only once it has come to its end. Format: FORMAT.md, section 12.
+A bundle is good as a whole or not at all: the members that a reader yields are valid only after it has reached the end. Format: FORMAT.md, section 12.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from tract_fs.model.exchange import BUNDLE_VERSION, BundleHeader, bundle_version
 from tract_fs.model.names import hash_bytes, is_hash
 from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import files
-from tract_fs.store.holdings import path_of_event
+from tract_fs.store.address import Address
 
-_KINDS = ("content", "commit", "event")  # in the order in which they stand
+_KINDS = ("content", "commit", "event")  # in their order in the file
 _LIMIT_BYTES = MAX_OBJECT_BYTES + 1
 
 
@@ -31,11 +31,11 @@ class Member(NamedTuple):
     value: Commit | Event | None  # None: a content
 
     @property
-    def path(self) -> str:
-        """The path that the member has as a file, from a store's root on."""
+    def address(self) -> Address:
+        """The address of the member in a store."""
         if isinstance(self.value, Event):
-            return path_of_event(self.value.tract, self.name)
-        return f"objects/{self.name[:2]}/{self.name[2:]}"
+            return Address("event", self.name, self.value.tract)
+        return Address("object", self.name)
 
 
 class BundleReader:
@@ -46,15 +46,15 @@ class BundleReader:
         self._line = 1
         self._digest = sha256()
         self._counts = [0, 0, 0]
-        self._kind = 0  # of the last member: its place in _KINDS
+        self._kind = 0  # of the last member: its index in _KINDS
         self._names: set[bytes] = set()
-        self._awaited: set[bytes] = set()  # commits that are parents of those so far and were not inside before them
+        self._awaited: set[bytes] = set()  # parents of the commits so far that did not come before them
         self._parents: set[str] = set()  # tract/hash of all parents of the events so far
         self._inside: set[str] = set()  # tract/hash of the events so far
         self._tracts: set[str] = set()
         self._last_event = ("", "")
         self.size_bytes = 0
-        self.header: BundleHeader | None = None  # once the first member was asked for
+        self.header: BundleHeader | None = None  # set with the first member
 
     def __iter__(self) -> Iterator[Member]:
         previous: bytes | None = None
@@ -110,7 +110,7 @@ class BundleReader:
             raise self._damaged(f"no bundle of tract_fs: {error.reason}") from None
 
     def _decode(self, line: bytes) -> tuple[int, Commit | Event | None]:
-        """Returns the kind of a member, none before that of the last one, and what it holds."""
+        """Returns the kind of a member, which is never before that of the last one, and its value."""
         reason = ""
         while self._kind < len(_KINDS):
             try:
@@ -141,7 +141,7 @@ class BundleReader:
         self._parents.update("/".join(split_parent(parent, event.tract)) for parent in event.parents)
 
     def _finish(self, last: bytes) -> None:
-        """Checks the last line, and that the members are what the first line says."""
+        """Checks the last line, and that the members match the first line."""
         header = self.header
         if header is None:
             raise self._damaged("no bundle of tract_fs: less than two lines")

@@ -1,7 +1,7 @@
-"""Sync: the two-way union of the files of two stores, so that it may be broken off anywhere and run again.
+"""Sync: the two-way union of the files of two stores. It can be interrupted anywhere and run again.
 
-A file is read, checked against its name, and only then written under it at the other side: objects before events, events in causal order, so that
-what has arrived is whole at any moment. A good file is never replaced; a bad one gives way to a good one of the other side. `local/` is no part of it.
+A file is read, verified, and only then written to the other side: objects before events, events in causal order, so that the other side is whole at
+any moment. A good file is never replaced; a bad one is replaced by a good one of the other side. `local/` is not copied.
 """
 
 from __future__ import annotations
@@ -14,33 +14,34 @@ from contextlib import AbstractContextManager
 from tract_fs.errors import ArgumentError, JsonValueError, NotAStore, StoreNotFound
 from tract_fs.model.events import decode_event, split_parent
 from tract_fs.model.exchange import BadFile, Count, Side, SyncReport, Transfer
-from tract_fs.opening import require_layout
 from tract_fs.store import files
-from tract_fs.store.holdings import Holdings, kind_of, name_of, path_of_event
+from tract_fs.store.address import Address
+from tract_fs.store.holdings import Holdings
 from tract_fs.store.layout import STORE_DIRECTORY, Layout
 from tract_fs.store.packs import Packs
 from tract_fs.store.store import Store
+from tract_fs.work.session import StorePath, require_layout
 
 Progress = Callable[[int, int, str], object]  # files done, of how many, the path of the next one
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 _IRREPLACEABLE = _UNWRITABLE | {errno.EIO}
-_LOCK_TIMEOUT_S = 10.0  # for what a power cut left to finish there; a sync itself takes no lock
+_LOCK_TIMEOUT_S = 10.0  # for a recovery after a power cut there; the sync itself needs no lock
 _LAST = "~"  # after every time
 
 
 def sync_stores(
     store: Store,
-    path: object,
+    path: StorePath,
     *,
     holding: AbstractContextManager[None],
     verify: bool = False,
     durable: bool = True,
     progress: Progress | None = None,
 ) -> SyncReport:
-    """Brings the files of `store` and of the store in the directory `path` to the same set; makes the one there if need be.
+    """Makes `store` and the store in the directory `path` have the same files; creates the latter on demand.
 
-    Files of one size under one name are taken as equal, unless `verify` is set, or the view misses or doubts them here. `holding` keeps other threads
-    from the store; files are copied without it. Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout before anything is copied; OSError of either disk.
+    Files of one name and size count as equal, unless `verify` is set, or they are missing or damaged for the view here. `holding` keeps other
+    threads from the store; files are copied without it. Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout before anything is copied; OSError of either disk.
     """
     other, is_new = _open_there(store.layout, path)
     ours = Holdings(store.layout, Packs(store.layout, read_only=False))
@@ -64,10 +65,10 @@ def sync_stores(
 
 
 def pending_of(store: Store) -> tuple[str, ...]:
-    """Returns what waits in all tracts of a store, as "tract/hash: reason", sorted. Cost: takes in what came since."""
+    """Returns the pending events of all tracts of a store, as "tract/hash: reason", sorted. Applies new events first."""
     found = []
     store.packs.refresh()
-    for tract in store.events.tracts():
+    for tract in store.list_tracts():
         log = store.log(tract)
         log.list_events(is_forced=True)
         found += [f"{tract}/{name}: {why.describe()}" for name, why in log.view.pending.items()]
@@ -84,28 +85,28 @@ def _pending_there(layout: Layout) -> tuple[str, ...]:
 
 
 def _doubted(store: Store) -> set[str]:
-    """Returns the hashes of what the views of the store miss or found damaged: a file of that name is not taken as good."""
+    """Returns the hashes that are missing or damaged for the views of the store: files of these names are verified."""
     found: set[str] = set()
-    for tract in store.events.tracts():
+    for tract in store.list_tracts():
         log = store.log(tract)
         found.update(log.damaged, (pending.missing for pending in log.view.pending.values()))
     return found
 
 
-def _open_there(here: Layout, path: object) -> tuple[Store, bool]:
-    """Opens the other store, or makes it in a directory that is there; finishes what a power cut left there. Tells whether it is new."""
+def _open_there(here: Layout, path: StorePath) -> tuple[Store, bool]:
+    """Opens the other store, or creates it in an existing directory; recovers it after a power cut. Returns whether it is new."""
     layout = require_layout(path)
-    if os.path.basename(os.path.realpath(layout.context)) == STORE_DIRECTORY:
+    if os.path.basename(files.real_path(layout.context)) == STORE_DIRECTORY:
         raise NotAStore(path=layout.context, reason="the inside of a store; give the directory that holds it")
-    if not os.path.isdir(layout.context):
-        if os.path.lexists(layout.context):
+    if files.kind_at(layout.context) != "directory":
+        if files.has_entry(layout.context):
             raise NotAStore(
                 path=layout.context, reason="no directory; give a context directory, or one to make a store in"
             )
         raise StoreNotFound(
             f"{layout.context}: no such directory; make it, or mount what should be there, first", path=layout.context
         )
-    if os.path.samefile(layout.context, here.context) or os.path.realpath(layout.root) == os.path.realpath(here.root):
+    if files.is_same(layout.context, here.context) or files.real_path(layout.root) == files.real_path(here.root):
         raise ArgumentError(f"{layout.context}: this is the store itself; give another directory")
     is_new = not files.exists(layout.format)
     try:
@@ -123,21 +124,21 @@ def _opened(layout: Layout, *, read_only: bool) -> Store:
 
 
 class _Site:
-    """One side of a sync: its files, and what was written there."""
+    """One side of a sync: its files, and the counts of those written there."""
 
     def __init__(self, side: Side, holdings: Holdings) -> None:
         self.side: Side = side
         self.holdings = holdings
         self.is_changed = False
-        self._wrote = {"objects": Count(), "events": Count(), "packs": Count()}
+        self._wrote = {"object": Count(), "event": Count(), "pack": Count()}
 
     @property
     def wrote(self) -> Transfer:
-        """What was copied to this side."""
-        return Transfer(**self._wrote)
+        """The files copied to this side."""
+        return Transfer(objects=self._wrote["object"], events=self._wrote["event"], packs=self._wrote["pack"])
 
     def require_there(self) -> None:
-        """Raises StoreNotFound if the store is not there any more: what is written then would go to the empty mount point."""
+        """Raises StoreNotFound if the store is gone: a write would then go to the empty mount point."""
         layout = self.holdings.layout
         if not files.may_exist(layout.format):
             raise StoreNotFound(
@@ -145,15 +146,15 @@ class _Site:
                 path=layout.context,
             )
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, address: Address, data: bytes) -> None:
         """Writes a file, unless a good one came meanwhile."""
         self.require_there()
-        if self.holdings.put(path, data):
+        if self.holdings.put(address, data):
             self.is_changed = True
-            self._wrote[kind_of(path)] = self._wrote[kind_of(path)].plus(len(data))
+            self._wrote[address.kind] = self._wrote[address.kind].plus(len(data))
 
     def make_durable(self) -> None:
-        """Makes all that was written survive a power cut."""
+        """Makes everything written survive a power cut."""
         if self.is_changed:
             files.sync_filesystem(self.holdings.layout.root)
             self.is_changed = False
@@ -168,119 +169,120 @@ class _Exchange:
         self._progress = progress
         self._done = 0
         self._total = 0
-        self.bad: dict[tuple[Side, str], BadFile] = {}
+        self.bad: dict[tuple[Side, Address], BadFile] = {}
 
     def run(self, *, verify: bool, doubted: set[str], durable: bool) -> None:
-        """Checks, receives, then sends."""
+        """Verifies, receives, then sends."""
         here, there = self._here, self._there
-        here.holdings.look()
-        there.holdings.look()
+        here.holdings.list_files()
+        there.holdings.list_files()
         checks = self._to_check(doubted, verify=verify)
         received, sent = _missing(there, here), _missing(here, there)
         self._total = len(checks) + len(received) + len(sent)
-        for path in checks:
-            self._check(path)
-        for source, target, paths in ((there, here, received), (here, there, sent)):
-            self._copy(source, target, paths)
+        for address in checks:
+            self._check(address)
+        for source, target, addresses in ((there, here, received), (here, there, sent)):
+            self._copy(source, target, addresses)
             if durable:
                 source.make_durable()
                 target.make_durable()
-        self._tell("")
+        self._report(None)
 
-    def _to_check(self, doubted: set[str], *, verify: bool) -> list[str]:
+    def _to_check(self, doubted: set[str], *, verify: bool) -> list[Address]:
         here, there = self._here.holdings, self._there.holdings
         if verify:
             return sorted(here.files.keys() | there.files.keys())
-        found = [path for path, size in here.files.items() if there.files.get(path, size) != size]
+        found = [address for address, size in here.files.items() if there.files.get(address, size) != size]
         if doubted:
-            found += [path for path in here.files if name_of(path) in doubted and there.has(path)]
+            found += [address for address in here.files if address.name in doubted and there.has(address)]
         return sorted(set(found))
 
-    def _check(self, path: str) -> None:
+    def _check(self, address: Address) -> None:
         """Hashes a file on both sides, and replaces a bad one by a good one."""
-        self._tell(path)
-        sites = [site for site in (self._here, self._there) if path in site.holdings.files]
-        examined = [(site, *site.holdings.examine(path)) for site in sites]
+        self._report(address)
+        sites = [site for site in (self._here, self._there) if address in site.holdings.files]
+        examined = [(site, *site.holdings.examine(address)) for site in sites]
         good = next((data for _, data, _ in examined if data is not None), None)
         for site, data, cause in examined:
             if data is None and cause:
                 if good is None:
-                    good = self._mended(self._here, path) or self._mended(self._there, path)
-                self._mend(site, path, cause, good)
+                    good = self._mended(self._here, address) or self._mended(self._there, address)
+                self._mend(site, address, cause, good)
 
-    def _mended(self, site: _Site, path: str) -> bytes | None:
-        """Returns the right bytes of a path whose file is bad or not there, if a pack or what is left of the file tells them."""
+    def _mended(self, site: _Site, address: Address) -> bytes | None:
+        """Returns the right bytes of a bad or missing file, if a pack has them or the rest of the file yields them; else None."""
         try:
-            return site.holdings.mended(path)
+            return site.holdings.mended(address)
         except OSError as error:
             if error.errno not in _IRREPLACEABLE:
                 raise
             return None
 
-    def _mend(self, site: _Site, path: str, cause: str, good: bytes | None) -> None:
-        """Puts the good bytes in the place of a bad file, if there are any and the side lets us, and reports it."""
+    def _mend(self, site: _Site, address: Address, cause: str, good: bytes | None) -> None:
+        """Replaces a bad file by the good bytes, if there are any and the side can be written, and records it."""
         is_replaced = False
         if good is not None:
             try:
-                site.put(path, good)
+                site.put(address, good)
                 is_replaced = True
             except OSError as error:
                 if error.errno not in _IRREPLACEABLE:
                     raise
-        self.bad[site.side, path] = BadFile(path, site.side, cause, is_replaced)
+        self.bad[site.side, address] = BadFile(address.path, site.side, cause, is_replaced)
 
-    def _copy(self, source: _Site, target: _Site, paths: list[str]) -> None:
+    def _copy(self, source: _Site, target: _Site, addresses: list[Address]) -> None:
         """Copies files: packs without events, objects, packs with events, events in causal order."""
         with_events = source.holdings.event_packs
-        packs = [path for path in paths if kind_of(path) == "packs"]
-        in_order = [path for path in packs if path not in with_events]
-        in_order += [path for path in paths if kind_of(path) == "objects"]
-        in_order += [path for path in packs if path in with_events]
-        events = [path for path in paths if kind_of(path) == "events"]
+        packs = [address for address in addresses if address.kind == "pack"]
+        in_order = [address for address in packs if address not in with_events]
+        in_order += [address for address in addresses if address.kind == "object"]
+        in_order += [address for address in packs if address in with_events]
+        events = [address for address in addresses if address.kind == "event"]
         whole = _in_causal_order(source.holdings, events)
         self._total -= len(events) - len(whole)
-        for path in (*in_order, *whole):
-            self._tell(path)
-            data, cause = source.holdings.examine(path)
+        for address in (*in_order, *whole):
+            self._report(address)
+            data, cause = source.holdings.examine(address)
             if data is None and not cause:
-                data = source.holdings.packed(path)  # it was packed meanwhile
+                data = source.holdings.packed(address)  # it was packed meanwhile
             elif data is None:
-                data = self._mended(source, path)
-                self._mend(source, path, cause, data)
+                data = self._mended(source, address)
+                self._mend(source, address, cause, data)
             if data is not None:
-                target.put(path, data)
+                target.put(address, data)
             elif not cause:
-                source.require_there()  # else a tool took the file away since the listing
+                source.require_there()  # else a tool removed the file after the listing
 
-    def _tell(self, path: str) -> None:
+    def _report(self, address: Address | None) -> None:
         if self._progress is not None:
-            self._progress(self._done, self._total, path)
+            self._progress(self._done, self._total, "" if address is None else address.path)
         self._done += 1
 
 
-def _missing(source: _Site, target: _Site) -> list[str]:
+def _missing(source: _Site, target: _Site) -> list[Address]:
     there = target.holdings
-    return sorted(path for path in source.holdings.files if not there.has(path))
+    return sorted(address for address in source.holdings.files if not there.has(address))
 
 
-def _in_causal_order(holdings: Holdings, paths: Iterable[str]) -> list[str]:
-    """Returns the paths of events by (at, hash), what is no event of this version last, less those whose parents came after the listing.
+def _in_causal_order(holdings: Holdings, addresses: Iterable[Address]) -> list[Address]:
+    """Returns events by (at, hash), those of other versions last, without the ones whose parents came after the listing.
 
-    A listing takes a while: where others write meanwhile, it may hold an event and not the one before it. The next sync takes both.
+    While others write, a listing may contain an event and not the one before it. The next sync copies both.
     """
-    told = {path: _at_and_parents(holdings.read(path)) for path in paths}
-    in_order = sorted(told, key=lambda path: (told[path][0], name_of(path)))
-    late: set[str] = set()
-    for path in in_order:
-        for parent in told[path][1]:
+    found = {address: _at_and_parents(holdings.read(address)) for address in addresses}
+    in_order = sorted(found, key=lambda address: (found[address][0], address.name))
+    late: set[Address] = set()
+    for address in in_order:
+        for parent in found[address][1]:
             if parent in late or (not holdings.has(parent) and holdings.read(parent) is not None):
-                late.add(path)
-    return [path for path in in_order if path not in late]
+                late.add(address)
+    return [address for address in in_order if address not in late]
 
 
-def _at_and_parents(data: bytes | None) -> tuple[str, list[str]]:
+def _at_and_parents(data: bytes | None) -> tuple[str, list[Address]]:
     try:
         event = decode_event(data or b"")
     except JsonValueError:
         return _LAST, []
-    return event.at, [path_of_event(*split_parent(parent, event.tract)) for parent in event.parents]
+    parents = (split_parent(parent, event.tract) for parent in event.parents)
+    return event.at, [Address("event", name, tract) for tract, name in parents]

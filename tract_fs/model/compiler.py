@@ -3,7 +3,7 @@
 A ContextState is the effective context after a history: one slot per append or summary, with its edits and priority. It
 is a value: `apply` returns another, which shares all that did not change. So a cached state can be extended by new
 commits, patched by edits, annotations and summaries, or dropped, and its context always equals that of a replay from
-the root. Rules: README.md, "What compile does"; of summaries: FORMAT.md, section 7. The order of a history comes from
+the root. Rules: guide/api.md; of summaries: FORMAT.md, section 7. The order of a history comes from
 model/history.
 """
 

@@ -105,7 +105,7 @@ class Arrivals:
     def read(self, start: int, count: int) -> bytes:
         """Returns the bytes of `count` records from record `start` on, fewer at the end of the file."""
         try:
-            return files.read_range(self.path, start * RECORD_BYTES, count * RECORD_BYTES) or b""
+            return files.read_at(self.path, start * RECORD_BYTES, count * RECORD_BYTES) or b""
         except PermissionError:
             return b""
 

@@ -1,10 +1,10 @@
-"""Files: read, write, sync and list; the one seam where every disk access of the package passes, and fault tests break in.
+"""Files: reads, writes, syncs and lists. Every disk access of the package passes here, so fault tests replace `os` in this module.
 
-Only "no such file" means absent; every other error goes to the caller. What is no regular file is never read: a link,
-a pipe or a directory under one of our names counts as absent. A new file appears under its name whole or not at all.
+Only "no such file" means absent; every other error goes to the caller. Only regular files are read: a link, a pipe or a directory counts as
+absent. A new file appears under its name whole or not at all.
 
-No symbolic link below a store's directory is followed, whoever put it there and whenever: a file is opened, made, renamed and removed by its
-name in a descriptor of its directory, and that descriptor is opened the same way from the store's own directory on. Paths outside a store are the caller's.
+No symbolic link below a store's directory is ever followed: a file is opened, created, renamed and removed by its name in a descriptor of its
+directory, and that descriptor is opened in the same way, from the store's own directory on. In paths outside a store links are followed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from mmap import ACCESS_READ, mmap
@@ -20,13 +20,28 @@ from typing import Self
 
 from tract_fs.store.layout import STORE_DIRECTORY
 
-_SAFE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | _SAFE_FLAGS
-_NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-# no such file, or what is there is no file of ours: below a file, a link, a socket
+# What some systems lack has a neutral value there: the package can be imported everywhere.
+_CLOEXEC, _NOFOLLOW, _NONBLOCK, _DIRECTORY, _PATH = (
+    getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY", "O_PATH")
+)
+_user_id = getattr(os, "geteuid", lambda: 0)
+_group_id = getattr(os, "getegid", lambda: 0)
+_group_ids = getattr(os, "getgroups", list)
+
+
+def after_fork_in_child(act: Callable[[], None]) -> None:
+    """Registers a function that each forked child calls first, on systems that fork."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=act)
+
+
+_SAFE_FLAGS = _NOFOLLOW | _NONBLOCK | _CLOEXEC
+_READ_FLAGS = os.O_RDONLY | _SAFE_FLAGS
+_NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC | _NOFOLLOW
+# no such file, or what is there is no file of a store: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
-_DIRECTORY_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-_SYNC_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_SYNC_FLAGS = os.O_RDONLY | _DIRECTORY | _CLOEXEC | _NOFOLLOW
+_DIRECTORY_FLAGS = _SYNC_FLAGS | _PATH
 _STORE = f"/{STORE_DIRECTORY}"
 _MOST_HELD = 64
 _MAPPED_BYTES = 1 << 18  # a larger file is mapped, a smaller one read
@@ -37,7 +52,7 @@ _MOST_TRIES = 8
 
 
 class Process:
-    """This process: its id, without a system call at each look, and labels for its temporary files."""
+    """This process: its id, without a system call at each use, and labels for its temporary files."""
 
     def __init__(self) -> None:
         self._numbers = count()
@@ -46,28 +61,28 @@ class Process:
         self.start_over()
 
     def start_over(self) -> None:
-        """Asks for the id anew and takes another label: a forked child must not go on with its parent's."""
+        """Reads the id again and draws another label: a forked child must not use those of its parent."""
         self.id = os.getpid()
         self._label = f"{self.id}.{os.urandom(4).hex()}"
 
     def new_label(self) -> str:
-        """Returns what no other process ends a file's name with, on this machine or on another that shares the directory, and this one did not before."""
+        """Returns a label that was never used before, by this process or another, also on machines that share the directory."""
         return f"{self._label}.{next(self._numbers)}"
 
 
 process = Process()
-os.register_at_fork(after_in_child=process.start_over)
+after_fork_in_child(process.start_over)
 
 
 class _Directory:
-    """A descriptor of a directory; closed with the last reference to it. Outside a store there is none, and names are whole paths."""
+    """A descriptor of a directory, closed with the last reference to it. Outside a store it is None, and names are whole paths."""
 
     __slots__ = ("_close", "descriptor", "identity", "seen")
 
     def __init__(self, descriptor: int | None) -> None:
         self.descriptor = descriptor
-        self.identity: tuple[int, int] | None = None  # inode and device, of one that is held
-        self.seen = 0  # when the path last was this directory
+        self.identity: tuple[int, int] | None = None  # inode and device, if it is kept open
+        self.seen = 0  # the round in which the path was this directory
         self._close = _close
 
     def __del__(self) -> None:
@@ -77,19 +92,19 @@ class _Directory:
 
 _close = os.close
 _OUTSIDE = _Directory(None)
-# Module state, since descriptors belong to the process: the directories of open stores by path, but those of a fan-out.
+# Module state, since descriptors belong to the process: the open directories of stores by path, without those of a fan-out.
 _held: dict[str, _Directory] = {}
-_look = 1  # a directory last seen in an earlier look is compared with its path before it is written to
+_round = 1  # a directory last seen in an earlier round is compared with its path before a write
 
 
-def look_again() -> None:
-    """Has each held directory compared with its path before it is written to the next time. Cost: nothing now."""
-    global _look
-    _look += 1
+def recheck_directories() -> None:
+    """Makes the next write to each open directory compare it with its path. Cost: nothing now."""
+    global _round
+    _round += 1
 
 
-def let_go(root: str) -> None:
-    """Closes the descriptors that are held of a store's directories."""
+def close_directories(root: str) -> None:
+    """Closes the open directories of a store."""
     for path in [path for path in list(_held) if path.startswith(root)]:
         _held.pop(path, None)
 
@@ -97,14 +112,14 @@ def let_go(root: str) -> None:
 def _locate(path: str, *, is_checked: bool = False) -> tuple[_Directory, str]:
     """Returns the directory of a path, entered without following a link, and the name in it; outside a store the path itself.
 
-    With `is_checked` the directory is the one at its path since the last `look_again`. Errors: OSError with the path.
+    With `is_checked` the directory was at its path since the last `recheck_directories`. Errors: OSError with the path.
     """
     parent, _, name = path.rpartition("/")
     held = _held.get(parent)
     if held is None:
-        if parent[-3:-2] == "/":  # of a fan-out: too many to hold
+        if parent[-3:-2] == "/":  # of a fan-out: too many to keep open
             base = _held.get(parent[:-3])
-            if base is None or (is_checked and base.seen != _look):
+            if base is None or (is_checked and base.seen != _round):
                 base = _hold(parent[:-3])
             if base is _OUTSIDE:
                 return _OUTSIDE, path
@@ -114,7 +129,7 @@ def _locate(path: str, *, is_checked: bool = False) -> tuple[_Directory, str]:
                 _explain(error, parent)
                 raise
         held = _hold(parent)
-    elif is_checked and held.seen != _look:
+    elif is_checked and held.seen != _round:
         held = _hold(parent)
     return (held, path) if held is _OUTSIDE else (held, name)
 
@@ -128,14 +143,14 @@ def _enter(base: _Directory, name: str, path: str, flags: int) -> int:
 
 
 def _explain(error: OSError, path: str) -> None:
-    """Gives an error of entering a directory its path, and the reason where that is a link."""
+    """Sets the path of an error in opening a directory, and the reason if it is a link."""
     error.filename = path
     if error.errno == errno.ENOTDIR and os.path.islink(path):
         error.strerror = f"{path} is a symbolic link, and none is followed in a store"
 
 
 def _hold(path: str) -> _Directory:
-    """Returns a descriptor of the directory at a path, opened now or found to be the one at the path still."""
+    """Returns an open directory, opened now or confirmed to be still the one at the path."""
     held = _held.get(path)
     if held is not None:
         try:
@@ -144,7 +159,7 @@ def _hold(path: str) -> _Directory:
             _held.pop(path, None)
             raise
         if (status.st_ino, status.st_dev) == held.identity:
-            held.seen = _look
+            held.seen = _round
             return held
     if not _is_in_store(path):
         return _OUTSIDE
@@ -156,7 +171,7 @@ def _hold(path: str) -> _Directory:
     assert directory.descriptor is not None
     status = os.fstat(directory.descriptor)
     directory.identity = status.st_ino, status.st_dev
-    directory.seen = _look
+    directory.seen = _round
     if len(_held) >= _MOST_HELD:
         _held.clear()
     _held[path] = directory
@@ -164,13 +179,13 @@ def _hold(path: str) -> _Directory:
 
 
 def _is_in_store(path: str) -> bool:
-    """Tells whether a path is that of a store's directory or below it."""
+    """Returns whether a path is that of a store's directory or below it."""
     _, found, behind = path.rpartition(_STORE)
     return bool(found) and behind[:1] in ("", "/")
 
 
 def _is_stale(path: str) -> bool:
-    """Tells whether the held directory of a path is another than the one at the path by now, and lets go of it then."""
+    """Returns whether the open directory of a path is no longer the one at that path; closes it then."""
     parent = path.rpartition("/")[0]
     parent = parent[:-3] if parent[-3:-2] == "/" else parent
     held = _held.get(parent)
@@ -182,20 +197,20 @@ def _is_stale(path: str) -> bool:
         return False
 
 
-Signature = tuple[int, int, int]  # inode, size in bytes, ctime in ns: what changes when a file or directory changes
+Signature = tuple[int, int, int]  # inode, size in bytes, ctime in ns: differs after any change of a file or directory
 
 
 def read(path: str, *, limit_bytes: int) -> bytes | None:
     """Returns the bytes of a regular file, or None if there is none at `path`.
 
-    One larger than `limit_bytes` is none of ours, and counts as absent. Errors: OSError for everything but absence.
+    A file larger than `limit_bytes` counts as absent. Errors: OSError for everything but absence.
     """
     found = read_signed(path, limit_bytes=limit_bytes)
     return None if found is None else found[0]
 
 
 def read_signed(path: str, *, limit_bytes: int) -> tuple[bytes, Signature] | None:
-    """Returns the bytes of a regular file as `read`, with its signature at that time."""
+    """Returns the bytes of a regular file, as `read` does, with its signature at that time."""
     descriptor = _open_if_there(path)
     if descriptor is None:
         return None
@@ -213,7 +228,7 @@ def read_signed(path: str, *, limit_bytes: int) -> tuple[bytes, Signature] | Non
 
 
 def _open_if_there(path: str) -> int | None:
-    """Returns a descriptor for reading, or None if there is nothing at `path` that could be a file of ours."""
+    """Returns a descriptor for reading, or None if nothing at `path` can be opened as a file."""
     try:
         directory, name = _locate(path)
         return os.open(name, _READ_FLAGS, dir_fd=directory.descriptor)
@@ -240,10 +255,13 @@ def _read_rest(descriptor: int, data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def map_file(path: str) -> bytes | mmap | None:
-    """Returns the bytes of a regular file, a large one's without reading them, or None if there is none, or an empty one, at `path`.
+Mapped = bytes | mmap
 
-    Only for files that are replaced by a rename: whoever looks beyond the end of a large one that was cut in place ends the process.
+
+def map_file(path: str) -> Mapped | None:
+    """Returns the bytes of a regular file, mapped if it is large, or None if there is none, or an empty one, at `path`.
+
+    Only for files that are replaced by a rename: reading past the end of a mapped file that was cut in place ends the process (SIGBUS).
     """
     descriptor = _open_regular(path)
     if descriptor is None:
@@ -257,7 +275,12 @@ def map_file(path: str) -> bytes | mmap | None:
         os.close(descriptor)
 
 
-def read_range(path: str, offset: int, size: int) -> bytes | None:
+def is_cut(data: Mapped) -> bool:
+    """Returns whether a mapped file was cut in place. Cost: one fstat of a large file."""
+    return isinstance(data, mmap) and data.size() < len(data)
+
+
+def read_at(path: str, offset: int, size: int) -> bytes | None:
     """Returns up to `size` bytes of a regular file from `offset` on, or None if there is none at `path`."""
     descriptor = _open_regular(path)
     if descriptor is None:
@@ -281,7 +304,7 @@ def _read_at(descriptor: int, offset: int, size: int) -> bytes:
 
 
 class RangeReader:
-    """Reads ranges of one file that does not change; the descriptor stays open. Reads in blocks, a few of which it keeps, where the ranges lie near each other."""
+    """Reads ranges of one file that does not change; the descriptor stays open. Reads ranges near each other in blocks, and keeps a few."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -310,7 +333,7 @@ class RangeReader:
         return block[start : start + size]
 
     def close(self) -> None:
-        """Closes the descriptor; the next read opens the path anew."""
+        """Closes the descriptor; the next read opens the path again."""
         descriptor, self._descriptor = self._descriptor, -1
         self._blocks, self._last = {}, -_BLOCK_BYTES - 1
         if descriptor >= 0:
@@ -318,16 +341,16 @@ class RangeReader:
 
 
 def write_all(descriptor: int, data: bytes | bytearray) -> None:
-    """Writes all of `data`, in as many writes as it takes."""
+    """Writes all of `data`, in as many writes as needed."""
     written = os.write(descriptor, data)
     while written < len(data):
         written += os.write(descriptor, memoryview(data)[written:])
 
 
-def write_new(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced: bool = False) -> None:
-    """Makes `path` a file of these bytes by way of a dot-named file beside it; replaces what is there.
+def replace(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced: bool = False) -> None:
+    """Writes a file by way of a dot-named file beside it, which is then renamed; replaces what is at `path`.
 
-    Directories are made on demand. After an error nothing is left under either name. With `is_synced` the file and its
+    Creates directories on demand. After an error nothing is left under either name. With `is_synced` the file and its
     directory survive a power cut once this returns.
     """
     label = f".new.{process.new_label()}"
@@ -350,11 +373,11 @@ def write_new(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synce
 
 
 def _open_new(path: str, label: str, mode: int) -> tuple[_Directory, str, str, int]:
-    """Returns the directory of a path, which is made if need be, the name in it, and the name and descriptor of a new file beside it."""
+    """Returns the directory of a path, created on demand, the name in it, and the name and descriptor of a new file beside it."""
     try:
         return _open_beside(path, label, mode)
     except FileNotFoundError:
-        for _ in range(_MOST_TRIES):  # again, if a packing removes the directory while it is empty
+        for _ in range(_MOST_TRIES):  # a packing may remove the directory while it is empty
             make_directory(path[: path.rindex("/")])
             with suppress(FileNotFoundError):
                 return _open_beside(path, label, mode)
@@ -372,13 +395,13 @@ def _open_beside(path: str, label: str, mode: int) -> tuple[_Directory, str, str
 
 
 def _set_path(error: BaseException, path: str) -> None:
-    """Gives an error of a call by descriptors the path that it is about."""
+    """Sets the path of an error in a call that was made by descriptors."""
     if isinstance(error, OSError):
         error.filename, error.filename2 = path, None
 
 
 def name_path(error: BaseException, path: str) -> None:
-    """Gives an error of a call on a descriptor, such as a full disk's, the path that the system does not tell."""
+    """Sets the path of an error in a call on a descriptor, as of a full disk, where the system gives none."""
     if isinstance(error, OSError) and error.filename is None:
         error.filename = path
 
@@ -407,7 +430,7 @@ def remove_empty_directory(path: str) -> None:
 
 
 def drop_cached(path: str) -> None:
-    """Lets the next read of a synced file come from the disk, where the system can be told so."""
+    """Makes the next read of a synced file come from the disk, where the system supports that."""
     descriptor = _open_regular(path)
     if descriptor is not None:
         try:
@@ -418,7 +441,7 @@ def drop_cached(path: str) -> None:
 
 
 def exists(path: str) -> bool:
-    """Tells whether there is something at `path`; errors other than absence are raised."""
+    """Returns whether there is something at `path`. Errors: OSError for everything but absence."""
     try:
         os.stat(path, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
@@ -427,7 +450,7 @@ def exists(path: str) -> bool:
 
 
 def may_exist(path: str) -> bool:
-    """Tells whether there may be something at `path`; False is a hint for a writer, who then writes it. Cost: no exception."""
+    """Returns whether there may be something at `path`: a hint for a writer, who writes the file if not. Cost: no exception."""
     return os.access(path, os.F_OK)
 
 
@@ -438,13 +461,39 @@ def signature(path: str) -> Signature | None:
 
 
 def status_of(path: str) -> os.stat_result | None:
-    """Returns the status of what lies at `path`, of a link itself; None if there is nothing."""
+    """Returns the status of a file, directory or link; None if there is nothing at `path`."""
     try:
         return os.stat(path, follow_symlinks=False)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
         raise
+
+
+def is_regular(status: os.stat_result) -> bool:
+    """Returns whether a status is that of a regular file."""
+    return stat.S_ISREG(status.st_mode)
+
+
+def is_link(path: str) -> bool:
+    """Returns whether there is a symbolic link at `path`."""
+    found = status_of(path)
+    return found is not None and stat.S_ISLNK(found.st_mode)
+
+
+def is_trusted_directory(status: os.stat_result) -> bool:
+    """Returns whether a status is that of a directory of this user, or of one whom this user trusts.
+
+    That is root, or a user who shares it with one of this user's groups; never the owner of a directory that everybody may write to.
+    """
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    if status.st_uid == _user_id():
+        return True
+    if status.st_mode & stat.S_IWOTH:
+        return False
+    is_shared = bool(status.st_mode & stat.S_IWGRP) and status.st_gid in (_group_id(), *_group_ids())
+    return status.st_uid == 0 or is_shared
 
 
 def times(path: str) -> tuple[int, int] | None:
@@ -454,7 +503,7 @@ def times(path: str) -> tuple[int, int] | None:
 
 
 def is_own_file(path: str) -> bool:
-    """Tells whether there is nothing at `path`, or a regular file that has no other name: what a library may open that follows links.
+    """Returns whether a library that follows links may open `path`: nothing is there, or a regular file without another name.
 
     Errors: OSError if a directory above is a link.
     """
@@ -484,7 +533,7 @@ def rename(path: str, target: str) -> None:
 
 
 def _is_listable(path: str) -> bool:
-    """Tells whether there is a directory at `path`; a link to one counts as none. What a listing names is still opened without following any."""
+    """Returns whether there is a directory at `path`; a link to one does not count."""
     found = status_of(path)
     return found is not None and stat.S_ISDIR(found.st_mode)
 
@@ -504,14 +553,14 @@ def list_files(path: str) -> list[tuple[str, int]]:
             return []
         with os.scandir(path) as entries:
             for entry in entries:
-                with suppress(FileNotFoundError):  # it went while we looked
+                with suppress(FileNotFoundError):  # removed during the listing
                     if entry.is_file(follow_symlinks=False):
                         found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
     return found
 
 
 def iter_line_blocks(path: str, *, limit_bytes: int) -> Iterator[bytes]:
-    """Yields the bytes of a regular file in blocks of whole lines; a line longer than `limit_bytes` is cut there and the last.
+    """Yields the bytes of a regular file in blocks of whole lines, up to a line longer than `limit_bytes`, which is cut there.
 
     Errors: FileNotFoundError if there is no regular file at `path`. Memory: a block, or one line that is longer.
     """
@@ -519,7 +568,7 @@ def iter_line_blocks(path: str, *, limit_bytes: int) -> Iterator[bytes]:
     if descriptor is None:
         raise FileNotFoundError(errno.ENOENT, "no such file, or no regular one", path)
     try:
-        rest: list[bytes] = []  # of the line that has no end yet
+        rest: list[bytes] = []  # of the line whose end was not read yet
         rest_bytes = 0
         while part := os.read(descriptor, _CHUNK):
             end = part.rfind(b"\n") + 1
@@ -537,7 +586,7 @@ def iter_line_blocks(path: str, *, limit_bytes: int) -> Iterator[bytes]:
 
 
 def iter_lines(path: str, *, limit_bytes: int) -> Iterator[bytes]:
-    """Yields the lines of a regular file, each with its newline; as `iter_line_blocks`."""
+    """Yields the lines of a regular file, each with its newline; otherwise as `iter_line_blocks`."""
     for block in iter_line_blocks(path, limit_bytes=limit_bytes):
         *lines, last = block.split(b"\n")
         for line in lines:
@@ -547,7 +596,7 @@ def iter_lines(path: str, *, limit_bytes: int) -> Iterator[bytes]:
 
 
 class NewFile:
-    """A file that is written piece by piece under a dot-name and gets its name at the end, or is gone when the context ends."""
+    """A new file, written piece by piece under a dot-name. `finish` names it; without that, the end of the context removes it."""
 
     def __init__(self, directory: str, *, mode: int = 0o444) -> None:
         self._path = directory
@@ -556,7 +605,7 @@ class NewFile:
         try:
             self._directory, _, self._temp, self._descriptor = _open_beside(f"{directory}/{label}", label, mode)
         except OSError as error:
-            error.filename = None  # the caller knows the name that the file is to get
+            error.filename = None  # the caller sets the path of the finished file
             raise
         self.size_bytes = 0
 
@@ -566,7 +615,7 @@ class NewFile:
         self.size_bytes += len(data)
 
     def finish(self, path: str, *, is_synced: bool = True) -> None:
-        """Makes it the file at `path`, in the same directory; replaces what is there. With `is_synced` it survives a power cut."""
+        """Renames the file to `path`, in the same directory; replaces what is there. With `is_synced` it survives a power cut."""
         if is_synced:
             os.fsync(self._descriptor)
         name = path.rpartition("/")[2] if self._directory is not _OUTSIDE else path
@@ -592,7 +641,7 @@ class NewFile:
 
 
 def list_kinds(path: str) -> list[tuple[str, str]]:
-    """Returns each name in a directory, in no order, with what it is: "file", "directory", or "other" (a link, a pipe, …)."""
+    """Returns each name in a directory, in no order, with its kind: "file", "directory", or "other" (a link, a pipe, …)."""
     with suppress(FileNotFoundError, NotADirectoryError):
         if _is_listable(path):
             with os.scandir(path) as entries:
@@ -606,12 +655,42 @@ def _kind_of(entry: os.DirEntry[str]) -> str:
     return "directory" if entry.is_dir(follow_symlinks=False) else "other"
 
 
+# Paths that a user gave: links in them are followed.
+
+
+def absolute_path(path: str) -> str:
+    """Returns a path from the root on, by the working directory."""
+    return os.path.abspath(path)
+
+
+def real_path(path: str) -> str:
+    """Returns a path from the root on, with all links followed."""
+    return os.path.realpath(path)
+
+
+def kind_at(path: str) -> str:
+    """Returns what is at `path`, links followed: "directory" or "other"; empty if there is nothing."""
+    if os.path.isdir(path):
+        return "directory"
+    return "other" if os.path.exists(path) else ""
+
+
+def has_entry(path: str) -> bool:
+    """Returns whether there is something at `path`, be it a link that leads nowhere; False if the system does not let us see."""
+    return os.path.lexists(path)
+
+
+def is_same(path: str, other: str) -> bool:
+    """Returns whether two paths lead to the same file or directory."""
+    return os.path.samefile(path, other)
+
+
 def make_directory(path: str) -> None:
-    """Makes a directory with its parents; in a store none of them by way of a link."""
+    """Creates a directory and its parents; in a store without following a link."""
     if not _is_in_store(path):
         os.makedirs(path, exist_ok=True)
         return
-    look_again()  # one above may have been made again
+    recheck_directories()  # one above may have been created again
     for is_last in (False, True):
         try:
             directory, name = (_OUTSIDE, path) if path.endswith(_STORE) else _locate(path, is_checked=True)
@@ -630,9 +709,9 @@ def make_directory(path: str) -> None:
 
 
 def open_directory(path: str) -> int:
-    """Returns a descriptor of a directory that can be synced and locked; in a store entered without following a link. Errors: OSError."""
+    """Returns a descriptor of a directory, for a sync or a lock; in a store without following a link. Errors: OSError."""
     if not _is_in_store(path):
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | _CLOEXEC)
     base, name = (_OUTSIDE, path) if path.endswith(_STORE) else _locate(path)
     return _enter(base, name, path, _SYNC_FLAGS)
 
@@ -646,8 +725,8 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def sync_file(path: str) -> None:
-    """Makes the bytes of a file survive a power cut; nothing if there is no regular file."""
+def sync_data(path: str) -> None:
+    """Makes the bytes of a file survive a power cut. Does nothing if there is no regular file."""
     descriptor = _open_regular(path)
     if descriptor is not None:
         try:
@@ -657,14 +736,14 @@ def sync_file(path: str) -> None:
 
 
 def sync_filesystem(path: str) -> None:
-    """Makes all that was written to the file system of `path` survive a power cut."""
+    """Makes everything written to the file system of `path` survive a power cut."""
     import ctypes  # only at a checkpoint
 
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if syncfs is None:
         os.sync()
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | _CLOEXEC)
     try:
         if syncfs(descriptor) != 0:
             code = ctypes.get_errno()
@@ -678,9 +757,9 @@ def _is_directory(path: str) -> bool:
 
 
 class AppendFile:
-    """A file of this copy's own that grows at its end; opened on first use, reopened if the path is another file now."""
+    """One of this copy's own files that grows at its end. Opened on first use, and again after the path became another file."""
 
-    _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | _SAFE_FLAGS
+    _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | _SAFE_FLAGS
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -689,7 +768,7 @@ class AppendFile:
         self._pid = 0
 
     def open(self) -> int:
-        """Returns a descriptor for reading and appending; makes the file and its directory if need be."""
+        """Returns a descriptor for reading and appending; creates the file and its directory on demand."""
         if self._descriptor >= 0 and self._pid == process.id:
             return self._descriptor
         try:
@@ -711,9 +790,9 @@ class AppendFile:
             make_directory(os.path.dirname(self.path))
             descriptor = self._open_at()
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:  # one with another name may be anybody's
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:  # with another name it may be anyone's
             os.close(descriptor)
-            raise OSError(errno.ENXIO, "no regular file of its own", self.path)
+            raise OSError(errno.ENXIO, "not a regular file with this name alone", self.path)
         return descriptor
 
     def _open_at(self) -> int:
@@ -725,7 +804,7 @@ class AppendFile:
             raise
 
     def _clear_the_way(self) -> None:
-        """Moves what is no regular file, at the path or in the place of a directory above it, aside: this is our own place."""
+        """Renames what is no regular file, or no directory above it: other programs have no files in this place."""
         path = self.path
         while not os.path.lexists(path) or (_is_directory(path) and path != self.path):
             path = os.path.dirname(path)
@@ -734,7 +813,7 @@ class AppendFile:
         rename(path, f"{path}.aside.{process.new_label()}")
 
     def current_size(self) -> int:
-        """Returns the size in bytes of the file at the path, which is the open one from then on. Cost: one stat."""
+        """Returns the size in bytes of the file at the path, and opens it if another one is open. Cost: one stat."""
         if self._descriptor >= 0 and self._pid == process.id:
             try:
                 status = os.stat(self.path, follow_symlinks=False)
@@ -747,11 +826,11 @@ class AppendFile:
         return os.fstat(self.open()).st_size
 
     def is_inode(self, inode: int) -> bool:
-        """Tells whether the open file has this inode, as a stat of the path just said. Cost: no system call."""
+        """Returns whether the open file has this inode, which a stat of the path just returned. Cost: no system call."""
         return self._descriptor >= 0 and self.identity[0] == inode and self._pid == process.id
 
     def append(self, data: bytes, size_bytes: int) -> None:
-        """Appends all of `data` to the file, which has `size_bytes`; after an error it is as long as before."""
+        """Appends `data` to the file of `size_bytes`; cuts it back to that size after an error."""
         descriptor = self.open()
         try:
             write_all(descriptor, data)
@@ -761,19 +840,19 @@ class AppendFile:
             raise
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Returns up to `size` bytes from `offset` on. Cost: no look at the path."""
+        """Returns up to `size` bytes from `offset` on, without a check of the path."""
         return _read_at(self.open(), offset, size)
 
     def truncate(self, size_bytes: int) -> None:
         """Cuts the file to `size_bytes`."""
         os.ftruncate(self.open(), size_bytes)
 
-    def sync(self) -> None:
+    def sync_data(self) -> None:
         """Makes the bytes appended so far survive a power cut. Never call it again after it failed."""
         os.fdatasync(self.open())
 
     def is_current(self) -> bool:
-        """Tells whether the path still is the open file."""
+        """Returns whether the open file is still the one at the path."""
         if self._descriptor < 0 or self._pid != process.id:
             return False
         try:
@@ -784,21 +863,21 @@ class AppendFile:
 
     def close(self) -> None:
         """Closes the descriptor, in the process that opened it."""
-        descriptor, self._descriptor = self._descriptor, -1  # a close that fails has closed all the same
+        descriptor, self._descriptor = self._descriptor, -1  # a close that fails has closed it all the same
         if descriptor >= 0 and self._pid == process.id:
             os.close(descriptor)
 
     def close_inherited(self) -> None:
-        """Closes the descriptor in a forked child that got it from its parent."""
+        """Closes the descriptor that a forked child inherited."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
 
 class TableFile(AppendFile):
-    """A small file of this copy's own that is written in place."""
+    """One of this copy's own files, small and written in place."""
 
-    _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | _SAFE_FLAGS
+    _FLAGS = os.O_RDWR | os.O_CREAT | _SAFE_FLAGS
 
     def write_at(self, offset: int, data: bytes) -> None:
         """Writes a few bytes at `offset`."""

@@ -1,6 +1,6 @@
-"""Where every file of a store lives, and which names are ours.
+"""The path of every file of a store, and the patterns of their names.
 
-The one place that turns hashes and tract ids into paths; no other user-chosen name becomes one. Format: FORMAT.md, sections 1, 2 and 10.
+The only place that turns hashes and tract ids into paths; no other name that a user chose becomes one. Format: FORMAT.md, sections 1, 2 and 10.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ FORMAT_VERSION = 1
 FORMAT_BYTES = b'{"format":"tract-fs","version":1}\n'
 TEXT_FILES = {
     ".gitattributes": b"* -text -diff -merge\n",
-    ".gitignore": b"!*\n/local\n",  # without a slash behind it: a link of that name is no directory
-    "FORMAT": FORMAT_BYTES,  # last: a directory with it is a store
+    ".gitignore": b"!*\n/local\n",  # without a slash at the end, which would not match a link of that name
+    "FORMAT": FORMAT_BYTES,  # written last: a directory with it is a store
 }
 EARLIER_TEXTS = {".gitignore": b"!*\n/local/\n"}
 
@@ -35,9 +35,9 @@ class Layout:
         self.use_place(None)
 
     def use_place(self, name: str | None, seal: bytes = b"") -> None:
-        """Makes `local` the directory of this copy's own files; without a name, one that nobody can have put there.
+        """Makes `local` the directory of this copy's own files; without a name, a path that nobody can have created.
 
-        `seal` are 32 bytes that caches of this place are bound to, so that those of another place are not taken for its own.
+        `seal` are 32 bytes that the caches of this place are bound to, so that those of another place are not accepted.
         """
         self.seal = seal or os.urandom(32)
         self.local = f"{self.local_root}/{name or 'none.' + os.urandom(16).hex()}"
@@ -49,10 +49,16 @@ class Layout:
         self.quarantine = f"{self.local}/quarantine"
 
     def sealed(self, data: bytes | memoryview) -> bytes:
-        """Returns the checksum of a cache of this place, in hexadecimal: another place gives the same bytes another one."""
+        """Returns the checksum of a cache of this place, in hexadecimal; the same bytes have another one in another place."""
         digest = sha256(self.seal)
         digest.update(data)
         return digest.hexdigest().encode()
+
+    def path(self, kind: str, name: str, tract: str = "") -> str:
+        """Returns the path of a file by the parts of its address: kind "object", "event" or "pack", hash, tract of an event."""
+        if kind == "object":
+            return self.object(name)
+        return self.event(tract, name) if kind == "event" else self.pack(name)
 
     def object(self, name: str) -> str:
         """Returns the path of a loose content or commit. Errors: ValueError if `name` is no hash, as for all these paths."""
@@ -61,7 +67,7 @@ class Layout:
         raise _no_hash(name)
 
     def event(self, tract: str, name: str) -> str:
-        """Returns the path of a loose event. Errors: ValueError if `tract` can be no tract's id, as for all these paths."""
+        """Returns the path of a loose event. Errors: ValueError if `tract` is no tract id, as for all these paths."""
         if is_hash(name):
             return f"{self.tract_events(tract)}/{name[:2]}/{name[2:]}"
         raise _no_hash(name)
@@ -89,7 +95,7 @@ class Layout:
         return os.path.relpath(path, self.root)
 
 
-# What reads a name from a file checks it there; these are the last look before it becomes a path.
+# Names that come from files are checked where they are read; these are the last check before one becomes a path.
 
 
 def _no_hash(name: str) -> ValueError:
@@ -101,10 +107,10 @@ def _no_tract(tract: str) -> ValueError:
 
 
 def is_fan_name(name: str) -> bool:
-    """Tells whether `name` is a directory of the fan-out: two hexadecimal digits."""
+    """Returns whether `name` is a directory of the fan-out: two hexadecimal digits."""
     return len(name) == 2 and is_hex(name)
 
 
 def is_loose_name(name: str) -> bool:
-    """Tells whether `name` is a file of the fan-out: the other 62 digits of a hash."""
+    """Returns whether `name` is a file of the fan-out: the other 62 digits of a hash."""
     return len(name) == 62 and is_hex(name)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from tract_fs.store import files
+from tract_fs.store import files, tree
 from tract_fs.store.arrivals import ArrivalsDamagedError
 from tract_fs.store.events import Events
 from tract_fs.store.layout import Layout
@@ -132,13 +132,13 @@ class EventListing:
         packs, new = set(self.packs_seen), set[str]()
         is_gone = self._look_at_packs(packs, new, known)
         fans = dict(self.fans)
-        present = set(self._events.fans(self._tract))
+        present = set(tree.list_fans(self._directory))
         for fan in present:
             found = files.signature(f"{self._directory}/{fan}")
             if found is None or fans.get(fan) == (found[0], found[2]):
                 continue
             expected = known().in_fan(fan)
-            loose = set(self._events.list_fan(self._tract, fan, known=expected))
+            loose = set(tree.list_fan(self._directory, fan, known=expected))
             new |= loose - expected
             is_gone = is_gone or self._is_any_gone(expected - loose - new)
             is_settled = time.time_ns() - found[2] > _SETTLED_NS
@@ -161,7 +161,7 @@ class EventListing:
 
     def is_all_gone(self, known: KnownEvents) -> bool:
         """Tells whether a directory that should hold known events is not there."""
-        lost = known.fans() - set(self._events.fans(self._tract))
+        lost = known.fans() - set(tree.list_fans(self._directory))
         return any(self._is_any_gone(known.in_fan(fan)) for fan in lost)
 
     def _look_at_packs(self, packs: set[str], new: set[str], known: Callable[[], KnownEvents]) -> bool:

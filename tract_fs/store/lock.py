@@ -1,7 +1,10 @@
 """The store's lock: one writer at a time; owns portalocker.
 
-The lock buys speed and fewer divergences; no safety rests on it. The file is never unlinked. A process that forks opens
-it anew, since a lock taken through an inherited descriptor is shared with the parent (flock(2)).
+The lock buys speed and fewer divergences; no safety depends on it. The file is never removed. A forked process opens it
+again, because a lock taken through an inherited descriptor is shared with the parent (flock(2)).
+
+Where the system has flock(2), the lock is that call, the one that portalocker makes there: importing portalocker takes
+25 ms, a third of a `tract commit`.
 """
 
 from __future__ import annotations
@@ -11,30 +14,56 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import BuiltinFunctionType, ModuleType
+from functools import cache
+from typing import NamedTuple
 from weakref import WeakSet
 
 from tract_fs.errors import LockTimeout
-from tract_fs.store.files import AppendFile, look_again, open_directory
+from tract_fs.store.files import AppendFile, after_fork_in_child, open_directory, recheck_directories
 from tract_fs.store.waiting_line import WaitingLine
 
 _FIRST_WAIT_S = 0.0001
-_WAIT_PER_PLACE_S = 0.0004  # more for each that has waited for longer
+_WAIT_PER_PLACE_S = 0.0004  # added for each that has waited longer
 _LONGEST_WAIT_S = 0.005
-_LOOK_EVERY_S = 0.01
+_RECHECK_EVERY_S = 0.01
 _UNSUPPORTED = frozenset([errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL])
 
 
-_locks: WeakSet[StoreLock] = WeakSet()  # module state, since a fork concerns all locks of the process
+class _Calls(NamedTuple):
+    """How a descriptor is locked without waiting and unlocked, and what a failure raises."""
+
+    lock: Callable[[int], object]
+    unlock: Callable[[int], object]
+    errors: tuple[type[BaseException], ...]
+
+
+@cache
+def _calls() -> _Calls:
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+    except ImportError:
+        import portalocker
+
+        flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+        errors = (OSError, portalocker.exceptions.LockException)
+        return _Calls(lambda descriptor: portalocker.lock(descriptor, flags), portalocker.unlock, errors)
+    return _Calls(
+        lambda descriptor: flock(descriptor, LOCK_EX | LOCK_NB),
+        lambda descriptor: flock(descriptor, LOCK_UN),
+        (OSError,),
+    )
+
+
+_locks: WeakSet[StoreLock] = WeakSet()  # module state: a fork affects all locks of the process
 
 
 def _close_inherited() -> None:
-    """Closes the descriptors that a forked child got: through them it would hold its parent's lock beyond the parent's death."""
+    """Closes the descriptors that a forked child inherited: with them it would keep its parent's lock after the parent's death."""
     for lock in list(_locks):
         lock.forget_parent()
 
 
-os.register_at_fork(after_in_child=_close_inherited)
+after_fork_in_child(_close_inherited)
 
 
 class StoreLock:
@@ -43,23 +72,22 @@ class StoreLock:
     def __init__(self, path: str, line: WaitingLine, *, longest_wait_s: float, meanwhile: Callable[[], object]) -> None:
         self._file = AppendFile(path)
         self._line = line
-        self._longest_wait_s = longest_wait_s  # between two tries of who waits longest
-        self._meanwhile = meanwhile  # what is done between two tries, when it may soon be this one's turn
-        self._portalocker: ModuleType | None = None
-        self._flock: Callable[[int, int], object] | None = None
-        self._looked_at = 0.0
+        self._longest_wait_s = longest_wait_s  # between two tries of the longest waiting
+        self._meanwhile = meanwhile  # called between two tries, when this one's turn may come soon
+        self._was_tried = False
+        self._rechecked_at = 0.0
         self.is_supported = True
         _locks.add(self)
 
     def forget_parent(self) -> None:
-        """Closes what was opened before a fork; the parent's lock stays, since its descriptor does."""
+        """Closes the files that were opened before a fork; the parent keeps its lock, because its descriptor stays open."""
         self._file.close_inherited()
         self._line.forget_parent()
 
     def acquire(self, timeout_s: float) -> None:
-        """Takes the lock; while another has it, tries again, the sooner the fewer have waited for longer. Errors: LockTimeout.
+        """Acquires the lock; while another holds it, tries again, more often the fewer have waited longer. Errors: LockTimeout.
 
-        Where the file system knows no locks, returns without one and sets `is_supported` to False.
+        Where the file system has no locks, returns without one and sets `is_supported` to False.
         """
         if self._try():
             return
@@ -79,24 +107,21 @@ class StoreLock:
         raise LockTimeout(path=self._file.path, timeout_s=timeout_s)
 
     def release(self) -> None:
-        """Gives the lock back."""
-        if self._portalocker is None or not self.is_supported:
+        """Releases the lock."""
+        if not self._was_tried or not self.is_supported:
             return
         try:
-            if self._flock is not None:
-                self._flock(self._file.open(), self._unlock_flags)
-            else:
-                self._portalocker.unlock(self._file.open())
+            _calls().unlock(self._file.open())
         except BaseException:
-            self._file.close()  # gives the lock back too
+            self._file.close()  # releases the lock too
             raise
 
     def is_awaited(self) -> bool:
-        """Tells whether others wait for it."""
+        """Returns whether others wait for the lock."""
         return not self._line.is_empty()
 
     def close(self) -> None:
-        """Closes the descriptors, and with them gives back a lock that is held."""
+        """Closes the descriptors, which releases a lock that is held."""
         self._file.close()
         self._line.close()
 
@@ -107,61 +132,43 @@ class StoreLock:
                 return not self.is_supported
             try:
                 if self._file.is_current():
-                    self._look_again()
+                    self._recheck()
                     return True
             except BaseException:
                 self.release()
                 raise
-            self._file.close()  # the file was replaced under us: the lock is on one that nobody else sees
+            self._file.close()  # the file was replaced: the lock is on one that no other process opens
 
-    def _look_again(self) -> None:
-        """Has the directories that are written to compared with their paths, but not for each of many commits in a row."""
+    def _recheck(self) -> None:
+        """Makes the next write compare its directory with the path, but not for each of many commits in a row."""
         now = time.monotonic()
-        if now - self._looked_at > _LOOK_EVERY_S:
-            self._looked_at = now
-            look_again()
+        if now - self._rechecked_at > _RECHECK_EVERY_S:
+            self._rechecked_at = now
+            recheck_directories()
 
     def _lock(self, descriptor: int) -> bool:
-        """Tries to lock; False if another holds the lock, or, with `is_supported` unset, if there are no locks."""
-        locker = self._portalocker or self._load()
+        """Tries to lock; returns False if another holds the lock, or if there are no locks, and unsets `is_supported` then."""
+        self._was_tried = True
         try:
-            if self._flock is not None:
-                self._flock(descriptor, self._flags)
-            else:
-                locker.lock(descriptor, locker.LockFlags(self._flags))
-        except (OSError, locker.exceptions.LockException) as error:
+            _calls().lock(descriptor)
+        except _calls().errors as error:
             if _errno_of(error) in _UNSUPPORTED:
                 self.is_supported = False
             return False
         return True
 
-    def _load(self) -> ModuleType:
-        import portalocker  # 70 ms: only a writer needs it
-        import portalocker.portalocker
-
-        self._portalocker = portalocker
-        self._flags = (portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING).value
-        self._unlock_flags = portalocker.LockFlags.UNBLOCK.value
-        locker = getattr(portalocker.portalocker, "LOCKER", None)
-        if isinstance(locker, BuiltinFunctionType):  # fcntl.flock itself: the checks around it cost 8 us a commit
-            self._flock = locker
-        return portalocker
-
 
 @contextmanager
 def holding_directory(path: str, *, timeout_s: float = 1.0) -> Iterator[None]:
-    """Holds a lock on a directory itself, where the system has such locks and nobody keeps it too long; goes on without it else."""
-    import portalocker
-
-    flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+    """Holds a lock on a directory itself; goes on without one where the system has no such locks, or after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     descriptor = open_directory(path)
     try:
         while time.monotonic() < deadline:
             try:
-                portalocker.lock(descriptor, flags)
+                _calls().lock(descriptor)
                 break
-            except (OSError, portalocker.exceptions.LockException) as error:
+            except _calls().errors as error:
                 if _errno_of(error) in _UNSUPPORTED:
                     break
                 time.sleep(_FIRST_WAIT_S)

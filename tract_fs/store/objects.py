@@ -1,23 +1,21 @@
-"""Objects: contents and commits by hash, loose or in packs, verified at every read.
+"""Objects: contents and commits by hash. Verified bytes and decoded commits are kept in memory within bounds.
 
-A file whose bytes do not hash to its name counts as absent for who asks whether it is there, and is a HashMismatch for who
-needs it. Bytes that were verified, and decoded commits, are kept in memory within bounds.
+An object whose bytes do not hash to its name counts as absent in `get` and `commit`, and is a HashMismatch in `require` and `require_commit`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from hashlib import sha256
 
 from tract_fs.errors import HashMismatch, InvalidObject, JsonValueError, ObjectMissing
-from tract_fs.model.content import MAX_OBJECT_BYTES, is_content
+from tract_fs.model.content import is_content
 from tract_fs.model.names import CommitHash, ContentHash
 from tract_fs.model.objects import Commit, decode_commit
-from tract_fs.store import files
+from tract_fs.store import tree
+from tract_fs.store.address import Address
 from tract_fs.store.bounded_cache import BoundedCache
-from tract_fs.store.layout import Layout
+from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.packs import Packs
-from tract_fs.store.suspects import Suspect, Suspects
 
 _CACHED_BYTES = 64 * 1024 * 1024
 _CACHED_COMMITS = 32_768
@@ -26,10 +24,9 @@ _CACHED_COMMITS = 32_768
 class Objects:
     """Reads the objects of one store."""
 
-    def __init__(self, layout: Layout, packs: Packs, suspects: Suspects | None = None) -> None:
-        self._layout = layout
+    def __init__(self, stored: StoredBytes, packs: Packs) -> None:
+        self._stored = stored
         self._packs = packs
-        self._suspects = Suspects() if suspects is None else suspects
         self._bytes: BoundedCache[str, bytes] = BoundedCache(_CACHED_BYTES)
         self._commits: BoundedCache[str, Commit] = BoundedCache(_CACHED_COMMITS)
         self.staged: dict[str, bytes] = {}  # of a transaction that is not written yet
@@ -46,7 +43,7 @@ class Objects:
         found = self.staged.get(name) or self._bytes.get(name)
         if found is not None:
             return found
-        data = self._read(name, kind)
+        data = self._stored.read("object", name, shown_as=kind)[0]
         self._bytes.put(name, data, len(data) + 200)
         return data
 
@@ -62,7 +59,9 @@ class Objects:
         return self._commits.get(name) or self._load_commit(name)
 
     def _load_commit(self, name: CommitHash) -> Commit:
-        data = self.staged.get(name) or self._bytes.get(name) or self._read(name, "commit")
+        data = self.staged.get(name) or self._bytes.get(name)
+        if data is None:
+            data = self._stored.read("object", name, shown_as="commit")[0]
         try:
             commit = decode_commit(data)
         except JsonValueError as error:
@@ -72,42 +71,34 @@ class Objects:
         return commit
 
     def has_content(self, name: ContentHash) -> bool:
-        """Tells whether a content is present and valid."""
+        """Returns whether a content is present and valid."""
         data = self._bytes.get(name) or self.get(name)
         return data is not None and is_content(data)
 
     def exists(self, name: str) -> bool:
-        """Tells whether there is a file, or a member of a pack, of this name."""
-        path = self._layout.object(name)
-        while not (self._packs.has(name) or files.exists(path)):
-            if not self._packs.renew(name):
-                return False
-        return True
+        """Returns whether there is a file, or a member of a pack, of this name."""
+        return self._stored.exists("object", name)
 
     def fans(self) -> frozenset[str]:
-        """Returns the directories of the fan-out that there are."""
-        return frozenset(files.list_names(self._layout.objects))
+        """Returns the directories of the fan-out that exist."""
+        return frozenset(tree.list_fans(self._stored.layout.objects))
 
     def is_written(self, name: str) -> bool:
-        """Tells whether an object is in a file or a known pack, with the right bytes."""
-        path = self._layout.object(name)
-        if not files.may_exist(path):
-            return self._packs.read(name) is not None
-        data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
-        return (data is not None and sha256(data).hexdigest() == name) or self._packs.read(name) is not None
+        """Returns whether the right bytes of an object are in a file or a known pack."""
+        return self._stored.is_written("object", name)
 
     def written(self, names: Collection[str], *, fans: frozenset[str]) -> set[str]:
-        """Returns those of many objects that are in a file or a known pack, with the right bytes; `fans` are the directories to look for files in."""
+        """Returns the objects of `names` whose right bytes are in a known pack, or in a file in one of the directories `fans`."""
         listed = self._packs.listed(names)
         return {name for name in names if (name in listed or name[:2] in fans) and self.is_written(name)}
 
     def forget(self) -> None:
-        """Reads everything anew from now on."""
+        """Clears what is kept in memory."""
         self._bytes.clear()
         self._commits.clear()
 
     def remember(self, written: Mapping[str, bytes], commits: Mapping[CommitHash, Commit]) -> None:
-        """Keeps objects that were just written: the commits among them decoded, of contents the bytes."""
+        """Keeps objects that were just written: commits decoded, contents as bytes."""
         for name, data in written.items():
             if name not in commits:
                 self._bytes.put(name, data, len(data) + 200)
@@ -115,22 +106,4 @@ class Objects:
             self._commits.put(commit_name, commit)
 
     def _invalid(self, name: str, kind: str, error: JsonValueError) -> InvalidObject:
-        path = self._layout.relative(self._layout.object(name))
-        return InvalidObject(path=path, hash=name, kind=kind, reason=error.reason)
-
-    def _read(self, name: str, kind: str) -> bytes:
-        while True:
-            packed = self._packs.read(name)
-            if packed is not None:
-                return packed
-            path = self._layout.object(name)
-            data = files.read(path, limit_bytes=MAX_OBJECT_BYTES)
-            found = None if data is None else sha256(data).hexdigest()
-            if data is not None and found == name:
-                return data
-            if not self._packs.renew(name):  # else it may have been packed meanwhile
-                break
-        if found is None:
-            raise ObjectMissing(path=self._layout.relative(path), kind=kind, hash=name)
-        self._suspects.note(Suspect("object", name))
-        raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=found)
+        return InvalidObject(path=Address("object", name).path, hash=name, kind=kind, reason=error.reason)

@@ -27,10 +27,12 @@ from typing import Self, TypeVar
 from tract_fs.model.members import is_event_line, tract_of_event
 from tract_fs.model.names import are_hashes, hash_bytes, is_hash
 from tract_fs.store import files
+from tract_fs.store.address import MAX_PACK_BYTES as LIMIT_BYTES
+from tract_fs.store.address import Address
 from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError
 from tract_fs.store.index.members import MemberIndex, PackMembers, Place
 from tract_fs.store.layout import Layout
-from tract_fs.store.suspects import Suspect, Suspects
+from tract_fs.store.suspects import Suspects
 
 _OPEN_PACKS = 16
 _MOST_HELD = 1 << 17  # members that a handle keeps for itself; of more, all go into an index in memory
@@ -38,7 +40,6 @@ _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of i
 _WRITE_BYTES = 1 << 20
 _LEAST_MEMBER_BYTES = 16  # a shorter line can be no object and no event, and a pack may contain millions of them
 SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written again
-LIMIT_BYTES = 1 << 29  # a pack has 256 MiB at most, or one large object more
 _RECENT_BYTES = 32 * 1024 * 1024
 _RECENT_OVERHEAD_BYTES = 200
 _TRIES = 3  # of an index that is damaged each time
@@ -246,7 +247,7 @@ class Packs:
         if data is not None and sha256(data).digest() == digest:
             return data
         if data is not None:
-            self._suspects.note(Suspect("pack", pack))
+            self._suspects.note(Address("pack", pack))
             self._misread.add(pack)
         return None
 
@@ -329,7 +330,7 @@ class Packs:
         if found is None:
             self.names.discard(name)
             return None
-        self._suspects.note(Suspect("pack", name))
+        self._suspects.note(Address("pack", name))
         data = files.read(path, limit_bytes=LIMIT_BYTES) or b""
         before = self._rows_of(name)
         known = () if before is None else [digest for names in before.events.values() for digest in names]
@@ -368,7 +369,7 @@ class Packs:
 
     def add(self, found: PackMembers, data: bytes, *, is_synced: bool) -> None:
         """Writes a pack that `assemble` made."""
-        files.write_new(self._layout.pack(found.pack), data, is_synced=is_synced)
+        files.replace(self._layout.pack(found.pack), data, is_synced=is_synced)
         self.include(found)
 
 

@@ -12,7 +12,6 @@ written or removed; `unproved` lists it. Format: FORMAT.md, section 10.
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
 from hashlib import sha256
 
@@ -59,9 +58,9 @@ def proof_of(directory: str) -> tuple[str, bytes] | None:
     """
     try:
         inside, marker = files.status_of(directory), files.status_of(f"{directory}/{MARKER}")
-        if inside is None or marker is None or not _is_trusted(inside):
+        if inside is None or marker is None or not files.is_trusted_directory(inside):
             return None
-        if not (stat.S_ISDIR(inside.st_mode) and stat.S_ISREG(marker.st_mode) and marker.st_uid == inside.st_uid):
+        if not files.is_regular(marker) or marker.st_uid != inside.st_uid:
             return None
         token = files.read(f"{directory}/{MARKER}", limit_bytes=2 * _TOKEN_BYTES + 1)
     except OSError:
@@ -72,22 +71,13 @@ def proof_of(directory: str) -> tuple[str, bytes] | None:
     return sha256(proof).hexdigest()[:_NAME_DIGITS], sha256(token).digest()
 
 
-def _is_trusted(status: os.stat_result) -> bool:
-    if status.st_uid == os.geteuid():
-        return True
-    if status.st_mode & stat.S_IWOTH:
-        return False
-    is_shared = bool(status.st_mode & stat.S_IWGRP) and status.st_gid in (os.getegid(), *os.getgroups())
-    return status.st_uid == 0 or is_shared
-
-
 def require_no_links(layout: Layout) -> None:
     """Raises NotAStore where a link stands in the place of the store or of one of its directories."""
     for path in (layout.root, layout.objects, layout.events, layout.packs, layout.local_root):
-        found = None
-        with suppress(OSError):  # one that can't be looked at is no reason to refuse the others
-            found = files.status_of(path)
-        if found is not None and stat.S_ISLNK(found.st_mode):
+        is_link = False
+        with suppress(OSError):  # one that can't be examined is no reason to refuse the others
+            is_link = files.is_link(path)
+        if is_link:
             raise NotAStore(path=path, reason="a symbolic link; none is followed in a store, remove the link")
 
 
@@ -95,7 +85,7 @@ def _find(layout: Layout) -> tuple[str, bytes] | None:
     """Returns the name of this copy's place and its seal, or None.
 
     On a file system without locks two writers may create one each; all then use the first by name.
-    Cost: two stats per directory. All are looked at, or a stranger's many would hide this copy's own.
+    Cost: two stats per directory. All are examined, or a stranger could hide this copy's own place behind many others.
     """
     try:
         names = files.list_names(layout.local_root)
@@ -117,7 +107,7 @@ def _make(layout: Layout) -> tuple[str, bytes]:
         temp = f"{layout.local_root}/.new.{files.process.new_label()}"
         files.make_directory(temp)
         try:
-            files.write_new(f"{temp}/{MARKER}", os.urandom(_TOKEN_BYTES).hex().encode() + b"\n")
+            files.replace(f"{temp}/{MARKER}", os.urandom(_TOKEN_BYTES).hex().encode() + b"\n")
             made = proof_of(temp)
             if made is None:
                 raise OSError(f"{temp}: its marker can't be read again")

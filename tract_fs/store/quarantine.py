@@ -1,8 +1,8 @@
-"""The quarantine: files under our names whose bytes are not what the name says, moved to `local/quarantine/` and kept there.
+"""The quarantine: files whose bytes do not hash to their names, moved to `local/quarantine/` and kept there.
 
-Only a writer that holds the store's lock moves a file, and only one that has stood still for ten seconds; or who has the good bytes at hand. A file whose bytes hash to its name is never set
-aside, and nothing is ever deleted: the move is undone if the file turns out good. Beside each file lies a note with its cause and time.
-Format: FORMAT.md, section 10.
+Only a writer that holds the store's lock moves a file, and only one that has not changed for ten seconds, or that the writer replaces by the right
+bytes. A file whose bytes hash to its name is never quarantined, and nothing is ever deleted: a file that turns out good is moved back. Beside each
+file lies a note with its cause and time. Format: FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -16,27 +16,24 @@ from msgspec.json import Decoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.model.content import MAX_OBJECT_BYTES
 from tract_fs.model.damage import NO_FILE, diagnose
-from tract_fs.model.events import MAX_EVENT_BYTES
-from tract_fs.model.members import is_object_of_ours, tract_of_event
+from tract_fs.model.members import tract_of_event
 from tract_fs.model.names import format_time, hash_bytes, is_hash, is_tract_id
 from tract_fs.store import files
+from tract_fs.store.address import LIMITS_BYTES, MAX_PACK_BYTES, Address, Kind, address_of
 from tract_fs.store.layout import Layout
-from tract_fs.store.packs import LIMIT_BYTES, Packs
-from tract_fs.store.suspects import Kind, Suspect
+from tract_fs.store.packs import Packs
 
 SETTLED_NS = 10_000_000_000
-_SKEW_NS = 60_000_000_000  # an mtime further ahead was set by a copying tool, not by a write that goes on
+_SKEW_NS = 60_000_000_000  # a copying tool set an mtime that is further ahead, not a write that is still going on
 _NOTE = ".txt"
-_MOST_NOTES = 10_000  # beyond that files are listed without their notes
-_LIMITS: dict[Kind, int] = {"object": MAX_OBJECT_BYTES, "event": MAX_EVENT_BYTES, "pack": LIMIT_BYTES}
+_MOST_NOTES = 10_000  # beyond that, files are listed without their notes
 
 Outcome = Literal["good", "absent", "fresh", "set aside", "repaired", "failed"]
 
 
 class Finding(NamedTuple):
-    """What became of a suspect: `path` from the store's root on; `cause` where its bytes are wrong."""
+    """The result of an examination: `path` from the store's root on; `cause` if the bytes are wrong."""
 
     outcome: Outcome
     path: str
@@ -44,7 +41,7 @@ class Finding(NamedTuple):
 
 
 class Note(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is kept beside a quarantined file: what it was, what happened to it, when it was set aside."""
+    """The note beside a quarantined file: its address, the cause of the damage, and the time of the move."""
 
     kind: Kind
     name: str
@@ -52,9 +49,15 @@ class Note(Struct, frozen=True, forbid_unknown_fields=True):
     cause: str
     at: str
 
+    @property
+    def address(self) -> Address | None:
+        """The address of the file; None for an event whose note is lost, and its tract with it."""
+        is_known = self.kind != "event" or self.tract
+        return Address(self.kind, self.name, self.tract) if is_known else None
+
 
 class Quarantined(NamedTuple):
-    """A file of the quarantine, from the store's root on, with its note."""
+    """A quarantined file, by its path from the store's root on, with its note."""
 
     file: str
     note: Note
@@ -64,7 +67,7 @@ _DECODER = Decoder(Note)
 
 
 class Quarantine:
-    """The quarantine of one store. `now_ns` is the wall clock that file times are compared with."""
+    """The quarantine of one store. File times are compared with the wall clock `now_ns`."""
 
     def __init__(self, layout: Layout, packs: Packs, *, now_ns: Callable[[], int] | None = None) -> None:
         self._layout = layout
@@ -75,15 +78,14 @@ class Quarantine:
 
     # for writers that hold the lock
 
-    def examine(self, suspect: Suspect) -> Finding:
-        """Reads a suspect again and sets it aside, or writes the right bytes in its place, if it is damaged and stands still.
+    def examine(self, suspect: Address) -> Finding:
+        """Reads a suspect again and, if it is damaged and no longer changing, quarantines it or writes the right bytes.
 
-        The lock is held. Never raises OSError: what can't be moved now stays where it is.
+        The lock is held. Never raises OSError: a file that can't be moved now stays where it is.
         """
-        path = self.path_of(suspect)
-        shown = self._layout.relative(path)
+        path, shown = suspect.path_in(self._layout), suspect.path
         try:
-            data = files.read(path, limit_bytes=_LIMITS[suspect.kind])
+            data = files.read(path, limit_bytes=suspect.limit_bytes)
             if data is None:
                 return Finding("absent", shown)
             if hash_bytes(data) == suspect.name:
@@ -93,40 +95,43 @@ class Quarantine:
                 return Finding("fresh", shown, cause)
             if repaired is not None:
                 self._keep_copy(suspect, cause, data)
-                files.write_new(path, repaired, is_synced=True)
+                files.replace(path, repaired, is_synced=True)
                 return Finding("repaired", shown, cause)
             if suspect.kind == "pack":
                 self._give_back_members(suspect.name, data)
             return self._move(suspect, path, cause, data)
-        except OSError:  # a full or read-only disk, another user's directory: it counts as absent where it lies, too
+        except OSError:  # a full or read-only disk, another user's directory: the file counts as absent all the same
             return Finding("failed", shown)
 
-    def set_aside(self, suspect: Suspect) -> None:
-        """Moves what lies in a suspect's place aside, however fresh, for who has the good bytes to write there; back if it is good itself.
+    def set_aside(self, suspect: Address) -> None:
+        """Quarantines what lies at an address, however fresh, so that the caller can write the right bytes there.
 
-        Errors: OSError.
+        Moves it back if it is good itself. Errors: OSError.
         """
-        path = self.path_of(suspect)
-        data = files.read(path, limit_bytes=_LIMITS[suspect.kind])
+        path = suspect.path_in(self._layout)
+        data = files.read(path, limit_bytes=suspect.limit_bytes)
         self._move(suspect, path, NO_FILE if data is None else diagnose(data, suspect.name).cause, data)
 
     def give_back(self) -> list[str]:
-        """Moves back what became good in the quarantine, as when a copy that had stalled was finished there; returns the paths. The lock is held."""
+        """Moves back the files that became good in the quarantine, as a copy does that stalled and was finished there.
+
+        Returns their paths from the store's root on. The lock is held.
+        """
         found = []
         for file, note in self.entries():
-            source = f"{self._layout.root}/{file}"
-            if note.kind == "event" and not note.tract:
+            address = note.address
+            if address is None:
                 continue
-            path = self.path_of(Suspect(note.kind, note.name, note.tract))
+            source, path = f"{self._layout.root}/{file}", address.path_in(self._layout)
             if files.exists(path):
                 continue
-            data = files.read(source, limit_bytes=_LIMITS[note.kind])
-            is_good = data is not None and hash_bytes(data) == note.name
-            if data is not None and is_good and (note.kind != "event" or tract_of_event(data) == note.tract):
+            data = files.read(source, limit_bytes=address.limit_bytes)
+            is_good = data is not None and hash_bytes(data) == address.name
+            if data is not None and is_good and (address.kind != "event" or tract_of_event(data) == address.tract):
                 files.make_directory(path[: path.rindex("/")])
                 files.rename(source, path)
                 files.remove(source + _NOTE)
-                found.append(self._layout.relative(path))
+                found.append(address.path)
         return found
 
     def _is_still(self, path: str) -> bool:
@@ -137,84 +142,69 @@ class Quarantine:
         mtime_ns, ctime_ns = found
         return now_ns - ctime_ns >= SETTLED_NS and not -_SKEW_NS < now_ns - mtime_ns < SETTLED_NS
 
-    def _move(self, suspect: Suspect, path: str, cause: str, data: bytes | None) -> Finding:
-        """Moves a damaged file aside; back if it is good after all, since some tool put a good one there meanwhile."""
-        shown = self._layout.relative(path)
+    def _move(self, suspect: Address, path: str, cause: str, data: bytes | None) -> Finding:
+        """Moves a damaged file into the quarantine; back if a tool put a good one in its place meanwhile."""
         target = self._target(suspect, data)
         is_new = not files.exists(target)
-        self._write_note(suspect, cause, target)  # first: a crash leaves a note without a file, which says nothing
+        self._write_note(suspect, cause, target)  # first: a crash may leave a note without a file, which is ignored
         try:
             files.rename(path, target)
         except OSError:
             if is_new:
                 files.remove(target + _NOTE)
             raise
-        moved = files.read(target, limit_bytes=_LIMITS[suspect.kind])
+        moved = files.read(target, limit_bytes=suspect.limit_bytes)
         if moved is not None and hash_bytes(moved) == suspect.name:
             files.rename(target, path)
             files.remove(target + _NOTE)
-            return Finding("good", shown)
-        return Finding("set aside", shown, cause)
+            return Finding("good", suspect.path)
+        return Finding("set aside", suspect.path, cause)
 
-    def _keep_copy(self, suspect: Suspect, cause: str, data: bytes) -> None:
+    def _keep_copy(self, suspect: Address, cause: str, data: bytes) -> None:
         target = self._target(suspect, data)
         self._write_note(suspect, cause, target)
-        files.write_new(target, data)
+        files.replace(target, data)
 
-    def _write_note(self, suspect: Suspect, cause: str, target: str) -> None:
+    def _write_note(self, suspect: Address, cause: str, target: str) -> None:
         now_us = (time.time_ns() if self._now_ns is None else self._now_ns()) // 1000
         note = Note(suspect.kind, suspect.name, suspect.tract, cause, format_time(now_us))
-        files.write_new(target + _NOTE, canonical.encode_struct(note) + b"\n", mode=0o644)
+        files.replace(target + _NOTE, canonical.encode_struct(note) + b"\n", mode=0o644)
 
-    def _target(self, suspect: Suspect, data: bytes | None) -> str:
-        """Returns a free name in the quarantine, or that of a file with the same bytes: a bad copy may come again and again."""
+    def _target(self, suspect: Address, data: bytes | None) -> str:
+        """Returns a free path in the quarantine, or that of a file with the same bytes: a bad copy may arrive many times."""
         name = f"{self._layout.quarantine}/{suspect.kind}-{suspect.name}"
         target, number = name, 1
-        while files.exists(target) and files.read(target, limit_bytes=LIMIT_BYTES) != data:
+        while files.exists(target) and files.read(target, limit_bytes=MAX_PACK_BYTES) != data:
             number += 1
             target = f"{name}.{number}"
         return target
 
     def _give_back_members(self, name: str, data: bytes) -> None:
-        """Writes the good members of a damaged pack as loose files, where there are none."""
+        """Writes the good members of a damaged pack as loose files, where these are missing or damaged."""
         for member in self._packs.good_members(name, data):
-            path = self._member_path(member)
-            if path is None:
+            address = address_of(member, hash_bytes(member))
+            if address is None:
                 continue
-            there = files.read(path, limit_bytes=LIMIT_BYTES)
-            if there is None or there != member:
-                files.write_new(path, member)
+            path = address.path_in(self._layout)
+            if files.read(path, limit_bytes=MAX_PACK_BYTES) != member:
+                files.replace(path, member)
         files.sync_filesystem(self._layout.root)  # the pack was durable
 
-    def _member_path(self, member: bytes) -> str | None:
-        """Returns where a member of a pack lies as a loose file; None for what is no object and no event of a tract."""
-        name = hash_bytes(member)
-        tract = tract_of_event(member)
-        if tract is not None:
-            return self._layout.event(tract, name)
-        return self._layout.object(name) if is_object_of_ours(member) else None
-
-    def path_of(self, suspect: Suspect) -> str:
-        """Returns where a file under one of our names lies."""
-        if suspect.kind == "event":
-            return self._layout.event(suspect.tract, suspect.name)
-        return self._layout.pack(suspect.name) if suspect.kind == "pack" else self._layout.object(suspect.name)
-
-    # for all
+    # for every handle
 
     def entries(self) -> list[Quarantined]:
-        """Returns what lies in the quarantine, oldest first. Cost: one stat if nothing changed."""
+        """Returns the quarantined files, oldest first. Cost: one stat if nothing changed."""
         try:
             signature = files.signature(self._layout.quarantine)
             if signature != self._signature or signature is None:
                 self._entries = self._read() if signature is not None else []
                 self._signature = signature
-        except OSError:  # another user's: as if there were none
+        except OSError:  # another user's directory counts as empty
             self._entries = []
         return self._entries
 
     def events(self, tract: str) -> dict[str, str]:
-        """Returns the events of a tract that were set aside, with their causes."""
+        """Returns the quarantined events of a tract, with their causes."""
         notes = (entry.note for entry in self.entries())
         return {note.name: note.cause for note in notes if note.kind == "event" and note.tract == tract}
 
@@ -223,7 +213,7 @@ class Quarantine:
         names = set(files.list_names(self._layout.quarantine))
         for name in sorted(names):
             kind, _, rest = name.partition("-")
-            if kind not in _LIMITS or not is_hash(rest[:64]) or name.endswith(_NOTE):
+            if kind not in LIMITS_BYTES or not is_hash(rest[:64]) or name.endswith(_NOTE):
                 continue
             note = self._read_note(f"{self._layout.quarantine}/{name}{_NOTE}") if len(found) < _MOST_NOTES else None
             if note is None or (note.kind, note.name) != (kind, rest[:64]) or not _is_sound(note):
@@ -241,5 +231,5 @@ class Quarantine:
 
 
 def _is_sound(note: Note) -> bool:
-    """Tells whether a note names a tract where one is needed, since that becomes a path."""
+    """Returns whether a note names a tract exactly where an address has one: it becomes a path."""
     return is_tract_id(note.tract) if note.kind == "event" else not note.tract

@@ -1,9 +1,9 @@
 """The redo log: one append and one fdatasync make a transaction durable, however many files it writes.
 
-`local/redo` starts with a header that names the boot it was begun in; then one entry per file: the file's name, which is
-the hash of its bytes, and the bytes. After a power cut, an open writes again what is missing or torn. Reading stops at the
-first bad entry: it was never acknowledged. A checkpoint sets the log aside, begins another, makes the files themselves
-durable, and removes the one set aside.
+`local/redo` starts with a header that names the boot in which it was begun; then comes one entry per file: the file's name, which
+is the hash of its bytes, and the bytes. After a power cut, an open writes the files again that are missing or torn. Reading stops at
+the first bad entry: it was never acknowledged. A checkpoint renames the log, begins a new one, makes the files themselves durable,
+and removes the renamed one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from tract_fs.model.content import MAX_OBJECT_BYTES
-from tract_fs.model.events import MAX_EVENT_BYTES
 from tract_fs.model.members import tract_of_event
 from tract_fs.store import files
+from tract_fs.store.address import LIMITS_BYTES, Address
 from tract_fs.store.place import MARKER
 
 CHECKPOINT_BYTES = 3 * 1024 * 1024  # of files that a sync is to write in less than a tenth of a second
@@ -26,20 +25,25 @@ BYPASS_BYTES = 1024 * 1024
 _OLD = ".old."
 _MAGIC = b"tractredo1\n"
 EMPTY_BYTES = 64  # the header
-_LIMITS = {b"o": MAX_OBJECT_BYTES, b"e": MAX_EVENT_BYTES}
+_LIMITS = {b"o": LIMITS_BYTES["object"], b"e": LIMITS_BYTES["event"]}
 _ENTRY = struct.Struct(">cBI32s")  # b"o" or b"e", length of the tract id, length of the bytes, sha256
 
 
 class Entry(NamedTuple):
-    """One file: its hash, its bytes, and the tract if it is an event (else empty)."""
+    """One file: its hash, its bytes, and the tract of an event (else empty)."""
 
     name: str
     data: bytes
     tract: str = ""
 
+    @property
+    def address(self) -> Address:
+        """The address of the file."""
+        return Address("event", self.name, self.tract) if self.tract else Address("object", self.name)
+
 
 def boot_id() -> str:
-    """Returns what tells this boot of the machine from any other; empty where the system does not say."""
+    """Returns the id of this boot of the machine; empty where the system has none."""
     try:
         data = files.read("/proc/sys/kernel/random/boot_id", limit_bytes=1 << 20)
     except OSError:
@@ -54,12 +58,12 @@ class RedoLog:
         self.path = path
         self._file = files.AppendFile(path)
         self.end = 0  # the log's size after this handle's last append
-        self.is_checkpoint_due = False  # this handle's appends brought the log past the next CHECKPOINT_BYTES
+        self.is_checkpoint_due = False  # this handle's appends passed a multiple of CHECKPOINT_BYTES
         self._is_new = False
-        self._end_of = (0, 0)  # the file that this is the size of
+        self._end_of = (0, 0)  # inode and device of the file that has this size
 
     def append(self, entries: Sequence[Entry]) -> int:
-        """Appends entries, in one write, and returns the size before; after an error the log is as before."""
+        """Appends entries in one write, and returns the size before it; after an error the log is unchanged."""
         size = self._file.current_size() or self._start()
         if size != self.end or self._file.identity != self._end_of:
             size = self._cut_torn_tail(size)
@@ -77,7 +81,7 @@ class RedoLog:
         return size
 
     def take_back(self, size_bytes: int) -> None:
-        """Cuts the log back to an earlier size, so that a refused transaction can't come back."""
+        """Cuts the log back to an earlier size, so that recovery does not write a failed transaction."""
         self._file.truncate(size_bytes)
 
     def size(self) -> int:
@@ -88,34 +92,34 @@ class RedoLog:
     def sync(self) -> None:
         """Makes all entries so far survive a power cut. Never call it again after it failed.
 
-        A log that this handle began needs its name to survive, too, and those of the directories above it.
+        A log that this handle began must be found again, too: its name and those of the directories above it are synced.
         """
-        self._file.sync()
+        self._file.sync_data()
         if self._is_new:
             directory = os.path.dirname(self.path)
-            files.sync_file(f"{directory}/{MARKER}")  # or the log would not be taken for this copy's own
+            files.sync_data(f"{directory}/{MARKER}")  # or recovery would not accept the log as this copy's own
             for _ in range(4):  # the place, local/, the store, the context directory
                 files.sync_directory(directory)
                 directory = os.path.dirname(directory)
             self._is_new = False
 
     def empty(self) -> None:
-        """Begins a log without entries, in a new file, so that no writer takes it for the one it knew.
+        """Begins an empty log in a new file, so that no writer mistakes it for the one before.
 
-        The files of all entries must be durable by now, or the log be kept under another name.
+        The files of all entries must be durable by now, or the log must be kept under another name.
         """
-        files.write_new(self.path, _header(), mode=0o644, is_synced=True)
+        files.replace(self.path, _header(), mode=0o644, is_synced=True)
         self._file.close()
         self.end = 0
         self.is_checkpoint_due = False
 
     def set_aside(self) -> None:
-        """Begins a log without entries; the one before stays under another name until its files are durable. The lock is held."""
+        """Begins an empty log; keeps the one before under another name until its files are durable. The lock is held."""
         files.rename(self.path, f"{self.path}{_OLD}{files.process.new_label()}")
         self.empty()
 
     def old_paths(self) -> list[str]:
-        """Returns the logs that were set aside and are still there."""
+        """Returns the paths of the logs kept under other names."""
         directory, name = os.path.split(self.path)
         return [
             f"{directory}/{found}" for found in sorted(files.list_names(directory)) if found.startswith(name + _OLD)
@@ -126,7 +130,7 @@ class RedoLog:
         self._file.close()
 
     def _cut_torn_tail(self, size: int) -> int:
-        """Cuts off the entry that a killed writer left unfinished, and returns the size; else it would hide all later ones."""
+        """Cuts off the unfinished entry of a killed writer, which would hide all later ones, and returns the new size."""
         is_known = self._file.identity == self._end_of and EMPTY_BYTES <= self.end <= size
         start = self.end if is_known else EMPTY_BYTES
         end = start + _whole_length(self._file, start, size)
@@ -146,8 +150,8 @@ def _header() -> bytes:
 
 
 def needs_recovery(path: str) -> bool:
-    """Tells whether the log at `path` has entries of another boot, or of one unknown."""
-    header = files.read_range(path, 0, EMPTY_BYTES + 1)
+    """Returns whether the log at `path` has entries of another boot, or of an unknown one."""
+    header = files.read_at(path, 0, EMPTY_BYTES + 1)
     if header is None or len(header) <= EMPTY_BYTES:
         return False
     boot = boot_id()
@@ -155,8 +159,7 @@ def needs_recovery(path: str) -> bool:
 
 
 def iter_entries(path: str) -> Iterator[Entry]:
-    """Yields the good entries of a log, up to the first bad one: one whose bytes hash to another name, are more than its kind may have,
-    or whose tract is none.
+    """Yields the entries of a log up to the first bad one: with bytes of another hash, too large for its kind, or with a wrong tract.
 
     Memory: one entry, whatever the size of the file.
     """
@@ -180,12 +183,12 @@ def iter_entries(path: str) -> Iterator[Entry]:
 
 
 def _is_of_kind(kind: bytes, tract: str, data: bytes) -> bool:
-    """Tells whether bytes are what the store may have under the path that an entry names: it becomes one."""
+    """Returns whether bytes may be written at the address of an entry."""
     return tract_of_event(data) == tract if kind == b"e" else not tract
 
 
 def _whole_length(file: files.AppendFile, start: int, size: int) -> int:
-    """Returns the length of the whole entries of a log of `size` bytes from `start` on. Cost: reads their heads."""
+    """Returns the length of the complete entries from `start` on, in a log of `size` bytes. Cost: reads their heads."""
     offset = start
     while offset + _ENTRY.size <= size:
         kind, tract_size, data_size, _ = _ENTRY.unpack(file.read_at(offset, _ENTRY.size))

@@ -16,8 +16,10 @@ from tract_fs.errors import (
 )
 from tract_fs.model.events import MAX_EVENT_BYTES, Redact
 from tract_fs.model.names import EventHash, hash_bytes
-from tract_fs.store import files, place, redo, texts
+from tract_fs.store import files, place, redo, texts, tree
+from tract_fs.store.address import Address
 from tract_fs.store.arrivals import Record
+from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.events import Events
 from tract_fs.store.index.file import IndexFile
 from tract_fs.store.layout import Layout
@@ -26,7 +28,7 @@ from tract_fs.store.objects import Objects
 from tract_fs.store.packs import Packs, assemble
 from tract_fs.store.quarantine import Finding, Quarantine
 from tract_fs.store.redo import Entry, RedoLog
-from tract_fs.store.suspects import Suspect, Suspects
+from tract_fs.store.suspects import Suspects
 from tract_fs.store.tract_log import Parts, TractLog
 from tract_fs.store.transaction import Transaction
 from tract_fs.store.waiting_line import WaitingLine
@@ -77,10 +79,11 @@ class Store:
         self.suspects = Suspects()
         self.index = IndexFile(layout, read_only=read_only, is_distrusted=distrusts_caches)
         self.packs = Packs(layout, self.suspects, index=self.index)
-        self.objects = Objects(layout, self.packs, self.suspects)
-        self.events = Events(layout, self.packs, self.suspects)
+        self.bytes = StoredBytes(layout, self.packs, self.suspects)
+        self.objects = Objects(self.bytes, self.packs)
+        self.events = Events(self.bytes)
         self.quarantine = Quarantine(layout, self.packs)
-        self.findings: dict[Suspect, Finding] = {}  # what came of the suspects, since a repair last took it
+        self.findings: dict[Address, Finding] = {}  # what came of the suspects, since a repair last took it
 
     def open(self, *, create: bool) -> None:
         """Makes the store if it is absent and `create` is set; finishes what a power cut left; sees which packs there are.
@@ -90,7 +93,7 @@ class Store:
         try:
             self._open(create=create)
         except BaseException:
-            files.let_go(self.layout.root)
+            files.close_directories(self.layout.root)
             raise
 
     def _open(self, *, create: bool) -> None:
@@ -173,8 +176,11 @@ class Store:
 
     def has_tract(self, tract: str) -> bool:
         """Tells whether a tract has events here."""
-        is_loose = any(self.events.list_fan(tract, fan) for fan in self.events.fans(tract))
-        return is_loose or tract in self.events.tracts()
+        return tree.has_tract(self.layout, self.packs, tract)
+
+    def list_tracts(self) -> list[str]:
+        """Returns the ids of the tracts that have events, sorted."""
+        return tree.list_tracts(self.layout, self.packs)
 
     def beside(self, *, writer: str, read_only: bool) -> Store:
         """Returns another handle's way to the same files, opened, by the same settings. Errors: as `open`."""
@@ -243,7 +249,7 @@ class Store:
             self.acquire(timeout_s=0.0)
             self.release(is_failed=False)
 
-    def examine(self, suspect: Suspect) -> None:
+    def examine(self, suspect: Address) -> None:
         """Sets a damaged file aside or mends it, and notes what came of it; the lock is held. What is too fresh is looked at again later."""
         finding = self.quarantine.examine(suspect)
         if finding.outcome in ("fresh", "failed"):
@@ -317,7 +323,7 @@ class Store:
         name = EventHash(hash_bytes(data))
         if self._is_durable:
             files.sync_filesystem(self.layout.root)
-        files.write_new(self.layout.event(tract, name), data, is_synced=self._is_durable)
+        files.replace(self.layout.event(tract, name), data, is_synced=self._is_durable)
         return name
 
     def write_from_redo(self, names: Container[str]) -> list[str]:
@@ -326,7 +332,7 @@ class Store:
         for path in redo.log_paths(self.layout.local, self.layout.redo):
             for entry in redo.iter_entries(path):
                 if entry.name in names:
-                    files.write_new(self._path_of(entry), entry.data, is_synced=True)
+                    files.replace(self._path_of(entry), entry.data, is_synced=True)
                     found.append(entry.name)
         return found
 
@@ -339,8 +345,9 @@ class Store:
         """Returns the contents that some event of the store names as redacted. Cost: reads all events, once."""
         if self._redacted is None:
             found: set[str] = set()
-            for tract in self.events.tracts():
-                events = (self.events.get(tract, name) for name in self._all_events(tract))
+            for tract in self.list_tracts():
+                names = tree.list_events(self.layout, self.packs, tract)
+                events = (self.events.get(tract, name) for name in names)
                 found.update(
                     op.object for event in events if event is not None for op in event.ops if isinstance(op, Redact)
                 )
@@ -412,20 +419,13 @@ class Store:
         self._lock.close()
         self.packs.close()
         self.index.close()
-        files.let_go(self.layout.root)
+        files.close_directories(self.layout.root)
 
     def after_fork(self) -> None:
         """Forgets what belongs to the parent process."""
         self._lock_depth = 0
         self._unsynced = []
         self._syncing = None
-
-    def _all_events(self, tract: str) -> set[str]:
-        found = {name for fan in self.events.fans(tract) for name in self.events.list_fan(tract, fan)}
-        self.packs.refresh()  # after the loose ones: those may be packed meanwhile
-        for pack in sorted(self.packs.names):
-            found.update(self.packs.event_names(pack, tract))
-        return found
 
     def _write_files(
         self, log: TractLog, fresh: dict[str, bytes], contents: dict[str, None], event: Entry, records: list[Record]
@@ -450,7 +450,7 @@ class Store:
                 redo_size = self._redo.append(entries)
             log.append_own(records)
             self._write_loose(small, contents, written, is_synced=False)
-            files.write_new(self.layout.event(event.tract, event.name), event.data)
+            files.replace(self.layout.event(event.tract, event.name), event.data)
         except BaseException:
             if files.exists(self.layout.event(event.tract, event.name)):
                 raise  # the rename was done: the transaction stands, only the answer is lost
@@ -477,7 +477,7 @@ class Store:
             path = self.layout.object(name)
             if name in contents or not files.may_exist(path):  # an equal one of another tract is not ours to take back
                 written.append(path)
-            files.write_new(path, data, is_synced=is_synced)
+            files.replace(path, data, is_synced=is_synced)
 
     def _sync(self) -> None:
         """Makes the transactions so far durable. A sync that fails is not tried again on that file."""
@@ -538,10 +538,10 @@ class Store:
                 target = self._path_of(entry)
                 data = None if is_forced else files.read(target, limit_bytes=1 << 31)
                 if data is None or hash_bytes(data) != entry.name:
-                    files.write_new(target, entry.data)
+                    files.replace(target, entry.data)
 
     def _path_of(self, entry: Entry) -> str:
-        return self.layout.event(entry.tract, entry.name) if entry.tract else self.layout.object(entry.name)
+        return entry.address.path_in(self.layout)
 
 
 class _Holding:

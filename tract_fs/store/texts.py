@@ -1,4 +1,4 @@
-"""The three text files of a store: what makes a directory one, and keeps git from rewriting or leaving out its files. FORMAT.md, section 2."""
+"""The three text files of a store: one marks the directory as a store, two keep git from rewriting or ignoring its files. FORMAT.md, section 2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def damaged(layout: Layout) -> list[str]:
 
 
 def outdated(layout: Layout) -> list[str]:
-    """Returns the text files that differ only by their line ends, or that an earlier version wrote so."""
+    """Returns the text files that differ only in their line ends, or that an earlier version wrote."""
     found = []
     for name, text in TEXT_FILES.items():
         data = _read(layout, name) or b""
@@ -29,9 +29,9 @@ def outdated(layout: Layout) -> list[str]:
 
 
 def write(layout: Layout, names: list[str]) -> None:
-    """Writes text files as they should be; the lock is held, or there is no store yet."""
+    """Writes text files with their right bytes; the lock is held, or there is no store yet."""
     for name in names:
-        files.write_new(f"{layout.root}/{name}", TEXT_FILES[name], mode=0o644)
+        files.replace(f"{layout.root}/{name}", TEXT_FILES[name], mode=0o644)
 
 
 def _read(layout: Layout, name: str) -> bytes | None:
@@ -39,11 +39,11 @@ def _read(layout: Layout, name: str) -> bytes | None:
 
 
 def require_format(layout: Layout, *, create: bool) -> None:
-    """Returns if there is a store of ours at the layout's place; with `create`, makes one where there is none.
+    """Returns if there is a store at the layout's path; with `create`, creates one if there is none.
 
     Line ends that a tool rewrote do not matter. Errors: StoreNotFound, NotAStore, UnsupportedFormat.
     """
-    if os.path.exists(layout.context) and not os.path.isdir(layout.context):
+    if files.kind_at(layout.context) == "other":
         raise NotAStore(path=layout.context, reason="a file, where a context directory was expected")
     try:
         data = files.read(layout.format, limit_bytes=1 << 20)
@@ -52,12 +52,12 @@ def require_format(layout: Layout, *, create: bool) -> None:
         raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
     if is_occupied:
         raise NotAStore(path=layout.format, reason="no regular file; move it away")
-    if data is None or (create and not data.strip(b"\0")):  # blank: a power cut took what was just made
+    if data is None or (create and not data.strip(b"\0")):  # blank: a power cut lost the bytes of a new store
         if not create:
             above = layout.context
-            while not os.path.lexists(above):
+            while not files.has_entry(above):
                 above = os.path.dirname(above)
-            if not os.path.isdir(above):
+            if files.kind_at(above) != "directory":
                 raise NotAStore(path=layout.context, reason="a part of the path is a file")
             raise StoreNotFound(path=layout.context)
         try:
@@ -72,7 +72,7 @@ def require_format(layout: Layout, *, create: bool) -> None:
     except (JsonValueError, AttributeError, KeyError):
         version = None
     if type(version) is not int or version < 1:
-        reason = "FORMAT is damaged or none of ours; copy that file from another store"
+        reason = "FORMAT is damaged, or not of this format; copy that file from another store"
         raise NotAStore(path=layout.format, reason=reason)
     if version > FORMAT_VERSION:
         raise UnsupportedFormat(path=layout.context, found=version, supported=FORMAT_VERSION)

@@ -18,7 +18,7 @@ from tract_fs.model.events import Event
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
-from tract_fs.store import arrivals, files, saved_view
+from tract_fs.store import arrivals, files, saved_view, tree
 from tract_fs.store.arrivals import NO_BRANCH, NO_HASH, Arrivals, Record
 from tract_fs.store.events import Events, as_event_hash
 from tract_fs.store.folding import iter_in_causal_order, records_of
@@ -370,7 +370,9 @@ class TractLog:
         """
         self._is_whole = self._is_misled = False
         with ExitStack() as held:
-            is_empty = not self._arrivals.signature()[1] and not self._parts.events.fans(self.tract)
+            is_empty = not self._arrivals.signature()[1] and not tree.list_fans(
+                self._parts.layout.tract_events(self.tract)
+            )
             is_empty = is_empty and self.tract not in self._parts.packs.tracts()
             file = self._new_arrivals_file(held) if not is_empty and self._try_lock(held) else None
             own, known_before = self._own_and_known(is_ours=is_ours)

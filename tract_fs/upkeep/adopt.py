@@ -1,8 +1,8 @@
 """Adoption: brings pending commits back as second heads when the events that they wait for are gone for good.
 
-A pending event takes no part until its parents are visible. Where these will never come (a rebase, a sync with --delete), each head whose whole history is
-here is written into an ordinary event more, as a move that replaces nothing: a head beside those that are, no copy's own line. Should the parents
-return after all, equal heads count as one and ancestors are hidden, so nothing is doubled. Rules: FORMAT.md, sections 6 and 7.
+A pending event has no effect until its parents are visible. If these will never come (a rebase, a sync with --delete), each head whose whole history
+is here is written in a new ordinary event, as a move that replaces nothing: a further head, on no copy's own line. If the parents return after all,
+equal heads count as one and ancestors are hidden, so nothing is doubled. Rules: FORMAT.md, sections 6 and 7.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ENTRY_BYTES = 128  # of a commit in an event, and of each counter's name, about
 
 
 class Adopted(NamedTuple):
-    """What came of it: "branch head" for what was brought back, "event: reason" for what could not be."""
+    """The result: "branch head" for each head brought back, "event: reason" for each event that could not be adopted."""
 
     heads: list[str]
     refused: list[str]
@@ -62,7 +62,7 @@ class Adoption:
         self._refused: list[str] = []
 
     def run(self) -> Adopted:
-        """Writes the events, and returns what was adopted. Adopting again changes nothing."""
+        """Writes the events, and returns the result. A second adoption changes nothing."""
         self._read_pending()
         found = self._largest(list(self._candidates()))
         for candidate in found:
@@ -70,7 +70,7 @@ class Adoption:
         return Adopted(sorted(f"{branch} {head}" for branch, head, _ in found), sorted(self._refused))
 
     def _write(self, candidate: _Candidate) -> None:
-        """Writes the move to a head; of a long history in parts, each by a move that replaces the one before."""
+        """Writes the move to a head; a long history in parts, each with a move that replaces the one before."""
         log = self._reader.log
         commits = [name for name in candidate.commits if name not in self._known]
         replaces: list[str] = []
@@ -85,7 +85,7 @@ class Adoption:
                 return
 
     def _part_of(self, commits: list[CommitHash]) -> tuple[list[CommitHash], list[CommitHash]]:
-        """Returns what goes into one event, and the rest."""
+        """Returns the commits of one event, and the rest."""
         size = 0
         for number, name in enumerate(commits):
             entry = self._entries.get(name)
@@ -122,14 +122,14 @@ class Adoption:
                 except DamageError as error:
                     missing = error.hash
                 if missing:
-                    told = f"{missing} is missing ({state_of(self._reader, missing)})"
-                    self._refused.append(f"{name}: head {op.head} of branch {op.branch!r}: {told}")
+                    reason = f"{missing} is missing ({state_of(self._reader, missing)})"
+                    self._refused.append(f"{name}: head {op.head} of branch {op.branch!r}: {reason}")
                     continue
                 seen.add((op.branch, op.head))
                 yield _Candidate(op.branch, op.head, commits)
 
     def _dropped(self) -> set[tuple[str, EventHash]]:
-        """Returns the pending moves, by branch and event, that a pending reset or delete had seen: they are not to come back."""
+        """Returns the pending moves, by branch and event, that a pending reset or delete replaces: they must not come back."""
         ops = [op for event in self._pending.values() for op in event.branch_ops()]
         queue = [(op.branch, name) for op in ops if isinstance(op, (Reset, Delete)) for name in op.replaces]
         found = set(queue)
@@ -142,7 +142,7 @@ class Adoption:
         return found
 
     def _is_kept(self, op: Move) -> bool:
-        """Tells whether a move has nothing that visible ones lack: its commits, and the branch."""
+        """Returns whether visible moves already have the commits and the branch of a move."""
         log = self._reader.log
         if log.commit(op.head) is None:
             return False

@@ -1,7 +1,7 @@
 """Packing: loose files and small packs of all tracts into packs, so that a store of any age has few files.
 
-Each pack is written, synced, read again and verified whole before anything that it holds is removed elsewhere, in slices, under the store's lock and
-while the pack still is as it was verified. So whatever breaks off, and whoever packs at once, each member is in a good file at any moment.
+Each pack is written, synced, read again and verified as a whole before its members are removed elsewhere. That is done in slices, under the store's
+lock, and only while the pack is unchanged since. So each member is in a good file at any moment, also after a crash and beside another packing.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tract_fs.errors import ArgumentError, HashMismatch
 from tract_fs.model.names import to_us
 from tract_fs.model.status import PackReport
 from tract_fs.store import files
-from tract_fs.store.inventory import count_files
+from tract_fs.store.address import Address
 from tract_fs.store.packs import PackWriter, first_member, scan
 from tract_fs.store.store import PACK_MAX_BYTES, Store
-from tract_fs.store.suspects import Suspect
+from tract_fs.store.tree import count_files, fan_directories
 from tract_fs.upkeep.pack_plan import Member, PackPlan
 
 _AT_ONCE = 256  # files removed in one hold of the lock: some milliseconds
-_PAUSE_S = 0.001  # for writers that wait: they try every half a millisecond
+_PAUSE_S = 0.001  # for waiting writers, which try every half millisecond
 
 
 def require_age(older_than: object) -> int | None:
-    """Returns the time in ns before which a file must have been left alone to be packed; None: any. Errors: ArgumentError."""
+    """Returns the time in ns since which a file must not have changed, to be packed; None: any file. Errors: ArgumentError."""
     if older_than is None:
         return None
     if isinstance(older_than, timedelta) and older_than >= timedelta(0):
@@ -39,7 +39,7 @@ def require_age(older_than: object) -> int | None:
 
 
 def pack_store(store: Store, *, before_ns: int | None) -> PackReport:
-    """Packs the store whose files all are on disk by themselves; see the facade. `store` is for this alone, and closed at the end."""
+    """Packs a store whose files are all durable without the redo log; see the facade. Closes `store`, which serves only this run."""
     try:
         return _Packing(store, before_ns).run()
     finally:
@@ -47,7 +47,7 @@ def pack_store(store: Store, *, before_ns: int | None) -> PackReport:
 
 
 class _Written(NamedTuple):
-    """A pack that holds verified members, as it was then, and the loose files that are not needed beside it."""
+    """A verified pack with its signature at that time, and the loose files that it makes superfluous."""
 
     pack: str
     signature: files.Signature | None
@@ -66,14 +66,14 @@ class _Packing:
         self._opened = ExitStack()  # closes it
         self._members: list[Member] = []  # of the open pack
         self._new: dict[str, files.Signature | None] = {}
-        self._held: dict[str, list[str]] = {}  # pack that stays: loose files whose bytes it has
+        self._held: dict[str, list[str]] = {}  # by pack that stays: the loose files of its members
         self._written_bytes = 0
         self._removed_count = 0
         self._removed_packs: list[str] = []
         self._is_stopped = False
 
     def run(self) -> PackReport:
-        """Packs, and reports."""
+        """Packs the store, and returns the report."""
         before = sum(count_files(self._layout))
         self._plan.look()
         with ExitStack() as self._opened:
@@ -112,7 +112,7 @@ class _Packing:
         self._members.append(Member(member.name, b"", member.paths))
 
     def _finish_pack(self) -> None:
-        """Ends the open pack, verifies it, and removes the loose files that it holds."""
+        """Finishes the open pack, verifies it, and removes the loose files of its members."""
         if self._open is None:
             return
         members, self._members = self._members, []
@@ -120,13 +120,13 @@ class _Packing:
         self._written_bytes += self._open.size_bytes
         self._open = None
         self._opened.close()
-        self._new[name] = self._verified(name, members)
+        self._new[name] = self._read_again(name, members)
         self._remove_loose(_Written(name, self._new[name], [path for member in members for path in member.paths]))
 
-    def _verified(self, name: str, members: list[Member]) -> files.Signature | None:
-        """Reads a new pack again and has its members found there from now on; None if another run has taken it in by now.
+    def _read_again(self, name: str, members: list[Member]) -> files.Signature | None:
+        """Reads a new pack again and makes its members known; returns None if another run has already merged it.
 
-        Errors: HashMismatch if it is not as written.
+        Errors: HashMismatch if it differs from what was written.
         """
         path = self._layout.pack(name)
         signature = files.signature(path)
@@ -136,7 +136,7 @@ class _Packing:
             return None
         held = set() if rows is None else {digest for digest, _, _ in rows.members}
         if rows is None or actual != name or any(bytes.fromhex(member.name) not in held for member in members):
-            self._store.suspects.note(Suspect("pack", name))
+            self._store.suspects.note(Address("pack", name))
             raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=actual or "nothing")
         self._packs.include(rows)
         return signature
@@ -144,38 +144,38 @@ class _Packing:
     # removing
 
     def _remove_loose(self, written: _Written) -> None:
-        witness = {written.pack: written.signature}
+        verified = {written.pack: written.signature}
         for slice_ in _slices(written.paths):
             with self._store.locked():
-                if self._is_changed(witness):
+                if self._is_changed(verified):
                     return
                 for path in slice_:
                     files.remove(path)
             self._removed_count += len(slice_)
             time.sleep(_PAUSE_S)
 
-    def _remove_packs(self, names: list[str], witness: dict[str, files.Signature | None]) -> None:
-        """Removes packs all of whose members were verified in others."""
-        for slice_ in _slices([name for name in names if name not in witness]):
+    def _remove_packs(self, names: list[str], verified: dict[str, files.Signature | None]) -> None:
+        """Removes packs whose members were all verified in others."""
+        for slice_ in _slices([name for name in names if name not in verified]):
             with self._store.locked():
-                if self._is_changed(witness):
+                if self._is_changed(verified):
                     return
                 for name in slice_:
                     files.remove(self._layout.pack(name))
             self._removed_packs += slice_
             self._packs.refresh()
 
-    def _is_changed(self, witness: dict[str, files.Signature | None]) -> bool:
-        """Tells whether a pack is not as it was verified: another run, or some tool, was here. Then nothing more is removed."""
+    def _is_changed(self, verified: dict[str, files.Signature | None]) -> bool:
+        """Returns whether a pack changed since it was verified, by another run or a tool. Then nothing more is removed."""
         found = any(
             signature is None or files.signature(self._layout.pack(name)) != signature
-            for name, signature in witness.items()
+            for name, signature in verified.items()
         )
         self._is_stopped = self._is_stopped or found
         return found
 
     def _remove_contained(self) -> None:
-        """Removes the packs, the smallest first, whose every member is in others that stay."""
+        """Removes the packs whose members are all in packs that stay, the smallest first."""
         sizes = [(size, name) for name, size in files.list_files(self._layout.packs) if name in self._packs.names]
         stay = {name for _, name in sizes}
         for _, name in sorted(sizes):
@@ -183,17 +183,17 @@ class _Packing:
             first = first_member(self._layout.pack(name))
             if first is None or self._packs.holder(first, others) is None:
                 continue
-            witness = {other: files.signature(self._layout.pack(other)) for other in others}
+            verified = {other: files.signature(self._layout.pack(other)) for other in others}
             rows, actual = scan(self._layout.pack(name), name)
             if rows is not None and actual == name:
                 holders = [self._packs.holder(digest.hex(), others) for digest, _, _ in rows.members]
                 if None not in holders:
-                    self._remove_packs([name], {other: witness[other] for other in holders if other is not None})
+                    self._remove_packs([name], {other: verified[other] for other in holders if other is not None})
                     stay = others
 
     def _remove_directories(self) -> None:
-        """Removes the directories of the fan-out that are empty now."""
-        for slice_ in _slices(sorted(self._plan.directories)):
+        """Removes the empty directories of the fan-out."""
+        for slice_ in _slices(fan_directories(self._layout)):
             with self._store.locked():
                 for path in slice_:
                     files.remove_empty_directory(path)

@@ -1,29 +1,29 @@
 """The plan of a packing: which files go into packs, and in which order.
 
-The order is that in which a compile reads: tract by tract, event by event in time, each commit after its content, the event after what it brings; then what no
-event at hand brings. Only what reads from a line of a pack as it does from its file is packed: the rest is left, and the damaged to the quarantine.
+The order is the one in which a compile reads: by tract, then by the time of the events, each commit after its content, each event after the commits
+that it brings; then the objects that none of these events brings. A file is packed only if a line of a pack gives the same bytes; others stay loose.
+Damaged files stay for the quarantine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from tract_fs.errors import JsonValueError
-from tract_fs.model.content import MAX_OBJECT_BYTES
-from tract_fs.model.events import MAX_EVENT_BYTES, decode_event
+from tract_fs.model.events import decode_event
 from tract_fs.model.members import is_event_line, is_line, is_object_of_ours
-from tract_fs.model.names import hash_bytes, is_hash, is_tract_id
 from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import files
-from tract_fs.store.layout import is_fan_name, is_loose_name
+from tract_fs.store.address import Address
 from tract_fs.store.packs import SMALL_BYTES, scan
 from tract_fs.store.store import Store
-from tract_fs.store.suspects import Suspect
+from tract_fs.store.tree import iter_loose, iter_packs
 
 
 class Member(NamedTuple):
-    """What goes into a pack: its hash, its bytes, and the loose files that hold it."""
+    """One line of a pack: its hash, its bytes, and the loose files that have the same bytes."""
 
     name: str
     data: bytes
@@ -31,52 +31,48 @@ class Member(NamedTuple):
 
 
 class PackPlan:
-    """What one run packs: files last changed before `before_ns`, or all. `look` fills it."""
+    """What one run packs: files last changed before `before_ns`, or all. `look` lists them."""
 
     def __init__(self, store: Store, before_ns: int | None) -> None:
         self._store = store
         self._layout = store.layout
         self._before_ns = before_ns
         self._objects: set[bytes] = set()  # loose
-        self._events: dict[bytes, str] = {}  # loose, with their tracts
+        self._events: dict[bytes, str] = {}  # loose: tract by hash
         self._packed: set[bytes] = set()  # members of small packs
         self._packed_events: set[bytes] = set()
         self._done: set[bytes] = set()
         self._small: list[str] = []
-        self._is_short = False  # a member of a small pack can't be read any more
-        self.kept: dict[str, files.Signature | None] = {}  # packs that stay, as they are now
-        self.left: list[str] = []  # "path: why" of files that stay as they are
-        self.directories: list[str] = []  # of the fan-out
+        self._is_short = False  # a member of a small pack can no longer be read
+        self.kept: dict[str, files.Signature | None] = {}  # packs that stay, with their signatures
+        self.left: list[str] = []  # "path: reason" of files that are not packed
 
     def look(self) -> None:
-        """Lists the store: loose files before packs, since what is packed meanwhile goes that way."""
+        """Lists the store: loose files before packs, because a packing moves files from the former to the latter."""
         new_bytes = 0
         self._store.packs.refresh()
-        for path, name, size in self._loose(self._layout.objects):
-            if self._is_old(path):
-                self._objects.add(bytes.fromhex(name))
-                new_bytes += 0 if self._store.packs.has(name) else size
-        for tract in sorted(files.list_names(self._layout.events)):
-            if is_tract_id(tract):
-                for path, name, size in self._loose(self._layout.tract_events(tract)):
-                    if self._is_old(path):
-                        self._events.setdefault(bytes.fromhex(name), tract)
-                        new_bytes += 0 if self._store.packs.has(name) else size
+        for address, size in chain(iter_loose(self._layout, "object"), iter_loose(self._layout, "event")):
+            if self._is_old(address):
+                if address.kind == "object":
+                    self._objects.add(bytes.fromhex(address.name))
+                else:
+                    self._events.setdefault(bytes.fromhex(address.name), address.tract)
+                new_bytes += 0 if self._store.packs.has(address.name) else size
         self._store.packs.refresh()
-        sizes = {name: size for name, size in files.list_files(self._layout.packs) if is_hash(name)}
+        sizes = {pack.name: size for pack, size in iter_packs(self._layout)}
         kept = [name for name in sizes if name in self._store.packs.names]
         self.kept = {name: files.signature(self._layout.pack(name)) for name in kept}
-        small = [name for name, size in sizes.items() if size < SMALL_BYTES and self._is_old(self._layout.pack(name))]
+        small = [name for name, size in sizes.items() if size < SMALL_BYTES and self._is_old(Address("pack", name))]
         for name in worth_merging({name: sizes[name] for name in small}, new_bytes):
             self._take_pack(name)
 
     def sources(self) -> list[str]:
-        """Returns the small packs, if all their members were handed out; else none."""
+        """Returns the small packs if all their members were yielded; else none."""
         return [] if self._is_short else self._small
 
     def iter_members(self) -> Iterator[Member]:
         """Yields every member once, verified. Memory: names, and the order of events."""
-        for _, _, event, commits in sorted(self._events_in_hand()):
+        for _, _, event, commits in sorted(self._readable_events()):
             for commit in commits:
                 yield from self._with_content(commit)
             yield from self._one(event)
@@ -92,7 +88,7 @@ class PackPlan:
         rows, actual = scan(self._layout.pack(name), name)
         if rows is None or actual != name:
             if rows is not None:
-                self._store.suspects.note(Suspect("pack", name))
+                self._store.suspects.note(Address("pack", name))
                 self.left.append(f"packs/{name}: damaged")
             return
         self._small.append(name)
@@ -100,23 +96,13 @@ class PackPlan:
         for names in rows.events.values():
             self._packed_events.update(names)
 
-    def _loose(self, directory: str) -> Iterator[tuple[str, str, int]]:
-        """Yields path, hash and size of each loose file."""
-        for fan in sorted(files.list_names(directory)):
-            if is_fan_name(fan):
-                inside = f"{directory}/{fan}"
-                self.directories.append(inside)
-                for name, size in files.list_files(inside):
-                    if is_loose_name(name):
-                        yield f"{inside}/{name}", fan + name, size
-
-    def _is_old(self, path: str) -> bool:
+    def _is_old(self, address: Address) -> bool:
         if self._before_ns is None:
             return True
-        found = files.times(path)
+        found = files.times(address.path_in(self._layout))
         return found is not None and max(found) < self._before_ns
 
-    def _events_in_hand(self) -> Iterator[tuple[str, str, bytes, tuple[bytes, ...]]]:
+    def _readable_events(self) -> Iterator[tuple[str, str, bytes, tuple[bytes, ...]]]:
         """Yields tract, time and hash of each event that can be read, and the commits that it brings."""
         for digest in self._events.keys() | self._packed_events:
             data = self._read(digest)
@@ -128,7 +114,7 @@ class PackPlan:
                 yield event.tract, event.at, digest, tuple(bytes.fromhex(c.commit) for c in event.iter_commits())
 
     def _commit(self, digest: bytes) -> Commit | None:
-        """Returns a commit that was not handed out yet, or None for what is none."""
+        """Returns a commit that was not yielded yet, or None if the bytes are no commit."""
         if digest in self._done or digest in self._packed_events:
             return None
         try:
@@ -160,7 +146,7 @@ class PackPlan:
         if paths or digest in self._packed:
             yield Member(name, data, paths)
         else:
-            self.left.append(f"{self._shown(digest)}: not of this version of the format")
+            self.left.append(f"{self._address(digest).path}: not of this version of the format")
 
     @staticmethod
     def _is_object(data: bytes) -> bool:
@@ -174,44 +160,34 @@ class PackPlan:
             return False
 
     def _read(self, digest: bytes) -> bytes | None:
-        """Returns the verified bytes of a member, or None if they can't be had any more."""
-        name = digest.hex()
-        if digest in self._packed:
-            data = self._store.packs.read(name)
-            if data is None and self._store.packs.renew(name):
-                data = self._store.packs.read(name)
-            if data is not None:
-                return data
+        """Returns the verified bytes of a member, or None if they can no longer be read."""
+        stored = self._store.bytes
+        if digest in self._packed and (data := stored.packed(digest.hex())) is not None:
+            return data
         if digest in self._objects:
-            data = files.read(self._layout.object(name), limit_bytes=MAX_OBJECT_BYTES)
-        elif digest in self._events:
-            data = files.read(self._layout.event(self._events[digest], name), limit_bytes=MAX_EVENT_BYTES)
-        else:
-            data = None
-        return data if data is not None and hash_bytes(data) == name else None
+            return stored.loose("object", digest.hex())
+        return stored.loose(*self._address(digest)) if digest in self._events else None
 
     def _leave(self, digest: bytes) -> None:
-        """Leaves what can't be read to the quarantine, and what is gone to whoever took it: another run, or a tool."""
-        name = digest.hex()
+        """Leaves a damaged file in place as a suspect. One that is gone was packed or removed by others."""
         if digest in self._packed:
             self._is_short = True
             return
-        suspect = Suspect("event", name, self._events[digest]) if digest in self._events else Suspect("object", name)
-        if files.exists(self._store.quarantine.path_of(suspect)):
-            self._store.suspects.note(suspect)
-            self.left.append(f"{self._shown(digest)}: damaged")
+        address = self._address(digest)
+        if files.exists(address.path_in(self._layout)):
+            self._store.suspects.note(address)
+            self.left.append(f"{address.path}: damaged")
 
-    def _shown(self, digest: bytes) -> str:
-        name = digest.hex()
+    def _address(self, digest: bytes) -> Address:
         tract = self._events.get(digest)
-        return self._layout.relative(self._layout.object(name) if tract is None else self._layout.event(tract, name))
+        return Address("object", digest.hex()) if tract is None else Address("event", digest.hex(), tract)
 
 
 def worth_merging(sizes: dict[str, int], new_bytes: int) -> list[str]:
-    """Returns the packs to be written again with so many new bytes: as many of the smallest as make a pack over twice as large as each.
+    """Returns the packs to merge with so many new bytes: of the smallest as many as give a pack more than twice as large as each of them.
 
-    So each byte is written, and sent to other copies, a few times in its life; and git, which takes a file that is half like a removed one for the same file under
-    another name and then merges what two copies made of it, sees none.
+    So each byte is rewritten, and sent to other copies, only a few times. And git never takes the new pack for a renamed old one, as it does when
+    they share half their bytes; it would then merge the packs of two copies line by line.
     """
     ordered = sorted(sizes, key=lambda name: (sizes[name], name))
     total, count = new_bytes, 0

@@ -1,6 +1,6 @@
-"""Repair: every file of the store checked by its hash; what is damaged set aside or mended, what lies astray taken in, caches found anew.
+"""Repair: verifies every file of the store, quarantines or mends damaged ones, restores missing ones from unknown files, rebuilds caches.
 
-Nothing is deleted but caches. What it can't mend it names, with where it lies and what to do.
+Only caches are deleted. The report names what could not be mended, where it is, and what to do.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from tract_fs.errors import ArgumentError
 from tract_fs.model.names import is_hash, is_tract_id
 from tract_fs.model.status import RepairReport
 from tract_fs.store import files, texts
-from tract_fs.store.inventory import iter_files, read_hashed
-from tract_fs.store.strays import find_salvageable, find_strays
-from tract_fs.store.suspects import Suspect
+from tract_fs.store.address import Address
+from tract_fs.store.bytes import read_hashed
+from tract_fs.store.tree import iter_files, list_unknown
 from tract_fs.upkeep.adopt import Adopted, Adoption
+from tract_fs.upkeep.salvage import find_salvageable
 from tract_fs.upkeep.status import missing_names
-from tract_fs.work.contexts import ContextReader
-from tract_fs.work.reader import TractReader
+from tract_fs.work.session import Session
 
 _AT_ONCE = 8  # files dealt with in one hold of the lock
 
@@ -27,30 +27,31 @@ _AT_ONCE = 8  # files dealt with in one hold of the lock
 class Repair:
     """One repair of the store behind a handle, and of its tract."""
 
-    def __init__(self, reader: TractReader, contexts: ContextReader) -> None:
-        self._reader = reader
-        self._contexts = contexts
-        self._store = reader.store
-        self._layout = reader.store.layout
+    def __init__(self, session: Session) -> None:
+        self._reader = session.reader
+        self._contexts = session.contexts
+        self._store = session.store
+        self._layout = session.store.layout
+        self._now_us = session.writer.now_us()
         self._checked_count = 0
         self._mended: list[str] = []
         self._unmoved: list[str] = []
         self._salvaged: list[str] = []
         self._dropped: list[str] = []
 
-    def run(self, *, adopt: bool, verify: bool, now_us: int) -> RepairReport:
-        """Repairs, and reports; see the facade."""
+    def run(self, *, adopt: bool, verify: bool) -> RepairReport:
+        """Repairs the store, and returns the report; see the facade."""
         self._store.require_writable()
-        if self._reader.transaction is not None:
+        if self._reader.overlay.is_staging:
             raise ArgumentError("repair() can't run inside a batch: end the batch first")
         self._mend_texts()
-        self._set_aside(list(self._find_damaged()) if verify else self._store.suspects.all())
-        self._mend_from_what_is_here()
+        self._quarantine(list(self._find_damaged()) if verify else self._store.suspects.all())
+        self._restore()
         if verify:
-            self._find_anew()
+            self._rebuild()
         self._reader.log.list_events(is_forced=True)
         self._salvage()
-        return self._report(self._adopt(now_us) if adopt else Adopted([], []))
+        return self._report(self._adopt() if adopt else Adopted([], []))
 
     def _mend_texts(self) -> None:
         with self._store.locked():
@@ -60,27 +61,27 @@ class Repair:
             self._mended += names
             self._unmoved += [f"{name}: not the text that belongs there" for name in texts.damaged(self._layout)]
 
-    def _find_damaged(self) -> Iterator[Suspect]:
+    def _find_damaged(self) -> Iterator[Address]:
         packs = self._store.packs
-        for file in iter_files(self._layout):
+        for file, _ in iter_files(self._layout):
             self._checked_count += 1
-            path = self._store.quarantine.path_of(file)
+            path = file.path_in(self._layout)
             data, is_good = read_hashed(path, file.name)
             if data is None and files.exists(path):
-                self._unmoved.append(f"{self._layout.relative(path)}: too large to be a file of this store")
+                self._unmoved.append(f"{file.path}: too large to be a file of this store")
             elif data is not None and not is_good:
                 yield file
             elif data is not None and file.kind == "pack" and packs.drop_wrong_rows(file.name, data):
                 self._dropped.append(self._layout.relative(self._layout.index))
 
-    def _set_aside(self, suspects: list[Suspect]) -> None:
+    def _quarantine(self, suspects: list[Address]) -> None:
         for start in range(0, len(suspects), _AT_ONCE):
             with self._store.locked():
                 for suspect in suspects[start : start + _AT_ONCE]:
                     self._store.examine(suspect)
 
-    def _mend_from_what_is_here(self) -> None:
-        """Writes what was set aside again from this copy's own log, where that still has it; moves back what became good since."""
+    def _restore(self) -> None:
+        """Writes quarantined files again from this copy's redo logs, if these have them; moves back those that became good."""
         findings = self._store.findings.items()
         absent = {suspect.name: found.path for suspect, found in findings if found.outcome == "set aside"}
         with self._store.locked():
@@ -88,8 +89,8 @@ class Repair:
                 self._mended += [absent[name] for name in self._store.write_from_redo(absent)]
             self._mended += self._store.quarantine.give_back()
 
-    def _find_anew(self) -> None:
-        """Drops the caches of all tracts, and folds their events anew, each object read again."""
+    def _rebuild(self) -> None:
+        """Removes the caches of all tracts, and rebuilds their views, with every object read again."""
         self._store.forget()
         self._store.packs.refresh()
         self._contexts.forget()
@@ -98,7 +99,7 @@ class Repair:
         if files.exists(self._layout.index):
             self._dropped.append(self._layout.relative(self._layout.index))
         self._store.index.discard()
-        for tract in {self._reader.log.tract, *self._store.events.tracts()}:
+        for tract in {self._reader.log.tract, *self._store.list_tracts()}:
             self._store.log(tract).rebuild(is_ours=True)
         for tract in files.list_names(f"{self._layout.local}/tracts"):
             if is_tract_id(tract):
@@ -113,35 +114,34 @@ class Repair:
                 self._dropped.append(self._layout.relative(path))
 
     def _salvage(self) -> None:
-        """Takes in what lies astray, or under another file's name, and holds what is missing, until none does: what comes may wait for more."""
+        """Restores missing files from unknown, quarantined and fresh damaged ones. Repeats, since a restored event may wait for more."""
         misplaced = [found.path for found in self._store.findings.values() if found.outcome == "fresh"]
         misplaced += [entry.file for entry in self._store.quarantine.entries()]
         while found := find_salvageable(
-            self._layout, [*find_strays(self._layout), *misplaced], missing_names(self._reader)
+            self._layout, [*list_unknown(self._layout), *misplaced], missing_names(self._reader)
         ):
             with self._store.locked():
-                for stray in found:
-                    name = stray.target.replace("/", "")[-64:]
-                    data, is_good = read_hashed(f"{self._layout.root}/{stray.path}", name)
+                for path, target in found:
+                    data, is_good = read_hashed(f"{self._layout.root}/{path}", target.name)
                     if data is None or not is_good:
-                        return  # it changes under our eyes: some tool is at work
-                    files.write_new(f"{self._layout.root}/{stray.target}", data, is_synced=True)
-                    self._salvaged.append(stray.target)
+                        return  # a tool is changing the file right now
+                    files.replace(target.path_in(self._layout), data, is_synced=True)
+                    self._salvaged.append(target.path)
             self._reader.log.list_events(is_forced=True)
 
-    def _adopt(self, now_us: int) -> Adopted:
+    def _adopt(self) -> Adopted:
         with self._store.locked():
             log = self._reader.log
             log.catch_up(is_locked=True)
             log.list_events(is_forced=True)
-            return Adoption(self._reader, now_us=now_us).run()
+            return Adoption(self._reader, now_us=self._now_us).run()
 
     def _report(self, adopted: Adopted) -> RepairReport:
         of: dict[str, list[str]] = {}
-        findings, self._store.findings = self._store.findings, {}  # what this handle met before the repair, too
+        findings, self._store.findings = self._store.findings, {}  # also those from before the repair
         for found in findings.values():
-            told = f"{found.path}: {found.cause}" if found.cause and found.outcome != "repaired" else found.path
-            of.setdefault(found.outcome, []).append(told)
+            shown = f"{found.path}: {found.cause}" if found.cause and found.outcome != "repaired" else found.path
+            of.setdefault(found.outcome, []).append(shown)
         report = RepairReport(
             checked_count=self._checked_count,
             mended=tuple(sorted({*self._mended, *of.get("repaired", ())})),
@@ -159,11 +159,11 @@ class Repair:
 
 def _advice(report: RepairReport) -> Iterator[str]:
     mended = set(report.mended)
-    if any(told.partition(": ")[0] not in mended for told in report.set_aside):
-        yield "what was set aside is kept in the quarantine: fetch the files named from another copy of this store"
+    if any(line.partition(": ")[0] not in mended for line in report.set_aside):
+        yield "quarantined files are kept: fetch the files named from another copy of this store"
     if report.too_fresh:
-        yield "damaged files that changed just now may be a copy under way: let it end, wait ten seconds, and repair again"
+        yield "damaged files that changed just now may belong to a copy in progress: let it finish, wait ten seconds, and repair again"
     if report.unmoved:
-        yield "some files could not be dealt with: see to their permissions, or move them out of the store by hand"
+        yield "some files could not be repaired: check their permissions, or move them out of the store by hand"
     if report.not_adopted:
-        yield "events that could not be adopted wait for what is named: fetch it from another copy of this store"
+        yield "events that could not be adopted wait for the files named: fetch them from another copy of this store"

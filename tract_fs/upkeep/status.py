@@ -1,4 +1,4 @@
-"""The survey behind status(): what a tract holds, what waits and for what, what lies about in the store, and what to do about each, harmlessly."""
+"""The status of a tract: what it contains, which events wait and for what, which files are damaged or unknown, and what to do about each."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from msgspec import Struct, structs
 
 from tract_fs.errors import DamageError
 from tract_fs.model.history import linear_order
-from tract_fs.model.info import TractConfig
 from tract_fs.model.names import CommitHash, format_time
 from tract_fs.model.status import HeadDistance, QuarantinedFile, SalvageableFile, Status, WaitingEvent
 from tract_fs.model.view import View
-from tract_fs.store.inventory import count_files, read_hashed
+from tract_fs.store.address import Address
 from tract_fs.store.packs import SMALL_BYTES
 from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
-from tract_fs.store.strays import find_salvageable, find_strays
-from tract_fs.store.suspects import Suspect
-from tract_fs.work.contexts import ContextReader
+from tract_fs.store.tree import count_files, list_unknown
+from tract_fs.upkeep.salvage import find_salvageable
 from tract_fs.work.reader import TractReader
+from tract_fs.work.session import Session
 
 _DAY_US = 86_400_000_000
 _MANY_FILES = 3000  # of a thousand commits: 4 KiB of disk and an inode each, and most of the time of a cold compile
@@ -28,7 +27,7 @@ _MANY_PACKS = 16  # that a handle keeps open
 
 
 class _History(Struct):
-    """What was found out about the branch; `fault` says what damage kept from being read."""
+    """The history of the branch; `fault` is the damage that kept it from being read, if any."""
 
     head: CommitHash | None = None
     others: tuple[CommitHash, ...] = ()
@@ -40,16 +39,18 @@ class _History(Struct):
     fault: str = ""
 
 
-def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *, now_us: int) -> Status:
+def survey(session: Session) -> Status:
     """Returns the state of the reader's tract. Cost: reads the history of the head, and lists the store."""
+    reader = session.reader
     log = reader.log
-    history = _history(reader, contexts)
+    history = _history(session)
+    budget = session.options.config.token_budget
     quarantined = tuple(_quarantined(reader.store))
     absent = {_hash_of(file.file) for file in quarantined if not file.is_back}
     waiting = tuple(_waiting(reader, absent))
     gone = tuple(sorted(name for name in log.gone if name not in absent and not _is_here(reader, name)))
-    strays = tuple(find_strays(reader.store.layout))
-    salvageable = find_salvageable(reader.store.layout, list(strays), missing_names(reader)) if strays else []
+    unknown = list_unknown(reader.store.layout)
+    salvageable = find_salvageable(reader.store.layout, unknown, missing_names(reader)) if unknown else []
     loose_count, pack_count = count_files(reader.store.layout)
     small_pack_count = sum(size < SMALL_BYTES for size in reader.store.packs.sizes())
     status = Status(
@@ -63,16 +64,16 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *,
         effective_count=history.effective_count,
         token_count=history.token_count,
         token_source=history.token_source,
-        token_budget=None if config.token_budget is None else config.token_budget.max_tokens,
+        token_budget=None if budget is None else budget.max_tokens,
         pending=tuple(f"{name}: {pending.describe()}" for name, pending in sorted(log.view.pending.items())),
         waiting=waiting,
         damaged=tuple(sorted(f"{name}: {reason}" for name, reason in log.damaged.items())),
         gone=gone,
         quarantined=quarantined,
-        strays=strays,
-        salvageable=tuple(SalvageableFile(found.path, found.target) for found in salvageable),
+        strays=tuple(unknown),
+        salvageable=tuple(SalvageableFile(found.path, found.target.path) for found in salvageable),
         unread_local=tuple(unproved(reader.store.layout)),
-        warnings=tuple(_warnings(log.view, history.fault, now_us)),
+        warnings=tuple(_warnings(log.view, history.fault, session.writer.now_us())),
         needs_recovery=reader.store.needs_recovery,
         loose_count=loose_count,
         pack_count=pack_count,
@@ -83,14 +84,14 @@ def survey(reader: TractReader, contexts: ContextReader, config: TractConfig, *,
 
 
 def missing_names(reader: TractReader) -> set[str]:
-    """Returns the hashes of files that something here asks for in vain."""
+    """Returns the hashes of the missing files: those that events wait for, and those gone, damaged or quarantined."""
     log = reader.log
     names = {pending.missing for pending in log.view.pending.values()} | log.gone | log.damaged.keys()
     return names | {_hash_of(file.file) for file in _quarantined(reader.store) if not file.is_back}
 
 
 def state_of(reader: TractReader, missing: str) -> str:
-    """Returns what is known here of a hash that an event waits for; see WaitingEvent."""
+    """Returns the state of a hash that an event waits for; see WaitingEvent."""
     return _state_of(reader, missing, {_hash_of(f.file) for f in _quarantined(reader.store) if not f.is_back})
 
 
@@ -99,8 +100,9 @@ def _first_of(names: tuple[str, ...]) -> str:
     return f"{shown} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else shown
 
 
-def _history(reader: TractReader, contexts: ContextReader) -> _History:
-    """Returns what the branch amounts to, as far as its commits can be read."""
+def _history(session: Session) -> _History:
+    """Returns the history of the branch, as far as its commits can be read."""
+    reader = session.reader
     found = _History()
     try:
         found.head = head = reader.head()
@@ -109,7 +111,7 @@ def _history(reader: TractReader, contexts: ContextReader) -> _History:
         order = [] if head is None else linear_order(head, reader.commit)
         found.commit_count = len(order)
         found.distances = tuple(_distance(reader, order, other) for other in found.others)
-        snapshot = contexts.state(head).snapshot()
+        snapshot = session.contexts.state(head).snapshot()
         found.effective_count = snapshot.commit_count
         found.token_count, found.token_source = snapshot.token_count, snapshot.token_source
     except DamageError as error:
@@ -132,7 +134,7 @@ def _diverged_branches(reader: TractReader) -> dict[str, tuple[str, ...]]:
             try:
                 heads = tuple(head.commit for head in log.view.heads(branch, log))
             except DamageError:
-                continue  # told of where the branch is the own one
+                continue  # reported when that branch is the current one
             if len(heads) > 1:
                 found[branch] = heads
     return found
@@ -140,17 +142,15 @@ def _diverged_branches(reader: TractReader) -> dict[str, tuple[str, ...]]:
 
 def _quarantined(store: Store) -> Iterator[QuarantinedFile]:
     for file, note in store.quarantine.entries():
-        if note.kind == "event" and not note.tract:
-            yield QuarantinedFile(f"events/?/{note.name}", file, note.cause, note.at, is_back=False)
-            continue
-        if note.kind == "event":
-            is_back = store.events.get(note.tract, note.name) is not None
-        elif note.kind == "pack":
-            is_back = read_hashed(store.quarantine.path_of(Suspect("pack", note.name)), note.name)[1]
-        else:
-            is_back = store.objects.is_written(note.name)
-        path = store.quarantine.path_of(Suspect(note.kind, note.name, note.tract))
-        yield QuarantinedFile(store.layout.relative(path), file, note.cause, note.at, is_back)
+        address = note.address
+        path = f"events/?/{note.name}" if address is None else address.path
+        yield QuarantinedFile(path, file, note.cause, note.at, address is not None and _is_back(store, address))
+
+
+def _is_back(store: Store, address: Address) -> bool:
+    if address.kind == "event":
+        return store.events.get(address.tract, address.name) is not None
+    return store.bytes.is_written(*address)
 
 
 def _hash_of(file: str) -> str:
@@ -195,7 +195,7 @@ def _advice(status: Status) -> Iterator[str]:
     if status.needs_recovery:
         yield "a power cut left work to finish: open the store once for writing"
     if status.damaged:
-        yield "damaged events: fetch their files from another copy, or run 'tract repair' to have them set aside"
+        yield "damaged events: fetch their files from another copy, or run 'tract repair' to quarantine them"
     if any(not file.is_back for file in status.quarantined):
         yield "quarantined files: fetch them from another copy of this store (sync, rsync, git); they take effect by themselves when they are back"
     if status.gone:
@@ -210,7 +210,7 @@ def _advice(status: Status) -> Iterator[str]:
     if status.other_heads or status.diverged_branches:
         yield "a branch has several heads: all are kept, and this copy goes on with its own line; 'tract merge' joins them"
     if status.salvageable:
-        yield "stray files hold what is missing: 'tract repair' takes them in"
+        yield "stray files have the bytes of missing ones: 'tract repair' restores these"
     if len(status.strays) > len(status.salvageable):
         yield "stray files are ignored; move out of the store what you do not need"
     if status.loose_count >= _MANY_FILES or status.small_pack_count >= _MANY_PACKS:

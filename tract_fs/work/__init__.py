@@ -1,1 +1,3 @@
-"""Calls on one tract: reading, writing, compiling, branches, merging. Each works on an open session; `tract` lists them all."""
+"""Calls on one tract: reading, writing, compiling, branches, merging. Each works on an open session; `tract` lists them
+all.
+"""

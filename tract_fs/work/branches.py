@@ -1,6 +1,7 @@
 """Branches, tags and forks of one tract: what moves a branch other than by a commit.
 
-Branch and tag names are data, never paths. Everything that can be refused is refused before the first byte; each call is one event.
+Branch and tag names are data, never paths. Every check is made before the first byte is written; each call is one
+event.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from tract_fs.errors import (
 )
 from tract_fs.model.names import CommitHash, require_branch_name, require_tract_id
 from tract_fs.store.transaction import Transaction
-from tract_fs.work.reader import TractReader
 from tract_fs.work.reflog import iter_reflog
-from tract_fs.work.writer import ANY, TractWriter
+from tract_fs.work.session import Session
+from tract_fs.work.writer import ANY, ExpectedHead
 
 
 class TractBranches:
-    """The branches and tags of one handle's tract."""
+    """The branches and tags of one tract."""
 
-    def __init__(self, reader: TractReader, writer: TractWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, session: Session) -> None:
+        self._reader = session.reader
+        self._writer = session.writer
 
-    def branch(self, name: str, at: object) -> CommitHash:
+    def branch(self, name: str, at: str | None) -> CommitHash:
         """Makes a branch at a ref (None: the head), and returns its head; see the facade."""
         reader = self._reader
         require_branch_name(name)
         reader.store.require_writable()
         with self._writer.transaction(ANY) as transaction:
-            heads = reader.branch_heads(name)
+            heads = reader.overlay.heads(name)
             if heads:
                 raise BranchExists(tract_id=reader.log.tract, branch=name, head=heads[0])
             start = self._require_start("a branch") if at is None else reader.resolve(at)
@@ -68,14 +69,12 @@ class TractBranches:
     def branches(self) -> dict[str, tuple[str, ...]]:
         """Returns the branches with their heads, the one that this copy works on first."""
         reader = self._reader
-        names = {*reader.log.view.branches, reader.branch}
-        if reader.transaction is not None:
-            names.update(reader.transaction.others)
-        found = {name: tuple(reader.branch_heads(name)) for name in sorted(names)}
-        return {name: heads for name, heads in found.items() if heads}
+        names = sorted({*reader.overlay.branches(), reader.branch})
+        heads = {name: tuple(reader.overlay.heads(name)) for name in names}
+        return {name: several for name, several in heads.items() if several}
 
     def rename(self, old: str, new: str) -> None:
-        """Gives a branch another name, in one event; see the facade."""
+        """Renames a branch, in one event; see the facade."""
         reader = self._reader
         require_branch_name(old)
         require_branch_name(new)
@@ -85,7 +84,7 @@ class TractBranches:
             heads = self._require_heads(old)
             if len(heads) > 1:
                 raise BranchDiverged(branch=old, heads=heads)
-            there = reader.branch_heads(new)
+            there = reader.overlay.heads(new)
             if there:
                 raise BranchExists(tract_id=reader.log.tract, branch=new, head=there[0])
             self._writer.tick(transaction)
@@ -95,7 +94,7 @@ class TractBranches:
             reader.branch = new
 
     def delete(self, name: str, *, force: bool) -> None:
-        """Ends a branch, all its heads; see the facade."""
+        """Deletes a branch with all its heads; see the facade."""
         reader = self._reader
         require_branch_name(name)
         reader.store.require_writable()
@@ -109,7 +108,7 @@ class TractBranches:
             self._writer.tick(transaction)
             transaction.add_delete(name, self._moves(name))
 
-    def reset(self, ref: object, expected_head: object) -> CommitHash:
+    def reset(self, ref: str, expected_head: ExpectedHead) -> CommitHash:
         """Sets the branch to a commit of the tract, and returns it; see the facade."""
         reader = self._reader
         reader.store.require_writable()
@@ -132,7 +131,10 @@ class TractBranches:
             if last is None:
                 raise UndoError(branch=branch, reason="this copy has made no move of it")
             if last.head != transaction.head:
-                reason = f"it is at {transaction.head}, no longer where this copy's last move left it ({last.head}); reset() goes anywhere"
+                reason = (
+                    f"it is at {transaction.head}, no longer where this copy's last move left it ({last.head}); "
+                    "reset() can go to any commit"
+                )
                 raise UndoError(branch=branch, reason=reason)
             self._writer.tick(transaction)
             if last.old_head is not None:
@@ -144,14 +146,14 @@ class TractBranches:
             transaction.add_delete(branch, self._moves(branch))
             return CommitHash(last.head)
 
-    def tag(self, name: str, ref: object, *, force: bool) -> CommitHash:
+    def tag(self, name: str, ref: str | None, *, force: bool) -> CommitHash:
         """Names a commit (None: the head), and returns it; see the facade."""
         reader = self._reader
         require_branch_name(name)
         reader.store.require_writable()
         with self._writer.transaction(ANY) as transaction:
             target = self._require_start("a tag") if ref is None else reader.resolve(ref)
-            old = reader.tag_target(name)
+            old = reader.overlay.tag(name)
             if old is not None and old != target and not force:
                 raise TagExists(tag=name, target=old)
             if old != target:
@@ -165,17 +167,14 @@ class TractBranches:
         require_branch_name(name)
         reader.store.require_writable()
         with self._writer.transaction(ANY) as transaction:
-            if reader.tag_target(name) is None:
+            if reader.overlay.tag(name) is None:
                 raise TagNotFound(tract_id=reader.log.tract, tag=name)
             self._writer.tick(transaction)
             transaction.set_tag(name, None)
 
     def tags(self) -> dict[str, str]:
         """Returns the tags with the commits that they name."""
-        reader = self._reader
-        staged = {} if reader.transaction is None else reader.transaction.tags
-        found = {name: reader.tag_target(name) for name in sorted({*reader.log.view.tags, *staged})}
-        return {name: target for name, target in found.items() if target is not None}
+        return dict(self._reader.overlay.tags())
 
     def fork(self, tract_id: str, branch: str) -> None:
         """Makes a tract that starts at the head; see the facade."""
@@ -200,12 +199,15 @@ class TractBranches:
         reader = self._reader
         head = reader.head()
         if head is None:
-            told = f"branch {reader.branch!r} of tract {reader.log.tract!r} has no commits yet that {what} could start at; commit first, or give a commit"
-            raise CommitNotFoundError(told, hash=None)
+            raise CommitNotFoundError(
+                f"branch {reader.branch!r} of tract {reader.log.tract!r} has no commits yet that {what} could start at; "
+                "commit first, or give a commit",
+                hash=None,
+            )
         return head
 
     def _require_heads(self, branch: str) -> tuple[CommitHash, ...]:
-        heads = tuple(self._reader.branch_heads(branch))
+        heads = tuple(self._reader.overlay.heads(branch))
         if not heads:
             raise BranchNotFound(tract_id=self._reader.log.tract, branch=branch)
         return heads

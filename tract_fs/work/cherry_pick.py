@@ -1,4 +1,4 @@
-"""Commits that are made of other commits: a cherry-pick makes one again on this branch, a revert takes one back."""
+"""Commits made from other commits: a cherry-pick makes one again on this branch, a revert undoes one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from tract_fs.model.info import CommitInfo
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.work.reader import TractReader
-from tract_fs.work.writer import ANY, Draft, TractWriter
+from tract_fs.work.session import Session
+from tract_fs.work.writer import ANY, Draft
 
 
-def cherry_pick(reader: TractReader, writer: TractWriter, ref: object) -> CommitInfo:
+def cherry_pick(session: Session, ref: str) -> CommitInfo:
     """Makes a commit of this tract again on the branch: the same content, config, message and metadata.
 
     Errors: CherryPickError for a merge, and where what it is about is not in this branch's history.
     """
+    reader = session.reader
     reader.store.require_writable()
     name = reader.resolve(ref)
     commit = reader.commit(name)
@@ -26,28 +28,29 @@ def cherry_pick(reader: TractReader, writer: TractWriter, ref: object) -> Commit
         if not reader.is_in_history(target):
             reason = f"it is about {target}, which is not in this branch's history; pick that first"
             raise CherryPickError(target=name, branch=reader.branch, reason=reason)
-    return writer.write(_again(reader, name, commit), ANY, targets=commit.targets)
+    return session.writer.write(_copy(reader, name, commit), ANY, targets=commit.targets)
 
 
-def revert(reader: TractReader, writer: TractWriter, ref: object) -> CommitInfo:
-    """Takes a commit of this branch's history back by an annotation: a skip, or for an annotation the priority before it.
+def revert(session: Session, ref: str) -> CommitInfo:
+    """Reverts a commit of this branch's history by an annotation: a skip, or for an annotation the priority before it.
 
     Errors: RevertError for a merge; CommitNotFoundError.
     """
+    reader = session.reader
     reader.store.require_writable()
     name = reader.require_in_history(ref)
     commit = reader.commit(name)
     if commit.operation is CommitOperation.MERGE:
-        reason = "it is a merge; reset() goes back to before it, and revert() takes back single commits that it brought"
+        reason = "it is a merge; reset() goes back to before it, and revert() reverts single commits that it brought"
         raise RevertError(target=name, reason=reason)
     is_annotation = commit.operation is CommitOperation.ANNOTATE
     target = commit.targets[0] if is_annotation else name
     priority = _priority_before(reader, name, target) if is_annotation else Priority.SKIP
     draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=priority, reason=f"reverts commit {name}")
-    return writer.write(draft, ANY)
+    return session.writer.write(draft, ANY)
 
 
-def _again(reader: TractReader, name: CommitHash, commit: Commit) -> Draft:
+def _copy(reader: TractReader, name: CommitHash, commit: Commit) -> Draft:
     config = reader.facts(name).config
     data = rendering = None
     if commit.content is not None:

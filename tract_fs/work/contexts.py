@@ -1,7 +1,8 @@
-"""Compiled contexts: finds the cached state nearest to a head, replays what came after, and answers by it.
+"""Compiled contexts: finds the cached state nearest to a head, and replays the commits after it.
 
-States are cached by head, in memory and on disk. A state depends on its head, the counter, the content types, and on what is said of its
-commits; when that changes, all go. The answer always equals a replay from nothing.
+States are cached by head, in memory and on disk. A state depends on its head, the counter, the content types, and the
+configs and tokens recorded for its commits; when one of these changes, all states are dropped. The result always equals
+a replay of the whole history.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _MADE_SLOTS = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
 
 
 class ContextReader:
-    """Compiles heads of one tract for one handle."""
+    """Compiles heads of one tract for one session."""
 
     def __init__(self, reader: TractReader, compiler: ContextCompiler | None, *, cache_size: int) -> None:
         self._reader = reader
@@ -50,7 +51,7 @@ class ContextReader:
             read_only=reader.store.read_only,
             is_distrusted=reader.store.distrusts_caches,
         )
-        self._version = reader.said_version()
+        self._version = reader.records_version()
         self._replayed = 0  # commits replayed since a state was stored
         self._newest: ContextState | None = None
 
@@ -77,44 +78,46 @@ class ContextReader:
             return self.state(None).compile(options).to_context(notes=notes)
         state = self.state(cut)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
-        told = reader.usage(cut) if options.is_plain else None
-        return state.compile(options, later=later).to_context(usage=told, notes=notes)
+        usage = reader.overlay.usage(cut) if options.is_plain else None
+        return state.compile(options, later=later).to_context(usage=usage, notes=notes)
 
     def beside(self, reader: TractReader) -> ContextReader:
         """Returns what compiles heads of another tract of the store, by the same compiler."""
         return ContextReader(reader, self._compiler, cache_size=1)
 
     def compile_head(self, head: CommitHash | None) -> CompiledContext:
-        """Returns the context of a commit (None: of no commits) as it compiles where that is the head, no usage looked up."""
+        """Returns the context of a commit (None: of no commits) as it compiles where that is the head, without usage."""
         if self._compiler is not None:
             names = [] if head is None else linear_order(head, self._reader.commit)
             return self._compiler.compile(self._history(names), CompileOptions())
         return self.state(head).snapshot().to_context()
 
     def is_cached(self, head: CommitHash) -> bool:
-        """Tells whether the state of `head` is in memory."""
-        return self._version == self._reader.said_version() and self._states.get(head) is not None
+        """Returns whether the state of `head` is in memory."""
+        return self._version == self._reader.records_version() and self._states.get(head) is not None
 
     def state(self, head: CommitHash | None) -> ContextState:
         """Returns the state after the history of `head` (None: of no commits); from the nearest cached one on."""
         if head is None:
             return self._empty()
-        if self._version != self._reader.said_version():
+        if self._version != self._reader.records_version():
             self.forget()
         state = self._states.get(head)
         if state is None:
             state = self._replay(head)
-            if self._reader.transaction is None:
+            if not self._reader.overlay.is_staging:
                 self._states.put(head, state)
                 self._newest = state
         return state
 
     def whole_state(self, head: CommitHash | None) -> ContextState:
-        """Returns the state after the history of `head` with nothing let go. Cost: reads the history, if the state at hand is condensed."""
+        """Returns the state after the history of `head` with all its slots. Cost: reads the history, if the cached
+        state is condensed.
+        """
         state = self.state(head)
         if head is not None and state.is_condensed:
             state = self._replay_whole(head)
-            if self._reader.transaction is None:
+            if not self._reader.overlay.is_staging:
                 self._states.put(head, state)
         return state
 
@@ -128,14 +131,16 @@ class ContextReader:
             return state.snapshot().token_count, state.tokens_after(loaded)
 
     def forget(self) -> None:
-        """Forgets all states in memory: what they depend on has changed."""
-        self._version = self._reader.said_version()
+        """Drops all states in memory, since what they depend on has changed."""
+        self._version = self._reader.records_version()
         self._states.clear()
         self._newest = None
         self._replayed = 0
 
     def save(self) -> None:
-        """Stores the newest state on disk if enough was replayed for it, or if it lets go much that an older one holds."""
+        """Stores the newest state on disk if enough was replayed for it, or if it can drop much that an older one
+        holds.
+        """
         newest = self._newest
         if newest is not None and (self._replayed >= _STORE_MIN_COMMITS or (self._replayed and newest.is_sparse())):
             self._store(newest)
@@ -167,14 +172,16 @@ class ContextReader:
             state = self._apply_all(base or self._empty(), names, commits)
         except NotHeldError:
             return self._replay_whole(head)
-        if reader.transaction is None:
+        if not reader.overlay.is_staging:
             self._replayed += len(names)
             if len(names) >= 4 * _STORE_MIN_COMMITS and 2 * len(names) >= len(state.slots()):
                 self._store(state)
         return state
 
     def _apply_all(self, state: ContextState, names: list[CommitHash], commits: list[Commit | None]) -> ContextState:
-        """Returns the state after more commits, some of them at hand (in reverse); condensed on the way where there are many."""
+        """Returns the state after more commits; `commits` holds those already read, in reverse. Condenses the state on
+        the way if there are many.
+        """
         loaded = zip(names, map(self._reader.loaded, names, reversed(commits)), strict=True)
         due = 2 * state.slot_count + _CONDENSED_EVERY
         left = len(names)
@@ -188,12 +195,13 @@ class ContextReader:
         return state
 
     def _replay_whole(self, head: CommitHash) -> ContextState:
-        """Returns the state after all commits of a history, none let go. Cost: reads all of it."""
+        """Returns the state after all commits of a history, not condensed. Cost: reads all of it."""
         names = linear_order(head, self._reader.commit)
         return self._empty().apply_all(zip(names, map(self._reader.loaded, names), strict=True))
 
     def _order_after(self, known: CommitHash | None, head: CommitHash) -> list[CommitHash]:
-        """Returns the linear order of `head` less the history of `known`, one of its ancestors: what follows it, if it is along first parents.
+        """Returns the linear order of `head` less the history of `known`, one of its ancestors: what follows it, if it
+        is along first parents.
 
         Cost: what is not shared, where times rise along the lines.
         """
@@ -207,7 +215,7 @@ class ContextReader:
         log, counter = self._reader.log, self._reader.counter
         if (
             stored.counter != counter.name
-            or stored.again_count != self._reader.said_version()[1]
+            or stored.again_count != self._reader.records_version()[1]
             or not log.covers(stored.count, stored.chain)
         ):
             self._stored.forget(head)
@@ -226,7 +234,7 @@ class ContextReader:
         stamp = log.stamp()
         if state.head is None or stamp[0] < 0 or state.uses_custom_types():
             return
-        again_count = self._reader.said_version()[1]
+        again_count = self._reader.records_version()[1]
         state = state.condensed()
         self._stored.put(
             state.head or CommitHash(""),

@@ -1,14 +1,13 @@
 """Streamed imports: commits the messages of an iterable, however many, in bounded memory and in as many transactions.
 
-Messages are checked, encoded and counted as they come, with nothing locked. Some thousands at a time are then written as one pack, under the store's lock,
-and brought in by an event per batch: fewer where another writer waits for the lock. Each transaction stands once it is written; the import as a whole
-is not atomic.
+Messages are checked, encoded and counted as they come, with nothing locked. Some thousands at a time are then written
+as one pack, under the store's lock, and brought in by an event per batch; fewer at a time if another writer waits for
+the lock. Each transaction stands once it is written; the import as a whole is not atomic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -21,10 +20,9 @@ from tract_fs.model.names import CommitHash, iter_times, next_time
 from tract_fs.model.objects import CommitOperation, encode_append
 from tract_fs.model.tokens import count_json_message
 from tract_fs.transcripts import require_format
-from tract_fs.work.reader import TractReader
-from tract_fs.work.writer import ANY, Draft, TractWriter, optional_object
+from tract_fs.work.session import Session
+from tract_fs.work.writer import ANY, Draft, optional_object
 
-BATCH_SIZE = 1000
 _PACK_MESSAGES = 8000  # at most, once nobody waits for the lock
 _FIRST_MESSAGES = 1000
 _PACK_BYTES = 24 * 1024 * 1024
@@ -44,31 +42,29 @@ class _Prepared(NamedTuple):
 
 
 class MessageStream:
-    """One streamed import. `holding` is the handle for the time of one write; between writes others have it."""
+    """One streamed import. It enters the guard for each write; between writes other threads can use the handle."""
 
     def __init__(
         self,
-        reader: TractReader,
-        writer: TractWriter,
+        session: Session,
         *,
         format: str,
-        generation_config: object,
-        batch_size: object,
+        generation_config: ConfigOf | dict[str, Any] | None,
+        batch_size: int,
         progress: Callable[[int], object] | None,
-        holding: AbstractContextManager[None],
     ) -> None:
         require_format(format)
         if type(batch_size) is not int or batch_size < 1:
             raise ArgumentError(f"batch_size {batch_size!r}: use an integer from 1")
         if progress is not None and not callable(progress):
             raise ArgumentError(f"progress {progress!r}: give a function of the number of messages committed")
-        self._reader = reader
-        self._writer = writer
+        self._reader = session.reader
+        self._writer = session.writer
         self._config_of: ConfigOf | None = generation_config if callable(generation_config) else None
         self._config = None if self._config_of else optional_object(generation_config, "generation_config")
         self._batch_size = batch_size
         self._progress = progress
-        self._holding = holding
+        self._holding = session.guard.writing
         self._position = 0  # of the next message
         self._committed = 0
         self._transactions = 0
@@ -77,11 +73,11 @@ class MessageStream:
         self._contents: dict[str, bytes] = {}  # of those prepared
         self._size_bytes = 0
         self._set_most(min(_FIRST_MESSAGES, _PACK_MESSAGES))
-        self._objects = reader.store.objects
-        self._fans = self._objects.fans()  # what is written meanwhile by others may be written twice
+        self._objects = session.store.objects
+        self._fans = self._objects.fans()  # an object that another writer adds meanwhile may be written twice
 
     def run(self, messages: Iterable[dict[str, Any]]) -> ImportReport:
-        """Commits all messages. Errors: ArgumentError, ReadOnlyError; ImportInterrupted from whatever came in between."""
+        """Commits all messages. Errors: ArgumentError, ReadOnlyError; ImportInterrupted for any other error."""
         if isinstance(messages, (str, bytes, dict)) or not isinstance(messages, Iterable):
             raise ArgumentError("messages: give an iterable of message dicts")
         try:
@@ -100,7 +96,7 @@ class MessageStream:
                 self._write()
 
     def _set_most(self, messages: int) -> None:
-        """Sets how much the next write brings: about so many messages, but whole batches of them."""
+        """Sets the size of the next write: about so many messages, in whole batches."""
         size = self._batch_size
         self._most = size if self._writer.budget is not None else max(size, messages // size * size)
         self._most_bytes = _PACK_BYTES * min(messages, _PACK_MESSAGES) // _PACK_MESSAGES
@@ -125,7 +121,7 @@ class MessageStream:
         self._position += 1
 
     def _write(self) -> None:
-        """Commits what is prepared."""
+        """Commits the prepared messages."""
         if not self._prepared:
             return
         prepared, contents = self._prepared, self._contents
@@ -192,7 +188,9 @@ class MessageStream:
             self._note(count, commits[start - 1].commit)
 
     def _batches(self, prepared: list[_Prepared]) -> Iterator[int]:
-        """Yields how many of the messages each event is to bring: `batch_size`, or fewer where their configs would make it too large."""
+        """Yields how many of the messages each event is to bring: `batch_size`, or fewer where their configs would make
+        it too large.
+        """
         count = size_bytes = 0
         for message in prepared:
             more_bytes = _ENTRY_BYTES + len(message.config or b"")

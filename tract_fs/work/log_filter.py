@@ -1,7 +1,10 @@
-"""The filters of log(): checked before anything is read, so that one that is not understood is an error, never everything and never nothing."""
+"""The filters of log(). They are checked before anything is read, so an invalid filter is an error; it never matches
+everything or nothing.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -19,7 +22,7 @@ from tract_fs.work.reader import TractReader
 
 
 class LogFilter(Struct, frozen=True):
-    """Which commits of which history; None where anything goes."""
+    """Which commits of which history to list; None: no condition."""
 
     branch: str | None = None
     tag: str | None = None
@@ -33,13 +36,13 @@ class LogFilter(Struct, frozen=True):
     def of(
         cls,
         *,
-        branch: object,
-        operation: object,
-        content_type: object,
-        since: object,
-        until: object,
-        tag: object,
-        text: object,
+        branch: str | None,
+        operation: CommitOperation | str | None,
+        content_type: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        tag: str | None,
+        text: str | None,
     ) -> LogFilter:
         """Returns the filter that the arguments of log() describe. Errors: ArgumentError."""
         if branch is not None and tag is not None:
@@ -58,7 +61,9 @@ class LogFilter(Struct, frozen=True):
         )
 
     def iter_commits(self, reader: TractReader) -> Iterator[CommitHash]:
-        """Yields the matching commits, newest first. Errors: BranchNotFound, TagNotFound; ArgumentError for a content type that nothing has."""
+        """Yields the matching commits, newest first. Errors: BranchNotFound, TagNotFound; ArgumentError for a content
+        type that no commit has.
+        """
         head = self._head(reader)
         if head is None:
             return
@@ -75,7 +80,7 @@ class LogFilter(Struct, frozen=True):
             return reader.require_branch(self.branch)
         if self.tag is None:
             return reader.head()
-        target = reader.tag_target(self.tag)
+        target = reader.overlay.tag(self.tag)
         if target is None:
             raise TagNotFound(tract_id=reader.log.tract, tag=self.tag)
         return target
@@ -92,23 +97,32 @@ class LogFilter(Struct, frozen=True):
             and (self.content_type is None or commit.content_type == self.content_type)
             and (self.since_us is None or commit.created_us >= self.since_us)
             and (self.until_us is None or commit.created_us <= self.until_us)
-            and (self.text is None or self._says(reader, name, commit, self.text))
+            and (self.text is None or self._contains(reader, name, commit, self.text))
         )
 
-    def _says(self, reader: TractReader, name: CommitHash, commit: Commit, text: str) -> bool:
+    def _contains(self, reader: TractReader, name: CommitHash, commit: Commit, text: str) -> bool:
         if commit.message is not None and text in commit.message.casefold():
             return True
         rendering = reader.loaded(name).rendering
-        return rendering is not None and any(text in said.casefold() for said in _texts(rendering))
+        return rendering is not None and any(text in part.casefold() for part in _texts(rendering))
 
 
 def _texts(rendering: Rendering) -> Iterator[str]:
-    """Yields what a commit's message says, as people read it."""
+    """Yields the texts of a commit's message, as people read them."""
     if rendering.text is not None:
         yield rendering.text
     elif rendering.body is not None:  # a provider's message without a plain text: every string in it but its role
         message = canonical.decode(rendering.body.encode())
         yield from iter_strings({key: value for key, value in message.items() if key != "role"})
+
+
+def require_limit(limit: int | None) -> int | None:
+    """Returns how many commits or moves to list at most; None: all. Errors: ArgumentError."""
+    if limit is None:
+        return None
+    if type(limit) is not int or limit < 0:
+        raise ArgumentError(f"limit {limit!r}: use an integer from 0, or None for all")
+    return min(limit, sys.maxsize)  # islice refuses more
 
 
 def _operation(value: object) -> CommitOperation:

@@ -1,6 +1,7 @@
 """Merges one tract: joins the heads of its branch, or brings another line in, with what settles the conflicts.
 
-A join of heads that needs no word from the caller is the same two files wherever it is made; any other merge is an ordinary transaction.
+A join of heads without a message or resolution makes the same two files in every copy; any other merge is an ordinary
+transaction.
 """
 
 from __future__ import annotations
@@ -19,62 +20,63 @@ from tract_fs.model.names import CommitHash, EventHash
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.view import MoveState
 from tract_fs.store.transaction import Transaction
-from tract_fs.work.contexts import ContextReader
-from tract_fs.work.reader import TractReader
 from tract_fs.work.resolutions import Change, Resolver, Wishes, read_wishes
-from tract_fs.work.writer import Draft, TractWriter, optional_text
+from tract_fs.work.session import Session
+from tract_fs.work.writer import Draft, ExpectedHead, TractWriter, optional_text
 
 
 class MergeResult(Struct, frozen=True):
-    """What a merge came to; `commit` is the merge commit, None where the branch only moved or stayed."""
+    """The outcome of a merge; `commit` is the merge commit, None where the branch only moved or stayed."""
 
     kind: MergeKind
     head: str  # of the branch, now
     commit: CommitInfo | None = None
     resolutions: tuple[
         CommitInfo, ...
-    ] = ()  # the edits and annotations that settle the conflicts, behind the merge commit
+    ] = ()  # the edits and annotations that settle the conflicts, after the merge commit
     conflicts: tuple[Conflict, ...] = ()  # those that were settled
 
 
-class _Request(Struct, frozen=True):
-    """What was asked for; `is_alone` says that no batch is open, so that the event holds nothing else."""
+class MergeRequest(Struct, frozen=True):
+    """The arguments of a merge, checked as far as that needs no history."""
 
     ref: str | None
     wishes: Wishes
     message: str | None
-    is_alone: bool
 
-
-class TractMerger:
-    """The merges of one handle."""
-
-    def __init__(self, reader: TractReader, contexts: ContextReader, writer: TractWriter) -> None:
-        self._reader = reader
-        self._contexts = contexts
-        self._writer = writer
-
-    def merge(
-        self,
-        ref: object,
-        *,
-        prefer: object,
+    @classmethod
+    def of(
+        cls,
+        ref: str | None,
+        prefer: str | tuple[str, ...] | None,
         resolutions: Mapping[str, Any] | None,
-        message: object,
-        expected_head: object,
-    ) -> MergeResult:
-        """Makes a merge; see the facade."""
-        self._reader.store.require_writable()
+        message: str | None,
+        writer: TractWriter,
+    ) -> MergeRequest:
+        """Returns the request that the arguments of merge() describe. Errors: ArgumentError, ContentValidationError,
+        JsonValueError.
+        """
         if ref is not None and type(ref) is not str:
             raise ArgumentError(
                 f"ref {ref!r}: give a branch, a commit, tract:branch, or None for the heads of this branch"
             )
-        wishes = read_wishes(prefer, resolutions, self._writer)
-        text = optional_text(message, "message")
-        request = _Request(ref, wishes, text, not self._writer.is_in_batch)
+        return cls(ref, read_wishes(prefer, resolutions, writer), optional_text(message, "message"))
+
+
+class TractMerger:
+    """Makes one merge of a tract."""
+
+    def __init__(self, session: Session) -> None:
+        self._reader = session.reader
+        self._contexts = session.contexts
+        self._writer = session.writer
+        self._is_alone = not self._writer.is_in_batch  # else the event may hold more than the merge
+
+    def merge(self, request: MergeRequest, expected_head: ExpectedHead) -> MergeResult:
+        """Makes a merge; see the facade."""
         budget = self._writer.budget
         if budget is not None and budget.action != "reject":
-            self._warn_of_budget(request, budget, expected_head)
+            self._warn_if_over_budget(request, budget, expected_head)
         with self._writer.batch(), self._writer.transaction(expected_head) as transaction:
             before = transaction.head
             result = self._stage(transaction, request)
@@ -84,15 +86,17 @@ class TractMerger:
                     raise BudgetExceeded(current=current, maximum=budget.max_tokens)
             return result
 
-    def _warn_of_budget(self, request: _Request, budget: TokenBudgetConfig, expected_head: object) -> None:
-        """Makes the merge without writing it, so that the callback meets a handle on which nothing is under way."""
+    def _warn_if_over_budget(
+        self, request: MergeRequest, budget: TokenBudgetConfig, expected_head: ExpectedHead
+    ) -> None:
+        """Makes the merge without writing it, so that the callback is called with no transaction open."""
         with self._writer.batch(), self._writer.transaction(expected_head) as transaction:
             before, mark = transaction.head, transaction.mark()
             self._stage(transaction, request)
             current = self._tokens_over(before, transaction, budget)
             transaction.return_to(mark)
         if current is not None:
-            self._writer.tell_of_budget(current, budget)
+            self._writer.warn_of_budget(current, budget)
 
     def _tokens_over(
         self, before: CommitHash | None, transaction: Transaction, budget: TokenBudgetConfig
@@ -105,7 +109,7 @@ class TractMerger:
             return None
         return current
 
-    def _stage(self, transaction: Transaction, request: _Request) -> MergeResult:
+    def _stage(self, transaction: Transaction, request: MergeRequest) -> MergeResult:
         reader = self._reader
         own = transaction.head
         if own is None:
@@ -119,12 +123,12 @@ class TractMerger:
         changes = Resolver(reader, request.wishes).resolve(conflicts)
         if plan.kind == "up-to-date":
             return MergeResult(plan.kind, plan.parents[0])
-        if moves is not None and request.is_alone and request.message is None and not conflicts:
+        if moves is not None and self._is_alone and request.message is None and not conflicts:
             return self._stage_join(transaction, plan, moves)
         replaces = None if moves is None else list(moves)
         return self._stage_ordinary(transaction, plan, request.message, replaces, conflicts, changes)
 
-    def _plan(self, transaction: Transaction, request: _Request) -> MergePlan:
+    def _plan(self, transaction: Transaction, request: MergeRequest) -> MergePlan:
         reader = self._reader
         if request.ref is not None:
             source, other = reader.resolve_foreign(request.ref)
@@ -136,13 +140,13 @@ class TractMerger:
             raise MergeError(f"branch {transaction.branch!r} has no commits that could be joined; nothing was written")
         moves = reader.log.view.branches.get(transaction.branch, {}).values()
         shown = {move.head for move in moves if move.is_reset}
-        own, *others = reader.branch_heads(transaction.branch)
+        own, *others = reader.overlay.heads(transaction.branch)
         heads = [own]  # what an open batch has merged before is hidden below it
         heads += [head for head in others if head in shown or not is_ancestor(head, own, reader.commit)]
         return plan_join(transaction.branch, heads, reader.commit, prefer=request.wishes.reset)
 
     def _stage_join(self, transaction: Transaction, plan: MergePlan, moves: dict[EventHash, MoveState]) -> MergeResult:
-        """Stages the join that every copy makes alike."""
+        """Stages a join, the same in every copy."""
         info = commit = None
         if len(plan.parents) > 1:
             commit = join_commit(plan.parents, self._reader.commit)
@@ -174,6 +178,6 @@ class TractMerger:
         return MergeResult(plan.kind, head, info, made, conflicts)
 
     def _text(self, name: CommitHash) -> str:
-        """Returns the text of a commit's content, as far as it is there."""
+        """Returns the text of a commit's content, empty if it was redacted."""
         rendering = self._reader.loaded(name).rendering
         return "" if rendering is None else rendering.text or rendering.body or ""

@@ -15,9 +15,8 @@ from tract_fs.errors import (
     JsonValueError,
     ObjectMissing,
 )
-from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
-from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
+from tract_fs.model.config_query import FieldPath, Scalar
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.events import BroughtCommit, NewCommit
 from tract_fs.model.history import is_ancestor, iter_newest_first
@@ -31,7 +30,7 @@ from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.foreign_commits import ForeignCommits
 from tract_fs.store.store import Store
 from tract_fs.store.tract_log import TractLog
-from tract_fs.store.transaction import Transaction
+from tract_fs.work.overlay import Overlay
 
 if TYPE_CHECKING:
     from tract_fs.store.index.configs import ConfigIndex, Hit
@@ -42,7 +41,7 @@ _SHORTEST_PREFIX = 4
 
 
 class TractReader:
-    """The read side of one handle."""
+    """Reads the tract of one session."""
 
     def __init__(
         self,
@@ -51,123 +50,99 @@ class TractReader:
         branch: str,
         types: ContentTypes,
         counter: TokenCounter,
+        *,
         pinned: CommitHash | None = None,
     ) -> None:
         self.store = store
         self.log = log
         self.foreign = ForeignCommits(log, store.log, store.objects, store.events)
-        self.pinned = pinned  # the head for ever; None: the branch's
+        self.pinned = pinned  # the head for ever; None: the head is the branch's
         self.branch = branch
         self.types = types
         self.counter = counter
-        self.transaction: Transaction | None = None
-        self.loading: AbstractContextManager[None] = nullcontext()  # one thread at a time, for what is read later
+        self.overlay = Overlay(log, self.foreign, store.objects)
+        self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
         self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
-        self._written: dict[CommitHash, NewCommit] = {}  # by this handle, not long ago
-        self._written_version = (0, 0)  # what is said of commits, when it wrote them
+        self._written: dict[CommitHash, NewCommit] = {}  # recent commits of this session
+        self._written_version = (0, 0)  # `records_version` when it wrote them
 
     def head(self) -> CommitHash | None:
-        """Returns the head that this copy works on; inside a transaction, the staged one."""
-        return self.branch_head(self.branch) if self.pinned is None else self.pinned
-
-    def branch_head(self, branch: str) -> CommitHash | None:
-        """Returns the head of a branch that this copy works on, or None; what a transaction has staged counts."""
-        staged = self.transaction
-        if staged is not None and branch in staged.others:
-            return staged.others[branch].head
-        if staged is not None and branch == staged.branch:
-            return staged.head
-        found = self.log.own_head(branch)
-        return None if found is None else found.commit
-
-    def branch_heads(self, branch: str) -> list[CommitHash]:
-        """Returns all heads of a branch, the one that this copy works on first; empty if there is no such branch."""
-        own = self.branch_head(branch)
-        if own is None:
-            return []
-        staged = self.transaction
-        if staged is not None and branch in staged.others:
-            return [own]
-        start = self.log.own_head(branch)
-        others = [found.commit for found in self.log.view.heads(branch, self.log) if found != start]
-        return [own, *(commit for commit in others if commit != own)]
+        """Returns the head that this copy works on; inside a batch, the staged one."""
+        return self.overlay.head(self.branch) if self.pinned is None else self.pinned
 
     def require_branch(self, branch: str) -> CommitHash:
         """Returns the head of a branch that this copy works on. Errors: BranchNotFound."""
-        head = self.branch_head(branch)
+        head = self.overlay.head(branch)
         if head is None:
             raise BranchNotFound(tract_id=self.log.tract, branch=branch)
         return head
-
-    def tag_target(self, name: str) -> CommitHash | None:
-        """Returns the commit that a tag names, or None if there is no such tag; what a transaction has staged counts."""
-        if self.transaction is not None and name in self.transaction.tags:
-            return self.transaction.tags[name]
-        tag = self.log.view.tags.get(name)
-        return None if tag is None else tag.target
 
     def commit(self, name: CommitHash) -> Commit:
         """Returns a commit of the store. Errors: ObjectMissing, HashMismatch, InvalidObject."""
         return self.store.objects.require_commit(name)
 
     def has(self, name: object) -> bool:
-        """Tells whether this tract has a commit of this full hash."""
-        if type(name) is not str or not is_hash(name):
-            return False
-        if self.transaction is not None and name in self.transaction.commits:
-            return True
-        return bool(self.log.origins.events_of(name)) or (bool(self.log.view.foreign) and name in self.foreign.names())
+        """Returns whether this tract has a commit of this full hash."""
+        return type(name) is str and is_hash(name) and self.overlay.has(name)
+
+    def get(self, name: str) -> CommitInfo | None:
+        """Returns the info of a commit by its full hash, or None if this tract has none."""
+        return self.info(CommitHash(name)) if self.has(name) else None
 
     def is_in_history(self, name: str) -> bool:
-        """Tells whether a commit is in the history of the head."""
+        """Returns whether a commit is in the history of the head."""
         head = self.head()
-        is_known = self.has(name) or (self.transaction is not None and bool(self.transaction.foreign_parents))
-        return head is not None and is_known and is_ancestor(CommitHash(name), head, self.commit)
+        return head is not None and self.overlay.may_have(name) and is_ancestor(CommitHash(name), head, self.commit)
 
     def require(self, name: object) -> CommitHash:
-        """Returns a full hash of this tract as it is. Errors: CommitNotFoundError."""
+        """Returns a full hash, if this tract has a commit of it. Errors: CommitNotFoundError."""
         if type(name) is not str or not self.has(name):
             raise CommitNotFoundError(hash=name, where=f"tract {self.log.tract!r}")
         return CommitHash(name)
 
-    def require_in_history(self, ref: object) -> CommitHash:
+    def require_in_history(self, ref: str) -> CommitHash:
         """Returns a commit of the head's history. Errors: CommitNotFoundError, AmbiguousRefError."""
         name = self.resolve(ref)
         if not self.is_in_history(name):
             raise CommitNotFoundError(hash=name, where=f"the history of branch {self.branch!r}")
         return name
 
-    def require_all_in_history(self, refs: Iterable[object]) -> tuple[CommitHash, ...]:
-        """Returns commits of the head's history. Cost: one walk, as far as to the oldest. Errors: CommitNotFoundError, AmbiguousRefError."""
+    def require_all_in_history(self, refs: Iterable[str]) -> tuple[CommitHash, ...]:
+        """Returns commits of the head's history. Cost: one walk, down to the oldest of them. Errors:
+        CommitNotFoundError, AmbiguousRefError.
+        """
         names = tuple(map(self.resolve, refs))
-        waiting = set(names)
-        for name in self.iter_log() if waiting else ():
-            waiting.discard(name)
-            if not waiting:
+        missing = set(names)
+        for name in self.iter_log() if missing else ():
+            missing.discard(name)
+            if not missing:
                 break
         for name in names:
-            if name in waiting:
+            if name in missing:
                 raise CommitNotFoundError(hash=name, where=f"the history of branch {self.branch!r}")
         return names
 
     def resolve(self, ref: object) -> CommitHash:
-        """Returns the commit of this tract that a ref names: a full hash, branch, tag, `@`, or unique prefix of 4 digits or more, with steps back.
+        """Returns the commit of this tract that a ref names: a full hash, branch, tag, `@`, or unique prefix of 4
+        digits or more, with steps back.
 
-        `tract:branch` names a commit of this tract only if it has come in here. Errors: CommitNotFoundError, AmbiguousRefError.
+        `tract:branch` names a commit of this tract only if a merge brought it in. Errors: CommitNotFoundError,
+        AmbiguousRefError.
         """
         if type(ref) is str and self.has(ref):
             return CommitHash(ref)
         reader, name = self.resolve_foreign(ref)
         if reader is not self and not self.has(name):
             raise CommitNotFoundError(
-                f"commit {name} is in tract {reader.log.tract!r} and has not come into tract {self.log.tract!r}; merge({ref!r}) brings it in",
+                f"commit {name} is in tract {reader.log.tract!r} and not in tract {self.log.tract!r}; "
+                f"merge({ref!r}) brings it in",
                 hash=name,
             )
         return name
 
     def resolve_foreign(self, ref: object) -> tuple[TractReader, CommitHash]:
-        """Returns the commit that a ref names, and a reader of its tract, which is another one for `tract:branch`.
+        """Returns the commit that a ref names, and a reader of its tract: another reader for `tract:branch`.
 
         For calls that take commits of other tracts. Errors: CommitNotFoundError, AmbiguousRefError.
         """
@@ -193,11 +168,11 @@ class TractReader:
     def _resolve_name(self, name: str) -> CommitHash:
         if self.has(name):
             return CommitHash(name)
-        found = self.branch_head(name) or self.tag_target(name)
-        if found is None and name in (HEAD, "HEAD"):
-            found = self.head()
-        if found is not None:
-            return found
+        commit = self.overlay.head(name) or self.overlay.tag(name)
+        if commit is None and name in (HEAD, "HEAD"):
+            commit = self.head()
+        if commit is not None:
+            return commit
         if len(name) >= _SHORTEST_PREFIX and is_hex(name):
             return self._resolve_prefix(name)
         raise CommitNotFoundError(hash=name, where=f"tract {self.log.tract!r}")
@@ -207,8 +182,8 @@ class TractReader:
             for _ in range(count if number else 0):
                 parents = self.commit(name).parents
                 if len(parents) < number:
-                    told = f"commit {name} has {len(parents)} parents, so that {ref!r} leads to no commit; see log()"
-                    raise CommitNotFoundError(told, hash=ref)
+                    message = f"commit {name} has {len(parents)} parents, so {ref!r} names no commit; see log()"
+                    raise CommitNotFoundError(message, hash=ref)
                 name = parents[number - 1]
         return name
 
@@ -219,7 +194,7 @@ class TractReader:
     def facts(self, name: CommitHash) -> CommitFacts:
         """Returns what is known of a commit: its object, its config and its tokens by this handle's counter."""
         commit = self.commit(name)
-        entry = self._entry(name)
+        entry = self.overlay.entry(name)
         config = b"" if entry is None else bytes(entry.config)
         if commit.content is None:
             return CommitFacts(commit, config, 0)
@@ -247,16 +222,18 @@ class TractReader:
             raise ContentRedacted(hash=name, content_hash=commit.content) from error
 
     def loaded(self, name: CommitHash, commit: Commit | None = None) -> Loaded:
-        """Returns a commit, which the caller may have read already, with its rendering and config, as the compiler takes it."""
+        """Returns a commit, with its rendering and config, for the compiler; `commit` is that commit if the caller has
+        read it.
+        """
         if commit is None:
             commit = self.commit(name)
         if commit.content is None:
             return Loaded(commit, None, None)
         rendering = self._renderings.get(name)
         new = None if rendering is None else self._written.get(name)
-        if new is not None and self._written_version == self.said_version():
+        if new is not None and self._written_version == self.records_version():
             return Loaded(commit, rendering, None if new.config is None else new.config.decode())
-        entry = self._entry(name)
+        entry = self.overlay.entry(name)
         config = None if entry is None or not entry.config else bytes(entry.config).decode()
         try:
             return Loaded(commit, rendering or self._render(commit, entry), config)
@@ -266,13 +243,13 @@ class TractReader:
             return Loaded(commit, None, None)  # a redacted content makes no message
 
     def keep_rendering(self, name: CommitHash, rendering: Rendering) -> None:
-        """Remembers what a commit's content makes of a message, within bounds."""
+        """Caches the rendering of a commit, within bounds."""
         weight = 300 + 2 * len(rendering.text or "") + 2 * len(rendering.body or "")
         self._renderings.put(name, rendering, weight)
 
     def keep_written(self, commits: Mapping[CommitHash, NewCommit]) -> None:
-        """Remembers what a transaction of this handle, just written, says of the commits that it brought."""
-        version = self.said_version()
+        """Caches the configs of commits that this session has just written."""
+        version = self.records_version()
         if version != self._written_version or len(self._written) + len(commits) > _CACHED_NEW:
             self._written.clear()
             self._written_version = version
@@ -281,13 +258,13 @@ class TractReader:
 
     def _render(self, commit: Commit, entry: BroughtCommit | None) -> Rendering:
         assert commit.content is not None and commit.content_type is not None
-        is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on who registered it
+        is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on its registration
         tokens = entry.tokens.get(self.counter.name) if entry is not None and is_builtin else None
         content = self._decode(commit.content, commit.content_type)
         return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
 
     def forget_renderings(self) -> None:
-        """Forgets renderings: a content type was registered anew."""
+        """Drops all renderings, since a content type was registered."""
         self._renderings.clear()
 
     def iter_log(self) -> Iterator[CommitHash]:
@@ -297,31 +274,24 @@ class TractReader:
             for name, _ in iter_newest_first(head, self.commit):
                 yield name
 
-    def usage(self, name: CommitHash) -> tuple[int, int] | None:
-        """Returns the last prompt and completion tokens told of a commit, or None."""
-        if self.transaction is not None:
-            for commit, prompt_tokens, completion_tokens in reversed(self.transaction.usage):
-                if commit == name:
-                    return prompt_tokens, completion_tokens
-        found = self.log.origins.usage(name)
-        return None if found is None else (found.prompt_tokens, found.completion_tokens)
-
-    def annotations(self, ref: object) -> list[PriorityAnnotation]:
-        """Returns the annotations of a commit of the head's history, oldest first; its type's own, if not normal, before them."""
+    def annotations(self, ref: str) -> list[PriorityAnnotation]:
+        """Returns the annotations of a commit of the head's history, oldest first; before them the default priority of
+        its type, unless that is normal.
+        """
         name = self.require_in_history(ref)
         tract = self.log.tract
-        found = []
+        annotations = []
         for other in self.iter_log():
             commit = self.commit(other)
             if commit.priority is not None and commit.targets[0] == name:
                 made = to_datetime(commit.created_us)
-                found.append(PriorityAnnotation(other, tract, name, commit.priority, commit.reason, made))
+                annotations.append(PriorityAnnotation(other, tract, name, commit.priority, commit.reason, made))
         target = self.commit(name)
         if target.content_type is not None:
             level = self.types.default_priority(target.content_type)
             if level is not Priority.NORMAL:
-                found.append(PriorityAnnotation(None, tract, name, level, None, to_datetime(target.created_us)))
-        return found[::-1]
+                annotations.append(PriorityAnnotation(None, tract, name, level, None, to_datetime(target.created_us)))
+        return annotations[::-1]
 
     def query(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitInfo]:
         """Returns the commits whose generation config matches, by creation time, then hash."""
@@ -330,13 +300,15 @@ class TractReader:
         sources = self.foreign.sources()
         if sources:
             foreign = self.foreign.names()
-            found_there = (hit for log in sources for hit in self._select(log, path, operator, value))
-            hits = sorted({*hits, *(hit for hit in found_there if hit[1] in foreign)})
-        found = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
-        return found + [self.info(name) for name in self._staged_matches(path, operator, value)]
+            foreign_hits = (hit for log in sources for hit in self._select(log, path, operator, value))
+            hits = sorted({*hits, *(hit for hit in foreign_hits if hit[1] in foreign)})
+        written = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
+        return written + [self.info(name) for name in self.overlay.staged_matches(path, operator, value)]
 
-    def said_version(self) -> tuple[int, int]:
-        """Returns numbers that change when what is said of a commit may have changed: since this handle was opened, and in arrivals."""
+    def records_version(self) -> tuple[int, int]:
+        """Returns numbers that change when the config or tokens recorded for a commit may have changed: since the open,
+        and in arrivals.
+        """
         if not self.log.view.foreign:
             return self.log.version, self.log.again_count
         logs = [self.log, *self.foreign.sources()]
@@ -355,22 +327,6 @@ class TractReader:
             index = self._config_indexes[log.tract] = ConfigIndex(self.store.index, log, self.store.events)
         return index.select(path, operator, value)
 
-    def _staged_matches(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitHash]:
-        """Returns the commits of the open transaction whose config matches, in order."""
-        if self.transaction is None:
-            return []
-        column = FieldColumn(path)
-        staged = list(self.transaction.commits.values())
-        column.add((n, canonical.decode(new.config)) for n, new in enumerate(staged) if new.config is not None)
-        return [CommitHash(staged[n].commit) for n in sorted(column.select(operator, value))]
-
-    def _entry(self, name: CommitHash) -> BroughtCommit | None:
-        if self.transaction is not None and name in self.transaction.commits:
-            return self.transaction.commits[name].as_brought()
-        staged = () if self.transaction is None else self.transaction.foreign_parents
-        entry = self.log.origins.brought(name)
-        return self.foreign.brought(name, staged) if entry is None and (staged or self.log.view.foreign) else entry
-
     def _load_facts(self, name: str) -> CommitFacts:
         with self.loading:
             return self.facts(CommitHash(name))
@@ -384,12 +340,9 @@ class TractReader:
             raise InvalidObject(path=path, hash=content, kind=content_type, reason=error.reason) from None
 
     def _resolve_prefix(self, prefix: str) -> CommitHash:
-        names = {digest.hex() for digest in self.log.origins.commits_with_prefix(prefix)} | self.foreign.names()
-        if self.transaction is not None:
-            names.update(self.transaction.commits)
-        found = [name for name in names if name.startswith(prefix)]
-        if len(found) > 1:
-            raise AmbiguousRefError(ref=prefix, count=len(found))
-        if not found:
+        names = self.overlay.names_with_prefix(prefix)
+        if len(names) > 1:
+            raise AmbiguousRefError(ref=prefix, count=len(names))
+        if not names:
             raise CommitNotFoundError(hash=prefix, where=f"tract {self.log.tract!r}")
-        return CommitHash(found[0])
+        return CommitHash(names.pop())

@@ -1,6 +1,7 @@
-"""The reflog: the moves of a branch that this copy made, as its arrivals and their events tell.
+"""The reflog: the moves of a branch that this copy made, read from its arrivals and their events.
 
-It belongs to this copy: a copied store has a reflog of its own, and without arrivals there is none. Nothing here writes.
+It belongs to this copy: a copied store has a reflog of its own, and without arrivals there is none. Nothing here
+writes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tract_fs.work.reader import TractReader
 
 
 class OwnMove(Struct, frozen=True):
-    """One move of a branch by this copy, as its event tells it."""
+    """One move of a branch by this copy."""
 
     event: EventHash
     at: str

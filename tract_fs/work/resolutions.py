@@ -1,12 +1,13 @@
-"""Resolutions: what the caller of a merge says about its conflicts, as edits and annotations to record behind the merge commit.
+"""Resolutions: how the caller of a merge settles its conflicts, as edits and annotations to commit after the merge
+commit.
 
-So compile obeys them by its ordinary rules, and a later merge sees what was decided.
+Compile then applies them by its ordinary rules, and a later merge sees what was decided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from tract_fs.errors import AmbiguousRefError, ArgumentError, CommitNotFoundError, MergeConflict, MergeError
 from tract_fs.model.conflicts import Conflict, ConflictSide, describe_all
@@ -24,22 +25,24 @@ _RESETS: tuple[str, ...] = get_args(ResetPreference)
 
 
 class Wishes(NamedTuple):
-    """What the caller of a merge wants, checked as far as it can be without the history."""
+    """What the caller of a merge wants, checked as far as that needs no history."""
 
     side: SidePreference | None
     reset: ResetPreference | None
-    answers: tuple[tuple[object, tuple[Answer, ...]], ...]  # by ref
+    answers: tuple[tuple[str, tuple[Answer, ...]], ...]  # by ref
 
 
 class Change(NamedTuple):
-    """A commit to make behind the merge commit."""
+    """A commit to make after the merge commit."""
 
     draft: Draft
     target: CommitHash
 
 
-def read_wishes(prefer: object, resolutions: object, writer: TractWriter) -> Wishes:
-    """Returns what the arguments of a merge say. Errors: ArgumentError, ContentValidationError, JsonValueError."""
+def read_wishes(prefer: object, resolutions: Mapping[str, Any] | None, writer: TractWriter) -> Wishes:
+    """Returns the wishes that the arguments of a merge describe. Errors: ArgumentError, ContentValidationError,
+    JsonValueError.
+    """
     words = prefer if isinstance(prefer, (tuple, list)) else () if prefer is None else (prefer,)
     sides = [word for word in words if word in _SIDES]
     resets = [word for word in words if word in _RESETS]
@@ -50,23 +53,23 @@ def read_wishes(prefer: object, resolutions: object, writer: TractWriter) -> Wis
     if resolutions is not None and not isinstance(resolutions, Mapping):
         raise ArgumentError(f"resolutions {resolutions!r}: give a dict of target: resolution")
     answers = []
-    for ref, given in (resolutions or {}).items():
-        several = given if isinstance(given, (tuple, list)) else (given,)
+    for ref, value in (resolutions or {}).items():
+        several = value if isinstance(value, (tuple, list)) else (value,)
         answers.append((ref, tuple(_read_answer(ref, one, writer) for one in several)))
     return Wishes(sides[0] if sides else None, resets[0] if resets else None, tuple(answers))
 
 
-def _read_answer(ref: object, given: object, writer: TractWriter) -> Answer:
-    if isinstance(given, str):
-        if given in _SIDES:
-            return given
+def _read_answer(ref: str, resolution: object, writer: TractWriter) -> Answer:
+    if isinstance(resolution, str):
+        if resolution in _SIDES:
+            return resolution
         try:
-            return Priority(given)
+            return Priority(resolution)
         except ValueError:
             raise ArgumentError(
-                f"resolution {given!r} of {ref!r}: use 'ours', 'theirs', a priority or a content"
+                f"resolution {resolution!r} of {ref!r}: use 'ours', 'theirs', a priority or a content"
             ) from None
-    return writer.draft(given, operation=CommitOperation.EDIT)
+    return writer.draft(resolution, operation=CommitOperation.EDIT)
 
 
 class Resolver:
@@ -75,11 +78,11 @@ class Resolver:
     def __init__(self, reader: TractReader, wishes: Wishes) -> None:
         self._reader = reader
         self._wishes = wishes
-        self._changes: dict[tuple[CommitHash, object], Change] = {}  # by target and what is said of it
+        self._changes: dict[tuple[CommitHash, object], Change] = {}  # by target and what is set for it
         self._summaries: dict[CommitHash, bool] = {}  # whether it stays
 
     def resolve(self, conflicts: Sequence[Conflict]) -> list[Change]:
-        """Returns what to commit behind the merge commit, in order.
+        """Returns what to commit after the merge commit, in order.
 
         Errors: MergeError for a resolution of no conflict, MergeConflict for conflicts without one.
         """
@@ -121,7 +124,7 @@ class Resolver:
             answered.update(zip(waiting, words, strict=False))
         return answered
 
-    def _require_target(self, ref: object) -> CommitHash:
+    def _require_target(self, ref: str) -> CommitHash:
         try:
             return self._reader.resolve(ref)
         except (CommitNotFoundError, AmbiguousRefError) as error:
@@ -159,7 +162,8 @@ class Resolver:
     def _keep(self, summary: CommitHash, *, stays: bool = True) -> None:
         if self._summaries.setdefault(summary, stays) is not stays:
             raise MergeError(
-                f"summary {summary} is to stay by one resolution and to go by another: it covers the targets of both; nothing was written"
+                f"summary {summary} is to stay by one resolution and to go by another: it covers the targets of both; "
+                "nothing was written"
             )
 
     def _annotate(self, target: CommitHash, priority: Priority) -> None:

@@ -1,12 +1,13 @@
 """Summaries: one commit that stands for many, shown in the place of the first; these stay in the history.
 
-What may be summarized is decided here, twice: before the text is made, with nothing locked, and again under the store's lock. How a
-summary shows is the compiler's matter. Format: FORMAT.md, sections 5 and 7.
+What may be summarized is decided here, twice: before the text is made, with nothing locked, and again under the store's
+lock. The compiler decides how a summary shows. Format: FORMAT.md, sections 5 and 7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec import Struct
 
@@ -19,55 +20,65 @@ from tract_fs.model.messages import Message
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.slots import Slot
-from tract_fs.work.contexts import ContextReader
-from tract_fs.work.reader import TractReader
-from tract_fs.work.writer import ANY, TractWriter, optional_object, optional_text
+from tract_fs.work.session import Session
+from tract_fs.work.writer import ANY, ExpectedHead, optional_object, optional_text
 
 _SHOWN = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
 
 
 class Covered(Struct, frozen=True):
-    """What a summary is to stand for: commits in history order, and the messages of those that are shown."""
+    """What a summary will stand for: commits in history order, and the messages of those that are shown."""
 
     targets: tuple[CommitHash, ...]
     messages: list[Message]
 
 
+class MadeSummary(Struct, frozen=True):
+    """The content of a summary, not checked yet."""
+
+    content: object
+    is_made_of_messages: bool  # by a callable, from the plan's messages
+
+
 class SummaryPlan(Struct, frozen=True):
-    """A summary that may be made at `head`; `ends` are those of a stretch, else `commits` are the ones given."""
+    """A summary that may be made at `head`, of `commits` or, where `ends` is set, of the stretch between these."""
 
     head: CommitHash | None
     commits: tuple[CommitHash, ...]
     ends: tuple[CommitHash, CommitHash] | None
     keep_pinned: bool
-    message: object
-    generation_config: object
+    message: str | None
+    generation_config: dict[str, Any] | None
+    expected_head: ExpectedHead
     covered: Covered
 
-    def tell(self, content: object) -> object:
-        """Returns the content of the summary; a callable is asked for it, with the messages that it is to stand for."""
-        made = content(list(self.covered.messages)) if is_asked(content) else content  # type: ignore[operator]
-        return DialogueContent(role="system", text=made) if type(made) is str else made
+    def make(self, content: object) -> MadeSummary:
+        """Returns the content of the summary; a callable is called for it, with the messages that the summary will
+        stand for.
+        """
+        is_call = callable(content) and not isinstance(content, type)
+        made = content(list(self.covered.messages)) if is_call else content  # type: ignore[operator]
+        return MadeSummary(DialogueContent(role="system", text=made) if type(made) is str else made, is_call)
 
 
 class TractSummarizer:
-    """Makes and reads the summaries of one tract for one handle."""
+    """Makes and reads the summaries of one tract."""
 
-    def __init__(self, reader: TractReader, writer: TractWriter, contexts: ContextReader) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._contexts = contexts
+    def __init__(self, session: Session) -> None:
+        self._reader = session.reader
+        self._writer = session.writer
+        self._contexts = session.contexts
 
     def plan(
         self,
-        commits: object,
+        commits: Iterable[str] | None,
         *,
-        first: object,
-        last: object,
+        first: str | None,
+        last: str | None,
         keep_pinned: bool,
-        generation_config: object,
-        message: object,
-        expected_head: object,
+        generation_config: dict[str, Any] | None,
+        message: str | None,
+        expected_head: ExpectedHead,
     ) -> SummaryPlan:
         """Returns what is to be summarized, once all but the content is checked; see the facade."""
         self._reader.store.require_writable()
@@ -83,19 +94,14 @@ class TractSummarizer:
             raise HeadMoved(branch=self._reader.branch, expected=expected_head, actual=head)
         require = self._reader.require_in_history
         chosen = () if commits is None else self._reader.require_all_in_history(commits)
-        ends = None if first is None else (require(first), require(last))
+        ends = None if first is None or last is None else (require(first), require(last))
         covered = self._choose(chosen, ends, keep_pinned=keep_pinned)
-        return SummaryPlan(head, chosen, ends, keep_pinned, message, generation_config, covered)
+        return SummaryPlan(head, chosen, ends, keep_pinned, message, generation_config, expected_head, covered)
 
-    def write(
-        self, plan: SummaryPlan, content: object, *, expected_head: object, is_made_of_messages: bool
-    ) -> CommitInfo:
-        """Makes the summary; `is_made_of_messages`: the content was made of the plan's messages.
-
-        Errors: HeadMoved if what is to be summarized changed since the plan; as `plan`.
-        """
+    def write(self, plan: SummaryPlan, made: MadeSummary) -> CommitInfo:
+        """Commits the summary. Errors: HeadMoved if what is to be summarized changed since the plan; as `plan`."""
         draft = self._writer.draft(
-            content,
+            made.content,
             operation=CommitOperation.SUMMARIZE,
             message=plan.message,
             generation_config=plan.generation_config,
@@ -106,12 +112,12 @@ class TractSummarizer:
             if head == plan.head:
                 return
             covered = self._choose(plan.commits, plan.ends, keep_pinned=plan.keep_pinned)
-            if covered.targets != plan.covered.targets or (is_made_of_messages and covered != plan.covered):
+            if covered.targets != plan.covered.targets or (made.is_made_of_messages and covered != plan.covered):
                 raise HeadMoved(branch=self._reader.branch, expected=plan.head, actual=head)
 
-        return self._writer.write(draft, expected_head, targets=plan.covered.targets, check=check)
+        return self._writer.write(draft, plan.expected_head, targets=plan.covered.targets, check=check)
 
-    def expand(self, ref: object) -> list[CommitInfo]:
+    def expand(self, ref: str) -> list[CommitInfo]:
         """Returns what a summary stands for, in history order; see the facade."""
         reader = self._reader
         name = reader.resolve(ref)
@@ -122,16 +128,16 @@ class TractSummarizer:
                 target=name,
                 reason="it is no summary",
             )
-        waiting = set(commit.targets)
-        found = []
+        missing = set(commit.targets)
+        infos = []
         for other, made in iter_newest_first(name, reader.commit):
-            if other in waiting:
-                waiting.discard(other)
+            if other in missing:
+                missing.discard(other)
                 if made.operation in _SHOWN:
-                    found.append(reader.info(other))
-            if not waiting:
+                    infos.append(reader.info(other))
+            if not missing:
                 break
-        return found[::-1]
+        return infos[::-1]
 
     def _choose(
         self, commits: tuple[CommitHash, ...], ends: tuple[CommitHash, CommitHash] | None, *, keep_pinned: bool
@@ -167,11 +173,6 @@ class TractSummarizer:
         if slot.targets and not slot.is_shown:
             raise SummarizeError(target=name, reason="this summary is reverted; summarize what it stood for")
         return slot
-
-
-def is_asked(content: object) -> bool:
-    """Tells whether a content is to be asked for: given as a callable."""
-    return callable(content) and not isinstance(content, type)
 
 
 def _stretch(state: ContextState, first: CommitHash, last: CommitHash) -> list[CommitHash]:

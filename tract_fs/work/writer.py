@@ -1,6 +1,7 @@
 """Writes one tract: validates, checks targets and budget, stages a transaction, and hands it to the store.
 
-Everything that can be refused is refused before the first byte. A batch gathers what is written until its end; nothing of it is on disk before.
+Every check is made before the first byte is written. A batch gathers what is written until its end; nothing of it is on
+disk before.
 """
 
 from __future__ import annotations
@@ -37,7 +38,18 @@ from tract_fs.store.transaction import Mark, Transaction
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
 
-ANY = object()
+
+class AnyHead:
+    """The type of ANY."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+
+ANY = AnyHead()  # whatever the head is
+ExpectedHead = str | None | AnyHead  # None: the branch is empty
 Clock = Callable[[], "int | datetime"]
 
 
@@ -47,7 +59,7 @@ class Draft(Struct, frozen=True):
     operation: CommitOperation
     data: bytes | None = None  # of the content
     content_type: str | None = None
-    target: object = None
+    target: str | None = None
     priority: Priority | None = None
     reason: str | None = None
     message: str | None = None
@@ -57,55 +69,32 @@ class Draft(Struct, frozen=True):
 
 
 class TractWriter:
-    """The write side of one handle."""
+    """Writes the tract of one session."""
 
     def __init__(
         self, reader: TractReader, contexts: ContextReader, *, budget: TokenBudgetConfig | None, clock: Clock
     ) -> None:
         self._reader = reader
+        self._overlay = reader.overlay
         self._contexts = contexts
         self._budget = budget
         self._clock = clock
         self._batch: ExitStack | None = None  # holds the lock from the batch's first write on
         self._start: Mark | None = None  # of the batch's transaction
 
-    def commit(
-        self,
-        content: object,
-        *,
-        operation: object,
-        target: object,
-        message: object,
-        metadata: object,
-        generation_config: object,
-        expected_head: object,
-    ) -> CommitInfo:
-        """Makes an append or an edit; see the facade."""
-        self._reader.store.require_writable()
-        kind = _require_operation(operation)
-        if kind is CommitOperation.APPEND and target is not None:
-            raise ArgumentError("a target goes with operation EDIT")
-        draft = self.draft(
-            content,
-            operation=kind,
-            target=target,
-            message=message,
-            metadata=metadata,
-            generation_config=generation_config,
-        )
-        return self.write(draft, expected_head)
-
     def draft(
         self,
         content: object,
         *,
         operation: CommitOperation = CommitOperation.APPEND,
-        target: object = None,
-        message: object = None,
-        metadata: object = None,
-        generation_config: object = None,
+        target: str | None = None,
+        message: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        generation_config: dict[str, Any] | None = None,
     ) -> Draft:
-        """Returns a commit with a content, checked, for `write` or `stage`. Errors: ContentValidationError, JsonValueError, ArgumentError."""
+        """Returns a commit with a content, checked, for `write` or `stage`. Errors: ContentValidationError,
+        JsonValueError, ArgumentError.
+        """
         reader = self._reader
         data, content_type, typed = reader.types.encode(content)
         return Draft(
@@ -120,65 +109,56 @@ class TractWriter:
         )
 
     def render_message(self, message: dict[str, Any]) -> Rendering:
-        """Returns what a provider message, checked before, makes of itself in the context."""
+        """Returns the rendering of a provider message that was checked before."""
         return render(MessageContent(message), "message", self._reader.types, self._reader.counter)
 
     def import_contents(
-        self, contents: Sequence[object], generation_config: object, expected_head: object
+        self, contents: Sequence[object], generation_config: dict[str, Any] | None, expected_head: ExpectedHead
     ) -> list[CommitInfo]:
-        """Appends contents, the first on the expected head. Errors: as `commit`, a content's naming its place in the list."""
+        """Appends contents, the first on the expected head. Errors: as `draft` and `write`; a content's error names its
+        place in the list.
+        """
         infos: list[CommitInfo] = []
         for position, content in enumerate(contents):
             try:
-                info = self.commit(
-                    content,
-                    operation=CommitOperation.APPEND,
-                    target=None,
-                    message=None,
-                    metadata=None,
-                    generation_config=generation_config,
-                    expected_head=ANY if infos else expected_head,
-                )
+                draft = self.draft(content, generation_config=generation_config)
             except ContentValidationError as error:
                 field = f"messages[{position}].{error.field.removeprefix('message.')}"
                 raise ContentValidationError(
                     content_type=error.content_type, field=field, reason=error.reason
                 ) from None
-            infos.append(info)
+            infos.append(self.write(draft, ANY if infos else expected_head))
         return infos
 
     def annotate(
-        self, target: object, priority: object, *, reason: object, expected_head: object
+        self, target: str, priority: Priority, *, reason: str | None, expected_head: ExpectedHead
     ) -> PriorityAnnotation:
-        """Makes an annotation; see the facade."""
-        self._reader.store.require_writable()
-        try:
-            level = Priority(priority)  # type: ignore[arg-type]
-        except ValueError:
-            raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
+        """Commits an annotation; see the facade."""
         text = optional_text(reason, "reason")
-        draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=level, reason=text)
+        draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=priority, reason=text)
         made = self.write(draft, expected_head)
-        return PriorityAnnotation(made.commit_hash, made.tract_id, made.targets[0], level, text, made.created_at)
+        return PriorityAnnotation(made.commit_hash, made.tract_id, made.targets[0], priority, text, made.created_at)
 
-    def record_usage(self, usage: object, *, head_hash: object) -> CommitHash:
+    def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None) -> CommitHash:
         """Records the usage of the head and returns it; see the facade."""
         self._reader.store.require_writable()
-        told = TokenUsage.from_any(usage)
+        counts = TokenUsage.from_any(usage)
         with self.transaction(ANY if head_hash is None else head_hash) as transaction:
             if transaction.head is None:
                 raise UsageError(f"branch {self._reader.branch!r} has no commits that the usage could be of")
             self.tick(transaction)
-            op = usage_op(transaction.head, told.prompt_tokens, told.completion_tokens, told.total_tokens)
-            transaction.add_usage(op, transaction.head, told.prompt_tokens, told.completion_tokens)
+            op = usage_op(transaction.head, counts.prompt_tokens, counts.completion_tokens, counts.total_tokens)
+            transaction.add_usage(op, transaction.head, counts.prompt_tokens, counts.completion_tokens)
             return transaction.head
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Makes all writes inside one transaction; a batch inside a batch joins it, and drops only its own part if it raises."""
+        """Makes all writes inside one transaction; a batch inside a batch joins it, and drops only its own part if it
+        raises.
+        """
         self._reader.store.require_writable()
         if self._batch is not None:
-            before = self._reader.transaction
+            before = self._overlay.transaction
             mark = None if before is None else before.mark()
             try:
                 yield
@@ -191,37 +171,38 @@ class TractWriter:
             self._batch = held
             try:
                 yield
-                transaction = self._reader.transaction
+                transaction = self._overlay.transaction
                 if transaction is not None and not transaction.is_empty and pid == process.id:
-                    self._unstage()
+                    self._overlay.hide()
                     self.finish(transaction)
             finally:
                 self._batch = None
-                self._unstage()
+                self._overlay.hide()
                 if pid != process.id:  # a forked child came to the end of its parent's batch
                     held.pop_all()
 
     def abandon(self) -> None:
-        """Forgets an open batch: it belongs to the process that forked."""
+        """Drops an open batch: it belongs to the process that forked."""
         self._batch = None
-        self._unstage()
+        self._overlay.hide()
 
     def write(
         self,
         draft: Draft,
-        expected_head: object,
+        expected_head: ExpectedHead,
         *,
         targets: Sequence[CommitHash] | None = None,
         check: Callable[[], None] | None = None,
     ) -> CommitInfo:
-        """Writes one commit on the head, the budget checked; see `commit`.
+        """Writes one commit on the head, the budget checked; see the facade's `commit`.
 
-        `targets`: already resolved and checked, as those of a summary are; else the draft's target is. `check` is called under the lock, and refuses by raising.
+        `targets`: already resolved and checked, as those of a summary are; else the draft's target is. `check` is
+        called under the lock, and refuses by raising.
         """
         if self._budget is not None and self._budget.action != "reject":
-            if self._reader.transaction is None:
+            if not self._overlay.is_staging:
                 self._reader.log.catch_up()
-            self._warn_of_budget(draft, self._budget, targets)
+            self._warn_if_over_budget(draft, self._budget, targets)
         with self.transaction(expected_head) as transaction:
             if check is not None:
                 check()
@@ -244,7 +225,8 @@ class TractWriter:
     ) -> CommitInfo:
         """Stages a commit, and moves the transaction's head to it.
 
-        `targets` are the draft's, resolved and checked by the caller. `parents`: by default the head. `created_us`: by default the clock's next time.
+        `targets` are the draft's, resolved and checked by the caller. `parents`: by default the head. `created_us`: by
+        default the clock's next time.
         Errors: BranchNotFound if the branch was deleted, ObjectTooLarge.
         """
         if transaction.head is None:
@@ -281,47 +263,47 @@ class TractWriter:
         return CommitInfo(name, reader.log.tract, CommitFacts(commit, draft.config or b"", count))
 
     def tick(self, transaction: Transaction) -> int:
-        """Returns the clock's next time in a transaction; what is not staged as a commit needs one as well."""
+        """Returns the next time of a transaction's clock; every staged operation needs one, not only a commit."""
         return transaction.tick(self.now_us())
 
     @property
     def is_in_batch(self) -> bool:
-        """Tells whether a batch is open."""
+        """Returns whether a batch is open."""
         return self._batch is not None
 
-    def transaction(self, expected_head: object) -> AbstractContextManager[Transaction]:
-        """Returns as a context the batch's transaction, or one of its own that is written at the end if anything was staged.
+    def transaction(self, expected_head: ExpectedHead) -> AbstractContextManager[Transaction]:
+        """Returns as a context the batch's transaction, or one of its own that is written at the end if anything was
+        staged.
 
-        Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here. Errors: HeadMoved, LockTimeout.
+        Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here.
+        Errors: HeadMoved, LockTimeout.
         """
         if self._batch is not None:
             return self._joined(self._batch, expected_head)
         return _Written(self, self._reader, expected_head)
 
     @contextmanager
-    def _joined(self, batch: ExitStack, expected_head: object) -> Iterator[Transaction]:
-        """Yields the transaction of a batch; what is staged here goes again if an error is raised."""
-        reader = self._reader
-        if reader.transaction is None:
-            batch.enter_context(reader.store.locked())
-            reader.transaction = self.begin()
-        self.require_head(expected_head, reader.transaction)
-        mark = reader.transaction.mark()
+    def _joined(self, batch: ExitStack, expected_head: ExpectedHead) -> Iterator[Transaction]:
+        """Yields the transaction of a batch, begun on first need; drops what is staged here if an error is raised."""
+        transaction = self._overlay.transaction
+        if transaction is None:
+            batch.enter_context(self._reader.store.locked())
+            transaction = self.begin()
+            self._start = transaction.mark()
+            self._overlay.show(transaction)
+        self.require_head(expected_head, transaction)
+        mark = transaction.mark()
         try:
-            yield reader.transaction
+            yield transaction
         except BaseException:
-            reader.transaction.return_to(mark)
+            transaction.return_to(mark)
             raise
 
     def begin(self) -> Transaction:
         """Returns a transaction on the head, caught up with other writers; the store's lock is held."""
         reader = self._reader
         reader.log.catch_up(is_locked=True)
-        transaction = Transaction(reader.branch, reader.log.view, reader.log.own_head(reader.branch))
-        if self._batch is not None:
-            reader.store.objects.staged = transaction.objects
-            self._start = transaction.mark()
-        return transaction
+        return Transaction(reader.branch, reader.log.view, reader.log.own_head(reader.branch))
 
     def finish(self, transaction: Transaction) -> None:
         """Writes a transaction; the store's lock is held. Errors: BatchTooLarge; OSError of the disk."""
@@ -331,16 +313,12 @@ class TractWriter:
             reader.keep_written(transaction.commits)
 
     def _drop_to(self, mark: Mark | None) -> None:
-        transaction = self._reader.transaction
+        transaction = self._overlay.transaction
         mark = mark or self._start
         if transaction is not None and mark is not None:
             transaction.return_to(mark)
 
-    def _unstage(self) -> None:
-        self._reader.transaction = None
-        self._reader.store.objects.staged = {}
-
-    def require_head(self, expected: object, transaction: Transaction) -> None:
+    def require_head(self, expected: ExpectedHead, transaction: Transaction) -> None:
         """Raises HeadMoved if a head is expected and the transaction starts from another."""
         if expected is not ANY and expected != transaction.head:
             raise HeadMoved(branch=self._reader.branch, expected=expected, actual=transaction.head)
@@ -350,7 +328,8 @@ class TractWriter:
         log = self._reader.log
         if log.view.branches.get(branch):
             raise BranchNotFound(
-                f"branch {branch!r} of tract {log.tract!r} was deleted: branch({branch!r}, at=...) makes it anew; nothing was written",
+                f"branch {branch!r} of tract {log.tract!r} was deleted: branch({branch!r}, at=...) makes it again; "
+                "nothing was written",
                 tract_id=log.tract,
                 branch=branch,
             )
@@ -394,13 +373,15 @@ class TractWriter:
         """The limit for the compiled context, if there is one."""
         return self._budget
 
-    def _warn_of_budget(self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash] | None) -> None:
+    def _warn_if_over_budget(
+        self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash] | None
+    ) -> None:
         current = self._tokens_over(draft, budget, self._require_targets(draft) if targets is None else targets)
         if current is not None:
-            self.tell_of_budget(current, budget)
+            self.warn_of_budget(current, budget)
 
-    def tell_of_budget(self, current: int, budget: TokenBudgetConfig) -> None:
-        """Says that an operation raises the context over its budget: to the callback, or to the log."""
+    def warn_of_budget(self, current: int, budget: TokenBudgetConfig) -> None:
+        """Reports that an operation puts the context over its token budget: to the callback, or to the log."""
         if budget.callback is not None:
             budget.callback(current, budget.max_tokens)
             return
@@ -414,7 +395,7 @@ class TractWriter:
         )
 
     def _tokens_over(self, draft: Draft, budget: TokenBudgetConfig, targets: Sequence[CommitHash]) -> int | None:
-        """Returns the tokens of the context after the operation, if it raises them over the budget; else None."""
+        """Returns the tokens of the context after the operation, if it puts them over the budget; else None."""
         commit = Commit(
             operation=draft.operation,
             parents=(),
@@ -429,20 +410,22 @@ class TractWriter:
         return current if current > budget.max_tokens and current > before else None
 
     def now_us(self) -> int:
-        """Returns the wall clock in microseconds since 1970. Errors: ArgumentError if the clock says what can't be stored."""
+        """Returns the wall clock in microseconds since 1970. Errors: ArgumentError if its time can't be stored."""
         now = self._clock()
         now_us = to_us(now) if isinstance(now, datetime) else now
         if type(now_us) is not int or now_us >= LAST_US:
             raise ArgumentError(
-                f"the clock says {now!r}: give microseconds since 1970, or a datetime, before year 9000"
+                f"the clock returned {now!r}: give microseconds since 1970, or a datetime, before year 9000"
             )
         return now_us
 
 
 class _Written:
-    """A transaction as a context: the store's lock is held in it, and at its end, unless by an error, what was staged is written."""
+    """A transaction as a context: holds the store's lock, and writes what was staged at its end, unless an error ends
+    it.
+    """
 
-    def __init__(self, writer: TractWriter, reader: TractReader, expected_head: object) -> None:
+    def __init__(self, writer: TractWriter, reader: TractReader, expected_head: ExpectedHead) -> None:
         self._writer = writer
         self._reader = reader
         self._expected_head = expected_head
@@ -470,19 +453,29 @@ class _Written:
             store.release(is_failed=is_failed)
 
 
-def _require_operation(operation: object) -> CommitOperation:
-    if operation is CommitOperation.APPEND:
-        return CommitOperation.APPEND
+def require_operation(operation: CommitOperation | str, target: str | None) -> CommitOperation:
+    """Returns the operation of a call of commit(). Errors: ArgumentError."""
     try:
-        kind = CommitOperation(operation)  # type: ignore[arg-type]
+        kind = CommitOperation(operation)
     except ValueError:
         raise ArgumentError(f"operation {operation!r}: use append or edit") from None
     if kind not in (CommitOperation.APPEND, CommitOperation.EDIT):
         raise ArgumentError(f"operation {kind.value} is not made by commit(); use append or edit")
+    if kind is CommitOperation.APPEND and target is not None:
+        raise ArgumentError("a target goes with operation EDIT")
     return kind
 
 
+def require_priority(priority: Priority | str) -> Priority:
+    """Returns a priority. Errors: ArgumentError."""
+    try:
+        return Priority(priority)
+    except ValueError:
+        raise ArgumentError(f"priority {priority!r}: use skip, normal or pinned") from None
+
+
 def optional_text(value: object, name: str) -> str | None:
+    """Returns a text that can be stored, or None. Errors: ArgumentError, JsonValueError."""
     if value is None:
         return None
     if type(value) is not str:
@@ -492,6 +485,7 @@ def optional_text(value: object, name: str) -> str | None:
 
 
 def optional_object(value: object, name: str) -> bytes | None:
+    """Returns a dict as canonical JSON, or None. Errors: ArgumentError, JsonValueError."""
     if value is None:
         return None
     if type(value) is not dict:

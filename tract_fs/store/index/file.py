@@ -381,7 +381,7 @@ def _remove_side_files(path: str) -> None:
     size = (files.signature(journal) or (0, 0, 0))[1]
     if not size:
         return
-    tail = files.read_range(journal, max(0, size - len(_SUPER_JOURNAL)), len(_SUPER_JOURNAL))
+    tail = files.read_at(journal, max(0, size - len(_SUPER_JOURNAL)), len(_SUPER_JOURNAL))
     if tail == _SUPER_JOURNAL or not files.is_own_file(journal):
         files.remove(path)
         files.remove(journal)

@@ -1,0 +1,121 @@
+"""The store's lock: one holder at a time, none kept out for ever, and none where the file system has no locks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tract_fs.errors import LockTimeout
+from tract_fs.store import lock as lock_module
+from tract_fs.store.lock import StoreLock, holding_directory
+from tract_fs.store.waiting_line import WaitingLine
+
+
+class Holder:
+    """A lock of a handle; `look` is what it does between two tries."""
+
+    def __init__(self, directory: Path) -> None:
+        self.look: Callable[[], object] = lambda: None
+        self.lock = StoreLock(
+            str(directory / "lock"),
+            WaitingLine(str(directory / "line")),
+            longest_wait_s=0.001,
+            meanwhile=lambda: self.look(),
+        )
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Holder, Holder]:
+    return Holder(tmp_path), Holder(tmp_path)
+
+
+def test_a_lock_that_is_held_is_had_by_nobody_else_until_it_is_given_back(two: tuple[Holder, Holder]) -> None:
+    one, other = two
+    one.lock.acquire(0.0)
+    with pytest.raises(LockTimeout) as caught:
+        other.lock.acquire(0.02)
+    assert (os.path.basename(caught.value.path), caught.value.timeout_s) == ("lock", 0.02)
+    one.lock.release()
+    other.lock.acquire(0.0)
+    with pytest.raises(LockTimeout):
+        one.lock.acquire(0.0)
+
+
+def test_a_close_gives_the_lock_back(two: tuple[Holder, Holder]) -> None:
+    one, other = two
+    one.lock.acquire(0.0)
+    one.lock.close()
+    other.lock.acquire(0.0)
+
+
+def test_one_that_waits_looks_around_meanwhile_and_stands_in_the_line_only_so_long(two: tuple[Holder, Holder]) -> None:
+    one, other = two
+    one.lock.acquire(0.0)
+    assert not one.lock.is_awaited()
+    awaited: list[bool] = []
+    other.look = lambda: awaited.append(one.lock.is_awaited())
+    with pytest.raises(LockTimeout):
+        other.lock.acquire(0.02)
+    assert set(awaited) == {True}
+    assert not one.lock.is_awaited()
+
+
+def test_a_lock_whose_file_was_replaced_is_taken_on_the_new_one(two: tuple[Holder, Holder], tmp_path: Path) -> None:
+    one, other = two
+    one.lock.acquire(0.0)
+    (tmp_path / "lock").unlink()
+    other.lock.acquire(0.0)  # the lock that is held is on a file that nobody else sees
+    one.lock.release()
+    with pytest.raises(LockTimeout):
+        one.lock.acquire(0.0)
+    other.lock.release()
+    one.lock.acquire(0.0)
+    with open(tmp_path / "lock", "rb") as opened, pytest.raises(BlockingIOError):
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL], ids=errno.errorcode.get)
+def test_where_the_file_system_has_no_locks_a_writer_goes_on_without_one(
+    two: tuple[Holder, Holder], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    lock_module._calls.cache_clear()
+    for holder in two:
+        assert holder.lock.is_supported
+        holder.lock.acquire(0.0)
+        assert not holder.lock.is_supported
+        holder.lock.release()
+    monkeypatch.undo()
+    lock_module._calls.cache_clear()
+
+
+def test_a_directory_is_held_while_the_context_lasts_and_no_longer(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with holding_directory(str(tmp_path)), pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with holding_directory(str(tmp_path), timeout_s=0.01):
+            pass  # another has it for too long: it goes on without
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.EIO, "x"), errno.EIO),
+        (portalocker.LockException(OSError(errno.ENOLCK, "x")), errno.ENOLCK),
+        (portalocker.LockException("no number"), None),
+    ],
+)
+def test_the_number_of_an_error_is_found_where_portalocker_puts_it(error: BaseException, code: int | None) -> None:
+    assert lock_module._errno_of(error) == code

@@ -1,0 +1,226 @@
+"""The commands that read a history: `tract log`, `show`, `compile` and `query`."""
+
+from __future__ import annotations
+
+import click
+
+from tract_fs import CommitInfo, CompiledContext, Tract
+from tract_fs.cli.contents import to_plain
+from tract_fs.cli.display import (
+    annotation_document,
+    annotations_of,
+    own_annotation,
+    require_commit,
+    show_commit,
+    show_commits,
+    show_context,
+    show_context_lines,
+    show_totals,
+    show_warnings,
+)
+from tract_fs.cli.invocation import Invocation, with_store
+from tract_fs.cli.output import json_text
+from tract_fs.cli.values import json_or_text, parse_field, parse_moment
+from tract_fs.errors import CommitNotFoundError, ContentRedacted
+from tract_fs.model.compiler import Orphans
+
+_WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
+
+
+@click.command(short_help="List the newest commits.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(0, 2**31 - 1), default=10, show_default=True, help="How many commits."
+)
+@click.option("--all", "is_all", is_flag=True, help="The whole history.")
+@click.option("--operation", metavar="OP", help="Only this operation: append, edit, annotate, merge or summarize.")
+@click.option("--type", "content_type", metavar="TYPE", help="Only contents of this type.")
+@click.option(
+    "--since", metavar="TIME", help="Only commits made at this time or later (ISO 8601; UTC if it has no offset)."
+)
+@click.option("--until", metavar="TIME", help="Only commits made at this time or before.")
+@click.option("--tag", metavar="NAME", help="List the history of this tag.")
+@click.option("--text", metavar="TEXT", help="Only commits whose content or commit message contains TEXT.")
+@with_store
+def log(
+    invocation: Invocation,
+    *,
+    limit: int,
+    is_all: bool,
+    operation: str | None,
+    content_type: str | None,
+    since: str | None,
+    until: str | None,
+    tag: str | None,
+    text: str | None,
+) -> None:
+    """List the newest commits of the branch that match, newest first."""
+    since_time = None if since is None else parse_moment(since, "--since")
+    until_time = None if until is None else parse_moment(until, "--until")
+    with invocation.reading() as t:
+        invocation.require_history(t)
+        infos = t.log(
+            None if is_all else limit,
+            operation=operation,
+            content_type=content_type,
+            since=since_time,
+            until=until_time,
+            tag=tag,
+            text=text,
+        )
+        invocation.answer(lambda: [info.to_dict() for info in infos], lambda: show_commits(t, infos))
+
+
+@click.command(short_help="Show a commit.")
+@click.argument("ref", required=False)
+@with_store
+def show(invocation: Invocation, ref: str | None) -> None:
+    """Show the commit REF (a hash, 4 or more of its digits, a branch; the head if left out) with its content, config and annotations."""
+    with invocation.reading() as t:
+        if ref is None:
+            if not invocation.require_history(t):
+                raise CommitNotFoundError("no commits yet", hash=None)
+            ref = t.head or ""
+        else:
+            invocation.require_tract(t)
+        info = require_commit(t, ref)
+        content, is_redacted = _content_or_redacted(t, info)
+        annotations = annotations_of(t, info.commit_hash)
+        edits = [e for e in t.log(None) if e.operation.value == "edit" and info.commit_hash in e.targets]
+        own = own_annotation(t, info)
+        invocation.answer(
+            lambda: (
+                info.to_dict()
+                | {
+                    "content": None if content is None else to_plain(content),
+                    "is_redacted": is_redacted,
+                    "annotation": None if own is None else annotation_document(own),
+                    "annotations": list(map(annotation_document, annotations)),
+                    "edits": [e.commit_hash for e in reversed(edits)],
+                }
+            ),
+            lambda: show_commit(info, content, own=own, annotations=annotations, edits=edits),
+        )
+
+
+@click.command("compile", short_help="Print the messages to send next.")
+@click.option("--at-commit", metavar="REF", help="Compile the history of this commit.")
+@click.option(
+    "--at-time",
+    metavar="TIME",
+    help="Compile what had been committed by this time (ISO 8601; UTC if it has no offset).",
+)
+@click.option(
+    "--orphans",
+    type=click.Choice(["drop", "raise", "keep"]),
+    default="drop",
+    show_default=True,
+    help="What happens to a tool call or result without its other half.",
+)
+@click.option("--aggregate-same-role", is_flag=True, help="Join neighbouring messages of one role.")
+@click.option("--include-edit-annotations", is_flag=True, help="Mark edited messages with [edited].")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "oneline", "openai"]),
+    default="text",
+    show_default=True,
+    help="openai: the JSON list of messages to send.",
+)
+@with_store
+def compile_(
+    invocation: Invocation,
+    *,
+    at_commit: str | None,
+    at_time: str | None,
+    orphans: Orphans,
+    aggregate_same_role: bool,
+    include_edit_annotations: bool,
+    format_: str,
+) -> None:
+    """Print the messages to send next. Warnings go to stderr."""
+    if at_commit is not None and at_time is not None:
+        raise click.UsageError("give --at-commit or --at-time, not both")
+    moment = None if at_time is None else parse_moment(at_time, "--at-time")
+    with invocation.reading() as t:
+        if at_commit is not None:
+            invocation.require_tract(t)
+            at_commit = t.resolve(at_commit)
+        else:
+            invocation.require_history(t)
+        context = t.compile(
+            at_time=moment,
+            at_commit=at_commit,
+            include_edit_annotations=include_edit_annotations,
+            aggregate_same_role=aggregate_same_role,
+            orphans=orphans,
+        )
+
+        def show() -> None:
+            if format_ == "openai":
+                click.echo((json_text(context.to_openai()) + "\n").encode(), nl=False)
+            elif format_ == "oneline":
+                show_context_lines(context)
+            else:
+                show_context(context)
+            if format_ != "openai":
+                show_totals(context)
+            show_warnings(context.warnings)
+
+        invocation.answer(lambda: _context(t, context, is_openai=format_ == "openai"), show)
+
+
+@click.command(context_settings={"ignore_unknown_options": True}, short_help="Find commits by generation config.")
+@click.argument("field")
+@click.argument("operator", metavar="OP", type=click.Choice([*_WORDS.values(), *_WORDS]))
+@click.argument("value")
+@click.option("--nested", "is_nested", is_flag=True, help="FIELD is a path of keys and indexes with dots.")
+@with_store
+def query(invocation: Invocation, field: str, operator: str, value: str, is_nested: bool) -> None:
+    """List the commits whose generation config matches, whatever branch they are on.
+
+    \b
+    tract query model = gpt-4o
+    tract query temperature '<=' 0.5        (or: tract query temperature le 0.5)
+    tract query --nested response_format.type = json_object
+    tract query '["stop", 0]' = END
+
+    FIELD is one key of the config, with --nested a path, or a JSON array of keys and indexes. OP is one of = != > <
+    >= <=, or a word for it: eq ne gt lt ge le; quote < and >, because the shell reads them. VALUE is JSON where it parses
+    as JSON, else text: 1 is a number, '"1"' a string.
+    """
+    path = parse_field(field, is_nested=is_nested)
+    with invocation.reading() as t:
+        invocation.require_tract(t)
+        infos = t.query_by_config(path, _WORDS.get(operator, operator), json_or_text(value))
+        invocation.answer(
+            lambda: [info.to_dict() for info in infos],
+            lambda: show_commits(t, infos, is_config_shown=True),
+        )
+
+
+def _content_or_redacted(t: Tract, info: CommitInfo) -> tuple[object, bool]:
+    """Returns a commit's content, None where there is none, and whether it was redacted."""
+    if info.content_type is None:
+        return None, False
+    try:
+        return t.get_content(info.commit_hash), False
+    except ContentRedacted:
+        return None, True
+
+
+def _context(t: Tract, context: CompiledContext, *, is_openai: bool) -> dict[str, object]:
+    return {
+        "tract_id": t.tract_id,
+        "branch": t.branch,
+        "messages": context.to_openai() if is_openai else [message.to_dict() for message in context.messages],
+        "message_commits": [list(message.commit_hashes) for message in context.messages],
+        "generation_configs": context.generation_configs,
+        "commit_hashes": context.commit_hashes,
+        "token_count": context.token_count,
+        "token_source": context.token_source,
+        "commit_count": context.commit_count,
+        "warnings": context.warnings,
+    }
+
+
+COMMANDS = (log, show, compile_, query)

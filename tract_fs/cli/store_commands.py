@@ -1,0 +1,114 @@
+"""The commands about a whole store: `tract init`, `import`, `status` and `demo`."""
+
+from __future__ import annotations
+
+import os
+
+import click
+from msgspec import to_builtins
+
+from tract_fs import Tract
+from tract_fs.cli.display import DIGITS, show_status, show_warnings
+from tract_fs.cli.invocation import Invocation, with_store
+from tract_fs.cli.values import parse_generation_config
+
+
+@click.command(short_help="Make a store.")
+@click.argument("path", required=False)
+@with_store
+def init(invocation: Invocation, path: str | None) -> None:
+    """Make a store in PATH, or in the current directory. One that is there stays as it is."""
+    directory = os.path.abspath(path or invocation.context_path or os.getcwd())
+    is_new = not os.path.exists(os.path.join(directory, ".tract", "FORMAT"))
+    Tract.open(directory).close()
+    invocation.answer(
+        lambda: {"path": directory, "is_new": is_new},
+        lambda: click.echo(f"{'made a store' if is_new else 'there is a store already'} in {directory}/.tract"),
+    )
+
+
+@click.command("import", short_help="Commit the messages of a file.")
+@click.argument("file")
+@click.option("--format", "format_", type=click.Choice(["openai"]), default="openai", show_default=True)
+@click.option(
+    "--conversation", type=click.IntRange(min=1), metavar="N", help="The Nth conversation of the file, from 1."
+)
+@click.option(
+    "--all", "is_all", is_flag=True, help="Import each conversation into its own tract: the file's stem with -1, -2, …"
+)
+@click.option(
+    "--config", "pairs", multiple=True, metavar="KEY=VALUE", help="Generation config where the file has none."
+)
+@click.option("--config-json", metavar="OBJECT", help="The same as a JSON object.")
+@with_store
+def import_(
+    invocation: Invocation,
+    *,
+    file: str,
+    format_: str,
+    conversation: int | None,
+    is_all: bool,
+    pairs: tuple[str, ...],
+    config_json: str | None,
+) -> None:
+    """Commit the messages of FILE (- is stdin), each whole: JSON or JSON lines.
+
+    A file holds a list of messages, a request body, a record with such a list, or several of these. A record's own
+    generation config (model, temperature, …) is kept; --config adds the fields that it lacks. With --all, --tract sets
+    another stem, and a conversation that its tract already contains is skipped.
+    """
+    from tract_fs.cli.importing import import_file  # needs the transcripts
+
+    imported = import_file(
+        invocation, file, number=conversation, is_all=is_all, config=parse_generation_config(pairs, config_json)
+    )
+
+    def show() -> None:
+        for one in imported:
+            if one["is_new"]:
+                line = f"imported {one['message_count']} messages into tract {one['tract_id']}, head {str(one['head'])[:DIGITS]}"
+            else:
+                line = f"tract {one['tract_id']} already contains this conversation"
+            click.echo(line)
+
+    invocation.answer(lambda: {"imported": imported}, show)
+
+
+@click.command(short_help="Show the state of the tract.")
+@with_store
+def status(invocation: Invocation) -> None:
+    """Show the state of the tract in this copy, and what to do about each problem."""
+    with invocation.reading() as t:
+        if invocation.tract_id is not None:
+            invocation.require_tract(t)
+        state = t.status()
+        path = os.path.abspath(invocation.require_context())
+        tracts = Tract.tracts(path)
+        fields = {name: getattr(state, name) for name in state.__struct_fields__}
+        document = {
+            "path": path,
+            "tracts": tracts,
+            **{name: to_builtins(value) for name, value in fields.items()},
+        }
+
+        def show() -> None:
+            show_status(state, path, tracts)
+            show_warnings([*state.warnings, *state.advice])
+
+        invocation.answer(lambda: document, show)
+
+
+@click.command(short_help="Run the main commands on a bundled transcript.")
+@click.argument("path", required=False)
+@with_store
+def demo(invocation: Invocation, path: str | None) -> None:
+    """Run the main commands on a bundled transcript: import, edit, skip, compile, query, and look at the files.
+
+    The store is made in PATH, which must not hold one yet; without PATH the store is removed at the end.
+    """
+    from tract_fs.cli.demo import run_demo  # needs tempfile, 4 ms
+
+    run_demo(invocation, path)
+
+
+COMMANDS = (init, import_, status, demo)

@@ -1,0 +1,85 @@
+"""Verified bytes: reads the bytes of an address from its file or from a pack, and hashes them at every read.
+
+A packing may move a file into a pack at any moment, and what `Packs` does not find is absent for sure only after `renew`. So a look that finds
+nothing is repeated as long as `renew` reports a change. This is the only module with that loop.
+
+The methods take the parts of an Address, so `read(*address)` reads one; a compile reads thousands, and makes no Address for each.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from tract_fs.errors import HashMismatch, ObjectMissing
+from tract_fs.store import files
+from tract_fs.store.address import LIMITS_BYTES, MAX_PACK_BYTES, Address, Kind
+from tract_fs.store.layout import Layout
+from tract_fs.store.packs import Packs
+from tract_fs.store.suspects import Suspects
+
+
+class StoredBytes:
+    """Reads the bytes of one store, and notes the files whose bytes do not hash to their names as suspects."""
+
+    def __init__(self, layout: Layout, packs: Packs, suspects: Suspects | None = None) -> None:
+        self.layout = layout
+        self._packs = packs
+        self._suspects = Suspects() if suspects is None else suspects
+
+    def read(
+        self, kind: Kind, name: str, tract: str = "", *, shown_as: str = ""
+    ) -> tuple[bytes, files.Signature | None]:
+        """Returns verified bytes, and the signature of their file (None: from a pack).
+
+        Errors name the kind `shown_as`: ObjectMissing, HashMismatch; OSError of the disk.
+        """
+        while True:
+            packed = self._packs.read(name)
+            if packed is not None:
+                return packed, None
+            found = files.read_signed(self.layout.path(kind, name, tract), limit_bytes=LIMITS_BYTES[kind])
+            actual = None if found is None else sha256(found[0]).hexdigest()
+            if found is not None and actual == name:
+                return found
+            if not self._packs.renew(name):
+                break
+        address = Address(kind, name, tract)
+        if actual is None:
+            raise ObjectMissing(path=address.path, kind=shown_as or kind, hash=name)
+        self._suspects.note(address)
+        raise HashMismatch(path=address.path, hash=name, expected=name, actual=actual)
+
+    def exists(self, kind: Kind, name: str, tract: str = "") -> bool:
+        """Returns whether there is a file, or a member of a pack, of this name; not whether its bytes are right."""
+        path = self.layout.path(kind, name, tract)
+        while not (self._packs.has(name) or files.exists(path)):
+            if not self._packs.renew(name):
+                return False
+        return True
+
+    def packed(self, name: str) -> bytes | None:
+        """Returns the verified bytes of an object or event from a pack, or None."""
+        while True:
+            data = self._packs.read(name)
+            if data is not None or not self._packs.renew(name):
+                return data
+
+    def loose(self, kind: Kind, name: str, tract: str = "") -> bytes | None:
+        """Returns the verified bytes of the file itself, or None. Errors: OSError of the disk."""
+        path = self.layout.path(kind, name, tract)
+        data = files.read(path, limit_bytes=LIMITS_BYTES[kind])
+        return data if data is not None and sha256(data).hexdigest() == name else None
+
+    def is_written(self, kind: Kind, name: str, tract: str = "") -> bool:
+        """Returns whether the right bytes are in the file or a known pack. A hint for a writer, who writes them if not."""
+        path = self.layout.path(kind, name, tract)
+        if not files.may_exist(path):
+            return self._packs.read(name) is not None
+        data = files.read(path, limit_bytes=LIMITS_BYTES[kind])
+        return (data is not None and sha256(data).hexdigest() == name) or self._packs.read(name) is not None
+
+
+def read_hashed(path: str, name: str) -> tuple[bytes | None, bool]:
+    """Returns the bytes of any file of a store, None if it is gone or larger than every kind may be, and whether they hash to `name`."""
+    data = files.read(path, limit_bytes=MAX_PACK_BYTES)
+    return data, data is not None and sha256(data).hexdigest() == name

@@ -1,0 +1,228 @@
+"""An open tract: its parts, its options, and its life from open to close.
+
+The session stands above the parts that it owns and below every call that works on several of them (merge, branches,
+summaries, status, ...): these take a `Session` and import this module; nothing here imports them. It is therefore a
+module of `work`, not one above it. A session may be used by several threads, and goes on in a forked child.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from tract_fs.errors import ArgumentError, BatchOpen, JsonValueError
+from tract_fs.model import canonical
+from tract_fs.model.compiler import ContextCompiler
+from tract_fs.model.content import ContentTypes, Priority
+from tract_fs.model.info import TractConfig
+from tract_fs.model.names import CommitHash, require_branch_name, require_tract_id
+from tract_fs.model.tokens import EstimateCounter, TokenCounter
+from tract_fs.store import files
+from tract_fs.store.layout import Layout
+from tract_fs.store.store import Store
+from tract_fs.work.contexts import ContextReader
+from tract_fs.work.guard import SessionGuard
+from tract_fs.work.reader import TractReader
+from tract_fs.work.writer import Clock, TractWriter
+
+Durability = Literal["durable", "fast"]
+StorePath = str | os.PathLike[str]
+
+
+class SessionOptions(Struct, frozen=True):
+    """How a session works, checked; a session opened beside another has the same."""
+
+    config: TractConfig
+    counter: TokenCounter
+    compiler: ContextCompiler | None
+    clock: Clock
+
+    @classmethod
+    def of(
+        cls,
+        config: TractConfig | None,
+        tokenizer: TokenCounter | None,
+        compiler: ContextCompiler | None,
+        clock: Clock | None,
+    ) -> SessionOptions:
+        """Returns the options that the arguments of `Tract.open` describe. Errors: ArgumentError."""
+        config = TractConfig() if config is None else config
+        if not isinstance(config, TractConfig):
+            raise ArgumentError(f"config {config!r}: give a TractConfig")
+        config.require_valid()
+        counter = EstimateCounter() if tokenizer is None else tokenizer
+        _require_counter(counter)
+        if compiler is not None and not callable(getattr(compiler, "compile", None)):
+            raise ArgumentError(f"compiler {compiler!r}: needs a `compile(history, options)`")
+        clock = _wall_clock_us if clock is None else clock
+        if not callable(clock):
+            raise ArgumentError(f"clock {clock!r}: give a callable that returns microseconds since 1970, or a datetime")
+        return cls(config, counter, compiler, clock)
+
+
+class Session:
+    """The parts of one open tract: `store`, `reader`, `contexts`, `writer`, `guard`, `types`, `options`."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        tract_id: str,
+        branch: str,
+        options: SessionOptions,
+        types: ContentTypes,
+        verify: bool = False,
+        discard: Callable[[], object] | None = None,
+        pinned: CommitHash | None = None,
+    ) -> None:
+        self.store = store
+        self.tract_id = tract_id
+        self.options = options
+        self.types = types
+        config = options.config
+        self.reader = TractReader(
+            store, store.log(tract_id, verify=verify), branch, types, options.counter, pinned=pinned
+        )
+        self.contexts = ContextReader(self.reader, options.compiler, cache_size=config.snapshot_cache_size)
+        self.writer = TractWriter(self.reader, self.contexts, budget=config.token_budget, clock=options.clock)
+        self.guard = SessionGuard(self.reader, self._after_fork)
+        self.reader.loading = self.guard.loading
+        self._discard = discard  # removes a throw-away store
+
+    @classmethod
+    def open(
+        cls,
+        path: StorePath | None,
+        *,
+        tract_id: str,
+        branch: str,
+        options: SessionOptions,
+        durability: Durability,
+        read_only: bool,
+        create: bool,
+        verify: bool,
+        lock_timeout_s: float,
+    ) -> Session:
+        """Opens a tract of the store at `path`; see `Tract.open`. No path: a throw-away store."""
+        require_tract_id(tract_id)
+        require_branch_name(branch)
+        if durability not in ("durable", "fast"):
+            raise ArgumentError(f"durability {durability!r}: use durable or fast")
+        if type(lock_timeout_s) not in (int, float) or not 0 <= lock_timeout_s < math.inf:
+            raise ArgumentError(f"lock_timeout_s {lock_timeout_s!r}: give seconds, from 0")
+        discard = None
+        if path is None:
+            from tempfile import TemporaryDirectory  # 10 ms: only a throw-away store needs it
+
+            directory = TemporaryDirectory(prefix="tract-", ignore_cleanup_errors=True)
+            path, discard = directory.name, directory.cleanup
+        store = Store(
+            require_layout(path),
+            writer=_new_writer(),
+            is_durable=durability == "durable",
+            read_only=read_only,
+            lock_timeout_s=float(lock_timeout_s),
+            distrusts_caches=verify,
+        )
+        store.open(create=create)
+        types = ContentTypes()
+        return cls(
+            store, tract_id=tract_id, branch=branch, options=options, types=types, verify=verify, discard=discard
+        )
+
+    def open_beside(self, *, tract_id: str, branch: str, pinned: CommitHash | None = None) -> Session:
+        """Returns another session on the same store with the same options; read-only if it is pinned to a commit."""
+        store = self.store.beside(writer=_new_writer(), read_only=pinned is not None)
+        return Session(
+            store, tract_id=tract_id, branch=branch, options=self.options, types=self.types.copy(), pinned=pinned
+        )
+
+    def open_at(self, ref: str) -> Session:
+        """Returns a read-only session whose head is a commit for ever. Errors: CommitNotFoundError, BatchOpen."""
+        name = self.reader.resolve(ref)
+        if self.reader.overlay.is_staged(name):
+            raise BatchOpen(call="at() of a commit of this batch")
+        return self.open_beside(tract_id=self.tract_id, branch=self.reader.branch, pinned=name)
+
+    def register_content_type(
+        self, name: str, type: type, *, role: str, priority: Priority | str, text: Callable[[Any], str] | None
+    ) -> None:
+        """Registers a content type, and drops what was rendered without it; see `Tract.register_content_type`."""
+        self.types.register(name, type, role=role, priority=priority, text=text)
+        self.reader.forget_renderings()
+        self.contexts.forget()
+
+    def require_outside_batch(self, call: str) -> None:
+        """Raises ArgumentError inside a batch, for a call that works on the files of the store."""
+        if self.writer.is_in_batch:
+            raise ArgumentError(
+                f"{call} inside a batch: call it before or after; what the batch holds is in no file yet"
+            )
+
+    def refresh(self) -> None:
+        """Lists the store's events at once, and quarantines damaged files that were found."""
+        self.store.forget_redacted()
+        self.store.tend()
+        self.store.list_events()
+
+    def flush(self) -> None:
+        """Makes every file written so far survive a power cut by itself, and saves the caches."""
+        self.store.flush()
+        self.contexts.save()
+        self.reader.log.save()
+
+    def close(self) -> None:
+        """Saves the caches and closes the files; does nothing if the session is closed."""
+        if self.guard.close():
+            self.contexts.save()
+            self.reader.close()
+            self.store.close()
+            if self._discard is not None:
+                self._discard()
+
+    def _after_fork(self) -> None:
+        """Drops in a forked child what belongs to the parent: an open batch, the lock, open files."""
+        self.writer.abandon()
+        self.store.after_fork()
+
+
+def list_tracts(path: StorePath) -> list[str]:
+    """Returns the ids of the tracts in the store at a path that have events."""
+    store = Store(require_layout(path), writer="", is_durable=False, read_only=True, lock_timeout_s=0.0)
+    try:
+        store.open(create=False)
+        return store.list_tracts()
+    finally:
+        store.close()
+
+
+def require_layout(path: StorePath) -> Layout:
+    """Returns the layout of a context directory. Errors: ArgumentError if `path` is not a path."""
+    directory = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if type(directory) is not str or "\0" in directory or not directory:
+        raise ArgumentError(f"path {path!r}: give the path of a context directory as a string or pathlib.Path")
+    return Layout(files.absolute_path(directory))
+
+
+def _require_counter(counter: TokenCounter) -> None:
+    name = getattr(counter, "name", None)
+    if type(name) is not str or not callable(getattr(counter, "count_text", None)):
+        raise ArgumentError(f"tokenizer {counter!r}: needs a string `name` and a `count_text(text)`")
+    try:
+        canonical.encode(name)
+    except JsonValueError as error:
+        raise ArgumentError(f"tokenizer {counter!r}: its name can't be stored: {error.reason}") from None
+
+
+def _new_writer() -> str:
+    """Returns a label for one open of a store: random, so that no two copies write under the same one."""
+    return os.urandom(16).hex()
+
+
+def _wall_clock_us() -> int:
+    return time.time_ns() // 1000
