@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import portalocker
 import pytest
 
 from tract_fs.errors import LockTimeout
