@@ -13,7 +13,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from benchmarks.payloads import config, config_with_probe, real_texts
+from benchmarks.payloads import config, config_with_probe, real_texts, texts
 from benchmarks.subject import QUERIES, said
 from tract_fs import Priority, Tract
 
@@ -124,6 +124,29 @@ def turns(path: str, count: str) -> Numbers:
     return found_us | {"found": found, "memory_mb": memory_mb()}
 
 
+def tracts(path: str, count: str, commits: str) -> Numbers:
+    """Writes that many tracts of some commits each, one handle and one batch after the other."""
+    inputs = [(said(number, text), config(number)) for number, text in enumerate(texts(int(commits)))]
+    Tract.open(path, durability="fast").close()
+    began = time.perf_counter()
+    for number in range(int(count)):
+        with Tract.open(path, tract_id=f"t{number}", durability="fast") as tract, tract.batch():
+            for content, generation_config in inputs:
+                tract.commit(content, generation_config=generation_config)
+    return {"tract_us": (time.perf_counter() - began) / int(count) * 1e6}
+
+
+def open_tracts(path: str) -> Numbers:
+    """Opens every tract of the store, one after the other, and lists its last ten commits."""
+    began = time.perf_counter()
+    names, found, clock = Tract.tracts(path), 0, list[float]()
+    for name in names:
+        with Tract.open(path, tract_id=name) as tract:
+            found += len(tract.log(10))
+        clock.append(time.perf_counter())
+    return {"first_ms": (clock[0] - began) * 1e3, "all_ms": (clock[-1] - began) * 1e3, "found": found}
+
+
 def grow(path: str, count: str) -> Numbers:
     """Adds that many commits, one transaction each."""
     with Tract.open(path, durability="fast") as tract:
@@ -174,7 +197,7 @@ def sync(path: str, other: str) -> Numbers:
 
 
 WORKS: dict[str, Callable[..., Numbers]] = {
-    work.__name__: work for work in (build, stream, log, turns, grow, has, pack, answers, sync)
+    work.__name__: work for work in (build, stream, log, turns, tracts, open_tracts, grow, has, pack, answers, sync)
 }
 
 if __name__ == "__main__":
