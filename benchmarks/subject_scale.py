@@ -126,12 +126,12 @@ def turns(path: str, count: str) -> Numbers:
 
 def tracts(path: str, count: str, commits: str) -> Numbers:
     """Writes that many tracts of some commits each, one handle and one batch after the other."""
-    inputs = [(said(number, text), config(number)) for number, text in enumerate(texts(int(commits)))]
+    inputs = [(said(number, text), config(number)) for number, text in enumerate(texts(int(count) * int(commits)))]
     Tract.open(path, durability="fast").close()
     began = time.perf_counter()
     for number in range(int(count)):
         with Tract.open(path, tract_id=f"t{number}", durability="fast") as tract, tract.batch():
-            for content, generation_config in inputs:
+            for content, generation_config in inputs[number * int(commits) : (number + 1) * int(commits)]:
                 tract.commit(content, generation_config=generation_config)
     return {"tract_us": (time.perf_counter() - began) / int(count) * 1e6}
 
