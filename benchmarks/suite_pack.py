@@ -65,6 +65,7 @@ def packed_compile(sizes: Sizes) -> Iterator[Found]:
     yield row(title, "ms", own, baseline=baseline, beside=read, at_most=2.0)
     if sizes.against:
         yield compared(title, "ms", found["cold"], "us", 1e-3)
+    yield compared(f"{title}: CPU", "ms", found["cold"], "cpu_us", 1e-3)
     title = f"packed, stored snapshot, {count:,}"
     yield row(title, "ms", resumed, baseline="cold compile, packed", beside=own, at_most=0.25)
     yield row(title, "ms", resumed, baseline=baseline, beside=read)

@@ -110,4 +110,5 @@ def streaming(sizes: Sizes) -> Iterator[Found]:
     yield row(title, "commits/s", values(found[THIS], "commits_per_s"), at_least=40_000.0)
     if sizes.against:
         yield compared(title, "commits/s", found, "commits_per_s")
+    yield compared(f"{title}: CPU per message", "us", found, "cpu_us")
     yield compared(f"{title}: memory", "MB", found, "memory_mb")

@@ -38,7 +38,7 @@ def first_open(sizes: Sizes) -> Iterator[Found]:
         expect(f"log of {count:,} {name}", found[THIS][0]["found"], 10)
         title = f"first open of a clone, {count:,} {name}"
         yield compared(f"{title}, log(10)", "ms", found, "us", 1e-3)
-        yield compared(f"{title}, per commit", "us", found, "us", 1 / count)
+        yield compared(f"{title}: CPU per commit", "us", found, "cpu_us", 1 / count)
         yield compared(f"{title}: peak memory", "MB", found, "memory_mb")
 
 
@@ -52,12 +52,16 @@ def after_pack(sizes: Sizes) -> Iterator[Found]:
         run("subject_scale", "log", path, root=root)  # makes local/
         packed = run("subject_scale", "pack", path, root=root)
         opens = [run("subject_scale", "log", path, root=root) for _ in range(2)]
-        return {"pack_s": packed["s"], "first_us": opens[0]["us"], "next_us": opens[1]["us"]}
+        first, following = opens
+        cpu = {"first_cpu_us": first["cpu_us"], "next_cpu_us": following["cpu_us"]}
+        return {"pack_s": packed["s"], "first_us": first["us"], "next_us": following["us"]} | cpu
 
     found = by_tree(sizes, {"pack": once})["pack"]
     yield compared(f"pack of {count:,} loose commits", "s", found, "pack_s")
-    yield compared(f"first open after the pack of {count:,}, log(10)", "ms", found, "first_us", 1e-3)
-    yield compared(f"next open after the pack of {count:,}, log(10)", "ms", found, "next_us", 1e-3)
+    for which in ("first", "next"):
+        title = f"{which} open after the pack of {count:,}, log(10)"
+        yield compared(title, "ms", found, f"{which}_us", 1e-3)
+        yield compared(f"{title}: CPU", "ms", found, f"{which}_cpu_us", 1e-3)
 
 
 def many_tracts(sizes: Sizes) -> Iterator[Found]:
@@ -75,9 +79,11 @@ def many_tracts(sizes: Sizes) -> Iterator[Found]:
 
     found, title = by_tree(sizes, {"tracts": once})["tracts"], f"{count:,} tracts of {TRACT_COMMITS}"
     yield compared(f"{title}: write one, in a batch", "us", found, "tract_us")
+    yield compared(f"{title}: write one, CPU", "us", found, "tract_cpu_us")
     yield compared(f"{title}: pack", "ms", found, "pack_ms")
     yield compared(f"{title}: packed clone, first open of one", "ms", found, "first_ms")
     yield compared(f"{title}: packed clone, first open of all", "ms", found, "all_ms")
+    yield compared(f"{title}: packed clone, first open of all, CPU", "ms", found, "all_cpu_ms")
 
 
 def command(sizes: Sizes) -> Iterator[Found]:
@@ -117,3 +123,4 @@ def command(sizes: Sizes) -> Iterator[Found]:
         yield row(title, "ms", mine, baseline=bare, beside=beside, at_most=at_most)
         if OTHER in found[name]:
             yield compared(title, "ms", found[name], "ms")
+        yield compared(f"{title}: CPU", "ms", found[name], "cpu_ms")
