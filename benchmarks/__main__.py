@@ -5,6 +5,7 @@ Exit code 1 where a measured process failed; a missed target is told in the tabl
 
 import argparse
 import dataclasses
+import inspect
 import json
 import os
 import platform
@@ -29,6 +30,9 @@ SMALL: dict[str, Any] = {
     "levels": "durable",
     "scales": "1000,10000",
     "packed": 2_000,
+    "clone": 10_000,
+    "repacked": 20_000,
+    "tracts": 200,
     "seconds": 3.0,
     "rounds": 2,
 }
@@ -42,6 +46,9 @@ FULL: dict[str, Any] = {
     "levels": "durable,fast",
     "scales": "1000,10000,100000,1000000",
     "packed": 100_000,
+    "clone": 10_000,
+    "repacked": 20_000,
+    "tracts": 2_000,
     "seconds": 60.0,
     "rounds": 3,
 }
@@ -51,11 +58,17 @@ HEADERS = ("what", "median", "range", "unit", "ratio", "beside", "its median", "
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", help=f"comma-separated choice of: {', '.join(GROUPS)}")
+    groups = "\n".join(f"  {name:<12}{inspect.getdoc(group)}" for name, group in GROUPS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog=f"groups:\n{groups}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", metavar="GROUPS", help="comma-separated choice of the groups below")
     parser.add_argument("--full", action="store_true", help="the sizes that the targets are stated for")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--commits", type=int, help="commits of the commit measures")
+    parser.add_argument("--commits", type=int, help="commits of the commit measures, and of the clone")
     parser.add_argument("--turns", type=int, help="turns of the agent loop")
     parser.add_argument("--store", type=int, help="commits of the store that is compiled and opened")
     parser.add_argument("--query", type=int, help="commits of the store that is queried")
@@ -70,9 +83,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--scales", help="comma-separated sizes of the stores that grow, up to 1000000")
     parser.add_argument("--scale-turns", type=int, default=100)
     parser.add_argument("--packed", type=int, help="commits of the store that is packed, and of the one that is synced")
+    parser.add_argument(
+        "--clone", type=int, help="commits of the clone that is opened first (default: --commits, or 10000)"
+    )
+    parser.add_argument("--repacked", type=int, help="commits of the store that is opened after its pack")
+    parser.add_argument("--tracts", type=int, help="tracts of the store that has many")
     parser.add_argument("--writers", type=int, default=16)
     parser.add_argument("--seconds", type=float, help="how long the writers write")
-    parser.add_argument("--against", metavar="DIR", help="the source tree of an earlier tract_fs, with its benchmarks/")
+    parser.add_argument(
+        "--against", metavar="DIR", help="the source tree of another tract_fs: its tract_fs/ is measured as well"
+    )
     parser.add_argument("--dir", help="where to work (default: a new temporary directory, removed at the end)")
     parser.add_argument(
         "--keep", action="store_true", help="leave the stores: the next run is not slowed by the delete"
@@ -81,7 +101,10 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     options.only = options.only.split(",") if options.only else list(GROUPS)
     if unknown := set(options.only) - set(GROUPS):
-        parser.error(f"unknown measure {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+        parser.error(f"unknown group {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+    if options.against and not os.path.isdir(os.path.join(options.against, "tract_fs")):
+        parser.error(f"{options.against}: no source tree of tract_fs")
+    options.clone = options.clone or options.commits
     for name, size in (FULL if options.full else SMALL).items():
         if getattr(options, name) is None:
             setattr(options, name, size)
@@ -105,6 +128,9 @@ def sizes_of(options: argparse.Namespace, directory: str) -> Sizes:
         scales=tuple(int(size) for size in options.scales.split(",")),
         scale_turns=options.scale_turns,
         packed_commits=options.packed,
+        clone_commits=options.clone,
+        repacked_commits=options.repacked,
+        tracts=options.tracts,
         writers=options.writers,
         writer_seconds=options.seconds,
         against=os.path.abspath(options.against) if options.against else "",

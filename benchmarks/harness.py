@@ -8,6 +8,7 @@ makes creating files after a large delete several times slower. For the same rea
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,14 @@ Rounds: TypeAlias = dict[str, list[Numbers]]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TIMEOUT_S = 1800.0
 LEAD_S = 1.5  # until processes that start together are all ready
+LAUNCH = """import runpy, sys
+sys.path.insert(0, sys.argv[1])
+import benchmarks
+del sys.path[0]
+name = sys.argv[2]
+del sys.argv[1:3]
+runpy.run_module(name, run_name="__main__", alter_sys=True)
+"""  # benchmarks comes from the directory given, all else from PYTHONPATH
 
 
 class BenchmarkFailedError(Exception):
@@ -79,14 +88,20 @@ def environment(root: str) -> dict[str, str]:
 
 
 def start(*arguments: object, root: str = ROOT) -> subprocess.Popen[str]:
+    """Starts a Python that finds the tract_fs of the source tree `root`: by PYTHONPATH, and by its working directory."""
     command = [sys.executable, *map(str, arguments)]
     return subprocess.Popen(
         command, cwd=root, env=environment(root), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
-def finish(process: subprocess.Popen[str]) -> Numbers:
-    """Returns the numbers that the process printed last; raises `BenchmarkFailedError` where it ended with an error."""
+def start_module(module: str, *arguments: object, root: str = ROOT) -> subprocess.Popen[str]:
+    """Starts a module of this package on the tract_fs of a source tree, whatever benchmarks are in that tree."""
+    return start("-c", LAUNCH, ROOT, f"benchmarks.{module}", *arguments, root=root)
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    """Returns what the process printed until its end; raises `BenchmarkFailedError` where it ended with an error."""
     try:
         out, err = process.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
@@ -94,31 +109,42 @@ def finish(process: subprocess.Popen[str]) -> Numbers:
         raise BenchmarkFailedError(f"{process.args!r}: no end after {TIMEOUT_S} s") from error
     if process.returncode:
         raise BenchmarkFailedError(f"{process.args!r}: exit code {process.returncode}\n{err[-2000:]}")
+    return out
+
+
+def finish(process: subprocess.Popen[str]) -> Numbers:
+    """Returns the numbers that the process printed last. Errors: as `output`."""
+    out = output(process)
     numbers: Numbers = json.loads(out.splitlines()[-1]) if out.strip() else {}
     return numbers
 
 
 def run(module: str, *arguments: object, root: str = ROOT) -> Numbers:
-    """Runs one module of this package, or of that in another source tree, in a process of its own, after the disk came to rest."""
+    """Runs a module as `start_module` does, after the disk came to rest, and returns its numbers."""
     os.sync()
-    return finish(start("-m", f"benchmarks.{module}", *arguments, root=root))
+    return finish(start_module(module, *arguments, root=root))
 
 
-def wall(code: str, *arguments: object) -> Numbers:
-    """Returns the milliseconds that a fresh Python takes from its start to its end."""
-    began = time.perf_counter()
-    finish(start("-c", code, *arguments))
-    return {"ms": (time.perf_counter() - began) * 1e3}
+def wall(*arguments: object, root: str = ROOT) -> Numbers:
+    """Returns the milliseconds that a fresh Python with these arguments takes from its start to its end, and those of CPU time."""
+    began, began_cpu = time.perf_counter(), children_cpu_s()
+    output(start(*arguments, root=root))
+    return {"ms": (time.perf_counter() - began) * 1e3, "cpu_ms": (children_cpu_s() - began_cpu) * 1e3}
 
 
-def together(module: str, calls: Sequence[Sequence[object]]) -> Numbers:
+def children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def together(module: str, calls: Sequence[Sequence[object]], *, root: str = ROOT) -> Numbers:
     """Runs several processes that start their work at one moment; each call gets that moment as its last argument.
 
     Returns the seconds from the first one's start to the last one's end.
     """
     os.sync()
     at = time.time() + LEAD_S
-    processes = [start("-m", f"benchmarks.{module}", *arguments, at) for arguments in calls]
+    processes = [start_module(module, *arguments, at, root=root) for arguments in calls]
     found = [finish(process) for process in processes]
     return {"s": max(one["ended_s"] for one in found) - min(one["began_s"] for one in found)}
 

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.payloads import ROLES, config, texts
+from benchmarks.subject import Durability
 from tract_fs import DialogueContent, Tract
-from tract_fs.work.session import Durability
 
 SHOWN = 40
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

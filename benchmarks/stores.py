@@ -4,7 +4,9 @@ import os
 import shutil
 from dataclasses import dataclass
 
-from benchmarks.harness import BenchmarkFailedError, Numbers, run
+from benchmarks.harness import ROOT, BenchmarkFailedError, Numbers, run
+
+THIS, OTHER = "this", "other"  # the source tree that these benchmarks are in, and the one that --against names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +28,17 @@ class Sizes:
     scales: tuple[int, ...]
     scale_turns: int
     packed_commits: int
+    clone_commits: int
+    repacked_commits: int
+    tracts: int
     writers: int
     writer_seconds: float
     against: str
+
+    @property
+    def trees(self) -> dict[str, str]:
+        """The source trees to measure, by name."""
+        return {THIS: ROOT} | ({OTHER: self.against} if self.against else {})
 
     def path(self, *parts: object) -> str:
         return os.path.join(self.directory, "-".join(map(str, parts)))
@@ -48,6 +58,12 @@ def loose_store(sizes: Sizes) -> str:
 
 def batch_store(sizes: Sizes) -> str:
     return built(sizes, "batch", sizes.query_commits, sizes.batch)
+
+
+def copied(source: str, path: str) -> str:
+    """Copies a store without its local/, as a clone has it."""
+    shutil.copytree(source, path, ignore=lambda at, _: ["local"] if os.path.basename(at) == ".tract" else [])
+    return path
 
 
 def remove_local(path: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from benchmarks.payloads import config, config_with_probe, real_texts
+from benchmarks.payloads import config, config_with_probe, real_texts, texts
 from benchmarks.subject import QUERIES, said
 from tract_fs import Priority, Tract
 
@@ -79,12 +79,12 @@ def stream(path: str, count: str) -> Numbers:
     made = time.perf_counter()
     for _ in real_texts(int(count)):
         pass
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     importer.import_stream(messages, generation_config=lambda position, _: config(position))
-    ended = time.perf_counter()
+    ended, cpu = time.perf_counter(), time.process_time() - began_cpu
     importer.close()
     spent = (ended - began) - (began - made)  # less what making the messages costs
-    return {"commits_per_s": int(count) / spent, "memory_mb": memory_mb()}
+    return {"commits_per_s": int(count) / spent, "cpu_us": cpu / int(count) * 1e6, "memory_mb": memory_mb()}
 
 
 def memory_mb() -> float:
@@ -94,12 +94,13 @@ def memory_mb() -> float:
 def log(path: str) -> Numbers:
     """Opens the store and tells the last ten commits; imports are done before."""
     before = memory_mb()
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     tract = Tract.open(path)
     found = len(tract.log(10))
-    ended = time.perf_counter()
+    ended, cpu = time.perf_counter(), time.process_time() - began_cpu
     tract.close()
-    return {"us": (ended - began) * 1e6, "memory_mb": memory_mb(), "more_mb": memory_mb() - before, "found": found}
+    memory = {"memory_mb": memory_mb(), "more_mb": memory_mb() - before}
+    return {"us": (ended - began) * 1e6, "cpu_us": cpu * 1e6, "found": found} | memory
 
 
 def turns(path: str, count: str) -> Numbers:
@@ -122,6 +123,32 @@ def turns(path: str, count: str) -> Numbers:
     medians = {"commit_us": commits, "compile_us": compiles, "turn_us": whole}
     found_us = {name: statistics.median(each) * 1e6 for name, each in medians.items()}
     return found_us | {"found": found, "memory_mb": memory_mb()}
+
+
+def tracts(path: str, count: str, commits: str) -> Numbers:
+    """Writes that many tracts of some commits each, one handle and one batch after the other."""
+    inputs = [(said(number, text), config(number)) for number, text in enumerate(texts(int(count) * int(commits)))]
+    Tract.open(path, durability="fast").close()
+    began, began_cpu = time.perf_counter(), time.process_time()
+    for number in range(int(count)):
+        with Tract.open(path, tract_id=f"t{number}", durability="fast") as tract, tract.batch():
+            for content, generation_config in inputs[number * int(commits) : (number + 1) * int(commits)]:
+                tract.commit(content, generation_config=generation_config)
+    spent, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+    return {"tract_us": spent / int(count) * 1e6, "tract_cpu_us": cpu / int(count) * 1e6}
+
+
+def open_tracts(path: str) -> Numbers:
+    """Opens every tract of the store, one after the other, and lists its last ten commits."""
+    began, began_cpu = time.perf_counter(), time.process_time()
+    names, found, clock = Tract.tracts(path), 0, list[float]()
+    for name in names:
+        with Tract.open(path, tract_id=name) as tract:
+            found += len(tract.log(10))
+        clock.append(time.perf_counter())
+    cpu = time.process_time() - began_cpu
+    spent = {"first_ms": (clock[0] - began) * 1e3, "all_ms": (clock[-1] - began) * 1e3}
+    return spent | {"all_cpu_ms": cpu * 1e3, "found": found}
 
 
 def grow(path: str, count: str) -> Numbers:
@@ -174,7 +201,7 @@ def sync(path: str, other: str) -> Numbers:
 
 
 WORKS: dict[str, Callable[..., Numbers]] = {
-    work.__name__: work for work in (build, stream, log, turns, grow, has, pack, answers, sync)
+    work.__name__: work for work in (build, stream, log, turns, tracts, open_tracts, grow, has, pack, answers, sync)
 }
 
 if __name__ == "__main__":

@@ -10,26 +10,24 @@ from benchmarks.harness import (
     Found,
     Numbers,
     Row,
-    finish,
     interleave,
+    output,
     row,
     run,
     start,
     together,
     values,
-    wall,
 )
-from benchmarks.stores import Sizes, batch_store, built, disk_use, expect, loose_store, remove_local
+from benchmarks.stores import THIS, Sizes, batch_store, built, disk_use, expect, loose_store, remove_local
 from benchmarks.suite_against import against
 from benchmarks.suite_pack import packing, syncing
 from benchmarks.suite_peers import peers
 from benchmarks.suite_profile import profiles
-from benchmarks.suite_scale import scale
+from benchmarks.suite_scale import scale, streaming
+from benchmarks.suite_trees import after_pack, command, first_open, many_tracts
 from benchmarks.suite_writers import writers
+from benchmarks.trees import Measure, by_tree, compared
 
-IMPORT = "import time; began = time.perf_counter(); import tract_fs; print((time.perf_counter() - began) * 1e3)"
-OPEN_AND_LOG = "import sys, tract_fs\nwith tract_fs.Tract.open(sys.argv[1]) as t: assert len(t.log(10)) == 10"
-BARE_IMPORTS = "import msgspec, orjson"
 QUERY_NAMES = {"one": "1 hit", "five": "5 %", "thirty": "30 %"}
 
 
@@ -197,60 +195,37 @@ def rebuild(sizes: Sizes) -> Iterator[Row]:
         yield row(title, "commits/s", values(found[name], "commits_per_s"), at_least=50_000.0)
 
 
-def importing(sizes: Sizes) -> Iterator[Row]:
-    """The import, and a short command in a fresh process, beside a Python that only imports what is needed anyway."""
-    path = loose_store(sizes)
-    run("subject", "cold", path)
-
-    def import_ms(_: int) -> Numbers:
-        out, err = (process := start("-c", IMPORT)).communicate()
-        if process.returncode:
-            raise BenchmarkFailedError(err)
-        return {"ms": float(out)}
-
-    import_ms(0)  # compiles what was changed since
-    found = interleave(
-        max(7, sizes.rounds),
-        {
-            "import": import_ms,
-            "log": lambda _: wall(OPEN_AND_LOG, path),
-            "bare": lambda _: wall(BARE_IMPORTS),
-        },
-    )
-    logged, bare = values(found["log"], "ms"), values(found["bare"], "ms")
-    yield row("import tract_fs", "ms", values(found["import"], "ms"), at_most=60.0)
-    title = f"process: open, log(10) of {sizes.store_commits:,}"
-    yield row(title, "ms", logged, baseline="import msgspec, orjson", beside=bare, at_most=2.0)
-
-
 def processes(sizes: Sizes) -> Iterator[Row]:
     """Several processes that write to one place at once; a ratio over 1 is faster than the baseline."""
     seeds, count = range(1, sizes.processes + 1), sizes.process_commits
     total = sizes.processes * count
 
-    def tract(mode: str) -> Callable[[int], Numbers]:
-        def once(number: int) -> Numbers:
-            path = sizes.path("processes", mode, number)
-            finish(start("-c", "import sys, tract_fs; tract_fs.Tract.open(sys.argv[1]).close()", path))
-            found = together("subject", [("commit", path, mode, count, seed) for seed in seeds])
+    def tract(mode: str) -> Measure:
+        def once(tree: str, number: int) -> Numbers:
+            root, path = sizes.trees[tree], sizes.path("processes", tree, mode, number)
+            output(start("-c", "import sys, tract_fs; tract_fs.Tract.open(sys.argv[1]).close()", path, root=root))
+            found = together("subject", [("commit", path, mode, count, seed) for seed in seeds], root=root)
             everyone = total + sizes.processes  # each commits once before the start
-            expect(f"one line of {sizes.processes} writers, {mode}", run("subject", "line", path)["found"], everyone)
-            return found
+            lines = run("subject", "line", path, root=root)["found"]
+            expect(f"one line of {sizes.processes} writers, {mode}", lines, everyone)
+            return {"rate": total / found["s"]}
 
         return once
 
-    def raw(mode: str) -> Callable[[int], Numbers]:
-        return lambda number: together(
-            "baseline_raw", [(sizes.path("raws", mode, number), mode, count, seed) for seed in seeds]
-        )
+    def raw(mode: str) -> Measure:
+        def once(tree: str, number: int) -> Numbers:
+            path = sizes.path("raws", tree, mode, number)
+            return {"rate": total / together("baseline_raw", [(path, mode, count, seed) for seed in seeds])["s"]}
 
-    def sqlite(number: int) -> Numbers:
-        path = sizes.path(f"writes{number}.db")
+        return once
+
+    def sqlite(tree: str, number: int) -> Numbers:
+        path = sizes.path(f"writes-{tree}-{number}.db")
         run("baseline_sqlite_writes", path, 0, 0, 0)
-        return together("baseline_sqlite_writes", [(path, count, seed) for seed in seeds])
+        return {"rate": total / together("baseline_sqlite_writes", [(path, count, seed) for seed in seeds])["s"]}
 
-    found = interleave(
-        sizes.rounds,
+    found = by_tree(
+        sizes,
         {
             "fast": tract("fast"),
             "raw fast": raw("fast"),
@@ -259,12 +234,14 @@ def processes(sizes: Sizes) -> Iterator[Row]:
             "raw durable": raw("durable"),
         },
     )
-    rates = {name: tuple(total / one["s"] for one in rounds) for name, rounds in found.items()}
+    rates = {name: values(one[THIS], "rate") for name, one in found.items()}
     title, raws = f"{sizes.processes} processes x {count:,}", f"{sizes.processes} bare writers"
     yield row(f"{title}, fast", "commits/s", rates["fast"], baseline=raws, beside=rates["raw fast"], at_least=0.4)
     durable, full = rates["durable"], "sqlite WAL, FULL"
     yield row(f"{title}, durable", "commits/s", durable, baseline=full, beside=rates["sqlite"], at_least=0.6)
     yield row(f"{title}, durable", "commits/s", durable, baseline=raws, beside=rates["raw durable"])
+    for mode in ("fast", "durable") if sizes.against else ():
+        yield compared(f"{title}, {mode}", "commits/s", found[mode], "rate")
 
 
 def space(sizes: Sizes) -> Iterator[Row]:
@@ -293,11 +270,15 @@ GROUPS: dict[str, Group] = {
     "loop": loop,
     "compile": compiling,
     "query": query,
-    "import": importing,
+    "command": command,
+    "first-open": first_open,
+    "after-pack": after_pack,
+    "tracts": many_tracts,
     "processes": processes,
     "space": space,
     "peers": peers,
     "scale": scale,
+    "stream": streaming,
     "pack": packing,
     "sync": syncing,
     "writers": writers,

@@ -1,48 +1,60 @@
-"""Against: this tract_fs beside an earlier one, the source tree that `--against` names, in the same rounds.
+"""Against: this tract_fs beside another one, the source tree that `--against` names, in the same rounds.
 
-The earlier one runs with its own `benchmarks/subject.py`, on stores of its own.
+Both run the works of these benchmarks, on stores of their own.
 """
 
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
-from benchmarks.harness import ROOT, Found, Numbers, Skipped, interleave, row, run, values
+from benchmarks.harness import Found, Numbers, Skipped, run
 from benchmarks.stores import Sizes
+from benchmarks.trees import by_tree, compared
 
-SLOWER = 1.1
+OPENED_COMMITS = 1_000
 
 
-WORKS: dict[
-    str, tuple[str, str, tuple[str, ...], bool]
-] = {  # the number, the work, its arguments, does it need a new store
-    "commit fast": ("commit_us", "commit", ("fast", "commits"), True),
-    "commit durable": ("commit_us", "commit", ("durable", "commits"), True),
-    "agent loop": ("turn_us", "loop", ("turns",), True),
-    "compile from the snapshot": ("us", "cold", (), False),
-    "warm compile": ("us", "warm", ("1000",), False),
-    "query, 1 hit, warm": ("warm_us", "query", ("one", "8"), False),
-    "query, 5 %, warm": ("warm_us", "query", ("five", "8"), False),
-}
+class Work(NamedTuple):
+    """One number of one piece of work on a store with `commits` commits; 0: on a new store each time."""
+
+    title: str
+    key: str
+    commits: int
+    module: str
+    name: str
+    arguments: tuple[object, ...] = ()  # after the path of the store
+
+
+def works(sizes: Sizes) -> list[Work]:
+    """Returns what is compared."""
+    count = sizes.store_commits
+    return [
+        Work("commit fast", "commit_us", 0, "subject", "commit", ("fast", sizes.commits)),
+        Work("commit durable", "commit_us", 0, "subject", "commit", ("durable", sizes.commits)),
+        Work("agent loop", "turn_us", 0, "subject", "loop", (sizes.turns,)),
+        Work(f"open + log(10) of {OPENED_COMMITS:,}", "us", OPENED_COMMITS, "subject_scale", "log"),
+        Work("compile from the snapshot", "us", count, "subject", "cold"),
+        Work("warm compile", "us", count, "subject", "warm", (1000,)),
+        Work("query, 1 hit, warm", "warm_us", count, "subject", "query", ("one", 8)),
+        Work("query, 5 %, warm", "warm_us", count, "subject", "query", ("five", 8)),
+    ]
 
 
 def against(sizes: Sizes) -> Iterator[Found]:
-    """Commit, agent loop, compile and query: the ratio is this one's time to the earlier one's."""
+    """Commit fast and durable, the agent loop, open + log, compile and query: of this tree beside the other."""
     if not sizes.against:
-        yield Skipped(name="an earlier tract_fs", reason="give its source tree with --against")
+        yield Skipped(name="another tract_fs", reason="give its source tree with --against")
         return
-    roots = {"this": ROOT, "that": sizes.against}
-    stores = {name: sizes.path("against", name) for name in roots}
-    for name, root in roots.items():
-        run("subject", "build", stores[name], sizes.store_commits, 0, root=root)
-        run("subject", "cold", stores[name], root=root)
-    counts = {"commits": str(sizes.commits), "turns": str(sizes.turns)}
+    for tree, root in sizes.trees.items():
+        for commits in {OPENED_COMMITS, sizes.store_commits}:
+            run("subject", "build", store := sizes.path("against", tree, commits), commits, 0, root=root)
+            run("subject", "cold", store, root=root)
+    for work in works(sizes):
+        found = by_tree(sizes, {"work": partial(once, sizes, work)}, rounds=max(5, sizes.rounds))["work"]
+        yield compared(f"against: {work.title}", "us", found, work.key)
 
-    def once(name: str, title: str, number: int) -> Numbers:
-        _, work, arguments, is_new = WORKS[title]
-        path = sizes.path("against", name, title.replace(" ", "-"), number) if is_new else stores[name]
-        return run("subject", work, path, *(counts.get(one, one) for one in arguments), root=roots[name])
 
-    for title, (key, *_) in WORKS.items():
-        found = interleave(max(5, sizes.rounds), {name: partial(once, name, title) for name in roots})
-        mine, theirs = values(found["this"], key), values(found["that"], key)
-        yield row(f"against: {title}", "us", mine, baseline="the earlier one", beside=theirs, at_most=SLOWER)
+def once(sizes: Sizes, work: Work, tree: str, number: int) -> Numbers:
+    store = (work.commits,) if work.commits else (work.title.replace(" ", "-"), number)
+    path = sizes.path("against", tree, *store)
+    return run(work.module, work.name, path, *work.arguments, root=sizes.trees[tree])

@@ -1,11 +1,11 @@
 """Packs: room before and after one `pack`, the compile of what was packed, and the sync of a packed store."""
 
 import os
-import shutil
 from collections.abc import Iterator
 
-from benchmarks.harness import Found, Numbers, Skipped, interleave, row, run, values
-from benchmarks.stores import Sizes, built, disk_use, expect, loose_store, remove_local
+from benchmarks.harness import Found, Numbers, Skipped, row, run, values
+from benchmarks.stores import THIS, Sizes, built, copied, disk_use, expect, loose_store, remove_local
+from benchmarks.trees import by_tree, compared
 
 NEW_COMMITS = 100
 FILES_PER_COMMIT = 3  # content, commit, event
@@ -13,12 +13,6 @@ FILES_PER_COMMIT = 3  # content, commit, event
 
 def has_pack() -> bool:
     return bool(run("subject_scale", "has", "pack")["found"])
-
-
-def copied(source: str, path: str) -> str:
-    """Copies a store, but what is its own copy's."""
-    shutil.copytree(source, path, ignore=lambda at, _: ["local"] if os.path.basename(at) == ".tract" else [])
-    return path
 
 
 def packing(sizes: Sizes) -> Iterator[Found]:
@@ -48,26 +42,30 @@ def packed_compile(sizes: Sizes) -> Iterator[Found]:
     run("baseline_read", "gather", os.path.join(loose_store(sizes), ".tract"), one)
     path = copied(loose_store(sizes), sizes.path("packed-compile", count))
     run("subject_scale", "pack", path)
-    kept = copied(path, sizes.path("packed-snapshot", count))
-    run("subject", "cold", kept)
+    kept = {tree: copied(path, sizes.path("packed-snapshot", tree, count)) for tree in sizes.trees}
+    for tree, root in sizes.trees.items():
+        run("subject", "cold", kept[tree], root=root)
 
-    def cold(_: int) -> Numbers:
+    def cold(tree: str, _: int) -> Numbers:
         remove_local(path)
-        return run("subject", "cold", path)
+        return run("subject", "cold", path, root=sizes.trees[tree])
 
-    found = interleave(
-        sizes.rounds,
+    found = by_tree(
+        sizes,
         {
             "cold": cold,
-            "read": lambda _: run("baseline_read", "one", one),
-            "kept": lambda _: run("subject", "cold", kept),
+            "read": lambda *_: run("baseline_read", "one", one),
+            "kept": lambda tree, _: run("subject", "cold", kept[tree], root=sizes.trees[tree]),
         },
     )
-    expect("packed compile", found["cold"][0]["found"], count)
-    expect("packed compile from the snapshot", found["kept"][0]["found"], count)
-    own, read, resumed = (values(found[name], "us", 1e-3) for name in ("cold", "read", "kept"))
-    baseline = "read, hash, decode one file"
-    yield row(f"cold compile, packed, {count:,}", "ms", own, baseline=baseline, beside=read, at_most=2.0)
+    expect("packed compile", found["cold"][THIS][0]["found"], count)
+    expect("packed compile from the snapshot", found["kept"][THIS][0]["found"], count)
+    own, read, resumed = (values(found[name][THIS], "us", 1e-3) for name in ("cold", "read", "kept"))
+    baseline, title = "read, hash, decode one file", f"cold compile, packed, {count:,}"
+    yield row(title, "ms", own, baseline=baseline, beside=read, at_most=2.0)
+    if sizes.against:
+        yield compared(title, "ms", found["cold"], "us", 1e-3)
+    yield compared(f"{title}: CPU", "ms", found["cold"], "cpu_us", 1e-3)
     title = f"packed, stored snapshot, {count:,}"
     yield row(title, "ms", resumed, baseline="cold compile, packed", beside=own, at_most=0.25)
     yield row(title, "ms", resumed, baseline=baseline, beside=read)

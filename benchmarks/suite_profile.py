@@ -6,7 +6,7 @@ A profiler makes calls of Python dearer than they are and system calls hardly; t
 import json
 from collections.abc import Iterator
 
-from benchmarks.harness import Found, Profile, finish, run, start
+from benchmarks.harness import Found, Profile, finish, run, start_module
 from benchmarks.stores import Sizes, built, remove_local
 
 PROFILED = 1_000  # commits, or turns
@@ -14,7 +14,7 @@ PROFILED = 1_000  # commits, or turns
 
 def profiled(sizes: Sizes, work: str, path: str) -> Profile:
     file = sizes.path("profile", work)
-    finish(start("-m", "benchmarks.profiling", work, path, PROFILED, file))
+    finish(start_module("profiling", work, path, PROFILED, file))
     with open(file) as kept:
         found = json.load(kept)
     return Profile(

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from benchmarks.harness import Found, Numbers, Rounds, Skipped, interleave, row, run, values
-from benchmarks.stores import Sizes, disk_use, expect, remove_local
+from benchmarks.stores import THIS, Sizes, disk_use, expect, remove_local
+from benchmarks.trees import by_tree, compared
 
 SHARED = "scaled"
 
@@ -26,13 +27,12 @@ def each(sizes: Sizes, paths: dict[int, str], measure: Callable[[str], Numbers],
 
 
 def scale(sizes: Sizes) -> Iterator[Found]:
-    """Import, open + log, commit, compile, query and memory at each size; of N commits at most 2,000 are effective."""
+    """Open + log, commit, compile, query and memory at each size; of N commits at most 2,000 are effective."""
     paths, smallest = {}, min(sizes.scales)
     for count in sorted(sizes.scales):
         paths[count], built = scaled_store(sizes, count)
         name = f"scale {count:,}: batches of 1,000, summaries and skips"
         yield row(name, "commits/s", (built["commits_per_s"],))
-    yield from streaming(sizes)
     logs = each(sizes, paths, partial(run, "subject_scale", "log"))
     asks = each(sizes, paths, lambda path: run("subject", "query", path, "one", 8))
     opens = each(sizes, paths, partial(run, "subject", "cold"))
@@ -96,13 +96,19 @@ def packed(sizes: Sizes, paths: dict[int, str]) -> Iterator[Found]:
 
 
 def streaming(sizes: Sizes) -> Iterator[Found]:
+    """`import_stream`: messages per second and peak memory, at the largest scale."""
     count = max(sizes.scales)
     if not run("subject_scale", "has", "import_stream")["found"]:
         yield Skipped(name=f"import of {count:,} messages", reason="this tract_fs has no Tract.import_stream")
         return
-    found = interleave(
-        1, {"import": lambda number: run("subject_scale", "stream", sizes.path("stream", number), count)}
-    )
-    rates = values(found["import"], "commits_per_s")
-    yield row(f"import_stream of {count:,} messages", "commits/s", rates, at_least=40_000.0)
-    yield row(f"import_stream of {count:,} messages: memory", "MB", values(found["import"], "memory_mb"))
+
+    def stream(tree: str, number: int) -> Numbers:
+        return run("subject_scale", "stream", sizes.path("stream", tree, number), count, root=sizes.trees[tree])
+
+    found = by_tree(sizes, {"stream": stream}, rounds=sizes.rounds if sizes.against else 1)["stream"]
+    title = f"import_stream of {count:,} messages"
+    yield row(title, "commits/s", values(found[THIS], "commits_per_s"), at_least=40_000.0)
+    if sizes.against:
+        yield compared(title, "commits/s", found, "commits_per_s")
+    yield compared(f"{title}: CPU per message", "us", found, "cpu_us")
+    yield compared(f"{title}: memory", "MB", found, "memory_mb")

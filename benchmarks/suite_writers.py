@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from benchmarks.harness import LEAD_S, Found, Numbers, finish, row, run, start, values
+from benchmarks.harness import LEAD_S, Found, Numbers, finish, row, run, start, start_module, values
 from benchmarks.stores import Sizes, expect
 
 
@@ -14,8 +14,8 @@ def writers(sizes: Sizes) -> Iterator[Found]:
         path = sizes.path("writers", durability, number)
         finish(start("-c", "import sys, tract_fs; tract_fs.Tract.open(sys.argv[1]).close()", path))
         at = time.time() + LEAD_S + 0.2 * sizes.writers  # so many imports take that long
-        call = ("-m", "benchmarks.subject", "contend", path, durability, sizes.writer_seconds)
-        started = [start(*call, seed, at) for seed in range(sizes.writers)]
+        call = ("subject", "contend", path, durability, sizes.writer_seconds)
+        started = [start_module(*call, seed, at) for seed in range(sizes.writers)]
         found = [finish(process) for process in started]
         total = sum(one["commits"] for one in found)
         expect(f"one line of {sizes.writers} writers, {durability}", run("subject", "line", path)["found"], total)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import subject_scale
+from benchmarks import harness, subject_scale
 from benchmarks.payloads import real_texts
 from benchmarks.suite_peers import PACKAGES
 from tract_fs import Priority, Tract
@@ -41,3 +41,20 @@ def test_a_store_at_scale_has_the_commits_and_the_effective_ones_that_it_is_name
 
 def test_every_peer_has_an_adapter() -> None:
     assert all(find_spec(f"benchmarks.peer_{name}") is not None for name in (*PACKAGES, "tract"))
+
+
+def test_a_measure_runs_on_the_tree_that_it_names_with_the_benchmarks_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("tract_fs", "benchmarks"):
+        (tmp_path / "that" / package).mkdir(parents=True)
+    (tmp_path / "that/tract_fs/__init__.py").write_text("")
+    (tmp_path / "that/benchmarks/__init__.py").write_text("raise SystemExit(1)")
+    (tmp_path / "there/tract_fs").mkdir(parents=True)
+    (tmp_path / "there/tract_fs/__init__.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path / "there")
+    that, where = str(tmp_path / "that"), "import tract_fs; print(tract_fs.__file__);"
+    assert harness.output(harness.start("-c", where, root=that)).startswith(that)
+    monkeypatch.setattr(harness, "LAUNCH", harness.LAUNCH.replace("name =", f"{where} name ="))
+    process = harness.start_module("baseline_append", tmp_path / "appended", 2, root=that)
+    assert harness.output(process).startswith(that)
