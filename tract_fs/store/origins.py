@@ -58,6 +58,7 @@ class Origins:
         self._older_again: set[bytes] | None = None
         self._near: dict[bytes, bytes] = {}  # commit: event, of rows beside the last one found
         self._last_number = -1
+        self._usage_of: tuple[bytes, tuple[bytes, ...]] = b"", ()  # a commit, and the events of rows with its usage
         self._followed = (0, "")  # the last stamp of the rows that was compared with arrivals
 
     # what is known
@@ -166,9 +167,7 @@ class Origins:
     def usage(self, commit: str) -> Usage | None:
         """Returns the last usage recorded of a commit, or None."""
         digest = bytes.fromhex(commit)
-        rows = self._ask(lambda: self.rows.find(digest, before=self._first)) if self._first else []
-        names = {row.event.hex() for row in rows if row.kind == USAGE}
-        names.update(name.hex() for name in self._usage.get(digest, ()))
+        names = {name.hex() for name in (*self._older_usage(digest), *self._usage.get(digest, ()))}
         if not names:
             return None
         events = {name: self._events.require(self._tract, name) for name in names}
@@ -202,6 +201,15 @@ class Origins:
         if event is not None:
             return (event,)
         return self._ask(lambda: self._find(digest))
+
+    def _older_usage(self, digest: bytes) -> tuple[bytes, ...]:
+        """Returns the events of the rows that record the usage of a commit; of the last commit from memory: a head is asked for at each compile."""
+        if not self._first:
+            return ()
+        if digest != self._usage_of[0]:
+            rows = self._ask(lambda: self.rows.find(digest, before=self._first))
+            self._usage_of = digest, tuple(row.event for row in rows if row.kind == USAGE)
+        return self._usage_of[1]
 
     def _find(self, digest: bytes) -> tuple[bytes, ...]:
         if self._older_again is None:
@@ -268,5 +276,6 @@ class Origins:
 
     def _forget_rows(self) -> None:
         self._older_again = None
+        self._usage_of = b"", ()
         self._near.clear()
         self._last_number = -1
