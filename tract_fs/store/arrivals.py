@@ -21,6 +21,7 @@ OWN = b"O"  # any other event of a writer of this copy
 PLAIN_APPEND_FAST = b"a"  # as `A`, by a writer that does not wait for the disk
 OWN_FAST = b"o"  # as `O`, by such a writer
 SEEN = b"S"  # an event that came from elsewhere
+SEEN_BRINGS = b"s"  # the same with the last commit that it brings, which no earlier record brings
 GONE = b"G"  # an event that this copy knew and that is no longer there
 BRINGS = b"C"  # an event brings a commit
 BRINGS_AGAIN = b"D"  # an event brings a commit that an earlier record brings too
@@ -28,8 +29,8 @@ USAGE = b"U"  # an event tells the usage of a commit
 
 PLAIN_KINDS = frozenset([PLAIN_APPEND, PLAIN_APPEND_FAST])
 OWN_KINDS = frozenset([PLAIN_APPEND, PLAIN_APPEND_FAST, OWN, OWN_FAST])
-EVENT_KINDS = OWN_KINDS | {SEEN}  # each stands for one visible event
-BRING_KINDS = PLAIN_KINDS | {BRINGS, BRINGS_AGAIN}
+EVENT_KINDS = OWN_KINDS | {SEEN, SEEN_BRINGS}  # each stands for one visible event
+BRING_KINDS = PLAIN_KINDS | {BRINGS, BRINGS_AGAIN, SEEN_BRINGS}
 DURABLE_KINDS = frozenset([PLAIN_APPEND, OWN])  # covered by the redo log
 
 _BODY = struct.Struct(">c7s32s32sQ")

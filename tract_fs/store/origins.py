@@ -92,6 +92,11 @@ class Origins:
         if self._count - self._first > _MOST_KEPT:
             self.reset(self._count, again_count=again_count)
 
+    def replace_rows(self, records: list[Record], stamp: tuple[int, str], *, state: bytes) -> None:
+        """Writes rows of records, which are all of the file, and with them a saved view. Errors: IndexDamagedError, IndexUnwritableError."""
+        self.rows.save(records, stamp, state=state, is_fresh=True)
+        self._followed = stamp
+
     def extend_rows(self, count: int, *, state: bytes | None = None) -> None:
         """Writes rows up to the first `count` records of the file, and with them a saved view.
 

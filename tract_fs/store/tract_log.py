@@ -168,8 +168,11 @@ class TractLog:
         self.catch_up()
         self.list_if_due()
 
-    def save(self) -> None:
-        """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone."""
+    def save(self, *, records: list[Record] | None = None) -> None:
+        """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
+
+        `records` are all there are, if the caller has them.
+        """
         if self._parts.read_only or self._unrecorded or not self._is_whole:
             return
         if self._count == self._saved_count and not (self._listing.is_changed or self._lacks_rows):
@@ -188,7 +191,11 @@ class TractLog:
             root=self._listing.root_inode(),
         )
         try:
-            self.origins.extend_rows(self._count, state=saved_view.encode(self._parts.layout, saved))
+            state = saved_view.encode(self._parts.layout, saved)
+            if records is None:
+                self.origins.extend_rows(self._count, state=state)
+            else:
+                self.origins.replace_rows(records, (self._count, self._chain.hex()), state=state)
         except (OSError, IndexDamagedError, IndexUnwritableError, arrivals.ArrivalsDamagedError):
             return
         self._witnessed.clear()
@@ -377,11 +384,13 @@ class TractLog:
             file = self._new_arrivals_file(held) if not is_empty and self._try_lock(held) else None
             own, known_before = self._own_and_known(is_ours=is_ours)
             try:
-                self._rebuild(own, known_before, file)
+                records = self._rebuild(own, known_before, file)
             except arrivals.ArrivalsUnwritableError:
-                self._rebuild(own, known_before, None)
+                records = self._rebuild(own, known_before, None)
             self._is_whole = True
-            self.save()  # or the next handle that sees the new arrivals would do all this again
+            self.save(records=records)  # or the next handle that sees the new arrivals would do all this again
+            if self._saved_count == self._count:
+                self.origins.reset(self._count, again_count=self.again_count)
 
     def _new_arrivals_file(self, held: ExitStack) -> files.NewFile | None:
         directory = self._arrivals.path.rpartition("/")[0]
@@ -391,8 +400,11 @@ class TractLog:
         except OSError:
             return None
 
-    def _rebuild(self, own: set[str], known_before: set[str], file: files.NewFile | None) -> None:
-        """Folds all events anew; makes `file` the arrivals. Memory: names and times of events, and hashes of commits, but no record."""
+    def _rebuild(self, own: set[str], known_before: set[str], file: files.NewFile | None) -> list[Record] | None:
+        """Folds all events from nothing; makes `file` the arrivals. Returns their records, or None if they are many.
+
+        Memory: names and times of events, and hashes of commits; all records only where there is no file.
+        """
         self._listing.forget()
         self.view = View(self.tract)
         self.damaged.clear()
@@ -435,15 +447,18 @@ class TractLog:
             self._inode = self._arrivals.signature()[0]
         else:
             self._keep_in_memory(visible)
+        records = None
         if self._unrecorded or len(kept) < _KEPT_RECORDS:
+            records = [*kept[: len(kept) - len(last)], *gone, *last]
             self.origins.reset(0, again_count=0)
-            for record in (*gone, *kept):
+            for record in records:
                 self.origins.add(record)
         else:
             self.origins.reset(self._count, again_count=self.again_count)
         self._lacks_rows = True
         self._saved_count = -1
         self._settle(seen)
+        return records
 
     def _settle(self, seen: Seen) -> None:
         set_aside = self._parts.quarantined(self.tract)
@@ -504,7 +519,7 @@ class TractLog:
             event = self._parts.events.require(self.tract, name)
         except DamageError:
             return False
-        self._offer(name, event, is_own=record.kind != arrivals.SEEN)
+        self._offer(name, event, is_own=record.kind in arrivals.OWN_KINDS)
         return True
 
     def _offer(self, name: EventHash, event: Event, *, is_own: bool) -> bool:
@@ -538,7 +553,7 @@ class TractLog:
         is_last = True
         for position in range(len(records) - 1, -1, -1):
             record = records[position]
-            if record.kind == arrivals.SEEN:
+            if record.kind in arrivals.EVENT_KINDS and record.kind not in arrivals.OWN_KINDS:
                 is_last = False
             elif record.kind in arrivals.OWN_KINDS:
                 if not self._is_there(record):

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     import sqlite3
 
 VERSION = 1
-_BUCKET_SHIFT = 56  # 256 buckets, as there are directories of loose files
-_KEY_OFFSET = 1 << 63
 _WAIT_S = 5.0  # for a writer of another process
 _CACHE_KIB = 32 * 1024
 _SIDE_FILES = ("-journal", "-wal", "-shm")
@@ -51,10 +49,10 @@ _SCHEMA = (
 )""",
     """CREATE TABLE records ( -- arrivals: each event this copy knows, and each commit that an event brought
     id integer primary key, -- tracts.id << 40 | number of the record, from 0, in order of arrival
-    kind text not null, -- O, o: event of this copy's own writers, A, a: such an append; S: event from elsewhere; C, D: brings a commit; U: usage of a commit; G: gone
+    kind text not null, -- O, o: event of this copy's own writers, A, a: such an append; S, s: event from elsewhere; C, D: brings a commit, as A, a and s do; U: usage of a commit; G: gone
     event blob not null, -- its hash, 32 bytes
     commit_hash blob, -- 32 bytes; null where the record is of no commit
-    event_key integer, -- where the record stands for an event: the first 8 bytes of the hash less 2^63
+    event_key integer, -- where the record stands for an event: the first 8 bytes of the hash, a signed number
     commit_key integer, -- the same of commit_hash
     crc integer not null -- of the columns above
 )""",
@@ -72,7 +70,7 @@ _SCHEMA = (
     place integer primary key, -- packs.id << 32 | offset in bytes
     name blob not null, -- its hash, 32 bytes
     size integer not null, -- in bytes
-    key integer not null -- the first 8 bytes of the hash less 2^63
+    key integer not null -- the first 8 bytes of the hash, a signed number
 )""",
     "CREATE INDEX members_key on members (key)",
     """CREATE TABLE pack_events ( -- which members of a pack are events, by tract; an empty tract: the line does not show it
@@ -83,9 +81,9 @@ _SCHEMA = (
     crc integer not null, -- of the columns above
     primary key (pack, tract)
 ) without rowid""",
-    """CREATE TABLE sums ( -- by which a missing row is noticed: count and sum of checksums of the rows whose key begins with 8 bits
+    """CREATE TABLE sums ( -- by which a missing row is noticed: count and sum of checksums of the rows whose hashes begin with a byte
     family text not null, -- event, commit (both of records) or member
-    bucket integer not null, -- the 8 bits
+    bucket integer not null, -- the byte
     rows integer not null,
     total integer not null,
     primary key (family, bucket)
@@ -288,40 +286,34 @@ class IndexFile:
 
 
 def key_of(digest: bytes) -> int:
-    """Returns the first 8 bytes of a hash as a number that SQLite can hold, in the order of the hashes."""
-    return int.from_bytes(digest[:8], "big") - _KEY_OFFSET
-
-
-def bucket_of(key: int) -> int:
-    """Returns the bucket of a key: its first 8 bits."""
-    return (key + _KEY_OFFSET) >> _BUCKET_SHIFT
+    """Returns the first 8 bytes of a hash as the number that SQLite can hold: signed."""
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def bucket_range(bucket: int) -> tuple[int, int]:
-    """Returns the least and the greatest key of a bucket."""
-    low = (bucket << _BUCKET_SHIFT) - _KEY_OFFSET
-    return low, low + (1 << _BUCKET_SHIFT) - 1
+    """Returns the least and the greatest key of the hashes that begin with a byte."""
+    first = bytes([bucket])
+    return key_of(first + bytes(7)), key_of(first + b"\xff" * 7)
 
 
 class Sums:
-    """Counts and sums of checksums to add to the table of this name, or to subtract, for rows that come or go in one transaction."""
+    """Counts and sums of checksums, by the first byte of a hash, to add to the table `sums` for rows that one transaction writes or removes."""
 
     def __init__(self, family: str) -> None:
         self._family = family
-        self._found: dict[int, tuple[int, int]] = {}
-
-    def add(self, key: int, crc: int, *, count: int = 1) -> None:
-        """Adds a row (or with a count of -1, subtracts it)."""
-        bucket = (key + _KEY_OFFSET) >> _BUCKET_SHIFT
-        rows, total = self._found.get(bucket, (0, 0))
-        self._found[bucket] = rows + count, total + count * crc
+        self.rows = [0] * 256
+        self.totals = [0] * 256
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Writes them."""
+        """Adds them to the table."""
         connection.executemany(
             "insert into sums values (?, ?, ?, ?) on conflict do update"
             " set rows = rows + excluded.rows, total = total + excluded.total",
-            [(self._family, bucket, rows, total) for bucket, (rows, total) in self._found.items()],
+            [
+                (self._family, bucket, count, total)
+                for bucket, (count, total) in enumerate(zip(self.rows, self.totals, strict=True))
+                if count or total
+            ],
         )
 
 

@@ -5,7 +5,6 @@ A member that is read is hashed, so a wrong row can hide a member but never give
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +15,6 @@ from tract_fs.store.index.file import (
     IndexDamagedError,
     IndexFile,
     Sums,
-    bucket_of,
     bucket_range,
     crc_of,
     key_of,
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
-_CHECKED = struct.Struct(">qI32s")
 _AT_ONCE = 400  # variables of one statement
 _NEAR_BYTES = 1 << 16
 _MOST_NEAR = 1 << 13
@@ -131,14 +128,14 @@ class MemberIndex:
         """Raises IndexDamagedError if a row of this hash may be missing. Cost: reads a 256th of the rows, once."""
         if not self.packs():
             return
-        bucket = bucket_of(key_of(digest))
+        bucket = digest[0]
         if bucket in self._sound:
             return
         with self._index.reading() as connection:
             rows = connection.execute(
-                "select place, size, name from members where key between ? and ?", bucket_range(bucket)
+                "select name from members where key between ? and ?", bucket_range(bucket)
             ).fetchall()
-            require_sums(connection, "member", bucket, (_crc(self._seed, *row) for row in rows))
+            require_sums(connection, "member", bucket, (zlib.crc32(name, self._seed) for (name,) in rows))
         self._sound.add(bucket)
 
     def events(self, pack: str, tract: str | None) -> list[bytes]:
@@ -209,10 +206,12 @@ class MemberIndex:
         crc = crc_of(self._index.seal, number, name, count, tracts)
         connection.execute("insert into packs values (?, ?, ?, ?, ?)", (number, name, count, tracts, crc))
         sums, rows = Sums("member"), []
+        counts, totals, seed, crc32, to_key = sums.rows, sums.totals, self._seed, zlib.crc32, key_of
+        first = number << _OFFSET_BITS
         for digest, offset, size in pack.members:
-            place, key = (number << _OFFSET_BITS) + offset, key_of(digest)
-            sums.add(key, _crc(self._seed, place, size, digest))
-            rows.append((place, digest, size, key))
+            counts[digest[0]] += 1
+            totals[digest[0]] += crc32(digest, seed)
+            rows.append((first + offset, digest, size, to_key(digest)))
         connection.executemany("insert into members values (?, ?, ?, ?)", rows)
         sums.write(connection)
         for tract, hashes in pack.events.items():
@@ -228,9 +227,9 @@ class MemberIndex:
         first = number << _OFFSET_BITS
         span = (first, first + _OFFSET_MASK)
         sums = Sums("member")
-        rows = connection.execute("select place, size, name, key from members where place between ? and ?", span)
-        for place, size, digest, key in rows.fetchall():
-            sums.add(key, _crc(self._seed, place, size, digest), count=-1)
+        for (digest,) in connection.execute("select name from members where place between ? and ?", span).fetchall():
+            sums.rows[digest[0]] -= 1
+            sums.totals[digest[0]] -= zlib.crc32(digest, self._seed)
         connection.execute("delete from members where place between ? and ?", span)
         connection.execute("delete from pack_events where pack = ?", (number,))
         connection.execute("delete from packs where id = ?", (number,))
@@ -255,7 +254,3 @@ class MemberIndex:
 
     def _note(self, number: int, name: str, count: int, tracts: int) -> None:
         self._ids[name], self._names[number], self._counts[name] = number, name, (count, tracts)
-
-
-def _crc(seed: int, place: int, size: int, digest: bytes) -> int:
-    return zlib.crc32(_CHECKED.pack(place, size, digest), seed)

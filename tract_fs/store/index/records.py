@@ -16,7 +16,6 @@ from tract_fs.store.index.file import (
     IndexDamagedError,
     IndexFile,
     Sums,
-    bucket_of,
     bucket_range,
     crc_of,
     key_of,
@@ -30,6 +29,7 @@ _NUMBER_BITS = 40
 _MOST_RECORDS = 1 << _NUMBER_BITS
 _NUMBER_MASK = _MOST_RECORDS - 1
 _KINDS = {kind.decode(): kind for kind in (*EVENT_KINDS, *BRING_KINDS, USAGE, GONE)}
+_TEXTS = {kind: text for text, kind in _KINDS.items()}
 _CHECKED = struct.Struct(">qc32s32s")
 _ROWS = "select id, kind, event, commit_hash, crc from records"
 _INSERT = "insert into records values (?, ?, ?, ?, ?, ?, ?)"
@@ -113,7 +113,7 @@ class TractRecords:
             rows = self._index.connection().execute(f"{_ROWS} where commit_key = ?", (key,)).fetchall()
             found = [row for row in self._checked(rows) if row.commit == commit and row.number < before]
             if not found:
-                self.require_whole("commit", bucket_of(key))
+                self.require_whole("commit", commit[0])
         except self._index.errors() as error:
             raise self._index.fail(error) from error
         return sorted(found)
@@ -122,7 +122,7 @@ class TractRecords:
         """Raises IndexDamagedError if a record of a commit may be missing."""
         with self._index.reading():
             if self._is_loaded():
-                self.require_whole("commit", bucket_of(key_of(commit)))
+                self.require_whole("commit", commit[0])
 
     def between(self, start: int, stop: int) -> list[Row]:
         """Returns the records from one number to another. Errors: IndexDamagedError."""
@@ -153,15 +153,15 @@ class TractRecords:
     def has_event(self, event: bytes, *, before: int) -> bool:
         """Returns whether an event is among the first records. Errors: IndexDamagedError."""
         key = key_of(event)
-        return any(row.event == event for row in self._in_range("event", key, key, before))
+        return any(row.event == event for row in self._in_range("event", event[0], key, key, before))
 
     def events_between(self, low: bytes, high: bytes, *, before: int) -> set[bytes]:
         """Returns the events among the first records whose hashes begin with 8 bytes from `low` to `high`. Errors: IndexDamagedError."""
-        return {row.event for row in self._in_range("event", key_of(low), key_of(high), before)}
+        return {row.event for row in self._in_range("event", low[0], key_of(low), key_of(high), before)}
 
     def commits_between(self, low: bytes, high: bytes, *, before: int) -> set[bytes]:
         """Returns the commits that the first records bring and whose hashes begin with 8 bytes from `low` to `high`. Errors: IndexDamagedError."""
-        rows = self._in_range("commit", key_of(low), key_of(high), before)
+        rows = self._in_range("commit", low[0], key_of(low), key_of(high), before)
         return {row.commit for row in rows if row.kind in BRING_KINDS}
 
     def require_whole(self, family: str, bucket: int) -> None:
@@ -178,11 +178,10 @@ class TractRecords:
         self._sound.add((family, bucket))
         return found
 
-    def _in_range(self, family: str, low: int, high: int, before: int) -> list[Row]:
-        """Returns the tract's rows with keys of one bucket, all of them."""
+    def _in_range(self, family: str, bucket: int, low: int, high: int, before: int) -> list[Row]:
+        """Returns the first of the tract's rows with keys of a range inside one bucket, all of them."""
         if not self._is_loaded():
             return []
-        bucket = bucket_of(low)
         with self._index.reading() as connection:
             if (low, high) == bucket_range(bucket):
                 found = self._read_bucket(family, bucket)
@@ -228,18 +227,22 @@ class TractRecords:
 
     def _insert(self, connection: sqlite3.Connection, records: Iterable[Record], start: int) -> None:
         events, commits = Sums("event"), Sums("commit")
+        event_rows, event_totals, commit_rows, commit_totals = events.rows, events.totals, commits.rows, commits.totals
         rows = []
         pack, crc32, seed, first = _CHECKED.pack, zlib.crc32, self._seed, (self._id << _NUMBER_BITS) + start
+        texts, to_key = _TEXTS, key_of
         for place, (kind, _, event, commit, _) in enumerate(records, first):
             crc = crc32(pack(place, kind, event, commit), seed)
             event_key = commit_key = commit_hash = None
             if kind in EVENT_KINDS:
-                event_key = key_of(event)
-                events.add(event_key, crc)
+                event_key = to_key(event)
+                event_rows[event[0]] += 1
+                event_totals[event[0]] += crc
             if commit != NO_HASH:
-                commit_hash, commit_key = commit, key_of(commit)
-                commits.add(commit_key, crc)
-            rows.append((place, kind.decode(), event, commit_hash, event_key, commit_key, crc))
+                commit_hash, commit_key = commit, to_key(commit)
+                commit_rows[commit[0]] += 1
+                commit_totals[commit[0]] += crc
+            rows.append((place, texts[kind], event, commit_hash, event_key, commit_key, crc))
         connection.executemany(_INSERT, rows)
         events.write(connection)
         commits.write(connection)
@@ -248,13 +251,13 @@ class TractRecords:
         first = self._id << _NUMBER_BITS
         span = (first, first + _MOST_RECORDS)
         events, commits = Sums("event"), Sums("commit")
-        for event_key, commit_key, crc in connection.execute(
-            "select event_key, commit_key, crc from records where id >= ? and id < ?", span
+        for event_key, event, commit, crc in connection.execute(
+            "select event_key, event, commit_hash, crc from records where id >= ? and id < ?", span
         ).fetchall():
-            if event_key is not None:
-                events.add(event_key, crc, count=-1)
-            if commit_key is not None:
-                commits.add(commit_key, crc, count=-1)
+            for sums, digest in ((events, event if event_key is not None else None), (commits, commit)):
+                if digest is not None:
+                    sums.rows[digest[0]] -= 1
+                    sums.totals[digest[0]] -= crc
         connection.execute("delete from records where id >= ? and id < ?", span)
         events.write(connection)
         commits.write(connection)
