@@ -15,7 +15,6 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
-from mmap import ACCESS_READ, mmap
 from typing import Self
 
 from tract_fs.store.layout import STORE_DIRECTORY
@@ -44,7 +43,6 @@ _SYNC_FLAGS = os.O_RDONLY | _DIRECTORY | _CLOEXEC | _NOFOLLOW
 _DIRECTORY_FLAGS = _SYNC_FLAGS | _PATH
 _STORE = f"/{STORE_DIRECTORY}"
 _MOST_HELD = 64
-_MAPPED_BYTES = 1 << 18  # a larger file is mapped, a smaller one read
 _CHUNK = 1 << 20
 _BLOCK_BYTES = 1 << 16
 _MOST_BLOCKS = 4  # that one reader keeps
@@ -253,31 +251,6 @@ def _read_rest(descriptor: int, data: bytes) -> bytes:
     while part := os.read(descriptor, _CHUNK):
         parts.append(part)
     return b"".join(parts)
-
-
-Mapped = bytes | mmap
-
-
-def map_file(path: str) -> Mapped | None:
-    """Returns the bytes of a regular file, mapped if it is large, or None if there is none, or an empty one, at `path`.
-
-    Only for files that are replaced by a rename: reading past the end of a mapped file that was cut in place ends the process (SIGBUS).
-    """
-    descriptor = _open_regular(path)
-    if descriptor is None:
-        return None
-    try:
-        size = os.fstat(descriptor).st_size
-        if size > _MAPPED_BYTES:
-            return mmap(descriptor, size, access=ACCESS_READ)
-        return _read_rest(descriptor, b"") or None
-    finally:
-        os.close(descriptor)
-
-
-def is_cut(data: Mapped) -> bool:
-    """Returns whether a mapped file was cut in place. Cost: one fstat of a large file."""
-    return isinstance(data, mmap) and data.size() < len(data)
 
 
 def read_at(path: str, offset: int, size: int) -> bytes | None:
