@@ -119,7 +119,7 @@ def test_what_can_not_be_adopted(tract: Any, path: Path) -> None:
     told = tract("repair", "--adopt")
     assert told.code == 0
     assert f"{third} is missing (unknown)" in told.out
-    assert "fetch it from another copy" in told.err
+    assert "fetch them from another copy" in told.err
 
 
 def test_two_heads(tract: Any, path: Path, tmp_path: Path) -> None:
