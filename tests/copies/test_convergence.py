@@ -367,6 +367,7 @@ def seeds_that_fail(copy_type: type[PackageCopy]) -> list[int]:
     return failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_copies_come_together_whatever_they_did(chunk: int) -> None:
     shares: Counter[str] = Counter()

@@ -598,6 +598,7 @@ def converge(world: World) -> Counter[str]:
     return Counter({name: 1 for name, count in world.seen.items() if count})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_copies_come_together_by_rsync_whatever_they_did(tmp_path: Path, chunk: int) -> None:
     shares: Counter[str] = Counter()

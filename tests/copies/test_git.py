@@ -467,6 +467,7 @@ def world_of(seed: int) -> Iterator[World]:
             world.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, HISTORIES, CHUNK))
 def test_whatever_git_does_the_clones_come_together_and_nothing_is_lost(first: int) -> None:
     counts: Counter[str] = Counter()

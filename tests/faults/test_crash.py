@@ -153,6 +153,7 @@ def lab() -> Iterator[ForkServer]:
     lab.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("durability", ["fast", "durable"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_kill_at_any_call_loses_nothing_acknowledged(lab: ForkServer, scenario: str, durability: str) -> None:

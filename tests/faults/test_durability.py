@@ -174,6 +174,7 @@ def lab() -> Iterator[ForkServer]:
     lab.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", CUT_SCENARIOS)
 def test_a_power_cut_at_any_call_loses_nothing_acknowledged(lab: ForkServer, scenario: str) -> None:
     assert lab(cut_power_at_each_call, scenario, hows_per_call=1)["cuts"] >= 40

@@ -215,6 +215,7 @@ def test_a_disk_that_fails_for_good_from_any_call_on_leaves_all_or_nothing(path:
     pytest.fail("the batch made more than 120 calls")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "durability", "is_local_kept"),
     [(errno.EIO, "durable", True), (errno.ENOSPC, "fast", True), (errno.EACCES, "durable", False)],

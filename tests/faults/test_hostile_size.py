@@ -88,6 +88,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_command_is_slow_or_large(tmp_path: Path, name: str) -> None:
     path = make_context(tmp_path / "context")

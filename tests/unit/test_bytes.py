@@ -42,15 +42,15 @@ def test_a_loose_file_is_read_with_its_signature(layout: Layout) -> None:
     put(layout.object(NAME), DATA)
     assert of(layout).read("object", NAME) == (DATA, files.signature(layout.object(NAME)))
     put(layout.event("main", NAME), DATA)
-    assert of(layout).read(*Address("event", NAME, "main")) == (DATA, files.signature(layout.event("main", NAME)))
+    assert of(layout).read("event", NAME, "main") == (DATA, files.signature(layout.event("main", NAME)))
 
 
 def test_a_member_of_a_pack_is_read_without_a_signature(layout: Layout) -> None:
     put_pack(layout)
     assert of(layout).read("object", NAME) == (DATA, None)
     assert of(layout).packed(NAME) == DATA
-    assert of(layout).loose("object", NAME) is None
-    assert of(layout).exists("object", NAME)
+    assert of(layout).loose(Address("object", NAME)) is None
+    assert of(layout).exists(Address("object", NAME))
 
 
 def test_a_missing_file_is_an_error_that_names_what_it_should_be(layout: Layout) -> None:
@@ -59,8 +59,8 @@ def test_a_missing_file_is_an_error_that_names_what_it_should_be(layout: Layout)
         of(layout, suspects).read("object", NAME, shown_as="commit")
     assert (error.value.path, error.value.kind, error.value.hash) == (f"objects/{NAME[:2]}/{NAME[2:]}", "commit", NAME)
     assert suspects.all() == []
-    assert not of(layout).exists("object", NAME)
-    assert not of(layout).is_written("object", NAME)
+    assert not of(layout).exists(Address("object", NAME))
+    assert not of(layout).is_written(Address("object", NAME))
     assert of(layout).packed(NAME) is None
 
 
@@ -72,9 +72,9 @@ def test_a_damaged_file_is_an_error_and_a_suspect(layout: Layout) -> None:
     assert error.value.path == f"events/main/{NAME[:2]}/{NAME[2:]}"
     assert error.value.actual == hashlib.sha256(b"other").hexdigest()
     assert suspects.all() == [Address("event", NAME, "main")]
-    assert of(layout).exists("event", NAME, "main")
-    assert not of(layout).is_written("event", NAME, "main")
-    assert of(layout).loose("event", NAME, "main") is None
+    assert of(layout).exists(Address("event", NAME, "main"))
+    assert not of(layout).is_written(Address("event", NAME, "main"))
+    assert of(layout).loose(Address("event", NAME, "main")) is None
 
 
 def test_a_pack_has_the_bytes_of_a_damaged_file(layout: Layout) -> None:
@@ -82,7 +82,7 @@ def test_a_pack_has_the_bytes_of_a_damaged_file(layout: Layout) -> None:
     stored = of(layout)
     put_pack(layout)
     assert stored.read("object", NAME) == (DATA, None)
-    assert stored.is_written("object", NAME)
+    assert stored.is_written(Address("object", NAME))
 
 
 def test_a_file_that_is_packed_between_two_looks_is_found(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_a_file_that_is_packed_while_it_is_asked_for_exists(layout: Layout, monk
         return exists(path)
 
     monkeypatch.setattr(files, "exists", pack_first)
-    assert stored.exists("object", NAME)
+    assert stored.exists(Address("object", NAME))
 
 
 def test_any_file_can_be_read_and_compared_with_a_hash(layout: Layout, tmp_path: Path) -> None:

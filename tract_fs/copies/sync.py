@@ -191,7 +191,7 @@ class _Exchange:
     def _to_check(self, doubted: set[str], *, verify: bool) -> list[Address]:
         here, there = self._here.holdings, self._there.holdings
         if verify:
-            return sorted(here.files.keys() | there.files.keys())
+            return sorted(here.files | there.files)
         found = [address for address, size in here.files.items() if there.files.get(address, size) != size]
         if doubted:
             found += [address for address in here.files if address.name in doubted and there.has(address)]

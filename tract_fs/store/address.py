@@ -6,7 +6,9 @@ The path of an address ends in the hash of the file's bytes. Format: FORMAT.md, 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from tract_fs.model.content import MAX_OBJECT_BYTES
 from tract_fs.model.events import MAX_EVENT_BYTES
@@ -19,8 +21,8 @@ MAX_PACK_BYTES = 1 << 29  # a pack has 256 MiB at most, or one large object more
 LIMITS_BYTES: dict[Kind, int] = {"object": MAX_OBJECT_BYTES, "event": MAX_EVENT_BYTES, "pack": MAX_PACK_BYTES}
 
 
-class Address(NamedTuple):
-    """One file: its kind, its hash, and the tract of an event (else empty)."""
+class Address(Struct, frozen=True, gc=False, order=True):
+    """One file: its kind, its hash, and the tract of an event (else empty). `gc=False`: a sync of a large store keeps millions."""
 
     kind: Kind
     name: str
@@ -41,7 +43,9 @@ class Address(NamedTuple):
 
     def path_in(self, layout: Layout) -> str:
         """Returns the whole path in one store. Errors: ValueError if the name is no hash, or the tract no tract id."""
-        return layout.path(*self)
+        if self.kind == "object":
+            return layout.object(self.name)
+        return layout.event(self.tract, self.name) if self.kind == "event" else layout.pack(self.name)
 
 
 def address_of(data: bytes, name: str) -> Address | None:

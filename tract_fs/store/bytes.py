@@ -2,8 +2,6 @@
 
 A packing may move a file into a pack at any moment, and what `Packs` does not find is absent for sure only after `renew`. So a look that finds
 nothing is repeated as long as `renew` reports a change. This is the only module with that loop.
-
-The methods take the parts of an Address, so `read(*address)` reads one; a compile reads thousands, and makes no Address for each.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ class StoredBytes:
     def read(
         self, kind: Kind, name: str, tract: str = "", *, shown_as: str = ""
     ) -> tuple[bytes, files.Signature | None]:
-        """Returns verified bytes, and the signature of their file (None: from a pack).
+        """Returns verified bytes, and the signature of their file (None: from a pack). Takes the parts of an Address: a compile reads thousands.
 
         Errors name the kind `shown_as`: ObjectMissing, HashMismatch; OSError of the disk.
         """
@@ -37,7 +35,8 @@ class StoredBytes:
             packed = self._packs.read(name)
             if packed is not None:
                 return packed, None
-            found = files.read_signed(self.layout.path(kind, name, tract), limit_bytes=LIMITS_BYTES[kind])
+            path = self.layout.object(name) if kind == "object" else Address(kind, name, tract).path_in(self.layout)
+            found = files.read_signed(path, limit_bytes=LIMITS_BYTES[kind])
             actual = None if found is None else sha256(found[0]).hexdigest()
             if found is not None and actual == name:
                 return found
@@ -49,9 +48,9 @@ class StoredBytes:
         self._suspects.note(address)
         raise HashMismatch(path=address.path, hash=name, expected=name, actual=actual)
 
-    def exists(self, kind: Kind, name: str, tract: str = "") -> bool:
+    def exists(self, address: Address) -> bool:
         """Returns whether there is a file, or a member of a pack, of this name; not whether its bytes are right."""
-        path = self.layout.path(kind, name, tract)
+        name, path = address.name, address.path_in(self.layout)
         while not (self._packs.has(name) or files.exists(path)):
             if not self._packs.renew(name):
                 return False
@@ -64,18 +63,17 @@ class StoredBytes:
             if data is not None or not self._packs.renew(name):
                 return data
 
-    def loose(self, kind: Kind, name: str, tract: str = "") -> bytes | None:
+    def loose(self, address: Address) -> bytes | None:
         """Returns the verified bytes of the file itself, or None. Errors: OSError of the disk."""
-        path = self.layout.path(kind, name, tract)
-        data = files.read(path, limit_bytes=LIMITS_BYTES[kind])
-        return data if data is not None and sha256(data).hexdigest() == name else None
+        data = files.read(address.path_in(self.layout), limit_bytes=address.limit_bytes)
+        return data if data is not None and sha256(data).hexdigest() == address.name else None
 
-    def is_written(self, kind: Kind, name: str, tract: str = "") -> bool:
+    def is_written(self, address: Address) -> bool:
         """Returns whether the right bytes are in the file or a known pack. A hint for a writer, who writes them if not."""
-        path = self.layout.path(kind, name, tract)
+        name, path = address.name, address.path_in(self.layout)
         if not files.may_exist(path):
             return self._packs.read(name) is not None
-        data = files.read(path, limit_bytes=LIMITS_BYTES[kind])
+        data = files.read(path, limit_bytes=address.limit_bytes)
         return (data is not None and sha256(data).hexdigest() == name) or self._packs.read(name) is not None
 
 

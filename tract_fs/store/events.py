@@ -69,7 +69,7 @@ class Events:
 
     def exists(self, tract: str, name: str) -> bool:
         """Returns whether there is a file, or a member of a pack, of this name."""
-        return self._stored.exists("event", name, tract)
+        return self._stored.exists(Address("event", name, tract))
 
     def _load(self, tract: str, name: str) -> _Loaded:
         cached = self._cache.get(name)

@@ -86,7 +86,7 @@ class Holdings:
         """
         path = address.path_in(self.layout)
         if files.may_exist(path):
-            if self._stored.loose(*address) is not None:
+            if self._stored.loose(address) is not None:
                 return False
             self._quarantine.set_aside(address)
         files.replace(path, data)

@@ -54,12 +54,6 @@ class Layout:
         digest.update(data)
         return digest.hexdigest().encode()
 
-    def path(self, kind: str, name: str, tract: str = "") -> str:
-        """Returns the path of a file by the parts of its address: kind "object", "event" or "pack", hash, tract of an event."""
-        if kind == "object":
-            return self.object(name)
-        return self.event(tract, name) if kind == "event" else self.pack(name)
-
     def object(self, name: str) -> str:
         """Returns the path of a loose content or commit. Errors: ValueError if `name` is no hash, as for all these paths."""
         if is_hash(name):

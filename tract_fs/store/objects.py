@@ -77,7 +77,7 @@ class Objects:
 
     def exists(self, name: str) -> bool:
         """Returns whether there is a file, or a member of a pack, of this name."""
-        return self._stored.exists("object", name)
+        return self._stored.exists(Address("object", name))
 
     def fans(self) -> frozenset[str]:
         """Returns the directories of the fan-out that exist."""
@@ -85,7 +85,7 @@ class Objects:
 
     def is_written(self, name: str) -> bool:
         """Returns whether the right bytes of an object are in a file or a known pack."""
-        return self._stored.is_written("object", name)
+        return self._stored.is_written(Address("object", name))
 
     def written(self, names: Collection[str], *, fans: frozenset[str]) -> set[str]:
         """Returns the objects of `names` whose right bytes are in a known pack, or in a file in one of the directories `fans`."""

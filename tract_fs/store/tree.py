@@ -51,12 +51,11 @@ def iter_files(layout: Layout) -> Iterator[tuple[Address, int]]:
 
 
 def iter_loose(layout: Layout, kind: LooseKind) -> Iterator[tuple[Address, int]]:
-    """Yields the loose objects, or the loose events of all tracts, with their sizes in bytes, by tract and hash."""
+    """Yields the loose objects, or the loose events of all tracts, with their sizes in bytes, by tract and fan."""
     for tract, directory in _directories(layout, kind):
         for fan in sorted(list_fans(directory)):
-            for name, size in sorted(files.list_files(f"{directory}/{fan}")):
-                if is_loose_name(name):
-                    yield Address(kind, fan + name, tract), size
+            listed = files.list_files(f"{directory}/{fan}")
+            yield from [(Address(kind, fan + name, tract), size) for name, size in listed if is_loose_name(name)]
 
 
 def iter_packs(layout: Layout) -> Iterator[tuple[Address, int]]:

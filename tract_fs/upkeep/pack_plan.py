@@ -165,8 +165,8 @@ class PackPlan:
         if digest in self._packed and (data := stored.packed(digest.hex())) is not None:
             return data
         if digest in self._objects:
-            return stored.loose("object", digest.hex())
-        return stored.loose(*self._address(digest)) if digest in self._events else None
+            return stored.loose(Address("object", digest.hex()))
+        return stored.loose(self._address(digest)) if digest in self._events else None
 
     def _leave(self, digest: bytes) -> None:
         """Leaves a damaged file in place as a suspect. One that is gone was packed or removed by others."""

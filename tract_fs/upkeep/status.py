@@ -150,7 +150,7 @@ def _quarantined(store: Store) -> Iterator[QuarantinedFile]:
 def _is_back(store: Store, address: Address) -> bool:
     if address.kind == "event":
         return store.events.get(address.tract, address.name) is not None
-    return store.bytes.is_written(*address)
+    return store.bytes.is_written(address)
 
 
 def _hash_of(file: str) -> str:
