@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import count
 from typing import Self
@@ -431,6 +431,24 @@ def signature(path: str) -> Signature | None:
     """Returns the signature of a file or directory; None if there is none."""
     found = status_of(path)
     return None if found is None else (found.st_ino, found.st_size, found.st_ctime_ns)
+
+
+def signatures(directory: str, names: Iterable[str]) -> dict[str, Signature]:
+    """Returns the signature of each of these entries of a directory; those that are missing are left out. Errors: OSError."""
+    found: dict[str, Signature] = {}
+    try:
+        held = _hold(directory)
+    except FileNotFoundError:
+        return found
+    stat = os.stat
+    above = f"{directory}/" if held.descriptor is None else ""
+    for name in names:
+        try:
+            status = stat(above + name, dir_fd=held.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        found[name] = status.st_ino, status.st_size, status.st_ctime_ns
+    return found
 
 
 def status_of(path: str) -> os.stat_result | None:

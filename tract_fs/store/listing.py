@@ -13,12 +13,12 @@ from typing import NamedTuple
 from tract_fs.store import files, tree
 from tract_fs.store.arrivals import ArrivalsDamagedError
 from tract_fs.store.events import Events
-from tract_fs.store.layout import Layout
+from tract_fs.store.layout import FANS, Layout
 from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
 
 _SETTLED_NS = 2_000_000_000
-_ALL_FANS = frozenset(f"{number:02x}" for number in range(256))
+_MANY = 256
 _UNLISTED = (0, 0)  # of a directory that is there and must be listed again
 
 
@@ -30,6 +30,7 @@ class KnownEvents:
 
     def __init__(self, origins: Origins | None = None, count: int = 0, read_all: Callable[[], set[str]] = set) -> None:
         self._fans: dict[str, set[str]] = {}
+        self._recorded: dict[str, frozenset[str]] = {}  # by directory, of rows that were read
         self._origins = origins if count else None
         self._count = count
         self._read_all = read_all
@@ -60,26 +61,38 @@ class KnownEvents:
         """Returns the directories that have events."""
         found = set(self._fans)
         if self._origins is not None:
-            found.update(fan for fan in _ALL_FANS - found if self._recorded_in(fan))
+            found.update(fan for fan in FANS - found if self._recorded_in(fan))
         return found
+
+    def unknown_of(self, names: set[str]) -> set[str]:
+        """Returns those of some events that are not in the set. Cost: one look-up for each directory, where they are many."""
+        if len(names) < _MANY:
+            return {name for name in names if name not in self}
+        by_fan: dict[str, set[str]] = {}
+        for name in names:
+            by_fan.setdefault(name[:2], set()).add(name)
+        return {name for fan, there in by_fan.items() for name in there - self.in_fan(fan)}
 
     def in_fan(self, fan: str) -> set[str]:
         """Returns the events of one directory."""
         return self._fans.get(fan, set()) | self._recorded_in(fan)
 
-    def _recorded_in(self, fan: str) -> set[str]:
+    def _recorded_in(self, fan: str) -> frozenset[str]:
         if self._origins is None:
-            return set()
-        low = bytes.fromhex(fan)
-        try:
-            found = self._origins.events_between(low + bytes(7), low + b"\xff" * 7, before=self._count)
-        except ArrivalsDamagedError:
-            self._add_all()
-            return self._fans.get(fan, set())
-        return {event.hex() for event in found}
+            return frozenset()
+        recorded = self._recorded.get(fan)
+        if recorded is None:
+            try:
+                recorded = frozenset(self._origins.events_in_fan(int(fan, 16), before=self._count))
+            except ArrivalsDamagedError:
+                self._add_all()
+                return frozenset(self._fans.get(fan, ()))
+            self._recorded[fan] = recorded
+        return recorded
 
     def _add_all(self) -> None:
         self._origins = None
+        self._recorded.clear()
         for name in self._read_all():
             self.add(name)
 
@@ -133,9 +146,8 @@ class EventListing:
         is_gone = self._look_at_packs(packs, new, known)
         fans = dict(self.fans)
         present = set(tree.list_fans(self._directory))
-        for fan in present:
-            found = files.signature(f"{self._directory}/{fan}")
-            if found is None or fans.get(fan) == (found[0], found[2]):
+        for fan, found in files.signatures(self._directory, present).items():
+            if fans.get(fan) == (found[0], found[2]):
                 continue
             expected = known().in_fan(fan)
             loose = set(tree.list_fan(self._directory, fan, known=expected))
@@ -150,8 +162,7 @@ class EventListing:
         while self._packs.refresh() or self._packs.names != packs:
             is_gone = self._look_at_packs(packs, new, known) or is_gone
         if new:
-            there = known()
-            new = {name for name in new if name not in there}
+            new = known().unknown_of(new)
         return Seen(new, is_gone, fans, packs)
 
     def settle(self, seen: Seen) -> None:

@@ -20,7 +20,9 @@ from tract_fs.store.objects import Objects
 
 _T = TypeVar("_T")
 _ROWS_AT_ONCE = 1 << 15
-_NEAR_RECORDS = 256
+_NEWEST_ROWS = 32
+_LEAST_WINDOW = 16  # records that are read beside one, and twice as many each time that a walk goes on
+_MOST_WINDOW = 512
 _MOST_NEAR = 4096
 _MOST_KEPT = 1 << 14  # so many records stay in memory once rows cover them
 _TRIES = 3  # of an index that is damaged each time
@@ -51,6 +53,7 @@ class Origins:
         self._rebuild = rebuild
         self._first = 0
         self._count = 0
+        self._has_newest_rows = False  # some of the newest rows were moved into memory
         self._again_count = 0  # how many of the records before `_first` bring a commit again
         self._brought: dict[bytes, tuple[bytes, ...]] = {}  # by commit
         self._again: set[bytes] = set()  # commits that more than one record brings, as far as memory shows
@@ -58,6 +61,7 @@ class Origins:
         self._older_again: set[bytes] | None = None
         self._near: dict[bytes, bytes] = {}  # commit: event, of rows beside the last one found
         self._last_number = -1
+        self._window = _LEAST_WINDOW
         self._usage_of: tuple[bytes, tuple[bytes, ...]] = b"", ()  # a commit, and the events of rows with its usage
         self._followed = (0, "")  # the last stamp of the rows that was compared with arrivals
 
@@ -76,6 +80,7 @@ class Origins:
         self._forget_rows()
         self._first = self._count = count
         self._again_count = again_count
+        self._has_newest_rows = False
 
     def add(self, record: Record) -> None:
         """Adds a record that is newer than all before."""
@@ -147,6 +152,9 @@ class Origins:
         """Returns the events that bring a commit; empty if no visible event of this tract does."""
         digest = bytes.fromhex(commit)
         found = self._brought.get(digest)
+        if found is None and self._first and not self._has_newest_rows:
+            self._ask(self._read_newest_rows)
+            found = self._brought.get(digest)
         if found is not None and digest not in self._again:
             return found
         return (*(self._older_events(digest) if self._first else ()), *(found or ()))
@@ -157,11 +165,8 @@ class Origins:
 
     def all_commits(self) -> list[bytes]:
         """Returns each commit that visible events bring once, in the order in which they came. Cost: reads the index, or arrivals."""
-        found = dict.fromkeys(
-            row.commit for row in self._ask(lambda: self.rows.between(0, self._first)) if row.kind in BRING_KINDS
-        )
-        found.update(dict.fromkeys(self._brought))
-        return list(found)
+        rows = self._ask(lambda: self.rows.between(0, self._first)) if self._first else []
+        return list(dict.fromkeys((*(row.commit for row in rows if row.kind in BRING_KINDS), *self._brought)))
 
     def commits_with_prefix(self, prefix: str) -> set[bytes]:
         """Returns the commits that visible events bring and whose hashes begin with some hexadecimal digits."""
@@ -191,12 +196,9 @@ class Origins:
         """Returns whether an event is among the first records. Errors: ArrivalsDamagedError."""
         return self._look(lambda: self.rows.has_event(event, before=before), before)
 
-    def events_between(self, low: bytes, high: bytes, *, before: int) -> set[bytes]:
-        """Returns the events among the first records whose hashes begin with 8 bytes from `low` to `high`.
-
-        Errors: ArrivalsDamagedError.
-        """
-        return self._look(lambda: self.rows.events_between(low, high, before=before), before)
+    def events_in_fan(self, fan: int, *, before: int) -> set[str]:
+        """Returns the hashes of the events among the first records that begin with a byte. Errors: ArrivalsDamagedError."""
+        return self._look(lambda: self.rows.events_in_fan(fan, before=before), before)
 
     # rows
 
@@ -216,6 +218,25 @@ class Origins:
             self._usage_of = digest, tuple(row.event for row in rows if row.kind == USAGE)
         return self._usage_of[1]
 
+    def _read_newest_rows(self) -> None:
+        """Moves the newest rows into memory, by one look-up: what is asked for is mostly new."""
+        start = max(0, self._first - _NEWEST_ROWS)
+        brought: dict[bytes, tuple[bytes, ...]] = {}
+        usage: dict[bytes, tuple[bytes, ...]] = {}
+        for _, kind, event, commit in self.rows.between(start, self._first):
+            if kind in BRING_KINDS:
+                brought[commit] = (*brought.get(commit, ()), event)
+                if kind == BRINGS_AGAIN:
+                    self._again.add(commit)
+                    self._again_count -= 1
+            elif kind == USAGE:
+                usage[commit] = (*usage.get(commit, ()), event)
+        for older, newer in ((brought, self._brought), (usage, self._usage)):
+            for commit, events in older.items():
+                newer[commit] = (*events, *newer.get(commit, ()))
+        self._first = start
+        self._has_newest_rows = True
+
     def _find(self, digest: bytes) -> tuple[bytes, ...]:
         if self._older_again is None:
             self._older_again = self.rows.commits_brought_again(before=self._first, count=self._again_count)
@@ -229,15 +250,17 @@ class Origins:
     def _look_around(self, number: int) -> None:
         """Reads the rows beside one that was found, where the last one was near: a history is walked along."""
         step, self._last_number = number - self._last_number, number
-        if not 0 < abs(step) <= _NEAR_RECORDS:
+        if not 0 < abs(step) <= 2 * self._window:
+            self._window = _LEAST_WINDOW
             return
+        self._window = min(2 * self._window, _MOST_WINDOW)
         if len(self._near) > _MOST_NEAR:
             self._near.clear()
-        start = number if step > 0 else max(0, number - _NEAR_RECORDS)
+        start = number if step > 0 else max(0, number - self._window)
         again = self._older_again or ()
-        for row in self.rows.between(start, min(self._first, start + _NEAR_RECORDS)):
-            if row.kind in BRING_KINDS and row.commit not in again and row.commit not in self._again:
-                self._near[row.commit] = row.event
+        for _, kind, event, commit in self.rows.between(start, min(self._first, start + self._window)):
+            if kind in BRING_KINDS and commit not in again and commit not in self._again:
+                self._near[commit] = event
 
     def _ask(self, look: Callable[[], _T]) -> _T:
         """As `_look`, over all records that memory does not have; where arrivals are damaged, asks again after all was found from the events."""

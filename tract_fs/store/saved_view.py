@@ -13,7 +13,7 @@ from tract_fs.model import canonical
 from tract_fs.model.names import are_hashes, is_hex
 from tract_fs.model.view import View
 from tract_fs.store.arrivals import MOST_RECORDS
-from tract_fs.store.layout import Layout, is_fan_name
+from tract_fs.store.layout import FANS, Layout
 
 
 class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,5 +53,5 @@ def decode(layout: Layout, data: bytes | None) -> SavedView | None:
 def _is_sound(saved: SavedView) -> bool:
     """Tells whether what is read can be what a handle wrote: the values become paths, and times that are compared and parsed."""
     are_counts = 0 <= saved.count < MOST_RECORDS and saved.again_count >= 0
-    are_names = are_hashes(saved.gone) and are_hashes(saved.packs) and all(map(is_fan_name, saved.fans))
+    are_names = are_hashes(saved.gone) and are_hashes(saved.packs) and FANS.issuperset(saved.fans)
     return are_counts and are_names and is_hex(saved.chain) and len(saved.chain) == 32 and saved.view.is_sound()

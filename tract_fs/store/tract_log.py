@@ -388,8 +388,7 @@ class TractLog:
         new = seen.new
         if new:
             self.catch_up()  # a writer of this copy records an event before it writes it, so most new files are known by now
-            known = self.known()
-            new = {name for name in new if name not in known}
+            new = self.known().unknown_of(new)
         if new or self.view.pending or self.damaged:
             self._admit(new | self.damaged.keys())
         self._settle(seen)

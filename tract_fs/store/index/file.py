@@ -29,16 +29,11 @@ from tract_fs.store.layout import Layout
 if TYPE_CHECKING:
     import sqlite3
 
-VERSION = 1
 _WAIT_S = 5.0  # for a writer of another process
 _CACHE_KIB = 32 * 1024
 _SIDE_FILES = ("-journal", "-wal", "-shm")
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another
 _SCHEMA = (
-    """CREATE TABLE store ( -- one row: which schema this is, and which copy wrote it
-    version integer not null,
-    seal text not null
-)""",
     """CREATE TABLE tracts ( -- each tract that this copy has looked at
     id integer primary key,
     name text not null unique,
@@ -134,6 +129,7 @@ class IndexFile:
         self._pid = 0
         self._path = ""  # of the open file; empty: in memory
         self._inode = 0
+        self._is_prepared = False  # the connection, for writing
         self.generation = 0
 
     @property
@@ -163,6 +159,7 @@ class IndexFile:
             self._connection = None  # a forked child must not use its parent's, not even to close it
             self.generation += not self._path
         self._connection = self._open()
+        self._is_prepared = False
         self._pid = files.process.id
         return self._connection
 
@@ -219,6 +216,9 @@ class IndexFile:
             self.move()  # another process found the file damaged and replaced it
         with self.reading() as connection:
             try:
+                if not self._is_prepared:
+                    _prepare_writing(connection)
+                    self._is_prepared = True
                 connection.execute("begin immediate")
                 try:
                     yield connection
@@ -252,7 +252,7 @@ class IndexFile:
                 self.generation += 1
         self._path = ""
         connection = _connect(":memory:")
-        _make_tables(connection, self.seal)
+        _make_tables(connection)
         return connection
 
     def _open_file(self, path: str) -> sqlite3.Connection:
@@ -264,9 +264,7 @@ class IndexFile:
             _remove_side_files(path)
             connection = _connect(path)
         try:
-            if not self._read_only:
-                _make_tables(connection, self.seal)
-            _require_schema(connection, self.seal)
+            _require_schema(connection, can_make=not self._read_only)
         except BaseException:
             connection.close()
             raise
@@ -335,34 +333,38 @@ def crc_of(seal: bytes, *values: object) -> int:
 def _connect(path: str) -> sqlite3.Connection:
     import sqlite3  # 3 ms
 
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False, uri=path.startswith("file:")
     )
-    connection.execute("pragma trusted_schema = off")
-    connection.execute("pragma synchronous = off")  # a cache: damage is noticed and its rows are written again
+
+
+def _prepare_writing(connection: sqlite3.Connection) -> None:
+    connection.execute("pragma synchronous = off")  # a cache: damage is noticed, and its rows are written again
     connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
-    return connection
 
 
-def _make_tables(connection: sqlite3.Connection, seal: bytes) -> None:
+def _make_tables(connection: sqlite3.Connection) -> None:
     """Makes the tables of a new file, unless another process does."""
-    count = "select count(*) from sqlite_master"
-    if connection.execute(count).fetchone() == (0,):
-        connection.execute("begin immediate")
-        if connection.execute(count).fetchone() == (0,):
-            for table in _SCHEMA:
-                connection.execute(table)
-            connection.execute("insert into store values (?, ?)", (VERSION, seal.hex()))
-        connection.execute("commit")
+    _prepare_writing(connection)
+    connection.execute("begin immediate")
+    if connection.execute("select count(*) from sqlite_master").fetchone() == (0,):
+        for table in _SCHEMA:
+            connection.execute(table)
+    connection.execute("commit")
 
 
-def _require_schema(connection: sqlite3.Connection, seal: bytes) -> None:
-    """Raises IndexDamagedError where the file has other tables, or is of another place. A view in a table's place might answer anything, and take for ever."""
+def _require_schema(connection: sqlite3.Connection, *, can_make: bool) -> None:
+    """Raises IndexDamagedError where the file has other tables, as that of another version has; makes those of an empty file with `can_make`.
+
+    A view in a table's place might answer anything, and take for ever. A file from another place has the same tables, but no checksum of its rows agrees.
+    """
     found = connection.execute("select sql from sqlite_master where sql is not null order by rowid").fetchall()
+    if not found and can_make:
+        _make_tables(connection)
+        _require_schema(connection, can_make=False)
+        return
     if [text for (text,) in found] != list(_SCHEMA):
         raise IndexDamagedError("another schema")
-    if connection.execute("select version, seal from store").fetchall() != [(VERSION, seal.hex())]:
-        raise IndexDamagedError("of another version, or another place")
 
 
 def _remove_side_files(path: str) -> None:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 _AT_ONCE = 400  # variables of one statement
-_NEAR_BYTES = 1 << 16
+_LEAST_WINDOW = (
+    1 << 11
+)  # bytes of a pack whose rows are read beside one, and twice as many each time that a walk goes on
+_MOST_WINDOW = 1 << 17
 _MOST_NEAR = 1 << 13
 
 
@@ -62,6 +65,7 @@ class MemberIndex:
         self._sound: set[int] = set()
         self._near: dict[bytes, Place] = {}
         self._last = 0  # place of the last member looked up
+        self._window = _LEAST_WINDOW
         self._seed = 0
 
     def packs(self) -> Collection[str]:
@@ -239,12 +243,14 @@ class MemberIndex:
 
     def _look_around(self, connection: sqlite3.Connection, place: int, pack: str) -> None:
         """Remembers the members that lie behind or before one that was found, where the last one was near: a history lies together, and is walked along."""
-        step, self._last = place - self._last, place
-        if not 0 < abs(step) <= _NEAR_BYTES:
+        is_first, step, self._last = not self._last, place - self._last, place
+        if not (is_first or 0 < abs(step) <= 2 * self._window):
+            self._window = _LEAST_WINDOW
             return
+        self._window = min(2 * self._window, _MOST_WINDOW)
         if len(self._near) > _MOST_NEAR:
             self._near.clear()
-        low, high = (place, place + _NEAR_BYTES) if step > 0 else (place - _NEAR_BYTES, place)
+        low, high = (place - self._window, place) if is_first or step < 0 else (place, place + self._window)
         first = self._ids[pack] << _OFFSET_BITS
         rows = connection.execute(
             "select place, name, size from members where place between ? and ?",
