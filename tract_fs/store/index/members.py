@@ -30,7 +30,7 @@ _AT_ONCE = 400  # variables of one statement
 _LEAST_WINDOW = (
     1 << 11
 )  # bytes of a pack whose rows are read beside one, and twice as many each time that a walk goes on
-_MOST_WINDOW = 1 << 17
+_MOST_WINDOW = 1 << 16
 _MOST_NEAR = 1 << 13
 
 
@@ -242,15 +242,15 @@ class MemberIndex:
         self._near.clear()
 
     def _look_around(self, connection: sqlite3.Connection, place: int, pack: str) -> None:
-        """Remembers the members that lie behind or before one that was found, where the last one was near: a history lies together, and is walked along."""
+        """Remembers the members beside one that was found, where the last one was near: a history lies together, and is walked along."""
         is_first, step, self._last = not self._last, place - self._last, place
-        if not (is_first or 0 < abs(step) <= 2 * self._window):
+        if not (is_first or abs(step) <= 2 * self._window):
             self._window = _LEAST_WINDOW
             return
         self._window = min(2 * self._window, _MOST_WINDOW)
         if len(self._near) > _MOST_NEAR:
             self._near.clear()
-        low, high = (place - self._window, place) if is_first or step < 0 else (place, place + self._window)
+        low, high = place - self._window, place + self._window
         first = self._ids[pack] << _OFFSET_BITS
         rows = connection.execute(
             "select place, name, size from members where place between ? and ?",
