@@ -370,7 +370,8 @@ def _require_schema(connection: sqlite3.Connection, *, can_make: bool) -> None:
 def _remove_side_files(path: str) -> None:
     """Removes files that SQLite would obey and this index never writes: those of WAL, and a journal that names further files to remove."""
     for suffix in _SIDE_FILES[1:]:
-        files.remove(path + suffix)
+        if files.may_exist(path + suffix):
+            files.remove(path + suffix)
     journal = path + _SIDE_FILES[0]
     size = (files.signature(journal) or (0, 0, 0))[1]
     if not size:
