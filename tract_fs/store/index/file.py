@@ -181,7 +181,7 @@ class IndexFile:
         self.generation += 1
 
     def discard(self) -> None:
-        """Removes a damaged file; the rows are written again as needed. A file that can't be removed is used no more."""
+        """Removes a damaged file; rows are written again as needed. A file that can't be removed is used no more."""
         self.close()
         self.generation += 1
         if self._read_only or not self._remove():
