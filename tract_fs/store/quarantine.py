@@ -172,7 +172,7 @@ class Quarantine:
         files.replace(target + _NOTE, canonical.encode_struct(note) + b"\n", mode=0o644)
 
     def _target(self, suspect: Address, data: bytes | None) -> str:
-        """Returns a free path in the quarantine, or that of a file with the same bytes, which may come many times."""
+        """Returns a free path in the quarantine, or that of a file with the same bytes, if there is one."""
         name = f"{self._layout.quarantine}/{suspect.kind}-{suspect.name}"
         target, number = name, 1
         while files.exists(target) and files.read(target, limit_bytes=MAX_PACK_BYTES) != data:
