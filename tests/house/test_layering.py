@@ -193,6 +193,8 @@ NO_DISK = {  # what is used of `os` that does not reach the disk
 EXTRAS = {"click", "rich"}
 # What a call of the facade may hold: the checks of its arguments, the guard, and the way to the function that does the work.
 MOST_STATEMENTS = 6
+# A class that sets more attributes than this in `__init__` lists its states in its docstring or its module's.
+MOST_ATTRIBUTES = 12
 # Calls that use no open session, or only what never changes in it; `close` closes the guard, `edit` is a commit.
 UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "edit"}
 CORE = {"msgspec", "orjson", "portalocker"}
@@ -310,6 +312,43 @@ def test_a_call_of_the_facade_enters_the_guard(name: str) -> None:
     blocks = [node for node in facade_calls()[name].body if isinstance(node, ast.With)]
     entered = {ast.unparse(item.context_expr) for block in blocks for item in block.items}
     assert (name in UNGUARDED) != bool(entered & {"self._guard.reading", "self._guard.writing", "self.batch()"})
+
+
+def stateful_classes(source: str) -> dict[str, bool]:
+    """Returns the classes that set many attributes in `__init__`, by name, and whether a docstring lists their states."""
+    module = ast.parse(source)
+    found = {}
+    for node in ast.walk(module):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        starts = [body for body in node.body if isinstance(body, ast.FunctionDef) and body.name == "__init__"]
+        inside = [part for start in starts for part in ast.walk(start)]
+        stored = [part for part in inside if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store)]
+        if len({part.attr for part in stored if ast.unparse(part.value) == "self"}) > MOST_ATTRIBUTES:
+            text = f"{ast.get_docstring(node)} {ast.get_docstring(module)}"
+            found[node.name] = re.search(r"\bstates\b", text, re.IGNORECASE) is not None
+    return found
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_class_of_many_attributes_lists_its_states(name: str) -> None:
+    found = stateful_classes(MODULES[name].read_text(encoding="utf-8"))
+    assert [owner for owner, is_listed in found.items() if not is_listed] == []
+
+
+@pytest.mark.parametrize(
+    ("count", "docstring", "found"),
+    [
+        (12, "A thing.", {}),
+        (13, "A thing.", {"Thing": False}),
+        (13, "A thing. States: open, closed.", {"Thing": True}),
+        (13, "A thing of the United Estates.", {"Thing": False}),
+    ],
+)
+def test_the_look_for_states_sees_them(count: int, docstring: str, found: dict[str, bool]) -> None:
+    lines = [f"        self.field{number}: int = {number}" for number in range(count)]
+    source = "\n".join(["class Thing:", f'    """{docstring}"""', "    def __init__(self) -> None:", *lines])
+    assert stateful_classes(source) == found
 
 
 def disk_uses(source: str) -> set[str]:

@@ -1,7 +1,7 @@
-"""The listing of one tract's events: finds what any tool brought or took away, by looking only at directories that changed.
+"""The listing of one tract's events: finds what any tool added or removed, by listing only directories that changed.
 
-A directory whose inode and ctime are as at its last listing is not listed again; one that changed within the last two seconds is not trusted to stand
-still. Packs are looked through once each.
+A directory whose inode and ctime are as at its last listing is not listed again, unless it had changed less than two
+seconds before: it may have changed again within one tick of its ctime. Each pack is searched once.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
 
 _SETTLED_NS = 2_000_000_000
-_MANY = 256
-_UNLISTED = (0, 0)  # of a directory that is there and must be listed again
+_MANY = 256  # events; fewer are looked up one by one
+_UNLISTED = (0, 0)  # in place of inode and ctime: list the directory at the next look
 
 
 class KnownEvents:
-    """A set of event hashes, by their directory in the fan-out: those of the first `count` records that have rows, and those added.
+    """A set of event hashes: those of the first `count` records of arrivals, and those added.
 
-    `read_all` reads the first ones from arrivals, where they can't be had from rows.
+    States: the first ones are looked up in the rows of the index (`_origins`); once arrivals are damaged, all are in
+    memory, as `read_all` returns them.
     """
 
     def __init__(self, origins: Origins | None = None, count: int = 0, read_all: Callable[[], set[str]] = set) -> None:
         self._fans: dict[str, set[str]] = {}
-        self._recorded: dict[str, frozenset[str]] = {}  # by directory, of rows that were read
+        self._recorded: dict[str, frozenset[str]] = {}  # by directory: events of rows that were read
         self._origins = origins if count else None
         self._count = count
         self._read_all = read_all
@@ -51,21 +52,21 @@ class KnownEvents:
             yield from self.in_fan(fan)
 
     def add(self, name: str) -> None:
-        """Takes in one event."""
+        """Adds an event."""
         fan = self._fans.get(name[:2])
         if fan is None:
             fan = self._fans[name[:2]] = set()
         fan.add(name)
 
     def fans(self) -> set[str]:
-        """Returns the directories that have events."""
+        """Returns the directories that have events, as their names in the fan-out."""
         found = set(self._fans)
         if self._origins is not None:
             found.update(fan for fan in FANS - found if self._recorded_in(fan))
         return found
 
     def unknown_of(self, names: set[str]) -> set[str]:
-        """Returns those of some events that are not in the set. Cost: one look-up for each directory, where they are many."""
+        """Returns those of some events that are not in the set. Cost: for many, one look-up per directory."""
         if len(names) < _MANY:
             return {name for name in names if name not in self}
         by_fan: dict[str, set[str]] = {}
@@ -98,7 +99,7 @@ class KnownEvents:
 
 
 class Seen(NamedTuple):
-    """What a look found."""
+    """What a look found: unknown events, whether known ones are gone, and what was listed for it."""
 
     new: set[str]
     is_gone: bool
@@ -107,7 +108,17 @@ class Seen(NamedTuple):
 
 
 class EventListing:
-    """What was seen of a tract's directories and of the packs."""
+    """What was listed of a tract's directories and of the packs.
+
+    States of a directory, in `fans`:
+
+    - absent from `fans`: never listed, or not there. `note` or a look that finds it adds it.
+    - unlisted: it is there, and is listed at the next look, because it changed a moment before its last listing.
+    - listed, with inode and ctime: not listed again while these stay the same.
+
+    A pack is in `packs_seen` once it was searched. `look` changes neither; `settle` accepts its result, and `forget`
+    drops all. `is_changed`: the saved view has an older state.
+    """
 
     def __init__(self, tract: str, layout: Layout, packs: Packs, events: Events) -> None:
         self._tract = tract
@@ -117,29 +128,29 @@ class EventListing:
         self._events = events
         self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns
         self.packs_seen: set[str] = set()
-        self.is_changed = False  # since it was last saved
+        self.is_changed = False
 
     def forget(self) -> None:
-        """Lists everything the next time."""
+        """Makes the next look list everything."""
         self.fans.clear()
         self.packs_seen.clear()
 
     def note(self, name: str) -> None:
-        """Remembers that there is a directory for an event, so that it is missed when it goes."""
+        """Adds the directory of an event, so that a look notices when it is removed."""
         self.fans.setdefault(name[:2], _UNLISTED)
 
     def root_inode(self) -> int:
         """Returns the inode of the store's directory: a copy of the store has another.
 
-        Not that of the tract's: git takes away a directory that it has emptied, and makes it anew.
+        Not that of the tract's directory: git removes a directory that it has emptied, and creates it again.
         """
         found = files.signature(self._root)
         return 0 if found is None else found[0]
 
     def look(self, known: Callable[[], KnownEvents]) -> Seen:
-        """Returns what is there and not known, and whether known events are gone. Cost: one stat per directory.
+        """Returns events that are there and not known, and whether known events are gone. Cost: one stat per directory.
 
-        The directories are looked at again until the caller says by `settle` that it is done with what was seen.
+        The next look lists the same directories again, unless the caller calls `settle`.
         """
         self._packs.refresh()
         packs, new = set(self.packs_seen), set[str]()
@@ -158,7 +169,7 @@ class EventListing:
         for fan in fans.keys() - present:
             is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - new)
             del fans[fan]
-        # what was loose may have been packed amid the listing
+        # another process may have packed loose files during the listing
         while self._packs.refresh() or self._packs.names != packs:
             is_gone = self._look_at_packs(packs, new, known) or is_gone
         if new:
@@ -166,21 +177,24 @@ class EventListing:
         return Seen(new, is_gone, fans, packs)
 
     def settle(self, seen: Seen) -> None:
-        """Does not look again at what was seen until it changes."""
+        """Accepts the result of a look: what it listed is not listed again until it changes."""
         self.is_changed = self.is_changed or (self.fans, self.packs_seen) != (seen.fans, seen.packs)
         self.fans, self.packs_seen = seen.fans, seen.packs
 
     def is_all_gone(self, known: KnownEvents) -> bool:
-        """Tells whether a directory that should hold known events is not there."""
+        """Returns whether known events are gone together with their directory."""
         lost = known.fans() - set(tree.list_fans(self._directory))
         return any(self._is_any_gone(known.in_fan(fan)) for fan in lost)
 
     def _look_at_packs(self, packs: set[str], new: set[str], known: Callable[[], KnownEvents]) -> bool:
-        """Adds the events of packs that were not looked at to `new`, and makes `packs` those there are; tells whether known events went with others."""
+        """Adds the events of packs that are not in `packs` to `new`, and makes `packs` the packs that are there.
+
+        Returns whether known events are gone with removed packs.
+        """
         there = set(self._packs.names)
         for pack in there - packs:
             new.update(self._packs.event_names(pack, self._tract))
-        there &= self._packs.names  # less those that could not be read
+        there &= self._packs.names  # without those that could not be read
         is_any_gone = bool(packs - there) and self._is_any_gone(name for name in known() if name not in new)
         packs.clear()
         packs.update(there)

@@ -1,7 +1,7 @@
-"""Origins: for each commit of one tract, the visible events that brought it, its config and token counts from them, and its last usage.
+"""Origins: for each commit of one tract, the visible events that brought it, its config and tokens, and its last usage.
 
-The newest records of arrivals are in memory; the older ones are rows of the index. Where the index is damaged, its rows are written again from arrivals.
-Where arrivals are damaged as well, the log finds everything again from the events themselves.
+The newest records of arrivals are in memory; the older ones are rows of the index. Where the index is damaged, its rows
+are written again from arrivals. Where arrivals are damaged as well, the log rebuilds all from the events themselves.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tract_fs.store.objects import Objects
 
 _T = TypeVar("_T")
 _ROWS_AT_ONCE = 1 << 15
-_NEWEST_ROWS = 32
-_LEAST_WINDOW = 16  # records that are read beside one, and twice as many each time that a walk goes on
+_NEWEST_ROWS = 32  # so many are moved into memory
+_LEAST_WINDOW = 16  # records read near a found one; they double with each step of a walk
 _MOST_WINDOW = 512
 _MOST_NEAR = 4096
 _MOST_KEPT = 1 << 14  # so many records stay in memory once rows cover them
@@ -29,9 +29,16 @@ _TRIES = 3  # of an index that is damaged each time
 
 
 class Origins:
-    """The answers for one tract, over the first `count` records of its arrivals, and over more that only memory has.
+    """The answers for one tract, over the records of its arrivals and those that only memory has.
 
-    States: the records from `first` on are in memory, those before are rows. `reset` sets both ends, `add` moves the end, `trim` moves `first`.
+    States:
+
+    - Records: those before `first` are looked up in rows, the newer ones are in memory. `add` adds one; `reset` and
+      `trim` set `first` to the end and drop those in memory. The first look-up after that moves the newest rows into
+      memory (`_has_newest_rows`).
+    - Rows: `_followed` is the last stamp of the rows that matched arrivals. Each look-up covers `first` records with
+      rows before it asks (`_cover`); from rows of other arrivals it starts over. What was remembered of rows
+      (`_older_again`, `_near`, `_usage_of`) is dropped by `reset` and by damage of the index.
     """
 
     def __init__(
@@ -53,17 +60,17 @@ class Origins:
         self._rebuild = rebuild
         self._first = 0
         self._count = 0
-        self._has_newest_rows = False  # some of the newest rows were moved into memory
+        self._has_newest_rows = False  # the newest rows were moved into memory
         self._again_count = 0  # how many of the records before `_first` bring a commit again
         self._brought: dict[bytes, tuple[bytes, ...]] = {}  # by commit
         self._again: set[bytes] = set()  # commits that more than one record brings, as far as memory shows
         self._usage: dict[bytes, tuple[bytes, ...]] = {}
         self._older_again: set[bytes] | None = None
-        self._near: dict[bytes, bytes] = {}  # commit: event, of rows beside the last one found
+        self._near: dict[bytes, bytes] = {}  # commit: event, of rows near the last one found
         self._last_number = -1
         self._window = _LEAST_WINDOW
         self._usage_of: tuple[bytes, tuple[bytes, ...]] = b"", ()  # a commit, and the events of rows with its usage
-        self._followed = (0, "")  # the last stamp of the rows that was compared with arrivals
+        self._followed = (0, "")  # the last stamp of the rows that matched arrivals
 
     # what is known
 
@@ -73,7 +80,7 @@ class Origins:
         return self._first
 
     def reset(self, count: int, *, again_count: int) -> None:
-        """Starts over with `count` records of the file, none of them in memory; `again_count` of them bring a commit again."""
+        """Starts over with `count` records, none in memory; `again_count` of them bring a commit again."""
         self._brought.clear()
         self._again.clear()
         self._usage.clear()
@@ -93,12 +100,15 @@ class Origins:
             self._usage[record.commit] = (*self._usage.get(record.commit, ()), record.event)
 
     def trim(self, again_count: int) -> None:
-        """Forgets the records in memory if they are many and rows cover them; `again_count` of all records bring a commit again."""
+        """Drops the records in memory if they are many; rows cover them. `again_count` of all bring a commit again."""
         if self._count - self._first > _MOST_KEPT:
             self.reset(self._count, again_count=again_count)
 
     def replace_rows(self, records: list[Record], stamp: tuple[int, str], *, state: bytes) -> None:
-        """Writes rows of records, which are all of the file, and with them a saved view. Errors: IndexDamagedError, IndexUnwritableError."""
+        """Writes rows of all records of the file, and with them a saved view.
+
+        Errors: IndexDamagedError, IndexUnwritableError.
+        """
         self.rows.save(records, stamp, state=state, is_fresh=True)
         self._followed = stamp
 
@@ -127,7 +137,10 @@ class Origins:
             start, is_fresh = max(0, stop), stop < 0
 
     def _follow(self, count: int) -> int:
-        """Returns how many records have rows; -1 if the rows are of other arrivals. Errors: IndexUnwritableError if they go beyond `count`."""
+        """Returns how many records have rows; -1 if the rows are of other arrivals.
+
+        Errors: IndexUnwritableError if they go beyond `count`.
+        """
         start, chain = self.rows.stamp()
         if start and (self._arrivals.chain_at(start) or b"").hex() != chain:
             return -1
@@ -153,7 +166,7 @@ class Origins:
         digest = bytes.fromhex(commit)
         found = self._brought.get(digest)
         if found is None and self._first and not self._has_newest_rows:
-            self._ask(self._read_newest_rows)
+            self._look_or_rebuild(self._read_newest_rows)
             found = self._brought.get(digest)
         if found is not None and digest not in self._again:
             return found
@@ -164,14 +177,14 @@ class Origins:
         return bool(self.events_of(commit.hex()))
 
     def all_commits(self) -> list[bytes]:
-        """Returns each commit that visible events bring once, in the order in which they came. Cost: reads the index, or arrivals."""
-        rows = self._ask(lambda: self.rows.between(0, self._first)) if self._first else []
+        """Returns each commit that visible events bring, in order of arrival. Cost: reads the index, or arrivals."""
+        rows = self._look_or_rebuild(lambda: self.rows.between(0, self._first)) if self._first else []
         return list(dict.fromkeys((*(row.commit for row in rows if row.kind in BRING_KINDS), *self._brought)))
 
     def commits_with_prefix(self, prefix: str) -> set[bytes]:
         """Returns the commits that visible events bring and whose hashes begin with some hexadecimal digits."""
         low, high = (bytes.fromhex((prefix + digit * 16)[:16]) for digit in "0f")
-        found = self._ask(lambda: self.rows.commits_between(low, high, before=self._first))
+        found = self._look_or_rebuild(lambda: self.rows.commits_between(low, high, before=self._first))
         return {name for name in (*found, *self._brought) if name.hex().startswith(prefix)}
 
     def usage(self, commit: str) -> Usage | None:
@@ -185,7 +198,7 @@ class Origins:
         return [op for op in events[last].ops if isinstance(op, Usage) and op.commit == commit][-1]
 
     def iter_brought(self) -> Iterator[tuple[int, str, bytes | None]]:
-        """Yields creation time in microseconds, hash and config of every commit that a visible event brings, in the order in which they came."""
+        """Yields creation time in microseconds, hash and config of each commit of `all_commits`."""
         for digest in self.all_commits():
             name = CommitHash(digest.hex())
             entry = self.brought(name)
@@ -197,7 +210,7 @@ class Origins:
         return self._look(lambda: self.rows.has_event(event, before=before), before)
 
     def events_in_fan(self, fan: int, *, before: int) -> set[str]:
-        """Returns the hashes of the events among the first records that begin with a byte. Errors: ArrivalsDamagedError."""
+        """Returns the events of the first records whose hashes begin with this byte. Errors: ArrivalsDamagedError."""
         return self._look(lambda: self.rows.events_in_fan(fan, before=before), before)
 
     # rows
@@ -207,19 +220,22 @@ class Origins:
         event = self._near.get(digest)
         if event is not None:
             return (event,)
-        return self._ask(lambda: self._find(digest))
+        return self._look_or_rebuild(lambda: self._find(digest))
 
     def _older_usage(self, digest: bytes) -> tuple[bytes, ...]:
-        """Returns the events of the rows that record the usage of a commit; of the last commit from memory: a head is asked for at each compile."""
+        """Returns the events of the rows that record the usage of a commit.
+
+        Keeps the answer for the last commit: each compile asks for that of the head.
+        """
         if not self._first:
             return ()
         if digest != self._usage_of[0]:
-            rows = self._ask(lambda: self.rows.find(digest, before=self._first))
+            rows = self._look_or_rebuild(lambda: self.rows.find(digest, before=self._first))
             self._usage_of = digest, tuple(row.event for row in rows if row.kind == USAGE)
         return self._usage_of[1]
 
     def _read_newest_rows(self) -> None:
-        """Moves the newest rows into memory, by one look-up: what is asked for is mostly new."""
+        """Moves the newest rows into memory, by one look-up: most questions are about new commits."""
         start = max(0, self._first - _NEWEST_ROWS)
         brought: dict[bytes, tuple[bytes, ...]] = {}
         usage: dict[bytes, tuple[bytes, ...]] = {}
@@ -248,7 +264,7 @@ class Origins:
         return tuple(row.event for row in rows)
 
     def _look_around(self, number: int) -> None:
-        """Reads the rows beside one that was found, where the last one was near: a history is walked along."""
+        """Reads the rows near one that was found, if the last one was near too: a walk of a history needs them next."""
         step, self._last_number = number - self._last_number, number
         if not 0 < abs(step) <= 2 * self._window:
             self._window = _LEAST_WINDOW
@@ -262,8 +278,8 @@ class Origins:
             if kind in BRING_KINDS and commit not in again and commit not in self._again:
                 self._near[commit] = event
 
-    def _ask(self, look: Callable[[], _T]) -> _T:
-        """As `_look`, over all records that memory does not have; where arrivals are damaged, asks again after all was found from the events."""
+    def _look_or_rebuild(self, look: Callable[[], _T]) -> _T:
+        """As `_look`, over all records before `first`; where arrivals are damaged, rebuilds the log and looks again."""
         try:
             return self._look(look, self._first)
         except ArrivalsDamagedError:
@@ -271,7 +287,8 @@ class Origins:
             return self._look(look, self._first)
 
     def _look(self, look: Callable[[], _T], count: int) -> _T:
-        """Returns what a look into the rows returns, once they cover the first `count` records; looks again where the index is damaged.
+        """Returns what `look` returns, once rows cover the first `count` records; repeats it where the index is
+        damaged.
 
         Errors: ArrivalsDamagedError.
         """

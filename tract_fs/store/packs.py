@@ -1,17 +1,23 @@
 """Packs: the bytes of many objects and events in one file, one per line, under a content name.
 
-Where the members of packs lie is in the index, which is filled from the packs where it lacks one. A member is hashed each time it is read, so a wrong row
-can hide a member but never give wrong bytes; `renew` makes sure that none is hidden. Format: FORMAT.md, section 8.
+The index has the place of each member; the rows of a pack that has none are written from the pack. A member is hashed
+each time it is read, so a wrong row can hide a member but never give wrong bytes; `renew` makes sure that none is
+hidden. Format: FORMAT.md, section 8.
 
 States of a pack, and what moves it from one to the next:
 
 | state | where its members are looked up | left by |
 |---|---|---|
-| unread | nowhere yet | the next look-up reads the pack: to one of the others |
+| unread | nowhere yet | the next look-up: to *indexed* if the index has its rows, else it reads the pack |
 | indexed | rows of the index | damage of the index: to *unread* |
-| held | a dict of this handle, which can't write the index | a new handle |
-| doubted | the same, of the members that can be trusted: the file does not hash to its name | a change of the file: to *unread* |
-| unreadable | nowhere; it is no longer one of `names` | a change of the file: to *unread* |
+| held | a dict of this handle, which can't write the index | see below |
+| doubted | rows, and a dict of the members to trust: the file does not hash to its name | its change: to *unread* |
+| unreadable | nowhere; it is no longer one of `names` | its change: to *unread* |
+
+`_unread` has the packs of the first state, `_held` those held or doubted, `_damaged` those doubted or unreadable. A
+member of an indexed or held pack that does not hash to its name makes `renew` read the pack: to *doubted* or
+*unreadable*; if the pack is whole, its rows were wrong, and the index is discarded. A pack that is removed leaves all
+of these.
 """
 
 from __future__ import annotations
@@ -35,7 +41,7 @@ from tract_fs.store.layout import Layout
 from tract_fs.store.suspects import Suspects
 
 _OPEN_PACKS = 16
-_MOST_HELD = 1 << 17  # members that a handle keeps for itself; of more, all go into an index in memory
+_MOST_HELD = 1 << 17  # members of a held pack; for a larger one, the handle uses an index in memory
 _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of its ctime
 _WRITE_BYTES = 1 << 20
 _LEAST_MEMBER_BYTES = 16  # a shorter line can be no object and no event, and a pack may contain millions of them
@@ -49,7 +55,7 @@ _T = TypeVar("_T")
 
 
 class RecentMembers:
-    """Verified members of packs that were just read; each is returned at most once. The first are kept, within bounds."""
+    """Verified members of packs that were just read; each is returned at most once. Keeps the first 32 MiB."""
 
     def __init__(self) -> None:
         self._members: dict[bytes, bytes] = {}
@@ -62,24 +68,24 @@ class RecentMembers:
             self._left_bytes -= sum(len(member) for _, member in members) + _RECENT_OVERHEAD_BYTES * len(members)
 
     def take(self, digest: bytes) -> bytes | None:
-        """Returns a member and forgets it; None if it is not kept."""
+        """Returns a member and drops it; None if it is not kept."""
         return self._members.pop(digest, None)
 
     def clear(self) -> None:
-        """Forgets all."""
+        """Drops all members."""
         self._members.clear()
         self._left_bytes = _RECENT_BYTES
 
 
 class _Held:
-    """The members of one pack, in memory: of one that is doubted, those that can be trusted."""
+    """The members of one pack, in memory; of a doubted pack only those to trust."""
 
     def __init__(self, found: PackMembers) -> None:
         self.places = {digest: Place(found.pack, offset, size) for digest, offset, size in found.members}
         self.events = found.events
 
     def event_names(self, tract: str | None) -> Iterator[bytes]:
-        """Yields the events of a tract and those of an unknown one; of all tracts with None."""
+        """Yields the events of a tract and those of an unknown tract; with None those of all tracts."""
         for owner, names in self.events.items():
             if tract is None or owner in ("", tract):
                 yield from names
@@ -96,28 +102,31 @@ class Packs:
         index: IndexFile | None = None,
         read_only: bool = False,
     ) -> None:
-        """`index`: by default one of its own, for use beside the store's handle by another thread."""
+        """`index`: by default one of its own, so that another thread can use these packs beside the store."""
         self._layout = layout
         self._is_index_shared = index is not None
         self._index = IndexFile(layout, read_only=read_only) if index is None else index
         self._members = MemberIndex(self._index)
         self._suspects = Suspects() if suspects is None else suspects
         self._signature: files.Signature | None = None
-        self._is_settled = True  # the directory can't have changed since without another ctime
-        self._readers: dict[str, files.RangeReader] = {}  # those of few packs stay open; the first opened first
+        self._is_settled = True  # a change of the directory since then changes its ctime
+        self._readers: dict[str, files.RangeReader] = {}  # in order of opening; few stay open
         self._unread: set[str] = set()
-        self._held: dict[str, _Held] = {}  # those held and those doubted
-        self._damaged: dict[str, files.Signature | None] = {}  # those doubted or unreadable, as their files were then
-        self._misread: set[str] = set()  # packs of which a member could not be read where its row has it
+        self._held: dict[str, _Held] = {}  # of packs held or doubted
+        self._damaged: dict[str, files.Signature | None] = {}  # the file of each, as it was when it was read
+        self._misread: set[str] = set()  # packs with a member that did not hash to its name
         self._generation = 0  # of the index, when the last pack was read
         self._recent = RecentMembers()
-        self._given: dict[str, PackMembers] = {}  # what unread packs contain, as their writers say
-        self.names: set[str] = set()  # the packs there are, less those unreadable
+        self._given: dict[str, PackMembers] = {}  # the members of unread packs that this handle wrote
+        self.names: set[str] = set()  # all packs but the unreadable ones
 
     # which packs there are
 
     def refresh(self) -> bool:
-        """Sees which packs came, went, or are whole again; returns whether any did. Cost: one stat if nothing changed, and one per damaged pack."""
+        """Notices packs that are new, removed, or changed after damage; returns whether there are any.
+
+        Cost: one stat if nothing changed, and one per damaged pack.
+        """
         signature = files.signature(self._layout.packs)
         healed = {name for name, seen in self._damaged.items() if files.signature(self._layout.pack(name)) != seen}
         if signature == self._signature and self._is_settled and not healed:
@@ -142,9 +151,9 @@ class Packs:
         return True
 
     def renew(self, name: str) -> bool:
-        """Makes sure that a member that was not found is in no pack; True if something changed, so that it is to be looked for again.
+        """Makes sure that a member that was not found is in no pack; if it returns True, the caller must look again.
 
-        Cost: `refresh`, and the rows of the index that are beside the missing one, checked once.
+        Cost: `refresh`, and a check of the index rows in the bucket of the missing one, once.
         """
         if self.refresh():
             return True
@@ -191,7 +200,7 @@ class Packs:
         return bool(self.names) and any(place.pack in self.names for place in self._places(bytes.fromhex(name)))
 
     def listed(self, names: Iterable[str]) -> set[str]:
-        """Returns those of many names that some pack known may have; of the others this is sure only after `renew`."""
+        """Returns those of many names that some known pack may have; `renew` must confirm that others are absent."""
         if not self.names:
             return set()
         digests = list(map(bytes.fromhex, names))
@@ -203,7 +212,7 @@ class Packs:
     def event_names(self, pack: str, tract: str | None = None) -> list[str]:
         """Returns the hashes of the events in a pack: all, or those of a tract and of an unknown one.
 
-        Empty if the pack can't be read, which ends its being one of `names`.
+        Empty if the pack can't be read; it is then no longer one of `names`.
         """
         found = self._ask(lambda: self._members.events(pack, tract))
         held = self._held.get(pack)
@@ -234,7 +243,7 @@ class Packs:
             self._index.close()
 
     def forget_recent(self) -> None:
-        """Drops the members that were kept because their pack was just read."""
+        """Drops the members that were kept when their pack was read."""
         self._recent.clear()
 
     def _read_member(self, pack: str, offset: int, size: int, digest: bytes) -> bytes | None:
@@ -242,7 +251,7 @@ class Packs:
         data = reader.read(offset, size)
         if data is not None and sha256(data).digest() == digest:
             return data
-        reader.close()  # the file at the path may be another, and whole, by now
+        reader.close()  # another, whole file may be at the path by now
         data = reader.read(offset, size)
         if data is not None and sha256(data).digest() == digest:
             return data
@@ -277,7 +286,7 @@ class Packs:
         return found
 
     def _ask(self, look: Callable[[], _T]) -> _T:
-        """Returns what a look into the index returns, once the members of all packs have rows; asks again where the index is damaged."""
+        """Returns what `look` returns, once all packs have rows; repeats it where the index is damaged."""
         for _ in range(_TRIES):
             self._cover()
             with suppress(IndexDamagedError):
@@ -287,7 +296,7 @@ class Packs:
         return look()
 
     def _cover(self) -> None:
-        """Reads the packs whose members have no rows yet."""
+        """Moves all packs out of *unread*: reads those without rows."""
         if not self._unread and self._generation == self._index.generation:
             return
         tries = 0
@@ -320,7 +329,7 @@ class Packs:
             self._held[found.pack] = _Held(found)
 
     def _read_through(self, name: str) -> PackMembers | None:
-        """Returns what a whole pack contains; of another keeps what can be trusted, and returns None."""
+        """Returns what a whole pack contains; makes another one doubted or unreadable, and returns None."""
         path = self._layout.pack(name)
         signature = files.signature(path)
         found, actual = scan(path, name, self._recent)
@@ -338,7 +347,7 @@ class Packs:
         return None
 
     def _rows_of(self, name: str) -> PackMembers | None:
-        """Returns what the index has of a pack, which was whole when it was read; None if that is nothing."""
+        """Returns what the index has of a pack, which was whole when the rows were written, or None."""
         with suppress(IndexDamagedError):
             return self._members.members(name)
         return None
@@ -346,7 +355,7 @@ class Packs:
     # for repair
 
     def good_members(self, name: str, data: bytes) -> list[bytes]:
-        """Returns the members of a damaged pack, given its bytes, that surely are what they were."""
+        """Returns the members of a damaged pack, given its bytes, that are surely unchanged."""
         found = self._rows_of(name) or _trusted(data, _members_of(name, data), ())
         places = sorted({(offset, size, digest) for digest, offset, size in found.members})
         members = ((digest, data[offset : offset + size]) for offset, size, digest in places)
@@ -363,7 +372,7 @@ class Packs:
     # for writing
 
     def include(self, found: PackMembers) -> None:
-        """Accepts what a pack contains that was just written, without reading it again; each member is hashed when it is read, as any."""
+        """Accepts the members of a pack that was just written, so that the pack need not be read."""
         self._given[found.pack] = found
         self.refresh()
 
@@ -425,9 +434,9 @@ def assemble(objects: Mapping[str, bytes]) -> tuple[PackMembers, bytes]:
 
 
 def scan(path: str, name: str, recent: RecentMembers | None = None) -> tuple[PackMembers | None, str]:
-    """Returns the members of a pack, every line under its own hash, and the hash of the file; None if there is none. Memory: their places.
+    """Returns the members of a pack, each line by its own hash, and the hash of the file; None if there is no pack.
 
-    The members themselves are put into `recent`, as far as they fit.
+    Puts the members themselves into `recent`, as far as they fit. Memory: the places of the members.
     """
     signature = files.signature(path)
     found = PackMembers(name, [], {})
@@ -464,7 +473,7 @@ def _sorted(found: PackMembers) -> tuple[list[tuple[bytes, int, int]], dict[str,
 
 
 def _add_lines(found: PackMembers, block: bytes, offset: int, recent: RecentMembers | None = None) -> None:
-    """Adds lines, less what a tool that rewrote line ends added."""
+    """Adds the lines of a block, without the carriage returns of a tool that rewrote line ends."""
     lines = block.split(b"\n")
     offsets: Iterable[int] = accumulate([len(line) + 1 for line in lines], initial=offset)
     if b"\r" in block:
@@ -484,9 +493,10 @@ def _add_lines(found: PackMembers, block: bytes, offset: int, recent: RecentMemb
 
 
 def _trusted(data: bytes, found: PackMembers, known: Iterable[bytes]) -> PackMembers:
-    """Returns the members of a damaged pack less the events that no other line of it names, and that it was not known to contain.
+    """Returns the members of a damaged pack, without the events that neither another line of it nor `known` names.
 
-    Every line hashes to some name, an altered one too. An object that nothing names is harmless, but an event takes effect by being there.
+    An altered line hashes to some name too. An object that nothing names is harmless, but an event takes effect by
+    being there.
     """
     named = {bytes.fromhex(name.decode()) for name in _HASH.findall(data)}.union(known)
     doubtful = {name for names in found.events.values() for name in names if name not in named}

@@ -1,6 +1,6 @@
-"""The saved view: the view of one tract with the prefix of arrivals that it covers, so that an open reads only what is new.
+"""The saved view: the view of one tract with the prefix of arrivals that it covers, so an open reads only what is new.
 
-Its bytes are the sealed checksum of the rest, a newline, and JSON; the index keeps them. FORMAT.md, section 10.
+Its bytes are the sealed checksum of the rest, a newline, and JSON; they are stored in the index. FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def encode(layout: Layout, saved: SavedView) -> bytes:
 
 
 def decode(layout: Layout, data: bytes | None) -> SavedView | None:
-    """Returns the saved view in bytes, or None if they are not whole, or of another place."""
+    """Returns the saved view in these bytes, or None if they are damaged or of another place."""
     if data is None or data[64:65] != b"\n" or layout.sealed(memoryview(data)[65:]) != data[:64]:
         return None
     try:
@@ -51,7 +51,7 @@ def decode(layout: Layout, data: bytes | None) -> SavedView | None:
 
 
 def _is_sound(saved: SavedView) -> bool:
-    """Tells whether what is read can be what a handle wrote: the values become paths, and times that are compared and parsed."""
+    """Returns whether a handle can have written these values: they become paths, and times to compare and parse."""
     are_counts = 0 <= saved.count < MOST_RECORDS and saved.again_count >= 0
     are_names = are_hashes(saved.gone) and are_hashes(saved.packs) and FANS.issuperset(saved.fans)
     return are_counts and are_names and is_hex(saved.chain) and len(saved.chain) == 32 and saved.view.is_sound()

@@ -55,7 +55,11 @@ class _Written(NamedTuple):
 
 
 class _Packing:
-    """One run."""
+    """One run.
+
+    States: planning; writing, with a pack open (`_open`, and its `_members`) or between packs (`_open` is None); removing
+    what the new and the kept packs contain. `_is_stopped` is set for good when a removal ends early.
+    """
 
     def __init__(self, store: Store, before_ns: int | None) -> None:
         self._store = store

@@ -138,8 +138,7 @@ class Repair:
 
     def _report(self, adopted: Adopted) -> RepairReport:
         of: dict[str, list[str]] = {}
-        findings, self._store.findings = self._store.findings, {}  # also those from before the repair
-        for found in findings.values():
+        for found in self._store.take_findings():  # also those from before the repair
             shown = f"{found.path}: {found.cause}" if found.cause and found.outcome != "repaired" else found.path
             of.setdefault(found.outcome, []).append(shown)
         report = RepairReport(

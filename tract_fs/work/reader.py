@@ -41,7 +41,11 @@ _SHORTEST_PREFIX = 4
 
 
 class TractReader:
-    """Reads the tract of one session."""
+    """Reads the tract of one session.
+
+    States: it reads the head of `branch`, or for ever the commit `pinned`; inside a transaction, `overlay` adds what is
+    staged. The private fields are caches, which may be dropped at any time.
+    """
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """Generation configs in the index: which commits of a tract were generated with which config.
 
-It catches up when a query needs it, from the records of arrivals and the events they name, so a commit never touches it. Distinct configs are
-stored once; a commit points at its config. Every row that an answer uses is checked by counts and sums.
+It catches up when a query needs it, from the records of arrivals and the events they name, so a commit never touches
+it. Distinct configs are stored once; a commit points at its config. Counts and sums verify every row that an answer
+uses.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _SUM_LIMIT = 1 << 62
 _RECORDS_AT_ONCE = 32_768
 _TRIES = 3
 _TABLES = ("config_stamps", "configs", "config_commits")
-# a row of another form is left out, and so missing in the count
+# leaves out a malformed row, so that the count shows it missing
 _ROWS = "select created, name from config_commits where tract = ? and config = ? and length(name) = 32"
 _STAMP = "select records, chain from config_stamps where tract = ?"
 _ROWS_AND_STAMP = f"{_ROWS} union all {_STAMP}"
@@ -51,13 +52,14 @@ class _Config:
 class ConfigIndex:
     """Answers config queries over the commits of one tract.
 
-    States: its rows are in the store's index, which every handle of this copy shares; or in memory, where this handle can't write the shared ones,
-    or sees events that arrivals do not list. From memory it returns to the shared rows once arrivals list all events.
+    States: its rows are in the store's index, which every handle of this copy shares; or in memory, where this handle
+    can't write the shared ones, or sees events that arrivals do not list (then `_stamp` has count -1). In the last case
+    it returns to the shared rows once arrivals list all events.
     """
 
     def __init__(self, index: IndexFile, log: TractLog, events: Events) -> None:
         self._shared = index
-        self._own: IndexFile | None = None  # in memory
+        self._own: IndexFile | None = None  # rows in memory
         self._log = log
         self._events = events
         self._generation = -1  # of the index whose configs were read
@@ -92,10 +94,10 @@ class ConfigIndex:
         return self._shared if self._own is None else self._own
 
     def _select(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
-        """Returns the hits by one state of the rows, which may be newer than that of the last look: other processes write to them."""
+        """Returns the hits of one state of the rows, maybe a newer one than was read last: other processes write."""
         with suppress(IndexDamagedError):  # a process may be writing just now
             found, stamp = self._matches(path, operator, value)
-            if stamp == self._stamp:  # at the end, and so all the time since it was that
+            if stamp == self._stamp:  # unchanged at the end, so unchanged all the time
                 return found
         with self._index.reading() as connection:
             connection.execute("begin")
@@ -147,7 +149,7 @@ class ConfigIndex:
         self._follow()
 
     def _follow(self) -> None:
-        """Adds what came since the stamp; all, where more is visible than arrivals list: this handle's own answer."""
+        """Adds the records since the stamp; where arrivals lack visible events, adds all, for this handle alone."""
         if self._log.stamp()[0] < 0:
             self._add_all()
         else:
@@ -158,9 +160,9 @@ class ConfigIndex:
         return self._log.stamp(), self._log.version
 
     def _follow_log(self) -> None:
-        """Adds the records since the stamp, some thousands at a time: others read between, and each goes on where another stopped."""
+        """Adds the records since the stamp, some thousands at a time, so that others can read and write in between."""
         while True:
-            if not self._is_covered():  # of arrivals that were since written from the start
+            if not self._is_covered():  # arrivals were rebuilt since
                 self._clear()
             found = self._log.records_since(*self._stamp, limit=_RECORDS_AT_ONCE)
             if found is None:
@@ -174,7 +176,7 @@ class ConfigIndex:
             self._write(records, stamp)
 
     def _is_covered(self) -> bool:
-        """Returns whether the rows are of these arrivals; catches up with those if another process wrote the rows, which knew more."""
+        """Returns whether the rows are of these arrivals; catches up first if another process wrote newer rows."""
         if 0 <= self._log.stamp()[0] < self._stamp[0]:
             self._log.catch_up()
         return self._stamp[0] < 0 or self._log.covers(*self._stamp)
@@ -184,7 +186,7 @@ class ConfigIndex:
             raise IndexDamagedError("the records covered are not in arrivals")
 
     def _write(self, records: list[Record], stamp: Stamp) -> None:
-        configs = self._configs_of(records)  # reads events, which may write other rows: before the transaction
+        configs = self._configs_of(records)  # before the transaction: it reads events, which may write other rows
         with self._index.writing() as connection:
             if self._generation != self._index.generation:
                 raise IndexDamagedError("another process replaced the file")
@@ -232,7 +234,7 @@ class ConfigIndex:
             self._write_stamp(connection, (-1, ""))
 
     def _remove(self, connection: sqlite3.Connection, commit: bytes) -> None:
-        """Removes the rows of a commit that is brought again: its config may be another now."""
+        """Removes the rows of a commit that is brought again: its config may have changed."""
         tract = self._log.tract
         for number, created_us, name in connection.execute(
             "select config, created, name from config_commits where tract = ? and name = ?", (tract, commit)
@@ -263,7 +265,7 @@ class ConfigIndex:
         return number
 
     def _go_in_memory(self, *, with_rows: bool) -> None:
-        """Goes on in memory, with the rows there are or with none."""
+        """Moves to memory, with the present rows or with none."""
         rows: dict[str, list[Any]] = {}
         if with_rows:
             with self._index.reading() as connection:
@@ -281,7 +283,7 @@ class ConfigIndex:
         self._load()
 
     def _clear(self) -> None:
-        """Removes the tract's rows: they are of other arrivals."""
+        """Removes the tract's rows, which are of other arrivals."""
         if not self._index.is_writable():
             self._go_in_memory(with_rows=False)
         with self._index.writing() as connection:
@@ -348,7 +350,7 @@ def _weight(row: tuple[int, bytes]) -> int:
 
 
 def _require_stamp(row: Any) -> Stamp:
-    """Returns a row of the stamps' table. Errors: IndexDamagedError if it is none."""
+    """Returns the stamp in a row. Errors: IndexDamagedError if it is missing or malformed."""
     if row is None or type(row[0]) is not int or type(row[1]) is not str:
         raise IndexDamagedError("a stamp is missing")
     return row[0], row[1]

@@ -4,14 +4,19 @@ States of an `IndexFile`, and what moves it from one to the next:
 
 | state | meaning | left by |
 |---|---|---|
-| closed | no connection | `connection`, `write`: to *file* or *memory* |
-| file | answers come from `index.db` | damage: the file is removed, to *file* with an empty one; `close`, a fork: to *closed* |
-| memory | the file is missing, damaged or of another user, and can't be written | `close`, a fork: to *closed*; never to *file*, but by a new handle |
+| closed | no connection | the next use: to *file*, or to *memory* where there can be no file |
+| file | rows are in `index.db` | `close`, `move`, a fork, `discard`: to *closed* |
+| memory | rows are lost with the connection | `close`, `move`, a fork, `discard`: to *closed* |
 
-`generation` grows whenever rows that were there may be gone: whoever remembers the number of a row compares it first.
+`discard` also removes the file, so that the next use creates an empty one. There can be no file for a reader that finds
+none or a damaged one, nor where the file can't be opened now or can't be removed. A reader that found it damaged, and
+any handle after `go_in_memory`, uses memory from then on.
 
-A writer of another process may add rows at any time. It replaces the file when it finds it damaged; a handle notices that at its next write.
-No transaction spans a call to another module, so SQLite's own locks are held for milliseconds. Schema: below, in SQL; FORMAT.md, section 10.
+`generation` grows whenever rows may be gone: code that remembers the number of a row compares the generation first.
+
+A writer of another process may add rows at any time. It replaces a damaged file; a handle notices that at its next
+write. No transaction spans a call to another module, so SQLite's own locks are held for milliseconds. Schema: below, in
+SQL; FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -110,18 +115,18 @@ _SCHEMA = (
 
 
 class IndexDamagedError(Exception):
-    """The index contradicts itself, or what it names; its file was removed, if it could be."""
+    """The index contradicts itself or the files it names; its file was removed, if possible."""
 
 
 class IndexUnwritableError(Exception):
-    """The index can't be written now: another process holds it for long, or the disk is full. Its rows are as before."""
+    """The index can't be written now: another process holds it, or the disk is full. Its rows are as before."""
 
 
 class IndexFile:
     """The index of one store in one handle; see the table of states above."""
 
     def __init__(self, layout: Layout, *, read_only: bool, is_distrusted: bool = False) -> None:
-        """With `is_distrusted` no row is used that another handle wrote: a writer removes the file, a reader does without."""
+        """With `is_distrusted` no row of another handle is used: a writer removes the file, a reader uses memory."""
         self._layout = layout
         self._read_only = read_only
         self._is_distrusted = is_distrusted
@@ -129,34 +134,34 @@ class IndexFile:
         self._pid = 0
         self._path = ""  # of the open file; empty: in memory
         self._inode = 0
-        self._is_prepared = False  # the connection, for writing
+        self._is_prepared = False  # the connection is set up for writing
         self.generation = 0
 
     @property
     def seal(self) -> bytes:
-        """32 bytes of this copy's place, which checksums of rows begin with."""
+        """32 bytes of this copy's place, which start the checksum of each row."""
         return self._layout.seal
 
     def is_writable(self) -> bool:
-        """Returns whether rows may be written: to a file of a writer's, or in memory."""
+        """Returns whether rows may be written: this handle is a writer, or uses memory."""
         return not self._read_only or self.is_in_memory()
 
     def is_in_memory(self) -> bool:
-        """Returns whether what is written is lost with this handle. Opens the index."""
+        """Returns whether written rows are lost with this handle. Opens the index."""
         self.connection()
         return not self._path
 
     def exists(self) -> bool:
-        """Returns whether there may be rows: a store whose first handle is still open has no index yet. Cost: one stat if closed."""
+        """Returns whether there may be rows. Cost: one stat if closed."""
         is_open = self._connection is not None and self._pid == files.process.id
         return is_open or (not self._is_distrusted and files.exists(self._layout.index))
 
     def connection(self) -> sqlite3.Connection:
-        """Returns the connection, opened where it is not."""
+        """Returns the connection; opens it if there is none."""
         if self._connection is not None:
             if self._pid == files.process.id:
                 return self._connection
-            self._connection = None  # a forked child must not use its parent's, not even to close it
+            self._connection = None  # a forked child must not use its parent's connection, nor close it
             self.generation += not self._path
         self._connection = self._open()
         self._is_prepared = False
@@ -171,12 +176,12 @@ class IndexFile:
             self.generation += not self._path
 
     def move(self) -> None:
-        """Starts over in the layout's present place."""
+        """Closes the file; the next use opens the one in the layout's present place."""
         self.close()
         self.generation += 1
 
     def discard(self) -> None:
-        """Removes a damaged file: its rows are written again as they are needed. A file that can't be removed is used no more."""
+        """Removes a damaged file; rows are written again as needed. A file that can't be removed is used no more."""
         self.close()
         self.generation += 1
         if self._read_only or not self._remove():
@@ -187,31 +192,34 @@ class IndexFile:
         return IndexFile(self._layout, read_only=True, is_distrusted=True)
 
     def go_in_memory(self) -> None:
-        """Uses the file no more, which can't be written: what is needed is kept in memory."""
+        """Uses memory from now on, because the file can't be written."""
         self.close()
         self.generation += 1
         self._read_only = self._is_distrusted = True
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Yields the connection. Where SQLite finds the file damaged, or the caller does, discards it. Errors: IndexDamagedError."""
+        """Yields the connection; discards a file that SQLite or the caller finds damaged. Errors: IndexDamagedError."""
         try:
             yield self.connection()
         except self.errors() as error:
             raise self.fail(error) from error
 
     def errors(self) -> tuple[type[Exception], ...]:
-        """Returns what a look into a damaged file may raise: SQLite's errors, and those of columns that are not of the type that the schema says."""
+        """Returns the errors that a damaged file may raise: those of SQLite, and those of columns of a wrong type."""
         return (IndexDamagedError, *_errors(), ValueError, TypeError, OverflowError, struct.error)
 
     def fail(self, error: Exception) -> IndexDamagedError:
-        """Discards the file after one of `errors`, and returns what the caller is to raise."""
+        """Discards the file after one of `errors`, and returns the error that the caller must raise."""
         self.discard()
         return error if isinstance(error, IndexDamagedError) else IndexDamagedError(str(error))
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Yields the connection inside a transaction: all that is written in it stands, or nothing. Errors: IndexDamagedError, IndexUnwritableError."""
+        """Yields the connection inside a transaction, which stands as a whole or not at all.
+
+        Errors: IndexDamagedError, IndexUnwritableError.
+        """
         if self._path and self._connection is not None and not self._is_at_path():
             self.move()  # another process found the file damaged and replaced it
         with self.reading() as connection:
@@ -237,7 +245,7 @@ class IndexFile:
         return found is not None and found[0] == self._inode
 
     def _open(self) -> sqlite3.Connection:
-        """Returns a connection to the file; to an empty one where it was damaged; to memory where that is all there can be."""
+        """Returns a connection to the file, to an empty one if it was damaged, or to memory if there can be no file."""
         if self._is_distrusted and not self._read_only and self._remove():
             self._is_distrusted = False
         errors: tuple[type[Exception], ...] = (OSError, *self.errors())
@@ -274,7 +282,7 @@ class IndexFile:
         return connection
 
     def _remove(self) -> bool:
-        """Removes the file and what SQLite keeps beside it; returns whether it is gone."""
+        """Removes the file and those that SQLite keeps beside it; returns whether they are gone."""
         try:
             for suffix in ("", *_SIDE_FILES):
                 files.remove(self._layout.index + suffix)
@@ -284,18 +292,18 @@ class IndexFile:
 
 
 def key_of(digest: bytes) -> int:
-    """Returns the first 8 bytes of a hash as the number that SQLite can hold: signed."""
+    """Returns the first 8 bytes of a hash as a signed number, which SQLite can store."""
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def bucket_range(bucket: int) -> tuple[int, int]:
-    """Returns the least and the greatest key of the hashes that begin with a byte."""
+    """Returns the least and the greatest key of the hashes that begin with this byte."""
     first = bytes([bucket])
     return key_of(first + bytes(7)), key_of(first + b"\xff" * 7)
 
 
 class Sums:
-    """Counts and sums of checksums, by the first byte of a hash, to add to the table `sums` for rows that one transaction writes or removes."""
+    """Counts and sums of checksums, by the first byte of a hash, of rows that one transaction writes or removes."""
 
     def __init__(self, family: str) -> None:
         self._family = family
@@ -303,7 +311,7 @@ class Sums:
         self.totals = [0] * 256
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Adds them to the table."""
+        """Adds them to the table `sums`."""
         connection.executemany(
             "insert into sums values (?, ?, ?, ?) on conflict do update"
             " set rows = rows + excluded.rows, total = total + excluded.total",
@@ -326,7 +334,7 @@ def require_sums(connection: sqlite3.Connection, family: str, bucket: int, check
 
 
 def crc_of(seal: bytes, *values: object) -> int:
-    """Returns the checksum of a row's values, which another place's differs from."""
+    """Returns the checksum of a row's values; that of another place differs."""
     return zlib.crc32(repr(values).encode(), zlib.crc32(seal))
 
 
@@ -344,7 +352,7 @@ def _prepare_writing(connection: sqlite3.Connection) -> None:
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    """Makes the tables of a new file, unless another process does."""
+    """Creates the tables of a new file, unless another process has done so."""
     _prepare_writing(connection)
     connection.execute("begin immediate")
     if connection.execute("select count(*) from sqlite_master").fetchone() == (0,):
@@ -354,9 +362,11 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 
 
 def _require_schema(connection: sqlite3.Connection, *, can_make: bool) -> None:
-    """Raises IndexDamagedError where the file has other tables, as that of another version has; makes those of an empty file with `can_make`.
+    """Raises IndexDamagedError where the file has other tables, as another version has; with `can_make` fills an empty
+    one.
 
-    A view in a table's place might answer anything, and take for ever. A file from another place has the same tables, but no checksum of its rows agrees.
+    An SQL view in the place of a table might return anything, and never end. A file from another place has the same
+    tables, but other checksums in its rows.
     """
     found = connection.execute("select sql from sqlite_master where sql is not null order by rowid").fetchall()
     if not found and can_make:
@@ -368,7 +378,7 @@ def _require_schema(connection: sqlite3.Connection, *, can_make: bool) -> None:
 
 
 def _remove_side_files(path: str) -> None:
-    """Removes files that SQLite would obey and this index never writes: those of WAL, and a journal that names further files to remove."""
+    """Removes files that SQLite would use and this index never writes: WAL files, a journal that names other files."""
     for suffix in _SIDE_FILES[1:]:
         if files.may_exist(path + suffix):
             files.remove(path + suffix)
@@ -389,7 +399,7 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _is_passing(error: Exception) -> bool:
-    """Returns whether an error of SQLite says nothing about the file: it is locked, or the disk is full or read-only."""
+    """Returns whether an error of SQLite is no damage: the file is locked, or the disk is full or read-only."""
     import sqlite3
 
     if not isinstance(error, sqlite3.OperationalError):

@@ -1,6 +1,7 @@
 """Pack members in the index: where each object and event lies in a pack, and which of them are events.
 
-A member that is read is hashed, so a wrong row can hide a member but never give wrong bytes. `require_absent` makes sure that none is hidden.
+A member is hashed when it is read, so a wrong row can hide a member but never give wrong bytes. `require_absent` makes
+sure that none is hidden.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ if TYPE_CHECKING:
 _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 _AT_ONCE = 400  # variables of one statement
-_LEAST_WINDOW = (
-    1 << 11
-)  # bytes of a pack whose rows are read beside one, and twice as many each time that a walk goes on
+# Bytes of a pack whose rows are read near a found one; they double with each step of a walk.
+_LEAST_WINDOW = 1 << 11
 _MOST_WINDOW = 1 << 16
 _MOST_NEAR = 1 << 13
 
 
 class PackMembers(Struct):
-    """What one pack contains: hash, offset and size in bytes of each member, and the hashes of its events by tract (empty: unknown)."""
+    """What one pack contains: hash, offset and size in bytes of each member; hashes of its events by tract.
+
+    An empty tract is an unknown one.
+    """
 
     pack: str
     members: list[tuple[bytes, int, int]]
@@ -53,7 +56,8 @@ class Place(NamedTuple):
 class MemberIndex:
     """The rows of all packs.
 
-    States: unread, loaded (`packs` names the packs whose members have rows). By the index's generation each method notices that rows are gone.
+    States: unread, loaded (`_ids`, `_names` and `_counts` have the packs with rows). When the index has another
+    generation than `_generation`, rows may be gone: the next look-up loads again.
     """
 
     def __init__(self, index: IndexFile) -> None:
@@ -62,9 +66,9 @@ class MemberIndex:
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._counts: dict[str, tuple[int, int]] = {}  # of members, of tracts
-        self._sound: set[int] = set()
-        self._near: dict[bytes, Place] = {}
-        self._last = 0  # place of the last member looked up
+        self._sound: set[int] = set()  # buckets whose sums agreed
+        self._near: dict[bytes, Place] = {}  # members near the last one found
+        self._last = 0  # row number of the last member found
         self._window = _LEAST_WINDOW
         self._seed = 0
 
@@ -90,7 +94,10 @@ class MemberIndex:
         self._generation = self._index.generation
 
     def places(self, digest: bytes) -> Sequence[Place]:
-        """Returns where the members of this hash lie. Unchecked: rows may be missing, or wrong. Errors: IndexDamagedError."""
+        """Returns the places of the members of this hash. Unchecked: rows may be missing or wrong.
+
+        Errors: IndexDamagedError.
+        """
         near = self._near.get(digest)
         if near is not None and self._generation == self._index.generation:
             return (near,)
@@ -143,7 +150,10 @@ class MemberIndex:
         self._sound.add(bucket)
 
     def events(self, pack: str, tract: str | None) -> list[bytes]:
-        """Returns the hashes of a pack's events: all, or those of a tract with those of an unknown one. Errors: IndexDamagedError."""
+        """Returns the hashes of a pack's events: all, or those of a tract and of an unknown one.
+
+        Errors: IndexDamagedError.
+        """
         if pack not in self.packs():
             return []
         number = self._ids[pack]
@@ -162,14 +172,14 @@ class MemberIndex:
             return found
 
     def tracts(self, packs: Collection[str]) -> set[str]:
-        """Returns the tracts of the events of some packs; an empty one for those that are unknown. Errors: IndexDamagedError."""
+        """Returns the tracts that have events in some packs; an empty one if unknown. Errors: IndexDamagedError."""
         numbers = {self._ids[name] for name in packs if name in self.packs()}
         with self._index.reading() as connection:
             rows = connection.execute("select pack, tract from pack_events").fetchall()
         return {tract for pack, tract in rows if pack in numbers}
 
     def members(self, pack: str) -> PackMembers | None:
-        """Returns what the rows say of a pack, or None if it has none. Cost: reads them. Errors: IndexDamagedError."""
+        """Returns what a pack contains, from its rows, or None if it has none. Errors: IndexDamagedError."""
         if pack not in self.packs():
             return None
         first = self._ids[pack] << _OFFSET_BITS
@@ -185,7 +195,7 @@ class MemberIndex:
         return PackMembers(pack, rows, found)
 
     def add(self, pack: PackMembers, *, present: Collection[str]) -> None:
-        """Writes the rows of a pack; removes those of packs that are not `present`, once these are the most.
+        """Writes the rows of a pack; removes those of packs that are not `present` once they are half of all rows.
 
         Errors: IndexDamagedError, IndexUnwritableError.
         """
@@ -242,7 +252,10 @@ class MemberIndex:
         self._near.clear()
 
     def _look_around(self, connection: sqlite3.Connection, place: int, pack: str) -> None:
-        """Remembers the members beside one that was found, where the last one was near: a history lies together, and is walked along."""
+        """Remembers the members near one that was found, if it is the first, or the last one was near too.
+
+        A history lies together in a pack, so a walk over it needs them next.
+        """
         is_first, step, self._last = not self._last, place - self._last, place
         if not (is_first or abs(step) <= 2 * self._window):
             self._window = _LEAST_WINDOW

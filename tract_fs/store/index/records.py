@@ -1,7 +1,8 @@
-"""The records of one tract's arrivals in the index: which events this copy knows, and which of them brought a commit or its usage.
+"""The records of one tract's arrivals in the index: the known events, and which of them brought a commit or its usage.
 
-Rows are written some thousands at a time, in the order of arrivals, and cover a prefix of it. Each row has a checksum, so a row that is found is right.
-A row that is not found is missing for sure only once the sums of its bucket agree, which is checked once for each bucket and handle.
+Rows are written some thousands at a time, in the order of arrivals, and cover a prefix of it. Each row has a checksum,
+so a row that is found is right. That a row does not exist is sure only once the sums of its bucket agree; each handle
+checks each bucket once.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ class Row(NamedTuple):
 
 
 class TractRecords:
-    """The rows of one tract. `count` and `chain` say which prefix of arrivals they cover.
+    """The rows of one tract. They cover the prefix of arrivals with `_count` records and digest `_chain`.
 
-    States: unread (`load` was never called, or the index lost its rows: count 0), loaded. Each method notices by the index's generation that it is unread again.
+    States: unread, loaded. When the index has another generation than `_generation`, rows may be gone: the next look-up
+    loads again. Without an index file it stays unread, with a count of 0.
     """
 
     def __init__(self, index: IndexFile, tract: str) -> None:
@@ -80,9 +82,10 @@ class TractRecords:
     def save(
         self, records: Iterable[Record], after: tuple[int, str], *, state: bytes | None = None, is_fresh: bool = False
     ) -> bool:
-        """Writes rows of the records that follow those covered, up to a stamp, and a state; False if another process has written rows meanwhile.
+        """Writes rows of the records that follow those covered, the stamp `after` them, and a saved view.
 
-        With `is_fresh` the records are all there are: rows of other arrivals go. Errors: IndexDamagedError, IndexUnwritableError.
+        Returns False, and writes nothing, if another process has written rows meanwhile. With `is_fresh` the records
+        are all there are: rows of other arrivals are removed. Errors: IndexDamagedError, IndexUnwritableError.
         """
         index = self._index
         before = (0, "") if is_fresh else self.stamp()
@@ -102,9 +105,9 @@ class TractRecords:
         return True
 
     def find(self, commit: bytes, *, before: int) -> list[Row]:
-        """Returns the records of a commit, in order of arrival, less those from number `before` on; the sums tell that none is missing, where none is found.
+        """Returns those of the first `before` records that are of a commit, in order of arrival.
 
-        Errors: IndexDamagedError.
+        If there is none, checks by the sums that none is missing. Errors: IndexDamagedError.
         """
         if not self._is_loaded():
             return []
@@ -136,7 +139,10 @@ class TractRecords:
             return self._checked(rows)
 
     def commits_brought_again(self, *, before: int, count: int) -> set[bytes]:
-        """Returns the commits that more than one of the first records bring; `count` of them bring a commit again. Errors: IndexDamagedError."""
+        """Returns the commits that more than one of the first records bring; `count` of these records bring one again.
+
+        Errors: IndexDamagedError.
+        """
         if not count or not self._is_loaded():
             return set()
         first = self._id << _NUMBER_BITS
@@ -155,9 +161,9 @@ class TractRecords:
         return any(row.event == event for row in self._in_range("event", event[0], key, key, before))
 
     def events_in_fan(self, fan: int, *, before: int) -> set[str]:
-        """Returns the hashes of the events among the first records that begin with a byte. Errors: IndexDamagedError.
+        """Returns the events of the first records whose hashes begin with this byte. Errors: IndexDamagedError.
 
-        An altered event is not noticed here: it counts as missing from the disk, and so all events are read again.
+        Does not verify each row. An altered event seems to be missing from the disk, so that the view is rebuilt.
         """
         if not self._is_loaded():
             return set()
@@ -170,7 +176,10 @@ class TractRecords:
             return {event.hex() for place, event, _ in rows if first <= place < first + before}
 
     def commits_between(self, low: bytes, high: bytes, *, before: int) -> set[bytes]:
-        """Returns the commits that the first records bring and whose hashes begin with 8 bytes from `low` to `high`. Errors: IndexDamagedError."""
+        """Returns the commits of the first records whose hashes begin with 8 bytes from `low` to `high`.
+
+        Errors: IndexDamagedError.
+        """
         rows = self._in_range("commit", low[0], key_of(low), key_of(high), before)
         return {row.commit for row in rows if row.kind in BRING_KINDS}
 
