@@ -396,7 +396,7 @@ class TractLog:
     def rebuild(self, *, is_ours: bool = False) -> None:
         """Folds all events from their files, each object verified, and writes new arrivals.
 
-        With `is_ours` the old arrivals are this copy's own for sure: an event that they list and that is missing counts as gone.
+        An event that the old arrivals list and that is missing counts as gone; the last one only with `is_ours`, which means that it was there.
         """
         self._state = State.BROKEN
         with ExitStack() as held:
@@ -694,19 +694,23 @@ class TractLog:
         self._unrecorded = set(names)
 
     def _own_and_known(self, *, is_ours: bool) -> tuple[set[str], set[str]]:
-        """Returns the events that arrivals list as this copy's own, as far as their chain is sound, and those that this copy surely knew.
+        """Returns the events that arrivals list as this copy's own, and all that they list, as far as their chain is sound.
 
-        With `is_ours` these are all events in arrivals; without, those that the saved view covers.
+        Without `is_ours` the last event counts only if it is there, or a saved view covers it: a killed writer may have recorded it and never written it.
         """
         own: set[str] = set()
         known: set[str] = set()
-        saved = None if is_ours else self._load_saved()
-        covered = saved.count if saved is not None and self._is_ours(saved) else 0
-        for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
+        number, last = 0, None
+        for number, record in enumerate(arrivals.iter_sound(self._arrivals), 1):
             if record.kind in arrivals.OWN_KINDS:
                 own.add(record.event.hex())
-            if (is_ours or number < covered) and (record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE):
+            if record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE:
+                last = record
                 known.add(record.event.hex())
+        if last is not None and last.kind in arrivals.OWN_KINDS and not (is_ours or self._is_there(last)):
+            saved = self._load_saved()
+            if saved is None or saved.count < number or not self._is_ours(saved):
+                known.discard(last.event.hex())
         return own, known
 
     def _reload(self) -> None:
