@@ -155,7 +155,7 @@ class IndexFile:
     def exists(self) -> bool:
         """Returns whether there may be rows: a store whose first handle is still open has no index yet. Cost: one stat if closed."""
         is_open = self._connection is not None and self._pid == files.process.id
-        return is_open or (not self._is_distrusted and files.exists(self._layout.index))
+        return is_open or (not self._is_distrusted and self._is_file_there())
 
     def connection(self) -> sqlite3.Connection:
         """Returns the connection, opened where it is not."""
@@ -234,9 +234,17 @@ class IndexFile:
                     raise IndexUnwritableError(str(error)) from error
                 raise
 
+    def _is_file_there(self) -> bool:
+        """Returns whether there is a file; False where another user's directory does not show it."""
+        with suppress(OSError):
+            return files.exists(self._layout.index)
+        return False
+
     def _is_at_path(self) -> bool:
-        found = files.signature(self._path)
-        return found is not None and found[0] == self._inode
+        with suppress(OSError):
+            found = files.signature(self._path)
+            return found is not None and found[0] == self._inode
+        return False
 
     def _open(self) -> sqlite3.Connection:
         """Returns a connection to the file; to an empty one where it was damaged; to memory where that is all there can be."""
@@ -244,7 +252,7 @@ class IndexFile:
             self._is_distrusted = False
         errors: tuple[type[Exception], ...] = (OSError, *self.errors())
         for _ in range(2):
-            if self._is_distrusted or (self._read_only and not files.exists(self._layout.index)):
+            if self._is_distrusted or (self._read_only and not self._is_file_there()):
                 break
             try:
                 return self._open_file(self._layout.index)
@@ -399,7 +407,7 @@ def _is_passing(error: Exception) -> bool:
 
     if not isinstance(error, sqlite3.OperationalError):
         return False
-    return error.sqlite_errorcode & 0xFF in (
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_FULL,
