@@ -80,7 +80,10 @@ def test_an_open_a_log_and_a_lookup_read_few_of_many_records(
 def rows_of(path: Path) -> list[tuple[Any, ...]]:
     """Returns the rows that mirror arrivals, and what tells how far they go."""
     connection = sqlite3.connect(own_place(path) / "index.db")
-    found = [*connection.execute("select * from records"), *connection.execute("select name, records, chain from tracts")]
+    found = [
+        *connection.execute("select * from records"),
+        *connection.execute("select name, records, chain from tracts"),
+    ]
     found += connection.execute("select * from sums where family in ('event', 'commit')")
     connection.close()
     return found

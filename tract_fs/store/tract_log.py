@@ -77,6 +77,7 @@ class TractLog:
         self._listed_at = 0.0
         self._listing_pause_s = _LISTING_INTERVAL_S
         self._saved_count = -1
+        self._saved_generation = 0  # of the index, then
         self._lacks_rows = False  # after a rebuild
         self.gone: set[str] = set()  # events that this copy knew and that take no part now; most are not there
         self._witnessed: set[str] = set()  # events that this handle wrote since the view was last saved
@@ -158,7 +159,7 @@ class TractLog:
         self._inode = self._arrivals.signature()[0]
         self._listing.fans = dict(saved.fans)
         self._listing.packs_seen = set(saved.packs)
-        self._saved_count = saved.count
+        self._saved_count, self._saved_generation = saved.count, self._parts.index.generation
         self.again_count = saved.again_count
         self.is_durable = saved.is_durable
         self.gone = set(saved.gone)
@@ -172,7 +173,8 @@ class TractLog:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone."""
         if self._parts.read_only or self._unrecorded or not self._is_whole:
             return
-        if self._count == self._saved_count and not (self._listing.is_changed or self._lacks_rows):
+        is_kept = self._saved_generation == self._parts.index.generation
+        if self._count == self._saved_count and is_kept and not (self._listing.is_changed or self._lacks_rows):
             return
         if self._arrivals.signature()[0] != self._inode:
             return
@@ -192,7 +194,7 @@ class TractLog:
         except (OSError, IndexDamagedError, IndexUnwritableError, arrivals.ArrivalsDamagedError):
             return
         self._witnessed.clear()
-        self._saved_count = self._count
+        self._saved_count, self._saved_generation = self._count, self._parts.index.generation
         self._listing.is_changed = self._lacks_rows = False
         self.origins.trim(self.again_count)
 
@@ -261,9 +263,10 @@ class TractLog:
     def catch_up(self, *, is_locked: bool = False) -> None:
         """Takes in what writers of this copy recorded since. Cost: one stat if nothing."""
         inode, count = self._arrivals.signature()
-        if (inode, count) == (self._inode, self._count) and self._is_whole:
+        is_same = inode == self._inode and self._arrivals.is_same(self._count, self._chain)
+        if is_same and count == self._count and self._is_whole:
             return
-        if not self._is_whole or count < self._count or (inode != self._inode and self._inode):
+        if not self._is_whole or count < self._count or (not is_same and self._inode):
             self._parts.renew_place()  # local/ may have been removed
             self._reload()
             return
