@@ -120,6 +120,10 @@ class IndexDamagedError(Exception):
     """The index contradicts itself, or what it names; its file was removed, if it could be."""
 
 
+class IndexRowsGoneError(IndexDamagedError):
+    """Rows that were there are gone, but the file is whole: another process removed them, or a tool put an older file in its place."""
+
+
 class IndexUnwritableError(Exception):
     """The index can't be written now: another process holds it for long, or the disk is full. Its rows are as before."""
 
@@ -168,6 +172,17 @@ class IndexFile:
         self._pid = files.process.id
         return self._connection
 
+    def version(self) -> int:
+        """Returns a number that changes when another connection has changed the file, or a tool has overwritten it. Cost: 2 µs. Errors: IndexDamagedError."""
+        with self.reading() as connection:
+            found: int = connection.execute("pragma data_version").fetchone()[0]
+            return found
+
+    def note_loss(self) -> IndexRowsGoneError:
+        """Notes that rows that were there are gone; returns what the caller is to raise."""
+        self.generation += 1
+        return IndexRowsGoneError("rows that were there are gone")
+
     def close(self) -> None:
         """Closes the connection; the next use opens it again."""
         connection, self._connection = self._connection, None
@@ -211,6 +226,8 @@ class IndexFile:
 
     def fail(self, error: Exception) -> IndexDamagedError:
         """Discards the file after one of `errors`, and returns what the caller is to raise."""
+        if isinstance(error, IndexRowsGoneError):
+            return error
         self.discard()
         return error if isinstance(error, IndexDamagedError) else IndexDamagedError(str(error))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
+from tract_fs.store.address import LIMITS_BYTES
 from tract_fs.store.index.file import (
     IndexDamagedError,
     IndexFile,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 _CHECKED = struct.Struct(">qI32s")
+_MOST_BYTES = LIMITS_BYTES["object"]  # a longer line of a pack can be no member
 _AT_ONCE = 400  # variables of one statement
 _NEAR_BYTES = 1 << 16
 _MOST_NEAR = 1 << 13
@@ -59,6 +61,7 @@ class MemberIndex:
     def __init__(self, index: IndexFile) -> None:
         self._index = index
         self._generation = -1
+        self._version = 0  # of the file, when the rows of packs were read
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._counts: dict[str, tuple[int, int]] = {}  # of members, of tracts
@@ -80,6 +83,7 @@ class MemberIndex:
         self._near.clear()
         self._seed = zlib.crc32(self._index.seal)
         if self._index.exists():
+            self._version = self._index.version()
             with self._index.reading() as connection:
                 rows = connection.execute("select id, name, members, tracts, crc from packs").fetchall()
                 for number, name, count, tracts, crc in rows:
@@ -105,7 +109,7 @@ class MemberIndex:
             found = [
                 Place(pack, place & _OFFSET_MASK, size)
                 for place, name, size in rows
-                if name == digest and (pack := self._names.get(place >> _OFFSET_BITS)) is not None
+                if name == digest and 0 <= size <= _MOST_BYTES and (pack := self._names.get(place >> _OFFSET_BITS))
             ]
             if len(found) == 1:
                 self._look_around(index.connection(), rows[0][0], found[0].pack)
@@ -131,15 +135,29 @@ class MemberIndex:
         """Raises IndexDamagedError if a row of this hash may be missing. Cost: reads a 256th of the rows, once."""
         if not self.packs():
             return
+        if self._version != self._index.version():
+            self._follow_file()
         bucket = bucket_of(key_of(digest))
         if bucket in self._sound:
             return
+        span = bucket_range(bucket)
         with self._index.reading() as connection:
             rows = connection.execute(
-                "select place, size, name from members where key between ? and ?", bucket_range(bucket)
+                "select place, size, name from members where key between ? and ?", span
             ).fetchall()
             require_sums(connection, "member", bucket, (_crc(self._seed, *row) for row in rows))
+            # of the index of the table alone: a row under a wrong key would not be found
+            keys = dict(connection.execute("select place, key from members where key between ? and ?", span).fetchall())
+            if any(keys.get(place) != key_of(name) for place, _, name in rows):
+                raise IndexDamagedError("a member is under another key")
         self._sound.add(bucket)
+
+    def _follow_file(self) -> None:
+        """Sees which packs have rows once the file has changed. Errors: IndexDamagedError if rows that were there are gone."""
+        before = self._ids.items()
+        self.load()
+        if before - self._ids.items():
+            raise self._index.note_loss()
 
     def events(self, pack: str, tract: str | None) -> list[bytes]:
         """Returns the hashes of a pack's events: all, or those of a tract with those of an unknown one. Errors: IndexDamagedError."""
@@ -228,9 +246,9 @@ class MemberIndex:
         first = number << _OFFSET_BITS
         span = (first, first + _OFFSET_MASK)
         sums = Sums("member")
-        rows = connection.execute("select place, size, name, key from members where place between ? and ?", span)
-        for place, size, digest, key in rows.fetchall():
-            sums.add(key, _crc(self._seed, place, size, digest), count=-1)
+        rows = connection.execute("select place, size, name from members where place between ? and ?", span)
+        for place, size, digest in rows.fetchall():
+            sums.add(key_of(digest), _crc(self._seed, place, size, digest), count=-1)
         connection.execute("delete from members where place between ? and ?", span)
         connection.execute("delete from pack_events where pack = ?", (number,))
         connection.execute("delete from packs where id = ?", (number,))
