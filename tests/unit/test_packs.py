@@ -536,6 +536,6 @@ def test_an_index_that_is_cut_in_place_hides_nothing(tmp_path: Path, size_bytes:
     reading = opened(tmp_path, read_only=True)
     assert reading.read(name_of(members[7])) == members[7]
     os.truncate(index_of(tmp_path), size_bytes)
-    for packs in (reading, writer):
-        assert all(read_surely(packs, name_of(member)) == member for member in members)
-        assert read_surely(packs, "0" * 64) is None
+    for handle in (reading, writer):
+        assert all(read_surely(handle, name_of(member)) == member for member in members)
+        assert read_surely(handle, "0" * 64) is None

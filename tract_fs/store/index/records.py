@@ -87,8 +87,10 @@ class TractRecords:
         With `is_fresh` the records are all there are: rows of other arrivals go. Errors: IndexDamagedError, IndexUnwritableError.
         """
         index = self._index
-        before = (0, "") if is_fresh else self.stamp()
+        before = self._count, self._chain  # as the caller knows it, which may be another than that of the file
         with index.writing() as connection:
+            if self._generation != index.generation:
+                self._forget()
             self._read(connection)
             if is_fresh and self._id:
                 self._remove_rows(connection)
@@ -122,8 +124,8 @@ class TractRecords:
 
     def require_all_of(self, commit: bytes) -> None:
         """Raises IndexDamagedError if a record of a commit may be missing."""
-        with self._index.reading():
-            if self._is_loaded():
+        if self._is_loaded():
+            with self._index.reading():
                 self.require_whole("commit", bucket_of(key_of(commit)))
 
     def between(self, start: int, stop: int) -> list[Row]:
