@@ -88,6 +88,8 @@ class Arrivals:
         self.start = start  # the chain before the first record; that of another place differs
         self._file = files.AppendFile(path)
         self._seen = (0, 0)  # inode and size in bytes at the last look
+        self._changed_ns = 0  # its ctime then
+        self._verified_ns = -1  # the ctime at which its end was last compared
 
     def signature(self) -> tuple[int, int]:
         """Returns (inode, count of whole records); (0, 0) if there is no file. Cost: one stat."""
@@ -98,7 +100,7 @@ class Arrivals:
         if found is None:
             self._seen = (0, 0)
             return 0, 0
-        self._seen = found[0], found[1]
+        self._seen, self._changed_ns = (found[0], found[1]), found[2]
         return found[0], found[1] // RECORD_BYTES
 
     def read(self, start: int, count: int) -> bytes:
@@ -114,6 +116,18 @@ class Arrivals:
             return self.start
         data = self.read(count - 1, 1)
         return data[_BODY_BYTES:] if len(data) == RECORD_BYTES else None
+
+    def is_same(self, count: int, chain: bytes) -> bool:
+        """Returns whether the file that `signature` last saw is the one whose first `count` records end with a digest.
+
+        Another file may have the inode number of one that was removed, unless that one is open here.
+        """
+        if self._file.is_inode(self._seen[0]) or self._changed_ns == self._verified_ns:
+            return True
+        if self.chain_at(count) != chain:
+            return False
+        self._verified_ns = self._changed_ns
+        return True
 
     def append(self, data: bytes, count: int) -> None:
         """Appends encoded records after the first `count`; cuts off what lies beyond `count` first.

@@ -105,6 +105,7 @@ class TractLog:
         self._next_chain = self._arrivals.start  # after the records of the transaction being written
         self._branches: dict[bytes, str] = {}  # by their digests in records
         self._saved_count = -1  # of the saved view
+        self._saved_generation = 0  # of the index, then
         self.is_durable = True  # all visible events are covered by the redo log, or were synced
         self.again_count = 0  # how often a visible event brought a commit that another brought before
         self.version = 0  # changes whenever the events that bring a commit may have changed
@@ -183,7 +184,7 @@ class TractLog:
         self._inode = self._arrivals.signature()[0]
         self._listing.fans = dict(saved.fans)
         self._listing.packs_seen = set(saved.packs)
-        self._saved_count = saved.count
+        self._saved_count, self._saved_generation = saved.count, self._parts.index.generation
         self.again_count = saved.again_count
         self.is_durable = saved.is_durable
         self.gone = set(saved.gone)
@@ -200,7 +201,8 @@ class TractLog:
         """
         if self._parts.read_only or self._unrecorded or self._state is not State.CURRENT:
             return
-        if self._count == self._saved_count and not self._listing.is_changed:
+        is_kept = self._saved_generation == self._parts.index.generation
+        if self._count == self._saved_count and is_kept and not self._listing.is_changed:
             return
         if self._arrivals.signature()[0] != self._inode:
             return
@@ -224,7 +226,7 @@ class TractLog:
         except (OSError, IndexDamagedError, IndexUnwritableError, arrivals.ArrivalsDamagedError):
             return
         self._witnessed.clear()
-        self._saved_count = self._count
+        self._saved_count, self._saved_generation = self._count, self._parts.index.generation
         self._listing.is_changed = False
         self.origins.trim(self.again_count)
 
@@ -293,9 +295,10 @@ class TractLog:
     def catch_up(self, *, is_locked: bool = False) -> None:
         """Follows what writers of this copy recorded since. Cost: one stat if nothing."""
         inode, count = self._arrivals.signature()
-        if (inode, count) == (self._inode, self._count) and self._state is State.CURRENT:
+        is_same = inode == self._inode and self._arrivals.is_same(self._count, self._chain)
+        if is_same and count == self._count and self._state is State.CURRENT:
             return
-        if self._state is not State.CURRENT or count < self._count or (inode != self._inode and self._inode):
+        if self._state is not State.CURRENT or count < self._count or (not is_same and self._inode):
             self._parts.renew_place()  # local/ may be gone
             self._reload()
             return
@@ -700,16 +703,16 @@ class TractLog:
         """
         own: set[str] = set()
         known: set[str] = set()
-        number, last = 0, None
+        last, end = None, 0
         for number, record in enumerate(arrivals.iter_sound(self._arrivals), 1):
             if record.kind in arrivals.OWN_KINDS:
                 own.add(record.event.hex())
             if record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE:
-                last = record
+                last, end = record, number
                 known.add(record.event.hex())
         if last is not None and last.kind in arrivals.OWN_KINDS and not (is_ours or self._is_there(last)):
             saved = self._load_saved()
-            if saved is None or saved.count < number or not self._is_ours(saved):
+            if saved is None or saved.count < end or not self._is_ours(saved):
                 known.discard(last.event.hex())
         return own, known
 

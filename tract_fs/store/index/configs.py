@@ -72,12 +72,13 @@ class ConfigIndex:
     def select(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
         """Returns the matching commits by creation time, then hash."""
         for _ in range(_TRIES):
-            with suppress(IndexDamagedError):
-                try:
-                    self._catch_up()
-                except IndexUnwritableError:
-                    break
+            try:
+                self._catch_up()
                 return self._select(path, operator, value)
+            except IndexDamagedError:
+                self._generation = -1  # stamp and configs may be those of other rows
+            except IndexUnwritableError:
+                break
         self._go_in_memory(with_rows=False)
         self._follow()
         return self._select(path, operator, value)

@@ -118,6 +118,10 @@ class IndexDamagedError(Exception):
     """The index contradicts itself or the files it names; its file was removed, if possible."""
 
 
+class IndexRowsGoneError(IndexDamagedError):
+    """Rows that were there are gone, but the file is whole: another process removed them, or a tool put an older file in its place."""
+
+
 class IndexUnwritableError(Exception):
     """The index can't be written now: another process holds it, or the disk is full. Its rows are as before."""
 
@@ -154,7 +158,7 @@ class IndexFile:
     def exists(self) -> bool:
         """Returns whether there may be rows. Cost: one stat if closed."""
         is_open = self._connection is not None and self._pid == files.process.id
-        return is_open or (not self._is_distrusted and files.exists(self._layout.index))
+        return is_open or (not self._is_distrusted and self._is_file_there())
 
     def connection(self) -> sqlite3.Connection:
         """Returns the connection; opens it if there is none."""
@@ -167,6 +171,17 @@ class IndexFile:
         self._is_prepared = False
         self._pid = files.process.id
         return self._connection
+
+    def version(self) -> int:
+        """Returns a number that changes when another connection has changed the file, or a tool has overwritten it. Cost: 2 µs. Errors: IndexDamagedError."""
+        with self.reading() as connection:
+            found: int = connection.execute("pragma data_version").fetchone()[0]
+            return found
+
+    def note_loss(self) -> IndexRowsGoneError:
+        """Notes that rows that were there are gone; returns what the caller is to raise."""
+        self.generation += 1
+        return IndexRowsGoneError("rows that were there are gone")
 
     def close(self) -> None:
         """Closes the connection; the next use opens it again."""
@@ -211,6 +226,8 @@ class IndexFile:
 
     def fail(self, error: Exception) -> IndexDamagedError:
         """Discards the file after one of `errors`, and returns the error that the caller must raise."""
+        if isinstance(error, IndexRowsGoneError):
+            return error
         self.discard()
         return error if isinstance(error, IndexDamagedError) else IndexDamagedError(str(error))
 
@@ -240,9 +257,17 @@ class IndexFile:
                     raise IndexUnwritableError(str(error)) from error
                 raise
 
+    def _is_file_there(self) -> bool:
+        """Returns whether there is a file; False where another user's directory does not show it."""
+        with suppress(OSError):
+            return files.exists(self._layout.index)
+        return False
+
     def _is_at_path(self) -> bool:
-        found = files.signature(self._path)
-        return found is not None and found[0] == self._inode
+        with suppress(OSError):
+            found = files.signature(self._path)
+            return found is not None and found[0] == self._inode
+        return False
 
     def _open(self) -> sqlite3.Connection:
         """Returns a connection to the file, to an empty one if it was damaged, or to memory if there can be no file."""
@@ -250,7 +275,7 @@ class IndexFile:
             self._is_distrusted = False
         errors: tuple[type[Exception], ...] = (OSError, *self.errors())
         for _ in range(2):
-            if self._is_distrusted or (self._read_only and not files.exists(self._layout.index)):
+            if self._is_distrusted or (self._read_only and not self._is_file_there()):
                 break
             try:
                 return self._open_file(self._layout.index)
@@ -404,7 +429,7 @@ def _is_passing(error: Exception) -> bool:
 
     if not isinstance(error, sqlite3.OperationalError):
         return False
-    return error.sqlite_errorcode & 0xFF in (
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_FULL,

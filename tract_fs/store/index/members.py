@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
+from tract_fs.store.address import LIMITS_BYTES
 from tract_fs.store.index.file import (
     IndexDamagedError,
     IndexFile,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
+_MOST_BYTES = LIMITS_BYTES["object"]  # a longer line of a pack can be no member
 _AT_ONCE = 400  # variables of one statement
 # Bytes of a pack whose rows are read near a found one; they double with each step of a walk.
 _LEAST_WINDOW = 1 << 11
@@ -63,6 +65,7 @@ class MemberIndex:
     def __init__(self, index: IndexFile) -> None:
         self._index = index
         self._generation = -1
+        self._version = 0  # of the file, when the rows of packs were read
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._counts: dict[str, tuple[int, int]] = {}  # of members, of tracts
@@ -85,6 +88,7 @@ class MemberIndex:
         self._near.clear()
         self._seed = zlib.crc32(self._index.seal)
         if self._index.exists():
+            self._version = self._index.version()
             with self._index.reading() as connection:
                 rows = connection.execute("select id, name, members, tracts, crc from packs").fetchall()
                 for number, name, count, tracts, crc in rows:
@@ -113,7 +117,7 @@ class MemberIndex:
             found = [
                 Place(pack, place & _OFFSET_MASK, size)
                 for place, name, size in rows
-                if name == digest and (pack := self._names.get(place >> _OFFSET_BITS)) is not None
+                if name == digest and 0 <= size <= _MOST_BYTES and (pack := self._names.get(place >> _OFFSET_BITS))
             ]
             if len(found) == 1:
                 self._look_around(index.connection(), rows[0][0], found[0].pack)
@@ -139,15 +143,27 @@ class MemberIndex:
         """Raises IndexDamagedError if a row of this hash may be missing. Cost: reads a 256th of the rows, once."""
         if not self.packs():
             return
+        if self._version != self._index.version():
+            self._follow_file()
         bucket = digest[0]
         if bucket in self._sound:
             return
+        span = bucket_range(bucket)
         with self._index.reading() as connection:
-            rows = connection.execute(
-                "select name from members where key between ? and ?", bucket_range(bucket)
-            ).fetchall()
-            require_sums(connection, "member", bucket, (zlib.crc32(name, self._seed) for (name,) in rows))
+            rows = connection.execute("select place, name from members where key between ? and ?", span).fetchall()
+            require_sums(connection, "member", bucket, [zlib.crc32(name, self._seed) for _, name in rows])
+            # of the index of the table alone: a row under a wrong key would not be found
+            keys = dict(connection.execute("select place, key from members where key between ? and ?", span).fetchall())
+            if any(keys.get(place) != key_of(name) for place, name in rows):
+                raise IndexDamagedError("a member is under another key")
         self._sound.add(bucket)
+
+    def _follow_file(self) -> None:
+        """Sees which packs have rows once the file has changed. Errors: IndexDamagedError if rows that were there are gone."""
+        before = self._ids.items()
+        self.load()
+        if before - self._ids.items():
+            raise self._index.note_loss()
 
     def events(self, pack: str, tract: str | None) -> list[bytes]:
         """Returns the hashes of a pack's events: all, or those of a tract and of an unknown one.

@@ -59,6 +59,7 @@ class TractRecords:
         self._count = 0
         self._chain = ""
         self._generation = -1
+        self._version = 0  # of the file, when the tract's row was read
         self._sound: set[tuple[str, int]] = set()  # families and buckets whose sums agreed
         self._seed = 0
 
@@ -68,6 +69,7 @@ class TractRecords:
         self._forget()
         if not index.exists():
             return None
+        self._version = index.version()
         with index.reading() as connection:
             found = self._read(connection)
         self._generation = index.generation
@@ -88,8 +90,10 @@ class TractRecords:
         are all there are: rows of other arrivals are removed. Errors: IndexDamagedError, IndexUnwritableError.
         """
         index = self._index
-        before = (0, "") if is_fresh else self.stamp()
+        before = self._count, self._chain  # as the caller knows it, which may be another than that of the file
         with index.writing() as connection:
+            if self._generation != index.generation:
+                self._forget()
             self._read(connection)
             if is_fresh and self._id:
                 self._remove_rows(connection)
@@ -123,8 +127,8 @@ class TractRecords:
 
     def require_all_of(self, commit: bytes) -> None:
         """Raises IndexDamagedError if a record of a commit may be missing."""
-        with self._index.reading():
-            if self._is_loaded():
+        if self._is_loaded():
+            with self._index.reading():
                 self.require_whole("commit", commit[0])
 
     def between(self, start: int, stop: int) -> list[Row]:
@@ -185,15 +189,33 @@ class TractRecords:
 
     def require_whole(self, family: str, bucket: int) -> None:
         """Raises IndexDamagedError if rows of a bucket are missing. Cost: reads a 256th of the rows, once."""
+        self._follow_file()
         if (family, bucket) not in self._sound:
             self._read_bucket(family, bucket)
 
+    def _follow_file(self) -> None:
+        """Reads the tract's row again if the file has changed. Errors: IndexDamagedError if rows that were there are gone."""
+        if self._version == self._index.version():
+            return
+        number, count, chain = self._id, self._count, self._chain
+        self.load()
+        if self._id != number or self._count < count or (self._count == count and self._chain != chain):
+            raise self._index.note_loss()
+
     def _read_bucket(self, family: str, bucket: int) -> list[Row]:
         """Returns the tract's rows of a bucket, all of them."""
-        connection = self._index.connection()
-        rows = connection.execute(f"{_ROWS} where {family}_key between ? and ?", bucket_range(bucket)).fetchall()
+        self._follow_file()
+        connection, span = self._index.connection(), bucket_range(bucket)
+        rows = connection.execute(f"{_ROWS} where {family}_key between ? and ?", span).fetchall()
         found = self._checked(rows)
         require_sums(connection, family, bucket, (row[4] for row in rows))
+        # of the index of the table alone: a row under a wrong key would not be found
+        keys = dict(
+            connection.execute(f"select id, {family}_key from records where {family}_key between ? and ?", span)
+        )
+        column = 2 if family == "event" else 3
+        if any(keys.get(row[0]) != key_of(row[column]) for row in rows):
+            raise IndexDamagedError("a record is under another key")
         self._sound.add((family, bucket))
         return found
 
