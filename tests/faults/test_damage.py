@@ -900,8 +900,35 @@ def test_an_index_changed_by_sql_changes_no_answer(
         except sqlite3.IntegrityError:
             return  # the file itself refuses it
     with handle or Tract.open(path, **options) as t:
+        assert told_context(t.compile()) == whole.answers["compile"]
         commits_are_right(t, whole)
         assert answers(t) == whole.answers
+
+
+PACKED_BY_SQL = [change for change in CHANGES_BY_SQL if "pack" in change or "members" in change or "'member'" in change]
+
+
+@pytest.mark.parametrize("first", ["tracts", "answers", "has_events"])
+@pytest.mark.parametrize("change", PACKED_BY_SQL)
+def test_an_index_of_packed_events_changed_by_sql_hides_none(tmp_path: Path, change: str, first: str) -> None:
+    path = tmp_path / "context"
+    with Tract.open(path, durability="fast", clock=Clock()) as t:
+        fill(t)
+        t.pack()
+        expected = answers(t)
+    assert not any(name.startswith("events/") for name in synced(path))
+    with opened(index_of(path)) as connection:
+        connection.execute(change)
+    if first == "tracts":
+        assert Tract.tracts(path) == ["default"]
+    elif first == "has_events":
+        packs = Packs(bound_layout(path), read_only=True)
+        packs.refresh()
+        assert all(map(packs.has_events, packs.names))
+    for options in ({"read_only": True}, {"durability": "fast"}, {"verify": True}):
+        with Tract.open(path, **options) as t:  # type: ignore[arg-type]
+            assert answers(t) == expected
+    assert Tract.tracts(path) == ["default"]
 
 
 ENDLESS = "with recursive n(x) as (select 1 union all select x + 1 from n) select {} from n"

@@ -15,7 +15,7 @@ from tract_fs.store import arrivals
 from tract_fs.store.arrivals import BRING_KINDS, BRINGS_AGAIN, USAGE, Arrivals, ArrivalsDamagedError, Record
 from tract_fs.store.events import Events
 from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError
-from tract_fs.store.index.records import TractRecords
+from tract_fs.store.index.records import Row, TractRecords
 from tract_fs.store.objects import Objects
 
 _T = TypeVar("_T")
@@ -166,8 +166,8 @@ class Origins:
     def usage(self, commit: str) -> Usage | None:
         """Returns the last usage recorded of a commit, or None."""
         digest = bytes.fromhex(commit)
-        rows = self._ask(lambda: self.rows.find(digest, before=self._first)) if self._first else []
-        names = {row.event.hex() for row in rows if row.kind == USAGE}
+        rows = self._ask(lambda: self._find_usage(digest)) if self._first else []
+        names = {row.event.hex() for row in rows}
         names.update(name.hex() for name in self._usage.get(digest, ()))
         if not names:
             return None
@@ -209,9 +209,15 @@ class Origins:
         if digest in self._older_again or digest in self._again:
             self.rows.require_all_of(digest)
         rows = [row for row in self.rows.find(digest, before=self._first) if row.kind in BRING_KINDS]
-        if len(rows) == 1:
+        if not rows:
+            self.rows.require_all_of(digest)  # those of its usage may be there
+        elif len(rows) == 1:
             self._look_around(rows[0].number)
         return tuple(row.event for row in rows)
+
+    def _find_usage(self, digest: bytes) -> list[Row]:
+        self.rows.require_all_of(digest)
+        return [row for row in self.rows.find(digest, before=self._first) if row.kind == USAGE]
 
     def _look_around(self, number: int) -> None:
         """Reads the rows beside one that was found, where the last one was near: a history is walked along."""

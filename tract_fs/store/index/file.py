@@ -335,6 +335,12 @@ def require_sums(connection: sqlite3.Connection, family: str, bucket: int, check
         raise IndexDamagedError(f"rows of the family {family} are missing")
 
 
+def require_keys(found: Iterable[tuple[int, int]], expected: Iterable[tuple[int, int]]) -> None:
+    """Raises IndexDamagedError unless the entries of an SQL index are these keys and row numbers, in order: by others a row is not found."""
+    if list(found) != sorted(expected):
+        raise IndexDamagedError("keys are not those of their rows")
+
+
 def crc_of(seal: bytes, *values: object) -> int:
     """Returns the checksum of a row's values, which another place's differs from."""
     return zlib.crc32(repr(values).encode(), zlib.crc32(seal))
@@ -399,7 +405,8 @@ def _is_passing(error: Exception) -> bool:
 
     if not isinstance(error, sqlite3.OperationalError):
         return False
-    return error.sqlite_errorcode & 0xFF in (
+    code = getattr(error, "sqlite_errorcode", 0)  # the module itself raises some, without a code
+    return code & 0xFF in (
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_FULL,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
+from tract_fs.store.address import MAX_PACK_BYTES
 from tract_fs.store.index.file import (
     IndexDamagedError,
     IndexFile,
@@ -20,6 +21,7 @@ from tract_fs.store.index.file import (
     bucket_range,
     crc_of,
     key_of,
+    require_keys,
     require_sums,
 )
 
@@ -30,6 +32,7 @@ _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 _CHECKED = struct.Struct(">qI32s")
 _AT_ONCE = 400  # variables of one statement
+_IS_SIZE = f"size between 0 and {MAX_PACK_BYTES}"  # a row of another one counts as missing
 _NEAR_BYTES = 1 << 16
 _MOST_NEAR = 1 << 13
 
@@ -99,7 +102,7 @@ class MemberIndex:
         try:
             rows = (
                 index.connection()
-                .execute("select place, name, size from members where key = ?", (key_of(digest),))
+                .execute(f"select place, name, size from members where key = ? and {_IS_SIZE}", (key_of(digest),))
                 .fetchall()
             )
             found = [
@@ -139,12 +142,27 @@ class MemberIndex:
                 "select place, size, name from members where key between ? and ?", bucket_range(bucket)
             ).fetchall()
             require_sums(connection, "member", bucket, (_crc(self._seed, *row) for row in rows))
+            keys = connection.execute("select key, place from members where key between ? and ?", bucket_range(bucket))
+            require_keys(keys, ((key_of(name), place) for place, _, name in rows))
         self._sound.add(bucket)
 
     def events(self, pack: str, tract: str | None) -> list[bytes]:
         """Returns the hashes of a pack's events: all, or those of a tract with those of an unknown one. Errors: IndexDamagedError."""
         if pack not in self.packs():
             return []
+        found: list[bytes] = []
+        for owner, names in self._events_of(pack):
+            if tract is None or owner in ("", tract):
+                found += [names[at : at + 32] for at in range(0, len(names), 32)]
+        return found
+
+    def tracts(self, packs: Collection[str]) -> set[str]:
+        """Returns the tracts of the events of some packs; an empty one for those that are unknown. Errors: IndexDamagedError."""
+        there = [name for name in packs if name in self.packs()]
+        return {tract for name in there for tract, _ in self._events_of(name)}
+
+    def _events_of(self, pack: str) -> list[tuple[str, bytes]]:
+        """Returns the tracts that a pack has events of, each with their hashes. Errors: IndexDamagedError."""
         number = self._ids[pack]
         with self._index.reading() as connection:
             rows = connection.execute(
@@ -152,20 +170,10 @@ class MemberIndex:
             ).fetchall()
             if len(rows) != self._counts[pack][1]:
                 raise IndexDamagedError("events of a pack are missing")
-            found: list[bytes] = []
             for owner, count, names, crc in rows:
                 if crc != crc_of(self._index.seal, number, owner, count, names) or len(names) != 32 * count:
                     raise IndexDamagedError("the events of a pack are not as they were written")
-                if tract is None or owner in ("", tract):
-                    found += [names[at : at + 32] for at in range(0, len(names), 32)]
-            return found
-
-    def tracts(self, packs: Collection[str]) -> set[str]:
-        """Returns the tracts of the events of some packs; an empty one for those that are unknown. Errors: IndexDamagedError."""
-        numbers = {self._ids[name] for name in packs if name in self.packs()}
-        with self._index.reading() as connection:
-            rows = connection.execute("select pack, tract from pack_events").fetchall()
-        return {tract for pack, tract in rows if pack in numbers}
+        return [(owner, names) for owner, _, names, _ in rows]
 
     def members(self, pack: str) -> PackMembers | None:
         """Returns what the rows say of a pack, or None if it has none. Cost: reads them. Errors: IndexDamagedError."""
@@ -248,7 +256,7 @@ class MemberIndex:
         low, high = (place, place + _NEAR_BYTES) if step > 0 else (place - _NEAR_BYTES, place)
         first = self._ids[pack] << _OFFSET_BITS
         rows = connection.execute(
-            "select place, name, size from members where place between ? and ?",
+            f"select place, name, size from members where place between ? and ? and {_IS_SIZE}",
             (max(first, low), min(first + _OFFSET_MASK, high)),
         ).fetchall()
         self._near.update((name, Place(pack, at & _OFFSET_MASK, size)) for at, name, size in rows)

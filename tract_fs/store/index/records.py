@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tract_fs.store.arrivals import BRING_KINDS, EVENT_KINDS, GONE, NO_HASH, USAGE, Record
+from tract_fs.store.arrivals import BRING_KINDS, BRINGS_AGAIN, EVENT_KINDS, GONE, NO_HASH, USAGE, Record
 from tract_fs.store.index.file import (
     IndexDamagedError,
     IndexFile,
@@ -20,6 +20,7 @@ from tract_fs.store.index.file import (
     bucket_range,
     crc_of,
     key_of,
+    require_keys,
     require_sums,
 )
 
@@ -132,7 +133,7 @@ class TractRecords:
         with self._index.reading() as connection:
             rows = connection.execute(f"{_ROWS} where id >= ? and id < ?", (first + start, first + stop)).fetchall()
             found = self._checked(rows)
-            if len(found) != max(0, min(stop, self._count) - start):
+            if [row.number for row in found] != list(range(start, min(stop, self._count))):
                 raise IndexDamagedError("records are missing")
             return found
 
@@ -146,7 +147,7 @@ class TractRecords:
                 f"{_ROWS} where kind = 'D' and id >= ? and id < ?", (first, first + before)
             ).fetchall()
             found = self._checked(rows)
-            if len(found) != count:
+            if len(set(found)) != count or any(row.kind != BRINGS_AGAIN for row in found):
                 raise IndexDamagedError("records are missing")
             return {row.commit for row in found}
 
@@ -175,6 +176,11 @@ class TractRecords:
         rows = connection.execute(f"{_ROWS} where {family}_key between ? and ?", bucket_range(bucket)).fetchall()
         found = self._checked(rows)
         require_sums(connection, family, bucket, (row[4] for row in rows))
+        keys = connection.execute(
+            f"select {family}_key, id from records where {family}_key between ? and ?", bucket_range(bucket)
+        )
+        column = 2 if family == "event" else 3
+        require_keys(keys, ((key_of(row[column] or NO_HASH), row[0]) for row in rows))
         self._sound.add((family, bucket))
         return found
 
