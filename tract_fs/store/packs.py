@@ -152,7 +152,7 @@ class Packs:
             return False
         self._cover()
         try:
-            self._members.require_absent(bytes.fromhex(name))
+            self._members.require_absent(bytes.fromhex(name), packs=self.names)
         except IndexDamagedError:
             return True
         misread, self._misread = self._misread - self._damaged.keys(), set()

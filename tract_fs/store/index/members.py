@@ -130,10 +130,16 @@ class MemberIndex:
                 found.update(name for (name,) in rows.fetchall())
         return found.intersection(wanted)
 
-    def require_absent(self, digest: bytes) -> None:
-        """Raises IndexDamagedError if a row of this hash may be missing. Cost: reads a 256th of the rows, once."""
+    def require_absent(self, digest: bytes, *, packs: Collection[str]) -> None:
+        """Raises IndexDamagedError if a row of this hash may be missing, of those `packs` that have rows. Cost: reads a 256th of the rows, once."""
         if not self.packs():
             return
+        with self._index.reading() as connection:
+            there = connection.execute("select name from packs").fetchall()
+            if not {bytes.fromhex(name) for name in packs if name in self._ids} <= {name for (name,) in there}:
+                raise IndexDamagedError(
+                    "packs are missing"
+                )  # the file was overwritten in place with one of an earlier time
         bucket = bucket_of(key_of(digest))
         if bucket in self._sound:
             return
@@ -168,7 +174,8 @@ class MemberIndex:
             rows = connection.execute(
                 "select tract, events, names, crc from pack_events where pack = ?", (number,)
             ).fetchall()
-            if len(rows) != self._counts[pack][1]:
+            there = connection.execute("select name from packs where id = ?", (number,)).fetchone()
+            if there != (bytes.fromhex(pack),) or len(rows) != self._counts[pack][1]:
                 raise IndexDamagedError("events of a pack are missing")
             for owner, count, names, crc in rows:
                 if crc != crc_of(self._index.seal, number, owner, count, names) or len(names) != 32 * count:

@@ -169,12 +169,15 @@ class TractRecords:
         """Raises IndexDamagedError if rows of a bucket are missing. Cost: reads a 256th of the rows, once."""
         if (family, bucket) not in self._sound:
             self._read_bucket(family, bucket)
+        else:
+            self._require_as_loaded()
 
     def _read_bucket(self, family: str, bucket: int) -> list[Row]:
         """Returns the tract's rows of a bucket, all of them."""
         connection = self._index.connection()
         rows = connection.execute(f"{_ROWS} where {family}_key between ? and ?", bucket_range(bucket)).fetchall()
         found = self._checked(rows)
+        self._require_as_loaded()
         require_sums(connection, family, bucket, (row[4] for row in rows))
         keys = connection.execute(
             f"select {family}_key, id from records where {family}_key between ? and ?", bucket_range(bucket)
@@ -183,6 +186,18 @@ class TractRecords:
         require_keys(keys, ((key_of(row[column] or NO_HASH), row[0]) for row in rows))
         self._sound.add((family, bucket))
         return found
+
+    def _require_as_loaded(self) -> None:
+        """Raises IndexDamagedError where the file was overwritten in place with one of an earlier time, in which rows are missing."""
+        found = (
+            self._index.connection()
+            .execute("select records, chain, crc from tracts where id = ? and name = ?", (self._id, self._tract))
+            .fetchone()
+        )
+        count, chain, crc = found or (0, "", 0)
+        is_as_written = crc == crc_of(self._index.seal, self._tract, self._id, count, chain)
+        if not is_as_written or count < self._count or (count == self._count and chain != self._chain):
+            raise IndexDamagedError("the rows are of another time")
 
     def _in_range(self, family: str, low: int, high: int, before: int) -> list[Row]:
         """Returns the tract's rows with keys of one bucket, all of them."""
