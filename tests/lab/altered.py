@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tract_fs.store.record_runs import RecordRuns
-
 from tests.lab.hostile import make_context
 from tests.lab.inside import contexts_of, reader_of
 from tests.lab.states import answers, copy_store, own_place, put, remove_local
@@ -73,6 +71,7 @@ def odd(chance: random.Random, value: Any) -> Any:
     return chance.choice((None, 0, -1, 1 << 62, "", "x", "../../x", "f" * 64, "9999-99-99", [], {}, True))
 
 
+MORE_COMMITS = 32
 CHANGES: tuple[Change, ...] = (flip, cut, extend, zero, randomize, rehash)
 
 
@@ -82,7 +81,7 @@ class StoreWithCaches:
     def __init__(self, folder: Path) -> None:
         self.template = make_context(folder / "template")
         with Tract.open(self.template, durability="fast", clock=Clock(1_800_000_000_000_000)) as t:
-            for number in range(RecordRuns.SHORT_RECORDS * 2):
+            for number in range(MORE_COMMITS):
                 t.commit(user(f"more {number}"), generation_config={"model": "m-2", "temperature": number / 10})
             t.branch("side")
         self.sources = {"an older state": self._files(self.template)}

@@ -15,7 +15,7 @@ from tract_fs.store import arrivals
 from tract_fs.store.arrivals import BRING_KINDS, BRINGS_AGAIN, USAGE, Arrivals, ArrivalsDamagedError, Record
 from tract_fs.store.events import Events
 from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError
-from tract_fs.store.index.records import TractRecords
+from tract_fs.store.index.records import Row, TractRecords
 from tract_fs.store.objects import Objects
 
 _T = TypeVar("_T")
@@ -230,8 +230,8 @@ class Origins:
         if not self._first:
             return ()
         if digest != self._usage_of[0]:
-            rows = self._look_or_rebuild(lambda: self.rows.find(digest, before=self._first))
-            self._usage_of = digest, tuple(row.event for row in rows if row.kind == USAGE)
+            rows = self._look_or_rebuild(lambda: self._find_usage(digest))
+            self._usage_of = digest, tuple(row.event for row in rows)
         return self._usage_of[1]
 
     def _read_newest_rows(self) -> None:
@@ -259,9 +259,15 @@ class Origins:
         if digest in self._older_again or digest in self._again:
             self.rows.require_all_of(digest)
         rows = [row for row in self.rows.find(digest, before=self._first) if row.kind in BRING_KINDS]
-        if len(rows) == 1:
+        if not rows:
+            self.rows.require_all_of(digest)  # those of its usage may be there
+        elif len(rows) == 1:
             self._look_around(rows[0].number)
         return tuple(row.event for row in rows)
+
+    def _find_usage(self, digest: bytes) -> list[Row]:
+        self.rows.require_all_of(digest)
+        return [row for row in self.rows.find(digest, before=self._first) if row.kind == USAGE]
 
     def _look_around(self, number: int) -> None:
         """Reads the rows near one that was found, if the last one was near too: a walk of a history needs them next."""

@@ -221,8 +221,9 @@ class Packs:
 
     def has_events(self, pack: str) -> bool:
         """Returns whether there are events in a pack."""
+        found = self._ask(lambda: self._members.tracts({pack}))  # which reads the pack, if it was not yet
         held = self._held.get(pack)
-        return bool(self._ask(lambda: self._members.tracts({pack}))) or (held is not None and any(held.events))
+        return bool(found) or (held is not None and any(held.events))
 
     def tracts(self) -> set[str]:
         """Returns the tracts that have events in packs."""

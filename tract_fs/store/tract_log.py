@@ -306,6 +306,10 @@ class TractLog:
         start_chain = self._chain
         data = self._arrivals.read(self._count, count - self._count)
         found = list(arrivals.decode_records(data, start_chain))
+        is_short = len(found) < count - self._count
+        if is_short and self._count and self._arrivals.chain_at(self._count) != start_chain:
+            self._reload()  # the file was overwritten in place
+            return
         kept = self._written([record for record, _ in found])
         if kept is None or (is_locked and len(kept) < len(found)):
             saved = self._load_saved()

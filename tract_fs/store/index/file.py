@@ -358,9 +358,18 @@ def require_sums(connection: sqlite3.Connection, family: str, bucket: int, check
         raise IndexDamagedError(f"rows of the family {family} are missing")
 
 
+def require_keys(found: Iterable[tuple[int, int]], expected: Iterable[tuple[int, int]]) -> None:
+    """Raises IndexDamagedError unless the entries of an SQL index are these keys and row numbers, in order: by others a row is not found."""
+    if list(found) != sorted(expected):
+        raise IndexDamagedError("keys are not those of their rows")
+
+
 def crc_of(seal: bytes, *values: object) -> int:
-    """Returns the checksum of a row's values; that of another place differs."""
-    return zlib.crc32(repr(values).encode(), zlib.crc32(seal))
+    """Returns the checksum of a row's values, which another place's differs from."""
+    crc = zlib.crc32(seal)
+    for value in values:
+        crc = zlib.crc32(value if isinstance(value, bytes) else b"%r;" % (value,), crc)
+    return crc
 
 
 def _connect(path: str) -> sqlite3.Connection:

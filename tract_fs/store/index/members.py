@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from tract_fs.store.address import LIMITS_BYTES
+from tract_fs.store.address import MAX_PACK_BYTES
 from tract_fs.store.index.file import (
     IndexDamagedError,
     IndexFile,
@@ -20,6 +20,7 @@ from tract_fs.store.index.file import (
     bucket_range,
     crc_of,
     key_of,
+    require_keys,
     require_sums,
 )
 
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
-_MOST_BYTES = LIMITS_BYTES["object"]  # a longer line of a pack can be no member
 _AT_ONCE = 400  # variables of one statement
 # Bytes of a pack whose rows are read near a found one; they double with each step of a walk.
 _LEAST_WINDOW = 1 << 11
 _MOST_WINDOW = 1 << 16
+_IS_SIZE = f"size between 0 and {MAX_PACK_BYTES}"  # a row of another one counts as missing
 _MOST_NEAR = 1 << 13
 
 
@@ -111,13 +112,13 @@ class MemberIndex:
         try:
             rows = (
                 index.connection()
-                .execute("select place, name, size from members where key = ?", (key_of(digest),))
+                .execute(f"select place, name, size from members where key = ? and {_IS_SIZE}", (key_of(digest),))
                 .fetchall()
             )
             found = [
                 Place(pack, place & _OFFSET_MASK, size)
                 for place, name, size in rows
-                if name == digest and 0 <= size <= _MOST_BYTES and (pack := self._names.get(place >> _OFFSET_BITS))
+                if name == digest and (pack := self._names.get(place >> _OFFSET_BITS)) is not None
             ]
             if len(found) == 1:
                 self._look_around(index.connection(), rows[0][0], found[0].pack)
@@ -140,7 +141,7 @@ class MemberIndex:
         return found.intersection(wanted)
 
     def require_absent(self, digest: bytes) -> None:
-        """Raises IndexDamagedError if a row of this hash may be missing. Cost: reads a 256th of the rows, once."""
+        """Raises IndexDamagedError if a row of this hash may be missing, of those `packs` that have rows. Cost: reads a 256th of the rows, once."""
         if not self.packs():
             return
         if self._version != self._index.version():
@@ -152,10 +153,8 @@ class MemberIndex:
         with self._index.reading() as connection:
             rows = connection.execute("select place, name from members where key between ? and ?", span).fetchall()
             require_sums(connection, "member", bucket, [zlib.crc32(name, self._seed) for _, name in rows])
-            # of the index of the table alone: a row under a wrong key would not be found
-            keys = dict(connection.execute("select place, key from members where key between ? and ?", span).fetchall())
-            if any(keys.get(place) != key_of(name) for place, name in rows):
-                raise IndexDamagedError("a member is under another key")
+            keys = connection.execute("select key, place from members where key between ? and ?", span)
+            require_keys(keys, ((key_of(name), place) for place, name in rows))
         self._sound.add(bucket)
 
     def _follow_file(self) -> None:
@@ -166,33 +165,37 @@ class MemberIndex:
             raise self._index.note_loss()
 
     def events(self, pack: str, tract: str | None) -> list[bytes]:
-        """Returns the hashes of a pack's events: all, or those of a tract and of an unknown one.
-
-        Errors: IndexDamagedError.
-        """
-        if pack not in self.packs():
-            return []
-        number = self._ids[pack]
-        with self._index.reading() as connection:
-            rows = connection.execute(
-                "select tract, events, names, crc from pack_events where pack = ?", (number,)
-            ).fetchall()
-            if len(rows) != self._counts[pack][1]:
-                raise IndexDamagedError("events of a pack are missing")
-            found: list[bytes] = []
-            for owner, count, names, crc in rows:
-                if crc != crc_of(self._index.seal, number, owner, count, names) or len(names) != 32 * count:
-                    raise IndexDamagedError("the events of a pack are not as they were written")
-                if tract is None or owner in ("", tract):
-                    found += [names[at : at + 32] for at in range(0, len(names), 32)]
-            return found
+        """Returns the hashes of a pack's events: all, or those of a tract and of an unknown one. Errors: IndexDamagedError."""
+        return [
+            names[at : at + 32]
+            for _, names in (self._events_of(pack, tract) if pack in self.packs() else ())
+            for at in range(0, len(names), 32)
+        ]
 
     def tracts(self, packs: Collection[str]) -> set[str]:
         """Returns the tracts that have events in some packs; an empty one if unknown. Errors: IndexDamagedError."""
-        numbers = {self._ids[name] for name in packs if name in self.packs()}
+        there = [name for name in packs if name in self.packs()]
+        return {tract for name in there for tract, _ in self._events_of(name, None)}
+
+    def _events_of(self, pack: str, tract: str | None) -> list[tuple[str, bytes]]:
+        """Returns the tracts that a pack has events of, or only one tract and the unknown one, each with their hashes. Errors: IndexDamagedError."""
+        number = self._ids[pack]
         with self._index.reading() as connection:
-            rows = connection.execute("select pack, tract from pack_events").fetchall()
-        return {tract for pack, tract in rows if pack in numbers}
+            query = "select tract, events, names, crc from pack_events where pack = ?"
+            if tract is None:
+                rows = connection.execute(query, (number,)).fetchall()
+            else:
+                rows = connection.execute(f"{query} and tract in ('', ?)", (number, tract)).fetchall()
+            name, count = connection.execute(
+                "select (select name from packs where id = ?), (select count(*) from pack_events where pack = ?)",
+                (number, number),
+            ).fetchone()
+            if name != bytes.fromhex(pack) or count != self._counts[pack][1]:
+                raise IndexDamagedError("events of a pack are missing")
+            for owner, count, names, crc in rows:
+                if crc != crc_of(self._index.seal, number, owner, count, names) or len(names) != 32 * count:
+                    raise IndexDamagedError("the events of a pack are not as they were written")
+        return [(owner, names) for owner, _, names, _ in rows]
 
     def members(self, pack: str) -> PackMembers | None:
         """Returns what a pack contains, from its rows, or None if it has none. Errors: IndexDamagedError."""
@@ -282,7 +285,7 @@ class MemberIndex:
         low, high = place - self._window, place + self._window
         first = self._ids[pack] << _OFFSET_BITS
         rows = connection.execute(
-            "select place, name, size from members where place between ? and ?",
+            f"select place, name, size from members where place between ? and ? and {_IS_SIZE}",
             (max(first, low), min(first + _OFFSET_MASK, high)),
         ).fetchall()
         self._near.update((name, Place(pack, at & _OFFSET_MASK, size)) for at, name, size in rows)

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tract_fs.store.arrivals import BRING_KINDS, EVENT_KINDS, GONE, NO_HASH, USAGE, Record
+from tract_fs.store.arrivals import BRING_KINDS, BRINGS_AGAIN, EVENT_KINDS, GONE, NO_HASH, USAGE, Record
 from tract_fs.store.index.file import (
     IndexDamagedError,
     IndexFile,
@@ -20,6 +20,7 @@ from tract_fs.store.index.file import (
     bucket_range,
     crc_of,
     key_of,
+    require_keys,
     require_sums,
 )
 
@@ -138,9 +139,10 @@ class TractRecords:
         first = self._id << _NUMBER_BITS
         with self._index.reading() as connection:
             rows = connection.execute(f"{_ROWS} where id >= ? and id < ?", (first + start, first + stop)).fetchall()
-            if len(rows) != max(0, min(stop, self._count) - start):
+            found = self._checked(rows)
+            if [row.number for row in found] != list(range(start, min(stop, self._count))):
                 raise IndexDamagedError("records are missing")
-            return self._checked(rows)
+            return found
 
     def commits_brought_again(self, *, before: int, count: int) -> set[bytes]:
         """Returns the commits that more than one of the first records bring; `count` of these records bring one again.
@@ -155,7 +157,7 @@ class TractRecords:
                 f"{_ROWS} where kind = 'D' and id >= ? and id < ?", (first, first + before)
             ).fetchall()
             found = self._checked(rows)
-            if len(found) != count:
+            if len(set(found)) != count or any(row.kind != BRINGS_AGAIN for row in found):
                 raise IndexDamagedError("records are missing")
             return {row.commit for row in found}
 
@@ -209,13 +211,9 @@ class TractRecords:
         rows = connection.execute(f"{_ROWS} where {family}_key between ? and ?", span).fetchall()
         found = self._checked(rows)
         require_sums(connection, family, bucket, (row[4] for row in rows))
-        # of the index of the table alone: a row under a wrong key would not be found
-        keys = dict(
-            connection.execute(f"select id, {family}_key from records where {family}_key between ? and ?", span)
-        )
+        keys = connection.execute(f"select {family}_key, id from records where {family}_key between ? and ?", span)
         column = 2 if family == "event" else 3
-        if any(keys.get(row[0]) != key_of(row[column]) for row in rows):
-            raise IndexDamagedError("a record is under another key")
+        require_keys(keys, ((key_of(row[column] or NO_HASH), row[0]) for row in rows))
         self._sound.add((family, bucket))
         return found
 
