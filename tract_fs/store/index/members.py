@@ -6,6 +6,7 @@ sure that none is hidden.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
+_CHECKED = struct.Struct(">qI32s")
 _AT_ONCE = 400  # variables of one statement
 # Bytes of a pack whose rows are read near a found one; they double with each step of a walk.
 _LEAST_WINDOW = 1 << 11
@@ -151,10 +153,12 @@ class MemberIndex:
             return
         span = bucket_range(bucket)
         with self._index.reading() as connection:
-            rows = connection.execute("select place, name from members where key between ? and ?", span).fetchall()
-            require_sums(connection, "member", bucket, [zlib.crc32(name, self._seed) for _, name in rows])
+            rows = connection.execute(
+                "select place, size, name from members where key between ? and ?", span
+            ).fetchall()
+            require_sums(connection, "member", bucket, [_crc(self._seed, *row) for row in rows])
             keys = connection.execute("select key, place from members where key between ? and ?", span)
-            require_keys(keys, ((key_of(name), place) for place, name in rows))
+            require_keys(keys, ((key_of(name), place) for place, _, name in rows))
         self._sound.add(bucket)
 
     def _follow_file(self) -> None:
@@ -239,11 +243,12 @@ class MemberIndex:
         crc = crc_of(self._index.seal, number, name, count, tracts)
         connection.execute("insert into packs values (?, ?, ?, ?, ?)", (number, name, count, tracts, crc))
         sums, rows = Sums("member"), []
-        counts, totals, seed, crc32, to_key = sums.rows, sums.totals, self._seed, zlib.crc32, key_of
+        counts, totals, seed = sums.rows, sums.totals, self._seed
+        crc32, pack_row, to_key = zlib.crc32, _CHECKED.pack, key_of
         first = number << _OFFSET_BITS
         for digest, offset, size in pack.members:
             counts[digest[0]] += 1
-            totals[digest[0]] += crc32(digest, seed)
+            totals[digest[0]] += crc32(pack_row(first + offset, size, digest), seed)
             rows.append((first + offset, digest, size, to_key(digest)))
         connection.executemany("insert into members values (?, ?, ?, ?)", rows)
         sums.write(connection)
@@ -260,9 +265,10 @@ class MemberIndex:
         first = number << _OFFSET_BITS
         span = (first, first + _OFFSET_MASK)
         sums = Sums("member")
-        for (digest,) in connection.execute("select name from members where place between ? and ?", span).fetchall():
+        rows = connection.execute("select place, size, name from members where place between ? and ?", span)
+        for place, size, digest in rows.fetchall():
             sums.rows[digest[0]] -= 1
-            sums.totals[digest[0]] -= zlib.crc32(digest, self._seed)
+            sums.totals[digest[0]] -= _crc(self._seed, place, size, digest)
         connection.execute("delete from members where place between ? and ?", span)
         connection.execute("delete from pack_events where pack = ?", (number,))
         connection.execute("delete from packs where id = ?", (number,))
@@ -292,3 +298,7 @@ class MemberIndex:
 
     def _note(self, number: int, name: str, count: int, tracts: int) -> None:
         self._ids[name], self._names[number], self._counts[name] = number, name, (count, tracts)
+
+
+def _crc(seed: int, place: int, size: int, digest: bytes) -> int:
+    return zlib.crc32(_CHECKED.pack(place, size, digest), seed)
