@@ -58,10 +58,10 @@ class KnownEvents:
 
     def fans(self) -> set[str]:
         """Returns the directories that have events."""
-        found = set(self._fans)
+        found = set[str]()
         if self._origins is not None:
-            found.update(fan for fan in _ALL_FANS - found if self._recorded_in(fan))
-        return found
+            found.update(fan for fan in _ALL_FANS - self._fans.keys() if self._recorded_in(fan))
+        return found | self._fans.keys()  # which may be more by now: all, where rows could not be had
 
     def in_fan(self, fan: str) -> set[str]:
         """Returns the events of one directory."""
