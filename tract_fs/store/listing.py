@@ -60,10 +60,10 @@ class KnownEvents:
 
     def fans(self) -> set[str]:
         """Returns the directories that have events, as their names in the fan-out."""
-        found = set(self._fans)
+        found = set[str]()
         if self._origins is not None:
-            found.update(fan for fan in FANS - found if self._recorded_in(fan))
-        return found
+            found.update(fan for fan in FANS - self._fans.keys() if self._recorded_in(fan))
+        return found | self._fans.keys()  # which may be more by now: all, where rows could not be had
 
     def unknown_of(self, names: set[str]) -> set[str]:
         """Returns those of some events that are not in the set. Cost: for many, one look-up per directory."""
@@ -76,7 +76,8 @@ class KnownEvents:
 
     def in_fan(self, fan: str) -> set[str]:
         """Returns the events of one directory."""
-        return self._fans.get(fan, set()) | self._recorded_in(fan)
+        recorded = self._recorded_in(fan)
+        return recorded | self._fans.get(fan, set())
 
     def _recorded_in(self, fan: str) -> frozenset[str]:
         if self._origins is None:
