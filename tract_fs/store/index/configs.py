@@ -248,9 +248,18 @@ class ConfigIndex:
 
     def _add_rows(self, connection: sqlite3.Connection, rows: list[tuple[int, int, bytes]]) -> None:
         tract = self._log.tract
-        connection.executemany("insert into config_commits values (?, ?, ?, ?)", [(tract, *row) for row in rows])
-        for number, created_us, name in rows:
-            self._count(number, 1, _weight((created_us, name)))
+        before = connection.total_changes
+        connection.executemany(
+            "insert or ignore into config_commits values (?, ?, ?, ?)", [(tract, *row) for row in rows]
+        )
+        if connection.total_changes - before == len(rows):
+            for number, created_us, name in rows:
+                self._count(number, 1, _weight((created_us, name)))
+            return
+        for number in {number for number, _, _ in rows}:  # arrivals that another wrote may bring a commit twice
+            there = connection.execute(_ROWS, (tract, number)).fetchall()
+            config = self._configs[number]
+            self._count(number, len(there) - config.count, sum(map(_weight, there)) - config.sum)
 
     def _count(self, number: int, count: int, weight: int) -> None:
         config = self._configs[number]

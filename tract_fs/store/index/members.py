@@ -95,7 +95,8 @@ class MemberIndex:
             with self._index.reading() as connection:
                 rows = connection.execute("select id, name, members, tracts, crc from packs").fetchall()
                 for number, name, count, tracts, crc in rows:
-                    if crc != crc_of(self._index.seal, number, name, count, tracts):
+                    is_as_written = crc == crc_of(self._index.seal, number, name, count, tracts)
+                    if not is_as_written or type(name) is not bytes or len(name) != 32 or type(count) is not int:
                         raise IndexDamagedError("a pack's row is not as it was written")
                     self._note(number, name.hex(), count, tracts)
         self._generation = self._index.generation
@@ -197,7 +198,9 @@ class MemberIndex:
             if name != bytes.fromhex(pack) or count != self._counts[pack][1]:
                 raise IndexDamagedError("events of a pack are missing")
             for owner, count, names, crc in rows:
-                if crc != crc_of(self._index.seal, number, owner, count, names) or len(names) != 32 * count:
+                is_as_written = crc == crc_of(self._index.seal, number, owner, count, names)
+                are_hashes = type(names) is bytes and len(names) == 32 * count
+                if not is_as_written or not are_hashes or type(owner) is not str:
                     raise IndexDamagedError("the events of a pack are not as they were written")
         return [(owner, names) for owner, _, names, _ in rows]
 

@@ -249,7 +249,9 @@ class TractRecords:
             self._forget()
             return None
         number, count, chain, state, crc = found
-        if crc != crc_of(self._index.seal, self._tract, number, count, chain) or not 0 <= count < _MOST_RECORDS:
+        is_as_written = crc == crc_of(self._index.seal, self._tract, number, count, chain)
+        is_in_form = type(count) is int and 0 <= count < _MOST_RECORDS and type(chain) is str
+        if not is_as_written or not is_in_form:
             raise IndexDamagedError("a tract's row is not as it was written")
         if number != self._id:
             self._forget()
