@@ -15,7 +15,7 @@ from tract_fs import Tract
 from tract_fs.model.events import Event
 from tract_fs.model.names import EventHash, parse_time
 from tract_fs.store import folding
-from tract_fs.store.arrivals import BRINGS, BRINGS_AGAIN, NO_BRANCH, NO_HASH, SEEN, USAGE, Record
+from tract_fs.store.arrivals import BRINGS, BRINGS_AGAIN, NO_BRANCH, NO_HASH, OWN, SEEN, SEEN_BRINGS, USAGE, Record
 from tract_fs.store.folding import iter_in_causal_order, records_of
 
 
@@ -83,7 +83,7 @@ def test_events_that_can_not_be_read_are_left_out(t: Tract, monkeypatch: pytest.
     assert list(iter_in_causal_order(events, goes_meanwhile)) == list(left.items())
 
 
-def test_an_event_is_a_record_for_each_commit_and_usage_and_its_own_last(t: Tract) -> None:
+def test_an_event_is_a_record_for_each_commit_and_usage_the_last_one_its_own(t: Tract) -> None:
     name, event = list(events_of(t).items())[-1]
     first, second = (bytes.fromhex(entry.commit) for entry in event.iter_commits())
     objects = store_of(t).objects
@@ -91,8 +91,12 @@ def test_an_event_is_a_record_for_each_commit_and_usage_and_its_own_last(t: Trac
     whole = bytes.fromhex(name)
     assert records_of(name, event, SEEN, objects, lambda commit: False) == [
         Record(BRINGS, NO_BRANCH, whole, first, times[0]),
+        Record(SEEN_BRINGS, NO_BRANCH, whole, second, times[1]),
+    ]
+    assert records_of(name, event, OWN, objects, lambda commit: False) == [
+        Record(BRINGS, NO_BRANCH, whole, first, times[0]),
         Record(BRINGS, NO_BRANCH, whole, second, times[1]),
-        Record(SEEN, NO_BRANCH, whole, NO_HASH, parse_time(event.at)),
+        Record(OWN, NO_BRANCH, whole, NO_HASH, parse_time(event.at)),
     ]
     kinds = [record.kind for record in records_of(name, event, SEEN, objects, lambda commit: commit == second)]
     assert kinds == [BRINGS, BRINGS_AGAIN, SEEN]

@@ -68,7 +68,10 @@ def test_each_config_is_a_row_and_each_of_its_commits_another(t: Tract) -> None:
     seal = store_of(t).layout.seal
     first = (0, b'{"n":1}', 3, sum(weights[:3]))
     second = (1, b'{"n":0}', 2, sum(weights[3:]))
-    checksums = [zlib.crc32(repr(row).encode(), zlib.crc32(seal)) for row in (first, second)]
+    checksums = [
+        zlib.crc32(b'%d;{"n":%d}%d;%d;' % (number, n, count, total), zlib.crc32(seal))
+        for (number, _, count, total), n in ((first, 1), (second, 0))
+    ]
     assert run(t, "select * from configs") == [
         ("default", *first, checksums[0]),
         ("default", *second, checksums[1]),

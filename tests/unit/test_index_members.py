@@ -149,13 +149,14 @@ def test_the_neighbours_of_a_member_near_the_last_are_found_without_a_look(layou
     members = opened(layout)
     members.add(PackMembers(A, [(name, 1000 * at, 900) for at, name in enumerate(names)], {}), present={A})
     assert list(members.places(names[50])) == [Place(A, 50_000, 900)]
-    assert members._near == {}
-    assert list(members.places(names[51])) == [Place(A, 51_000, 900)]
-    assert members._near == {name: Place(A, 1000 * at, 900) for at, name in enumerate(names) if 51 <= at <= 51 + 49}
+    assert set(members._near) == set(names[46:55])  # 4 KiB before and behind it
+    assert members._near[names[51]] == Place(A, 51_000, 900)
+    assert list(members.places(names[55])) == [Place(A, 55_000, 900)]
+    assert set(members._near) == set(names[46:64])  # twice as far, since the walk goes on
     assert list(members.places(names[99])) == [Place(A, 99_000, 900)]
-    members._near.clear()
-    assert list(members.places(names[49])) == [Place(A, 49_000, 900)]
-    assert set(members._near) == set(names[:50])  # back, within 64 KiB
+    assert set(members._near) == set(names[46:64])  # a jump
+    assert list(members.places(names[98])) == [Place(A, 98_000, 900)]
+    assert set(members._near) == set(names[46:64] + names[94:])
     members._index.discard()
     assert list(members.places(names[49])) == []
 

@@ -176,7 +176,7 @@ def test_where_rows_can_not_be_had_all_are_read_once(t: Tract, monkeypatch: pyte
         return set(names)
 
     monkeypatch.setattr(Origins, "has_event", fails)
-    monkeypatch.setattr(Origins, "events_between", fails)
+    monkeypatch.setattr(Origins, "events_in_fan", fails)
     known = KnownEvents(origins_of(t, 12), 12, read_all)
     looks = {
         "contains": lambda: all(name in known for name in names) and "0" * 64 not in known,

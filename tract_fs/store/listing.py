@@ -77,7 +77,7 @@ class KnownEvents:
     def in_fan(self, fan: str) -> set[str]:
         """Returns the events of one directory."""
         recorded = self._recorded_in(fan)
-        return recorded | self._fans.get(fan, set())
+        return self._fans.get(fan, set()) | recorded
 
     def _recorded_in(self, fan: str) -> frozenset[str]:
         if self._origins is None:

@@ -247,9 +247,11 @@ class Origins:
                     self._again_count -= 1
             elif kind == USAGE:
                 usage[commit] = (*usage.get(commit, ()), event)
-        for older, newer in ((brought, self._brought), (usage, self._usage)):
-            for commit, events in older.items():
-                newer[commit] = (*events, *newer.get(commit, ()))
+        for commit, events in self._brought.items():  # behind those, in order of arrival
+            brought[commit] = (*brought.get(commit, ()), *events)
+        for commit, events in self._usage.items():
+            usage[commit] = (*usage.get(commit, ()), *events)
+        self._brought, self._usage = brought, usage
         self._first = start
         self._has_newest_rows = True
 

@@ -34,11 +34,16 @@ from tract_fs.store.layout import Layout
 if TYPE_CHECKING:
     import sqlite3
 
+VERSION = 1
 _WAIT_S = 5.0  # for a writer of another process
 _CACHE_KIB = 32 * 1024
 _SIDE_FILES = ("-journal", "-wal", "-shm")
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another
 _SCHEMA = (
+    """CREATE TABLE store ( -- one row: which schema this is, and which copy wrote it
+    version integer not null,
+    seal text not null
+)""",
     """CREATE TABLE tracts ( -- each tract that this copy has looked at
     id integer primary key,
     name text not null unique,
@@ -285,7 +290,7 @@ class IndexFile:
                 self.generation += 1
         self._path = ""
         connection = _connect(":memory:")
-        _make_tables(connection)
+        _make_tables(connection, self.seal)
         return connection
 
     def _open_file(self, path: str) -> sqlite3.Connection:
@@ -297,7 +302,7 @@ class IndexFile:
             _remove_side_files(path)
             connection = _connect(path)
         try:
-            _require_schema(connection, can_make=not self._read_only)
+            _require_schema(connection, self.seal, can_make=not self._read_only)
         except BaseException:
             connection.close()
             raise
@@ -385,30 +390,31 @@ def _prepare_writing(connection: sqlite3.Connection) -> None:
     connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
 
 
-def _make_tables(connection: sqlite3.Connection) -> None:
+def _make_tables(connection: sqlite3.Connection, seal: bytes) -> None:
     """Creates the tables of a new file, unless another process has done so."""
     _prepare_writing(connection)
     connection.execute("begin immediate")
     if connection.execute("select count(*) from sqlite_master").fetchone() == (0,):
         for table in _SCHEMA:
             connection.execute(table)
+        connection.execute("insert into store values (?, ?)", (VERSION, seal.hex()))
     connection.execute("commit")
 
 
-def _require_schema(connection: sqlite3.Connection, *, can_make: bool) -> None:
-    """Raises IndexDamagedError where the file has other tables, as another version has; with `can_make` fills an empty
-    one.
+def _require_schema(connection: sqlite3.Connection, seal: bytes, *, can_make: bool) -> None:
+    """Raises IndexDamagedError where the file has other tables, or is of another place; with `can_make`, creates those of an empty file.
 
-    An SQL view in the place of a table might return anything, and never end. A file from another place has the same
-    tables, but other checksums in its rows.
+    A view in a table's place might answer anything, and take for ever.
     """
     found = connection.execute("select sql from sqlite_master where sql is not null order by rowid").fetchall()
     if not found and can_make:
-        _make_tables(connection)
-        _require_schema(connection, can_make=False)
+        _make_tables(connection, seal)
+        _require_schema(connection, seal, can_make=False)
         return
     if [text for (text,) in found] != list(_SCHEMA):
         raise IndexDamagedError("another schema")
+    if connection.execute("select version, seal from store").fetchall() != [(VERSION, seal.hex())]:
+        raise IndexDamagedError("of another version, or another place")
 
 
 def _remove_side_files(path: str) -> None:
