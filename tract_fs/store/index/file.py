@@ -11,6 +11,7 @@ States of an `IndexFile`, and what moves it from one to the next:
 `generation` grows whenever rows that were there may be gone: whoever remembers the number of a row compares it first.
 
 A writer of another process may add rows at any time. It replaces the file when it finds it damaged; a handle notices that at its next write.
+Rows may also go, and a tool may put an older file over the open one: `version` changes then, and is compared before a missing row is believed.
 No transaction spans a call to another module, so SQLite's own locks are held for milliseconds. Schema: below, in SQL; FORMAT.md, section 10.
 """
 
@@ -173,7 +174,7 @@ class IndexFile:
         return self._connection
 
     def version(self) -> int:
-        """Returns a number that changes when another connection has changed the file, or a tool has overwritten it. Cost: 2 µs. Errors: IndexDamagedError."""
+        """Returns a number that changes when another connection has changed the file, or a tool has overwritten it. Cost: some µs. Errors: IndexDamagedError."""
         with self.reading() as connection:
             found: int = connection.execute("pragma data_version").fetchone()[0]
             return found
