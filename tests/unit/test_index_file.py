@@ -22,6 +22,7 @@ from tract_fs.store.index import file as index_file
 from tract_fs.store.index.file import (
     IndexDamagedError,
     IndexFile,
+    IndexRowsGoneError,
     IndexUnwritableError,
     Sums,
     bucket_range,
@@ -450,6 +451,32 @@ def test_a_file_that_another_handle_replaced_is_noticed_at_the_next_write(layout
     add(one, 3)
     assert one.generation == 1
     assert numbers(one) == numbers(two) == [2, 3]
+
+
+def test_the_version_changes_when_others_change_the_file(layout: Layout) -> None:
+    one, two = opened(layout), opened(layout)
+    add(one, 1)
+    first = one.version()
+    add(one, 2)
+    assert one.version() == first
+    add(two, 3)
+    second = one.version()
+    assert second != first
+    with open(layout.index, "r+b") as file:  # as a tool that writes a backup into the file itself
+        data = bytearray(file.read())
+        data[24:28] = data[92:96] = b"\0\0\0\1"
+        file.seek(0)
+        file.write(data)
+    assert one.version() != second
+
+
+def test_rows_that_are_gone_are_no_damage_of_the_file(layout: Layout) -> None:
+    index = opened(layout)
+    add(index, 7)
+    with pytest.raises(IndexRowsGoneError), index.reading():
+        raise index.note_loss()
+    assert (index.generation, numbers(index)) == (1, [7])
+    assert numbers(opened(layout)) == [7]
 
 
 def test_a_closed_index_opens_again_with_its_rows(layout: Layout) -> None:

@@ -15,8 +15,9 @@ any handle after `go_in_memory`, uses memory from then on.
 `generation` grows whenever rows may be gone: code that remembers the number of a row compares the generation first.
 
 A writer of another process may add rows at any time. It replaces a damaged file; a handle notices that at its next
-write. No transaction spans a call to another module, so SQLite's own locks are held for milliseconds. Schema: below, in
-SQL; FORMAT.md, section 10.
+write. Rows may also go, and a tool may put an older file over the open one: `version` changes then, and is compared
+before a missing row is believed. No transaction spans a call to another module, so SQLite's own locks are held for
+milliseconds. Schema: below, in SQL; FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ class IndexFile:
         return self._connection
 
     def version(self) -> int:
-        """Returns a number that changes when another connection has changed the file, or a tool has overwritten it. Cost: 2 µs. Errors: IndexDamagedError."""
+        """Returns a number that changes when another connection has changed the file, or a tool has overwritten it. Cost: some µs. Errors: IndexDamagedError."""
         with self.reading() as connection:
             found: int = connection.execute("pragma data_version").fetchone()[0]
             return found
