@@ -298,6 +298,8 @@ class IndexFile:
         if not files.is_own_file(path):
             raise IndexDamagedError("not a regular file of one name")
         if self._read_only:
+            if not all(files.is_own_file(path + suffix) for suffix in _SIDE_FILES):
+                raise IndexDamagedError("what lies beside it is no regular file")  # SQLite would wait for a pipe
             connection = _connect(f"file:{quote(path)}?mode=ro")
         else:
             _remove_side_files(path)
@@ -424,11 +426,15 @@ def _remove_side_files(path: str) -> None:
         if files.may_exist(path + suffix):
             files.remove(path + suffix)
     journal = path + _SIDE_FILES[0]
+    if not files.is_own_file(journal):
+        files.remove(path)
+        files.remove(journal)
+        return
     size = (files.signature(journal) or (0, 0, 0))[1]
     if not size:
         return
     tail = files.read_at(journal, max(0, size - len(_SUPER_JOURNAL)), len(_SUPER_JOURNAL))
-    if tail == _SUPER_JOURNAL or not files.is_own_file(journal):
+    if tail == _SUPER_JOURNAL:
         files.remove(path)
         files.remove(journal)
 
