@@ -420,7 +420,6 @@ def test_a_distrusted_file_is_removed_by_a_writer_and_not_read_by_a_reader(layou
     file = filled(layout)
     before = file.read_bytes()
     reader = IndexFile(layout, read_only=True, is_distrusted=True)
-    assert not reader.exists()
     assert (numbers(reader), reader.is_in_memory()) == ([], True)
     assert file.read_bytes() == before
     writer = IndexFile(layout, read_only=False, is_distrusted=True)

@@ -31,6 +31,7 @@ PLAIN_KINDS = frozenset([PLAIN_APPEND, PLAIN_APPEND_FAST])
 OWN_KINDS = frozenset([PLAIN_APPEND, PLAIN_APPEND_FAST, OWN, OWN_FAST])
 EVENT_KINDS = OWN_KINDS | {SEEN, SEEN_BRINGS}  # each stands for one visible event
 BRING_KINDS = PLAIN_KINDS | {BRINGS, BRINGS_AGAIN, SEEN_BRINGS}
+KINDS = EVENT_KINDS | BRING_KINDS | {USAGE, GONE}
 DURABLE_KINDS = frozenset([PLAIN_APPEND, OWN])  # covered by the redo log
 
 _BODY = struct.Struct(">c7s32s32sQ")
@@ -75,7 +76,7 @@ def decode_records(data: bytes, chain: bytes) -> Iterator[tuple[Record, bytes]]:
         body = data[offset : offset + _BODY_BYTES]
         chain = sha256(chain + body).digest()[:16]
         kind, branch, event, commit, time_us, found = _RECORD.unpack_from(data, offset)
-        if found != chain or time_us > LAST_US:
+        if found != chain or time_us > LAST_US or kind not in KINDS:
             return
         yield Record(kind, branch, event, commit, time_us), chain
 

@@ -438,7 +438,7 @@ def signatures(directory: str, names: Iterable[str]) -> dict[str, Signature]:
     found: dict[str, Signature] = {}
     try:
         held = _hold(directory)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a link counts as missing
         return found
     stat = os.stat
     above = f"{directory}/" if held.descriptor is None else ""

@@ -194,8 +194,9 @@ class Origins:
         if not names:
             return None
         events = {name: self._events.require(self._tract, name) for name in names}
-        last = max(events, key=lambda name: (events[name].at, name))
-        return [op for op in events[last].ops if isinstance(op, Usage) and op.commit == commit][-1]
+        in_order = sorted(names, key=lambda name: (events[name].at, name))
+        found = [op for name in in_order for op in events[name].ops if isinstance(op, Usage) and op.commit == commit]
+        return found[-1] if found else None
 
     def iter_brought(self) -> Iterator[tuple[int, str, bytes | None]]:
         """Yields creation time in microseconds, hash and config of each commit of `all_commits`."""

@@ -383,6 +383,7 @@ class TractLog:
 
     def list_events(self, *, is_forced: bool = False) -> None:
         """Finds events that copying tools brought or removed."""
+        self.catch_up()  # or rows of arrivals that another handle has replaced would show its events as known here
         if is_forced:
             self._listing.forget()
         seen = self._listing.look(self.known)
@@ -403,7 +404,8 @@ class TractLog:
     def rebuild(self, *, is_ours: bool = False) -> None:
         """Folds all events from their files, each object verified, and writes new arrivals.
 
-        An event that the old arrivals list and that is missing counts as gone; the last one only with `is_ours`, which means that it was there.
+        With `is_ours` the old arrivals are this copy's own for sure: an event that they list and that is missing counts
+        as gone. Without, only if the saved view covers it.
         """
         self._state = State.BROKEN
         with ExitStack() as held:
@@ -701,23 +703,20 @@ class TractLog:
         self._unrecorded = set(names)
 
     def _own_and_known(self, *, is_ours: bool) -> tuple[set[str], set[str]]:
-        """Returns the events that arrivals list as this copy's own, and all that they list, as far as their chain is sound.
+        """Returns the events that arrivals list as this copy's own, as far as their chain is sound, and those that this
+        copy surely knew.
 
-        Without `is_ours` the last event counts only if it is there, or a saved view covers it: a killed writer may have recorded it and never written it.
+        With `is_ours` these are all events in arrivals; without, those that the saved view covers.
         """
         own: set[str] = set()
         known: set[str] = set()
-        last, end = None, 0
-        for number, record in enumerate(arrivals.iter_sound(self._arrivals), 1):
+        saved = None if is_ours else self._load_saved()
+        covered = saved.count if saved is not None and self._is_ours(saved) else 0
+        for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
             if record.kind in arrivals.OWN_KINDS:
                 own.add(record.event.hex())
-            if record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE:
-                last, end = record, number
+            if (is_ours or number < covered) and (record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE):
                 known.add(record.event.hex())
-        if last is not None and last.kind in arrivals.OWN_KINDS and not (is_ours or self._is_there(last)):
-            saved = self._load_saved()
-            if saved is None or saved.count < end or not self._is_ours(saved):
-                known.discard(last.event.hex())
         return own, known
 
     def _reload(self) -> None:

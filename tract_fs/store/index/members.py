@@ -80,7 +80,7 @@ class MemberIndex:
 
     def packs(self) -> Collection[str]:
         """Returns the names of the packs whose members have rows. Errors: IndexDamagedError."""
-        if self._generation != self._index.generation or self._index.generation < 0:
+        if self._generation != self._index.generation:
             self.load()
         return self._ids.keys()
 

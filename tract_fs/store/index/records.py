@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tract_fs.store.arrivals import BRING_KINDS, BRINGS_AGAIN, EVENT_KINDS, GONE, NO_HASH, USAGE, Record
+from tract_fs.store.arrivals import BRING_KINDS, BRINGS_AGAIN, EVENT_KINDS, KINDS, NO_HASH, Record
 from tract_fs.store.index.file import (
     IndexDamagedError,
     IndexFile,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _NUMBER_BITS = 40
 _MOST_RECORDS = 1 << _NUMBER_BITS
 _NUMBER_MASK = _MOST_RECORDS - 1
-_KINDS = {kind.decode(): kind for kind in (*EVENT_KINDS, *BRING_KINDS, USAGE, GONE)}
+_KINDS = {kind.decode(): kind for kind in KINDS}
 _TEXTS = {kind: text for text, kind in _KINDS.items()}
 _CHECKED = struct.Struct(">qc32s32s")
 _ROWS = "select id, kind, event, commit_hash, crc from records"
@@ -171,6 +171,7 @@ class TractRecords:
         if not self._is_loaded():
             return set()
         with self._index.reading() as connection:
+            self._follow_file()
             rows = connection.execute(f"{_ROWS} where event_key between ? and ?", bucket_range(fan)).fetchall()
             require_sums(connection, "event", fan, [row[4] for row in rows])
             return {row.event.hex() for row in self._checked(rows) if row.number < before}
