@@ -177,7 +177,7 @@ def rebuild(sizes: Sizes) -> Iterator[Row]:
         def once(_: int) -> Numbers:
             for at, _directories, names in os.walk(os.path.join(path, ".tract", "local")):
                 for name in names:
-                    if name.startswith("generation.db"):
+                    if name.startswith("index.db"):
                         os.remove(os.path.join(at, name))
             return run("subject", "rebuild", path, count)
 

@@ -18,15 +18,16 @@ from tests.lab.states import answers, own_place
 from tests.lab.talk import user
 from tract_fs import Priority, Tract
 from tract_fs.model.compiler import ContextState
-from tract_fs.store import files, snapshot_cache
+from tract_fs.store import files, origins, snapshot_cache
 from tract_fs.store.arrivals import RECORD_BYTES
 from tract_fs.store.objects import Objects
-from tract_fs.store.record_runs import RecordRuns
 
 
 @pytest.fixture
-def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RecordRuns, "SHORT_RECORDS", 16)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a handle keep few records in memory, and write few rows at once."""
+    monkeypatch.setattr(origins, "_MOST_KEPT", 16)
+    monkeypatch.setattr(origins, "_ROWS_AT_ONCE", 16)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def stream(count: int) -> list[dict[str, Any]]:
 
 
 def test_an_open_a_log_and_a_lookup_read_few_of_many_records(
-    tmp_path: Path, short_runs: None, arrivals_read: Callable[[], int]
+    tmp_path: Path, small_steps: None, arrivals_read: Callable[[], int]
 ) -> None:
     with Tract.open(tmp_path, durability="fast") as t:
         t.import_stream(stream(2000), batch_size=20)
@@ -76,29 +77,47 @@ def test_an_open_a_log_and_a_lookup_read_few_of_many_records(
         assert [info.commit_hash for info in t.log(None)][1:] == names
 
 
-def test_runs_are_made_alike_by_every_handle_and_used_by_readers(tmp_path: Path, short_runs: None) -> None:
+def rows_of(path: Path) -> list[tuple[Any, ...]]:
+    """Returns the rows that mirror arrivals, and what tells how far they go."""
+    connection = sqlite3.connect(own_place(path) / "index.db")
+    found = [
+        *connection.execute("select * from records"),
+        *connection.execute("select name, records, chain from tracts"),
+    ]
+    found += connection.execute("select * from sums where family in ('event', 'commit')")
+    connection.close()
+    return found
+
+
+def test_rows_are_written_alike_by_every_handle_and_used_by_readers(tmp_path: Path, small_steps: None) -> None:
     with Tract.open(tmp_path, durability="fast") as t:
         t.import_stream(stream(700), batch_size=3, generation_config=lambda n, _: {"n": n})
         expected = answers(t)
-    runs = own_place(tmp_path) / "tracts/default/runs"
-    before = {path.name: path.read_bytes() for path in runs.iterdir()}
-    assert sorted(int(name.partition("-")[0]) for name in before) == [
-        0,
-        256,
-        *range(512, 512 + 16 * len(before) - 32, 16),
-    ]
-    for path in runs.iterdir():
-        path.unlink()
+    arrivals = own_place(tmp_path) / "tracts/default/arrivals"
+    count = arrivals.stat().st_size // RECORD_BYTES
+    before = rows_of(tmp_path)
+    assert [row[0] for row in before[:count]] == [(1 << 40) + number for number in range(count)]
+    assert before[count] == ("default", count, arrivals.read_bytes()[-16:].hex())
+    index = own_place(tmp_path) / "index.db"
+    connection = sqlite3.connect(index)
+    connection.execute("delete from records where id % 2 = 0")
+    connection.commit()
+    connection.close()
+    damaged = rows_of(tmp_path)
     with Tract.open(tmp_path, read_only=True) as t:
         assert answers(t) == expected
-        assert list(runs.iterdir()) == []
+    assert rows_of(tmp_path) == damaged
     with Tract.open(tmp_path, durability="fast") as t:
         t.refresh()
         assert answers(t) == expected
-    assert {path.name: path.read_bytes() for path in runs.iterdir()} == before
+    assert rows_of(tmp_path) == before
+    index.unlink()
+    with Tract.open(tmp_path, read_only=True) as t:
+        assert answers(t) == expected
+        assert not index.exists()
 
 
-def test_a_commit_brought_twice_and_one_with_usage_are_found_through_runs(tmp_path: Path, short_runs: None) -> None:
+def test_a_commit_brought_twice_and_one_with_usage_are_found_through_rows(tmp_path: Path, small_steps: None) -> None:
     with Tract.open(tmp_path, durability="fast") as t:
         first = t.commit(user("first"), generation_config={"n": 1}).commit_hash
         t.record_usage({"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11})
@@ -196,7 +215,7 @@ def test_a_query_is_answered_while_another_process_builds_the_index(tmp_path: Pa
         t.import_stream(stream(300), generation_config=lambda n, _: {"n": n})
         assert len(t.query_by_config("n", "<", 10)) == 10
         t.import_stream(stream(300), generation_config=lambda n, _: {"n": n})
-    file = own_place(tmp_path) / "tracts/default/generation.db"
+    file = own_place(tmp_path) / "index.db"
     holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     holder.execute("begin immediate")
     timer = threading.Timer(0.3, holder.rollback)
@@ -217,8 +236,8 @@ def test_processes_that_build_one_index_at_once_all_answer(tmp_path: Path) -> No
         """
         import sys
         from tract_fs import Tract
-        from tract_fs.store import generation_index
-        generation_index._RECORDS_AT_ONCE = 200
+        from tract_fs.store.index import configs
+        configs._RECORDS_AT_ONCE = 200
         with Tract.open(sys.argv[1], durability="fast") as t:
             print(len(t.query_by_config("n", "=", 7)))
         """
@@ -232,7 +251,7 @@ def test_an_index_that_a_handle_with_more_commits_wrote_is_used_as_it_is(tmp_pat
     with Tract.open(tmp_path, durability="fast") as old, Tract.open(tmp_path, durability="fast") as new:
         old.commit(user("one"), generation_config={"n": 7})
         assert len(old.query_by_config("n", operator, value)) == 1
-        file = own_place(tmp_path) / "tracts/default/generation.db"
+        file = own_place(tmp_path) / "index.db"
         inode = file.stat().st_ino
         for number in range(2):  # its rows are new to the first handle amid a call; its configs as well
             new.commit(user(f"more {number}"), generation_config={"n": 7, "number": number})
@@ -242,17 +261,17 @@ def test_an_index_that_a_handle_with_more_commits_wrote_is_used_as_it_is(tmp_pat
         with Tract.open(tmp_path, durability="fast") as late:
             late.commit(user("last"), generation_config={"n": 8})
             late.query_by_config("n", operator, value)
-        index = next(iter(reader_of(old)._generation_indexes.values()))
+        index = next(iter(reader_of(old)._config_indexes.values()))
         index.close()  # read anew, ahead of what this handle has taken in
         assert len(reader_of(old).query(path, "=", 8)) == 1
         assert file.stat().st_ino == inode
 
 
-def test_the_handle_that_fills_a_store_keeps_few_records_in_memory(tmp_path: Path, short_runs: None) -> None:
+def test_the_handle_that_fills_a_store_keeps_few_records_in_memory(tmp_path: Path, small_steps: None) -> None:
     with Tract.open(tmp_path, durability="fast") as t:
         for _ in range(10):
             t.import_stream(stream(100), batch_size=20)
-        assert len(log_of(t).commits._brought) < 400
+        assert len(log_of(t).origins._brought) < 400
         assert len(t.log(None)) == 1000
         told = answers(t)
     with Tract.open(tmp_path, durability="fast") as t:

@@ -745,7 +745,7 @@ def test_a_run_imports_what_its_command_needs(store: Run, arguments: list[str], 
     code = f"import sys, tract_fs.cli; tract_fs.cli.main({arguments}); print(*sys.modules, sep='\\n', file=sys.stderr)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
     assert [name for name in modules if name.endswith("_commands")] == [f"tract_fs.cli.{module}"]
-    assert not {"rich", "tempfile", "sqlite3", "email", "importlib.metadata", "portalocker"} & set(modules)
+    assert not {"rich", "tempfile", "email", "importlib.metadata", "portalocker"} & set(modules)
 
 
 def test_no_command_is_a_usage_error(run: Run) -> None:

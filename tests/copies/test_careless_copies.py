@@ -34,15 +34,14 @@ from tests.lab.states import (
 from tests.lab.stores import fill, fill_pack
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
-from tract_fs.store import generation_index, redo
+from tract_fs.store import redo
+from tract_fs.store.index import file as index_file
 from tract_fs.store.place import MARKER
 
 FILES = (
     "tracts/default/arrivals",
-    "tracts/default/view",
-    "tracts/default/generation.db",
+    "index.db",
     "tracts/default/snapshots",
-    "packs",
     "redo",
     "lock",
 )
@@ -357,7 +356,7 @@ def test_foreign_arrivals_under_an_open_handle_change_no_answer(
     check_right(path, expected)
 
 
-@pytest.mark.parametrize("names", [FILES[:1], FILES[:2], FILES[1:], FILES[2:4], FILES[:1] + FILES[2:3]], ids=repr)
+@pytest.mark.parametrize("names", [FILES[:1], FILES[:2], FILES[1:], FILES[1:3], FILES[:1] + FILES[2:3]], ids=repr)
 def test_files_of_an_older_state_beside_new_ones_change_no_answer(
     sources: Sources, path: Path, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
@@ -379,24 +378,18 @@ def test_files_of_an_older_state_beside_new_ones_change_no_answer(
 # what must not be written, or not be read
 
 
-class Connections:
-    """Stands in for the module sqlite3: opens no file for writing, or none at all."""
+def connections(*, can_read: bool) -> Callable[[str], sqlite3.Connection]:
+    """Stands in for the connecting to a database: opens no file for writing, or none at all."""
+    plain = index_file._connect
 
-    def __init__(self, *, can_read: bool) -> None:
-        self._can_read = can_read
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(sqlite3, name)
-
-    def connect(self, path: str, **options: Any) -> sqlite3.Connection:
+    def connect(path: str) -> sqlite3.Connection:
         if path == ":memory:":
-            return sqlite3.connect(path, **options)
-        if not self._can_read:
+            return plain(path)
+        if not can_read:
             raise sqlite3.OperationalError("unable to open database file")
-        if not path.startswith("file:"):
-            options["uri"] = True
-            path = f"file:{path}?mode=ro"
-        return sqlite3.connect(path, **options)
+        return plain(path if path.startswith("file:") else f"file:{path}?mode=ro")
+
+    return connect
 
 
 def read_only(place: Path, code: int) -> Callable[[str, int, tuple[Any, ...]], BaseException | None]:
@@ -468,7 +461,7 @@ def test_a_local_directory_that_can_not_be_written_changes_no_answer(
     sources: Sources, path: Path, monkeypatch: pytest.MonkeyPatch, state: str, code: int
 ) -> None:
     bring(sources, path, state)
-    monkeypatch.setattr(generation_index, "sqlite3", Connections(can_read=True))
+    monkeypatch.setattr(index_file, "_connect", connections(can_read=True))
     before = {name: (store_root(path) / name).read_bytes() for name in local_files(path)}
     check_reads_only(path, sources.answers, read_only(store_root(path) / "local", code), code)
     assert {name: (store_root(path) / name).read_bytes() for name in local_files(path)} == before
@@ -491,7 +484,7 @@ def test_a_store_on_a_read_only_disk_answers_right(
     sources: Sources, path: Path, monkeypatch: pytest.MonkeyPatch, state: str, is_read_only: bool
 ) -> None:
     bring(sources, path, state)
-    monkeypatch.setattr(generation_index, "sqlite3", Connections(can_read=True))
+    monkeypatch.setattr(index_file, "_connect", connections(can_read=True))
     before = sorted(os.walk(store_root(path)))
     fails = read_only(store_root(path), errno.EROFS)
     with disk(fails), open_tract(path, read_only=is_read_only) as t:
@@ -507,7 +500,7 @@ def test_a_store_on_a_read_only_disk_answers_right(
 def test_a_local_directory_of_another_user_changes_no_answer(
     sources: Sources, path: Path, monkeypatch: pytest.MonkeyPatch, closed: Any, is_read_only: bool
 ) -> None:
-    monkeypatch.setattr(generation_index, "sqlite3", Connections(can_read=False))
+    monkeypatch.setattr(index_file, "_connect", connections(can_read=False))
     check_reads(path, sources.answers, closed(store_root(path) / "local"), errno.EACCES, read_only=is_read_only)
 
 

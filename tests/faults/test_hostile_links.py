@@ -29,19 +29,15 @@ PLACE_NAMES = (
     "redo",
     "redo.old.x",
     "redo.other",
-    "packs",
-    "packs/a table",
     "quarantine",
     "quarantine/an object",
     "tracts",
     "tracts/default",
     "tracts/default/arrivals",
-    "tracts/default/view",
-    "tracts/default/generation.db",
-    "tracts/default/generation.db-journal",
-    "tracts/default/generation.db-wal",
-    "tracts/default/generation.db-shm",
-    "tracts/default/runs",
+    "index.db",
+    "index.db-journal",
+    "index.db-wal",
+    "index.db-shm",
     "tracts/default/snapshots",
     "tracts/default/snapshots/the head",
 )
@@ -110,8 +106,6 @@ def put_at(path: Path, kind: str, world: World) -> None:
 
 def real_path(place: Path, name: str, head: str) -> Path:
     """Returns the path that a short name stands for."""
-    if name == "packs/a table":
-        return sorted((place / "packs").iterdir())[0]
     return place / name.replace("the head", head).replace("an object", f"object-{head}")
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from tests.lab.altered import StoreWithCaches, odd
-from tests.lab.states import answers, bound_layout, copy_store, own_place, put, settle_at_once, synced
+from tests.lab.index_rows import put_saved_view, saved_view
+from tests.lab.states import answers, bound_layout, copy_store, settle_at_once, synced
 from tract_fs import Tract
-from tract_fs.store import view_cache
-from tract_fs.store.record_runs import RecordRuns
+from tract_fs.store import origins
+from tract_fs.store import saved_view as saved_views
 
 OPENINGS: tuple[dict[str, Any], ...] = (
     {"durability": "fast"},
@@ -28,7 +29,7 @@ OPENINGS: tuple[dict[str, Any], ...] = (
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> StoreWithCaches:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(RecordRuns, "SHORT_RECORDS", 16)
+        patched.setattr(origins, "_ROWS_AT_ONCE", 16)
         settle_at_once(patched)
         return StoreWithCaches(tmp_path_factory.mktemp("lab"))
 
@@ -61,7 +62,7 @@ def fuzz(lab: StoreWithCaches, folder: Path, *, seed: int, rounds: int) -> Count
 def test_no_change_to_the_files_of_its_own_place_changes_an_answer(
     lab: StoreWithCaches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(RecordRuns, "SHORT_RECORDS", 16)
+    monkeypatch.setattr(origins, "_ROWS_AT_ONCE", 16)
     print(dict(fuzz(lab, tmp_path, seed=seed, rounds=80)))
 
 
@@ -70,7 +71,7 @@ def test_no_change_to_the_files_of_its_own_place_changes_an_answer(
 def test_ten_thousand_changes_to_the_files_of_its_own_place_change_no_answer(
     lab: StoreWithCaches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(RecordRuns, "SHORT_RECORDS", 16)
+    monkeypatch.setattr(origins, "_ROWS_AT_ONCE", 16)
     print(dict(fuzz(lab, tmp_path, seed=seed, rounds=100)))
 
 
@@ -81,16 +82,16 @@ def test_a_view_of_odd_values_under_the_right_seal_raises_nothing_and_a_verified
     path = copy_store(lab.template, tmp_path / "context")
     chance = random.Random(7)
     layout = bound_layout(path)
-    original = (own_place(path) / "tracts/default/view").read_bytes()
+    original = saved_view(path)
     dropped = 0
     for number in range(150):
         body = json.dumps(odd(chance, json.loads(original[65:]))).encode()
-        put(own_place(path) / "tracts/default/view", layout.sealed(body) + b"\n" + body)
+        put_saved_view(path, layout.sealed(body) + b"\n" + body)
         with Tract.open(path, read_only=True) as t:
             t.log(3)
             t.compile()
             t.status()
-        dropped += view_cache.read(layout, "default") is None
+        dropped += saved_views.decode(layout, saved_view(path)) is None
         if number % 30 == 0:
             with Tract.open(path, verify=True, read_only=True) as t:
                 assert answers(t) == lab.expected

@@ -11,7 +11,7 @@ import sqlite3
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pytest
 
 from tests.lab.altered import StoreWithCaches, odd
 from tests.lab.hostile import FORGED, World, make_context
+from tests.lab.index_rows import count_rows, make_sums_right, opened, put_saved_view, saved_view
 from tests.lab.inside import contexts_of, log_of, reader_of
 from tests.lab.states import (
     answers,
@@ -37,10 +38,9 @@ from tests.lab.talk import user
 from tract_fs import InstructionContent, Tract
 from tract_fs.errors import TractError
 from tract_fs.model.names import hash_bytes
-from tract_fs.store import arrivals, generation_index, snapshot_cache
+from tract_fs.store import arrivals, origins, snapshot_cache
 from tract_fs.store.arrivals import Record
 from tract_fs.store.layout import Layout
-from tract_fs.store.record_runs import RecordRuns
 from tract_fs.store.snapshot_cache import StoredState
 
 KINDS_OF_RECORD = b"AOaoSGCDUx\x00"
@@ -63,8 +63,8 @@ def odd_often(chance: random.Random, value: Any) -> Any:
 
 
 def odd_view(chance: random.Random, place: Path, layout: Layout) -> str:
-    file = place / TRACT / "view"
-    put(file, sealed(layout, json.dumps(odd_often(chance, json.loads(file.read_bytes()[65:]))).encode()))
+    path = Path(layout.context)
+    put_saved_view(path, sealed(layout, json.dumps(odd_often(chance, json.loads(saved_view(path)[65:]))).encode()))
     return "view"
 
 
@@ -75,25 +75,54 @@ def odd_snapshot(chance: random.Random, place: Path, layout: Layout) -> str:
     return f"snapshot {file.name[:8]}"
 
 
-def odd_table(chance: random.Random, place: Path, layout: Layout) -> str:
-    """A pack table whose header is odd, or whose body is altered and hashed again."""
-    file = any_file(chance, place / "packs")
-    data = file.read_bytes()
-    (size,) = struct.unpack(">I", data[44:48])
-    header, body = json.loads(data[48 : 48 + size]), bytearray(data[48 + size :])
-    told = "header"
-    if chance.random() < 0.5:
-        header = odd_often(chance, header)
-    else:
-        told = "body"
-        for _ in range(chance.randint(1, 40)):
-            body[chance.randrange(len(body))] = chance.choice((0, 1, 127, 255, chance.randrange(256)))
-        pages = [bytes(body[at : at + (1 << 15)]) for at in range(0, len(body), 1 << 15)]
-        header["pages"] = "".join(sha256(page).hexdigest()[:16] for page in pages)
-    text = json.dumps(header).encode()
-    check = sha256(layout.seal + text).digest()
-    put(file, data[:12] + check + struct.pack(">I", len(text)) + text + bytes(body))
-    return f"table {told}"
+def odd_rows(chance: random.Random, layout: Layout, tables: dict[str, tuple[str, ...]], *, most: int) -> str:
+    """Makes some values of some rows odd, removes or moves rows, and makes all checks right."""
+    shown = ""
+    with opened(Path(layout.index)) as connection:
+        for _ in range(chance.randint(1, most)):
+            table = chance.choice(sorted(tables))
+            column = chance.choice(tables[table])
+            values = [value for (value,) in connection.execute(f"select {column} from {table} order by 1").fetchall()]
+            if not values:
+                continue
+            value = chance.choice(values)
+            how = chance.randrange(4)
+            if how == 0:
+                connection.execute(f"delete from {table} where {column} = ?", (value,))
+            else:
+                other = like_or_odd(chance, value, values)
+                with suppress(sqlite3.IntegrityError):  # the table refuses it
+                    connection.execute(f"update or ignore {table} set {column} = ? where {column} = ?", (other, value))
+            shown = f"{table}.{column} {how}"
+        make_sums_right(connection, layout.seal)
+    return shown
+
+
+def like_or_odd(chance: random.Random, value: Any, values: list[Any]) -> Any:
+    if chance.random() < 0.4:
+        return chance.choice(ODD_ROWS)
+    if isinstance(value, bytes) and value and chance.random() < 0.7:
+        return chance.choice((b"\0" * len(value), chance.randbytes(len(value)), value[:-1], value + value))
+    if isinstance(value, int) and chance.random() < 0.7:
+        return chance.choice((0, 1, -1, value + 1, value - 1, value ^ (1 << 40), value ^ (1 << 32), 1 << 31))
+    return chance.choice(values)
+
+
+def odd_packs(chance: random.Random, place: Path, layout: Layout) -> str:
+    tables = {
+        "packs": ("id", "name", "members", "tracts"),
+        "members": ("place", "name", "size", "key"),
+        "pack_events": ("pack", "tract", "events", "names"),
+    }
+    return odd_rows(chance, layout, tables, most=20)
+
+
+def odd_records(chance: random.Random, place: Path, layout: Layout) -> str:
+    tables = {
+        "records": ("id", "kind", "event", "commit_hash", "event_key", "commit_key"),
+        "tracts": ("id", "name", "records", "chain"),
+    }
+    return odd_rows(chance, layout, tables, most=8)
 
 
 def odd_arrivals(chance: random.Random, place: Path, layout: Layout) -> str:
@@ -124,37 +153,6 @@ def odd_arrivals(chance: random.Random, place: Path, layout: Layout) -> str:
     return "arrivals"
 
 
-def odd_run(chance: random.Random, place: Path, layout: Layout) -> str:
-    """A run whose head or rows are odd, with all its checks made right."""
-    file = any_file(chance, place / TRACT / "runs")
-    head = list(struct.unpack(">8sQI16s16sIII", file.read_bytes()[:64]))
-    data = file.read_bytes()
-    commits, events, again = head[5], head[6], head[7]
-    blocks = [-(-rows * 16 // 4096) for rows in (commits, events)]
-    end = 64 + 8 * again + 16 * sum(blocks)
-    rows = bytearray(data[end + 32 :])
-    keys = data[64 : 64 + 8 * again]
-    if chance.random() < 0.4:
-        field = chance.choice((1, 2, 5, 6, 7))
-        most = (1 << 63) if field == 1 else (1 << 31)
-        head[field] = chance.choice((0, 1, head[field] + 1, max(0, head[field] - 1), most))
-        middle = data[64:end]
-    else:
-        for _ in range(chance.randint(1, 4)):
-            at = 16 * chance.randrange(max(1, len(rows) // 16))
-            number = chance.choice((0, 1, 1 << 40, (1 << 63) - 1, (1 << 64) - 1))
-            rows[at + 8 : at + 16] = struct.pack(">Q", number)
-        middle, start = keys, 0
-        for count in (commits, events):
-            body = bytes(rows[start : start + 16 * count])
-            start += 16 * count
-            for at in range(0, len(body), 4096):
-                middle += body[at : at + 8] + sha256(body[at : at + 4096]).digest()[:8]
-    front = struct.pack(">8sQI16s16sIII", *head) + middle
-    put(file, front + sha256(front).digest() + bytes(rows))
-    return "run"
-
-
 ODD_CONFIGS = (
     b"",
     b"null",
@@ -172,48 +170,21 @@ ODD_CONFIGS = (
 ODD_ROWS = (None, -1, 1 << 62, (1 << 63) - 1, -(1 << 63), 1.5, float("inf"), "text", "", b"", b"\0" * 31, b"x" * 100)
 
 
-def odd_database(chance: random.Random, place: Path, layout: Layout) -> str:
-    """A generation index whose values are odd, with the counts and sums that its checks ask for."""
-    file = place / TRACT / "generation.db"
-    copied = file.read_bytes()
-    work = file.parent / "at work"
-    work.write_bytes(copied)
-    with closing(sqlite3.connect(work)) as connection:
-        told = chance.choice(("config", "row", "stamp"))
-        ids = [number for (number,) in connection.execute("select id from configs")]
-        number = chance.choice(ids)
-        if told == "config":
-            data = chance.choice(ODD_CONFIGS)
-            connection.execute("update configs set config = ? where id = ?", (data, number))
-        elif told == "row":
-            column = chance.choice(("created", "name"))
-            row = connection.execute("select created, name from commits where config = ?", (number,)).fetchone()
-            value = chance.choice(ODD_ROWS)
-            statement = f"update or replace commits set {column} = ? where config = ? and created = ? and name = ?"
-            if row is not None and value is not None:
-                connection.execute(statement, (value, number, *row))
-        else:
-            column = chance.choice(("tract", "count", "chain"))
-            value = chance.choice([value for value in ODD_ROWS if value is not None])
-            connection.execute(f"update stamp set {column} = ?", (value,))
-        configs = connection.execute("select id, config, commits, sum from configs").fetchall()
-        for one, data, _, _ in configs:
-            rows = connection.execute("select created, name from commits where config = ?", (one,)).fetchall()
-            try:
-                total = sum(map(generation_index._weight, rows)) % (1 << 62)
-                crc = generation_index._crc(bytes(data), len(rows), total)
-            except (TypeError, ValueError, OverflowError):
-                continue
-            connection.execute(
-                "update configs set commits = ?, sum = ?, crc = ? where id = ?", (len(rows), total, crc, one)
-            )
-        sums = connection.execute("select count(*), sum(crc) from configs").fetchone()
-        connection.execute("update stamp set configs = ?, sum = ?", (sums[0], sums[1] % (1 << 62)))
-        connection.commit()
-    data = work.read_bytes()
-    work.unlink()
-    put(file, data)
-    return f"database {told}"
+def odd_configs(chance: random.Random, place: Path, layout: Layout) -> str:
+    """Generation configs whose values are odd, with the counts and sums that their checks ask for."""
+    if chance.random() < 0.4:
+        with opened(Path(layout.index)) as connection:
+            numbers = [number for (number,) in connection.execute("select number from configs")]
+            data, number = chance.choice(ODD_CONFIGS), chance.choice(numbers)
+            connection.execute("update configs set config = ? where number = ?", (data, number))
+            make_sums_right(connection, layout.seal)
+        return "config"
+    tables = {
+        "config_stamps": ("tract", "records", "chain"),
+        "configs": ("tract", "number", "commits"),
+        "config_commits": ("tract", "config", "created", "name"),
+    }
+    return odd_rows(chance, layout, tables, most=2)
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -270,8 +241,7 @@ def records_of(place: Path) -> list[Record]:
 
 def like_view(chance: random.Random, place: Path, layout: Layout) -> str:
     """A view in which some hashes, times, names and counts are others."""
-    file = place / TRACT / "view"
-    saved = json.loads(file.read_bytes()[65:])
+    saved = json.loads(saved_view(Path(layout.context))[65:])
     known = hashes_of(place)
     inside = [path for path in leaves(saved["view"]) if path[0] != "tract" and not (len(path) == 2 and path[1] is None)]
     for _ in range(chance.randint(1, 2)):
@@ -280,7 +250,7 @@ def like_view(chance: random.Random, place: Path, layout: Layout) -> str:
             saved["view"] = altered(chance, saved["view"], path, known)
         except (KeyError, IndexError):  # its key has just become another
             continue
-    put(file, sealed(layout, json.dumps(saved).encode()))
+    put_saved_view(Path(layout.context), sealed(layout, json.dumps(saved).encode()))
     return f"view {path}"
 
 
@@ -301,23 +271,27 @@ def like_snapshot(chance: random.Random, place: Path, layout: Layout) -> str:
 
 
 def like_arrivals(chance: random.Random, place: Path, layout: Layout) -> str:
-    """Odd records behind which the view has the count and chain of them."""
+    """Odd records behind which the view and the index have the count and chain of them."""
     odd_arrivals(chance, place, layout)
     data = (place / TRACT / "arrivals").read_bytes()
-    file = place / TRACT / "view"
-    saved = json.loads(file.read_bytes()[65:])
-    saved["count"], saved["chain"] = len(data) // 96, data[-16:].hex()
-    put(file, sealed(layout, json.dumps(saved).encode()))
+    saved = json.loads(saved_view(Path(layout.context))[65:])
+    saved["count"], saved["chain"] = stamp = len(data) // 96, data[-16:].hex()
+    put_saved_view(Path(layout.context), sealed(layout, json.dumps(saved).encode()))
+    if chance.random() < 0.5:
+        with opened(Path(layout.index)) as connection:
+            connection.execute("update tracts set records = ?, chain = ?", stamp)
+            connection.execute("update config_stamps set records = ?, chain = ?", stamp)
+            make_sums_right(connection, layout.seal)
     return "arrivals and their view"
 
 
 FORGES: dict[str, Forge] = {
     "a view": odd_view,
     "a snapshot": odd_snapshot,
-    "a pack table": odd_table,
+    "rows of packs": odd_packs,
     "arrivals": odd_arrivals,
-    "a run": odd_run,
-    "a generation index": odd_database,
+    "rows of records": odd_records,
+    "rows of generation configs": odd_configs,
     "a view of values in their form": like_view,
     "a snapshot of values in their form": like_snapshot,
     "arrivals with their view": like_arrivals,
@@ -366,13 +340,14 @@ class Warm:
             assert answers(t) == self.expected
             assert log_of(t).stamp()[0] == self.records > 20
         place = own_place(self.path)
-        assert all(any((place / name).iterdir()) for name in ("packs", f"{TRACT}/snapshots", f"{TRACT}/runs"))
+        assert any((place / TRACT / "snapshots").iterdir())
+        assert all(count_rows(self.path, table) for table in ("records", "members", "pack_events", "config_commits"))
 
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(RecordRuns, "SHORT_RECORDS", 16)
+        patched.setattr(origins, "_ROWS_AT_ONCE", 16)
         settle_at_once(patched)
         yield Warm(tmp_path_factory.mktemp("warm") / "lab")
 
@@ -466,6 +441,25 @@ def test_the_caches_of_this_fuzz_are_read(warm: Warm) -> None:
     found = [tried(warm.path, read_only=True, verify=verify)["compile"]["messages"] for verify in (False, True)]
     warm.restore()
     assert ["FORGED" in "".join(messages) for messages in found] == [True, False]
+
+
+def test_arrivals_that_bring_a_commit_twice_answer_queries(tmp_path: Path) -> None:
+    """Under the right chain; without a record of that it was brought again."""
+    path = make_context(tmp_path / "context")
+    with Tract.open(path, read_only=True) as t:
+        expected = answers(t)["queries"]
+    layout, file = bound_layout(path), own_place(path) / TRACT / "arrivals"
+    records = records_of(own_place(path))
+    config_of = [record for record in records if record.kind in arrivals.BRING_KINDS]
+    put(file, arrivals.encode_records([*records, *config_of], log_start(layout))[0])
+    Path(layout.index).unlink()
+    for options in ({"read_only": True}, {"durability": "fast"}):
+        with Tract.open(path, **options) as t:  # type: ignore[arg-type]
+            assert answers(t)["queries"] == expected
+
+
+def log_start(layout: Layout) -> bytes:
+    return layout.seal[:16]
 
 
 # a state that covers no record

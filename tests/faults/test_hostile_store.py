@@ -24,13 +24,13 @@ from tests.lab.hostile import (
     link_to_mine,
     make_context,
 )
+from tests.lab.index_rows import index_of, make_sums_right, opened
 from tests.lab.states import answers, bound_layout, own_place, remove_local, store_root
 from tests.lab.strangers import OPENINGS, check
 from tests.lab.talk import user
 from tract_fs import Tract
 from tract_fs.errors import LockTimeout, NotAStore, TractError
-from tract_fs.store import files, pack_table, place
-from tract_fs.store.pack_table import PackRows
+from tract_fs.store import files, place
 
 
 @pytest.fixture
@@ -93,18 +93,18 @@ def test_the_hot_journal_of_these_tests_is_one_that_sqlite_obeys(tmp_path: Path)
     assert not victim.exists()
 
 
-def test_a_verified_open_believes_no_table_even_one_with_the_seal(tmp_path: Path) -> None:
+def test_a_verified_open_believes_no_rows_of_packs_even_those_with_the_seal(tmp_path: Path) -> None:
     path = make_context(tmp_path / "context")
     with Tract.open(path) as t:
         expected = answers(t)
     layout = bound_layout(path)
-    names = sorted(file.name for file in (store_root(path) / "packs").iterdir())
-    for table in Path(layout.pack_tables).iterdir():
-        table.write_bytes(pack_table.encode([PackRows(name, [], {}) for name in names], seal=layout.seal))
+    with opened(index_of(path)) as connection:
+        assert connection.execute("delete from members").rowcount
+        make_sums_right(connection, layout.seal)
     for options in (OPENINGS["verified, read-only"], OPENINGS["verified"]):
         with Tract.open(path, **options) as t:
             assert answers(t) == expected
-    with Tract.open(path) as t:  # the forged table has been replaced
+    with Tract.open(path) as t:  # the forged rows have been replaced
         assert answers(t) == expected
 
 
@@ -268,11 +268,11 @@ def test_a_store_whose_local_was_laid_out_by_an_earlier_version_answers_the_same
     (store_root(path) / ".gitignore").write_bytes(b"!*\n/local/\n")
     with Tract.open(path, read_only=True) as t:
         assert answers(t) == expected
-        assert t.status().unread_local == ("lock", "packs", "tracts")
+        assert t.status().unread_local == ("index.db", "lock", "tracts")
     assert (store_root(path) / ".gitignore").read_bytes() == b"!*\n/local/\n"
     with Tract.open(path) as t:
         assert answers(t) == expected
-        assert "lock, packs, tracts" in "".join(t.status().advice)
+        assert "index.db, lock, tracts" in "".join(t.status().advice)
     assert (store_root(path) / ".gitignore").read_bytes() == b"!*\n/local\n"
 
 

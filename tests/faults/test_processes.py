@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.index_rows import index_of
 from tests.lab.inside import log_of, store_of
 from tests.lab.processes import ROOT
 from tests.lab.states import own_place
@@ -573,7 +574,7 @@ def test_a_commit_made_while_another_handle_waits_to_rebuild_its_view_is_built_o
     other = Tract.open(tmp_path, durability="fast")
     assert other.head == made[0]
     Tract.open(tmp_path, verify=True).close()  # writes arrivals anew
-    (own_place(tmp_path) / "tracts" / "default" / "view").unlink(missing_ok=True)
+    index_of(tmp_path).unlink(missing_ok=True)
     lock = store_of(other)._lock
     acquire = lock.acquire
 

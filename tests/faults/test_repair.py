@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests.lab.index_rows import count_rows, index_of, make_sums_right, opened
 from tests.lab.inside import log_of, reader_of, store_of
 from tests.lab.states import (
     answers,
+    bound_layout,
     copy_store,
     event_files,
     own_place,
@@ -136,11 +138,13 @@ def test_what_the_redo_log_still_holds_is_written_again(path: Path) -> None:
 def test_a_repair_drops_caches_that_lie(path: Path) -> None:
     with Tract.open(path) as t:
         expected = answers(t)
-    pack = next((own_place(path) / "packs").iterdir())
-    put(pack, hashlib.sha256(b"").digest())  # the table of no members
+    assert count_rows(path, "members")
+    with opened(index_of(path)) as connection:  # its packs contain nothing
+        connection.execute("delete from members")
+        make_sums_right(connection, bound_layout(path).seal)
     report = repair(path)
-    assert f"local/{own_place(path).name}/packs/{pack.name}" in report.dropped_caches
-    assert f"local/{own_place(path).name}/tracts/default/generation.db" in report.dropped_caches
+    assert f"local/{own_place(path).name}/index.db" in report.dropped_caches
+    assert count_rows(path, "members")
     with Tract.open(path) as t:
         assert answers(t) == expected
 
@@ -575,7 +579,7 @@ def test_any_loss_adoption_and_return_loses_and_doubles_nothing(tmp_path: Path, 
     with Tract.open(path, clock=clock) as t:
         t.refresh()
         heads = heads_of(t)
-        known = {d.hex() for d in log_of(t).said.all_commits()}
+        known = {d.hex() for d in log_of(t).origins.all_commits()}
         infos = {name: told(info) for name in known if (info := t.get_commit(name)) is not None}
         t.flush()
     lost = random.sample(event_files(path), random.randint(1, 3))

@@ -58,26 +58,27 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "place",
             "redo",
             "suspects",
-            "pack_table",
+            "arrivals",
+            "index.__init__",
+            "index.file",
+            "index.records",
+            "index.members",
             "packs",
             "tree",
             "bytes",
             "objects",
-            "arrivals",
-            "record_runs",
-            "commit_events",
             "events",
-            "said",
+            "origins",
             "folding",
             "listing",
-            "view_cache",
+            "saved_view",
             "quarantine",
             "holdings",
             "tract_log",
+            "index.configs",
             "transaction",
             "foreign_commits",
             "store",
-            "generation_index",
             "snapshot_cache",
         ],
     ),
@@ -137,7 +138,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
 
 def full_name(folder: str, module: str) -> str:
     """Returns the name of a module of the package; a folder's `__init__` is the folder itself."""
-    return ".".join(part for part in (folder, module) if part and (part != "__init__" or not folder))
+    return ".".join(part for part in (folder, module) if part).removesuffix(".__init__")
 
 
 LAYERS = [full_name(folder, module) for folder, names in FOLDERS for module in names]
@@ -145,7 +146,7 @@ OWNERS = {
     "orjson": {"model.canonical"},
     "portalocker": {"store.lock"},
     "difflib": {"model.alignment"},
-    "sqlite3": {"store.generation_index"},
+    "sqlite3": {"store.index.file"},
     "toktok": {"model.tokens"},
     "logging": {"work.writer"},
     "tempfile": {"work.session"},
@@ -193,6 +194,8 @@ NO_DISK = {  # what is used of `os` that does not reach the disk
 EXTRAS = {"click", "rich"}
 # What a call of the facade may hold: the checks of its arguments, the guard, and the way to the function that does the work.
 MOST_STATEMENTS = 6
+# A class that sets more attributes than this in `__init__` lists its states in its docstring or its module's.
+MOST_ATTRIBUTES = 12
 # Calls that use no open session, or only what never changes in it; `close` closes the guard, `edit` is a commit.
 UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "edit"}
 CORE = {"msgspec", "orjson", "portalocker"}
@@ -207,10 +210,15 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports(path: Path) -> set[str]:
-    """Returns the full names of all modules that a file imports, anywhere in it."""
+def imports(path: Path, *, for_types: bool = True) -> set[str]:
+    """Returns the full names of all modules that a file imports, anywhere in it; without `for_types`, those that it needs when it runs."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    left_out = set() if for_types else {node for block in blocks for node in ast.walk(block)}
+    for node in ast.walk(tree):
+        if node in left_out:
+            continue
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -254,11 +262,22 @@ def test_nothing_below_imports_the_command_line() -> None:
 
 def test_outside_packages_have_one_owner() -> None:
     for name, path in MODULES.items():
-        for imported in {full.split(".")[0] for full in imports(path)}:
+        for imported in {full.split(".")[0] for full in imports(path, for_types=False)}:
             if imported in OWNERS and not name.startswith("cli"):
                 assert name in OWNERS[imported], f"{name} imports {imported}"
             if imported in EXTRAS:
                 assert name.startswith("cli"), f"{name} imports {imported}"
+
+
+def test_only_the_index_file_names_an_error_of_sqlite() -> None:
+    """The other modules of the index know the type of a connection, and raise and handle errors of the index alone."""
+    named: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        named[name] = {use for use in found if use.startswith("sqlite3.")}
+    assert "sqlite3.Error" in named.pop("store.index.file")
+    assert set().union(*named.values()) == {"sqlite3.Connection"}
 
 
 def test_the_model_is_pure() -> None:
@@ -310,6 +329,43 @@ def test_a_call_of_the_facade_enters_the_guard(name: str) -> None:
     blocks = [node for node in facade_calls()[name].body if isinstance(node, ast.With)]
     entered = {ast.unparse(item.context_expr) for block in blocks for item in block.items}
     assert (name in UNGUARDED) != bool(entered & {"self._guard.reading", "self._guard.writing", "self.batch()"})
+
+
+def stateful_classes(source: str) -> dict[str, bool]:
+    """Returns the classes that set many attributes in `__init__`, by name, and whether a docstring lists their states."""
+    module = ast.parse(source)
+    found = {}
+    for node in ast.walk(module):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        starts = [body for body in node.body if isinstance(body, ast.FunctionDef) and body.name == "__init__"]
+        inside = [part for start in starts for part in ast.walk(start)]
+        stored = [part for part in inside if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store)]
+        if len({part.attr for part in stored if ast.unparse(part.value) == "self"}) > MOST_ATTRIBUTES:
+            text = f"{ast.get_docstring(node)} {ast.get_docstring(module)}"
+            found[node.name] = re.search(r"\bstates\b", text, re.IGNORECASE) is not None
+    return found
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_class_of_many_attributes_lists_its_states(name: str) -> None:
+    found = stateful_classes(MODULES[name].read_text(encoding="utf-8"))
+    assert [owner for owner, is_listed in found.items() if not is_listed] == []
+
+
+@pytest.mark.parametrize(
+    ("count", "docstring", "found"),
+    [
+        (12, "A thing.", {}),
+        (13, "A thing.", {"Thing": False}),
+        (13, "A thing. States: open, closed.", {"Thing": True}),
+        (13, "A thing of the United Estates.", {"Thing": False}),
+    ],
+)
+def test_the_look_for_states_sees_them(count: int, docstring: str, found: dict[str, bool]) -> None:
+    lines = [f"        self.field{number}: int = {number}" for number in range(count)]
+    source = "\n".join(["class Thing:", f'    """{docstring}"""', "    def __init__(self) -> None:", *lines])
+    assert stateful_classes(source) == found
 
 
 def disk_uses(source: str) -> set[str]:

@@ -15,7 +15,6 @@ from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.model.names import hash_bytes
 from tract_fs.store.place import MARKER
-from tract_fs.store.record_runs import RecordRuns
 
 Change = Callable[[random.Random, bytes], bytes]
 
@@ -72,6 +71,7 @@ def odd(chance: random.Random, value: Any) -> Any:
     return chance.choice((None, 0, -1, 1 << 62, "", "x", "../../x", "f" * 64, "9999-99-99", [], {}, True))
 
 
+MORE_COMMITS = 32
 CHANGES: tuple[Change, ...] = (flip, cut, extend, zero, randomize, rehash)
 
 
@@ -81,7 +81,7 @@ class StoreWithCaches:
     def __init__(self, folder: Path) -> None:
         self.template = make_context(folder / "template")
         with Tract.open(self.template, durability="fast", clock=Clock(1_800_000_000_000_000)) as t:
-            for number in range(RecordRuns.SHORT_RECORDS * 2):
+            for number in range(MORE_COMMITS):
                 t.commit(user(f"more {number}"), generation_config={"model": "m-2", "temperature": number / 10})
             t.branch("side")
         self.sources = {"an older state": self._files(self.template)}

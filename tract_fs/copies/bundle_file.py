@@ -39,7 +39,11 @@ class Member(NamedTuple):
 
 
 class BundleReader:
-    """One pass over a bundle. Errors: BundleDamaged, UnsupportedFormat; OSError."""
+    """One pass over a bundle. Errors: BundleDamaged, UnsupportedFormat; OSError.
+
+    States, in this order: before the first line (`header` is None); among members, whose kinds never go back (`_kind`);
+    at the end, where the counts, the digest and the parents were verified. An error ends the pass.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path

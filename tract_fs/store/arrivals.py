@@ -1,9 +1,9 @@
 """Arrivals: which events this copy knows, in the order it met them, and which event brought which commit.
 
-An append-only file of fixed-length records, each chained to the one before by a digest, so that a cache can name the prefix
-it covers by (count, chain) and a torn, cut or foreign file is noticed. A writer adds its records under the lock, before the event's
-rename; so one stat tells a handle whether another writer of this copy was here. It is a cache: without it all is found again by listing.
-Format: FORMAT.md, section 10.
+An append-only file of fixed-length records, each chained to the one before by a digest, so that a cache can name the
+prefix it covers by (count, chain) and a torn, cut or foreign file is noticed. A writer adds its records under the lock,
+before the event's rename; so a handle needs one stat to see whether another writer of this copy wrote. It is a cache:
+without it, events are listed and read again. Format: FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from typing import NamedTuple
 from tract_fs.model.names import LAST_US
 from tract_fs.store import files
 
-PLAIN_APPEND = b"A"  # an event of a writer of this copy: one append by one who saw all events; `commit` is its head
+PLAIN_APPEND = b"A"  # an event of a writer of this copy that saw all events: one append; `commit` is its head
 OWN = b"O"  # any other event of a writer of this copy
-PLAIN_APPEND_FAST = b"a"  # as `A`, by a writer that does not wait for the disk
-OWN_FAST = b"o"  # as `O`, by such a writer
+PLAIN_APPEND_FAST = b"a"  # as `A`, of a writer that does not wait for the disk
+OWN_FAST = b"o"  # as `O`, of such a writer
 SEEN = b"S"  # an event that came from elsewhere
+SEEN_BRINGS = b"s"  # the same with the last commit that it brings, which no earlier record brings
 GONE = b"G"  # an event that this copy knew and that is no longer there
 BRINGS = b"C"  # an event brings a commit
 BRINGS_AGAIN = b"D"  # an event brings a commit that an earlier record brings too
-USAGE = b"U"  # an event tells the usage of a commit
+USAGE = b"U"  # an event records the usage of a commit
 
 PLAIN_KINDS = frozenset([PLAIN_APPEND, PLAIN_APPEND_FAST])
 OWN_KINDS = frozenset([PLAIN_APPEND, PLAIN_APPEND_FAST, OWN, OWN_FAST])
-EVENT_KINDS = OWN_KINDS | {SEEN}  # each stands for one visible event
-BRING_KINDS = PLAIN_KINDS | {BRINGS, BRINGS_AGAIN}
+EVENT_KINDS = OWN_KINDS | {SEEN, SEEN_BRINGS}  # each stands for one visible event
+BRING_KINDS = PLAIN_KINDS | {BRINGS, BRINGS_AGAIN, SEEN_BRINGS}
+KINDS = EVENT_KINDS | BRING_KINDS | {USAGE, GONE}
 DURABLE_KINDS = frozenset([PLAIN_APPEND, OWN])  # covered by the redo log
 
 _BODY = struct.Struct(">c7s32s32sQ")
 _RECORD = struct.Struct(">c7s32s32sQ16s")
 RECORD_BYTES = _RECORD.size
 _BODY_BYTES = _BODY.size
-START = b"\0" * 16  # the chain before the first record of arrivals in memory
 NO_HASH = b"\0" * 32
 NO_BRANCH = b"\0" * 7
 MOST_RECORDS = 1 << 48  # no file holds more
@@ -54,7 +55,7 @@ class Record(NamedTuple):
 
 
 def branch_digest(branch: str) -> bytes:
-    """Returns the 7 bytes that stand for a branch's name in a record."""
+    """Returns the 7 bytes that represent a branch's name in a record."""
     return sha256(branch.encode()).digest()[:7]
 
 
@@ -70,37 +71,37 @@ def encode_records(records: Iterable[Record], chain: bytes) -> tuple[bytes, byte
 
 
 def decode_records(data: bytes, chain: bytes) -> Iterator[tuple[Record, bytes]]:
-    """Yields records with the digest after each, up to the first that does not follow."""
+    """Yields records with the digest after each, up to the first whose digest is wrong."""
     for offset in range(0, len(data) - RECORD_BYTES + 1, RECORD_BYTES):
         body = data[offset : offset + _BODY_BYTES]
         chain = sha256(chain + body).digest()[:16]
         kind, branch, event, commit, time_us, found = _RECORD.unpack_from(data, offset)
-        if found != chain or time_us > LAST_US:
+        if found != chain or time_us > LAST_US or kind not in KINDS:
             return
         yield Record(kind, branch, event, commit, time_us), chain
 
 
 class Arrivals:
-    """The arrivals of one tract in one copy. Writing is for who holds the lock."""
+    """The arrivals of one tract in one copy. Callers that write hold the lock."""
 
     def __init__(self, path: str, start: bytes) -> None:
         self.path = path
-        self.start = (
-            start  # the chain before the first record: this place's own, so that none of another place follows it
-        )
+        self.start = start  # the chain before the first record; that of another place differs
         self._file = files.AppendFile(path)
         self._seen = (0, 0)  # inode and size in bytes at the last look
+        self._changed_ns = 0  # its ctime then
+        self._verified_ns = -1  # the ctime at which its end was last compared
 
     def signature(self) -> tuple[int, int]:
         """Returns (inode, count of whole records); (0, 0) if there is no file. Cost: one stat."""
         try:
             found = files.signature(self.path)
-        except PermissionError:  # another user's: as if there were none
+        except PermissionError:  # of another user: counts as missing
             found = None
         if found is None:
             self._seen = (0, 0)
             return 0, 0
-        self._seen = found[0], found[1]
+        self._seen, self._changed_ns = (found[0], found[1]), found[2]
         return found[0], found[1] // RECORD_BYTES
 
     def read(self, start: int, count: int) -> bytes:
@@ -111,16 +112,28 @@ class Arrivals:
             return b""
 
     def chain_at(self, count: int) -> bytes | None:
-        """Returns the digest after the first `count` records as the file says it, or None if it is shorter."""
+        """Returns the digest after the first `count` records as it is in the file, or None if the file is shorter."""
         if count == 0:
             return self.start
         data = self.read(count - 1, 1)
         return data[_BODY_BYTES:] if len(data) == RECORD_BYTES else None
 
-    def append(self, data: bytes, count: int) -> None:
-        """Appends encoded records after the first `count`, where `signature` was asked since the lock was taken.
+    def is_same(self, count: int, chain: bytes) -> bool:
+        """Returns whether the file that `signature` last saw is the one whose first `count` records end with a digest.
 
-        What lies beyond `count` is cut off first.
+        Another file may have the inode number of one that was removed, unless that one is open here.
+        """
+        if self._file.is_inode(self._seen[0]) or self._changed_ns == self._verified_ns:
+            return True
+        if self.chain_at(count) != chain:
+            return False
+        self._verified_ns = self._changed_ns
+        return True
+
+    def append(self, data: bytes, count: int) -> None:
+        """Appends encoded records after the first `count`; cuts off what lies beyond `count` first.
+
+        The caller must have called `signature` since it took the lock.
         """
         inode, size = self._seen
         if not self._file.is_inode(inode):
@@ -130,8 +143,8 @@ class Arrivals:
         self._file.append(data, count * RECORD_BYTES)
         self._seen = inode, count * RECORD_BYTES + len(data)
 
-    def take_place(self, file: files.NewFile) -> None:
-        """Makes a file that was written the arrivals. Errors: ArrivalsUnwritableError."""
+    def replace(self, file: files.NewFile) -> None:
+        """Puts a new file in the place of the old arrivals. Errors: ArrivalsUnwritableError."""
         try:
             file.finish(self.path, is_synced=False)
         except OSError as error:
@@ -150,17 +163,13 @@ class Arrivals:
 
 
 class NewArrivals:
-    """Arrivals written anew, as records come: into a file that takes the place of the old one at the end, or into memory.
+    """Arrivals written from the first record on, into a new file that the caller opened and closes."""
 
-    The file is a context of the caller's.
-    """
-
-    def __init__(self, file: files.NewFile | None, start: bytes) -> None:
+    def __init__(self, file: files.NewFile, start: bytes) -> None:
         self._file = file
         self._waiting: list[Record] = []
-        self._parts: list[bytes] = []
         self.count = 0
-        self.chain = START if file is None else start  # of what does not wait any more
+        self.chain = start  # after the records that `flush` wrote
 
     def add(self, records: list[Record]) -> None:
         """Appends records. Errors: ArrivalsUnwritableError."""
@@ -170,45 +179,33 @@ class NewArrivals:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what waits. Errors: ArrivalsUnwritableError."""
+        """Writes the records that wait in memory. Errors: ArrivalsUnwritableError."""
         data, self.chain = encode_records(self._waiting, self.chain)
         self._waiting.clear()
-        if self._file is None:
-            self._parts.append(data)
-            return
         try:
             self._file.write(data)
         except OSError as error:
             raise ArrivalsUnwritableError from error
 
-    def data(self) -> bytes:
-        """Returns the bytes, where there is no file, once all was written."""
-        return b"".join(self._parts)
-
 
 class ArrivalsUnwritableError(Exception):
-    """Arrivals can't be written: the handle goes on without."""
+    """Arrivals can't be written; the handle works without."""
 
 
 class ArrivalsDamagedError(Exception):
-    """The file was altered under this handle; all is to be found again."""
+    """The file was altered under this handle; the view must be rebuilt."""
 
 
-def iter_records(data: Arrivals | bytes, start: int, end: int, chain: bytes) -> Iterator[Record]:
-    """Yields the records from `start` to `end` of the file, or of its bytes, some thousands at a time; `chain` is the digest after the last.
+def iter_records(source: Arrivals, start: int, end: int, chain: bytes) -> Iterator[Record]:
+    """Yields the records from `start` to `end`, some thousands at a time; `chain` is the digest after the last.
 
     Errors: ArrivalsDamagedError, at the end at the latest.
     """
-    current = chain_before(data, start)
+    current = chain_before(source, start)
     for first in range(start, end, _READ_RECORDS):
         stop = min(end, first + _READ_RECORDS)
-        found = (
-            data[first * RECORD_BYTES : stop * RECORD_BYTES]
-            if isinstance(data, bytes)
-            else data.read(first, stop - first)
-        )
         count = first
-        for record, after in decode_records(found, current):
+        for record, after in decode_records(source.read(first, stop - first), current):
             current = after
             count += 1
             yield record
@@ -219,7 +216,7 @@ def iter_records(data: Arrivals | bytes, start: int, end: int, chain: bytes) -> 
 
 
 def iter_sound(source: Arrivals) -> Iterator[Record]:
-    """Yields the records of the file up to the first that does not follow."""
+    """Yields the records of the file up to the first whose digest is wrong."""
     chain, number = source.start, 0
     while True:
         start = number
@@ -231,10 +228,6 @@ def iter_sound(source: Arrivals) -> Iterator[Record]:
             return
 
 
-def chain_before(data: Arrivals | bytes, start: int) -> bytes:
-    """Returns the digest before a record, as the file, or its bytes, say it; empty if it is shorter."""
-    if start == 0:
-        return START if isinstance(data, bytes) else data.start
-    if isinstance(data, bytes):
-        return data[start * RECORD_BYTES - 16 : start * RECORD_BYTES]
-    return data.chain_at(start) or b""
+def chain_before(source: Arrivals, start: int) -> bytes:
+    """Returns the digest before a record, as it is in the file; empty if the file is shorter."""
+    return source.chain_at(start) or b""

@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """A mapping that forgets what was not used for long once the weights exceed `limit`."""
+    """A mapping that drops the least recently used items once the weights exceed `limit`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -21,7 +21,7 @@ class BoundedCache(Generic[K, V]):
         item = self._items.get(key)
         if item is None:
             return None
-        if 2 * self._weight > self._limit:  # while there is room, the order does not matter
+        if 2 * self._weight > self._limit:  # below that, the order does not matter
             self._items[key] = self._items.pop(key)
         return item[0]
 
@@ -29,7 +29,7 @@ class BoundedCache(Generic[K, V]):
         return key in self._items
 
     def put(self, key: K, value: V, weight: int = 1) -> None:
-        """Remembers a value; forgets old ones, where all no longer fit."""
+        """Keeps a value; drops old ones if not all fit."""
         if key in self._items:
             self.forget(key)
         if weight > self._limit:
@@ -40,7 +40,10 @@ class BoundedCache(Generic[K, V]):
             self._make_room()
 
     def _make_room(self) -> None:
-        """Forgets the oldest, of large caches 1/64 more than must go: in a dict each walk to the oldest passes all that went before."""
+        """Drops the oldest items, in a large cache 1/64 more than needed.
+
+        A walk to the oldest item of a dict passes the holes of all items removed before it.
+        """
         most = self._limit - self._limit // 64
         gone: list[K] = []
         for key, (_, weight) in self._items.items():

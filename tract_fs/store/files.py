@@ -12,10 +12,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import count
-from mmap import ACCESS_READ, mmap
 from typing import Self
 
 from tract_fs.store.layout import STORE_DIRECTORY
@@ -44,7 +43,6 @@ _SYNC_FLAGS = os.O_RDONLY | _DIRECTORY | _CLOEXEC | _NOFOLLOW
 _DIRECTORY_FLAGS = _SYNC_FLAGS | _PATH
 _STORE = f"/{STORE_DIRECTORY}"
 _MOST_HELD = 64
-_MAPPED_BYTES = 1 << 18  # a larger file is mapped, a smaller one read
 _CHUNK = 1 << 20
 _BLOCK_BYTES = 1 << 16
 _MOST_BLOCKS = 4  # that one reader keeps
@@ -255,31 +253,6 @@ def _read_rest(descriptor: int, data: bytes) -> bytes:
     return b"".join(parts)
 
 
-Mapped = bytes | mmap
-
-
-def map_file(path: str) -> Mapped | None:
-    """Returns the bytes of a regular file, mapped if it is large, or None if there is none, or an empty one, at `path`.
-
-    Only for files that are replaced by a rename: reading past the end of a mapped file that was cut in place ends the process (SIGBUS).
-    """
-    descriptor = _open_regular(path)
-    if descriptor is None:
-        return None
-    try:
-        size = os.fstat(descriptor).st_size
-        if size > _MAPPED_BYTES:
-            return mmap(descriptor, size, access=ACCESS_READ)
-        return _read_rest(descriptor, b"") or None
-    finally:
-        os.close(descriptor)
-
-
-def is_cut(data: Mapped) -> bool:
-    """Returns whether a mapped file was cut in place. Cost: one fstat of a large file."""
-    return isinstance(data, mmap) and data.size() < len(data)
-
-
 def read_at(path: str, offset: int, size: int) -> bytes | None:
     """Returns up to `size` bytes of a regular file from `offset` on, or None if there is none at `path`."""
     descriptor = _open_regular(path)
@@ -458,6 +431,24 @@ def signature(path: str) -> Signature | None:
     """Returns the signature of a file or directory; None if there is none."""
     found = status_of(path)
     return None if found is None else (found.st_ino, found.st_size, found.st_ctime_ns)
+
+
+def signatures(directory: str, names: Iterable[str]) -> dict[str, Signature]:
+    """Returns the signature of each of these entries of a directory; those that are missing are left out. Errors: OSError."""
+    found: dict[str, Signature] = {}
+    try:
+        held = _hold(directory)
+    except (FileNotFoundError, NotADirectoryError):  # a link counts as missing
+        return found
+    stat = os.stat
+    above = f"{directory}/" if held.descriptor is None else ""
+    for name in names:
+        try:
+            status = stat(above + name, dir_fd=held.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        found[name] = status.st_ino, status.st_size, status.st_ctime_ns
+    return found
 
 
 def status_of(path: str) -> os.stat_result | None:

@@ -1,4 +1,4 @@
-"""What folding many events takes: the events in causal order, within bounds of memory, and the records of arrivals that stand for one."""
+"""Folding many events: yields them in causal order, in bounded memory, and makes the arrival records of each."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tract_fs.store import arrivals
 from tract_fs.store.arrivals import NO_BRANCH, NO_HASH, Record
 from tract_fs.store.objects import Objects
 
-_HELD_COMMITS = 1 << 16  # brought by the events that are held from one reading to the other
+_HELD_COMMITS = 1 << 16  # the events in memory bring about so many; the others are read twice
 
 
 def iter_in_causal_order(
     names: Iterable[EventHash], read: Callable[[EventHash], Event | None]
 ) -> Iterator[tuple[EventHash, Event]]:
-    """Yields events by (`at`, hash): every parent before its children; those that `read` has not got are left out.
+    """Yields events by (`at`, hash), so each parent before its children; skips those for which `read` returns None.
 
-    Memory: names and times; of events only so many as bring some ten thousand commits, so that the others are read twice.
+    Memory: names and times of all, and events that bring some ten thousand commits; the other events are read twice.
     """
     order: list[tuple[str, EventHash]] = []
     held: dict[EventHash, Event] = {}
@@ -39,7 +39,7 @@ def iter_in_causal_order(
 def records_of(
     name: EventHash, event: Event, kind: bytes, objects: Objects, is_brought: Callable[[bytes], bool]
 ) -> list[Record]:
-    """Returns the records that stand for a visible event, its own the last; `is_brought` tells what earlier ones bring."""
+    """Returns the records of a visible event, its own last; `is_brought`: whether an earlier event brings a commit."""
     records = []
     event_name = bytes.fromhex(name)
     at_us = event.at_us
@@ -49,7 +49,10 @@ def records_of(
         created_us = at_us if created_at == event.at else parse_time(created_at)
         brings = arrivals.BRINGS_AGAIN if is_brought(commit) else arrivals.BRINGS
         records.append(Record(brings, NO_BRANCH, event_name, commit, created_us))
-    told = [bytes.fromhex(op.commit) for op in event.ops if isinstance(op, Usage)]
-    records += [Record(arrivals.USAGE, NO_BRANCH, event_name, commit, at_us) for commit in told]
+    usage = [bytes.fromhex(op.commit) for op in event.ops if isinstance(op, Usage)]
+    if kind == arrivals.SEEN and records and records[-1].kind == arrivals.BRINGS and not usage:
+        records[-1] = records[-1]._replace(kind=arrivals.SEEN_BRINGS)
+        return records
+    records += [Record(arrivals.USAGE, NO_BRANCH, event_name, commit, at_us) for commit in usage]
     records.append(Record(kind, NO_BRANCH, event_name, NO_HASH, at_us))
     return records

@@ -1,6 +1,7 @@
-"""The commits of one tract that events of other tracts brought: the past of a fork, and what a merge-back took.
+"""Commits of one tract that events of other tracts brought: the past of a fork, and what a merge brought back.
 
-A tract has those that its moves reach, and no others of another tract. Their configs and token counts are in the other tracts' events.
+Of another tract's commits, a tract has exactly those that its moves reach. Their configs and token counts are in the
+events of the other tracts.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ class ForeignCommits:
         self._other = other
         self._objects = objects
         self._events = events
-        self._stamp: tuple[int, int] | None = None  # of the view that the next two are of
+        self._stamp: tuple[int, int] | None = None  # of the view that `_sources` and `_names` were computed from
         self._sources: list[TractLog] = []
         self._names: set[CommitHash] | None = None
 
     def sources(self, further: Iterable[str] = ()) -> list[TractLog]:
-        """Returns the logs of the tracts whose commits may come in, by tract id; `further` are parents (tract/hash) of a staged event."""
+        """Returns the logs of the tracts whose commits this one may have, sorted by tract id.
+
+        `further` are parents (tract/hash) of a staged event.
+        """
         stamp = self._log.version, len(self._log.view.foreign)
         if stamp != self._stamp:
             self._stamp = stamp
@@ -39,7 +43,10 @@ class ForeignCommits:
         return self._reach([*_tracts_of(self._log), *map(_owner, further)]) if further else self._sources
 
     def names(self) -> set[CommitHash]:
-        """Returns all of them, as far as the commits on the way are there and valid. Cost: a walk over their histories, the first time."""
+        """Returns all of them, as far as the commits on the way are present and valid.
+
+        Cost: a walk over their histories, the first time.
+        """
         self.sources()
         if self._names is not None:
             return self._names
@@ -48,21 +55,23 @@ class ForeignCommits:
         is_whole = True
         while queue:
             name = queue.pop()
-            if name not in found and not self._log.said.events_of(name):
+            if name not in found and not self._log.origins.events_of(name):
                 found.add(name)
                 commit = self._objects.commit(name)
                 is_whole = is_whole and commit is not None
                 queue += () if commit is None else commit.parents
-        self._names = found if is_whole else None  # what is damaged may be repaired
+        self._names = found if is_whole else None  # a damaged commit may be repaired
         return found
 
     def brought(self, commit: str, further: Iterable[str] = ()) -> BroughtCommit | None:
-        """Returns config and tokens of a commit, from the least (`at`, hash) of the events known here that bring it; None if none does.
+        """Returns config and tokens of a commit, from the least (`at`, hash) of the events that bring it, or None.
 
         Errors: ObjectMissing, HashMismatch, InvalidObject.
         """
         places = [
-            (log.tract, EventHash(name.hex())) for log in self.sources(further) for name in log.said.events_of(commit)
+            (log.tract, EventHash(name.hex()))
+            for log in self.sources(further)
+            for name in log.origins.events_of(commit)
         ]
         if len(places) > 1:
             known = self._ancestors(further)
@@ -75,7 +84,7 @@ class ForeignCommits:
         for tract in queue:
             if tract != self._log.tract and tract not in found:
                 found[tract] = self._other(tract)
-                found[tract].catch_up()  # its events may have been judged by another handle
+                found[tract].catch_up()  # another handle may have recorded its events
                 queue += _tracts_of(found[tract])
         return [found[tract] for tract in sorted(found)]
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from tract_fs.model.names import is_hash, is_hex, is_tract_id
 
+FANS = frozenset(f"{number:02x}" for number in range(256))
 STORE_DIRECTORY = ".tract"
 FORMAT_VERSION = 1
 FORMAT_BYTES = b'{"format":"tract-fs","version":1}\n'
@@ -45,7 +46,7 @@ class Layout:
         self.line = f"{self.local}/line"
         self.current_branch = f"{self.local}/HEAD"
         self.redo = f"{self.local}/redo"
-        self.pack_tables = f"{self.local}/packs"
+        self.index = f"{self.local}/index.db"
         self.quarantine = f"{self.local}/quarantine"
 
     def sealed(self, data: bytes | memoryview) -> bytes:
@@ -102,7 +103,7 @@ def _no_tract(tract: str) -> ValueError:
 
 def is_fan_name(name: str) -> bool:
     """Returns whether `name` is a directory of the fan-out: two hexadecimal digits."""
-    return len(name) == 2 and is_hex(name)
+    return name in FANS
 
 
 def is_loose_name(name: str) -> bool:

@@ -1,7 +1,7 @@
-"""The listing of one tract's events: finds what any tool brought or took away, by looking only at directories that changed.
+"""The listing of one tract's events: finds what any tool added or removed, by listing only directories that changed.
 
-A directory whose inode and ctime are as at its last listing is not listed again; one that changed within the last two seconds is not trusted to stand
-still. Packs are looked through once each.
+A directory whose inode and ctime are as at its last listing is not listed again, unless it had changed less than two
+seconds before: it may have changed again within one tick of its ctime. Each pack is searched once.
 """
 
 from __future__ import annotations
@@ -11,81 +11,96 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tract_fs.store import files, tree
+from tract_fs.store.arrivals import ArrivalsDamagedError
 from tract_fs.store.events import Events
-from tract_fs.store.layout import Layout
+from tract_fs.store.layout import FANS, Layout
+from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
-from tract_fs.store.record_runs import RecordRuns, RunDamagedError
 
 _SETTLED_NS = 2_000_000_000
-_ALL_FANS = frozenset(f"{number:02x}" for number in range(256))
-_UNLISTED = (0, 0)  # of a directory that is there and must be listed again
-
-
-class RecordedEvents:
-    """The events of the records before number `before`, as runs tell them; by `read_all`, where these are damaged."""
-
-    def __init__(self, runs: RecordRuns, before: int, read_all: Callable[[], set[str]]) -> None:
-        self._runs = runs
-        self._before = before
-        self._read_all = read_all
-        self._all: set[str] | None = None  # the runs are of no use
-
-    def has(self, name: str) -> bool:
-        """Tells whether an event is among them."""
-        if self._all is None:
-            try:
-                return self._runs.has_event(bytes.fromhex(name), before=self._before)
-            except RunDamagedError:
-                self._all = self._read_all()
-        return name in self._all
-
-    def in_fan(self, fan: str) -> set[str]:
-        """Returns those of one directory of the fan-out."""
-        if self._all is None:
-            low = bytes.fromhex(fan)
-            try:
-                found = self._runs.events_between(low + bytes(7), low + b"\xff" * 7, before=self._before)
-                return {event.hex() for event in found}
-            except RunDamagedError:
-                self._all = self._read_all()
-        return {name for name in self._all if name.startswith(fan)}
+_MANY = 256  # events; fewer are looked up one by one
+_UNLISTED = (0, 0)  # in place of inode and ctime: list the directory at the next look
 
 
 class KnownEvents:
-    """A set of event hashes, by their directory in the fan-out: those recorded, and those added."""
+    """A set of event hashes: those of the first `count` records of arrivals, and those added.
 
-    def __init__(self, recorded: RecordedEvents | None = None) -> None:
+    States: the first ones are looked up in the rows of the index (`_origins`); once arrivals are damaged, all are in
+    memory, as `read_all` returns them.
+    """
+
+    def __init__(self, origins: Origins | None = None, count: int = 0, read_all: Callable[[], set[str]] = set) -> None:
         self._fans: dict[str, set[str]] = {}
-        self._recorded = recorded
+        self._recorded: dict[str, frozenset[str]] = {}  # by directory: events of rows that were read
+        self._origins = origins if count else None
+        self._count = count
+        self._read_all = read_all
 
     def __contains__(self, name: str) -> bool:
-        return name in self._fans.get(name[:2], ()) or (self._recorded is not None and self._recorded.has(name))
+        if name in self._fans.get(name[:2], ()):
+            return True
+        if self._origins is not None:
+            try:
+                return self._origins.has_event(bytes.fromhex(name), before=self._count)
+            except ArrivalsDamagedError:
+                self._add_all()
+                return name in self._fans.get(name[:2], ())
+        return False
 
     def __iter__(self) -> Iterator[str]:
         for fan in sorted(self.fans()):
             yield from self.in_fan(fan)
 
     def add(self, name: str) -> None:
-        """Takes in one event."""
+        """Adds an event."""
         fan = self._fans.get(name[:2])
         if fan is None:
             fan = self._fans[name[:2]] = set()
         fan.add(name)
 
     def fans(self) -> set[str]:
-        """Returns the directories that have events."""
-        found = set(self._fans)
-        if self._recorded is not None:
-            found.update(fan for fan in _ALL_FANS - found if self._recorded.in_fan(fan))
-        return found
+        """Returns the directories that have events, as their names in the fan-out."""
+        found = set[str]()
+        if self._origins is not None:
+            found.update(fan for fan in FANS - self._fans.keys() if self._recorded_in(fan))
+        return found | self._fans.keys()  # which may be more by now: all, where rows could not be had
+
+    def unknown_of(self, names: set[str]) -> set[str]:
+        """Returns those of some events that are not in the set. Cost: for many, one look-up per directory."""
+        if len(names) < _MANY:
+            return {name for name in names if name not in self}
+        by_fan: dict[str, set[str]] = {}
+        for name in names:
+            by_fan.setdefault(name[:2], set()).add(name)
+        return {name for fan, there in by_fan.items() for name in there - self.in_fan(fan)}
 
     def in_fan(self, fan: str) -> set[str]:
         """Returns the events of one directory."""
-        return self._fans.get(fan, set()).union(() if self._recorded is None else self._recorded.in_fan(fan))
+        recorded = self._recorded_in(fan)
+        return self._fans.get(fan, set()) | recorded
+
+    def _recorded_in(self, fan: str) -> frozenset[str]:
+        if self._origins is None:
+            return frozenset()
+        recorded = self._recorded.get(fan)
+        if recorded is None:
+            try:
+                recorded = frozenset(self._origins.events_in_fan(int(fan, 16), before=self._count))
+            except ArrivalsDamagedError:
+                self._add_all()
+                return frozenset(self._fans.get(fan, ()))
+            self._recorded[fan] = recorded
+        return recorded
+
+    def _add_all(self) -> None:
+        self._origins = None
+        self._recorded.clear()
+        for name in self._read_all():
+            self.add(name)
 
 
 class Seen(NamedTuple):
-    """What a look found."""
+    """What a look found: unknown events, whether known ones are gone, and what was listed for it."""
 
     new: set[str]
     is_gone: bool
@@ -94,7 +109,17 @@ class Seen(NamedTuple):
 
 
 class EventListing:
-    """What was seen of a tract's directories and of the packs."""
+    """What was listed of a tract's directories and of the packs.
+
+    States of a directory, in `fans`:
+
+    - absent from `fans`: never listed, or not there. `note` or a look that finds it adds it.
+    - unlisted: it is there, and is listed at the next look, because it changed a moment before its last listing.
+    - listed, with inode and ctime: not listed again while these stay the same.
+
+    A pack is in `packs_seen` once it was searched. `look` changes neither; `settle` accepts its result, and `forget`
+    drops all. `is_changed`: the saved view has an older state.
+    """
 
     def __init__(self, tract: str, layout: Layout, packs: Packs, events: Events) -> None:
         self._tract = tract
@@ -104,38 +129,37 @@ class EventListing:
         self._events = events
         self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns
         self.packs_seen: set[str] = set()
-        self.is_changed = False  # since it was last saved
+        self.is_changed = False
 
     def forget(self) -> None:
-        """Lists everything the next time."""
+        """Makes the next look list everything."""
         self.fans.clear()
         self.packs_seen.clear()
 
     def note(self, name: str) -> None:
-        """Remembers that there is a directory for an event, so that it is missed when it goes."""
+        """Adds the directory of an event, so that a look notices when it is removed."""
         self.fans.setdefault(name[:2], _UNLISTED)
 
     def root_inode(self) -> int:
         """Returns the inode of the store's directory: a copy of the store has another.
 
-        Not that of the tract's: git takes away a directory that it has emptied, and makes it anew.
+        Not that of the tract's directory: git removes a directory that it has emptied, and creates it again.
         """
         found = files.signature(self._root)
         return 0 if found is None else found[0]
 
     def look(self, known: Callable[[], KnownEvents]) -> Seen:
-        """Returns what is there and not known, and whether known events are gone. Cost: one stat per directory.
+        """Returns events that are there and not known, and whether known events are gone. Cost: one stat per directory.
 
-        The directories are looked at again until the caller says by `settle` that it is done with what was seen.
+        The next look lists the same directories again, unless the caller calls `settle`.
         """
         self._packs.refresh()
         packs, new = set(self.packs_seen), set[str]()
         is_gone = self._look_at_packs(packs, new, known)
         fans = dict(self.fans)
         present = set(tree.list_fans(self._directory))
-        for fan in present:
-            found = files.signature(f"{self._directory}/{fan}")
-            if found is None or fans.get(fan) == (found[0], found[2]):
+        for fan, found in files.signatures(self._directory, present).items():
+            if fans.get(fan) == (found[0], found[2]):
                 continue
             expected = known().in_fan(fan)
             loose = set(tree.list_fan(self._directory, fan, known=expected))
@@ -146,30 +170,32 @@ class EventListing:
         for fan in fans.keys() - present:
             is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - new)
             del fans[fan]
-        # what was loose may have been packed amid the listing
+        # another process may have packed loose files during the listing
         while self._packs.refresh() or self._packs.names != packs:
             is_gone = self._look_at_packs(packs, new, known) or is_gone
         if new:
-            there = known()
-            new = {name for name in new if name not in there}
+            new = known().unknown_of(new)
         return Seen(new, is_gone, fans, packs)
 
     def settle(self, seen: Seen) -> None:
-        """Does not look again at what was seen until it changes."""
+        """Accepts the result of a look: what it listed is not listed again until it changes."""
         self.is_changed = self.is_changed or (self.fans, self.packs_seen) != (seen.fans, seen.packs)
         self.fans, self.packs_seen = seen.fans, seen.packs
 
     def is_all_gone(self, known: KnownEvents) -> bool:
-        """Tells whether a directory that should hold known events is not there."""
+        """Returns whether known events are gone together with their directory."""
         lost = known.fans() - set(tree.list_fans(self._directory))
         return any(self._is_any_gone(known.in_fan(fan)) for fan in lost)
 
     def _look_at_packs(self, packs: set[str], new: set[str], known: Callable[[], KnownEvents]) -> bool:
-        """Adds the events of packs that were not looked at to `new`, and makes `packs` those there are; tells whether known events went with others."""
+        """Adds the events of packs that are not in `packs` to `new`, and makes `packs` the packs that are there.
+
+        Returns whether known events are gone with removed packs.
+        """
         there = set(self._packs.names)
         for pack in there - packs:
             new.update(self._packs.event_names(pack, self._tract))
-        there &= self._packs.names  # less those that could not be read
+        there &= self._packs.names  # without those that could not be read
         is_any_gone = bool(packs - there) and self._is_any_gone(name for name in known() if name not in new)
         packs.clear()
         packs.update(there)

@@ -67,7 +67,11 @@ after_fork_in_child(_close_inherited)
 
 
 class StoreLock:
-    """An exclusive lock between handles, of this process and others; not reentrant."""
+    """An exclusive lock between handles, of this process and others; not reentrant.
+
+    States: free; waiting, with a place in the line, inside `acquire`; held, until `release`, `close` or, in the child, a
+    fork. Where the file system has no locks, the first try unsets `is_supported`, and `release` does nothing.
+    """
 
     def __init__(self, path: str, line: WaitingLine, *, longest_wait_s: float, meanwhile: Callable[[], object]) -> None:
         self._file = AppendFile(path)

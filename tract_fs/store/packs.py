@@ -1,90 +1,132 @@
 """Packs: the bytes of many objects and events in one file, one per line, under a content name.
 
-Where the members of all packs lie is kept in few tables in `local/packs/`, made from the packs when they are missing or off; a member is hashed each time it
-is read, so a wrong table can hide a member but never give wrong bytes, and `renew` checks what a miss builds on. Format: FORMAT.md, section 8.
+The index has the place of each member; the rows of a pack that has none are written from the pack. A member is hashed
+each time it is read, so a wrong row can hide a member but never give wrong bytes; `renew` makes sure that none is
+hidden. Format: FORMAT.md, section 8.
+
+States of a pack, and what moves it from one to the next:
+
+| state | where its members are looked up | left by |
+|---|---|---|
+| unread | nowhere yet | the next look-up: to *indexed* if the index has its rows, else it reads the pack |
+| indexed | rows of the index | damage of the index: to *unread* |
+| held | a dict of this handle, which can't write the index | see below |
+| doubted | rows, and a dict of the members to trust: the file does not hash to its name | its change: to *unread* |
+| unreadable | nowhere; it is no longer one of `names` | its change: to *unread* |
+
+`_unread` has the packs of the first state, `_held` those held or doubted, `_damaged` those doubted or unreadable. A
+member of an indexed or held pack that does not hash to its name makes `renew` read the pack: to *doubted* or
+*unreadable*; if the pack is whole, its rows were wrong, and the index is discarded. A pack that is removed leaves all
+of these.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from itertools import accumulate
-from typing import Self
+from typing import Self, TypeVar
 
 from tract_fs.model.members import is_event_line, tract_of_event
 from tract_fs.model.names import are_hashes, hash_bytes, is_hash
-from tract_fs.store import files, pack_table
+from tract_fs.store import files
 from tract_fs.store.address import MAX_PACK_BYTES as LIMIT_BYTES
 from tract_fs.store.address import Address
+from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError
+from tract_fs.store.index.members import MemberIndex, PackMembers, Place
 from tract_fs.store.layout import Layout
-from tract_fs.store.pack_table import PackRows, PackTable
 from tract_fs.store.suspects import Suspects
 
 _OPEN_PACKS = 16
-_MOST_MERGED_ROWS = 3 << 18  # so many at once are made a table of: memory; three packs of full size have not more
+_MOST_HELD = 1 << 17  # members of a held pack; for a larger one, the handle uses an index in memory
 _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of its ctime
 _WRITE_BYTES = 1 << 20
-_LEAST_MEMBER_BYTES = 16  # a shorter line can be no object and no event, and a pack may hold millions of them
+_LEAST_MEMBER_BYTES = 16  # a shorter line can be no object and no event, and a pack may contain millions of them
 SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written again
-_AT_HAND_BYTES = 32 * 1024 * 1024
-_AT_HAND_OVERHEAD_BYTES = 200
+_RECENT_BYTES = 32 * 1024 * 1024
+_RECENT_OVERHEAD_BYTES = 200
+_TRIES = 3  # of an index that is damaged each time
 _HASH = re.compile(rb'([0-9a-f]{64})"')
 
+_T = TypeVar("_T")
 
-class AtHand:
-    """Members that were read and hashed already, for who asks for them next; each is given once. Those that come first are kept, within bounds."""
+
+class RecentMembers:
+    """Verified members of packs that were just read; each is returned at most once. Keeps the first 32 MiB."""
 
     def __init__(self) -> None:
         self._members: dict[bytes, bytes] = {}
-        self._left_bytes = _AT_HAND_BYTES
+        self._left_bytes = _RECENT_BYTES
 
     def add(self, members: list[tuple[bytes, bytes]]) -> None:
         """Keeps members by their hashes, if there is room."""
         if self._left_bytes > 0:
             self._members.update(members)
-            self._left_bytes -= sum(len(member) for _, member in members) + _AT_HAND_OVERHEAD_BYTES * len(members)
+            self._left_bytes -= sum(len(member) for _, member in members) + _RECENT_OVERHEAD_BYTES * len(members)
 
     def take(self, digest: bytes) -> bytes | None:
-        """Returns a member, or None if it is not at hand."""
+        """Returns a member and drops it; None if it is not kept."""
         return self._members.pop(digest, None)
 
     def clear(self) -> None:
-        """Lets go of all."""
+        """Drops all members."""
         self._members.clear()
-        self._left_bytes = _AT_HAND_BYTES
+        self._left_bytes = _RECENT_BYTES
+
+
+class _Held:
+    """The members of one pack, in memory; of a doubted pack only those to trust."""
+
+    def __init__(self, found: PackMembers) -> None:
+        self.places = {digest: Place(found.pack, offset, size) for digest, offset, size in found.members}
+        self.events = found.events
+
+    def event_names(self, tract: str | None) -> Iterator[bytes]:
+        """Yields the events of a tract and those of an unknown tract; with None those of all tracts."""
+        for owner, names in self.events.items():
+            if tract is None or owner in ("", tract):
+                yield from names
 
 
 class Packs:
-    """The packs of one store; looks for new ones when the directory has changed."""
+    """The packs of one store; looks for new ones when the directory has changed. See the states above."""
 
     def __init__(
-        self, layout: Layout, suspects: Suspects | None = None, *, read_only: bool, is_distrusted: bool = False
+        self,
+        layout: Layout,
+        suspects: Suspects | None = None,
+        *,
+        index: IndexFile | None = None,
+        read_only: bool = False,
     ) -> None:
-        """With `is_distrusted` no table is taken from a file that is there: all packs are looked through."""
+        """`index`: by default one of its own, so that another thread can use these packs beside the store."""
         self._layout = layout
-        self._is_distrusted = is_distrusted
+        self._is_index_shared = index is not None
+        self._index = IndexFile(layout, read_only=read_only) if index is None else index
+        self._members = MemberIndex(self._index)
         self._suspects = Suspects() if suspects is None else suspects
-        self._read_only = read_only
         self._signature: files.Signature | None = None
-        self._is_settled = True  # the directory can't have changed since without another ctime
-        self._readers: dict[str, files.RangeReader] = {}  # those of few packs stay open; the first opened first
-        self._tables: tuple[PackTable, ...] = ()  # the one that had the last member first, then the largest
-        self._doubted: dict[str, PackTable] = {}  # packs that are not what their names or tables say: what they hold
-        self._damaged: dict[str, files.Signature | None] = {}  # those packs, as they were then
-        self._misread: set[str] = set()  # packs of which a member could not be read where a table has it
-        self._rejected: dict[str, files.Signature | None] = {}  # table files that are off
-        self._unread: set[str] = set()  # packs that no table was looked for yet
-        self._at_hand = AtHand()  # of packs that were just looked through
-        self._given: dict[str, PackRows] = {}  # what some of those hold, as their writers say
-        self.names: set[str] = set()  # the packs there are, less those that can't be read
+        self._is_settled = True  # a change of the directory since then changes its ctime
+        self._readers: dict[str, files.RangeReader] = {}  # in order of opening; few stay open
+        self._unread: set[str] = set()
+        self._held: dict[str, _Held] = {}  # of packs held or doubted
+        self._damaged: dict[str, files.Signature | None] = {}  # the file of each, as it was when it was read
+        self._misread: set[str] = set()  # packs with a member that did not hash to its name
+        self._generation = 0  # of the index, when the last pack was read
+        self._recent = RecentMembers()
+        self._given: dict[str, PackMembers] = {}  # the members of unread packs that this handle wrote
+        self.names: set[str] = set()  # all packs but the unreadable ones
 
     # which packs there are
 
     def refresh(self) -> bool:
-        """Sees which packs came, went, or are whole again; tells whether any did. Cost: one stat if nothing changed, and one per damaged pack."""
+        """Notices packs that are new, removed, or changed after damage; returns whether there are any.
+
+        Cost: one stat if nothing changed, and one per damaged pack.
+        """
         signature = files.signature(self._layout.packs)
         healed = {name for name, seen in self._damaged.items() if files.signature(self._layout.pack(name)) != seen}
         if signature == self._signature and self._is_settled and not healed:
@@ -95,36 +137,38 @@ class Packs:
         listed = set(there) if are_hashes(there) else {name for name in there if is_hash(name)}
         for name in healed | (self._damaged.keys() - listed):
             del self._damaged[name]
-            self._doubted.pop(name, None)
+            self._held.pop(name, None)
             self._misread.discard(name)
-        names = listed - {name for name in self._damaged if name not in self._doubted}
+        names = listed - {name for name in self._damaged if name not in self._held}
         if names == self.names and not healed:
             return False
-        self._at_hand.clear()
+        self._recent.clear()
         for name in (self.names - names) | healed:
             self._close_reader(name)
+            self._held.pop(name, None)
+        self._unread = (self._unread & names) | (names - self.names) | (healed & names)
         self.names = names
-        self._tables = tuple(table for table in self._tables if not names.isdisjoint(table.packs))
-        self._unread = names - self._covered()
         return True
 
     def renew(self, name: str) -> bool:
-        """Makes sure that a member that was not found is in no pack; True if something changed, so that it is to be looked for again.
+        """Makes sure that a member that was not found is in no pack; if it returns True, the caller must look again.
 
-        Cost: `refresh`, and the parts of tables that the look went by, checked once.
+        Cost: `refresh`, and a check of the index rows in the bucket of the missing one, once.
         """
         if self.refresh():
             return True
+        if not self.names:
+            return False
         self._cover()
-        digest = bytes.fromhex(name)
-        off = [table for table in self._tables if not table.is_sound_for(digest)]
-        for table in off:
-            self._reject(table)
+        try:
+            self._members.require_absent(bytes.fromhex(name))
+        except IndexDamagedError:
+            return True
         misread, self._misread = self._misread - self._damaged.keys(), set()
-        if not off:
-            for pack in misread & self.names:
-                self._look_through(pack)
-        return bool(off or misread)
+        for pack in misread & self.names:
+            if self._read_through(pack) is not None:
+                self._index.discard()  # the pack is whole, so its rows are wrong
+        return bool(misread)
 
     # members
 
@@ -132,73 +176,61 @@ class Packs:
         """Returns the verified bytes of a member of any pack known, or None, which is sure only after `renew`."""
         if not self.names:
             return None
-        if self._unread:
-            self._cover()
         digest = bytes.fromhex(name)
-        member = self._at_hand.take(digest)
+        member = self._recent.take(digest)
         if member is not None:
             return member
-        for table in (*self._tables, *self._doubted.values()):
-            for pack, offset, size in table.places(digest):
-                if pack in self.names:
-                    data = self._read_member(pack, offset, size, digest)
-                    if data is not None:
-                        if table in self._tables[1:]:  # the next one is mostly beside it
-                            self._tables = (table, *(other for other in self._tables if other is not table))
-                        return data
+        for pack, offset, size in self._places(digest):
+            if pack in self.names:
+                data = self._read_member(pack, offset, size, digest)
+                if data is not None:
+                    return data
         return None
 
     def holder(self, name: str, packs: Collection[str]) -> str | None:
         """Returns one of `packs` that has the verified bytes of a member, or None if none is known to."""
-        self._cover()
         digest = bytes.fromhex(name)
-        for table in self._tables:
-            for pack, offset, size in table.places(digest):
-                if pack in packs and pack in self.names and self._read_member(pack, offset, size, digest) is not None:
-                    return pack
+        for pack, offset, size in self._places(digest):
+            if pack in packs and pack in self.names and self._read_member(pack, offset, size, digest) is not None:
+                return pack
         return None
 
     def has(self, name: str) -> bool:
-        """Tells whether some pack known lists `name`; False is sure only after `renew`."""
-        if self._unread:
-            self._cover()
-        digest = bytes.fromhex(name)
-        return any(table.has(digest, self.names) for table in (*self._tables, *self._doubted.values()))
+        """Returns whether some pack known lists `name`; False is sure only after `renew`."""
+        return bool(self.names) and any(place.pack in self.names for place in self._places(bytes.fromhex(name)))
 
     def listed(self, names: Iterable[str]) -> set[str]:
-        """Returns those of many names that some pack known may have; of the others this is sure only after `renew`."""
-        self._cover()
-        digests = sorted(map(bytes.fromhex, names))
-        tables = (*self._tables, *self._doubted.values())
-        return {digest.hex() for table in tables for digest in table.listed(digests)}
+        """Returns those of many names that some known pack may have; `renew` must confirm that others are absent."""
+        if not self.names:
+            return set()
+        digests = list(map(bytes.fromhex, names))
+        found = self._ask(lambda: self._members.listed(digests))
+        for held in self._held.values():
+            found.update(digest for digest in digests if digest in held.places)
+        return {digest.hex() for digest in found}
 
     def event_names(self, pack: str, tract: str | None = None) -> list[str]:
-        """Returns the hashes of the events in a pack: all, or those of a tract and of none that can be told.
+        """Returns the hashes of the events in a pack: all, or those of a tract and of an unknown one.
 
-        Empty if the pack can't be read, which ends its being one of `names`.
+        Empty if the pack can't be read; it is then no longer one of `names`.
         """
-        while True:
-            self._cover()
-            found: dict[str, None] = {}
-            for table in self._all_tables(pack):
-                names = table.events(pack, tract)
-                if names is None:
-                    self._reject(table)
-                    break
-                found.update(dict.fromkeys(names))
-            else:
-                return list(found)
+        found = self._ask(lambda: self._members.events(pack, tract))
+        held = self._held.get(pack)
+        names = [*found, *(() if held is None else held.event_names(tract))]
+        return [name.hex() for name in dict.fromkeys(names)]
 
     def has_events(self, pack: str) -> bool:
-        """Tells whether there are events in a pack."""
-        self._cover()
-        return any(table.tracts({pack}) for table in self._all_tables(pack))
+        """Returns whether there are events in a pack."""
+        found = self._ask(lambda: self._members.tracts({pack}))  # which reads the pack, if it was not yet
+        held = self._held.get(pack)
+        return bool(found) or (held is not None and any(held.events))
 
     def tracts(self) -> set[str]:
         """Returns the tracts that have events in packs."""
-        self._cover()
-        tables = (*self._tables, *self._doubted.values())
-        return {tract for table in tables for tract in table.tracts(self.names) if tract}
+        if not self.names:
+            return set()
+        found = self._ask(lambda: self._members.tracts(self.names))
+        return {tract for tract in found.union(*(held.events for held in self._held.values())) if tract}
 
     def sizes(self) -> list[int]:
         """Returns the sizes in bytes of the packs."""
@@ -208,13 +240,19 @@ class Packs:
         """Closes the files."""
         for name in list(self._readers):
             self._close_reader(name)
+        if not self._is_index_shared:
+            self._index.close()
+
+    def forget_recent(self) -> None:
+        """Drops the members that were kept when their pack was read."""
+        self._recent.clear()
 
     def _read_member(self, pack: str, offset: int, size: int, digest: bytes) -> bytes | None:
         reader = self._reader(pack)
         data = reader.read(offset, size)
         if data is not None and sha256(data).digest() == digest:
             return data
-        reader.close()  # the file at the path may be another, and whole, by now
+        reader.close()  # another, whole file may be at the path by now
         data = reader.read(offset, size)
         if data is not None and sha256(data).digest() == digest:
             return data
@@ -236,179 +274,113 @@ class Packs:
         if reader is not None:
             reader.close()
 
-    def let_go(self) -> None:
-        """Lets go of the members that were kept for who asks for them just after their pack was looked through."""
-        self._at_hand.clear()
+    # where members lie
 
-    # tables
+    def _places(self, digest: bytes) -> Sequence[Place]:
+        self._cover()
+        try:
+            found = self._members.places(digest)
+        except IndexDamagedError:
+            found = self._ask(lambda: self._members.places(digest))
+        if self._held:
+            found = [*found, *(held.places[digest] for held in self._held.values() if digest in held.places)]
+        return found
 
-    def _all_tables(self, pack: str) -> list[PackTable]:
-        doubted = self._doubted.get(pack)
-        found = [table for table in self._tables if pack in table.counts]
-        return found if doubted is None else [*found, doubted]
-
-    def _covered(self) -> set[str]:
-        return {*self._doubted, *(name for table in self._tables for name in table.packs)}
+    def _ask(self, look: Callable[[], _T]) -> _T:
+        """Returns what `look` returns, once all packs have rows; repeats it where the index is damaged."""
+        for _ in range(_TRIES):
+            self._cover()
+            with suppress(IndexDamagedError):
+                return look()
+        self._index.go_in_memory()
+        self._cover()
+        return look()
 
     def _cover(self) -> None:
-        """Finds the tables of all packs, and makes those that are missing."""
-        if not self._unread:
+        """Moves all packs out of *unread*: reads those without rows."""
+        if not self._unread and self._generation == self._index.generation:
             return
-        for table in self._stored_tables():
-            if not self._unread.isdisjoint(table.packs):
-                self._tables = (*self._tables, table)
-                self._unread -= set(table.packs)
-        fresh: list[PackRows] = []
-        for name in sorted(self._unread):
-            rows = self._given.get(name) or self._look_through(name)
-            if rows is not None:
-                fresh.append(rows)
-            if sum(len(rows.rows) for rows in fresh) > _MOST_MERGED_ROWS // 2:
-                self._keep(fresh)
-                fresh = []
-        self._unread.clear()
+        tries = 0
+        while self._unread or self._generation != self._index.generation:
+            if self._generation != self._index.generation:
+                self._generation = self._index.generation
+                self._unread = self.names - self._held.keys()
+            tries += 1
+            if tries == _TRIES:
+                self._index.go_in_memory()
+                continue
+            with suppress(IndexDamagedError):
+                self._unread.difference_update(self._members.packs())
+                for name in sorted(self._unread):
+                    found = self._given.get(name) or self._read_through(name)
+                    if found is not None:
+                        self._keep(found)
+                    self._unread.discard(name)
         self._given.clear()
-        if fresh:
-            self._keep(fresh)
-        self._tables = tuple(sorted(self._tables, key=lambda table: -table.row_count))
 
-    def _reject(self, table: PackTable) -> None:
-        """Uses a table that is off no more; the packs that it covers are looked through."""
-        self._tables = tuple(other for other in self._tables if other is not table)
-        if table.path:
-            self._rejected[table.path] = files.signature(table.path)
-        self._unread |= self.names - self._covered()
+    def _keep(self, found: PackMembers) -> None:
+        """Writes the rows of a pack, or keeps them in memory."""
+        if self._index.is_writable():
+            with suppress(IndexUnwritableError):
+                self._members.add(found, present=self.names)
+                return
+        if len(found.members) > _MOST_HELD:
+            self._index.go_in_memory()
+        else:
+            self._held[found.pack] = _Held(found)
 
-    def _look_through(self, name: str) -> PackRows | None:
-        """Returns what a whole pack holds; of another takes in what can be trusted, and returns None."""
+    def _read_through(self, name: str) -> PackMembers | None:
+        """Returns what a whole pack contains; makes another one doubted or unreadable, and returns None."""
         path = self._layout.pack(name)
         signature = files.signature(path)
-        rows, found = scan(path, name, self._at_hand)
-        if rows is not None and found == name:
-            return rows
+        found, actual = scan(path, name, self._recent)
+        if found is not None and actual == name:
+            return found
         self._damaged[name] = signature
-        if rows is None:
+        if found is None:
             self.names.discard(name)
             return None
         self._suspects.note(Address("pack", name))
         data = files.read(path, limit_bytes=LIMIT_BYTES) or b""
-        known = (digest for one in self._kept_rows(name) for names in one.events.values() for digest in names)
-        table = PackTable.parse(pack_table.encode([_trusted(data, rows, known)]))
-        assert table is not None
-        self._doubted[name] = table
+        before = self._rows_of(name)
+        known = () if before is None else [digest for names in before.events.values() for digest in names]
+        self._held[name] = _Held(_trusted(data, found, known))
         return None
 
-    def _keep(self, fresh: list[PackRows]) -> None:
-        """Makes one table of new rows and the small tables; keeps it in a file if it can."""
-        merged = self._take_out_small_tables(fresh)
-        seal = self._layout.seal
-        data = pack_table.encode(fresh, merged, seal=seal)
-        names = [rows.pack for rows in fresh] + [name for _, packs in merged for name in packs]
-        table = None if self._read_only else self._write(table_name(names), data)
-        if table is None:
-            table = PackTable.parse(data, seal=seal)
-            assert table is not None
-        self._tables = (*self._tables, table)
-        if table.path:
-            self._remove_superseded()
-
-    def _write(self, name: str, data: bytes) -> PackTable | None:
-        path = f"{self._layout.pack_tables}/{name}"
-        try:
-            files.replace(path, data, mode=0o644)
-            self._rejected.pop(path, None)
-            return _open_table(path, self._layout.seal)
-        except OSError:  # a table that can't be kept is made again at the next open
-            return None
-
-    def _take_out_small_tables(self, fresh: list[PackRows]) -> list[tuple[PackTable, set[str]]]:
-        """Takes out the tables that are not much larger than the new rows, or that are of packs gone; returns them with the packs to be taken from each."""
-        merged: list[tuple[PackTable, set[str]]] = []
-        taken = {rows.pack for rows in fresh}
-        total = sum(len(rows.rows) for rows in fresh)
-        for table in sorted(self._tables, key=lambda table: table.row_count):
-            live = {name for name in table.packs if name in self.names} - taken
-            live_count = sum(table.counts[name] for name in live)
-            is_small = table.row_count <= 2 * total or 2 * live_count < table.row_count
-            if not is_small or total + live_count > _MOST_MERGED_ROWS or not table.is_whole():
-                continue
-            self._tables = tuple(other for other in self._tables if other is not table)
-            merged.append((table, live))
-            taken |= live
-            total += live_count
-        return merged
-
-    def _remove_superseded(self) -> None:
-        """Removes the table files that hold nothing more than those in use, and what is no table."""
-        used = {table.path for table in self._tables}
-        covered = {name for table in self._tables for name in table.packs}
-        with suppress(OSError):
-            for name in files.list_names(self._layout.pack_tables):
-                path = f"{self._layout.pack_tables}/{name}"
-                if is_hash(name) and path not in used:
-                    table = _open_table(path, self._layout.seal)
-                    if table is None or not (self.names & set(table.packs)) - covered:
-                        files.remove(path)
-
-    def _stored_tables(self) -> list[PackTable]:
-        """Returns the tables in files that are not in use, the largest first."""
-        found = []
-        used = {table.path for table in self._tables}
-        with suppress(OSError):  # another user's: as if there were none
-            for name in () if self._is_distrusted else files.list_names(self._layout.pack_tables):
-                path = f"{self._layout.pack_tables}/{name}"
-                if not is_hash(name) or path in used:
-                    continue
-                if path in self._rejected and files.signature(path) == self._rejected[path]:
-                    continue
-                table = _open_table(path, self._layout.seal)
-                if table is not None:
-                    found.append(table)
-        return sorted(found, key=lambda table: -table.row_count)
-
-    def _kept_rows(self, name: str) -> list[PackRows]:
-        """Returns what tables say of a pack that was whole when they were made."""
-        tables = [*self._tables, *self._stored_tables()]
-        return [rows for table in tables if name in table.counts and table.is_whole() for rows in table.rows_of({name})]
+    def _rows_of(self, name: str) -> PackMembers | None:
+        """Returns what the index has of a pack, which was whole when the rows were written, or None."""
+        with suppress(IndexDamagedError):
+            return self._members.members(name)
+        return None
 
     # for repair
 
     def good_members(self, name: str, data: bytes) -> list[bytes]:
-        """Returns the members of a damaged pack, given its bytes, that surely are what they were."""
-        kept = self._kept_rows(name)
-        found = kept or [_trusted(data, _rows_of(name, data), ())]
-        places = sorted({(offset, size, digest) for rows in found for digest, offset, size in rows.iter_members()})
+        """Returns the members of a damaged pack, given its bytes, that are surely unchanged."""
+        found = self._rows_of(name) or _trusted(data, _members_of(name, data), ())
+        places = sorted({(offset, size, digest) for digest, offset, size in found.members})
         members = ((digest, data[offset : offset + size]) for offset, size, digest in places)
         return [member for digest, member in members if sha256(member).digest() == digest]
 
-    def drop_wrong_tables(self, name: str, data: bytes) -> list[str]:
-        """Removes the tables that say of a good pack, given its bytes, what is not so, and what is no table; returns their paths."""
-        rows = _rows_of(name, data)
-        dropped = []
-        for file in files.list_names(self._layout.pack_tables):
-            path = f"{self._layout.pack_tables}/{file}"
-            if not is_hash(file):
-                continue
-            table = _open_table(path, self._layout.seal)
-            if table is None or not table.is_whole() or (name in table.counts and not table.says(rows)):
-                files.remove(path)
-                dropped.append(path)
-        if dropped:
-            self._tables = ()
-            self._signature, self.names = None, set()
-        return dropped
+    def drop_wrong_rows(self, name: str, data: bytes) -> bool:
+        """Discards the index if its rows of a good pack, given its bytes, are wrong; returns whether it did."""
+        rows, right = self._rows_of(name), _members_of(name, data)
+        if rows is None or (_sorted(rows) == _sorted(right)):
+            return False
+        self._index.discard()
+        return True
 
     # for writing
 
-    def include(self, rows: PackRows) -> None:
-        """Has the members of a pack found that was just written, without reading it again; each is hashed when it is read, as any."""
-        self._given[rows.pack] = rows
+    def include(self, found: PackMembers) -> None:
+        """Accepts the members of a pack that was just written, so that the pack need not be read."""
+        self._given[found.pack] = found
         self.refresh()
 
-    def add(self, rows: PackRows, data: bytes, *, is_synced: bool) -> None:
+    def add(self, found: PackMembers, data: bytes, *, is_synced: bool) -> None:
         """Writes a pack that `assemble` made."""
-        files.replace(self._layout.pack(rows.pack), data, is_synced=is_synced)
-        self.include(rows)
+        files.replace(self._layout.pack(found.pack), data, is_synced=is_synced)
+        self.include(found)
 
 
 class PackWriter:
@@ -451,29 +423,24 @@ class PackWriter:
         self._file.__exit__()
 
 
-def assemble(objects: Mapping[str, bytes]) -> tuple[PackRows, bytes]:
-    """Returns what a pack of these objects holds, and its bytes; each is canonical JSON under its hash."""
+def assemble(objects: Mapping[str, bytes]) -> tuple[PackMembers, bytes]:
+    """Returns what a pack of these objects contains, and its bytes; each is canonical JSON under its hash."""
     data = b"\n".join((*objects.values(), b""))
-    rows = PackRows(hash_bytes(data), [], {})
+    found = PackMembers(hash_bytes(data), [], {})
     offset = 0
     for name, member in objects.items():
-        rows.add(bytes.fromhex(name), offset, len(member))
+        found.members.append((bytes.fromhex(name), offset, len(member)))
         offset += len(member) + 1
-    return rows, data
+    return found, data
 
 
-def table_name(packs: Iterable[str]) -> str:
-    """Returns the name of the table file of these packs."""
-    return hash_bytes("\n".join(sorted(packs)).encode())
+def scan(path: str, name: str, recent: RecentMembers | None = None) -> tuple[PackMembers | None, str]:
+    """Returns the members of a pack, each line by its own hash, and the hash of the file; None if there is no pack.
 
-
-def scan(path: str, name: str, at_hand: AtHand | None = None) -> tuple[PackRows | None, str]:
-    """Returns the members of a pack, every line under its own hash, and the hash of the file; None if there is none. Memory: the rows.
-
-    The members are put into `at_hand` as well, as far as they fit.
+    Puts the members themselves into `recent`, as far as they fit. Memory: the places of the members.
     """
     signature = files.signature(path)
-    rows = PackRows(name, [], {})
+    found = PackMembers(name, [], {})
     digest = sha256()
     if signature is None or signature[1] > LIMIT_BYTES:
         return None, ""
@@ -481,11 +448,11 @@ def scan(path: str, name: str, at_hand: AtHand | None = None) -> tuple[PackRows 
         offset = 0
         for block in files.iter_line_blocks(path, limit_bytes=LIMIT_BYTES):
             digest.update(block)
-            _add_lines(rows, block, offset, at_hand)
+            _add_lines(found, block, offset, recent)
             offset += len(block)
     except FileNotFoundError:
         return None, ""
-    return rows, digest.hexdigest()
+    return found, digest.hexdigest()
 
 
 def first_member(path: str) -> str | None:
@@ -496,14 +463,18 @@ def first_member(path: str) -> str | None:
     return None
 
 
-def _rows_of(name: str, data: bytes) -> PackRows:
-    rows = PackRows(name, [], {})
-    _add_lines(rows, data, 0)
-    return rows
+def _members_of(name: str, data: bytes) -> PackMembers:
+    found = PackMembers(name, [], {})
+    _add_lines(found, data, 0)
+    return found
 
 
-def _add_lines(rows: PackRows, block: bytes, offset: int, at_hand: AtHand | None = None) -> None:
-    """Takes in lines, less what a tool that rewrote line ends added."""
+def _sorted(found: PackMembers) -> tuple[list[tuple[bytes, int, int]], dict[str, list[bytes]]]:
+    return sorted(found.members), {tract: sorted(names) for tract, names in found.events.items()}
+
+
+def _add_lines(found: PackMembers, block: bytes, offset: int, recent: RecentMembers | None = None) -> None:
+    """Adds the lines of a block, without the carriage returns of a tool that rewrote line ends."""
     lines = block.split(b"\n")
     offsets: Iterable[int] = accumulate([len(line) + 1 for line in lines], initial=offset)
     if b"\r" in block:
@@ -514,25 +485,21 @@ def _add_lines(rows: PackRows, block: bytes, offset: int, at_hand: AtHand | None
     elif len(lines[-1]) < _LEAST_MEMBER_BYTES:
         lines.pop()
     members = [(sha256(line).digest(), line) for line in lines]
-    rows.extend([(digest, at, len(line)) for (digest, line), at in zip(members, offsets, strict=False)])
+    found.members += [(digest, at, len(line)) for (digest, line), at in zip(members, offsets, strict=False)]
     for digest, line in members:
         if is_event_line(line):
-            rows.add_event(digest, tract_of_event(line) or "")
-    if at_hand is not None:
-        at_hand.add(members)
+            found.events.setdefault(tract_of_event(line) or "", []).append(digest)
+    if recent is not None:
+        recent.add(members)
 
 
-def _trusted(data: bytes, rows: PackRows, known: Iterable[bytes]) -> PackRows:
-    """Returns the rows of a damaged pack less the events that no other line of it names, and that it was not known to hold.
+def _trusted(data: bytes, found: PackMembers, known: Iterable[bytes]) -> PackMembers:
+    """Returns the members of a damaged pack, without the events that neither another line of it nor `known` names.
 
-    Every line hashes to some name, an altered one too. An object that nobody asks for harms nothing, but an event takes effect by being there.
+    An altered line hashes to some name too. An object that nothing names is harmless, but an event takes effect by
+    being there.
     """
     named = {bytes.fromhex(name.decode()) for name in _HASH.findall(data)}.union(known)
-    doubtful = {name for names in rows.events.values() for name in names if name not in named}
-    events = {tract: [name for name in names if name in named] for tract, names in rows.events.items()}
-    return PackRows(rows.pack, [row for row in rows.rows if row[:32] not in doubtful], events)
-
-
-def _open_table(path: str, seal: bytes) -> PackTable | None:
-    data = files.map_file(path)
-    return None if data is None else PackTable.parse(data, path, seal=seal)
+    doubtful = {name for names in found.events.values() for name in names if name not in named}
+    events = {tract: [name for name in names if name in named] for tract, names in found.events.items()}
+    return PackMembers(found.pack, [member for member in found.members if member[0] not in doubtful], events)

@@ -1,8 +1,9 @@
 """The quarantine: files whose bytes do not hash to their names, moved to `local/quarantine/` and kept there.
 
-Only a writer that holds the store's lock moves a file, and only one that has not changed for ten seconds, or that the writer replaces by the right
-bytes. A file whose bytes hash to its name is never quarantined, and nothing is ever deleted: a file that turns out good is moved back. Beside each
-file lies a note with its cause and time. Format: FORMAT.md, section 10.
+Only a writer that holds the store's lock moves a file, and only one that has not changed for ten seconds, or that the
+writer replaces by the right bytes. A file whose bytes hash to its name is never quarantined, and nothing is ever
+deleted: a file that turns out good is moved back. Beside each file lies a note with its cause and time.
+Format: FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Quarantine:
             return Finding("failed", shown)
 
     def set_aside(self, suspect: Address) -> None:
-        """Quarantines what lies at an address, however fresh, so that the caller can write the right bytes there.
+        """Quarantines the file at an address, however fresh, so that the caller can write the right bytes there.
 
         Moves it back if it is good itself. Errors: OSError.
         """
@@ -113,7 +114,7 @@ class Quarantine:
         self._move(suspect, path, NO_FILE if data is None else diagnose(data, suspect.name).cause, data)
 
     def give_back(self) -> list[str]:
-        """Moves back the files that became good in the quarantine, as a copy does that stalled and was finished there.
+        """Moves back the files that became good in the quarantine: a copying tool may finish a file after its move.
 
         Returns their paths from the store's root on. The lock is held.
         """
@@ -171,7 +172,7 @@ class Quarantine:
         files.replace(target + _NOTE, canonical.encode_struct(note) + b"\n", mode=0o644)
 
     def _target(self, suspect: Address, data: bytes | None) -> str:
-        """Returns a free path in the quarantine, or that of a file with the same bytes: a bad copy may arrive many times."""
+        """Returns a free path in the quarantine, or that of a file with the same bytes, if there is one."""
         name = f"{self._layout.quarantine}/{suspect.kind}-{suspect.name}"
         target, number = name, 1
         while files.exists(target) and files.read(target, limit_bytes=MAX_PACK_BYTES) != data:
@@ -188,7 +189,7 @@ class Quarantine:
             path = address.path_in(self._layout)
             if files.read(path, limit_bytes=MAX_PACK_BYTES) != member:
                 files.replace(path, member)
-        files.sync_filesystem(self._layout.root)  # the pack was durable
+        files.sync_filesystem(self._layout.root)  # as durable as the pack was
 
     # for every handle
 

@@ -118,6 +118,10 @@ class RedoLog:
         files.rename(self.path, f"{self.path}{_OLD}{files.process.new_label()}")
         self.empty()
 
+    def postpone_checkpoint(self) -> None:
+        """Makes no checkpoint due before the log has passed the next multiple of CHECKPOINT_BYTES."""
+        self.is_checkpoint_due = False
+
     def old_paths(self) -> list[str]:
         """Returns the paths of the logs kept under other names."""
         directory, name = os.path.split(self.path)

@@ -1,7 +1,8 @@
 """Compiled states on disk, one file per head, so that a fresh process replays only what came after.
 
-A file is its sealed checksum, a newline and MessagePack, which has no text to escape. It names the prefix of arrivals that it was made with; a file about which anything is off is ignored
-and goes when newer ones are written. Nothing here is truth. Format: free to change; FORMAT.md, section 10.
+A file is its sealed checksum, a newline and MessagePack, which has no text to escape. It names the prefix of arrivals
+that it was made with. A file that is damaged or does not fit is ignored, and is removed when newer ones are written.
+Nothing here is truth. Format: free to change; FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -35,21 +36,21 @@ class StoredState(Struct, frozen=True, array_like=True):
     chain: str
     again_count: int
     summaries: tuple[int, ...]  # the positions of the slots that are summaries
-    is_condensed: bool  # what its answers do not need was let go
+    is_condensed: bool  # what its answers do not need was dropped
     slots: list[Slot]
 
 
 _DECODER = Decoder(StoredState)
 _ENCODER = Encoder()
 _VERSION = 4
-_BODY_AT = 65  # behind the hash and a newline
+_BODY_AT = 65  # after the checksum and a newline
 
 
 class SnapshotCache:
     """The stored states of one tract."""
 
     def __init__(self, layout: Layout, tract: str, *, read_only: bool, is_distrusted: bool = False) -> None:
-        """With `is_distrusted` none of the files that are there is read; a writer removes them."""
+        """With `is_distrusted` no existing file is read; a writer removes them."""
         self._layout = layout  # its place may change
         self._tract = tract
         self._read_only = read_only
@@ -64,11 +65,11 @@ class SnapshotCache:
         return self._layout.tract_local(self._tract, "snapshots")
 
     def has(self, head: str) -> bool:
-        """Tells whether there is a file for `head`. Cost: one listing, the first time."""
+        """Returns whether there is a file for `head`. Cost: one listing, the first time."""
         if self._names is None:
             try:
                 self._names = {name for name in files.list_names(self._directory) if is_hash(name)}
-            except PermissionError:  # another user's: as if there were none
+            except PermissionError:  # of another user: counts as empty
                 self._names = set()
         return head in self._names
 
@@ -102,7 +103,10 @@ class SnapshotCache:
         stamp: tuple[int, str],
         again_count: int,
     ) -> None:
-        """Stores a state of at most 64 MiB, and removes those not used for longest beyond eight, or 128 MiB; a cache that can't be written is left alone."""
+        """Stores a state of at most 64 MiB; keeps the eight last used states, or fewer, of at most 128 MiB.
+
+        Does nothing where the cache can't be written.
+        """
         if self._read_only or self.has(head) or _least_size(slots) > _LIMIT_BYTES:
             return
         stored = StoredState(_VERSION, head, counter, *stamp, again_count, summaries, is_condensed, slots)
@@ -134,7 +138,7 @@ class SnapshotCache:
                 files.touch(self._path(head))
 
     def forget(self, head: str) -> None:
-        """Does not look at the file for `head` again."""
+        """Makes this handle ignore the file for `head`."""
         if self._names is not None:
             self._names.discard(head)
 
@@ -143,7 +147,7 @@ class SnapshotCache:
 
 
 def _is_sound(state: StoredState) -> bool:
-    """Tells whether a state can be what its stamp claims: without a record there was no event, and so no history to cover."""
+    """Returns whether a state fits its stamp: without a record there is no event, and so no history to cover."""
     places = state.summaries
     in_order = all(low < high for low, high in pairwise(places))
     return (
@@ -154,5 +158,5 @@ def _is_sound(state: StoredState) -> bool:
 
 
 def _least_size(slots: list[Slot]) -> int:
-    """Returns a size in bytes that the file of these slots has at least."""
+    """Returns a lower bound of the size in bytes of the file of these slots."""
     return sum(len(slot.rendering.text or "") + len(slot.rendering.body or "") for slot in slots)

@@ -1,6 +1,7 @@
 """The store of one context directory: opens and recovers it, locks it, and writes transactions.
 
-Objects first, then the event: the event's rename is the commit point, and the answer is given after it. Format: FORMAT.md.
+Objects first, then the event: the event's rename is the commit point, and the answer is given after it.
+Format: FORMAT.md.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tract_fs.store.address import Address
 from tract_fs.store.arrivals import Record
 from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.events import Events
+from tract_fs.store.index.file import IndexFile
 from tract_fs.store.layout import Layout
 from tract_fs.store.lock import StoreLock
 from tract_fs.store.objects import Objects
@@ -35,8 +37,8 @@ from tract_fs.store.waiting_line import WaitingLine
 PACK_MIN_OBJECTS = 64
 PACK_MAX_BYTES = 256 * 1024 * 1024
 _SAVE_EVERY_RECORDS = 256
-# Between two looks for the lock: those who wait for the disk leave it free so long; the others are back at once, and take turns
-# of several commits, which cost less than as many changes of writer.
+# Between two tries for the lock. Durable writers leave the lock free while they wait for the disk. Fast writers take it
+# again at once, in turns of several commits, which cost less than as many changes of writer.
 _DURABLE_WAIT_S = 0.0002
 _FAST_WAIT_S = 0.0005
 _SUSPECTS_AT_ONCE = 8
@@ -45,7 +47,25 @@ _FAILED_PAUSE_S = 60.0
 
 
 class Store:
-    """One handle's way to the files of a context directory."""
+    """One handle's access to the files of a context directory.
+
+    States, by the field that holds each:
+
+    - `_lock_depth`: 0, or how often this handle holds the lock. `acquire` adds 1, `release` takes 1 away; at 0 it
+      frees the lock, then syncs the redo log.
+    - `layout.local`: bound to a place by `open`; once that was removed, `renew_place` binds another one.
+    - `_redo`: the common log. After a failed sync of it, `_sync_elsewhere` uses a log of this handle's own; if that
+      fails too, it sets `_failure`, and the handle writes no more.
+    - `_unsynced`: entries that this handle appended to the redo log and no sync has covered; `_sync` empties it.
+    - `_has_undurable_ancestor`: set by a durable write on events that no redo log holds, and by `renew_place`. The next
+      `_sync` or `flush` syncs the whole file system and unsets it.
+    - `_sync_failed`: set when a sync of the file system fails, so that files may be lost that only the redo logs hold.
+      `flush` writes these files again, syncs, and unsets it.
+    - `_checkpointing`: None, or the thread of the last checkpoint, running or ended. At most one runs; `flush` and
+      `close` wait for it.
+
+    A fork keeps the place and the logs; `after_fork` resets the lock depth, `_unsynced` and `_checkpointing`.
+    """
 
     def __init__(
         self,
@@ -59,32 +79,33 @@ class Store:
     ) -> None:
         self.layout = layout
         self.read_only = read_only
-        self.distrusts_caches = distrusts_caches  # nothing is answered from what local/ has stored of the history
+        self.distrusts_caches = distrusts_caches  # no answer comes from what local/ caches of the history
         self.needs_recovery = False
         self._writer = writer
         self._is_durable = is_durable
         self._lock_timeout_s = lock_timeout_s
         self._failure: str | None = None
         self._lock_depth = 0
-        self._is_looking = False
+        self._is_looking_ahead = False
         self._holding = _Holding(self)
-        self._use_place()  # again once it is known
-        self._unsynced: list[Entry] = []  # what the redo log holds of this handle and no sync has covered
-        self._builds_on_undurable = False  # a transaction not synced yet follows events that no redo log covers
-        self._syncing: Thread | None = None  # what a checkpoint has left to do
-        self._is_suspect = False  # a sync of the file system failed: files may be lost that only the redo log has
+        self._use_place()  # `open` calls it again, once the place is known
+        self._unsynced: list[Entry] = []
+        self._has_undurable_ancestor = False
+        self._checkpointing: Thread | None = None
+        self._sync_failed = False
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
         self.suspects = Suspects()
-        self.packs = Packs(layout, self.suspects, read_only=read_only, is_distrusted=distrusts_caches)
+        self.index = IndexFile(layout, read_only=read_only, is_distrusted=distrusts_caches)
+        self.packs = Packs(layout, self.suspects, index=self.index)
         self.bytes = StoredBytes(layout, self.packs, self.suspects)
         self.objects = Objects(self.bytes, self.packs)
         self.events = Events(self.bytes)
         self.quarantine = Quarantine(layout, self.packs)
-        self.findings: dict[Address, Finding] = {}  # what came of the suspects, since a repair last took it
+        self.findings: dict[Address, Finding] = {}  # of the examined suspects, since the last `take_findings`
 
     def open(self, *, create: bool) -> None:
-        """Makes the store if it is absent and `create` is set; finishes what a power cut left; sees which packs there are.
+        """Creates the store if it is absent and `create` is set; recovers from a power cut; lists the packs.
 
         Errors: StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout (recovery needs the lock).
         """
@@ -102,7 +123,7 @@ class Store:
         try:
             paths = redo.log_paths(self.layout.local, self.layout.redo)
             self.needs_recovery = any(redo.needs_recovery(path) for path in paths)
-        except PermissionError:  # another user's local/: what is on disk can be read all the same
+        except PermissionError:  # local/ of another user: the files that are on disk can still be read
             self.needs_recovery = True
         else:
             if self.needs_recovery and not self.read_only:
@@ -110,22 +131,22 @@ class Store:
                 self.needs_recovery = False
         if not self.read_only:
             with suppress(OSError, LockTimeout):
-                self._mend_texts()
+                self._write_outdated_texts()
         self.packs.refresh()
 
     def _use_place(self) -> None:
-        """Takes the lock and the redo log of the place that the layout is bound to; neither is open yet."""
+        """Uses the lock and the redo log of the place that the layout is bound to; opens neither."""
         self._redo = RedoLog(self.layout.redo)
         self._lock = StoreLock(
             self.layout.lock,
             WaitingLine(self.layout.line),
             longest_wait_s=_DURABLE_WAIT_S if self._is_durable else _FAST_WAIT_S,
-            meanwhile=self._look_meanwhile,
+            meanwhile=self._look_ahead,
         )
 
     def renew_place(self) -> bool:
-        """Goes on in another place where this copy's has gone with local/; tells whether it does. Cost: one stat."""
-        if self.read_only or self._is_looking or place.is_there(self.layout):
+        """Binds another place if this copy's was removed with local/; returns whether it did. Cost: one stat."""
+        if self.read_only or self._is_looking_ahead or place.is_there(self.layout):
             return False
         before, gone = (self._lock, self._redo), self.layout.local
         if not place.bind(self.layout, create=True):
@@ -136,11 +157,12 @@ class Store:
             before[0].release()
         for file in before:
             file.close()
-        with suppress(OSError):  # a lock was taken there anew, perhaps
+        with suppress(OSError):  # another handle may have made the lock file again
             for left in ("lock", "line"):
                 files.remove(f"{gone}/{left}")
             files.remove_empty_directory(gone)
-        self._builds_on_undurable = True  # what the log that went held is in none
+        self._has_undurable_ancestor = True  # no log holds the entries of the removed one
+        self.index.move()
         for log in self._logs.values():
             log.move_to_place()
         return True
@@ -151,6 +173,7 @@ class Store:
         if log is None:
             parts = Parts(
                 layout=self.layout,
+                index=self.index,
                 packs=self.packs,
                 objects=self.objects,
                 events=self.events,
@@ -166,12 +189,12 @@ class Store:
         return log
 
     def list_events(self) -> None:
-        """Looks at once for events that came or went, in every tract that this handle has looked at so far."""
+        """Lists the events of every tract that this handle has opened, now, to see which came or went."""
         for log in list(self._logs.values())[::-1]:  # the handle's own tract last: it may wait for others
             log.list_events(is_forced=True)
 
     def has_tract(self, tract: str) -> bool:
-        """Tells whether a tract has events here."""
+        """Returns whether a tract has events here."""
         return tree.has_tract(self.layout, self.packs, tract)
 
     def list_tracts(self) -> list[str]:
@@ -179,7 +202,7 @@ class Store:
         return tree.list_tracts(self.layout, self.packs)
 
     def beside(self, *, writer: str, read_only: bool) -> Store:
-        """Returns another handle's way to the same files, opened, by the same settings. Errors: as `open`."""
+        """Opens another store of the same files and settings, for another handle. Errors: as `open`."""
         other = Store(
             self.layout,
             writer=writer,
@@ -191,27 +214,33 @@ class Store:
         return other
 
     def locked(self) -> AbstractContextManager[None]:
-        """Holds the store's lock; nests. At its end, makes durable what was written. Errors: LockTimeout, ReadOnlyError."""
+        """Holds the store's lock; nests. At its end, makes durable what was written.
+
+        Errors: LockTimeout, ReadOnlyError.
+        """
         self.require_writable()
         return self._holding
 
     def acquire(self, *, timeout_s: float | None = None) -> None:
-        """Takes the lock, or counts that it is held once more; whoever does not use `locked` asks `require_writable` before, and releases it."""
+        """Takes the lock, or counts one more holder.
+
+        Callers that do not use `locked()` must call `require_writable()` first and `release()` afterwards.
+        """
         if self._lock_depth == 0:
             self._lock.acquire(self._lock_timeout_s if timeout_s is None else timeout_s)
         self._lock_depth += 1
 
     def is_awaited(self) -> bool:
-        """Tells whether another writer waits for the lock, which is held. Cost: a read."""
+        """Returns whether another writer waits for the lock that this handle holds. Cost: a read."""
         return self._lock.is_awaited()
 
     def release(self, *, is_failed: bool) -> None:
-        """Gives the lock back if it is held no more, and makes durable what was written, unless an error is on its way.
+        """Counts one holder less; the last one frees the lock and, unless `is_failed`, makes durable what was written.
 
-        Before, sets aside a few of the damaged files that were met.
+        Before it releases the lock, it quarantines a few suspects.
         """
         if self.suspects and self._lock_depth == 1 and not is_failed:
-            self._examine_some()
+            self._examine_due()
         self._lock_depth -= 1
         if self._lock_depth == 0:
             self._lock.release()
@@ -227,18 +256,21 @@ class Store:
                 with suppress(OSError):
                     log.save()
 
-    def _look_meanwhile(self) -> None:
-        """Takes in what others write while this handle waits for the lock: so much less is left to do under it."""
-        if self._is_looking or not self._logs:
+    def _look_ahead(self) -> None:
+        """Applies what others write while this handle waits for the lock, so that less work is left under it."""
+        if self._is_looking_ahead or not self._logs:
             return
-        self._is_looking = True
+        self._is_looking_ahead = True
         try:
-            next(iter(self._logs.values())).look_ahead()  # the handle's own tract; of others it reads only
+            next(iter(self._logs.values())).look_ahead()  # the handle's own tract; it only reads others
         finally:
-            self._is_looking = False
+            self._is_looking_ahead = False
 
-    def tend(self) -> None:
-        """Sets aside damaged files that were met, if this handle can write and nobody holds the lock. Cost: nothing if there are none."""
+    def quarantine_suspects(self) -> None:
+        """Quarantines damaged files, if this handle can write and the lock is free.
+
+        Cost: nothing if no suspect is due.
+        """
         if self.read_only or self._failure is not None or not self.suspects.due(1):
             return
         with suppress(LockTimeout, OSError):
@@ -246,7 +278,10 @@ class Store:
             self.release(is_failed=False)
 
     def examine(self, suspect: Address) -> None:
-        """Sets a damaged file aside or mends it, and notes what came of it; the lock is held. What is too fresh is looked at again later."""
+        """Quarantines or repairs a damaged file, and keeps the finding; the lock is held.
+
+        A file that is too fresh, or that could not be moved, becomes due again later.
+        """
         finding = self.quarantine.examine(suspect)
         if finding.outcome in ("fresh", "failed"):
             self.suspects.note(suspect)
@@ -255,7 +290,12 @@ class Store:
             self.suspects.settle(suspect)
         self.findings[suspect] = finding
 
-    def _examine_some(self) -> None:
+    def take_findings(self) -> list[Finding]:
+        """Returns the findings of all examinations since the last call."""
+        taken, self.findings = self.findings, {}
+        return list(taken.values())
+
+    def _examine_due(self) -> None:
         for suspect in self.suspects.due(_SUSPECTS_AT_ONCE):
             self.examine(suspect)
 
@@ -267,7 +307,10 @@ class Store:
             raise ReadOnlyError(path=self.layout.context, reason=self._failure)
 
     def write_packed(self, objects: dict[str, bytes]) -> None:
-        """Writes objects, by hash, as packs, for transactions that follow and bring them; the lock is held. What no event names harms nothing."""
+        """Writes objects, by hash, as packs, for the transactions that will bring them; the lock is held.
+
+        Objects that no event names are harmless.
+        """
         written: list[str] = []
         try:
             self._write_packed(objects, written)
@@ -295,12 +338,12 @@ class Store:
             log.branch_digest(transaction.branch),
             is_plain=log.is_plain(transaction.branch),
             is_durable=self._is_durable,
-            is_brought=log.said.is_brought,
+            is_brought=log.origins.is_brought,
         )
-        self._builds_on_undurable = self._is_durable and (self._builds_on_undurable or not log.is_durable)
+        self._has_undurable_ancestor = self._is_durable and (self._has_undurable_ancestor or not log.is_durable)
         self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)
         self.objects.remember(fresh, transaction.made)
-        with suppress(OSError):  # the transaction stands; what is not taken in now is at the next call
+        with suppress(OSError):  # the transaction stands; the next call applies what is not applied now
             log.record_own(name, records)
         return name
 
@@ -310,9 +353,10 @@ class Store:
         return self._writer
 
     def add_event(self, tract: str, data: bytes) -> EventHash:
-        """Writes an event as a copying tool would bring it: it takes effect at the next listing and is no writer's own line.
+        """Writes an event as a copying tool would: it takes effect at the next listing, and is on no writer's own line.
 
-        What it brings is in the store already. The lock is held. Errors: BatchTooLarge; OSError of the disk.
+        The objects that it brings are in the store already. The lock is held.
+        Errors: BatchTooLarge; OSError of the disk.
         """
         if len(data) > MAX_EVENT_BYTES:
             raise BatchTooLarge(size_bytes=len(data), limit_bytes=MAX_EVENT_BYTES)
@@ -323,7 +367,7 @@ class Store:
         return name
 
     def write_from_redo(self, names: Container[str]) -> list[str]:
-        """Writes again the files of these names that this copy's redo logs hold; returns those written. The lock is held."""
+        """Writes those of the named files that this copy's redo logs hold; returns their names. The lock is held."""
         found = []
         for path in redo.log_paths(self.layout.local, self.layout.redo):
             for entry in redo.iter_entries(path):
@@ -333,12 +377,12 @@ class Store:
         return found
 
     def forget(self) -> None:
-        """Reads everything anew from now on."""
+        """Drops the cached objects and events, so that they are read again."""
         self.objects.forget()
         self.events.forget()
 
     def redacted(self) -> frozenset[str]:
-        """Returns the contents that some event of the store names as redacted. Cost: reads all events, once."""
+        """Returns the contents that some event of the store redacts. Cost: reads all events, once."""
         if self._redacted is None:
             found: set[str] = set()
             for tract in self.list_tracts():
@@ -351,59 +395,64 @@ class Store:
         return self._redacted
 
     def forget_redacted(self) -> None:
-        """Lets the next look find redactions that came since."""
+        """Makes the next call of `redacted` read the events again."""
         self._redacted = None
 
     def flush(self) -> None:
-        """Makes all files written so far survive a power cut by themselves, and empties the redo log. Cost: a disk sync, while others write."""
+        """Makes all files so far survive a power cut without the redo log, and empties the log.
+
+        Cost: a sync of the file system, during which others may write.
+        """
         self.require_writable()
         self._wait_for_checkpoint()
         try:
-            if self._is_suspect:
+            if self._sync_failed:
                 self._write_again([*self._redo.old_paths(), self._redo.path], is_forced=True)
             old = self._set_log_aside()
             files.sync_filesystem(self.layout.root)
             for path in old:
                 files.remove(path)
         except OSError:
-            self._is_suspect = True  # the next sync may succeed and yet have lost what this one could not write
+            self._sync_failed = True  # the next sync may succeed and yet have lost what this one could not write
             raise
-        self._is_suspect = False
+        self._sync_failed = False
         self._note_durable()
 
     def _set_log_aside(self) -> list[str]:
-        """Begins the redo log anew, and returns those before it: they may go once all files are synced."""
+        """Begins a new redo log, and returns the paths of the old ones, to remove once all files are synced."""
         with self.locked():
             if self._redo.size() > redo.EMPTY_BYTES:  # else another writer has just done it
                 self._redo.set_aside()
             return self._redo.old_paths()
 
     def _checkpoint(self) -> None:
-        """Sets a full log aside and syncs its files in a thread of its own: no commit waits for them, nor a writer for the lock."""
-        self._redo.is_checkpoint_due = False
-        if self._is_suspect:
+        """Sets a full log aside and syncs its files in a thread of its own, so that no writer waits for it."""
+        self._redo.postpone_checkpoint()
+        if self._sync_failed:
             self.flush()
-        elif self._syncing is None or not self._syncing.is_alive():
-            with suppress(OSError, LockTimeout):  # the commit stands; the log goes on until it is as long again
-                self._syncing = Thread(target=self._sync_and_remove, args=(self._set_log_aside(),), daemon=True)
-                self._syncing.start()
+        elif self._checkpointing is None or not self._checkpointing.is_alive():
+            with suppress(OSError, LockTimeout):  # the commit stands; the next checkpoint is due at the next multiple
+                self._checkpointing = Thread(
+                    target=self._sync_and_remove_logs, args=(self._set_log_aside(),), daemon=True
+                )
+                self._checkpointing.start()
 
-    def _sync_and_remove(self, old: list[str]) -> None:
+    def _sync_and_remove_logs(self, old: list[str]) -> None:
         try:
             files.sync_filesystem(self.layout.root)
             for path in old:
                 files.remove(path)
         except OSError:
-            self._is_suspect = True  # the logs stay; the next checkpoint writes their files again
+            self._sync_failed = True  # the logs stay; the next checkpoint writes their files again
 
     def _wait_for_checkpoint(self) -> None:
-        if self._syncing is not None:
-            self._syncing.join()
-            self._syncing = None
+        if self._checkpointing is not None:
+            self._checkpointing.join()
+            self._checkpointing = None
 
     def close(self) -> None:
         """Saves the caches, and checkpoints a redo log over 1 MiB."""
-        self.tend()
+        self.quarantine_suspects()
         for log in self._logs.values():
             log.close()
         can_write = not self.read_only and self._failure is None
@@ -414,13 +463,14 @@ class Store:
         self._redo.close()
         self._lock.close()
         self.packs.close()
+        self.index.close()
         files.close_directories(self.layout.root)
 
     def after_fork(self) -> None:
         """Forgets what belongs to the parent process."""
         self._lock_depth = 0
         self._unsynced = []
-        self._syncing = None
+        self._checkpointing = None
 
     def _write_files(
         self, log: TractLog, fresh: dict[str, bytes], contents: dict[str, None], event: Entry, records: list[Record]
@@ -438,9 +488,7 @@ class Store:
                 large = {key: value for key, value in loose.items() if len(value) > redo.BYPASS_BYTES}
                 self._write_loose(large, contents, written, is_synced=self._is_durable)
                 small = {key: value for key, value in loose.items() if key not in large}
-            if (
-                self._is_durable
-            ):  # after what the log does not hold: it must not bring back an event without its objects
+            if self._is_durable:  # after the files that the log lacks: it must not restore an event without its objects
                 entries = [*(Entry(key, value) for key, value in small.items()), event]
                 redo_size = self._redo.append(entries)
             log.append_own(records)
@@ -461,7 +509,7 @@ class Store:
         self.packs.refresh()
         for members in _in_packs(objects):
             rows, data = assemble(members)
-            if rows.pack not in self.packs.names:  # else it was there, and is not ours to take back
+            if rows.pack not in self.packs.names:  # else it was there before, and must stay after an error
                 written.append(self.layout.pack(rows.pack))
             self.packs.add(rows, data, is_synced=self._is_durable)
 
@@ -470,7 +518,7 @@ class Store:
     ) -> None:
         for name, data in objects.items():
             path = self.layout.object(name)
-            if name in contents or not files.may_exist(path):  # an equal one of another tract is not ours to take back
+            if name in contents or not files.may_exist(path):  # else it stays after an error
                 written.append(path)
             files.replace(path, data, is_synced=is_synced)
 
@@ -481,21 +529,24 @@ class Store:
             self._redo.sync()
         except OSError as error:
             self._sync_elsewhere(entries, error)
-        if not place.is_there(self.layout):  # nobody would read the log
-            self._builds_on_undurable = True
-        if self._builds_on_undurable:  # what a fast writer or a copy brought is in no log
+        if not place.is_there(self.layout):  # no recovery would read the log
+            self._has_undurable_ancestor = True
+        if self._has_undurable_ancestor:  # no log holds what a fast writer or a copying tool wrote
             files.sync_filesystem(self.layout.root)
             self._note_durable()
-        if self._redo.is_checkpoint_due:  # so of several writers one makes it
+        if self._redo.is_checkpoint_due:  # only the writer whose append passed the multiple makes it
             self._checkpoint()
 
     def _note_durable(self) -> None:
-        self._builds_on_undurable = False
+        self._has_undurable_ancestor = False
         for log in self._logs.values():
             log.is_durable = True
 
     def _sync_elsewhere(self, entries: list[Entry], error: OSError) -> None:
-        """Writes a new log, once, with what the old one had and the failed sync was for; if that fails too, this handle writes no more."""
+        """Writes the entries of the old log and of the failed sync to a new log.
+
+        If that fails too, this handle writes no more.
+        """
         with suppress(OSError):
             kept = list(redo.iter_entries(self._redo.path))
             entries = kept + [entry for entry in entries if entry not in kept]
@@ -505,11 +556,11 @@ class Store:
             self._redo.append(entries)
             self._redo.sync()
         except OSError:
-            self._failure = f"the disk failed to make a commit durable ({error}); open the store anew and check it"
+            self._failure = f"the disk failed to make a commit durable ({error}); reopen the store and check it"
             raise error from None
 
     def _recover(self, paths: list[str]) -> None:
-        """Writes again what the redo logs hold and the disk lost."""
+        """Writes the files again that the redo logs hold and the disk lost."""
         with self.locked():
             self._write_again(paths)
             texts.write(self.layout, texts.damaged(self.layout))
@@ -520,7 +571,7 @@ class Store:
                 else:
                     files.remove(path)
 
-    def _mend_texts(self) -> None:
+    def _write_outdated_texts(self) -> None:
         names = texts.outdated(self.layout)
         if names:
             with self.locked():
@@ -540,7 +591,7 @@ class Store:
 
 
 class _Holding:
-    """The store's lock as a context; one object serves all, since the store counts the depth."""
+    """The store's lock as a context manager; one object serves all uses, since the store counts the depth."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,8 +1,24 @@
 """One tract in one copy: its view, kept up to date with what this copy's writers and any copying tool bring.
 
-Arrivals tell what local writers did, for the price of a stat; directories are listed again only if they changed, and at most
-once a second. The view is cached in `local/` with the prefix of arrivals that it covers; whatever is off about a cache, all is found
-again from the events themselves. Nothing here writes truth.
+Arrivals list what local writers did, for the price of one stat. Directories are listed again only if they changed, and at most once a second. The view
+is saved in the index with the prefix of arrivals that it covers. Whenever a cache is damaged, everything is found again from the events themselves.
+Nothing here writes truth.
+
+A `TractLog` is in one of three states:
+
+| state | the view is | left by |
+|---|---|---|
+| BROKEN | unfinished: nothing was loaded yet, an error cut off a fold, or the place of this copy went away | `open`: to CURRENT, from the saved view and newer records; `rebuild` |
+| MISLED | the same, and arrivals are damaged where the saved view covers them | `rebuild`: to CURRENT, from the events alone |
+| CURRENT | the fold of the first `_count` records of arrivals, and of the events in `_unrecorded` | an error amid a fold, damage of an event that a record names: to BROKEN; damage of arrivals: to MISLED |
+
+In each call: `catch_up` follows arrivals and loads again what is not CURRENT; then `list_if_due` follows the directories. `rebuild` may be entered from
+both, from `open`, and from `origins`, whenever a look-up finds arrivals damaged; it ends CURRENT, or raises and leaves BROKEN.
+
+`_unrecorded` is empty unless this handle can't write arrivals (read-only, no lock, full disk). While it is not, the view is ahead of every stamp: `stamp`
+has the count -1, nothing is saved, and no append is recorded as plain.
+
+`_is_offering` is set only while the view judges an event. Then other tracts' logs may ask this one what is visible, and it answers with what is visible so far.
 """
 
 from __future__ import annotations
@@ -10,6 +26,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
+from enum import Enum
 
 from msgspec import Struct
 
@@ -18,18 +35,17 @@ from tract_fs.model.events import Event
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
-from tract_fs.store import arrivals, files, tree, view_cache
+from tract_fs.store import arrivals, files, saved_view, tree
 from tract_fs.store.arrivals import NO_BRANCH, NO_HASH, Arrivals, Record
-from tract_fs.store.commit_events import CommitEvents
 from tract_fs.store.events import Events, as_event_hash
 from tract_fs.store.folding import iter_in_causal_order, records_of
+from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError
 from tract_fs.store.layout import Layout
-from tract_fs.store.listing import EventListing, KnownEvents, RecordedEvents, Seen
+from tract_fs.store.listing import EventListing, KnownEvents, Seen
 from tract_fs.store.objects import Objects
+from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
-from tract_fs.store.record_runs import RecordRuns
-from tract_fs.store.said import Said
-from tract_fs.store.view_cache import SavedView
+from tract_fs.store.saved_view import SavedView
 
 _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
@@ -37,10 +53,19 @@ _READ_BACK_RECORDS = 1024
 _KEPT_RECORDS = 1 << 16  # so many of a rebuild stay in memory
 
 
+class State(Enum):
+    """See the table above."""
+
+    BROKEN = "broken"
+    MISLED = "misled"
+    CURRENT = "current"
+
+
 class Parts(Struct, frozen=True):
     """What a tract log needs of its store."""
 
     layout: Layout
+    index: IndexFile
     packs: Packs
     objects: Objects
     events: Events
@@ -53,51 +78,51 @@ class Parts(Struct, frozen=True):
 
 
 class TractLog:
-    """The events of one tract that are visible, folded; implements view.Source."""
+    """The visible events of one tract, folded; implements view.Source. Its states are in the table at the top of this module."""
 
     def __init__(self, tract: str, parts: Parts) -> None:
         self.tract = tract
         self.view = View(tract)
         self._parts = parts
         self._find_place()
-        self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
-        self.quarantined: dict[str, str] = {}  # event hash: why its file was set aside; no other is there
+        self._state = State.BROKEN
+        self._is_offering = False
         self._listing = EventListing(tract, parts.layout, parts.packs, parts.events)
+        self._listed_at = 0.0
+        self._listing_pause_s = _LISTING_INTERVAL_S
+        # events
+        self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
+        self.quarantined: dict[str, str] = {}  # event hash: why its file was quarantined; there is no other
+        self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
+        self._known: KnownEvents | None = None  # visible events; built when first needed
+        self._unrecorded: set[str] = set()  # visible events that are not in arrivals
+        self._added: list[str] = []  # visible events of records that `_count` does not cover yet
+        self._witnessed: set[str] = set()  # events that this handle wrote since the view was last saved
+        # arrivals
         self._inode = 0
         self._count = 0
         self._chain = self._arrivals.start
-        self._known: KnownEvents | None = None  # visible events; built when first needed
-        self._next_chain = self._arrivals.start
-        self._branches: dict[bytes, str] = {}  # by what stands for them in records
-        self._unrecorded: set[str] = set()  # visible events that this handle could not write to arrivals
-        self._taken: list[str] = []  # visible events of records that `_count` does not cover yet
-        self._is_offering = False  # an event is being judged, which may look at other tracts, which may look back
-        self._is_whole = False  # an error cut off the folding: all is loaded again at the next call
-        self._is_misled = False  # arrivals are damaged where the view says that it covers them: then not from the view
-        self._listed_at = 0.0
-        self._listing_pause_s = _LISTING_INTERVAL_S
-        self._saved_count = -1
-        self._lacks_runs = False  # after a rebuild
-        self.gone: set[str] = set()  # events that this copy knew and that take no part now; most are not there
-        self._witnessed: set[str] = set()  # events that this handle wrote since the view was last saved
+        self._next_chain = self._arrivals.start  # after the records of the transaction being written
+        self._branches: dict[bytes, str] = {}  # by their digests in records
+        self._saved_count = -1  # of the saved view
+        self._saved_generation = 0  # of the index, then
         self.is_durable = True  # all visible events are covered by the redo log, or were synced
         self.again_count = 0  # how often a visible event brought a commit that another brought before
-        self.version = 0  # changes whenever what was said of a commit may have changed
+        self.version = 0  # changes whenever the events that bring a commit may have changed
 
     def _find_place(self) -> None:
-        """Takes the files in this copy's place, none of which is open yet."""
+        """Sets the files to those in this copy's place; none is open yet."""
         parts, tract = self._parts, self.tract
         self._arrivals = Arrivals(parts.layout.tract_local(tract, "arrivals"), parts.layout.seal[:16])
-        self._runs = RecordRuns(parts.layout.tract_local(tract, "runs"), self._arrivals, read_only=parts.read_only)
-        self.commits = CommitEvents(self._runs)
-        self.said = Said(tract, self.commits, parts.events, parts.objects, rebuild=self.rebuild)
+        self.origins = Origins(
+            tract, self._arrivals, parts.index, events=parts.events, objects=parts.objects, rebuild=self.rebuild
+        )
 
     def move_to_place(self) -> None:
-        """Goes on in another place, the one before having gone: all is loaded again at the next call."""
-        self._runs.close()
+        """Continues in another place, because the one before is gone: everything is loaded again at the next call."""
         self._arrivals.close()
         self._find_place()
-        self._is_whole = False
+        self._state = State.BROKEN
         self.is_durable = False
 
     # what view.Source asks
@@ -107,16 +132,16 @@ class TractLog:
         return self._parts.events.get(tract, name)
 
     def is_visible(self, tract: str, name: EventHash) -> bool:
-        """Tells whether an event is visible."""
+        """Returns whether an event is visible."""
         if tract != self.tract:
             return self._parts.other(tract).finds(name)
         return name in self.known() and name not in self.view.pending
 
     def finds(self, name: EventHash) -> bool:
-        """Tells another tract's log whether an event is visible; one that has a file is looked for at once.
+        """Answers another tract's log whether an event is visible; looks for an event at once if it has a file.
 
-        While this log itself judges an event, it says what is visible so far: since times grow along parents, that holds all that
-        the events offered next depend on.
+        While this log itself judges an event, the answer covers what is visible so far. Times grow along parents, so that contains everything
+        that the events offered next depend on.
         """
         if self._is_offering:
             return self.is_visible(self.tract, name)
@@ -133,7 +158,7 @@ class TractLog:
         return self._parts.objects.commit(name)
 
     def has_content(self, name: ContentHash) -> bool:
-        """Tells whether a content is present and valid, or redacted."""
+        """Returns whether a content is present and valid, or redacted."""
         return self._parts.objects.has_content(name) or name in self._parts.redacted()
 
     def own_head(self, branch: str) -> Head | None:
@@ -147,12 +172,10 @@ class TractLog:
     # life
 
     def open(self, *, verify: bool) -> None:
-        """Loads the view from the cache and what came since; from the events alone if anything is off or `verify` is set."""
-        self._is_whole = False
-        saved = view_cache.read(self._parts.layout, self.tract)
-        is_ours = saved is not None and self._is_ours(saved) and not self._is_misled
-        if verify:
-            self._runs.drop()
+        """Loads the saved view and newer records; if the saved view is damaged or `verify` is set, loads the events alone."""
+        self._break()
+        saved = self._load_saved()
+        is_ours = saved is not None and self._is_ours(saved) and self._state is not State.MISLED
         if verify or saved is None or not is_ours:
             self.rebuild(is_ours=is_ours)
             return
@@ -161,30 +184,25 @@ class TractLog:
         self._inode = self._arrivals.signature()[0]
         self._listing.fans = dict(saved.fans)
         self._listing.packs_seen = set(saved.packs)
-        self._saved_count = saved.count
+        self._saved_count, self._saved_generation = saved.count, self._parts.index.generation
         self.again_count = saved.again_count
         self.is_durable = saved.is_durable
         self.gone = set(saved.gone)
         self.version += 1
-        self._runs.forget()
-        self.commits.reset(self._arrivals, saved.count, self._chain)
-        self._is_whole = True
+        self.origins.reset(saved.count, again_count=saved.again_count)
+        self._state = State.CURRENT
         self.catch_up()
         self.list_if_due()
 
-    def save(self) -> None:
-        """Writes the view file if it lags, and the runs; a cache that can't be written is left alone."""
-        lags = self._count != self._saved_count or self._lacks_runs
-        self._save_view()
-        if lags and self._count == self._saved_count and not self._unrecorded:
-            self._lacks_runs = False
-            self._runs.extend(self._count)
-            self.commits.trim(self._arrivals, self._count, self._chain)
+    def save(self, *, records: list[Record] | None = None) -> None:
+        """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
 
-    def _save_view(self) -> None:
-        if self._parts.read_only or self._unrecorded or not self._is_whole:
+        `records` are all there are, if the caller has them.
+        """
+        if self._parts.read_only or self._unrecorded or self._state is not State.CURRENT:
             return
-        if self._count == self._saved_count and not self._listing.is_changed:
+        is_kept = self._saved_generation == self._parts.index.generation
+        if self._count == self._saved_count and is_kept and not self._listing.is_changed:
             return
         if self._arrivals.signature()[0] != self._inode:
             return
@@ -199,14 +217,28 @@ class TractLog:
             packs=sorted(self._listing.packs_seen),
             root=self._listing.root_inode(),
         )
-        if view_cache.write(self._parts.layout, self.tract, saved):
-            self._witnessed.clear()
-            self._saved_count = self._count
-            self._listing.is_changed = False
+        try:
+            state = saved_view.encode(self._parts.layout, saved)
+            if records is None:
+                self.origins.extend_rows(self._count, state=state)
+            else:
+                self.origins.replace_rows(records, (self._count, self._chain.hex()), state=state)
+        except (OSError, IndexDamagedError, IndexUnwritableError, arrivals.ArrivalsDamagedError):
+            return
+        self._witnessed.clear()
+        self._saved_count, self._saved_generation = self._count, self._parts.index.generation
+        self._listing.is_changed = False
+        self.origins.trim(self.again_count)
+
+    def _load_saved(self) -> SavedView | None:
+        """Returns the view that this handle or another saved last, or None."""
+        with suppress(IndexDamagedError):
+            return saved_view.decode(self._parts.layout, self.origins.rows.load())
+        return None
 
     @property
     def unsaved_count(self) -> int:
-        """How many records the view file lags behind."""
+        """How many records came since the view was saved."""
         return self._count - self._saved_count
 
     def first_stamp(self) -> tuple[int, str]:
@@ -214,11 +246,11 @@ class TractLog:
         return 0, self._arrivals.start.hex()
 
     def stamp(self) -> tuple[int, str]:
-        """Returns (count, digest) of the arrivals that the view covers; a count of -1 says that it covers more."""
+        """Returns (count, digest) of the arrivals that the view covers; a count of -1 means that it covers more."""
         return (-1 if self._unrecorded else self._count), self._chain.hex()
 
     def records_since(self, count: int, chain: str, *, limit: int) -> tuple[list[Record], tuple[int, str]] | None:
-        """Returns the records after a stamp, at most so many, and the stamp after them; None if it is none of this file's."""
+        """Returns the records after a stamp, at most `limit`, and the stamp after them; None if the stamp does not belong to this file."""
         if self._unrecorded or not self.covers(count, chain):
             return None
         wanted = min(limit, self._count - count)
@@ -229,7 +261,7 @@ class TractLog:
         return [record for record, _ in found], (count + wanted, last)
 
     def iter_own_events(self, branch: str) -> Iterator[EventHash]:
-        """Yields the events of this copy's writers that may hold a move of `branch`, newest first. Cost: reads arrivals back as far as it is asked."""
+        """Yields the events of this copy's writers that may hold a move of `branch`, newest first. Cost: reads arrivals backwards, as far as the caller goes."""
         digest = arrivals.branch_digest(branch)
         for end in range(self._count, 0, -_READ_BACK_RECORDS):
             start = max(0, end - _READ_BACK_RECORDS)
@@ -242,12 +274,12 @@ class TractLog:
                     yield as_event_hash(record.event)
 
     def is_remade(self, branch: str, name: str) -> bool:
-        """Tells whether an event moves a branch in place of an earlier move of it."""
+        """Returns whether an event moves a branch in place of an earlier move of it."""
         ops = self._parts.events.require(self.tract, name).branch_ops()
         return any(op.branch == branch and op.replaces for op in ops)
 
     def covers(self, count: int, chain: str) -> bool:
-        """Tells whether a stamp is one of this copy's past."""
+        """Returns whether a stamp belongs to this copy's past."""
         if not 0 <= count <= self._count:
             return False
         found = self._arrivals.chain_at(count)
@@ -256,64 +288,67 @@ class TractLog:
     def close(self) -> None:
         """Saves the view and closes the files."""
         self.save()
-        self._runs.close()
         self._arrivals.close()
 
     # what local writers did
 
     def catch_up(self, *, is_locked: bool = False) -> None:
-        """Takes in what writers of this copy recorded since. Cost: one stat if nothing."""
+        """Follows what writers of this copy recorded since. Cost: one stat if nothing."""
         inode, count = self._arrivals.signature()
-        if (inode, count) == (self._inode, self._count) and self._is_whole:
+        is_same = inode == self._inode and self._arrivals.is_same(self._count, self._chain)
+        if is_same and count == self._count and self._state is State.CURRENT:
             return
-        if not self._is_whole or count < self._count or (inode != self._inode and self._inode):
-            self._parts.renew_place()  # local/ may have been removed
+        if self._state is not State.CURRENT or count < self._count or (not is_same and self._inode):
+            self._parts.renew_place()  # local/ may be gone
             self._reload()
             return
         self._inode = inode
         start_chain = self._chain
         data = self._arrivals.read(self._count, count - self._count)
         found = list(arrivals.decode_records(data, start_chain))
+        is_short = len(found) < count - self._count
+        if is_short and self._count and self._arrivals.chain_at(self._count) != start_chain:
+            self._reload()  # the file was overwritten in place
+            return
         kept = self._written([record for record, _ in found])
         if kept is None or (is_locked and len(kept) < len(found)):
-            saved = view_cache.read(self._parts.layout, self.tract)
+            saved = self._load_saved()
             is_covered = saved is not None and saved.count >= count and self._is_ours(saved)
             if kept is None or is_covered:
-                self.rebuild(is_ours=is_covered)  # what a view of this copy covers was there, and is gone
+                self.rebuild(is_ours=is_covered)  # what a saved view of this copy covers was there, and is gone
                 return
-        self._is_whole = False
+        self._state = State.BROKEN
         for record in kept:
-            if not self._take(
-                record, as_event_hash(record.event)
-            ):  # its file is damaged: all is found again, so that its repair is noticed
-                self.rebuild(is_ours=True)
+            if not self._add_record(record, as_event_hash(record.event)):
+                self.rebuild(is_ours=True)  # its file is damaged; so that its repair is noticed later
                 return
         if kept:
             self._count += len(kept)
             self._chain = found[len(kept) - 1][1]
-        self._taken.clear()
-        self._is_whole = True
+        self._added.clear()
+        self._state = State.CURRENT
         if is_locked and self._count < count:  # a torn tail, or a writer that died before its rename
             self._arrivals.cut(self._count)
             self.list_events(is_forced=True)
 
     def look_ahead(self) -> None:
-        """Takes in what writers of this copy recorded since, while the caller waits for the lock, unless it does so to make the view anew."""
-        if self._is_whole:
+        """Follows arrivals while the caller waits for the lock, unless it waits in order to rebuild the view."""
+        if self._state is State.CURRENT:
             self.catch_up()
 
     def record_own(self, name: EventHash, records: list[Record]) -> None:
-        """Takes in a transaction of this handle whose records were just appended and whose event was written."""
-        self._is_whole = False
-        is_taken = True
+        """Applies a transaction of this handle whose records were just appended and whose event was written."""
+        self._state = State.BROKEN
+        is_added = True
         self._witnessed.add(name)
         for record in records:
-            is_taken = self._take(record, name) and is_taken
+            is_added = self._add_record(record, name) and is_added
         self._count += len(records)
         self._chain = self._next_chain
-        self._taken.clear()
+        self._added.clear()
         self._inode = self._inode or self._arrivals.signature()[0]
-        self._is_whole = is_taken
+        if is_added:
+            self._state = State.CURRENT
 
     def append_own(self, records: list[Record]) -> None:
         """Appends the records of a transaction before its event is written; the lock is held."""
@@ -325,20 +360,20 @@ class TractLog:
         self._arrivals.cut(self._count)
 
     def branch_digest(self, branch: str) -> bytes:
-        """Returns what stands for a branch in records."""
+        """Returns the digest of a branch's name in records."""
         for digest, name in self._branches.items():
             if name == branch:
                 return digest
         return arrivals.branch_digest(branch)
 
     def is_plain(self, branch: str) -> bool:
-        """Tells whether an append to `branch` may be recorded as a plain one."""
+        """Returns whether an append to `branch` may be recorded as plain."""
         return len(self.view.event_heads) <= 1 and len(self.view.branches.get(branch, ())) <= 1 and not self._unrecorded
 
     # what copying tools did
 
     def list_if_due(self) -> None:
-        """Lists changed directories, if the last listing is long enough ago."""
+        """Lists changed directories, if the last listing was long enough ago."""
         now = time.monotonic()
         if now - self._listed_at >= self._listing_pause_s:
             self.list_events()
@@ -347,7 +382,8 @@ class TractLog:
             self._listing_pause_s = max(_LISTING_INTERVAL_S, _LISTING_SHARE * spent_s)
 
     def list_events(self, *, is_forced: bool = False) -> None:
-        """Finds events that came or went by other means than this copy's writers."""
+        """Finds events that copying tools brought or removed."""
+        self.catch_up()  # or rows of arrivals that another handle has replaced would show its events as known here
         if is_forced:
             self._listing.forget()
         seen = self._listing.look(self.known)
@@ -359,19 +395,19 @@ class TractLog:
             del self.damaged[name]
         new = seen.new
         if new:
-            self.catch_up()  # a writer of this copy records an event before it writes it: then there is nothing to admit
-            known = self.known()
-            new = {name for name in new if name not in known}
+            self.catch_up()  # a writer of this copy records an event before it writes it, so most new files are known by now
+            new = self.known().unknown_of(new)
         if new or self.view.pending or self.damaged:
             self._admit(new | self.damaged.keys())
         self._settle(seen)
 
     def rebuild(self, *, is_ours: bool = False) -> None:
-        """Folds all events anew, from their files, each object verified; writes arrivals anew.
+        """Folds all events from their files, each object verified, and writes new arrivals.
 
-        Only if arrivals surely is this copy's own, what it names and what is not there counts as gone.
+        With `is_ours` the old arrivals are this copy's own for sure: an event that they list and that is missing counts
+        as gone. Without, only if the saved view covers it.
         """
-        self._is_whole = self._is_misled = False
+        self._state = State.BROKEN
         with ExitStack() as held:
             is_empty = not self._arrivals.signature()[1] and not tree.list_fans(
                 self._parts.layout.tract_events(self.tract)
@@ -380,12 +416,13 @@ class TractLog:
             file = self._new_arrivals_file(held) if not is_empty and self._try_lock(held) else None
             own, known_before = self._own_and_known(is_ours=is_ours)
             try:
-                self._rebuild(own, known_before, file)
+                records = self._rebuild(own, known_before, file)
             except arrivals.ArrivalsUnwritableError:
-                self._rebuild(own, known_before, None)
-            self._is_whole = True
-            self._save_view()  # or the next handle that sees arrivals written anew would do all this again
-            self._lacks_runs = True  # they are made when the handle has time
+                records = self._rebuild(own, known_before, None)
+            self._state = State.CURRENT
+            self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
+            if self._saved_count == self._count:
+                self.origins.reset(self._count, again_count=self.again_count)
 
     def _new_arrivals_file(self, held: ExitStack) -> files.NewFile | None:
         directory = self._arrivals.path.rpartition("/")[0]
@@ -395,29 +432,33 @@ class TractLog:
         except OSError:
             return None
 
-    def _rebuild(self, own: set[str], known_before: set[str], file: files.NewFile | None) -> None:
-        """Folds all events anew; makes `file` the arrivals. Memory: names and times of events, and hashes of commits, but no record."""
+    def _rebuild(self, own: set[str], known_before: set[str], file: files.NewFile | None) -> list[Record] | None:
+        """Folds all events from nothing; makes `file` the arrivals. Returns their records, or None if they are many.
+
+        Memory: names and times of events, and hashes of commits; all records only where there is no file.
+        """
         self._listing.forget()
         self.view = View(self.tract)
         self.damaged.clear()
         self._known = KnownEvents()
-        self._taken.clear()
+        self._added.clear()
         self._unrecorded.clear()
         self.again_count = 0
         seen = self._listing.look(self.known)
-        written = arrivals.NewArrivals(file, self._arrivals.start)
+        written = None if file is None else arrivals.NewArrivals(file, self._arrivals.start)
         visible: list[EventHash] = []
         brought: set[bytes] = set()
         last: list[Record] = []
-        kept: list[Record] = []  # all, unless they are many
+        kept: list[Record] = []  # all, unless they are many and in a file
 
         def take(name: EventHash, event: Event) -> None:
             nonlocal last
-            written.add(last)
+            if written is not None:
+                written.add(last)
             visible.append(name)
             kind = arrivals.OWN if name in own else arrivals.SEEN
             last = records_of(name, event, kind, self._parts.objects, brought.__contains__)
-            if len(kept) < _KEPT_RECORDS:
+            if written is None or len(kept) < _KEPT_RECORDS:
                 kept.extend(last)
             for record in last:
                 brought.add(record.commit)
@@ -429,40 +470,42 @@ class TractLog:
         self.is_durable = not visible
         self.gone = (known_before | self._witnessed).difference(visible)
         gone = [Record(arrivals.GONE, NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
-        written.add(gone + last)  # an event's record ends the file, or its end would be taken for torn
-        written.flush()
-        if file is not None and written.count:
-            self._arrivals.take_place(file)
+        if written is not None:
+            written.add(gone + last)  # an event's record is last, or the end of the file would look torn
+            written.flush()
+        if file is not None and written is not None and written.count:
+            self._arrivals.replace(file)
             self._count, self._chain = written.count, written.chain
             self._inode = self._arrivals.signature()[0]
-            self._runs.forget()
-            if len(kept) < _KEPT_RECORDS:
-                self.commits.reset(self._arrivals, 0, self._arrivals.start)
-                for record in (*gone, *kept):
-                    self.commits.add(record)
-            else:
-                self.commits.reset(self._arrivals, self._count, self._chain)
         else:
-            self._keep_in_memory(written.data(), visible)
+            self._keep_in_memory(visible)
+        records = None
+        if self._unrecorded or len(kept) < _KEPT_RECORDS:
+            records = [*kept[: len(kept) - len(last)], *gone, *last]
+            self.origins.reset(0, again_count=0)
+            for record in records:
+                self.origins.add(record)
+        else:
+            self.origins.reset(self._count, again_count=self.again_count)
         self._saved_count = -1
         self._settle(seen)
+        return records
 
     def _settle(self, seen: Seen) -> None:
         set_aside = self._parts.quarantined(self.tract)
         if set_aside or self.quarantined:
             exists = self._parts.events.exists
             self.quarantined = {name: why for name, why in set_aside.items() if not exists(self.tract, name)}
-        for name in self.damaged:  # its directory is looked at again, so that a repair in place is noticed
+        for name in self.damaged:  # list its directory again, so that a repair in place is noticed
             seen.fans.pop(name[:2], None)
-        self._parts.packs.let_go()
+        self._parts.packs.forget_recent()
         self._listing.settle(seen)
 
     def known(self) -> KnownEvents:
-        """Returns the hashes of all visible events. Cost: reads the arrivals that no run has, the first time."""
+        """Returns the hashes of all visible events. Cost: reads the arrivals that have no rows, the first time."""
         if self._known is None:
-            self._runs.extend(self._count)
-            covered = min(self._count, self._runs.end()[0])
-            known = KnownEvents(RecordedEvents(self._runs, covered, lambda: self._recorded_events(covered)))
+            covered = self.origins.first
+            known = KnownEvents(self.origins, covered, lambda: self._recorded_events(covered))
             try:
                 for record in arrivals.iter_records(self._arrivals, covered, self._count, self._chain):
                     if record.kind in arrivals.EVENT_KINDS:
@@ -471,7 +514,7 @@ class TractLog:
                 if not self._unrecorded:
                     self.rebuild()
                     return self.known()
-            for name in (*self._unrecorded, *self._taken):
+            for name in (*self._unrecorded, *self._added):
                 known.add(name)
             self._known = known
         return self._known
@@ -479,19 +522,21 @@ class TractLog:
     # leaves
 
     def _recorded_events(self, count: int) -> set[str]:
-        """Returns the events of the first records without the runs, which are damaged; if arrivals are as well, all is loaded again at the next call."""
-        self._runs.drop()
+        """Returns the events of the first records, as far as the damaged arrivals can be read; everything is loaded again at the next call."""
+        self._state = State.MISLED
         found: set[str] = set()
-        records = arrivals.iter_records(self._arrivals, 0, count, self._arrivals.chain_at(count) or b"")
-        try:
-            found.update(record.event.hex() for record in records if record.kind in arrivals.EVENT_KINDS)
-        except arrivals.ArrivalsDamagedError:
-            self._is_whole = False
-            self._is_misled = True
+        for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
+            if number < count and record.kind in arrivals.EVENT_KINDS:
+                found.add(record.event.hex())
         return found
 
-    def _take(self, record: Record, name: EventHash) -> bool:
-        """Takes in one record of the event `name`; False if this event is needed and damaged."""
+    def _break(self) -> None:
+        """Marks the view as unfinished."""
+        if self._state is State.CURRENT:
+            self._state = State.BROKEN
+
+    def _add_record(self, record: Record, name: EventHash) -> bool:
+        """Applies one record of the event `name`; False if this event is needed and damaged."""
         self._add_to_commits(record)
         if record.kind not in arrivals.EVENT_KINDS:
             return True
@@ -500,16 +545,16 @@ class TractLog:
         if name in self._unrecorded:
             self._unrecorded.discard(name)
             return True
-        self._taken.append(name)
+        self._added.append(name)
         if self._known is not None:
             self._known.add(name)
-        if record.kind in arrivals.PLAIN_KINDS and self._take_plain(name, record):
+        if record.kind in arrivals.PLAIN_KINDS and self._add_plain(name, record):
             return True
         try:
             event = self._parts.events.require(self.tract, name)
         except DamageError:
             return False
-        self._offer(name, event, is_own=record.kind != arrivals.SEEN)
+        self._offer(name, event, is_own=record.kind in arrivals.OWN_KINDS)
         return True
 
     def _offer(self, name: EventHash, event: Event, *, is_own: bool) -> bool:
@@ -520,7 +565,7 @@ class TractLog:
         finally:
             self._is_offering = False
 
-    def _take_plain(self, name: EventHash, record: Record) -> bool:
+    def _add_plain(self, name: EventHash, record: Record) -> bool:
         branch = self._branches.get(record.branch)
         if branch is None:
             self._branches = {arrivals.branch_digest(name): name for name in self.view.branches}
@@ -535,15 +580,15 @@ class TractLog:
         return True
 
     def _written(self, records: list[Record]) -> list[Record] | None:
-        """Returns the records less those of the last event, if that is not there (yet); None if an earlier one's is not.
+        """Returns the records without those of the last event, if its file is missing (yet); None if an earlier event is missing.
 
-        Then it is gone, or the records are none of this copy's writers', who write each event before they record the next.
+        A missing earlier event is gone, or the records are not from this copy, whose writers write each event before they record the next.
         """
         end = len(records)
         is_last = True
         for position in range(len(records) - 1, -1, -1):
             record = records[position]
-            if record.kind == arrivals.SEEN:
+            if record.kind in arrivals.EVENT_KINDS and record.kind not in arrivals.OWN_KINDS:
                 is_last = False
             elif record.kind in arrivals.OWN_KINDS:
                 if not self._is_there(record):
@@ -564,7 +609,7 @@ class TractLog:
         return record.kind not in arrivals.PLAIN_KINDS or parts.objects.exists(record.commit.hex())
 
     def _admit(self, new: set[str]) -> None:
-        """Applies new and pending events; records those that are visible, if this handle can write."""
+        """Applies new and pending events, and records the visible ones, if this handle can write."""
         visible: list[EventHash] = []
         records: list[Record] = []
 
@@ -591,7 +636,7 @@ class TractLog:
         self._inode = self._arrivals.signature()[0]
 
     def _try_lock(self, held: ExitStack) -> bool:
-        """Takes the lock for as long as `held`, if this handle can write and gets it."""
+        """Locks the store until `held` ends, if this handle can write; returns whether it did."""
         if self._parts.read_only:
             return False
         try:
@@ -601,14 +646,14 @@ class TractLog:
         return True
 
     def _add_seen(self, name: EventHash, event: Event) -> list[Record]:
-        records = records_of(name, event, arrivals.SEEN, self._parts.objects, self.said.is_brought)
+        records = records_of(name, event, arrivals.SEEN, self._parts.objects, self.origins.is_brought)
         self.is_durable = False
         for record in records:
             self._add_to_commits(record)
         return records
 
     def _add_to_commits(self, record: Record) -> None:
-        self.commits.add(record)
+        self.origins.add(record)
         if record.kind == arrivals.BRINGS_AGAIN:
             self.again_count += 1
             self.version += 1
@@ -616,9 +661,9 @@ class TractLog:
     def _apply_all(
         self, names: set[str], own: set[str] | frozenset[str], take: Callable[[EventHash, Event], None]
     ) -> None:
-        """Offers events, and those pending, in causal order, and calls `take` with each that became visible, as it does.
+        """Offers events and the pending ones to the view in causal order, and calls `take` with each one that becomes visible.
 
-        Memory: names and times; of events only so many as bring few thousands of commits, so that the others are read twice.
+        Memory: names and times; only events that bring a few thousand commits are kept, the others are read twice.
         """
         known = self.known()
         pending = self.view.pending
@@ -633,7 +678,7 @@ class TractLog:
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
 
     def _readable(self, name: EventHash) -> Event | None:
-        """Returns an event, or notes what is wrong with its file and returns None."""
+        """Returns an event; if its file is damaged or missing, notes why and returns None."""
         try:
             return self._parts.events.require(self.tract, name)
         except InvalidObject as error:
@@ -646,26 +691,26 @@ class TractLog:
         return None
 
     def _is_ours(self, saved: SavedView) -> bool:
-        """Tells whether a view file is of this tract and copy, and covers a prefix of these arrivals."""
+        """Returns whether a saved view is of this tract and copy, and covers a prefix of these arrivals."""
         chain = self._arrivals.chain_at(saved.count)
         is_here = saved.root == self._listing.root_inode() and saved.view.tract == self.tract
         return is_here and chain is not None and chain.hex() == saved.chain
 
-    def _keep_in_memory(self, data: bytes, names: list[EventHash]) -> None:
-        """Goes on without an arrivals file of its own: all that is visible counts as not recorded."""
+    def _keep_in_memory(self, names: list[EventHash]) -> None:
+        """Continues without writing arrivals: all visible events count as not recorded."""
         self._inode, self._count = self._arrivals.signature() if names else (0, 0)
         self._chain = (names and self._arrivals.chain_at(self._count)) or self._arrivals.start
         self._unrecorded = set(names)
-        self.commits.reset(data, len(data) // arrivals.RECORD_BYTES, data[-16:] or arrivals.START)
 
     def _own_and_known(self, *, is_ours: bool) -> tuple[set[str], set[str]]:
-        """Returns the events that arrivals calls this copy's own, as far as its chain holds, and those that this copy surely knew.
+        """Returns the events that arrivals list as this copy's own, as far as their chain is sound, and those that this
+        copy surely knew.
 
-        These are all it names, if it is this copy's; else what a view of this copy covers.
+        With `is_ours` these are all events in arrivals; without, those that the saved view covers.
         """
         own: set[str] = set()
         known: set[str] = set()
-        saved = None if is_ours else view_cache.read(self._parts.layout, self.tract)
+        saved = None if is_ours else self._load_saved()
         covered = saved.count if saved is not None and self._is_ours(saved) else 0
         for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
             if record.kind in arrivals.OWN_KINDS:
@@ -675,13 +720,13 @@ class TractLog:
         return own, known
 
     def _reload(self) -> None:
-        """Another handle wrote arrivals anew: starts from its view, or from the events."""
+        """Loads everything again after another handle has replaced arrivals."""
         self._known = None
-        self._taken.clear()
+        self._added.clear()
         self._unrecorded.clear()
         self._listing.is_changed = False
         self.open(verify=False)
         lost = {name for name in self._witnessed if not self._parts.events.exists(self.tract, name)}
-        if lost - self.gone:  # the other handle took their records for those of a writer that died
+        if lost - self.gone:  # the other handle mistook their records for those of a killed writer
             self.gone |= lost
             self._listing.is_changed = True

@@ -1,4 +1,4 @@
-"""A transaction: what is to be written at once, gathered in memory; nothing of it is on disk before its end."""
+"""A transaction: what is written together, staged in memory; nothing of it is on disk before it is written."""
 
 from __future__ import annotations
 
@@ -13,13 +13,8 @@ from tract_fs.model.view import Head, View
 from tract_fs.store import arrivals
 from tract_fs.store.arrivals import NO_HASH, Record
 
-_RANKS = (
-    "append",
-    "forward",
-    "merge",
-    "create",
-    "reset",
-)  # of several moves in one transaction the last of these is told
+# of several moves of a branch in one transaction, the event names the kind that is last here
+_RANKS = ("append", "forward", "merge", "create", "reset")
 
 
 class OtherMove(NamedTuple):
@@ -31,7 +26,7 @@ class OtherMove(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """How far a transaction had come."""
+    """A state of a transaction, to return to."""
 
     head: CommitHash | None
     counts: tuple[int, int, int, int, int, int]  # objects, contents, commits, those made, other operations, usages
@@ -42,29 +37,41 @@ class Mark(NamedTuple):
 
 
 class Transaction:
-    """New objects, the commits that move one branch, moves of others, and other operations, on top of a view."""
+    """New objects, the commits that move one branch, moves of others, and other operations, on top of a view.
+
+    States:
+
+    - The move of `branch`: none (`commits` is empty, `_is_set` unset); an append (`add_commit`, `extend`); a move of
+      another kind (`move_to` sets `_is_set` and raises `kind` in the order of `_RANKS`, never lowers it).
+    - The clock: `_newest` is the newest time of the view (and of those of `add_foreign`), until `tick`, `extend` or
+      `fix` sets the time of the event, which is then `now`.
+    - The parents: the event heads of the view and `foreign_parents`; after `fix`, `_fixed_parents` alone.
+
+    `return_to` goes back to a state that `mark` returned, but for the clock and the fixed parents. `encode` and
+    `records` change nothing.
+    """
 
     def __init__(self, branch: str, view: View, start: Head | None) -> None:
         self.branch = branch
         self.start = start
         self.head: CommitHash | None = None if start is None else start.commit
-        self.kind = "append"  # of the move of `branch`
-        self.replaces: tuple[str, ...] | None = None  # the events whose moves of `branch` it replaces; None: its line
+        self.kind = "append"  # of the move of `branch`; see `_RANKS`
+        self.replaces: tuple[str, ...] | None = None  # events whose moves of `branch` it replaces; None: its line
         self.others: dict[str, OtherMove] = {}  # by branch
         self.tags: dict[str, CommitHash | None] = {}  # None: removed
         self.foreign_parents: list[str] = []  # tract/hash of the events of other tracts whose commits come in
-        self.objects: dict[str, bytes] = {}  # in the order in which they must be written
+        self.objects: dict[str, bytes] = {}  # in the order to write them in
         self.contents: dict[str, None] = {}  # those of `objects` that may be in the store already
         self.commits: dict[CommitHash, NewCommit] = {}
         self.made: dict[CommitHash, Commit] = {}  # those of `commits` whose objects are among `objects`
         self.created_us: list[int] = []
         self.ops: list[dict[str, object]] = []
         self.usage: list[tuple[CommitHash, int, int]] = []  # commit, prompt and completion tokens
-        self._is_set = False  # the head was set, not only moved on by commits
+        self._is_set = False  # the head was set, not only advanced by commits
         self._fixed_parents: tuple[str, ...] | None = None
         self._newest = view.newest
-        self._newest_us: int | None = None  # the same in microseconds; None: not asked for yet
-        self.now = ""  # the last tick as it is stored
+        self._newest_us: int | None = None  # the same in microseconds; None: not parsed yet
+        self.now = ""  # the last time taken, as an event stores it
 
     @property
     def is_empty(self) -> bool:
@@ -78,7 +85,7 @@ class Transaction:
 
     @property
     def is_append(self) -> bool:
-        """Tells whether new commits on the branch's line are all there is."""
+        """Returns whether new commits on the branch's line are all that is staged."""
         return (
             self.kind == "append"
             and bool(self.commits)
@@ -88,7 +95,7 @@ class Transaction:
     def tick(self, wall_us: int) -> int:
         """Returns the next time of the hybrid logical clock."""
         now = format_time(wall_us) if wall_us > 0 else ""
-        if now > self._newest:  # as mostly; times compare as strings do
+        if now > self._newest:  # the usual case; times compare as strings do
             self._set_time(wall_us, now)
             return wall_us
         next_us = next_time(wall_us, self._last_us())
@@ -122,7 +129,7 @@ class Transaction:
     def move_to(self, commit: CommitHash, kind: str, *, replaces: Sequence[str] | None = None) -> None:
         """Sets the head to a commit of the store or a staged one, by a move of this kind; tick before.
 
-        `replaces` are the events whose moves go; None: those of the line that the transaction started from.
+        `replaces` are the events whose moves it replaces; None: those of the line that the transaction started from.
         """
         self.head = commit
         self._is_set = True
@@ -143,14 +150,17 @@ class Transaction:
         self.tags[name] = target
 
     def add_foreign(self, view: View) -> None:
-        """Makes the event build on all that another tract's view holds, so that it may bring its commits in; before the first tick."""
+        """Makes the event build on all events of another tract's view, so that it may bring commits of it.
+
+        Call it before the first tick.
+        """
         parents = [f"{view.tract}/{name}" for name in view.event_heads]
         self.foreign_parents += [parent for parent in parents if parent not in self.foreign_parents]
         if view.newest > self._newest:
             self._newest, self._newest_us = view.newest, None
 
     def fix(self, at_us: int, parents: Sequence[str]) -> None:
-        """Makes the event a function of what it joins: this time, these parents and no others, no writer."""
+        """Makes the event a function of what it joins: it has this time, these parents alone, and no writer."""
         self._set_time(at_us, format_time(at_us))
         self._fixed_parents = tuple(parents)
 
@@ -160,7 +170,7 @@ class Transaction:
         self.usage.append((commit, prompt_tokens, completion_tokens))
 
     def mark(self) -> Mark:
-        """Returns where the transaction stands, to return to it."""
+        """Returns the present state, for `return_to`."""
         return Mark(
             self.head,
             (
@@ -199,7 +209,7 @@ class Transaction:
         self.foreign_parents = list(mark.foreign_parents)
 
     def encode(self, tract: str, writer: str, view: View, line: Sequence[str]) -> bytes:
-        """Returns the bytes of the event; `line` is what a move replaces that does not say it."""
+        """Returns the bytes of the event; `line` is what a move replaces that does not name it."""
         ops: list[dict[str, object] | Fragment] = []
         if self.is_move and self.head is not None:
             replaces = line if self.replaces is None else self.replaces
@@ -225,9 +235,10 @@ class Transaction:
         is_durable: bool,
         is_brought: Callable[[bytes], bool],
     ) -> list[Record]:
-        """Returns what arrivals records of the event; `branch` stands for the branch, `is_plain` says that the view allows a plain append.
+        """Returns the records of arrivals for the event. `branch` is the digest of the branch's name.
 
-        `is_brought` tells whether a visible event brings a commit; only moves other than appends can bring one again.
+        With `is_plain` the view allows a plain append. `is_brought` returns whether a visible event brings a commit;
+        only moves other than appends can bring one again.
         """
         name = bytes.fromhex(event)
         digests = list(map(bytes.fromhex, self.commits))

@@ -54,7 +54,7 @@ class Adoption:
         self._reader = reader
         self._now_us = now_us
         log = reader.log
-        self._known: set[str] = {digest.hex() for digest in log.said.all_commits()} | reader.foreign.names()
+        self._known: set[str] = {digest.hex() for digest in log.origins.all_commits()} | reader.foreign.names()
         self._pending: dict[EventHash, Event] = {}
         self._entries: dict[
             CommitHash, tuple[str, EventHash, BroughtCommit]

@@ -55,7 +55,11 @@ class _Written(NamedTuple):
 
 
 class _Packing:
-    """One run."""
+    """One run.
+
+    States: planning; writing, with a pack open (`_open`, and its `_members`) or between packs (`_open` is None); removing
+    what the new and the kept packs contain. `_is_stopped` is set for good when a removal ends early.
+    """
 
     def __init__(self, store: Store, before_ns: int | None) -> None:
         self._store = store
@@ -134,7 +138,7 @@ class _Packing:
         rows, actual = scan(path, name)
         if rows is None and not files.exists(path):
             return None
-        held = set() if rows is None else {row[:32] for row in rows.rows}
+        held = set() if rows is None else {digest for digest, _, _ in rows.members}
         if rows is None or actual != name or any(bytes.fromhex(member.name) not in held for member in members):
             self._store.suspects.note(Address("pack", name))
             raise HashMismatch(path=self._layout.relative(path), hash=name, expected=name, actual=actual or "nothing")
@@ -186,7 +190,7 @@ class _Packing:
             verified = {other: files.signature(self._layout.pack(other)) for other in others}
             rows, actual = scan(self._layout.pack(name), name)
             if rows is not None and actual == name:
-                holders = [self._packs.holder(digest.hex(), others) for digest, _, _ in rows.iter_members()]
+                holders = [self._packs.holder(digest.hex(), others) for digest, _, _ in rows.members]
                 if None not in holders:
                     self._remove_packs([name], {other: verified[other] for other in holders if other is not None})
                     stay = others

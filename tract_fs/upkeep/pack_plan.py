@@ -92,7 +92,7 @@ class PackPlan:
                 self.left.append(f"packs/{name}: damaged")
             return
         self._small.append(name)
-        self._packed.update(digest for digest, _, _ in rows.iter_members())
+        self._packed.update(digest for digest, _, _ in rows.members)
         for names in rows.events.values():
             self._packed_events.update(names)
 

@@ -22,7 +22,6 @@ from tract_fs.upkeep.status import missing_names
 from tract_fs.work.session import Session
 
 _AT_ONCE = 8  # files dealt with in one hold of the lock
-_CACHES = ("generation.db", "generation.db-journal", "generation.db-wal", "generation.db-shm")
 
 
 class Repair:
@@ -72,8 +71,8 @@ class Repair:
                 self._unmoved.append(f"{file.path}: too large to be a file of this store")
             elif data is not None and not is_good:
                 yield file
-            elif data is not None and file.kind == "pack":
-                self._dropped += map(self._layout.relative, packs.drop_wrong_tables(file.name, data))
+            elif data is not None and file.kind == "pack" and packs.drop_wrong_rows(file.name, data):
+                self._dropped.append(self._layout.relative(self._layout.index))
 
     def _quarantine(self, suspects: list[Address]) -> None:
         for start in range(0, len(suspects), _AT_ONCE):
@@ -97,6 +96,9 @@ class Repair:
         self._contexts.forget()
         self._reader.forget_renderings()
         self._reader.close()
+        if files.exists(self._layout.index):
+            self._dropped.append(self._layout.relative(self._layout.index))
+        self._store.index.discard()
         for tract in {self._reader.log.tract, *self._store.list_tracts()}:
             self._store.log(tract).rebuild(is_ours=True)
         for tract in files.list_names(f"{self._layout.local}/tracts"):
@@ -106,7 +108,6 @@ class Repair:
     def _drop_caches(self, tract: str) -> None:
         snapshots = self._layout.tract_local(tract, "snapshots")
         paths = [f"{snapshots}/{name}" for name in files.list_names(snapshots) if is_hash(name)]
-        paths += [self._layout.tract_local(tract, name) for name in _CACHES]
         for path in paths:
             if files.exists(path):
                 files.remove(path)
@@ -137,8 +138,7 @@ class Repair:
 
     def _report(self, adopted: Adopted) -> RepairReport:
         of: dict[str, list[str]] = {}
-        findings, self._store.findings = self._store.findings, {}  # also those from before the repair
-        for found in findings.values():
+        for found in self._store.take_findings():  # also those from before the repair
             shown = f"{found.path}: {found.cause}" if found.cause and found.outcome != "repaired" else found.path
             of.setdefault(found.outcome, []).append(shown)
         report = RepairReport(

@@ -42,7 +42,11 @@ class _Prepared(NamedTuple):
 
 
 class MessageStream:
-    """One streamed import. It enters the guard for each write; between writes other threads can use the handle."""
+    """One streamed import. It enters the guard for each write; between writes other threads can use the handle.
+
+    States: preparing (`_prepared`, `_contents` and `_size_bytes` grow with each message) and writing, which empties them,
+    by turns. `_position` counts the messages read, `_committed` those of written transactions; they agree at the end.
+    """
 
     def __init__(
         self,

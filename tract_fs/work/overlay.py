@@ -91,7 +91,7 @@ class Overlay:
 
     def has(self, name: str) -> bool:
         """Returns whether this tract has a commit of this full hash."""
-        if self.is_staged(name) or self._log.said.events_of(name):
+        if self.is_staged(name) or self._log.origins.events_of(name):
             return True
         return bool(self._log.view.foreign) and name in self._foreign.names()
 
@@ -103,7 +103,7 @@ class Overlay:
 
     def names_with_prefix(self, prefix: str) -> set[str]:
         """Returns the commits of this tract whose hashes begin with `prefix`."""
-        names = {digest.hex() for digest in self._log.said.commits_with_prefix(prefix)} | self._foreign.names()
+        names = {digest.hex() for digest in self._log.origins.commits_with_prefix(prefix)} | self._foreign.names()
         if self._staged is not None:
             names.update(self._staged.commits)
         return {name for name in names if name.startswith(prefix)}
@@ -114,7 +114,7 @@ class Overlay:
         if staged is not None and name in staged.commits:
             return staged.commits[name].as_brought()
         foreign_parents = () if staged is None else staged.foreign_parents
-        entry = self._log.said.brought(name)
+        entry = self._log.origins.brought(name)
         if entry is None and (foreign_parents or self._log.view.foreign):
             return self._foreign.brought(name, foreign_parents)
         return entry
@@ -125,7 +125,7 @@ class Overlay:
             for commit, prompt_tokens, completion_tokens in reversed(self._staged.usage):
                 if commit == name:
                     return prompt_tokens, completion_tokens
-        usage = self._log.said.usage(name)
+        usage = self._log.origins.usage(name)
         return None if usage is None else (usage.prompt_tokens, usage.completion_tokens)
 
     def staged_matches(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitHash]:

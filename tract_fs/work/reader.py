@@ -33,7 +33,7 @@ from tract_fs.store.tract_log import TractLog
 from tract_fs.work.overlay import Overlay
 
 if TYPE_CHECKING:
-    from tract_fs.store.generation_index import GenerationIndex, Hit
+    from tract_fs.store.index.configs import ConfigIndex, Hit
 
 _CACHED_BYTES = 32 * 1024 * 1024
 _CACHED_NEW = 1024
@@ -41,7 +41,11 @@ _SHORTEST_PREFIX = 4
 
 
 class TractReader:
-    """Reads the tract of one session."""
+    """Reads the tract of one session.
+
+    States: it reads the head of `branch`, or for ever the commit `pinned`; inside a transaction, `overlay` adds what is
+    staged. The private fields are caches, which may be dropped at any time.
+    """
 
     def __init__(
         self,
@@ -62,7 +66,7 @@ class TractReader:
         self.counter = counter
         self.overlay = Overlay(log, self.foreign, store.objects)
         self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
-        self._generation_indexes: dict[str, GenerationIndex] = {}  # by tract
+        self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
         self._written: dict[CommitHash, NewCommit] = {}  # recent commits of this session
         self._written_version = (0, 0)  # `records_version` when it wrote them
@@ -316,25 +320,15 @@ class TractReader:
 
     def close(self) -> None:
         """Closes the files that reading opened."""
-        for index in self._generation_indexes.values():
+        for index in self._config_indexes.values():
             index.close()
 
     def _select(self, log: TractLog, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
-        index = self._generation_indexes.get(log.tract)
-        if index is None or not index.is_in(self.store.layout.local):
-            if index is not None:
-                index.close()
-            from tract_fs.store.generation_index import GenerationIndex  # sqlite3: only a query needs it
+        index = self._config_indexes.get(log.tract)
+        if index is None:
+            from tract_fs.store.index.configs import ConfigIndex  # only a query needs it
 
-            file = self.store.layout.tract_local(log.tract, "generation.db")
-            index = GenerationIndex(
-                file,
-                log,
-                self.store.events,
-                read_only=self.store.read_only,
-                is_distrusted=self.store.distrusts_caches,
-            )
-            self._generation_indexes[log.tract] = index
+            index = self._config_indexes[log.tract] = ConfigIndex(self.store.index, log, self.store.events)
         return index.select(path, operator, value)
 
     def _load_facts(self, name: str) -> CommitFacts:

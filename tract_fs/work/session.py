@@ -167,7 +167,7 @@ class Session:
     def refresh(self) -> None:
         """Lists the store's events at once, and quarantines damaged files that were found."""
         self.store.forget_redacted()
-        self.store.tend()
+        self.store.quarantine_suspects()
         self.store.list_events()
 
     def flush(self) -> None:

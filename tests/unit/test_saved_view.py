@@ -1,0 +1,151 @@
+"""The saved view: bytes that are not whole, of another place, or of no possible view are not used."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.inside import log_of, store_of
+from tests.lab.states import answers, bound_layout, own_place
+from tests.lab.talk import Clock, user
+from tract_fs import Tract
+from tract_fs.model.view import View
+from tract_fs.store import saved_view
+from tract_fs.store.layout import Layout
+from tract_fs.store.saved_view import SavedView, decode, encode
+from tract_fs.store.tract_log import TractLog
+
+SAVED = SavedView(
+    count=3,
+    chain="0123456789abcdef" * 2,
+    again_count=1,
+    is_durable=True,
+    gone=["a" * 64],
+    view=View("default"),
+    fans={"0f": (7, 8)},
+    packs=["b" * 64],
+    root=9,
+)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return bound_layout(tmp_path)
+
+
+def sealed(layout: Layout, value: Any) -> bytes:
+    body = json.dumps(value).encode()
+    return sha256(layout.seal + body).hexdigest().encode() + b"\n" + body
+
+
+def test_what_is_decoded_is_what_was_encoded(layout: Layout) -> None:
+    found = decode(layout, encode(layout, SAVED))
+    assert found is not None
+    assert encode(layout, found) == encode(layout, SAVED)
+    assert (found.count, found.chain, found.again_count, found.is_durable) == (3, "0123456789abcdef" * 2, 1, True)
+    assert (found.gone, found.fans, found.packs, found.root) == (["a" * 64], {"0f": (7, 8)}, ["b" * 64], 9)
+    assert found.view.tract == "default"
+
+
+def test_the_bytes_are_a_sealed_checksum_and_json(layout: Layout) -> None:
+    checksum, body = encode(layout, SAVED).split(b"\n")
+    assert checksum == sha256(layout.seal + body).hexdigest().encode()
+    assert json.loads(body)["fans"] == {"0f": [7, 8]}
+
+
+def test_bytes_changed_or_cut_anywhere_are_not_used(layout: Layout) -> None:
+    data = encode(layout, SAVED)
+    for at in range(len(data)):
+        assert decode(layout, data[:at]) is None, at
+        assert decode(layout, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]) is None, at
+    assert decode(layout, data + b" ") is None
+    assert decode(layout, None) is None
+
+
+def test_a_view_of_another_place_is_not_used(layout: Layout, tmp_path: Path) -> None:
+    assert decode(bound_layout(tmp_path / "other"), encode(layout, SAVED)) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"count": -1},
+        {"count": 1 << 48},
+        {"again_count": -1},
+        {"chain": "0" * 31},
+        {"chain": "x" * 32},
+        {"gone": ["../" + "a" * 61]},
+        {"packs": ["b" * 63]},
+        {"fans": {"..": [7, 8]}},
+        {"fans": {"0g": [7, 8]}},
+        {"root": "9"},
+        {"more": 1},
+        {"view": {"tract": 5}},
+    ],
+    ids=repr,
+)
+def test_values_that_no_handle_writes_are_not_used(layout: Layout, change: dict[str, Any]) -> None:
+    body = json.loads(encode(layout, SAVED)[65:])
+    assert decode(layout, sealed(layout, body)) is not None
+    assert decode(layout, sealed(layout, {**body, **change})) is None
+    assert decode(layout, sealed(layout, [body])) is None
+
+
+def state_in(path: Path) -> tuple[bytes, int]:
+    connection = sqlite3.connect(own_place(path) / "index.db")
+    found: tuple[bytes, int] = connection.execute("select state, records from tracts where name = 'default'").fetchone()
+    connection.close()
+    return found
+
+
+def test_a_view_is_saved_with_the_rows_that_it_covers(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
+        for number in range(3):
+            t.commit(user(f"text {number}"))
+        (count, chain), view = log_of(t).stamp(), log_of(t).view
+    state, rows = state_in(tmp_path)
+    saved = decode(bound_layout(tmp_path), state)
+    assert saved is not None
+    assert (saved.count, saved.chain, rows) == (count, chain, count)
+    assert saved.view == view
+
+
+def test_a_handle_that_discarded_the_index_saves_its_view_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the next handle would have to find everything from the events."""
+    with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
+        for number in range(3):
+            t.commit(user(f"text {number}"))
+        expected = answers(t)
+    before = state_in(tmp_path)
+    with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
+        store_of(t).index.discard()
+        assert not (own_place(tmp_path) / "index.db").exists()
+        assert answers(t) == expected
+    layout = bound_layout(tmp_path)
+    assert (decode(layout, state_in(tmp_path)[0]), state_in(tmp_path)[1]) == (decode(layout, before[0]), before[1])
+
+    def rebuild(*_: object, **__: object) -> None:
+        raise AssertionError("everything was found again")
+
+    monkeypatch.setattr(TractLog, "rebuild", rebuild)
+    with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
+        assert answers(t) == expected
+
+
+def test_a_reader_saves_nothing(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
+        t.commit(user("text"))
+        expected = answers(t)
+    index = own_place(tmp_path) / "index.db"
+    index.unlink()
+    with Tract.open(tmp_path, read_only=True) as t:
+        assert answers(t) == expected
+    assert not index.exists()
+    assert saved_view.decode(bound_layout(tmp_path), b"") is None

@@ -1,0 +1,307 @@
+"""Pack members in the index: where each object and event lies in a pack, and which of them are events.
+
+A member is hashed when it is read, so a wrong row can hide a member but never give wrong bytes. `require_absent` makes
+sure that none is hidden.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
+
+from tract_fs.store.address import MAX_PACK_BYTES
+from tract_fs.store.index.file import (
+    IndexDamagedError,
+    IndexFile,
+    Sums,
+    bucket_range,
+    crc_of,
+    key_of,
+    require_keys,
+    require_sums,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_OFFSET_BITS = 32
+_OFFSET_MASK = (1 << _OFFSET_BITS) - 1
+_CHECKED = struct.Struct(">qI32s")
+_AT_ONCE = 400  # variables of one statement
+# Bytes of a pack whose rows are read near a found one; they double with each step of a walk.
+_LEAST_WINDOW = 1 << 11
+_MOST_WINDOW = 1 << 16
+_IS_SIZE = f"size between 0 and {MAX_PACK_BYTES}"  # a row of another one counts as missing
+_MOST_NEAR = 1 << 13
+
+
+class PackMembers(Struct):
+    """What one pack contains: hash, offset and size in bytes of each member; hashes of its events by tract.
+
+    An empty tract is an unknown one.
+    """
+
+    pack: str
+    members: list[tuple[bytes, int, int]]
+    events: dict[str, list[bytes]]
+
+
+class Place(NamedTuple):
+    """Where a member lies: the pack, and its offset and size in bytes."""
+
+    pack: str
+    offset: int
+    size: int
+
+
+class MemberIndex:
+    """The rows of all packs.
+
+    States: unread, loaded (`_ids`, `_names` and `_counts` have the packs with rows). When the index has another
+    generation than `_generation`, rows may be gone: the next look-up loads again.
+    """
+
+    def __init__(self, index: IndexFile) -> None:
+        self._index = index
+        self._generation = -1
+        self._version = 0  # of the file, when the rows of packs were read
+        self._ids: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._counts: dict[str, tuple[int, int]] = {}  # of members, of tracts
+        self._sound: set[int] = set()  # buckets whose sums agreed
+        self._near: dict[bytes, Place] = {}  # members near the last one found
+        self._last = 0  # row number of the last member found
+        self._window = _LEAST_WINDOW
+        self._seed = 0
+
+    def packs(self) -> Collection[str]:
+        """Returns the names of the packs whose members have rows. Errors: IndexDamagedError."""
+        if self._generation != self._index.generation:
+            self.load()
+        return self._ids.keys()
+
+    def load(self) -> None:
+        """Reads which packs have rows. Errors: IndexDamagedError."""
+        self._ids, self._names, self._counts = {}, {}, {}
+        self._sound.clear()
+        self._near.clear()
+        self._seed = zlib.crc32(self._index.seal)
+        if self._index.exists():
+            self._version = self._index.version()
+            with self._index.reading() as connection:
+                rows = connection.execute("select id, name, members, tracts, crc from packs").fetchall()
+                for number, name, count, tracts, crc in rows:
+                    is_as_written = crc == crc_of(self._index.seal, number, name, count, tracts)
+                    if not is_as_written or type(name) is not bytes or len(name) != 32 or type(count) is not int:
+                        raise IndexDamagedError("a pack's row is not as it was written")
+                    self._note(number, name.hex(), count, tracts)
+        self._generation = self._index.generation
+
+    def places(self, digest: bytes) -> Sequence[Place]:
+        """Returns the places of the members of this hash. Unchecked: rows may be missing or wrong.
+
+        Errors: IndexDamagedError.
+        """
+        near = self._near.get(digest)
+        if near is not None and self._generation == self._index.generation:
+            return (near,)
+        if not self.packs():
+            return ()
+        index = self._index
+        try:
+            rows = (
+                index.connection()
+                .execute(f"select place, name, size from members where key = ? and {_IS_SIZE}", (key_of(digest),))
+                .fetchall()
+            )
+            found = [
+                Place(pack, place & _OFFSET_MASK, size)
+                for place, name, size in rows
+                if name == digest and (pack := self._names.get(place >> _OFFSET_BITS)) is not None
+            ]
+            if len(found) == 1:
+                self._look_around(index.connection(), rows[0][0], found[0].pack)
+        except index.errors() as error:
+            raise index.fail(error) from error
+        return found
+
+    def listed(self, digests: Collection[bytes]) -> set[bytes]:
+        """Returns those of many hashes that have a row. Unchecked. Errors: IndexDamagedError."""
+        found: set[bytes] = set()
+        if not self.packs():
+            return found
+        wanted = list(digests)
+        with self._index.reading() as connection:
+            for start in range(0, len(wanted), _AT_ONCE):
+                keys = list(map(key_of, wanted[start : start + _AT_ONCE]))
+                marks = ",".join("?" * len(keys))
+                rows = connection.execute(f"select name from members where key in ({marks})", keys)
+                found.update(name for (name,) in rows.fetchall())
+        return found.intersection(wanted)
+
+    def require_absent(self, digest: bytes) -> None:
+        """Raises IndexDamagedError if a row of this hash may be missing, of those `packs` that have rows. Cost: reads a 256th of the rows, once."""
+        if not self.packs():
+            return
+        if self._version != self._index.version():
+            self._follow_file()
+        bucket = digest[0]
+        if bucket in self._sound:
+            return
+        span = bucket_range(bucket)
+        with self._index.reading() as connection:
+            rows = connection.execute(
+                "select place, size, name from members where key between ? and ?", span
+            ).fetchall()
+            require_sums(connection, "member", bucket, [_crc(self._seed, *row) for row in rows])
+            keys = connection.execute("select key, place from members where key between ? and ?", span)
+            require_keys(keys, ((key_of(name), place) for place, _, name in rows))
+        self._sound.add(bucket)
+
+    def _follow_file(self) -> None:
+        """Sees which packs have rows once the file has changed. Errors: IndexDamagedError if rows that were there are gone."""
+        before = self._ids.items()
+        self.load()
+        if before - self._ids.items():
+            raise self._index.note_loss()
+
+    def events(self, pack: str, tract: str | None) -> list[bytes]:
+        """Returns the hashes of a pack's events: all, or those of a tract and of an unknown one. Errors: IndexDamagedError."""
+        return [
+            names[at : at + 32]
+            for _, names in (self._events_of(pack, tract) if pack in self.packs() else ())
+            for at in range(0, len(names), 32)
+        ]
+
+    def tracts(self, packs: Collection[str]) -> set[str]:
+        """Returns the tracts that have events in some packs; an empty one if unknown. Errors: IndexDamagedError."""
+        there = [name for name in packs if name in self.packs()]
+        return {tract for name in there for tract, _ in self._events_of(name, None)}
+
+    def _events_of(self, pack: str, tract: str | None) -> list[tuple[str, bytes]]:
+        """Returns the tracts that a pack has events of, or only one tract and the unknown one, each with their hashes. Errors: IndexDamagedError."""
+        number = self._ids[pack]
+        with self._index.reading() as connection:
+            query = "select tract, events, names, crc from pack_events where pack = ?"
+            if tract is None:
+                rows = connection.execute(query, (number,)).fetchall()
+            else:
+                rows = connection.execute(f"{query} and tract in ('', ?)", (number, tract)).fetchall()
+            name, count = connection.execute(
+                "select (select name from packs where id = ?), (select count(*) from pack_events where pack = ?)",
+                (number, number),
+            ).fetchone()
+            if name != bytes.fromhex(pack) or count != self._counts[pack][1]:
+                raise IndexDamagedError("events of a pack are missing")
+            for owner, count, names, crc in rows:
+                is_as_written = crc == crc_of(self._index.seal, number, owner, count, names)
+                are_hashes = type(names) is bytes and len(names) == 32 * count
+                if not is_as_written or not are_hashes or type(owner) is not str:
+                    raise IndexDamagedError("the events of a pack are not as they were written")
+        return [(owner, names) for owner, _, names, _ in rows]
+
+    def members(self, pack: str) -> PackMembers | None:
+        """Returns what a pack contains, from its rows, or None if it has none. Errors: IndexDamagedError."""
+        if pack not in self.packs():
+            return None
+        first = self._ids[pack] << _OFFSET_BITS
+        with self._index.reading() as connection:
+            rows = connection.execute(
+                "select name, place & ?, size from members where place between ? and ?",
+                (_OFFSET_MASK, first, first + _OFFSET_MASK),
+            ).fetchall()
+            events = connection.execute("select tract, names from pack_events where pack = ?", (self._ids[pack],))
+            found = {
+                tract: [names[at : at + 32] for at in range(0, len(names), 32)] for tract, names in events.fetchall()
+            }
+        return PackMembers(pack, rows, found)
+
+    def add(self, pack: PackMembers, *, present: Collection[str]) -> None:
+        """Writes the rows of a pack; removes those of packs that are not `present` once they are half of all rows.
+
+        Errors: IndexDamagedError, IndexUnwritableError.
+        """
+        self.packs()
+        with self._index.writing() as connection:
+            if self._generation != self._index.generation:
+                self.load()
+            gone = [name for name in self._ids if name not in present]
+            total = sum(count for count, _ in self._counts.values())
+            if gone and 2 * sum(self._counts[name][0] for name in gone) >= total:
+                for name in gone:
+                    self._remove(connection, name)
+            self._insert(connection, pack)
+
+    def _insert(self, connection: sqlite3.Connection, pack: PackMembers) -> None:
+        name, count, tracts = bytes.fromhex(pack.pack), len(pack.members), len(pack.events)
+        there = connection.execute("select id, members, tracts from packs where name = ?", (name,)).fetchone()
+        if there is not None:  # another process was faster
+            self._note(there[0], pack.pack, *there[1:])
+            return
+        number = 1 + connection.execute("select coalesce(max(id), 0) from packs").fetchone()[0]
+        crc = crc_of(self._index.seal, number, name, count, tracts)
+        connection.execute("insert into packs values (?, ?, ?, ?, ?)", (number, name, count, tracts, crc))
+        sums, rows = Sums("member"), []
+        counts, totals, seed = sums.rows, sums.totals, self._seed
+        crc32, pack_row, to_key = zlib.crc32, _CHECKED.pack, key_of
+        first = number << _OFFSET_BITS
+        for digest, offset, size in pack.members:
+            counts[digest[0]] += 1
+            totals[digest[0]] += crc32(pack_row(first + offset, size, digest), seed)
+            rows.append((first + offset, digest, size, to_key(digest)))
+        connection.executemany("insert into members values (?, ?, ?, ?)", rows)
+        sums.write(connection)
+        for tract, hashes in pack.events.items():
+            names = b"".join(sorted(hashes))
+            crc = crc_of(self._index.seal, number, tract, len(hashes), names)
+            connection.execute(
+                "insert into pack_events values (?, ?, ?, ?, ?)", (number, tract, len(hashes), names, crc)
+            )
+        self._note(number, pack.pack, count, tracts)
+
+    def _remove(self, connection: sqlite3.Connection, name: str) -> None:
+        number = self._ids.pop(name)
+        first = number << _OFFSET_BITS
+        span = (first, first + _OFFSET_MASK)
+        sums = Sums("member")
+        rows = connection.execute("select place, size, name from members where place between ? and ?", span)
+        for place, size, digest in rows.fetchall():
+            sums.rows[digest[0]] -= 1
+            sums.totals[digest[0]] -= _crc(self._seed, place, size, digest)
+        connection.execute("delete from members where place between ? and ?", span)
+        connection.execute("delete from pack_events where pack = ?", (number,))
+        connection.execute("delete from packs where id = ?", (number,))
+        sums.write(connection)
+        del self._names[number], self._counts[name]
+        self._near.clear()
+
+    def _look_around(self, connection: sqlite3.Connection, place: int, pack: str) -> None:
+        """Remembers the members near one that was found, if it is the first, or the last one was near too.
+
+        A history lies together in a pack, so a walk over it needs them next.
+        """
+        is_first, step, self._last = not self._last, place - self._last, place
+        if not (is_first or abs(step) <= 2 * self._window):
+            self._window = _LEAST_WINDOW
+            return
+        self._window = min(2 * self._window, _MOST_WINDOW)
+        if len(self._near) > _MOST_NEAR:
+            self._near.clear()
+        low, high = place - self._window, place + self._window
+        first = self._ids[pack] << _OFFSET_BITS
+        rows = connection.execute(
+            f"select place, name, size from members where place between ? and ? and {_IS_SIZE}",
+            (max(first, low), min(first + _OFFSET_MASK, high)),
+        ).fetchall()
+        self._near.update((name, Place(pack, at & _OFFSET_MASK, size)) for at, name, size in rows)
+
+    def _note(self, number: int, name: str, count: int, tracts: int) -> None:
+        self._ids[name], self._names[number], self._counts[name] = number, name, (count, tracts)
+
+
+def _crc(seed: int, place: int, size: int, digest: bytes) -> int:
+    return zlib.crc32(_CHECKED.pack(place, size, digest), seed)
