@@ -420,7 +420,8 @@ class TractLog:
             except arrivals.ArrivalsUnwritableError:
                 records = self._rebuild(own, known_before, None)
             self._state = State.CURRENT
-            self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
+            if not is_empty:
+                self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
             if self._saved_count == self._count:
                 self.origins.reset(self._count, again_count=self.again_count)
 

@@ -75,12 +75,12 @@ class Transaction:
 
     @property
     def is_empty(self) -> bool:
-        """Tells whether there is nothing to write."""
+        """Whether there is nothing to write."""
         return not (self.is_move or self.ops or self.others or self.tags)
 
     @property
     def is_move(self) -> bool:
-        """Tells whether the transaction's own branch moves, with new commits or without."""
+        """Whether the transaction's own branch moves, with new commits or without."""
         return bool(self.commits) or self._is_set
 
     @property
