@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from tests.lab.index_rows import make_sums_right, opened, saved_view
+from tests.lab.index_rows import make_sums_right, opened
 from tests.lab.inside import contexts_of, log_of, reader_of
 from tests.lab.states import bound_layout, own_place, store_root
 from tests.lab.stores import fill
@@ -263,15 +263,12 @@ def empty_packs(place: Path, world: World) -> None:
 def odd_view(place: Path, world: World) -> None:
     """A view under its right checksum whose times, hashes and counts are none."""
     fresh = make_context(world.root / "stranger" / "fresh")
-    saved = saved_views.decode(bound_layout(fresh), saved_view(fresh))
+    saved = saved_views.read(bound_layout(fresh), "default")
     assert saved is not None
     shutil.rmtree(fresh)
     view = structs.replace(saved.view, newest="soon", event_heads={"x": "y"}, last_own={"main": ("z", "never")})
     body = canonical.encode_struct(structs.replace(saved, view=view, count=-5, again_count=1 << 62))
-    with opened(_index(place, world)) as connection:
-        connection.execute("insert or ignore into tracts values (1, 'default', 0, '', null, 0)")
-        connection.execute("update tracts set state = ?", (sealed(world, body) + b"\n" + body,))
-        make_sums_right(connection, world.seal)
+    _write(place / "tracts/default/view", sealed(world, body) + b"\n" + body)
 
 
 def endless_database(place: Path, world: World) -> None:

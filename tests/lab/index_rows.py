@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.lab.states import bound_layout
+from tests.lab.states import bound_layout, own_place, put
 from tract_fs.store.arrivals import NO_HASH
 from tract_fs.store.index import configs, members, records
 from tract_fs.store.index.file import Sums, crc_of
@@ -37,16 +37,20 @@ def opened(file: Path) -> Iterator[sqlite3.Connection]:
 
 def saved_view(path: Path, tract: str = TRACT) -> bytes:
     """Returns the bytes of a tract's saved view."""
-    with opened(index_of(path)) as connection:
-        (data,) = connection.execute("select state from tracts where name = ?", (tract,)).fetchone()
-    assert isinstance(data, bytes)
-    return data
+    return view_file(path, tract).read_bytes()
 
 
 def put_saved_view(path: Path, data: bytes | None, tract: str = TRACT) -> None:
-    """Puts bytes in the place of a tract's saved view."""
-    with opened(index_of(path)) as connection:
-        connection.execute("update tracts set state = ? where name = ?", (data, tract))
+    """Puts bytes in the place of a tract's saved view; None removes it."""
+    if data is None:
+        view_file(path, tract).unlink()
+    else:
+        put(view_file(path, tract), data)
+
+
+def view_file(path: Path, tract: str) -> Path:
+    """Returns where a tract's saved view is."""
+    return own_place(path) / "tracts" / tract / "view"
 
 
 def count_rows(path: Path, table: str) -> int:

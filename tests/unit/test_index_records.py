@@ -50,7 +50,7 @@ def opened(layout: Layout, tract: str = "main") -> TractRecords:
 
 def saved(layout: Layout) -> TractRecords:
     rows = opened(layout)
-    assert rows.save(RECORDS, AFTER, state=b"state")
+    assert rows.save(RECORDS, AFTER)
     return rows
 
 
@@ -79,7 +79,7 @@ def test_each_record_is_a_row(layout: Layout) -> None:
         (first + 4, "S", E2, None, e2, None, sums[4]),
         (first + 5, "G", E3, None, None, None, sums[5]),
     ]
-    assert run(layout, "select id, name, records, chain, state from tracts") == [(1, "main", 6, "6" * 32, b"state")]
+    assert run(layout, "select id, name, records, chain from tracts") == [(1, "main", 6, "6" * 32)]
 
 
 def test_sums_count_the_rows_of_each_bucket(layout: Layout) -> None:
@@ -96,7 +96,6 @@ def test_sums_count_the_rows_of_each_bucket(layout: Layout) -> None:
 def test_another_handle_reads_what_was_saved(layout: Layout) -> None:
     saved(layout)
     rows = opened(layout)
-    assert rows.load() == b"state"
     assert rows.stamp() == AFTER
     assert rows.between(0, 6) == ROWS
     assert rows.between(2, 4) == ROWS[2:4]
@@ -159,13 +158,12 @@ def test_commits_brought_again_are_those_of_their_records(layout: Layout) -> Non
 
 def test_later_records_follow_those_there_are(layout: Layout) -> None:
     rows = opened(layout)
-    assert rows.save(RECORDS[:2], (2, "2" * 32), state=b"first")
+    assert rows.save(RECORDS[:2], (2, "2" * 32))
     assert rows.save(RECORDS[2:], AFTER)
     again = opened(layout)
-    assert again.load() == b"first"  # a save without a state keeps it
     assert (again.stamp(), again.between(0, 6)) == (AFTER, ROWS)
-    assert again.save([], AFTER, state=b"second")
-    assert opened(layout).load() == b"second"
+    assert again.save([], AFTER)
+    assert opened(layout).stamp() == AFTER
 
 
 def test_fresh_records_replace_all_of_the_tract_and_none_of_another(layout: Layout) -> None:
@@ -182,7 +180,6 @@ def test_fresh_records_replace_all_of_the_tract_and_none_of_another(layout: Layo
         ("event", 0x20, 1),
     ]
     assert run(layout, "select count(*) from sums where rows = 0 and total != 0") == [(0,)]
-    assert opened(layout).load() is None  # the state was of the rows that went
 
 
 def test_tracts_do_not_see_each_others_rows(layout: Layout) -> None:

@@ -137,7 +137,7 @@ def test_the_stores_directory_has_an_inode_until_it_goes(t: Tract, tmp_path: Pat
 def origins_of(t: Tract, count: int) -> Origins:
     log, store = log_of(t), store_of(t)
     made = Origins("default", log._arrivals, store.index, events=store.events, objects=store.objects, rebuild=list)
-    made.reset(count, again_count=0)
+    made.reset(count, log_of(t)._arrivals.chain_at(count) or b"", again_count=0, usage_count=0)
     return made
 
 

@@ -13,7 +13,7 @@ from tests.lab.states import own_place
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.store import arrivals, origins
-from tract_fs.store.arrivals import BRING_KINDS, EVENT_KINDS, RECORD_BYTES, Record
+from tract_fs.store.arrivals import BRING_KINDS, EVENT_KINDS, RECORD_BYTES, USAGE, Record
 from tract_fs.store.origins import Origins
 
 
@@ -50,7 +50,8 @@ def split(t: Tract, first: int, rebuild: Callable[[], None] | None = None) -> Or
     made = Origins(
         "default", log._arrivals, store.index, events=store.events, objects=store.objects, rebuild=rebuild or fails
     )
-    made.reset(first, again_count=0)
+    usage = sum(record.kind == USAGE for record in records_of(t)[:first])
+    made.reset(first, log._arrivals.chain_at(first) or b"", again_count=0, usage_count=usage)
     for record in records_of(t)[first:]:
         made.add(record)
     return made
@@ -105,10 +106,10 @@ def test_rows_are_written_in_steps_up_to_a_count(t: Tract, tmp_path: Path) -> No
     chain = log_of(t)._arrivals.chain_at(20) or b""
     assert connection.execute("select records, chain from tracts").fetchall() == [(20, chain.hex())]
     assert connection.execute("select count(*) from records").fetchall() == [(20,)]
-    found.extend_rows(42, state=b"a state")
+    found.extend_rows(42)
     rows = connection.execute("select kind, event from records order by id").fetchall()
     assert rows == [(record.kind.decode(), record.event) for record in records_of(t)[:42]]
-    assert connection.execute("select records, state from tracts").fetchall() == [(42, b"a state")]
+    assert connection.execute("select records from tracts").fetchall() == [(42,)]
     connection.close()
 
 
@@ -129,7 +130,7 @@ def test_rows_of_other_arrivals_are_replaced(t: Tract) -> None:
     assert found.rows.save(foreign, (5, "0" * 32), is_fresh=True)
     expected = brought_in(t)
     assert {name: found.events_of(name) for name in expected} == {name: (event,) for name, event in expected.items()}
-    assert found.rows.stamp()[0] == 42
+    assert found.rows.stamp()[0] == 10  # the newest 32 records are in memory
 
 
 def test_a_damaged_index_is_filled_again_from_arrivals(t: Tract, tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_damaged_index_is_filled_again_from_arrivals(t: Tract, tmp_path: Path)
         connection.close()
         again = split(t, 42)
         assert {name: again.events_of(name) for name in expected} == {name: (one,) for name, one in expected.items()}
-        assert again.rows.stamp()[0] == 42
+        assert again.rows.stamp()[0] == 10
 
 
 def test_where_arrivals_are_damaged_as_well_all_is_found_from_the_events(t: Tract, tmp_path: Path) -> None:
@@ -168,17 +169,15 @@ def test_where_arrivals_are_damaged_as_well_all_is_found_from_the_events(t: Trac
     assert rebuilt == [1]
 
 
-def test_memory_is_trimmed_only_where_it_is_much(t: Tract) -> None:
-    found = split(t, 35)
-    found.trim(0)
-    assert found.first == 35
-    found = split(t, 30)
-    found.trim(0)
-    assert (found.first, found._brought) == (len(records_of(t)), {})
+def test_memory_is_long_only_where_it_has_many_records(t: Tract, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origins, "_MOST_KEPT", 10)
+    total = len(records_of(t))
+    assert not split(t, total - 10).is_long()
+    assert split(t, total - 11).is_long()
 
 
 def test_neighbours_of_a_row_are_found_without_a_look(t: Tract, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(origins, "_NEWEST_ROWS", 1)
+    monkeypatch.setattr(origins, "_NEWEST_RECORDS", 1)
     found = split(t, 42)
     found._window = 3
     names = list(brought_in(t))

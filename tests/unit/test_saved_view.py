@@ -15,14 +15,14 @@ from tests.lab.states import answers, bound_layout, own_place
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.model.view import View
-from tract_fs.store import saved_view
 from tract_fs.store.layout import Layout
-from tract_fs.store.saved_view import SavedView, decode, encode
+from tract_fs.store.saved_view import SavedView, decode, encode, read
 from tract_fs.store.tract_log import TractLog
 
 SAVED = SavedView(
     count=3,
     chain="0123456789abcdef" * 2,
+    usage_count=2,
     again_count=1,
     is_durable=True,
     gone=["a" * 64],
@@ -64,7 +64,6 @@ def test_bytes_changed_or_cut_anywhere_are_not_used(layout: Layout) -> None:
         assert decode(layout, data[:at]) is None, at
         assert decode(layout, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]) is None, at
     assert decode(layout, data + b" ") is None
-    assert decode(layout, None) is None
 
 
 def test_a_view_of_another_place_is_not_used(layout: Layout, tmp_path: Path) -> None:
@@ -77,6 +76,7 @@ def test_a_view_of_another_place_is_not_used(layout: Layout, tmp_path: Path) -> 
         {"count": -1},
         {"count": 1 << 48},
         {"again_count": -1},
+        {"usage_count": -1},
         {"chain": "0" * 31},
         {"chain": "x" * 32},
         {"gone": ["../" + "a" * 61]},
@@ -96,40 +96,34 @@ def test_values_that_no_handle_writes_are_not_used(layout: Layout, change: dict[
     assert decode(layout, sealed(layout, [body])) is None
 
 
-def state_in(path: Path) -> tuple[bytes, int]:
-    connection = sqlite3.connect(own_place(path) / "index.db")
-    found: tuple[bytes, int] = connection.execute("select state, records from tracts where name = 'default'").fetchone()
-    connection.close()
-    return found
-
-
 def test_a_view_is_saved_with_the_rows_that_it_covers(tmp_path: Path) -> None:
     with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
         for number in range(3):
             t.commit(user(f"text {number}"))
+        t.record_usage({"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11})
         (count, chain), view = log_of(t).stamp(), log_of(t).view
-    state, rows = state_in(tmp_path)
-    saved = decode(bound_layout(tmp_path), state)
+    saved = read(bound_layout(tmp_path), "default")
     assert saved is not None
-    assert (saved.count, saved.chain, rows) == (count, chain, count)
+    assert (saved.count, saved.chain, saved.usage_count, saved.again_count) == (count, chain, 1, 0)
     assert saved.view == view
+    connection = sqlite3.connect(own_place(tmp_path) / "index.db")
+    assert connection.execute("select name, records, chain from tracts").fetchall() == [("default", count, chain)]
+    connection.close()
 
 
-def test_a_handle_that_discarded_the_index_saves_its_view_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_view_outlives_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or the next handle would have to find everything from the events."""
     with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
         for number in range(3):
             t.commit(user(f"text {number}"))
         expected = answers(t)
-    before = state_in(tmp_path)
+    before = read(bound_layout(tmp_path), "default")
+    assert before is not None
     with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
         store_of(t).index.discard()
         assert not (own_place(tmp_path) / "index.db").exists()
         assert answers(t) == expected
-    layout = bound_layout(tmp_path)
-    assert (decode(layout, state_in(tmp_path)[0]), state_in(tmp_path)[1]) == (decode(layout, before[0]), before[1])
+    assert read(bound_layout(tmp_path), "default") == before
 
     def rebuild(*_: object, **__: object) -> None:
         raise AssertionError("everything was found again")
@@ -143,9 +137,10 @@ def test_a_reader_saves_nothing(tmp_path: Path) -> None:
     with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
         t.commit(user("text"))
         expected = answers(t)
-    index = own_place(tmp_path) / "index.db"
+    index, view = own_place(tmp_path) / "index.db", own_place(tmp_path) / "tracts/default/view"
     index.unlink()
+    view.unlink()
     with Tract.open(tmp_path, read_only=True) as t:
         assert answers(t) == expected
-    assert not index.exists()
-    assert saved_view.decode(bound_layout(tmp_path), b"") is None
+    assert not index.exists() and not view.exists()
+    assert decode(bound_layout(tmp_path), b"") is None

@@ -13,8 +13,8 @@ Redo log: the bytes of recent files once more, so that one sync makes a transact
 Arrivals: the list of the events this copy knows, in the order of their arrival; writers append to it under the lock.
 Record: one entry of arrivals: an event, a commit that an event brought, or a usage.
 Row: the same in the index, where it can be looked up.
-Index: one SQLite file with what can be rebuilt: rows of records, places of pack members, saved views, configs.
-View: what the visible events of a tract amount to: branches, heads, tags.
+Index: one SQLite file with what can be looked up and rebuilt: rows of records, places of pack members, configs.
+View: what the visible events of a tract amount to: branches, heads, tags. A saved view is a file beside arrivals.
 Pending: an event that waits for a parent or an object.
 Origins of a commit: the visible events that brought it. They carry its config and token counts.
 Snapshot: the compiled state of one head, on disk.

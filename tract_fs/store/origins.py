@@ -20,7 +20,7 @@ from tract_fs.store.objects import Objects
 
 _T = TypeVar("_T")
 _ROWS_AT_ONCE = 1 << 15
-_NEWEST_ROWS = 32  # so many are moved into memory
+_NEWEST_RECORDS = 32
 _LEAST_WINDOW = 16  # records read near a found one; they double with each step of a walk
 _MOST_WINDOW = 512
 _MOST_NEAR = 4096
@@ -33,9 +33,9 @@ class Origins:
 
     States:
 
-    - Records: those before `first` are looked up in rows, the newer ones are in memory. `add` adds one; `reset` and
-      `trim` set `first` to the end and drop those in memory. The first look-up after that moves the newest rows into
-      memory (`_has_newest_rows`).
+    - Records: those before `first` are looked up in rows, the newer ones are in memory. `add` adds one; `reset` sets
+      `first` to the end and drops those in memory. The first look-up after that reads the newest ones back
+      (`_has_newest`), so that most answers need no index.
     - Rows: `_followed` is the last stamp of the rows that matched arrivals. Each look-up covers `first` records with
       rows before it asks (`_cover`); from rows of other arrivals it starts over. What was remembered of rows
       (`_older_again`, `_near`, `_usage_of`) is dropped by `reset` and by damage of the index.
@@ -60,8 +60,10 @@ class Origins:
         self._rebuild = rebuild
         self._first = 0
         self._count = 0
-        self._has_newest_rows = False  # the newest rows were moved into memory
+        self._chain = source.start  # the digest of the records before `_first`
+        self._has_newest = False  # some of the records before the last `reset` are in memory
         self._again_count = 0  # how many of the records before `_first` bring a commit again
+        self._usage_count = 0  # how many of them are of usage
         self._brought: dict[bytes, tuple[bytes, ...]] = {}  # by commit
         self._again: set[bytes] = set()  # commits that more than one record brings, as far as memory shows
         self._usage: dict[bytes, tuple[bytes, ...]] = {}
@@ -79,15 +81,18 @@ class Origins:
         """The number of the first record that is in memory."""
         return self._first
 
-    def reset(self, count: int, *, again_count: int) -> None:
-        """Starts over with `count` records, none in memory; `again_count` of them bring a commit again."""
+    def reset(self, count: int, chain: bytes, *, again_count: int, usage_count: int) -> None:
+        """Starts over with `count` records that end with digest `chain`, none in memory; `again_count` of them bring a
+        commit again, `usage_count` are of usage.
+        """
         self._brought.clear()
         self._again.clear()
         self._usage.clear()
         self._forget_rows()
         self._first = self._count = count
-        self._again_count = again_count
-        self._has_newest_rows = False
+        self._chain = chain
+        self._again_count, self._usage_count = again_count, usage_count
+        self._has_newest = False
 
     def add(self, record: Record) -> None:
         """Adds a record that is newer than all before."""
@@ -99,21 +104,17 @@ class Origins:
         elif record.kind == USAGE:
             self._usage[record.commit] = (*self._usage.get(record.commit, ()), record.event)
 
-    def trim(self, again_count: int) -> None:
-        """Drops the records in memory if they are many; rows cover them. `again_count` of all bring a commit again."""
-        if self._count - self._first > _MOST_KEPT:
-            self.reset(self._count, again_count=again_count)
+    def is_long(self) -> bool:
+        """Returns whether so many records are in memory that they are better dropped once rows cover them."""
+        return self._count - self._first > _MOST_KEPT
 
-    def replace_rows(self, records: list[Record], stamp: tuple[int, str], *, state: bytes) -> None:
-        """Writes rows of all records of the file, and with them a saved view.
-
-        Errors: IndexDamagedError, IndexUnwritableError.
-        """
-        self.rows.save(records, stamp, state=state, is_fresh=True)
+    def replace_rows(self, records: list[Record], stamp: tuple[int, str]) -> None:
+        """Writes rows of all records of the file. Errors: IndexDamagedError, IndexUnwritableError."""
+        self.rows.save(records, stamp, is_fresh=True)
         self._followed = stamp
 
-    def extend_rows(self, count: int, *, state: bytes | None = None) -> None:
-        """Writes rows up to the first `count` records of the file, and with them a saved view.
+    def extend_rows(self, count: int) -> None:
+        """Writes rows up to the first `count` records of the file.
 
         Errors: IndexDamagedError, IndexUnwritableError, ArrivalsDamagedError.
         """
@@ -129,7 +130,7 @@ class Origins:
             after = stop, found[-1][1].hex() if found else before.hex()
             is_last = stop == count
             rows = (record for record, _ in found)
-            if not self.rows.save(rows, after, state=state if is_last else None, is_fresh=is_fresh):
+            if not self.rows.save(rows, after, is_fresh=is_fresh):
                 stop = self._follow(count)  # another process wrote rows meanwhile
             elif is_last:
                 self._followed = after
@@ -165,8 +166,8 @@ class Origins:
         """Returns the events that bring a commit; empty if no visible event of this tract does."""
         digest = bytes.fromhex(commit)
         found = self._brought.get(digest)
-        if found is None and self._first and not self._has_newest_rows:
-            self._look_or_rebuild(self._read_newest_rows)
+        if found is None and self._first and not self._has_newest:
+            self._read_newest()
             found = self._brought.get(digest)
         if found is not None and digest not in self._again:
             return found
@@ -230,31 +231,35 @@ class Origins:
         """
         if not self._first:
             return ()
+        if not self._has_newest:
+            self._read_newest()
+        if not self._usage_count:
+            return ()
         if digest != self._usage_of[0]:
             rows = self._look_or_rebuild(lambda: self._find_usage(digest))
             self._usage_of = digest, tuple(row.event for row in rows)
         return self._usage_of[1]
 
-    def _read_newest_rows(self) -> None:
-        """Moves the newest rows into memory, by one look-up: most questions are about new commits."""
-        start = max(0, self._first - _NEWEST_ROWS)
-        brought: dict[bytes, tuple[bytes, ...]] = {}
-        usage: dict[bytes, tuple[bytes, ...]] = {}
-        for _, kind, event, commit in self.rows.between(start, self._first):
-            if kind in BRING_KINDS:
-                brought[commit] = (*brought.get(commit, ()), event)
-                if kind == BRINGS_AGAIN:
-                    self._again.add(commit)
-                    self._again_count -= 1
-            elif kind == USAGE:
-                usage[commit] = (*usage.get(commit, ()), event)
-        for commit, events in self._brought.items():  # behind those, in order of arrival
-            brought[commit] = (*brought.get(commit, ()), *events)
-        for commit, events in self._usage.items():
-            usage[commit] = (*usage.get(commit, ()), *events)
-        self._brought, self._usage = brought, usage
-        self._first = start
-        self._has_newest_rows = True
+    def _read_newest(self) -> None:
+        """Reads the newest records into memory, from arrivals: most questions are about new commits."""
+        self._has_newest = True
+        start = max(0, self._first - _NEWEST_RECORDS)
+        try:
+            newest = list(arrivals.iter_records(self._arrivals, start, self._first, self._chain))
+        except ArrivalsDamagedError:
+            self._rebuild()
+            return
+        brought, usage = self._brought, self._usage
+        self._brought, self._usage = {}, {}
+        self._count -= len(newest)
+        for record in newest:
+            self.add(record)
+            self._again_count -= record.kind == BRINGS_AGAIN
+            self._usage_count -= record.kind == USAGE
+        for older, newer in ((self._brought, brought), (self._usage, usage)):
+            for commit, events in newer.items():
+                older[commit] = (*older.get(commit, ()), *events)
+        self._first, self._chain = start, arrivals.chain_before(self._arrivals, start)
 
     def _find(self, digest: bytes) -> tuple[bytes, ...]:
         if self._older_again is None:
@@ -308,8 +313,11 @@ class Origins:
             except IndexDamagedError:
                 self._forget_rows()
         self._index.go_in_memory()
-        self._cover(count)
-        return look()
+        try:
+            self._cover(count)
+            return look()
+        except IndexDamagedError as error:  # so it is the records that contradict themselves
+            raise ArrivalsDamagedError from error
 
     def _cover(self, count: int) -> None:
         stamp = self.rows.stamp()

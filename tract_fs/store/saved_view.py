@@ -1,6 +1,7 @@
-"""The saved view: the view of one tract with the prefix of arrivals that it covers, so an open reads only what is new.
+"""The saved view: the view of one tract with the prefix of arrivals that it covers, so that an open reads only what is new.
 
-Its bytes are the sealed checksum of the rest, a newline, and JSON; they are stored in the index. FORMAT.md, section 10.
+It is a file of its own, since an open that finds nothing new then needs no SQLite: the sealed checksum of the rest, a newline,
+and JSON. FORMAT.md, section 10.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.names import are_hashes, is_hex
 from tract_fs.model.view import View
+from tract_fs.store import files
 from tract_fs.store.arrivals import MOST_RECORDS
 from tract_fs.store.layout import FANS, Layout
 
@@ -22,6 +24,7 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     count: int
     chain: str
     again_count: int
+    usage_count: int  # how many of the records are of usage
     is_durable: bool
     gone: list[str]
     view: View
@@ -30,7 +33,31 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     root: int  # inode of the store's directory
 
 
+_LIMIT_BYTES = 1 << 30
 _DECODER = Decoder(SavedView)
+
+
+def read(layout: Layout, tract: str) -> SavedView | None:
+    """Returns the saved view of a tract, or None if there is none that is whole and of this place."""
+    try:
+        data = files.read(path_of(layout, tract), limit_bytes=_LIMIT_BYTES)
+    except OSError:
+        return None
+    return None if data is None else decode(layout, data)
+
+
+def write(layout: Layout, tract: str, saved: SavedView) -> bool:
+    """Writes the saved view of a tract; False if it can't be written."""
+    try:
+        files.replace(path_of(layout, tract), encode(layout, saved), mode=0o644)
+    except OSError:
+        return False
+    return True
+
+
+def path_of(layout: Layout, tract: str) -> str:
+    """Returns the path of a tract's saved view."""
+    return layout.tract_local(tract, "view")
 
 
 def encode(layout: Layout, saved: SavedView) -> bytes:
@@ -39,9 +66,9 @@ def encode(layout: Layout, saved: SavedView) -> bytes:
     return layout.sealed(body) + b"\n" + body
 
 
-def decode(layout: Layout, data: bytes | None) -> SavedView | None:
+def decode(layout: Layout, data: bytes) -> SavedView | None:
     """Returns the saved view in these bytes, or None if they are damaged or of another place."""
-    if data is None or data[64:65] != b"\n" or layout.sealed(memoryview(data)[65:]) != data[:64]:
+    if data[64:65] != b"\n" or layout.sealed(memoryview(data)[65:]) != data[:64]:
         return None
     try:
         saved = canonical.decode_typed(_DECODER, data[65:])
@@ -52,6 +79,6 @@ def decode(layout: Layout, data: bytes | None) -> SavedView | None:
 
 def _is_sound(saved: SavedView) -> bool:
     """Returns whether a handle can have written these values: they become paths, and times to compare and parse."""
-    are_counts = 0 <= saved.count < MOST_RECORDS and saved.again_count >= 0
+    are_counts = 0 <= saved.count < MOST_RECORDS and saved.again_count >= 0 and saved.usage_count >= 0
     are_names = are_hashes(saved.gone) and are_hashes(saved.packs) and FANS.issuperset(saved.fans)
     return are_counts and are_names and is_hex(saved.chain) and len(saved.chain) == 32 and saved.view.is_sound()

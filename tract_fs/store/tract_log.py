@@ -1,7 +1,7 @@
 """One tract in one copy: its view, kept up to date with what this copy's writers and any copying tool bring.
 
 Arrivals list what local writers did, for the price of one stat. Directories are listed again only if they changed, and at most once a second. The view
-is saved in the index with the prefix of arrivals that it covers. Whenever a cache is damaged, everything is found again from the events themselves.
+is saved in a file of its own with the prefix of arrivals that it covers. Whenever a cache is damaged, everything is found again from the events themselves.
 Nothing here writes truth.
 
 A `TractLog` is in one of three states:
@@ -105,9 +105,9 @@ class TractLog:
         self._next_chain = self._arrivals.start  # after the records of the transaction being written
         self._branches: dict[bytes, str] = {}  # by their digests in records
         self._saved_count = -1  # of the saved view
-        self._saved_generation = 0  # of the index, then
         self.is_durable = True  # all visible events are covered by the redo log, or were synced
         self.again_count = 0  # how often a visible event brought a commit that another brought before
+        self.usage_count = 0  # how many records are of usage
         self.version = 0  # changes whenever the events that bring a commit may have changed
 
     def _find_place(self) -> None:
@@ -174,7 +174,7 @@ class TractLog:
     def open(self, *, verify: bool) -> None:
         """Loads the saved view and newer records; if the saved view is damaged or `verify` is set, loads the events alone."""
         self._break()
-        saved = self._load_saved()
+        saved = saved_view.read(self._parts.layout, self.tract)
         is_ours = saved is not None and self._is_ours(saved) and self._state is not State.MISLED
         if verify or saved is None or not is_ours:
             self.rebuild(is_ours=is_ours)
@@ -184,12 +184,12 @@ class TractLog:
         self._inode = self._arrivals.signature()[0]
         self._listing.fans = dict(saved.fans)
         self._listing.packs_seen = set(saved.packs)
-        self._saved_count, self._saved_generation = saved.count, self._parts.index.generation
-        self.again_count = saved.again_count
+        self._saved_count = saved.count
+        self.again_count, self.usage_count = saved.again_count, saved.usage_count
         self.is_durable = saved.is_durable
         self.gone = set(saved.gone)
         self.version += 1
-        self.origins.reset(saved.count, again_count=saved.again_count)
+        self._reset_origins()
         self._state = State.CURRENT
         self.catch_up()
         self.list_if_due()
@@ -201,8 +201,7 @@ class TractLog:
         """
         if self._parts.read_only or self._unrecorded or self._state is not State.CURRENT:
             return
-        is_kept = self._saved_generation == self._parts.index.generation
-        if self._count == self._saved_count and is_kept and not self._listing.is_changed:
+        if self._count == self._saved_count and not self._listing.is_changed:
             return
         if self._arrivals.signature()[0] != self._inode:
             return
@@ -212,29 +211,35 @@ class TractLog:
             gone=sorted(self.gone),
             chain=self._chain.hex(),
             again_count=self.again_count,
+            usage_count=self.usage_count,
             view=self.view,
             fans=self._listing.fans,
             packs=sorted(self._listing.packs_seen),
             root=self._listing.root_inode(),
         )
+        lags = self._count != self._saved_count
+        if saved_view.write(self._parts.layout, self.tract, saved):
+            self._witnessed.clear()
+            self._saved_count = self._count
+            self._listing.is_changed = False
+        if lags:
+            self._save_rows(records)
+
+    def _save_rows(self, records: list[Record] | None) -> None:
+        """Writes the rows of new records, and drops what is in memory if it is much; `records` are all there are, if given."""
         try:
-            state = saved_view.encode(self._parts.layout, saved)
             if records is None:
-                self.origins.extend_rows(self._count, state=state)
+                self.origins.extend_rows(self._count)
             else:
-                self.origins.replace_rows(records, (self._count, self._chain.hex()), state=state)
+                self.origins.replace_rows(records, (self._count, self._chain.hex()))
         except (OSError, IndexDamagedError, IndexUnwritableError, arrivals.ArrivalsDamagedError):
             return
-        self._witnessed.clear()
-        self._saved_count, self._saved_generation = self._count, self._parts.index.generation
-        self._listing.is_changed = False
-        self.origins.trim(self.again_count)
+        if records is not None or self.origins.is_long():
+            self._reset_origins()
 
-    def _load_saved(self) -> SavedView | None:
-        """Returns the view that this handle or another saved last, or None."""
-        with suppress(IndexDamagedError):
-            return saved_view.decode(self._parts.layout, self.origins.rows.load())
-        return None
+    def _reset_origins(self) -> None:
+        """Drops the records in memory; rows cover them, or will."""
+        self.origins.reset(self._count, self._chain, again_count=self.again_count, usage_count=self.usage_count)
 
     @property
     def unsaved_count(self) -> int:
@@ -312,7 +317,7 @@ class TractLog:
             return
         kept = self._written([record for record, _ in found])
         if kept is None or (is_locked and len(kept) < len(found)):
-            saved = self._load_saved()
+            saved = saved_view.read(self._parts.layout, self.tract)
             is_covered = saved is not None and saved.count >= count and self._is_ours(saved)
             if kept is None or is_covered:
                 self.rebuild(is_ours=is_covered)  # what a saved view of this copy covers was there, and is gone
@@ -422,8 +427,6 @@ class TractLog:
             self._state = State.CURRENT
             if not is_empty:
                 self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
-            if self._saved_count == self._count:
-                self.origins.reset(self._count, again_count=self.again_count)
 
     def _new_arrivals_file(self, held: ExitStack) -> files.NewFile | None:
         directory = self._arrivals.path.rpartition("/")[0]
@@ -444,7 +447,7 @@ class TractLog:
         self._known = KnownEvents()
         self._added.clear()
         self._unrecorded.clear()
-        self.again_count = 0
+        self.again_count = self.usage_count = 0
         seen = self._listing.look(self.known)
         written = None if file is None else arrivals.NewArrivals(file, self._arrivals.start)
         visible: list[EventHash] = []
@@ -463,8 +466,8 @@ class TractLog:
                 kept.extend(last)
             for record in last:
                 brought.add(record.commit)
-                if record.kind == arrivals.BRINGS_AGAIN:
-                    self.again_count += 1
+                self.again_count += record.kind == arrivals.BRINGS_AGAIN
+                self.usage_count += record.kind == arrivals.USAGE
 
         self._apply_all(seen.new, own, take)
         self.version += 1
@@ -483,11 +486,11 @@ class TractLog:
         records = None
         if self._unrecorded or len(kept) < _KEPT_RECORDS:
             records = [*kept[: len(kept) - len(last)], *gone, *last]
-            self.origins.reset(0, again_count=0)
+            self.origins.reset(0, self._arrivals.start, again_count=0, usage_count=0)
             for record in records:
                 self.origins.add(record)
         else:
-            self.origins.reset(self._count, again_count=self.again_count)
+            self._reset_origins()
         self._saved_count = -1
         self._settle(seen)
         return records
@@ -538,12 +541,14 @@ class TractLog:
 
     def _add_record(self, record: Record, name: EventHash) -> bool:
         """Applies one record of the event `name`; False if this event is needed and damaged."""
-        self._add_to_commits(record)
+        is_recorded = name not in self._unrecorded
+        if is_recorded:
+            self._add_to_commits(record)
         if record.kind not in arrivals.EVENT_KINDS:
             return True
         self.is_durable = self.is_durable and record.kind in arrivals.DURABLE_KINDS
         self._listing.note(name)
-        if name in self._unrecorded:
+        if not is_recorded:
             self._unrecorded.discard(name)
             return True
         self._added.append(name)
@@ -655,6 +660,7 @@ class TractLog:
 
     def _add_to_commits(self, record: Record) -> None:
         self.origins.add(record)
+        self.usage_count += record.kind == arrivals.USAGE
         if record.kind == arrivals.BRINGS_AGAIN:
             self.again_count += 1
             self.version += 1
@@ -711,7 +717,7 @@ class TractLog:
         """
         own: set[str] = set()
         known: set[str] = set()
-        saved = None if is_ours else self._load_saved()
+        saved = None if is_ours else saved_view.read(self._parts.layout, self.tract)
         covered = saved.count if saved is not None and self._is_ours(saved) else 0
         for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
             if record.kind in arrivals.OWN_KINDS:

@@ -25,7 +25,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -50,8 +50,7 @@ _SCHEMA = (
     name text not null unique,
     records integer not null, -- so many records of the tract's arrivals are in the table records
     chain text not null, -- the digest of arrivals after them
-    state blob, -- the view after some count of records, sealed; null until it is first saved
-    crc integer not null -- of the columns above but state
+    crc integer not null -- of the columns above
 )""",
     """CREATE TABLE records ( -- arrivals: each event this copy knows, and each commit that an event brought
     id integer primary key, -- tracts.id << 40 | number of the record, from 0, in order of arrival
@@ -145,7 +144,6 @@ class IndexFile:
         self._path = ""  # of the open file; empty: in memory
         self._inode = 0
         self._is_prepared = False  # the connection is set up for writing
-        self._states: list[tuple[str, bytes]] = []  # saved views of a file that was discarded, by tract
         self.generation = 0
 
     @property
@@ -165,7 +163,7 @@ class IndexFile:
     def exists(self) -> bool:
         """Returns whether there may be rows. Cost: one stat if closed."""
         is_open = self._connection is not None and self._pid == files.process.id
-        return is_open or bool(self._states) or self._is_file_there()
+        return is_open or (not self._is_distrusted and self._is_file_there())
 
     def connection(self) -> sqlite3.Connection:
         """Returns the connection; opens it if there is none."""
@@ -203,11 +201,7 @@ class IndexFile:
         self.generation += 1
 
     def discard(self) -> None:
-        """Removes a damaged file; rows are written again as needed. A file that can't be removed is used no more.
-
-        Saved views are kept, if they can be read: they are sealed, and list the events that this copy misses.
-        """
-        self._keep_states()
+        """Removes a damaged file; rows are written again as needed. A file that can't be removed is used no more."""
         self.close()
         self.generation += 1
         if self._read_only or not self._remove():
@@ -219,7 +213,6 @@ class IndexFile:
 
     def go_in_memory(self) -> None:
         """Uses memory from now on, because the file can't be written."""
-        self._keep_states()
         self.close()
         self.generation += 1
         self._read_only = self._is_distrusted = True
@@ -281,19 +274,8 @@ class IndexFile:
             return found is not None and found[0] == self._inode
         return False
 
-    def _keep_states(self) -> None:
-        """Remembers the saved views of the file, as far as they can be read."""
-        with suppress(OSError, *self.errors()):
-            if self._connection is not None and self._pid == files.process.id:
-                self._states = _states_of(self._connection)
-            elif self._is_file_there():
-                with closing(self._open_file(self._layout.index, read_only=True)) as connection:
-                    self._states = _states_of(connection)
-
     def _open(self) -> sqlite3.Connection:
         """Returns a connection to the file, to an empty one if it was damaged, or to memory if there can be no file."""
-        if self._is_distrusted and not self._states:
-            self._keep_states()
         if self._is_distrusted and not self._read_only and self._remove():
             self._is_distrusted = False
         errors: tuple[type[Exception], ...] = (OSError, *self.errors())
@@ -308,14 +290,13 @@ class IndexFile:
                 self.generation += 1
         self._path = ""
         connection = _connect(":memory:")
-        _make_tables(connection, self.seal, self._states)
+        _make_tables(connection, self.seal)
         return connection
 
-    def _open_file(self, path: str, *, read_only: bool = False) -> sqlite3.Connection:
+    def _open_file(self, path: str) -> sqlite3.Connection:
         if not files.is_own_file(path):
             raise IndexDamagedError("not a regular file of one name")
-        read_only = read_only or self._read_only
-        if read_only:
+        if self._read_only:
             if not all(files.is_own_file(path + suffix) for suffix in _SIDE_FILES):
                 raise IndexDamagedError("what lies beside it is no regular file")  # SQLite would wait for a pipe
             connection = _connect(f"file:{quote(path)}?mode=ro")
@@ -323,7 +304,7 @@ class IndexFile:
             _remove_side_files(path)
             connection = _connect(path)
         try:
-            _require_schema(connection, self.seal, None if read_only else self._states)
+            _require_schema(connection, self.seal, can_make=not self._read_only)
         except BaseException:
             connection.close()
             raise
@@ -411,35 +392,27 @@ def _prepare_writing(connection: sqlite3.Connection) -> None:
     connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
 
 
-def _make_tables(connection: sqlite3.Connection, seal: bytes, states: Iterable[tuple[str, bytes]] = ()) -> None:
-    """Creates the tables of a new file, unless another process has done so, with these saved views by tract."""
+def _make_tables(connection: sqlite3.Connection, seal: bytes) -> None:
+    """Creates the tables of a new file, unless another process has done so."""
     _prepare_writing(connection)
     connection.execute("begin immediate")
     if connection.execute("select count(*) from sqlite_master").fetchone() == (0,):
         for table in _SCHEMA:
             connection.execute(table)
         connection.execute("insert into store values (?, ?)", (VERSION, seal.hex()))
-        for number, (tract, state) in enumerate(states, 1):
-            crc = crc_of(seal, tract, number, 0, "")
-            connection.execute("insert into tracts values (?, ?, 0, '', ?, ?)", (number, tract, state, crc))
     connection.execute("commit")
 
 
-def _states_of(connection: sqlite3.Connection) -> list[tuple[str, bytes]]:
-    rows = connection.execute("select name, state from tracts order by id").fetchall()
-    return [(name, state) for name, state in rows if type(name) is str and type(state) is bytes]
-
-
-def _require_schema(connection: sqlite3.Connection, seal: bytes, states: list[tuple[str, bytes]] | None) -> None:
-    """Raises IndexDamagedError where the file has other tables, or is of another place; with `states`, creates those of
-    an empty file.
+def _require_schema(connection: sqlite3.Connection, seal: bytes, *, can_make: bool) -> None:
+    """Raises IndexDamagedError where the file has other tables, or is of another place; with `can_make`, creates those
+    of an empty file.
 
     A view in a table's place might answer anything, and take for ever.
     """
     found = connection.execute("select sql from sqlite_master where sql is not null order by rowid").fetchall()
-    if not found and states is not None:
-        _make_tables(connection, seal, states)
-        _require_schema(connection, seal, None)
+    if not found and can_make:
+        _make_tables(connection, seal)
+        _require_schema(connection, seal, can_make=False)
         return
     if [text for (text,) in found] != list(_SCHEMA):
         raise IndexDamagedError("another schema")

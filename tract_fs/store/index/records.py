@@ -64,17 +64,16 @@ class TractRecords:
         self._sound: set[tuple[str, int]] = set()  # families and buckets whose sums agreed
         self._seed = 0
 
-    def load(self) -> bytes | None:
-        """Reads how far the rows go, and returns the state saved with them, or None. Errors: IndexDamagedError."""
+    def load(self) -> None:
+        """Reads how far the rows go. Errors: IndexDamagedError."""
         index = self._index
         self._forget()
         if not index.exists():
-            return None
+            return
         self._version = index.version()
         with index.reading() as connection:
-            found = self._read(connection)
+            self._read(connection)
         self._generation = index.generation
-        return found
 
     def stamp(self) -> tuple[int, str]:
         """Returns count and chain of the records that rows cover. Errors: IndexDamagedError."""
@@ -82,10 +81,8 @@ class TractRecords:
             self.load()
         return self._count, self._chain
 
-    def save(
-        self, records: Iterable[Record], after: tuple[int, str], *, state: bytes | None = None, is_fresh: bool = False
-    ) -> bool:
-        """Writes rows of the records that follow those covered, the stamp `after` them, and a saved view.
+    def save(self, records: Iterable[Record], after: tuple[int, str], *, is_fresh: bool = False) -> bool:
+        """Writes rows of the records that follow those covered, and the stamp `after` them.
 
         Returns False, and writes nothing, if another process has written rows meanwhile. With `is_fresh` the records
         are all there are: rows of other arrivals are removed. Errors: IndexDamagedError, IndexUnwritableError.
@@ -105,7 +102,7 @@ class TractRecords:
                 self._id = 1 + connection.execute("select coalesce(max(id), 0) from tracts").fetchone()[0]
             self._insert(connection, records, self._count)
             self._count, self._chain = after
-            self._write_tract(connection, state)
+            self._write_tract(connection)
         self._generation = index.generation
         return True
 
@@ -235,15 +232,15 @@ class TractRecords:
         self._sound.clear()
         self._seed = zlib.crc32(self._index.seal)
 
-    def _read(self, connection: sqlite3.Connection) -> bytes | None:
+    def _read(self, connection: sqlite3.Connection) -> None:
         """Reads the tract's row."""
         found = connection.execute(
-            "select id, records, chain, state, crc from tracts where name = ?", (self._tract,)
+            "select id, records, chain, crc from tracts where name = ?", (self._tract,)
         ).fetchone()
         if found is None:
             self._forget()
-            return None
-        number, count, chain, state, crc = found
+            return
+        number, count, chain, crc = found
         is_as_written = crc == crc_of(self._index.seal, self._tract, number, count, chain)
         is_in_form = type(count) is int and 0 <= count < _MOST_RECORDS and type(chain) is str
         if not is_as_written or not is_in_form:
@@ -251,14 +248,13 @@ class TractRecords:
         if number != self._id:
             self._forget()
         self._id, self._count, self._chain = number, count, chain
-        return state if isinstance(state, bytes) else None
 
-    def _write_tract(self, connection: sqlite3.Connection, state: bytes | None) -> None:
+    def _write_tract(self, connection: sqlite3.Connection) -> None:
         crc = crc_of(self._index.seal, self._tract, self._id, self._count, self._chain)
         connection.execute(
-            "insert into tracts values (?, ?, ?, ?, ?, ?) on conflict (id) do update set records = excluded.records,"
-            " chain = excluded.chain, state = coalesce(excluded.state, state), crc = excluded.crc",
-            (self._id, self._tract, self._count, self._chain, state, crc),
+            "insert into tracts values (?, ?, ?, ?, ?) on conflict (id) do update set records = excluded.records,"
+            " chain = excluded.chain, crc = excluded.crc",
+            (self._id, self._tract, self._count, self._chain, crc),
         )
 
     def _insert(self, connection: sqlite3.Connection, records: Iterable[Record], start: int) -> None:
