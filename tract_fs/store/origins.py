@@ -93,6 +93,7 @@ class Origins:
         self._chain = chain
         self._again_count, self._usage_count = again_count, usage_count
         self._has_newest = False
+        self._followed = (0, "")  # arrivals may be another file by now
 
     def add(self, record: Record) -> None:
         """Adds a record that is newer than all before."""

@@ -425,8 +425,7 @@ class TractLog:
             except arrivals.ArrivalsUnwritableError:
                 records = self._rebuild(own, known_before, None)
             self._state = State.CURRENT
-            if not is_empty:
-                self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
+            self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
 
     def _new_arrivals_file(self, held: ExitStack) -> files.NewFile | None:
         directory = self._arrivals.path.rpartition("/")[0]
