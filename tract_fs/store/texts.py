@@ -48,6 +48,9 @@ def require_format(layout: Layout, *, create: bool) -> None:
     try:
         data = files.read(layout.format, limit_bytes=1 << 20)
         is_occupied = data is None and files.exists(layout.format)
+        if is_occupied:  # perhaps another process has created the store just now
+            data = files.read(layout.format, limit_bytes=1 << 20)
+            is_occupied = data is None
     except NotADirectoryError:
         raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
     if is_occupied:
