@@ -274,7 +274,7 @@ EVENT = (1 << 40) + 4  # the row of E2
         (f"update records set event = zeroblob(32) where id = {EVENT}", {"a stretch", "an event", "an absent event", "events of a bucket"}),
         (f"update records set event = 'text' where id = {EVENT}", {"a stretch", "an event", "an absent event", "events of a bucket"}),
         (f"update records set crc = crc + 1 where id = {EVENT}", {"a stretch", "an event", "an absent event", "events of a bucket"}),
-        (f"update records set event_key = event_key + 1 where id = {EVENT}", {"an event", "an absent event"}),
+        (f"update records set event_key = event_key + 1 where id = {EVENT}", {"an event", "an absent event", "events of a bucket"}),
         (f"update records set commit_key = commit_key + 1 where id = {LATER}", {"an absent commit", "all of a commit", "commits of a bucket"}),
         ("update sums set total = total + 1", {"an absent commit", "all of a commit", "an event", "an absent event", "events of a bucket", "commits of a bucket"}),
         ("delete from sums", {"an absent commit", "all of a commit", "an event", "an absent event", "events of a bucket", "commits of a bucket"}),

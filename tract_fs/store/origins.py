@@ -144,7 +144,7 @@ class Origins:
         Errors: IndexUnwritableError if they go beyond `count`.
         """
         start, chain = self.rows.stamp()
-        if start and (self._arrivals.chain_at(start) or b"").hex() != chain:
+        if start and not self._match(start, chain):
             return -1
         if start > count:
             raise IndexUnwritableError("another process has written newer rows")
@@ -324,7 +324,7 @@ class Origins:
         stamp = self.rows.stamp()
         if stamp[0] >= count and (stamp == self._followed or not count):
             return
-        if stamp[0] >= count and (self._arrivals.chain_at(stamp[0]) or b"").hex() == stamp[1]:
+        if stamp[0] >= count and self._match(*stamp):
             self._followed = stamp
             return
         if self._index.is_writable():
@@ -336,6 +336,10 @@ class Origins:
         self._index.go_in_memory()
         self._forget_rows()
         self.extend_rows(count)
+
+    def _match(self, count: int, chain: str) -> bool:
+        """Returns whether the first `count` records of arrivals end with this digest."""
+        return (self._arrivals.chain_at(count) or b"").hex() == chain
 
     def _forget_rows(self) -> None:
         self._older_again = None

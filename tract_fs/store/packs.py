@@ -221,9 +221,16 @@ class Packs:
 
     def has_events(self, pack: str) -> bool:
         """Returns whether there are events in a pack."""
-        found = self._ask(lambda: self._members.tracts({pack}))  # which reads the pack, if it was not yet
+        found = self._ask(lambda: self._members.has_events(pack))  # which reads the pack, if it was not yet
         held = self._held.get(pack)
-        return bool(found) or (held is not None and any(held.events))
+        return found or (held is not None and any(held.events))
+
+    def has_tract(self, tract: str) -> bool:
+        """Returns whether there are events of a tract in packs."""
+        if not self.names:
+            return False
+        found = self._ask(lambda: self._members.has_tract(self.names, tract))
+        return found or any(tract in held.events for held in self._held.values())
 
     def tracts(self) -> set[str]:
         """Returns the tracts that have events in packs."""

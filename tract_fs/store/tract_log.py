@@ -417,7 +417,7 @@ class TractLog:
             is_empty = not self._arrivals.signature()[1] and not tree.list_fans(
                 self._parts.layout.tract_events(self.tract)
             )
-            is_empty = is_empty and self.tract not in self._parts.packs.tracts()
+            is_empty = is_empty and not self._parts.packs.has_tract(self.tract)
             file = self._new_arrivals_file(held) if not is_empty and self._try_lock(held) else None
             own, known_before = self._own_and_known(is_ours=is_ours)
             try:

@@ -124,7 +124,7 @@ class MemberIndex:
                 if name == digest and (pack := self._names.get(place >> _OFFSET_BITS)) is not None
             ]
             if len(found) == 1:
-                self._look_around(index.connection(), rows[0][0], found[0].pack)
+                self._look_around(index.connection(), found[0])
         except index.errors() as error:
             raise index.fail(error) from error
         return found
@@ -144,7 +144,7 @@ class MemberIndex:
         return found.intersection(wanted)
 
     def require_absent(self, digest: bytes) -> None:
-        """Raises IndexDamagedError if a row of this hash may be missing, of those `packs` that have rows. Cost: reads a 256th of the rows, once."""
+        """Raises IndexDamagedError if a row of this hash may be missing. Cost: reads a 256th of the rows, once."""
         if not self.packs():
             return
         if self._version != self._index.version():
@@ -176,6 +176,15 @@ class MemberIndex:
             for _, names in (self._events_of(pack, tract) if pack in self.packs() else ())
             for at in range(0, len(names), 32)
         ]
+
+    def has_events(self, pack: str) -> bool:
+        """Returns whether a pack has events. Errors: IndexDamagedError."""
+        return pack in self.packs() and bool(self._counts[pack][1])
+
+    def has_tract(self, packs: Collection[str], tract: str) -> bool:
+        """Returns whether one of some packs has events of a tract. Errors: IndexDamagedError."""
+        there = [name for name in packs if name in self.packs()]
+        return any(owner == tract for name in there for owner, _ in self._events_of(name, tract))
 
     def tracts(self, packs: Collection[str]) -> set[str]:
         """Returns the tracts that have events in some packs; an empty one if unknown. Errors: IndexDamagedError."""
@@ -279,11 +288,13 @@ class MemberIndex:
         del self._names[number], self._counts[name]
         self._near.clear()
 
-    def _look_around(self, connection: sqlite3.Connection, place: int, pack: str) -> None:
+    def _look_around(self, connection: sqlite3.Connection, found: Place) -> None:
         """Remembers the members near one that was found, if it is the first, or the last one was near too.
 
         A history lies together in a pack, so a walk over it needs them next.
         """
+        first = self._ids[found.pack] << _OFFSET_BITS
+        place = first + found.offset
         is_first, step, self._last = not self._last, place - self._last, place
         if not (is_first or abs(step) <= 2 * self._window):
             self._window = _LEAST_WINDOW
@@ -292,12 +303,11 @@ class MemberIndex:
         if len(self._near) > _MOST_NEAR:
             self._near.clear()
         low, high = place - self._window, place + self._window
-        first = self._ids[pack] << _OFFSET_BITS
         rows = connection.execute(
             f"select place, name, size from members where place between ? and ? and {_IS_SIZE}",
             (max(first, low), min(first + _OFFSET_MASK, high)),
         ).fetchall()
-        self._near.update((name, Place(pack, at & _OFFSET_MASK, size)) for at, name, size in rows)
+        self._near.update((name, Place(found.pack, at & _OFFSET_MASK, size)) for at, name, size in rows)
 
     def _note(self, number: int, name: str, count: int, tracts: int) -> None:
         self._ids[name], self._names[number], self._counts[name] = number, name, (count, tracts)

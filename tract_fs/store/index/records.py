@@ -165,13 +165,8 @@ class TractRecords:
 
     def events_in_fan(self, fan: int, *, before: int) -> set[str]:
         """Returns the hashes of the events among the first records that begin with a byte. Errors: IndexDamagedError."""
-        if not self._is_loaded():
-            return set()
-        with self._index.reading() as connection:
-            self._follow_file()
-            rows = connection.execute(f"{_ROWS} where event_key between ? and ?", bucket_range(fan)).fetchall()
-            require_sums(connection, "event", fan, [row[4] for row in rows])
-            return {row.event.hex() for row in self._checked(rows) if row.number < before}
+        rows = self._in_range("event", fan, *bucket_range(fan), before)
+        return {row.event.hex() for row in rows}
 
     def commits_between(self, low: bytes, high: bytes, *, before: int) -> set[bytes]:
         """Returns the commits of the first records whose hashes begin with 8 bytes from `low` to `high`.
