@@ -107,7 +107,10 @@ def list_tracts(layout: Layout, packs: Packs) -> list[str]:
 
 def has_tract(layout: Layout, packs: Packs, tract: str) -> bool:
     """Returns whether a tract has events."""
-    return _has_loose(layout.tract_events(tract)) or tract in list_tracts(layout, packs)
+    if _has_loose(layout.tract_events(tract)):
+        return True
+    packs.refresh()  # after the loose ones: those may be packed meanwhile
+    return packs.has_tract(tract)
 
 
 def list_events(layout: Layout, packs: Packs, tract: str) -> set[str]:
