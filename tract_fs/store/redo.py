@@ -108,7 +108,7 @@ class RedoLog:
 
         The files of all entries must be durable by now, or the log must be kept under another name.
         """
-        files.replace(self.path, _header(), mode=0o644, is_synced=True)
+        files.replace(self.path, _header(), mode=0o666, is_synced=True)
         self._file.close()
         self.end = 0
         self.is_checkpoint_due = False

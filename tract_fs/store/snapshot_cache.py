@@ -116,7 +116,7 @@ class SnapshotCache:
             return
         data[:_BODY_AT] = self._layout.sealed(memoryview(data)[_BODY_AT:]) + b"\n"
         try:
-            files.replace(self._path(head), data, mode=0o644)
+            files.replace(self._path(head), data, mode=0o666)
             self._trim()
         except OSError:
             self._names = None

@@ -431,7 +431,7 @@ class TractLog:
         directory = self._arrivals.path.rpartition("/")[0]
         try:
             files.make_directory(directory)
-            return held.enter_context(files.NewFile(directory, mode=0o644))
+            return held.enter_context(files.NewFile(directory, mode=0o666))
         except OSError:
             return None
 
