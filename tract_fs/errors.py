@@ -304,7 +304,9 @@ class CommitUncertain(StoreError):
     Look for it in the history, perhaps after a power cut, before you commit the same again.
     """
 
-    template = "{path}: commit {hash} may stand or not: {reason}; look for it in the log before you commit the same again"
+    template = (
+        "{path}: commit {hash} may stand or not: {reason}; look for it in the log before you commit the same again"
+    )
     hash: str
     hashes: tuple[str, ...]
     reason: str

@@ -56,6 +56,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "waiting_line",
             "lock",
             "place",
+            "ground",
             "redo",
             "suspects",
             "arrivals",

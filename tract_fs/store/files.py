@@ -110,6 +110,12 @@ def close_directories(root: str) -> None:
         _held.pop(path, None)
 
 
+def forget_moved(root: str) -> None:
+    """Closes the open directories of a store that is no longer at its path: they would lead to where it is now."""
+    if _is_stale(f"{root}/FORMAT"):
+        close_directories(root)
+
+
 def _locate(path: str, *, is_checked: bool = False) -> tuple[_Directory, str]:
     """Returns the directory of a path, entered without following a link, and the name in it; outside a store the path itself.
 
@@ -222,7 +228,7 @@ def _is_stale(path: str) -> bool:
     try:
         return _hold(parent) is not held
     except OSError:
-        return False
+        return parent not in _held
 
 
 Signature = tuple[int, int, int]  # inode, size in bytes, ctime in ns: differs after any change of a file or directory
@@ -407,9 +413,7 @@ class RangeReader:
             return _read_at(self._descriptor, offset, size, self.path)
         if len(self._blocks) >= _MOST_BLOCKS:
             del self._blocks[next(iter(self._blocks))]
-        block = self._blocks[number] = _read_at(
-            self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES, self.path
-        )
+        block = self._blocks[number] = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES, self.path)
         return block[start : start + size]
 
     def close(self) -> None:
@@ -1031,6 +1035,14 @@ class AppendFile:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             _close_file(descriptor, self.path)
+
+
+def create_empty(path: str) -> None:
+    """Creates an empty file if nothing is there, with the mode of this copy's own files, for a library that opens it by its path."""
+    if not exists(path):
+        file = AppendFile(path)
+        file.open()
+        file.close()
 
 
 class TableFile(AppendFile):

@@ -8,9 +8,11 @@ and removes the renamed one.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -61,9 +63,11 @@ class RedoLog:
         self.is_checkpoint_due = False  # this handle's appends passed a multiple of CHECKPOINT_BYTES
         self._is_new = False
         self._end_of = (0, 0)  # inode and device of the file that has this size
+        self._refused: tuple[int, int] | None = None  # where a refused transaction begins and ends that is still there
 
     def append(self, entries: Sequence[Entry]) -> int:
         """Appends entries in one write, and returns the size before it; after an error the log is unchanged."""
+        self.drop_refused()
         size = self._file.current_size() or self._start()
         if size != self.end or self._file.identity != self._end_of:
             size = self._cut_torn_tail(size)
@@ -75,14 +79,47 @@ class RedoLog:
             parts.append(tract)
             parts.append(entry.data)
         data = b"".join(parts)
-        self._file.append(data, size)
+        try:
+            self._file.append(data, size)
+        except BaseException:
+            self.end, self._end_of = size + len(data), self._file.identity
+            with suppress(OSError):
+                self.take_back(size)
+            raise
         self.end, self._end_of = size + len(data), self._file.identity
         self.is_checkpoint_due |= size // CHECKPOINT_BYTES < self.end // CHECKPOINT_BYTES
         return size
 
     def take_back(self, size_bytes: int) -> None:
-        """Cuts the log back to an earlier size, so that recovery does not write a failed transaction."""
-        self._file.truncate(size_bytes)
+        """Cuts the log back to an earlier size, so that no recovery writes a refused transaction; the lock is held.
+
+        After an error `drop_refused` tries again, at the next append at the latest. Errors: OSError.
+        """
+        self._refused = size_bytes, self.end
+        self.drop_refused()
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether a refused transaction is still in the log."""
+        return self._refused is not None
+
+    def drop_refused(self) -> None:
+        """Takes a refused transaction out of the log: by a cut, or by a new file without it; the lock is held."""
+        if self._refused is None:
+            return
+        start, end = self._refused
+        size = self._file.current_size()
+        if self._file.identity == self._end_of and size > start:
+            try:
+                if size > end:
+                    raise OSError(errno.EBUSY, "others have appended since", self.path)
+                self._file.truncate(start)
+                self._file.sync_data()  # or a power cut could undo the cut
+            except OSError:
+                data = self._file.read_at(0, size)
+                files.replace(self.path, data[:start] + data[end:], mode=0o666, is_synced=True)
+                self._file.close()
+        self.end, self._refused = start, None
 
     def size(self) -> int:
         """Returns the log's size in bytes; 0 if there is none yet."""

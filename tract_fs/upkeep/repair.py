@@ -42,6 +42,7 @@ class Repair:
     def run(self, *, adopt: bool, verify: bool) -> RepairReport:
         """Repairs the store, and returns the report; see the facade."""
         self._store.require_writable()
+        texts.restore_format(self._layout)
         if self._reader.overlay.is_staging:
             raise ArgumentError("repair() can't run inside a batch: end the batch first")
         self._mend_texts()
