@@ -273,7 +273,9 @@ def _set_path(error: BaseException, path: str) -> None:
         reason = str(error.strerror)
         if error.errno in (errno.EACCES, errno.EPERM) and _BELONGS not in reason:
             error.strerror = f"{reason}; {_owner_of(path)}"
-        error.filename, error.filename2 = path, None
+        error.filename = path
+        if error.filename2 is not None:
+            del error.filename2
 
 
 def _owner_of(path: str) -> str:

@@ -597,10 +597,10 @@ class Store:
                 large = {key: value for key, value in loose.items() if len(value) > redo.BYPASS_BYTES}
                 self._write_loose(large, contents, written, is_synced=self._is_durable)
                 small = {key: value for key, value in loose.items() if key not in large}
-            log.append_own(records)  # before the redo log, which alone must never keep what was refused
             if self._is_durable:  # after the files that the log lacks: it must not restore an event without its objects
                 entries = [*(Entry(key, value) for key, value in small.items()), event]
                 redo_size = self._redo.append(entries)
+            log.append_own(records)
             self._write_loose(small, contents, written, is_synced=False)
             path = self.layout.event(event.tract, event.name)
             files.replace(path, event.data)
