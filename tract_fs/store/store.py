@@ -166,8 +166,7 @@ class Store:
         place.require_no_links(self.layout)
         texts.require_format(self.layout, create=False)
         if not (self._ground.is_same_directory() and place.is_there(self.layout)):
-            self.packs.refresh()
-            if not all(log.has_heads() for log in self._logs.values()):
+            if not all(self._is_here(log.tract, head) for log in self._logs.values() for head in log.view.event_heads):
                 reason = "another store, or an older copy, is in the place of the store that this handle opened"
                 raise StoreGone(path=self.layout.context, reason=reason)
             files.close_directories(self.layout.root)
@@ -573,12 +572,13 @@ class Store:
         The handle then lists the store again, so that the next call sees what there is. Cost: one stat per head.
         """
         for name in log.view.event_heads:
-            if files.may_exist(self.layout.event(log.tract, name)):
-                continue
-            self.packs.refresh()
-            if not self.packs.has(name):
+            if not self._is_here(log.tract, name):
                 log.list_events(is_forced=True)
                 raise ObjectMissing(path=Address("event", name, log.tract).path, kind="event", hash=name)
+
+    def _is_here(self, tract: str, event: str) -> bool:
+        """Returns whether an event has a file, or its right bytes are in a pack. Cost: one stat for a loose one."""
+        return files.may_exist(self.layout.event(tract, event)) or self.bytes.packed(event) is not None
 
     def _write_files(
         self, log: TractLog, fresh: dict[str, bytes], contents: dict[str, None], event: Entry, records: list[Record]

@@ -166,10 +166,6 @@ class TractLog:
         """Returns whether a content is present and valid, or redacted."""
         return self._parts.objects.has_content(name) or name in self._parts.redacted()
 
-    def has_heads(self) -> bool:
-        """Returns whether all event heads of the view are present: whether the store here is one that has this history."""
-        return all(self._parts.events.exists(self.tract, name) for name in self.view.event_heads)
-
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
         moves = self.view.branches.get(branch)
