@@ -831,7 +831,11 @@ def make_directory(path: str, *, is_new_store: bool = False) -> None:
     The directory of a store itself is made with `is_new_store` alone: one that is gone must not come back empty.
     """
     if not _is_in_store(path):
-        os.makedirs(path, exist_ok=True)
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            _set_path(error, error.filename or path)
+            raise
         return
     recheck_directories()  # one above may have been created again
     if path.endswith(_STORE) and not is_new_store and not os.path.lexists(path):
