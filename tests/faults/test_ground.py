@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.lab.copies import open_tract
-from tests.lab.states import event_files, list_always, store_root, synced
+from tests.lab.states import event_files, list_always, own_place, store_root, synced
 from tests.lab.talk import texts, user
 from tract_fs import Tract
 from tract_fs.errors import FormatMissing, ObjectMissing, StoreGone, StoreNotFound
+from tract_fs.store import files
 
 FORMAT = b'{"format":"tract-fs","version":1}\n'
 TakeAway = Callable[[Path, Path], None]
@@ -280,3 +282,29 @@ def test_a_packed_event_is_there_for_the_next_commit(tmp_path: Path) -> None:
             other.pack()
         t.commit(user("b"))
         assert texts(t) == ["a", "b"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What killed writers left
+
+
+def test_temporary_files_are_removed_after_a_day(tmp_path: Path) -> None:
+    with Tract.open(tmp_path) as t:
+        t.commit(user("a"))
+        fan = next((store_root(tmp_path) / "objects").iterdir())
+        place = own_place(tmp_path)
+        for directory in (fan, place, place / "tracts/default"):
+            for name, age_s in (
+                (".new.1.0123abcd.0", 90_000),
+                (".new.1.0123abcd.1", 80_000),
+                (".new.mine", 90_000),
+                ("notes", 90_000),
+            ):
+                (directory / name).write_bytes(b"{")
+                os.utime(directory / name, (time.time() - age_s,) * 2)
+        with pytest.MonkeyPatch.context() as patched:  # no program can set the time of a change
+            patched.setattr(files, "times", lambda path: (os.stat(path).st_mtime_ns,) * 2)
+            t.repair()
+        for directory in (fan, place, place / "tracts/default"):
+            left = {name.name for name in directory.iterdir() if name.name.startswith((".new", "notes"))}
+            assert left == {".new.1.0123abcd.1", ".new.mine", "notes"}

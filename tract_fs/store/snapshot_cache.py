@@ -109,6 +109,8 @@ class SnapshotCache:
         """
         if self._read_only or self.has(head) or _least_size(slots) > _LIMIT_BYTES:
             return
+        if not files.may_exist(self._layout.format):  # the store is gone: nothing is written in its place
+            return
         stored = StoredState(_VERSION, head, counter, *stamp, again_count, summaries, is_condensed, slots)
         data = bytearray(_BODY_AT)
         _ENCODER.encode_into(stored, data, _BODY_AT)

@@ -142,7 +142,7 @@ class Store:
         if self._needs_recovery:
             with suppress(PermissionError):  # local/ of another user: the files that are on disk can still be read
                 paths = redo.log_paths(self.layout.local, self.layout.redo)
-                self._needs_recovery = any(redo.needs_recovery(path) for path in paths)
+                self._needs_recovery = any(redo.needs_recovery(path, self.layout.seal) for path in paths)
         return self._needs_recovery
 
     @property
@@ -176,7 +176,7 @@ class Store:
 
     def _use_place(self) -> None:
         """Uses the lock and the redo log of the place that the layout is bound to; opens neither."""
-        self._redo = RedoLog(self.layout.redo)
+        self._redo = RedoLog(self.layout.redo, self.layout.seal)
         self._lock = StoreLock(
             self.layout.lock,
             WaitingLine(self.layout.line),
@@ -452,7 +452,7 @@ class Store:
         """Writes those of the named files that this copy's redo logs hold; returns their names. The lock is held."""
         found = []
         for path in redo.log_paths(self.layout.local, self.layout.redo):
-            for entry in redo.iter_entries(path):
+            for entry in redo.iter_entries(path, self.layout.seal):
                 if entry.name in names:
                     files.replace(self._path_of(entry), entry.data, is_synced=True)
                     found.append(entry.name)
@@ -705,10 +705,10 @@ class Store:
         If that fails too, this handle writes no more.
         """
         with suppress(OSError):
-            kept = list(redo.iter_entries(self._redo.path))
+            kept = list(redo.iter_entries(self._redo.path, self.layout.seal))
             entries = kept + [entry for entry in entries if entry not in kept]
         self._redo.close()
-        self._redo = RedoLog(f"{self.layout.redo}.{self._writer}")
+        self._redo = RedoLog(f"{self.layout.redo}.{self._writer}", self.layout.seal)
         try:
             self._redo.append(entries)
             self._redo.sync()
@@ -744,7 +744,7 @@ class Store:
     def _write_again(self, paths: list[str], *, is_forced: bool = False) -> None:
         """Writes the files of redo logs that are missing or torn; with `is_forced` all of them."""
         for path in paths:
-            for entry in redo.iter_entries(path):
+            for entry in redo.iter_entries(path, self.layout.seal):
                 target = self._path_of(entry)
                 data = None if is_forced else files.read(target, limit_bytes=len(entry.data))
                 if data is None or hash_bytes(data) != entry.name:
