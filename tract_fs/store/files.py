@@ -447,7 +447,7 @@ def replace(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced:
             if is_synced:
                 os.fsync(descriptor)
         finally:
-            _close_file(descriptor, path)
+            os.close(descriptor)
         os.rename(temp, name, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
     except BaseException as error:
         with suppress(OSError):

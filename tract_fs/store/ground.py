@@ -15,21 +15,13 @@ class Ground:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._format: files.Signature | None = None
+        self.format: files.Signature | None = None  # that of FORMAT; while it is the same, so is the store
         self._directory: tuple[int, int] | None = None  # inode and device
 
     def note(self) -> None:
         """Notes what lies at the path now as the store."""
-        self._format = files.signature(self._layout.format)
+        self.format = files.signature(self._layout.format)
         self._directory = self._identity()
-
-    def is_as_noted(self) -> bool:
-        """Returns whether FORMAT is the file that was noted. Cost: one stat."""
-        return self._format is not None and files.signature(self._layout.format) == self._format
-
-    def has_format(self) -> bool:
-        """Returns whether there is any FORMAT file at the path."""
-        return files.signature(self._layout.format) is not None
 
     def is_same_directory(self) -> bool:
         """Returns whether the directory at the path is the one that was noted."""

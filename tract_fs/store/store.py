@@ -94,6 +94,7 @@ class Store:
         self._use_place()  # `open` calls it again, once the place is known
         self._unsynced: list[Entry] = []
         self._in_doubt: list[str] = []
+        self._last_event = "", ""  # the hash of the last event that this handle wrote, and its path
         self._has_undurable_ancestor = False
         self._checkpointing: Thread | None = None
         self._sync_failed = False
@@ -152,7 +153,7 @@ class Store:
 
     def require_store(self) -> None:
         """Raises StoreGone unless the store that this handle opened is still at its path. Cost: one stat."""
-        if not self._ground.is_as_noted():
+        if files.signature(self.layout.format) != self._ground.format:
             self._look_at_ground()
 
     def _look_at_ground(self) -> None:
@@ -160,7 +161,7 @@ class Store:
 
         A directory that was emptied and filled again is the same one; that it holds less is for the listing to judge.
         """
-        if not self._ground.has_format():
+        if files.signature(self.layout.format) is None:
             raise StoreGone(path=self.layout.context, reason="the store that this handle opened is gone from here")
         files.forget_moved(self.layout.root)
         place.require_no_links(self.layout)
@@ -283,7 +284,12 @@ class Store:
         Errors: LockTimeout, StoreGone.
         """
         if self._lock_depth == 0:
-            self._lock_store(self._lock_timeout_s if timeout_s is None else timeout_s)
+            self.require_store()
+            while self._lock.acquire(self._lock_timeout_s if timeout_s is None else timeout_s):
+                if files.signature(self.layout.format) == self._ground.format:  # it may have been taken away while this handle waited
+                    break
+                self._lock.release()
+                self.require_store()
         self._lock_depth += 1
         if self._needs_recovery and self._lock_depth == 1:
             try:
@@ -291,15 +297,6 @@ class Store:
             except BaseException:
                 self.release(is_failed=True)
                 raise
-
-    def _lock_store(self, timeout_s: float) -> None:
-        """Takes the lock of the store that this handle opened, which may be taken away while it waits."""
-        while True:
-            self.require_store()
-            lock = self._lock
-            if not lock.acquire(timeout_s) or self._ground.is_as_noted():
-                return
-            lock.release()
 
     def is_awaited(self) -> bool:
         """Returns whether another writer waits for the lock that this handle holds. Cost: a read."""
@@ -571,8 +568,9 @@ class Store:
 
         The handle then lists the store again, so that the next call sees what there is. Cost: one stat per head.
         """
+        last, path = self._last_event  # of which the path is known, in a run of commits
         for name in log.view.event_heads:
-            if not self._is_here(log.tract, name):
+            if not (name == last and files.may_exist(path)) and not self._is_here(log.tract, name):
                 log.list_events(is_forced=True)
                 raise ObjectMissing(path=Address("event", name, log.tract).path, kind="event", hash=name)
 
@@ -612,6 +610,7 @@ class Store:
                 self._unsynced += entries
                 raise  # only the answer is lost
         self._unsynced += entries
+        self._last_event = event.name, path
 
     def _stands(self, path: str, error: BaseException) -> bool:
         """Returns whether an event is there after an error in writing it: its rename may have been done."""
