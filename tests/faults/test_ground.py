@@ -308,3 +308,27 @@ def test_temporary_files_are_removed_after_a_day(tmp_path: Path) -> None:
         for directory in (fan, place, place / "tracts/default"):
             left = {name.name for name in directory.iterdir() if name.name.startswith((".new", "notes"))}
             assert left == {".new.1.0123abcd.1", ".new.mine", "notes"}
+
+
+def test_a_sparse_file_in_the_place_of_arrivals_is_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tract.open(tmp_path) as t:
+        t.commit(user("a"))
+    arrivals = own_place(tmp_path) / "tracts/default/arrivals"
+    os.truncate(arrivals, 1 << 32)
+    read = files.read_at
+    sizes: list[int] = []
+
+    def note(path: str, offset: int, size: int) -> bytes | None:
+        data = read(path, offset, size)
+        sizes.append(len(data or b""))
+        return data
+
+    monkeypatch.setattr(files, "read_at", note)
+    with Tract.open(tmp_path) as t:
+        assert texts(t) == ["a"]
+        t.commit(user("b"))
+        assert texts(t) == ["a", "b"]
+    assert sum(sizes) < 10_000_000
+    assert arrivals.stat().st_size < 1000

@@ -286,7 +286,9 @@ class Store:
         if self._lock_depth == 0:
             self.require_store()
             while self._lock.acquire(self._lock_timeout_s if timeout_s is None else timeout_s):
-                if files.signature(self.layout.format) == self._ground.format:  # it may have been taken away while this handle waited
+                if (
+                    files.signature(self.layout.format) == self._ground.format
+                ):  # it may have been taken away while this handle waited
                     break
                 self._lock.release()
                 self.require_store()

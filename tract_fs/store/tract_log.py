@@ -316,8 +316,7 @@ class TractLog:
             return
         self._inode = inode
         start_chain = self._chain
-        data = self._arrivals.read(self._count, count - self._count)
-        found = list(arrivals.decode_records(data, start_chain))
+        found = list(arrivals.iter_new(self._arrivals, self._count, count, start_chain))
         is_short = len(found) < count - self._count
         if is_short and self._count and self._arrivals.chain_at(self._count) != start_chain:
             self._reload()  # the file was overwritten in place
