@@ -566,13 +566,14 @@ class Store:
         self._checkpointing = None
 
     def _require_parents(self, log: TractLog) -> None:
-        """Raises ObjectMissing if an event that the next one builds on is gone: no other copy could show that one.
+        """Raises ObjectMissing if an event that the next one builds on is gone: no other copy could show the next one.
 
         The handle then lists the store again, so that the next call sees what there is. Cost: one stat per head.
         """
         last, path = self._last_event  # of which the path is known, in a run of commits
         for name in log.view.event_heads:
             if not (name == last and files.may_exist(path)) and not self._is_here(log.tract, name):
+                place.require_no_links(self.layout)
                 log.list_events(is_forced=True)
                 raise ObjectMissing(path=Address("event", name, log.tract).path, kind="event", hash=name)
 
