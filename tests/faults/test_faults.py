@@ -624,7 +624,7 @@ def test_a_log_that_can_be_neither_synced_nor_read_is_not_synced_again(
         return syncs(call, number, given)
 
     with disk(fails) as failing:
-        with suppress(OSError):
+        with suppress(CommitUncertain):
             t.commit(user("not durable"))
         failing._fails = syncs
         with suppress(ReadOnlyError):

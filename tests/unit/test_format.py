@@ -78,6 +78,7 @@ def test_the_pack_example_is_read_member_by_member(tmp_path: Path) -> None:
 def test_the_packs_writer_writes_the_example(tmp_path: Path) -> None:
     path, text = next(item for item in EXAMPLES if item[0].startswith("packs/"))
     rows, data = assemble({hashlib.sha256(line).hexdigest(): line for line in text.encode().split(b"\n")})
+    (tmp_path / ".tract").mkdir()
     Packs(Layout(str(tmp_path)), read_only=False).add(rows, data, is_synced=False)
     assert [file.name for file in (tmp_path / ".tract/packs").iterdir()] == [path.removeprefix("packs/")]
 
