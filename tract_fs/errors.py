@@ -276,6 +276,14 @@ class LockTimeout(StoreError):
     template = "{path}: another writer held the lock for over {timeout_s} s; try again, or raise lock_timeout_s; nothing was written"
 
 
+class CallInsideCall(LockTimeout):
+    """Raised at once when a call can't wait, because its own thread is inside another call or batch on the store, which
+    would have to end first: in a signal handler, a finalizer, a callback. Make the call afterwards; nothing was written.
+    """
+
+    template = "{message}"
+
+
 class ClosedError(TractError):
     """Raised when a call uses a closed handle. Open another one."""
 

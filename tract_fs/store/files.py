@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Self
 
@@ -72,23 +73,25 @@ process = Process()
 after_fork_in_child(process.start_over)
 
 
-class _Directory:
-    """A descriptor of a directory, closed with the last reference to it. Outside a store it is None, and names are whole paths."""
+class _Descriptor(int):
+    """A descriptor that is closed with the last reference to it, by code that no signal handler can break off: `close`
+    is called by C alone.
+    """
 
-    __slots__ = ("_close", "descriptor", "identity", "seen")
+    __del__ = property(partial(partial, os.close))
+
+
+class _Directory:
+    """An open directory. Outside a store its descriptor is None, and names are whole paths."""
+
+    __slots__ = ("descriptor", "identity", "seen")
 
     def __init__(self, descriptor: int | None) -> None:
-        self.descriptor = descriptor
+        self.descriptor = None if descriptor is None else _Descriptor(descriptor)
         self.identity: tuple[int, int] | None = None  # inode and device, if it is kept open
         self.seen = 0  # the round in which the path was this directory
-        self._close = _close
-
-    def __del__(self) -> None:
-        if self.descriptor is not None:
-            self._close(self.descriptor)
 
 
-_close = os.close
 _OUTSIDE = _Directory(None)
 # Module state, since descriptors belong to the process: the open directories of stores by path, without those of a fan-out.
 _held: dict[str, _Directory] = {}

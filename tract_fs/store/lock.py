@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import get_ident
 from typing import NamedTuple
 from weakref import WeakSet
 
-from tract_fs.errors import LockTimeout
+from tract_fs.errors import CallInsideCall, LockTimeout
 from tract_fs.store.files import AppendFile, after_fork_in_child, open_directory, recheck_directories
 from tract_fs.store.waiting_line import WaitingLine
 
@@ -69,8 +70,8 @@ after_fork_in_child(_close_inherited)
 class StoreLock:
     """An exclusive lock between handles, of this process and others; not reentrant.
 
-    States: free; waiting, with a place in the line, inside `acquire`; held, until `release`, `close` or, in the child, a
-    fork. Where the file system has no locks, the first try unsets `is_supported`, and `release` does nothing.
+    States: free; waiting, with a place in the line, inside `acquire`; held, until `release`, `let_go`, `close` or, in the
+    child, a fork. `_may_be_held` is set before the system is asked for the lock, so it is true however that ends. Where the file system has no locks, the first try unsets `is_supported`, and `release` does nothing.
     """
 
     def __init__(self, path: str, line: WaitingLine, *, longest_wait_s: float, meanwhile: Callable[[], object]) -> None:
@@ -78,7 +79,8 @@ class StoreLock:
         self._line = line
         self._longest_wait_s = longest_wait_s  # between two tries of the longest waiting
         self._meanwhile = meanwhile  # called between two tries, when this one's turn may come soon
-        self._was_tried = False
+        self._may_be_held = False
+        self._thread = 0  # that acquired it
         self._rechecked_at = 0.0
         self.is_supported = True
         _locks.add(self)
@@ -93,8 +95,10 @@ class StoreLock:
 
         Where the file system has no locks, returns without one and sets `is_supported` to False.
         """
+        self._thread = get_ident()
         if self._try():
             return
+        self._require_other_thread()
         deadline = time.monotonic() + timeout_s
         wait_s = _FIRST_WAIT_S
         try:
@@ -112,13 +116,21 @@ class StoreLock:
 
     def release(self) -> None:
         """Releases the lock."""
-        if not self._was_tried or not self.is_supported:
+        if not self._may_be_held:
             return
-        try:
-            _calls().unlock(self._file.open())
-        except BaseException:
-            self._file.close()  # releases the lock too
-            raise
+        if self.is_supported:
+            try:
+                _calls().unlock(self._file.open())
+            except BaseException:
+                self._file.close()  # releases the lock too
+                raise
+        self._may_be_held = False
+
+    def let_go(self) -> None:
+        """Releases the lock if it is held, after a call that was broken off."""
+        self._line.leave()
+        self._file.close()
+        self._may_be_held = False
 
     def is_awaited(self) -> bool:
         """Returns whether others wait for the lock."""
@@ -128,6 +140,18 @@ class StoreLock:
         """Closes the descriptors, which releases a lock that is held."""
         self._file.close()
         self._line.close()
+
+    def _require_other_thread(self) -> None:
+        """Raises CallInsideCall if this thread holds the lock by another handle, which can't release it meanwhile."""
+        for other in list(_locks):
+            is_held = other._may_be_held and other._thread == self._thread
+            if other is not self and is_held and other._file.identity == self._file.identity:
+                raise CallInsideCall(
+                    f"the lock {self._file.path} is held by another handle of this thread: from inside its call (a signal "
+                    "handler, a callback) or its batch; nothing was written; make the call after that has ended",
+                    path=self._file.path,
+                    timeout_s=0.0,
+                )
 
     def _try(self) -> bool:
         while True:
@@ -152,12 +176,13 @@ class StoreLock:
 
     def _lock(self, descriptor: int) -> bool:
         """Tries to lock; returns False if another holds the lock, or if there are no locks, and unsets `is_supported` then."""
-        self._was_tried = True
+        self._may_be_held = True
         try:
             _calls().lock(descriptor)
         except _calls().errors as error:
             if _errno_of(error) in _UNSUPPORTED:
                 self.is_supported = False
+            self._may_be_held = False
             return False
         return True
 

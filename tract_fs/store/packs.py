@@ -250,6 +250,16 @@ class Packs:
         if not self._is_index_shared:
             self._index.close()
 
+    def restart(self) -> None:
+        """Drops all that is in memory, since an error may have left it half changed, and lists the packs again."""
+        self.close()
+        self._signature = None
+        self._unread, self._held, self._damaged, self._misread, self._given = set(), {}, {}, set(), {}
+        self.names = set()
+        self._recent.clear()
+        with suppress(OSError):
+            self.refresh()
+
     def forget_recent(self) -> None:
         """Drops the members that were kept when their pack was read."""
         self._recent.clear()

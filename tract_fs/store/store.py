@@ -53,6 +53,8 @@ class Store:
 
     - `_lock_depth`: 0, or how often this handle holds the lock. `acquire` adds 1, `release` takes 1 away; at 0 it
       frees the lock, then syncs the redo log.
+    - `_is_doubtful`: an error broke off a call, and what is in memory may be half changed. `restore` sets it, and unsets
+      it once everything is dropped; inside a batch, that is when the lock is freed.
     - `layout.local`: bound to a place by `open`; once that was removed, `renew_place` binds another one.
     - `_redo`: the common log. After a failed sync of it, `_sync_elsewhere` uses a log of this handle's own; if that
       fails too, it sets `_failure`, and the handle writes no more.
@@ -83,9 +85,10 @@ class Store:
         self.needs_recovery = False
         self._writer = writer
         self._is_durable = is_durable
-        self._lock_timeout_s = lock_timeout_s
+        self.lock_timeout_s = lock_timeout_s
         self._failure: str | None = None
         self._lock_depth = 0
+        self._is_doubtful = False
         self._is_looking_ahead = False
         self._holding = _Holding(self)
         self._use_place()  # `open` calls it again, once the place is known
@@ -153,7 +156,7 @@ class Store:
             return False
         self._use_place()
         if self._lock_depth:
-            self._lock.acquire(self._lock_timeout_s)
+            self._lock.acquire(self.lock_timeout_s)
             before[0].release()
         for file in before:
             file.close()
@@ -208,7 +211,7 @@ class Store:
             writer=writer,
             is_durable=self._is_durable,
             read_only=read_only,
-            lock_timeout_s=self._lock_timeout_s,
+            lock_timeout_s=self.lock_timeout_s,
         )
         other.open(create=False)
         return other
@@ -227,8 +230,26 @@ class Store:
         Callers that do not use `locked()` must call `require_writable()` first and `release()` afterwards.
         """
         if self._lock_depth == 0:
-            self._lock.acquire(self._lock_timeout_s if timeout_s is None else timeout_s)
+            self._lock.acquire(self.lock_timeout_s if timeout_s is None else timeout_s)
         self._lock_depth += 1
+
+    def restore(self, *, holds_lock: bool) -> None:
+        """Puts the store straight after a call that an error broke off: frees the lock, unless a batch holds it, closes
+        the index, and reads everything again, at once or after the batch.
+        """
+        self.index.move()
+        self._is_doubtful = True
+        self._lock_depth = int(holds_lock)
+        if not holds_lock:
+            self._lock.let_go()
+            self._read_again()
+
+    def _read_again(self) -> None:
+        self.forget()
+        self.packs.restart()
+        for log in self._logs.values():
+            log.distrust()
+        self._is_doubtful = False
 
     def is_awaited(self) -> bool:
         """Returns whether another writer waits for the lock that this handle holds. Cost: a read."""
@@ -244,6 +265,8 @@ class Store:
         self._lock_depth -= 1
         if self._lock_depth == 0:
             self._lock.release()
+            if self._is_doubtful:
+                self._read_again()
             if not is_failed:
                 if self._unsynced:
                     self._sync()

@@ -23,6 +23,7 @@ has the count -1, nothing is saved, and no append is recorded as plain.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -124,6 +125,13 @@ class TractLog:
         self._find_place()
         self._state = State.BROKEN
         self.is_durable = False
+
+    def distrust(self) -> None:
+        """Loads everything again at the next call, since an error may have left this log half changed."""
+        self._break()
+        self._is_offering = False
+        self._listing.forget()
+        self._listed_at = -math.inf
 
     # what view.Source asks
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -25,6 +26,7 @@ from tract_fs.model.tokens import EstimateCounter, TokenCounter
 from tract_fs.store import files
 from tract_fs.store.layout import Layout
 from tract_fs.store.store import Store
+from tract_fs.work.batch import Batch, find_opener
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.guard import SessionGuard
 from tract_fs.work.reader import TractReader
@@ -90,7 +92,13 @@ class Session:
         )
         self.contexts = ContextReader(self.reader, options.compiler, cache_size=config.snapshot_cache_size)
         self.writer = TractWriter(self.reader, self.contexts, budget=config.token_budget, clock=options.clock)
-        self.guard = SessionGuard(self.reader, self._after_fork)
+        self.guard = SessionGuard(
+            self.reader,
+            self.writer,
+            timeout_s=store.lock_timeout_s,
+            restore=self._restore,
+            on_fork=self._after_fork,
+        )
         self.reader.loading = self.guard.loading
         self._discard = discard  # removes a throw-away store
 
@@ -164,6 +172,24 @@ class Session:
                 f"{call} inside a batch: call it before or after; what the batch holds is in no file yet"
             )
 
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Makes all writes inside visible together, or none; see `Tract.batch`."""
+        batch = Batch(find_opener())
+        try:
+            try:
+                self._step(batch, self.writer.open_batch)
+                yield
+                self._step(batch, self.writer.end_batch)
+            finally:
+                self.guard.drop(batch)
+        finally:  # an error that broke off the line above
+            self.guard.drop(batch)
+
+    def _step(self, batch: Batch, work: Callable[[Batch], object]) -> None:
+        with self.guard.of_batch(batch):  # in a function of its own, whose end tells a call that was broken off
+            work(batch)
+
     def refresh(self) -> None:
         """Lists the store's events at once, and quarantines damaged files that were found."""
         self.store.forget_redacted()
@@ -184,6 +210,15 @@ class Session:
             self.store.close()
             if self._discard is not None:
                 self._discard()
+
+    def _restore(self) -> None:
+        """Puts all straight after a call that an error broke off anywhere: frees the lock, closes what was half done,
+        and loads everything again at the next call, unless an open batch needs it as it is.
+        """
+        self.writer.end_call()
+        self.store.restore(holds_lock=self.writer.holds_lock)
+        self.reader.forget_renderings()
+        self.contexts.forget()
 
     def _after_fork(self) -> None:
         """Drops in a forked child what belongs to the parent: an open batch, the lock, open files."""

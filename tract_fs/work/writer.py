@@ -7,7 +7,7 @@ disk before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from tract_fs.errors import (
     AnnotateTargetError,
     ArgumentError,
+    BatchOpen,
     BranchNotFound,
     BudgetExceeded,
     CommitNotFoundError,
@@ -33,8 +34,8 @@ from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, Tok
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import LAST_US, CommitHash, ContentHash, format_time, hash_bytes, to_us
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
-from tract_fs.store.files import process
-from tract_fs.store.transaction import Mark, Transaction
+from tract_fs.store.transaction import Transaction
+from tract_fs.work.batch import Batch
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
 
@@ -79,8 +80,8 @@ class TractWriter:
         self._contexts = contexts
         self._budget = budget
         self._clock = clock
-        self._batch: ExitStack | None = None  # holds the lock from the batch's first write on
-        self._start: Mark | None = None  # of the batch's transaction
+        self.current: Batch | None = None  # the outermost open batch
+        self._is_inside = True  # whether the running call is inside it
 
     def draft(
         self,
@@ -153,38 +154,93 @@ class TractWriter:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Makes all writes inside one transaction; a batch inside a batch joins it, and drops only its own part if it
-        raises.
+        """Makes all writes of a running call inside one transaction; a batch inside a batch joins it, and drops only its
+        own part if it raises.
         """
+        batch = Batch(None)
+        try:
+            self.open_batch(batch)
+            yield
+            self.end_batch(batch)
+        finally:
+            self.drop_batch(batch)
+
+    def open_batch(self, batch: Batch) -> None:
+        """Begins a batch, or joins it to the open one."""
         self._reader.store.require_writable()
-        if self._batch is not None:
-            before = self._overlay.transaction
-            mark = None if before is None else before.mark()
-            try:
-                yield
-            except BaseException:
-                self._drop_to(mark)
-                raise
+        outer = self.current
+        if outer is None:
+            self._is_inside = True
+            self.current = batch
+        else:
+            batch.outer = outer
+            batch.start = None if outer.transaction is None else outer.transaction.mark()
+
+    def end_batch(self, batch: Batch) -> None:
+        """Writes what a batch holds; one that joined leaves that to the other, a forked child to its parent.
+
+        Errors: BatchTooLarge, OSError of the disk; BatchOpen where an error has cut the batch off.
+        """
+        if batch.outer is not None or self.current is not batch:
+            batch.is_over = True
             return
-        pid = process.id
-        with ExitStack() as held:
-            self._batch = held
-            try:
-                yield
-                transaction = self._overlay.transaction
-                if transaction is not None and not transaction.is_empty and pid == process.id:
-                    self._overlay.hide()
-                    self.finish(transaction)
-            finally:
-                self._batch = None
+        is_failed = True
+        try:
+            if batch.is_cut_off:
+                raise BatchOpen(
+                    "an exception cut off a write inside this batch; nothing of it was written; do it again"
+                )
+            if batch.transaction is not None and not batch.transaction.is_empty:
                 self._overlay.hide()
-                if pid != process.id:  # a forked child came to the end of its parent's batch
-                    held.pop_all()
+                self.finish(batch.transaction)
+            is_failed = False
+        finally:
+            self._close_batch(batch, is_failed=is_failed)
+
+    def drop_batch(self, batch: Batch) -> None:
+        """Forgets what a batch holds, unless it is over."""
+        if batch.is_over:
+            return
+        outer = batch.outer
+        if outer is None:
+            if self.current is batch:
+                self._close_batch(batch, is_failed=True)
+        elif self.current is outer and outer.transaction is not None:
+            mark = batch.start or outer.start
+            assert mark is not None
+            outer.transaction.return_to(mark)
+        batch.is_over = True
+
+    def _close_batch(self, batch: Batch, *, is_failed: bool) -> None:
+        has_lock = self.holds_lock
+        self._overlay.hide()
+        self.current = None
+        batch.is_over = True
+        if has_lock:
+            self._reader.store.release(is_failed=is_failed)
+
+    def meet_batch(self, *, is_inside: bool) -> None:
+        """Begins a call beside an open batch: shows what that holds to a call inside it, and hides it from others."""
+        self._is_inside = is_inside
+        if self.current is not None and self.current.transaction is not None and is_inside:
+            self._overlay.show(self.current.transaction)
+        else:
+            self._overlay.hide()
+
+    @property
+    def holds_lock(self) -> bool:
+        """Whether the store's lock is held from call to call, for an open batch that has written."""
+        return self.current is not None and self.current.transaction is not None
+
+    def end_call(self) -> None:
+        """Ends the batch of a call that was broken off; its lock is freed by the store's `restore`."""
+        if self.current is not None and self.current.opener is None:
+            self.abandon()
 
     def abandon(self) -> None:
-        """Drops an open batch: it belongs to the process that forked."""
-        self._batch = None
+        """Drops an open batch and leaves the lock alone: in a forked child it belongs to the parent."""
         self._overlay.hide()
+        self.current = None
 
     def write(
         self,
@@ -268,8 +324,8 @@ class TractWriter:
 
     @property
     def is_in_batch(self) -> bool:
-        """Returns whether a batch is open."""
-        return self._batch is not None
+        """Returns whether the running call is inside an open batch."""
+        return self.current is not None and self._is_inside
 
     def transaction(self, expected_head: ExpectedHead) -> AbstractContextManager[Transaction]:
         """Returns as a context the batch's transaction, or one of its own that is written at the end if anything was
@@ -278,26 +334,39 @@ class TractWriter:
         Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here.
         Errors: HeadMoved, LockTimeout.
         """
-        if self._batch is not None:
-            return self._joined(self._batch, expected_head)
-        return _Written(self, self._reader, expected_head)
+        if self.current is None:
+            return _Written(self, self._reader, expected_head)
+        if not self._is_inside:
+            raise BatchOpen("a batch is open outside this call; make the call after its end; nothing was written")
+        return self._joined(self.current, expected_head)
 
     @contextmanager
-    def _joined(self, batch: ExitStack, expected_head: ExpectedHead) -> Iterator[Transaction]:
+    def _joined(self, batch: Batch, expected_head: ExpectedHead) -> Iterator[Transaction]:
         """Yields the transaction of a batch, begun on first need; drops what is staged here if an error is raised."""
-        transaction = self._overlay.transaction
-        if transaction is None:
-            batch.enter_context(self._reader.store.locked())
-            transaction = self.begin()
-            self._start = transaction.mark()
-            self._overlay.show(transaction)
+        transaction = batch.transaction or self._begin_batch(batch)
         self.require_head(expected_head, transaction)
         mark = transaction.mark()
         try:
             yield transaction
         except BaseException:
+            batch.is_cut_off = True  # unless all of the next step is done
             transaction.return_to(mark)
+            batch.is_cut_off = False
             raise
+
+    def _begin_batch(self, batch: Batch) -> Transaction:
+        store = self._reader.store
+        store.require_writable()
+        store.acquire()
+        try:
+            transaction = self.begin()
+            batch.start = transaction.mark()
+            batch.transaction = transaction
+        except BaseException:
+            store.release(is_failed=True)
+            raise
+        self._overlay.show(transaction)
+        return transaction
 
     def begin(self) -> Transaction:
         """Returns a transaction on the head, caught up with other writers; the store's lock is held."""
@@ -311,12 +380,6 @@ class TractWriter:
         reader.store.write(reader.log, transaction)
         if transaction.kind == "append":  # other moves may bring commits again, and the least event tells their configs
             reader.keep_written(transaction.commits)
-
-    def _drop_to(self, mark: Mark | None) -> None:
-        transaction = self._overlay.transaction
-        mark = mark or self._start
-        if transaction is not None and mark is not None:
-            transaction.return_to(mark)
 
     def require_head(self, expected: ExpectedHead, transaction: Transaction) -> None:
         """Raises HeadMoved if a head is expected and the transaction starts from another."""
