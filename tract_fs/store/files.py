@@ -330,44 +330,56 @@ def replace(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced:
     directory survive a power cut once this returns.
     """
     label = f".new.{process.new_label()}"
-    directory, name, temp, descriptor = _open_new(path, label, mode)
+    opened: list[int] = []
     try:
+        directory, name, temp = _open_new(path, label, mode, opened)
         try:
-            write_all(descriptor, data)
+            write_all(opened[0], data)
             if is_synced:
-                os.fsync(descriptor)
+                os.fsync(opened[0])
         finally:
-            os.close(descriptor)
+            _close_all(opened)
         os.rename(temp, name, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
     except BaseException as error:
-        with suppress(FileNotFoundError):
-            os.unlink(temp, dir_fd=directory.descriptor)
+        _close_all(opened)
+        with suppress(OSError):
+            remove(f"{path[: path.rindex('/')]}/{label}")
         _set_path(error, path)
         raise
     if is_synced:
         sync_directory(path[: path.rindex("/")])
 
 
-def _open_new(path: str, label: str, mode: int) -> tuple[_Directory, str, str, int]:
-    """Returns the directory of a path, created on demand, the name in it, and the name and descriptor of a new file beside it."""
+def _open_new(path: str, label: str, mode: int, opened: list[int]) -> tuple[_Directory, str, str]:
+    """Opens a new file beside a path, in a directory created on demand, and adds its descriptor to `opened`.
+
+    Returns the directory, the name of the path in it, and that of the new file.
+    """
     try:
-        return _open_beside(path, label, mode)
+        return _open_beside(path, label, mode, opened)
     except FileNotFoundError:
         for _ in range(_MOST_TRIES):  # a packing may remove the directory while it is empty
             make_directory(path[: path.rindex("/")])
             with suppress(FileNotFoundError):
-                return _open_beside(path, label, mode)
+                return _open_beside(path, label, mode, opened)
         raise
 
 
-def _open_beside(path: str, label: str, mode: int) -> tuple[_Directory, str, str, int]:
+def _open_beside(path: str, label: str, mode: int, opened: list[int]) -> tuple[_Directory, str, str]:
     try:
         directory, name = _locate(path, is_checked=True)
         temp = label if directory is not _OUTSIDE else f"{path[: path.rindex('/')]}/{label}"
-        return directory, name, temp, os.open(temp, _NEW_FLAGS, mode, dir_fd=directory.descriptor)
+        opened.append(os.open(temp, _NEW_FLAGS, mode, dir_fd=directory.descriptor))
+        return directory, name, temp
     except OSError as error:
         error.filename = path
         raise
+
+
+def _close_all(opened: list[int]) -> None:
+    """Closes descriptors, each once however often this is called."""
+    while opened:
+        os.close(opened.pop())
 
 
 def _set_path(error: BaseException, path: str) -> None:
@@ -596,22 +608,26 @@ class NewFile:
         self._path = directory
         self._is_named = False
         label = f".new.{process.new_label()}"
+        self._opened: list[int] = []
+        self._new = f"{directory}/{label}"
         try:
-            self._directory, _, self._temp, self._descriptor = _open_beside(f"{directory}/{label}", label, mode)
-        except OSError as error:
-            error.filename = None  # the caller sets the path of the finished file
+            self._directory, _, self._temp = _open_beside(self._new, label, mode, self._opened)
+        except BaseException as error:
+            self._remove()
+            if isinstance(error, OSError):
+                error.filename = None  # the caller sets the path of the finished file
             raise
         self.size_bytes = 0
 
     def write(self, data: bytes) -> None:
         """Appends `data`."""
-        write_all(self._descriptor, data)
+        write_all(self._opened[0], data)
         self.size_bytes += len(data)
 
     def finish(self, path: str, *, is_synced: bool = True) -> None:
         """Renames the file to `path`, in the same directory; replaces what is there. With `is_synced` it survives a power cut."""
         if is_synced:
-            os.fsync(self._descriptor)
+            os.fsync(self._opened[0])
         name = path.rpartition("/")[2] if self._directory is not _OUTSIDE else path
         try:
             os.rename(self._temp, name, src_dir_fd=self._directory.descriptor, dst_dir_fd=self._directory.descriptor)
@@ -627,11 +643,15 @@ class NewFile:
 
     def __exit__(self, *_: object) -> None:
         try:
-            os.close(self._descriptor)
+            _close_all(self._opened)
         finally:
             if not self._is_named:
-                with suppress(FileNotFoundError):
-                    os.unlink(self._temp, dir_fd=self._directory.descriptor)
+                self._remove()
+
+    def _remove(self) -> None:
+        _close_all(self._opened)
+        with suppress(OSError):
+            remove(self._new)
 
 
 def list_kinds(path: str) -> list[tuple[str, str]]:
