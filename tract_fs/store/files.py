@@ -333,12 +333,10 @@ def replace(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced:
     opened: list[int] = []
     try:
         directory, name, temp = _open_new(path, label, mode, opened)
-        try:
-            write_all(opened[0], data)
-            if is_synced:
-                os.fsync(opened[0])
-        finally:
-            _close_all(opened)
+        write_all(opened[0], data)
+        if is_synced:
+            os.fsync(opened[0])
+        _close_all(opened)
         os.rename(temp, name, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
     except BaseException as error:
         _close_all(opened)
@@ -573,22 +571,20 @@ def iter_line_blocks(path: str, *, limit_bytes: int) -> Iterator[bytes]:
     descriptor = _open_regular(path)
     if descriptor is None:
         raise FileNotFoundError(errno.ENOENT, "no such file, or no regular one", path)
-    try:
-        rest: list[bytes] = []  # of the line whose end was not read yet
-        rest_bytes = 0
-        while part := os.read(descriptor, _CHUNK):
-            end = part.rfind(b"\n") + 1
-            if end:
-                yield b"".join((*rest, part[:end]))
-                rest, rest_bytes = [], 0
-            rest.append(part[end:])
-            rest_bytes += len(part) - end
-            if rest_bytes > limit_bytes:
-                break
-        if rest_bytes:
-            yield b"".join(rest)[:limit_bytes]
-    finally:
-        os.close(descriptor)
+    opened = _Descriptor(descriptor)
+    rest: list[bytes] = []  # of the line whose end was not read yet
+    rest_bytes = 0
+    while part := os.read(opened, _CHUNK):
+        end = part.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*rest, part[:end]))
+            rest, rest_bytes = [], 0
+        rest.append(part[end:])
+        rest_bytes += len(part) - end
+        if rest_bytes > limit_bytes:
+            break
+    if rest_bytes:
+        yield b"".join(rest)[:limit_bytes]
 
 
 def iter_lines(path: str, *, limit_bytes: int) -> Iterator[bytes]:

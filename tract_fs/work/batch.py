@@ -17,6 +17,7 @@ from tract_fs.store.transaction import Mark, Transaction
 
 _ENTERING = frozenset(["__enter__", "__aenter__"])
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_SUSPENDED = _GENERATORS | inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE  # may go on though they don't run now
 
 
 class Batch:
@@ -27,9 +28,10 @@ class Batch:
     left and its writes are to be forgotten, which the next call does if that one can't; over.
     """
 
-    def __init__(self, opener: FrameType | None) -> None:
-        """`opener`: the function that entered the batch; None: the running call, which ends it too."""
-        self.opener = opener
+    def __init__(self, opener: FrameType | None = None, *, is_of_call: bool = False) -> None:
+        """`opener`: the function that entered the batch; `is_of_call`: the running call did, and ends it too."""
+        self.is_of_call = is_of_call
+        self._opener = opener
         self.thread = get_ident()
         self.pid = process.id
         self.outer: Batch | None = None  # the batch that this one joined
@@ -41,7 +43,15 @@ class Batch:
 
     def is_around(self, frame: FrameType | None) -> bool:
         """Returns whether a function, given by its frame, was called by the function that entered the batch."""
-        return self.opener is None or is_below(frame, self.opener)
+        return self.is_of_call or (self._opener is not None and is_below(frame, self._opener))
+
+    def forget_opener(self) -> None:
+        """Forgets the function that entered the batch, if that has ended: its variables may be all that keeps the batch
+        open.
+        """
+        opener = self._opener
+        if opener is not None and not opener.f_code.co_flags & _SUSPENDED and not is_running(self.thread, opener):
+            self._opener = None
 
 
 def is_below(frame: FrameType | None, other: FrameType) -> bool:

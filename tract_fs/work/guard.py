@@ -221,11 +221,13 @@ class SessionGuard:
         writer = self._writer
         batch = writer.current
         assert batch is not None
+        is_own_step = step_of is not None and batch in (step_of, step_of.outer)
+        is_inside = is_own_step or batch.is_around(call.frame)
+        if not is_inside:
+            batch.forget_opener()
         if batch.is_dropped and step_of is not batch:
             writer.drop_batch(batch)
             return True
-        is_own_step = step_of is not None and batch in (step_of, step_of.outer)
-        is_inside = is_own_step or batch.is_around(call.frame)
         if kind is Kind.CLOSE and (is_inside or batch.thread == call.thread):
             writer.drop_batch(batch)
             return True

@@ -157,7 +157,7 @@ class TractWriter:
         """Makes all writes of a running call inside one transaction; a batch inside a batch joins it, and drops only its
         own part if it raises.
         """
-        batch = Batch(None)
+        batch = Batch(is_of_call=True)
         try:
             self.open_batch(batch)
             yield
@@ -234,7 +234,7 @@ class TractWriter:
 
     def end_call(self) -> None:
         """Ends the batch of a call that was broken off; its lock is freed by the store's `restore`."""
-        if self.current is not None and self.current.opener is None:
+        if self.current is not None and self.current.is_of_call:
             self.abandon()
 
     def abandon(self) -> None:
