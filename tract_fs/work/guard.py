@@ -48,11 +48,7 @@ _ELSEWHERE = (
 )
 
 
-class _Call(NamedTuple):
-    """A call that is inside: its thread, and the function of this package that entered the guard."""
-
-    thread: int
-    frame: FrameType
+_Call = tuple[int, FrameType]  # a call that is inside: its thread, and the function of this package that entered
 
 
 class _Waiter(NamedTuple):
@@ -105,7 +101,7 @@ class SessionGuard:
 
         Errors: CallInsideCall, BatchOpen, LockTimeout, ClosedError.
         """
-        call = _Call(get_ident(), frame)
+        call = (get_ident(), frame)
         if self._pid != process.id:
             self._go_on_in_child()
         deadline = 0.0
@@ -121,8 +117,13 @@ class SessionGuard:
                 if self.is_closed and kind is not Kind.LOAD:
                     raise ClosedError(tract_id=self._reader.log.tract)
                 may_pass = self._writer.current is None or self._may_pass(call, kind, batch)
-                if may_pass:
-                    self._catch_up(kind)
+                if (
+                    may_pass and kind is not Kind.LOAD and not self._writer.holds_lock
+                ):  # under it, only this handle writes
+                    self._reader.store.events.begin_call()
+                    if kind is not Kind.WRITE:
+                        self._reader.log.catch_up()
+                    self._reader.log.list_if_due()
             except BaseException as error:
                 self.leave(frame, error)
                 raise
@@ -139,19 +140,19 @@ class SessionGuard:
         """Ends the call of the function `frame`, which ended with `error`; does nothing if it is not inside."""
         if self._pid != process.id:
             self._go_on_in_child()
-        call = self._calls.get(self._turn)
-        if call is not None and call.frame is frame:
+        turn = self._turn
+        call = self._calls.get(turn)
+        if call is not None and call[1] is frame:
             if error is not None and not isinstance(error, TractError):
                 self._restore()
-            self._pass_on(self._turn)
+            if self._waiters:
+                self._pass_on(turn)
+            else:
+                self._calls.pop(turn, None)
 
     def _pass_on(self, turn: int) -> None:
-        """Lets the call that has waited longest enter in place of the one that is inside, or nobody."""
-        try:
-            waiter = self._waiters.popleft()
-        except IndexError:
-            self._calls.pop(turn, None)
-            return
+        """Lets the call that has waited longest enter in place of the one that is inside."""
+        waiter = self._waiters.popleft()
         self._calls[turn] = waiter.call
         waiter.bell.release()
 
@@ -189,7 +190,7 @@ class SessionGuard:
                     return
                 if holder is None or not is_running(*holder):
                     self._take_over(turn)
-                elif holder.thread == call.thread:
+                elif holder[0] == call[0]:
                     raise CallInsideCall(
                         f"a call on tract {self._reader.log.tract!r} from inside another call of the same handle, as from "
                         f"a signal handler, a finalizer or a callback; {_ELSEWHERE}"
@@ -222,29 +223,21 @@ class SessionGuard:
         batch = writer.current
         assert batch is not None
         is_own_step = step_of is not None and batch in (step_of, step_of.outer)
-        is_inside = is_own_step or batch.is_around(call.frame)
+        is_inside = is_own_step or batch.is_around(call[1])
         if not is_inside:
             batch.forget_opener()
         if batch.is_dropped and step_of is not batch:
             writer.drop_batch(batch)
             return True
-        if kind is Kind.CLOSE and (is_inside or batch.thread == call.thread):
+        if kind is Kind.CLOSE and (is_inside or batch.thread == call[0]):
             writer.drop_batch(batch)
             return True
         writer.meet_batch(is_inside=is_inside)
         if is_inside or kind in (Kind.READ, Kind.LOAD):
             return True
-        if batch.thread == call.thread:
+        if batch.thread == call[0]:
             raise BatchOpen(f"another task, generator or function of this thread has a batch open; {_ADVICE}")
         return False
-
-    def _catch_up(self, kind: Kind) -> None:
-        if kind is Kind.LOAD or self._writer.holds_lock:  # under the lock, nothing moves but by this handle
-            return
-        self._reader.store.events.begin_call()
-        if kind is not Kind.WRITE:
-            self._reader.log.catch_up()
-        self._reader.log.list_if_due()
 
     def _go_on_in_child(self) -> None:
         """Drops in a forked child what belongs to the parent. Calls of other threads are gone, and found broken off."""

@@ -205,9 +205,11 @@ class Session:
     def close(self) -> None:
         """Saves the caches and closes the files; does nothing if the session is closed."""
         if self.guard.close():
-            self.contexts.save()
-            self.reader.close()
-            self.store.close()
+            try:
+                self.contexts.save()
+                self.reader.close()
+            finally:
+                self.store.close()
             if self._discard is not None:
                 self._discard()
 
