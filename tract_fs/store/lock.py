@@ -98,7 +98,7 @@ class StoreLock:
         self._thread = get_ident()
         if self._try():
             return
-        self._require_other_thread()
+        self._require_other_thread(timeout_s)
         deadline = time.monotonic() + timeout_s
         wait_s = _FIRST_WAIT_S
         try:
@@ -141,7 +141,7 @@ class StoreLock:
         self._file.close()
         self._line.close()
 
-    def _require_other_thread(self) -> None:
+    def _require_other_thread(self, timeout_s: float) -> None:
         """Raises CallInsideCall if this thread holds the lock by another handle, which can't release it meanwhile."""
         for other in list(_locks):
             is_held = other._may_be_held and other._thread == self._thread
@@ -150,7 +150,7 @@ class StoreLock:
                     f"the lock {self._file.path} is held by another handle of this thread: from inside its call (a signal "
                     "handler, a callback) or its batch; nothing was written; make the call after that has ended",
                     path=self._file.path,
-                    timeout_s=0.0,
+                    timeout_s=timeout_s,
                 )
 
     def _try(self) -> bool:

@@ -156,6 +156,14 @@ class SessionGuard:
         self._calls[turn] = waiter.call
         waiter.bell.release()
 
+    def run_outside(self, work: Callable[[], object]) -> None:
+        """Runs code of the user amid a call, which ends for that time: it may call the handle, and others may, too."""
+        call = self._calls[self._turn]
+        assert call is not None
+        self.leave(call[1], None)
+        work()
+        self.enter(call[1], Kind.CHANGE)
+
     def drop(self, batch: Batch) -> None:
         """Ends a batch, and forgets what it holds if it is not over; where a call is under way, the next call does it."""
         batch.is_dropped = True

@@ -100,6 +100,7 @@ class Session:
             on_fork=self._after_fork,
         )
         self.reader.loading = self.guard.loading
+        self.writer.run_outside = self.guard.run_outside
         self._discard = discard  # removes a throw-away store
 
     @classmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from msgspec import Raw, Struct
@@ -82,6 +83,7 @@ class TractWriter:
         self._clock = clock
         self.current: Batch | None = None  # the outermost open batch
         self._is_inside = True  # whether the running call is inside it
+        self.run_outside: Callable[[Callable[[], object]], object] = lambda work: work()  # where it may call the handle
 
     def draft(
         self,
@@ -446,7 +448,8 @@ class TractWriter:
     def warn_of_budget(self, current: int, budget: TokenBudgetConfig) -> None:
         """Reports that an operation puts the context over its token budget: to the callback, or to the log."""
         if budget.callback is not None:
-            budget.callback(current, budget.max_tokens)
+            callback = partial(budget.callback, current, budget.max_tokens)
+            self.run_outside(callback)
             return
         import logging  # 15 ms: only a warning needs it
 
