@@ -252,6 +252,33 @@ class StoreNotFound(StoreError, LookupError):
     template = "{path}: no store here; open it with create=True, or run 'tract init'"
 
 
+class FormatMissing(StoreNotFound):
+    """Raised when parts of a store lie at the path, but not the FORMAT file that makes it one; nothing was written.
+
+    Bring the missing files back, or run `tract repair`, which writes FORMAT again.
+    """
+
+    template = (
+        "{path}: parts of a store lie here ({found}), but its FORMAT file is missing; bring the missing files back "
+        "(git switch, the end of a copy), or run 'tract repair' to write FORMAT again; nothing was written"
+    )
+    found: str
+
+
+class StoreGone(StoreError):
+    """Raised when the store that a handle has open is no longer at its path; `reason` is what lies there now.
+
+    Nothing was written. Put the directory back, and the handle goes on; or open the store where it is now.
+    """
+
+    template = (
+        "{path}: {reason}; put the store's directory back and this handle goes on, or open it where it is now; "
+        "nothing was written"
+    )
+    path: str
+    reason: str
+
+
 class NotAStore(StoreError):
     """Raised when the path can't hold a store, or the FORMAT file there is not that of a store. Choose another path."""
 
@@ -268,6 +295,21 @@ class ReadOnlyError(StoreError):
     """Raised when a call would write through a handle that can't write; `reason` is why. Nothing was written."""
 
     template = "{path}: {reason}; nothing was written"
+
+
+class CommitUncertain(StoreError):
+    """Raised when the disk failed in such a way that it is open whether a commit stands; chained from its OSError.
+
+    `hash` is the newest commit that may stand (of a transaction without commits: its event), `hashes` are all of them.
+    Look for it in the history, perhaps after a power cut, before you commit the same again.
+    """
+
+    template = (
+        "{path}: commit {hash} may stand or not: {reason}; look for it in the log before you commit the same again"
+    )
+    hash: str
+    hashes: tuple[str, ...]
+    reason: str
 
 
 class LockTimeout(StoreError):

@@ -127,6 +127,7 @@ def _names(root: Path) -> list[str]:
 def bound_layout(path: Path) -> Layout:
     """Returns the layout of a store with this copy's own place in local/, which is made if it is not there."""
     layout = Layout(str(path))
+    Path(layout.root).mkdir(parents=True, exist_ok=True)  # no place is made where no store is
     place.bind(layout, create=True)
     return layout
 

@@ -40,4 +40,4 @@ def write_current_branch(context_path: str, branch: str) -> None:
     """Makes HEAD name a branch. Errors: OSError."""
     layout = Layout(context_path)
     place.bind(layout, create=True)
-    files.replace(layout.current_branch, f"{branch}\n".encode(), mode=0o644)
+    files.replace(layout.current_branch, f"{branch}\n".encode(), mode=0o666)

@@ -14,7 +14,7 @@ import click
 from tract_fs import Tract
 from tract_fs.cli.current_branch import CurrentBranch, read_current_branch
 from tract_fs.cli.output import echo_json, some, warn
-from tract_fs.errors import BranchNotFound, DamageError, StoreNotFound, TractError
+from tract_fs.errors import BranchNotFound, DamageError, FormatMissing, StoreNotFound, TractError
 
 STORE_DIRECTORY = ".tract"
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
@@ -97,6 +97,8 @@ class Invocation:
                 create=False,
                 read_only=read_only,
             )
+        except FormatMissing:
+            raise
         except StoreNotFound:
             above = "" if self.context_path is not None else ", nor in a directory above"
             raise StoreNotFound(f"{path}: no store here{above}; create one with 'tract init'", path=path) from None

@@ -8,6 +8,7 @@ from tract_fs import RepairReport
 from tract_fs.cli.display import show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import echo_pairs, some
+from tract_fs.upkeep.repair import restore_format
 
 
 @click.command(short_help="Check every file and repair the store.")
@@ -18,11 +19,13 @@ def repair(invocation: Invocation, *, adopt: bool) -> None:
 
     A damaged file that has not changed for ten seconds is moved to the quarantine below .tract/local and kept there;
     fetch a good one from another copy. Rewritten line ends are restored, good files under a wrong name are recovered,
-    and all caches are rebuilt. Nothing else is deleted.
+    all caches are rebuilt, and temporary files that a killed writer left over a day ago are removed. Nothing else is
+    deleted. A missing FORMAT file is written again where the rest of a store lies.
 
     --adopt is for pending events whose missing files will never come. Each of their heads whose whole history is here
     becomes a second head of its branch, with its commits and their configs.
     """
+    restore_format(invocation.require_context())
     with invocation.writing() as t:
         if invocation.tract_id is not None:
             invocation.require_tract(t)

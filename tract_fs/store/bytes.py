@@ -6,6 +6,7 @@ nothing is repeated as long as `renew` reports a change. This is the only module
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 
 from tract_fs.errors import HashMismatch, ObjectMissing
@@ -19,8 +20,17 @@ from tract_fs.store.suspects import Suspects
 class StoredBytes:
     """Reads the bytes of one store, and notes the files whose bytes do not hash to their names as suspects."""
 
-    def __init__(self, layout: Layout, packs: Packs, suspects: Suspects | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        packs: Packs,
+        suspects: Suspects | None = None,
+        *,
+        require_store: Callable[[], None] | None = None,
+    ) -> None:
+        """`require_store` raises if the store is gone: what is missing then is no damage of a file."""
         self.layout = layout
+        self._require_store = require_store
         self._packs = packs
         self._suspects = Suspects() if suspects is None else suspects
 
@@ -44,6 +54,8 @@ class StoredBytes:
                 break
         address = Address(kind, name, tract)
         if actual is None:
+            if self._require_store is not None:
+                self._require_store()
             raise ObjectMissing(path=address.path, kind=shown_as or kind, hash=name)
         self._suspects.note(address)
         raise HashMismatch(path=address.path, hash=name, expected=name, actual=actual)

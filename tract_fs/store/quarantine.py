@@ -169,7 +169,7 @@ class Quarantine:
     def _write_note(self, suspect: Address, cause: str, target: str) -> None:
         now_us = (time.time_ns() if self._now_ns is None else self._now_ns()) // 1000
         note = Note(suspect.kind, suspect.name, suspect.tract, cause, format_time(now_us))
-        files.replace(target + _NOTE, canonical.encode_struct(note) + b"\n", mode=0o644)
+        files.replace(target + _NOTE, canonical.encode_struct(note) + b"\n", mode=0o666)
 
     def _target(self, suspect: Address, data: bytes | None) -> str:
         """Returns a free path in the quarantine, or that of a file with the same bytes, if there is one."""

@@ -15,8 +15,9 @@ A `TractLog` is in one of three states:
 In each call: `catch_up` follows arrivals and loads again what is not CURRENT; then `list_if_due` follows the directories. `rebuild` may be entered from
 both, from `open`, and from `origins`, whenever a look-up finds arrivals damaged; it ends CURRENT, or raises and leaves BROKEN.
 
-`_unrecorded` is empty unless this handle can't write arrivals (read-only, no lock, full disk). While it is not, the view is ahead of every stamp: `stamp`
-has the count -1, nothing is saved, and no append is recorded as plain.
+`_unrecorded` is empty unless this handle can't write arrivals (read-only, a full disk, or another writer has the lock, for which no read waits). While it is
+not, the view is ahead of every stamp: `stamp` has the count -1, nothing is saved, and no append is recorded as plain. Once the lock is free, the next listing or
+write records these events.
 
 `_is_offering` is set only while the view judges an event. Then other tracts' logs may ask this one what is visible, and it answers with what is visible so far.
 """
@@ -28,6 +29,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 from enum import Enum
+from functools import partial
 
 from msgspec import Struct
 
@@ -48,6 +50,7 @@ from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
 from tract_fs.store.saved_view import SavedView
 
+_monotonic = partial(time.monotonic)  # the clock itself: changes are to be noticed where a test has frozen the module's
 _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
 _READ_BACK_RECORDS = 1024
@@ -70,8 +73,9 @@ class Parts(Struct, frozen=True):
     packs: Packs
     objects: Objects
     events: Events
-    locked: Callable[[], AbstractContextManager[None]]
+    locked: Callable[[], AbstractContextManager[None]]  # raises LockTimeout at once if another writer has the lock
     other: Callable[[str], TractLog]
+    require_store: Callable[[], None]
     renew_place: Callable[[], bool]
     redacted: Callable[[], frozenset[str]]
     quarantined: Callable[[str], dict[str, str]]
@@ -97,6 +101,7 @@ class TractLog:
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
         self._known: KnownEvents | None = None  # visible events; built when first needed
         self._unrecorded: set[str] = set()  # visible events that are not in arrivals
+        self._late: list[EventHash] = []  # those of them that `_admit` met, in the order of the view
         self._added: list[str] = []  # visible events of records that `_count` does not cover yet
         self._witnessed: set[str] = set()  # events that this handle wrote since the view was last saved
         # arrivals
@@ -310,6 +315,8 @@ class TractLog:
         inode, count = self._arrivals.signature()
         is_same = inode == self._inode and self._arrivals.is_same(self._count, self._chain)
         if is_same and count == self._count and self._state is State.CURRENT:
+            if is_locked and self._unrecorded:
+                self._record_late()
             return
         if self._state is not State.CURRENT or count < self._count or (not is_same and self._inode):
             self._parts.renew_place()  # local/ may be gone
@@ -317,8 +324,7 @@ class TractLog:
             return
         self._inode = inode
         start_chain = self._chain
-        data = self._arrivals.read(self._count, count - self._count)
-        found = list(arrivals.decode_records(data, start_chain))
+        found = list(arrivals.iter_new(self._arrivals, self._count, count, start_chain))
         is_short = len(found) < count - self._count
         if is_short and self._count and self._arrivals.chain_at(self._count) != start_chain:
             self._reload()  # the file was overwritten in place
@@ -343,6 +349,8 @@ class TractLog:
         if is_locked and self._count < count:  # a torn tail, or a writer that died before its rename
             self._arrivals.cut(self._count)
             self.list_events(is_forced=True)
+        elif is_locked and self._unrecorded:
+            self._record_late()
 
     def look_ahead(self) -> None:
         """Follows arrivals while the caller waits for the lock, unless it waits in order to rebuild the view."""
@@ -387,23 +395,27 @@ class TractLog:
 
     def list_if_due(self) -> None:
         """Lists changed directories, if the last listing was long enough ago."""
-        now = time.monotonic()
+        now = _monotonic()
         if now - self._listed_at >= self._listing_pause_s:
             self.list_events()
-            spent_s = time.monotonic() - now
+            spent_s = _monotonic() - now
             self._listed_at = now + spent_s
             self._listing_pause_s = max(_LISTING_INTERVAL_S, _LISTING_SHARE * spent_s)
 
     def list_events(self, *, is_forced: bool = False) -> None:
-        """Finds events that copying tools brought or removed."""
+        """Finds events that copying tools brought or removed. Errors: StoreGone."""
+        self._parts.require_store()
         self.catch_up()  # or rows of arrivals that another handle has replaced would show its events as known here
         if is_forced:
             self._listing.forget()
         seen = self._listing.look(self.known)
-        is_late = bool(self._unrecorded) and not self._parts.read_only
-        if seen.is_gone or is_late or (is_forced and self._listing.is_all_gone(self.known())):
+        if seen.is_gone or (is_forced and self._listing.is_all_gone(self.known())):
             self.rebuild(is_ours=True)
             return
+        if self._unrecorded:
+            with ExitStack() as held:
+                if self._try_lock(held):
+                    self.catch_up(is_locked=True)
         for name in [name for name in self.damaged if not self._parts.events.exists(self.tract, name)]:
             del self.damaged[name]
         new = seen.new
@@ -439,7 +451,7 @@ class TractLog:
         directory = self._arrivals.path.rpartition("/")[0]
         try:
             files.make_directory(directory)
-            return held.enter_context(files.NewFile(directory, mode=0o644))
+            return held.enter_context(files.NewFile(directory, mode=0o666))
         except OSError:
             return None
 
@@ -454,6 +466,7 @@ class TractLog:
         self._known = KnownEvents()
         self._added.clear()
         self._unrecorded.clear()
+        self._late.clear()
         self.again_count = self.usage_count = 0
         seen = self._listing.look(self.known)
         written = None if file is None else arrivals.NewArrivals(file, self._arrivals.start)
@@ -548,6 +561,7 @@ class TractLog:
 
     def _add_record(self, record: Record, name: EventHash) -> bool:
         """Applies one record of the event `name`; False if this event is needed and damaged."""
+        self._count_kinds(record)
         is_recorded = name not in self._unrecorded
         if is_recorded:
             self._add_to_commits(record)
@@ -640,16 +654,43 @@ class TractLog:
                 with suppress(OSError):
                     self._record(records)
                     self._unrecorded.difference_update(visible)
+            self._late += [name for name in visible if name in self._unrecorded]
+
+    def _record_late(self) -> None:
+        """Records what became visible while this handle could not write arrivals; the lock is held, the view caught up."""
+        late = [name for name in self._late if name in self._unrecorded]
+        if len(late) != len(self._unrecorded):
+            self.rebuild(is_ours=True)  # some came by a rebuild, in no order of arrivals
+            return
+        waiting = set(late)
+        records: list[Record] = []
+
+        def is_brought(commit: bytes) -> bool:
+            return any(name.hex() not in waiting for name in self.origins.events_of(commit.hex()))
+
+        for name in late:
+            event = self._parts.events.get(self.tract, name)
+            if event is None:
+                self.rebuild(is_ours=True)
+                return
+            records += records_of(name, event, arrivals.SEEN, self._parts.objects, is_brought)
+            waiting.discard(name)
+        with suppress(OSError):
+            self._record(records)
+            self._unrecorded.clear()
+            self._late.clear()
 
     def _record(self, records: list[Record]) -> None:
         data, chain = arrivals.encode_records(records, self._chain)
         self._arrivals.append(data, self._count)
+        for record in records:
+            self._count_kinds(record)
         self._count += len(records)
         self._chain = chain
         self._inode = self._arrivals.signature()[0]
 
     def _try_lock(self, held: ExitStack) -> bool:
-        """Locks the store until `held` ends, if this handle can write; returns whether it did."""
+        """Locks the store until `held` ends, if this handle can write and the lock is free; returns whether it did."""
         if self._parts.read_only:
             return False
         try:
@@ -667,10 +708,13 @@ class TractLog:
 
     def _add_to_commits(self, record: Record) -> None:
         self.origins.add(record)
-        self.usage_count += record.kind == arrivals.USAGE
         if record.kind == arrivals.BRINGS_AGAIN:
-            self.again_count += 1
             self.version += 1
+
+    def _count_kinds(self, record: Record) -> None:
+        """Counts a record that is in arrivals."""
+        self.usage_count += record.kind == arrivals.USAGE
+        self.again_count += record.kind == arrivals.BRINGS_AGAIN
 
     def _apply_all(
         self, names: set[str], own: set[str] | frozenset[str], take: Callable[[EventHash, Event], None]
@@ -738,6 +782,7 @@ class TractLog:
         self._known = None
         self._added.clear()
         self._unrecorded.clear()
+        self._late.clear()
         self._listing.is_changed = False
         self.open(verify=False)
         lost = {name for name in self._witnessed if not self._parts.events.exists(self.tract, name)}

@@ -17,6 +17,7 @@ from tract_fs.model.names import to_us
 from tract_fs.model.status import PackReport
 from tract_fs.store import files
 from tract_fs.store.address import Address
+from tract_fs.store.left_over import remove_left_over
 from tract_fs.store.packs import PackWriter, first_member, scan
 from tract_fs.store.store import PACK_MAX_BYTES, Store
 from tract_fs.store.tree import count_files, fan_directories
@@ -90,6 +91,7 @@ class _Packing:
         self._remove_packs(self._plan.sources(), {**self._new, **kept})
         self._remove_contained()
         self._remove_directories()
+        remove_left_over(self._layout)
         return PackReport(
             files_before=before,
             files_after=sum(count_files(self._layout)),

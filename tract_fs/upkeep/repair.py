@@ -1,6 +1,6 @@
 """Repair: verifies every file of the store, quarantines or mends damaged ones, restores missing ones from unknown files, rebuilds caches.
 
-Only caches are deleted. The report names what could not be mended, where it is, and what to do.
+Only caches and left-over temporary files are deleted. The report names what could not be mended, where it is, and what to do.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from tract_fs.model.status import RepairReport
 from tract_fs.store import files, texts
 from tract_fs.store.address import Address
 from tract_fs.store.bytes import read_hashed
+from tract_fs.store.left_over import remove_left_over
 from tract_fs.store.tree import iter_files, list_unknown
 from tract_fs.upkeep.adopt import Adopted, Adoption
 from tract_fs.upkeep.salvage import find_salvageable
 from tract_fs.upkeep.status import missing_names
-from tract_fs.work.session import Session
+from tract_fs.work.session import Session, StorePath, require_layout
 
 _AT_ONCE = 8  # files dealt with in one hold of the lock
 
@@ -42,6 +43,7 @@ class Repair:
     def run(self, *, adopt: bool, verify: bool) -> RepairReport:
         """Repairs the store, and returns the report; see the facade."""
         self._store.require_writable()
+        texts.restore_format(self._layout)
         if self._reader.overlay.is_staging:
             raise ArgumentError("repair() can't run inside a batch: end the batch first")
         self._mend_texts()
@@ -51,6 +53,7 @@ class Repair:
             self._rebuild()
         self._reader.log.list_events(is_forced=True)
         self._salvage()
+        remove_left_over(self._layout)
         return self._report(self._adopt() if adopt else Adopted([], []))
 
     def _mend_texts(self) -> None:
@@ -166,3 +169,8 @@ def _advice(report: RepairReport) -> Iterator[str]:
         yield "some files could not be repaired: check their permissions, or move them out of the store by hand"
     if report.not_adopted:
         yield "events that could not be adopted wait for the files named: fetch them from another copy of this store"
+
+
+def restore_format(path: StorePath) -> bool:
+    """Writes the FORMAT file again where the rest of a store lies without it, so that it can be opened; returns whether it did."""
+    return texts.restore_format(require_layout(path))
