@@ -410,7 +410,8 @@ class TractLog:
         """Folds all events from their files, each object verified, and writes new arrivals.
 
         With `is_ours` the old arrivals are this copy's own for sure: an event that they list and that is missing counts
-        as gone. Without, only if the saved view covers it.
+        as gone, but for the last one, whose writer may have died before it wrote the file. Without, only if the saved
+        view covers it.
         """
         self._state = State.BROKEN
         with ExitStack() as held:
@@ -712,18 +713,43 @@ class TractLog:
         """Returns the events that arrivals list as this copy's own, as far as their chain is sound, and those that this
         copy surely knew.
 
-        With `is_ours` these are all events in arrivals; without, those that the saved view covers.
+        With `is_ours` these are all events in arrivals, but for an unwritten one at their end; without, those that the
+        saved view covers.
         """
         own: set[str] = set()
         known: set[str] = set()
-        saved = None if is_ours else saved_view.read(self._parts.layout, self.tract)
+        saved = saved_view.read(self._parts.layout, self.tract)
         covered = saved.count if saved is not None and self._is_ours(saved) else 0
-        for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
-            if record.kind in arrivals.OWN_KINDS:
-                own.add(record.event.hex())
-            if (is_ours or number < covered) and (record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE):
-                known.add(record.event.hex())
+        last: Record | None = None
+        number = -1
+        for number, last in enumerate(arrivals.iter_sound(self._arrivals)):
+            if last.kind in arrivals.OWN_KINDS:
+                own.add(last.event.hex())
+            if (is_ours or number < covered) and (last.kind in arrivals.EVENT_KINDS or last.kind == arrivals.GONE):
+                known.add(last.event.hex())
+        if last is not None and number >= max(covered, self._seen_count()) and self._is_unwritten(last):
+            known.discard(last.event.hex())
         return own, known
+
+    def _seen_count(self) -> int:
+        """Returns how many records of the arrivals on disk this handle followed: it saw the files of their events."""
+        is_followed = not self._unrecorded and self._arrivals.chain_at(self._count) == self._chain
+        return self._count if is_followed else 0
+
+    def _is_unwritten(self, last: Record) -> bool:
+        """Returns whether the last record is of an event without a file.
+
+        A writer records an event before it writes it, and the next writer cuts off the record of one that was not
+        written. So an event whose record is followed by others was there once. This one never was, or its writer is
+        just about to write it.
+        """
+        name = last.event.hex()
+        is_own = last.kind in arrivals.OWN_KINDS
+        return (
+            is_own
+            and not self._parts.events.exists(self.tract, name)
+            and name not in self._parts.quarantined(self.tract)
+        )
 
     def _reload(self) -> None:
         """Loads everything again after another handle has replaced arrivals."""
