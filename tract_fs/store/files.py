@@ -39,6 +39,12 @@ _READ_FLAGS = os.O_RDONLY | _SAFE_FLAGS
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC | _NOFOLLOW
 # no such file, or what is there is no file of a store: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
+# of one file: a bad sector, another user's file, damage of the file system. Others (no descriptor, no memory) are the system's.
+UNREADABLE = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "EACCES", "EPERM", "EBADMSG", "EUCLEAN", "EILSEQ", "ENODATA", "EREMOTEIO")
+    if hasattr(errno, name)
+)
 _SYNC_FLAGS = os.O_RDONLY | _DIRECTORY | _CLOEXEC | _NOFOLLOW
 _DIRECTORY_FLAGS = _SYNC_FLAGS | _PATH
 _STORE = f"/{STORE_DIRECTORY}"

@@ -45,6 +45,7 @@ from tract_fs.store.listing import EventListing, KnownEvents, Seen
 from tract_fs.store.objects import Objects
 from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
+from tract_fs.store.quarantine import DamagedPack, PackLosses
 from tract_fs.store.saved_view import SavedView
 
 _LISTING_INTERVAL_S = 1.0
@@ -74,6 +75,7 @@ class Parts(Struct, frozen=True):
     renew_place: Callable[[], bool]
     redacted: Callable[[], frozenset[str]]
     quarantined: Callable[[str], dict[str, str]]
+    losses: Callable[[str], PackLosses]
     read_only: bool
 
 
@@ -93,6 +95,8 @@ class TractLog:
         # events
         self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
         self.quarantined: dict[str, str] = {}  # event hash: why its file was quarantined; there is no other
+        self.damaged_packs: list[DamagedPack] = []  # that had events of this tract, or may have had
+        self._lost: set[str] = set()  # events that these packs lack, as of the last look
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
         self._known: KnownEvents | None = None  # visible events; built when first needed
         self._unrecorded: set[str] = set()  # visible events that are not in arrivals
@@ -472,6 +476,7 @@ class TractLog:
         self._apply_all(seen.new, own, take)
         self.version += 1
         self.is_durable = not visible
+        self._lost = set()
         self.gone = (known_before | self._witnessed).difference(visible)
         gone = [Record(arrivals.GONE, NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
         if written is not None:
@@ -496,6 +501,7 @@ class TractLog:
         return records
 
     def _settle(self, seen: Seen) -> None:
+        self._note_losses()
         set_aside = self._parts.quarantined(self.tract)
         if set_aside or self.quarantined:
             exists = self._parts.events.exists
@@ -504,6 +510,17 @@ class TractLog:
             seen.fans.pop(name[:2], None)
         self._parts.packs.forget_recent()
         self._listing.settle(seen)
+
+    def _note_losses(self) -> None:
+        """Counts events that damaged packs are proved to lack as gone."""
+        self.damaged_packs, lost = self._parts.losses(self.tract)
+        if lost == self._lost:
+            return
+        self._lost = lost
+        known, get = self.known(), self._parts.events.get
+        gone = {name for name in lost - self.gone if name not in known and get(self.tract, name) is None}
+        self._listing.is_changed = self._listing.is_changed or bool(gone)
+        self.gone |= gone
 
     def known(self) -> KnownEvents:
         """Returns the hashes of all visible events. Cost: reads the arrivals that have no rows, the first time."""
@@ -719,7 +736,10 @@ class TractLog:
         own: set[str] = set()
         known: set[str] = set()
         saved = saved_view.read(self._parts.layout, self.tract)
-        covered = saved.count if saved is not None and self._is_ours(saved) else 0
+        covered = 0
+        if saved is not None and self._is_ours(saved):
+            covered = saved.count
+            known.update(saved.gone)
         last: Record | None = None
         number = -1
         for number, last in enumerate(arrivals.iter_sound(self._arrivals)):

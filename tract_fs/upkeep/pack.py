@@ -112,7 +112,7 @@ class _Packing:
             self._finish_pack()
         if self._open is None:
             self._open = self._opened.enter_context(PackWriter(self._layout))
-        self._open.add(member.data)
+        self._open.add(member.name, member.data)
         self._members.append(Member(member.name, b"", member.paths))
 
     def _finish_pack(self) -> None:
@@ -120,8 +120,8 @@ class _Packing:
         if self._open is None:
             return
         members, self._members = self._members, []
-        name = self._open.finish()
-        self._written_bytes += self._open.size_bytes
+        name, size_bytes = self._open.finish()
+        self._written_bytes += size_bytes
         self._open = None
         self._opened.close()
         self._new[name] = self._read_again(name, members)
