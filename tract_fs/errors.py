@@ -303,6 +303,16 @@ class HashMismatch(DamageError):
     actual: str
 
 
+class FileUnreadable(DamageError):
+    """Raised when the system can't read a file that is there: a bad sector, or missing permission. `__cause__` is its error.
+
+    Mend the permissions, or remove the file and fetch it from another copy.
+    """
+
+    template = "{path}: it can't be read: {reason}; mend its permissions, or remove it and fetch it from another copy of this store"
+    reason: str
+
+
 class InvalidObject(DamageError):
     """Raised when the bytes of a file hash to its name, but are not a valid object of the expected kind."""
 

@@ -125,7 +125,9 @@ def test_a_lost_event_is_gone_by_its_name(path: Path) -> None:
 
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("is_listed", [True, False], ids=["list", "no list"])
-def test_what_a_quarantined_pack_lacks_stays_known_until_it_is_back(path: Path, template: Path, is_listed: bool) -> None:
+def test_what_a_quarantined_pack_lacks_stays_known_until_it_is_back(
+    path: Path, template: Path, is_listed: bool
+) -> None:
     if not is_listed:
         as_an_earlier_version(path)
         template = Path(shutil.copytree(path, path.parent / "whole"))

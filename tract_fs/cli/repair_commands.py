@@ -7,7 +7,8 @@ import click
 from tract_fs import RepairReport
 from tract_fs.cli.display import show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import echo_pairs, some
+from tract_fs.cli.output import echo_pairs, fail_if, some
+from tract_fs.model.damage import UNREADABLE
 
 
 @click.command(short_help="Check every file and repair the store.")
@@ -35,6 +36,7 @@ def repair(invocation: Invocation, *, adopt: bool) -> None:
         show_warnings(report.advice)
 
     invocation.answer(lambda: document, show)
+    fail_if(any(UNREADABLE in line for line in report.unmoved))
 
 
 def _show(report: RepairReport) -> None:

@@ -308,7 +308,11 @@ class RangeReader:
             return _read_at(self._descriptor, offset, size)
         if len(self._blocks) >= _MOST_BLOCKS:
             del self._blocks[next(iter(self._blocks))]
-        block = self._blocks[number] = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES)
+        try:
+            block = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES)
+        except OSError:  # a bad sector in the block need not be one of the range
+            return _read_at(self._descriptor, offset, size)
+        self._blocks[number] = block
         return block[start : start + size]
 
     def close(self) -> None:

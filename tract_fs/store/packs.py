@@ -23,6 +23,7 @@ of these.
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from hashlib import sha256
 from itertools import accumulate
 from typing import NamedTuple, Self, TypeVar
 
-from tract_fs.model.damage import NO_FILE, diagnose
+from tract_fs.model.damage import NO_FILE, diagnose, unreadable
 from tract_fs.model.members import (
     LIST_BASE_BYTES,
     LIST_NAME_BYTES,
@@ -144,6 +145,7 @@ class Packs:
         self._unread: set[str] = set()
         self._held: dict[str, _Held] = {}  # of packs held or doubted
         self._damaged: dict[str, PackDamage] = {}
+        self._failures: dict[str, OSError] = {}  # packs with a member that could not be read
         self._misread: set[str] = set()  # packs with a member that did not hash to its name
         self._generation = 0  # of the index, when the last pack was read
         self._recent = RecentMembers()
@@ -217,6 +219,13 @@ class Packs:
                 data = self._read_member(pack, offset, size, digest)
                 if data is not None:
                     return data
+        return None
+
+    def failure(self, name: str) -> tuple[Address, OSError] | None:
+        """Returns the pack that has a member and could not be read there, with the error; None if there is none."""
+        for pack, _, _ in self._places(bytes.fromhex(name)) if self._failures else ():
+            if pack in self._failures:
+                return Address("pack", pack), self._failures[pack]
         return None
 
     def holder(self, name: str, packs: Collection[str]) -> str | None:
@@ -295,13 +304,19 @@ class Packs:
 
     def _read_member(self, pack: str, offset: int, size: int, digest: bytes) -> bytes | None:
         reader = self._reader(pack)
-        data = reader.read(offset, size)
-        if data is not None and sha256(data).digest() == digest:
-            return data
-        reader.close()  # another, whole file may be at the path by now
-        data = reader.read(offset, size)
-        if data is not None and sha256(data).digest() == digest:
-            return data
+        data: bytes | None = None
+        for _ in range(2):
+            try:
+                data = reader.read(offset, size)
+            except OSError as error:
+                reader.close()
+                if error.errno not in files.UNREADABLE:
+                    raise
+                self._failures[pack] = error
+                return None
+            if data is not None and sha256(data).digest() == digest:
+                return data
+            reader.close()  # another, whole file may be at the path by now
         if data is not None:
             self._suspects.note(Address("pack", pack))
             self._misread.add(pack)
@@ -388,7 +403,7 @@ class Packs:
         except OSError as error:
             if error.errno not in files.UNREADABLE:
                 raise
-            self._doubt(name, signature, f"it can't be read: {error.strerror}")
+            self._doubt(name, signature, unreadable(error.strerror))
             return None
         if found is None or data is None:
             self._doubt(name, signature, NO_FILE)
@@ -566,10 +581,13 @@ def scan(path: str, name: str, recent: RecentMembers | None = None) -> tuple[Pac
 
 
 def first_member(path: str) -> str | None:
-    """Returns the hash of the first line of a pack, or None if there is none."""
-    with suppress(FileNotFoundError):
+    """Returns the hash of the first line of a pack, or None if there is none, or the system can't read it."""
+    try:
         for line in files.iter_lines(path, limit_bytes=LIMIT_BYTES):
             return hash_bytes(line.removesuffix(b"\n").removesuffix(b"\r"))
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, *files.UNREADABLE):
+            raise
     return None
 
 

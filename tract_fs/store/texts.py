@@ -35,7 +35,13 @@ def write(layout: Layout, names: list[str]) -> None:
 
 
 def _read(layout: Layout, name: str) -> bytes | None:
-    return files.read(f"{layout.root}/{name}", limit_bytes=_LIMIT_BYTES)
+    """Returns the bytes of a text file; None if there is none, empty if it can't be read."""
+    try:
+        return files.read(f"{layout.root}/{name}", limit_bytes=_LIMIT_BYTES)
+    except OSError as error:
+        if error.errno not in files.UNREADABLE:
+            raise
+        return b""
 
 
 def require_format(layout: Layout, *, create: bool) -> None:

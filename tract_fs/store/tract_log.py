@@ -30,7 +30,15 @@ from enum import Enum
 
 from msgspec import Struct
 
-from tract_fs.errors import DamageError, HashMismatch, InvalidObject, LockTimeout, ObjectMissing, ReadOnlyError
+from tract_fs.errors import (
+    DamageError,
+    FileUnreadable,
+    HashMismatch,
+    InvalidObject,
+    LockTimeout,
+    ObjectMissing,
+    ReadOnlyError,
+)
 from tract_fs.model.events import Event
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
@@ -702,12 +710,12 @@ class TractLog:
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
 
     def _readable(self, name: EventHash) -> Event | None:
-        """Returns an event; if its file is damaged or missing, notes why and returns None."""
+        """Returns an event; if its file is damaged, unreadable or missing, notes why and returns None."""
         try:
             return self._parts.events.require(self.tract, name)
         except InvalidObject as error:
             self.view.pending[name] = Pending(f"not understood: {error.reason}")
-        except HashMismatch as error:
+        except (HashMismatch, FileUnreadable) as error:
             self.damaged[name] = str(error)
             self.view.pending.pop(name, None)
         except ObjectMissing:

@@ -188,7 +188,12 @@ class _Packing:
             if first is None or self._packs.holder(first, others) is None:
                 continue
             verified = {other: files.signature(self._layout.pack(other)) for other in others}
-            rows, actual = scan(self._layout.pack(name), name)
+            try:
+                rows, actual = scan(self._layout.pack(name), name)
+            except OSError as error:
+                if error.errno not in files.UNREADABLE:
+                    raise
+                continue
             if rows is not None and actual == name:
                 holders = [self._packs.holder(digest.hex(), others) for digest, _, _ in rows.members]
                 if None not in holders:

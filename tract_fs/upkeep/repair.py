@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from tract_fs.errors import ArgumentError
+from tract_fs.model.damage import unreadable
 from tract_fs.model.names import is_hash, is_tract_id
 from tract_fs.model.status import RepairReport
 from tract_fs.store import files, texts
@@ -66,7 +67,13 @@ class Repair:
         for file, _ in iter_files(self._layout):
             self._checked_count += 1
             path = file.path_in(self._layout)
-            data, is_good = read_hashed(path, file.name)
+            try:
+                data, is_good = read_hashed(path, file.name)
+            except OSError as error:
+                if error.errno not in files.UNREADABLE:
+                    raise
+                self._unmoved.append(f"{file.path}: {unreadable(error.strerror)}")
+                continue
             if data is None and files.exists(path):
                 self._unmoved.append(f"{file.path}: too large to be a file of this store")
             elif data is not None and not is_good:
@@ -109,9 +116,12 @@ class Repair:
         snapshots = self._layout.tract_local(tract, "snapshots")
         paths = [f"{snapshots}/{name}" for name in files.list_names(snapshots) if is_hash(name)]
         for path in paths:
-            if files.exists(path):
-                files.remove(path)
-                self._dropped.append(self._layout.relative(path))
+            try:
+                if files.exists(path):
+                    files.remove(path)
+                    self._dropped.append(self._layout.relative(path))
+            except OSError as error:  # a directory in its place: no reader uses it
+                self._unmoved.append(f"{self._layout.relative(path)}: can't be removed: {error.strerror}")
 
     def _salvage(self) -> None:
         """Restores missing files from unknown, quarantined and fresh damaged ones. Repeats, since a restored event may wait for more."""
