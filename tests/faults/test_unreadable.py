@@ -88,7 +88,7 @@ def file_of(path: Path, kind: str, text: str = "default text 1") -> Path:
             return loose(path, "objects", info.commit_hash)
         if kind == "content":
             return loose(path, "objects", str(info.content_hash))
-    events = [file for file in (store_root(path) / "events/default").glob("??/*")]
+    events = list((store_root(path) / "events/default").glob("??/*"))
     (event,) = [file for file in events if f'"commit":"{info.commit_hash}"'.encode() in file.read_bytes()]
     return event
 
