@@ -29,7 +29,7 @@ def pack(invocation: Invocation, *, older_than: str | None) -> None:
     are never written again. A file that can't be read stays as it is; then the exit code is 1.
     """
     age = None if older_than is None else _parse_age(older_than)
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         report = t.pack(older_than=age)
     invocation.answer(lambda: asdict(report), lambda: _show(report))
     fail_if(any(UNREADABLE in line for line in report.left))

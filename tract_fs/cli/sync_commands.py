@@ -30,7 +30,7 @@ def sync(invocation: Invocation, path: str, verify: bool) -> None:
     checked before it is copied. A good file is never replaced; a bad one is quarantined if the other side has a good
     one. A bad file that stays is shown, and the exit code is 1. You may interrupt it at any point and run it again. local/ is never copied.
     """
-    with invocation.writing() as t, _progress(is_hidden=invocation.is_json) as progress:
+    with invocation.writing(is_any_branch=True) as t, _progress(is_hidden=invocation.is_json) as progress:
         report = t.sync(path, verify=verify, progress=progress)
     invocation.answer(lambda: _document(report), lambda: _show(report))
     fail_if(not all(bad.is_replaced for bad in report.bad))
@@ -49,7 +49,7 @@ def bundle(invocation: Invocation) -> None:
 @with_store
 def create(invocation: Invocation, file: str, since: str | None, force: bool) -> None:
     """Write the tract, with what it builds on, into FILE."""
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         invocation.require_tract(t)
         made = t.bundle(file, since=since, force=force)
     invocation.answer(lambda: asdict(made), lambda: _show_bundle("made", made))
@@ -70,7 +70,7 @@ def verify(invocation: Invocation, file: str) -> None:
 @with_store
 def apply(invocation: Invocation, file: str) -> None:
     """Apply the bundle FILE to the store: all of it or, if anything in it is damaged, nothing."""
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         report = t.apply_bundle(file)
 
     def show() -> None:
