@@ -494,7 +494,7 @@ class TractLog:
             self._arrivals.replace(file)
             self._count, self._chain = written.count, written.chain
             self._inode = self._arrivals.signature()[0]
-        else:
+        if not written or not written.count or self._arrivals.chain_at(self._count) != self._chain:
             self._keep_in_memory(visible)
         records = None
         if self._unrecorded or len(kept) < _KEPT_RECORDS:
@@ -731,7 +731,10 @@ class TractLog:
     def _keep_in_memory(self, names: list[EventHash]) -> None:
         """Continues without writing arrivals: all visible events count as not recorded."""
         self._inode, self._count = self._arrivals.signature() if names else (0, 0)
-        self._chain = (names and self._arrivals.chain_at(self._count)) or self._arrivals.start
+        chain = self._arrivals.chain_at(self._count)
+        if chain is None:  # it can't be read
+            self._inode, self._count = 0, 0
+        self._chain = chain or self._arrivals.start
         self._unrecorded = set(names)
 
     def _own_and_known(self, *, is_ours: bool) -> tuple[set[str], set[str]]:
