@@ -99,7 +99,8 @@ class Quarantine:
         self._packs = packs
         self._now_ns = now_ns
         self._signature: files.Signature | None = None
-        self._entries: list[Quarantined] = []
+        self._listed: list[tuple[Kind, str]] = []  # the kind and the name of each file, by name
+        self._notes: dict[str, Note] = {}  # by the name of the file; those that were read
 
     # for writers that hold the lock
 
@@ -232,19 +233,13 @@ class Quarantine:
 
     def entries(self) -> list[Quarantined]:
         """Returns the quarantined files, oldest first. Cost: one stat if nothing changed."""
-        try:
-            signature = files.signature(self._layout.quarantine)
-            if signature != self._signature or signature is None:
-                self._entries = self._read() if signature is not None else []
-                self._signature = signature
-        except OSError:  # another user's directory counts as empty
-            self._entries = []
-        return self._entries
+        found = [Quarantined(self._shown(name), self._note(name)) for _, name in self._list()]
+        return sorted(found, key=lambda entry: (entry.note.at, entry.file))
 
     def events(self, tract: str) -> dict[str, str]:
-        """Returns the quarantined events of a tract, with their causes."""
-        notes = (entry.note for entry in self.entries())
-        return {note.name: note.cause for note in notes if note.kind == "event" and note.tract == tract}
+        """Returns the quarantined events of a tract, with their causes. Cost: one stat if nothing changed."""
+        notes = (self._note(name) for kind, name in self._list() if kind == "event")
+        return {note.name: note.cause for note in notes if note.tract == tract}
 
     def losses(self, tract: str) -> PackLosses:
         """Returns what damaged and quarantined packs mean for a tract. Cost: one stat if there are none."""
@@ -254,33 +249,59 @@ class Quarantine:
             if damage.lost is None or lost or tract in damage.tracts:
                 found.packs.append(DamagedPack(Address("pack", name).path, damage.cause, damage.lost is None))
                 found.events.update(lost)
-        for _, note in self.entries():
+        for note in [self._note(name) for kind, name in self._list() if kind == "pack"]:
             lost = {name for owner in ("", tract) for name in note.lost.get(owner, ())}
             if (lost or note.is_doubtful) and not files.exists(self._layout.pack(note.name)):
                 found.packs.append(DamagedPack(Address("pack", note.name).path, note.cause, note.is_doubtful))
                 found.events.update(lost)
         return found
 
-    def _read(self) -> list[Quarantined]:
-        found: list[Quarantined] = []
-        names = set(files.list_names(self._layout.quarantine))
-        for name in sorted(names):
-            kind, _, rest = name.partition("-")
-            if kind not in LIMITS_BYTES or not is_hash(rest[:64]) or name.endswith(_NOTE):
-                continue
-            note = self._read_note(f"{self._layout.quarantine}/{name}{_NOTE}") if len(found) < _MOST_NOTES else None
-            if note is None or (note.kind, note.name) != (kind, rest[:64]) or not _is_sound(note):
-                note = Note(kind, rest[:64], "", "cause unknown", "")
-            found.append(Quarantined(self._layout.relative(f"{self._layout.quarantine}/{name}"), note))
-        return sorted(found, key=lambda entry: (entry.note.at, entry.file))
+    def _list(self) -> list[tuple[Kind, str]]:
+        """Returns kind and name of each quarantined file. Their notes are read on demand: there may be very many."""
+        try:
+            signature = files.signature(self._layout.quarantine)
+            if signature != self._signature or signature is None:
+                names = sorted(files.list_names(self._layout.quarantine)) if signature is not None else []
+                self._listed = [(kind, name) for name in names if (kind := _kind_of(name)) is not None]
+                self._notes.clear()
+                self._signature = signature
+        except OSError:  # another user's directory counts as empty
+            self._listed = []
+        return self._listed
+
+    def _note(self, name: str) -> Note:
+        """Returns the note of a quarantined file; one without a cause where it is missing, or beyond the first thousands."""
+        note = self._notes.get(name)
+        if note is None:
+            kind, digest = _kind_of(name) or "object", name.partition("-")[2][:64]
+            read = (
+                self._read_note(f"{self._layout.quarantine}/{name}{_NOTE}") if len(self._notes) < _MOST_NOTES else None
+            )
+            is_of_it = read is not None and (read.kind, read.name) == (kind, digest) and _is_sound(read)
+            note = read if read is not None and is_of_it else Note(kind, digest, "", "cause unknown", "")
+            if len(self._notes) < _MOST_NOTES:
+                self._notes[name] = note
+        return note
+
+    def _shown(self, name: str) -> str:
+        return self._layout.relative(f"{self._layout.quarantine}/{name}")
 
     @staticmethod
     def _read_note(path: str) -> Note | None:
-        data = files.read(path, limit_bytes=_MOST_NOTE_BYTES)
         try:
+            data = files.read(path, limit_bytes=_MOST_NOTE_BYTES)
             return None if data is None else canonical.decode_typed(_DECODER, data)
-        except JsonValueError:
+        except (JsonValueError, OSError):
             return None
+
+
+def _kind_of(name: str) -> Kind | None:
+    """Returns the kind of a quarantined file by its name; None of a note, or of a file that is not of the quarantine."""
+    kind, _, rest = name.partition("-")
+    for known in LIMITS_BYTES:
+        if kind == known and is_hash(rest[:64]) and not name.endswith(_NOTE):
+            return known
+    return None
 
 
 def _is_sound(note: Note) -> bool:

@@ -32,7 +32,10 @@ class Member(NamedTuple):
 
 
 class PackPlan:
-    """What one run packs: files last changed before `before_ns`, or all. `look` lists them."""
+    """What one run packs: files last changed before `before_ns`, or all.
+
+    States: new; looked, after `look` has listed the files; done, once `iter_members` has yielded all. Only then `sources` and `left` are complete.
+    """
 
     def __init__(self, store: Store, before_ns: int | None) -> None:
         self._store = store
