@@ -20,9 +20,14 @@ from tract_fs.store.tree import iter_files, list_unknown
 from tract_fs.upkeep.adopt import Adopted, Adoption
 from tract_fs.upkeep.salvage import find_salvageable
 from tract_fs.upkeep.status import missing_names
-from tract_fs.work.session import Session
+from tract_fs.work.session import Session, StorePath, require_layout
 
 _AT_ONCE = 8  # files dealt with in one hold of the lock
+
+
+def restore_format(path: StorePath) -> bool:
+    """Writes the FORMAT file of a store again where it is missing or damaged; returns whether it did. Errors: ArgumentError, OSError."""
+    return texts.restore_format(require_layout(path))
 
 
 class Repair:
