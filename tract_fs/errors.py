@@ -2,7 +2,7 @@
 
 Each error carries its facts as attributes; its message states in one sentence what happened, where, and what to do.
 Errors about an argument are ValueErrors too, errors about a name without an object are LookupErrors too. OSError passes
-through from the operating system with its errno and path.
+through from the operating system with its errno and path, but for one about a file of the store that can't be read.
 """
 
 from __future__ import annotations
