@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -217,6 +218,17 @@ def test_a_directory_or_a_link_with_the_name_of_a_pack_is_no_pack(path: Path) ->
     with Tract.open(path) as t:
         assert t.status().damaged == ()
         assert t.status().strays == (f"packs/{'a' * 64}", f"packs/{'b' * 64}")
+
+
+def test_a_pack_that_grew_too_large_to_be_read_is_no_stray(path: Path) -> None:
+    pack = pack_of(path)
+    pack.chmod(0o644)
+    os.truncate(pack, (1 << 29) + 1)
+    with Tract.open(path, read_only=True) as t:
+        assert t.status().damaged == (
+            f"packs/{pack.name}: too large for a file of a store; it may have had newer events, of any tract",
+        )
+        assert [MAY_LACK in line for line in t.compile().warnings] == [True]
 
 
 # the list itself

@@ -17,6 +17,7 @@ TORN = "torn copy"
 ZEROED = "zeroed blocks"
 ALTERED = "altered"
 NO_FILE = "no regular file"
+TOO_LARGE = "too large for a file of a store"
 UNREADABLE = "it can't be read"
 
 

@@ -32,7 +32,7 @@ from hashlib import sha256
 from itertools import accumulate
 from typing import NamedTuple, Self, TypeVar
 
-from tract_fs.model.damage import NO_FILE, diagnose, unreadable
+from tract_fs.model.damage import NO_FILE, TOO_LARGE, diagnose, unreadable
 from tract_fs.model.members import (
     LIST_BASE_BYTES,
     LIST_NAME_BYTES,
@@ -406,7 +406,8 @@ class Packs:
             self._doubt(name, signature, unreadable(error.strerror))
             return None
         if found is None or data is None:
-            self._doubt(name, signature, NO_FILE)
+            is_regular = files.times(path) is not None
+            self._doubt(name, signature, TOO_LARGE if is_regular else NO_FILE)
             return None
         self._suspects.note(Address("pack", name))
         judged = self._judge(name, data, found)
