@@ -147,6 +147,7 @@ def test_what_a_quarantined_pack_lacks_stays_known_until_it_is_back(
     with Tract.open(path) as t:
         t.repair()
         assert t.compile().warnings != []
+        assert [line.partition(":")[0] for line in t.status().damaged] == ([] if is_listed else [f"packs/{pack.name}"])
         t.sync(template)
         t.refresh()
         assert [message.content for message in t.compile().messages] == TEXTS
@@ -264,3 +265,21 @@ def test_a_list_that_stands_elsewhere_proves_nothing(path: Path) -> None:
     messages, warnings = shown(path)
     assert messages == TEXTS[:3]
     assert any(MAY_LACK in line for line in warnings)
+
+
+@pytest.mark.usefixtures("still")
+def test_who_has_fetched_all_removes_a_doubtful_pack_from_the_quarantine(path: Path) -> None:
+    pack = pack_of(path)
+    put(pack, pack.read_bytes()[:-300])
+    with Tract.open(path) as t:
+        t.refresh()
+        (line,) = t.status().damaged
+        assert line == (
+            f"packs/{pack.name}: quarantined (torn copy); it may have had newer events, of any tract: "
+            "fetch these from another copy, then remove it from the quarantine"
+        )
+        (file,) = [store_root(path) / found.file for found in t.status().quarantined]
+        file.unlink()
+        t.refresh()
+        assert t.status().damaged == ()
+        assert t.compile().warnings == []

@@ -97,7 +97,7 @@ def _damaged_packs(reader: TractReader) -> Iterator[str]:
             lost = ", ".join(f"{len(names)} of tract {tract or '?'}" for tract, names in sorted(damage.lost.items()))
             yield f"{path}: {damage.cause}; " + (f"events lost with it: {lost}" if lost else "no event is lost with it")
     for path, cause in sorted(doubtful.items()):
-        yield f"{path}: quarantined ({cause}); {_MAY_LACK}"
+        yield f"{path}: quarantined ({cause}); {_MAY_LACK}: fetch these from another copy, then remove it from the quarantine"
 
 
 def missing_names(reader: TractReader) -> set[str]:
