@@ -2,7 +2,7 @@
 
 Each error carries its facts as attributes; its message states in one sentence what happened, where, and what to do.
 Errors about an argument are ValueErrors too, errors about a name without an object are LookupErrors too. OSError passes
-through from the operating system with its errno and path.
+through from the operating system with its errno and path, but for one about a file of the store that can't be read.
 """
 
 from __future__ import annotations
@@ -351,6 +351,16 @@ class HashMismatch(DamageError):
     template = "{path}: bytes hash to {actual}, not to {expected}; fetch the file from another copy of this store"
     expected: str
     actual: str
+
+
+class FileUnreadable(DamageError):
+    """Raised when the system can't read a file that is there: a bad sector, or missing permission. `__cause__` is its error.
+
+    Mend the permissions, or remove the file and fetch it from another copy.
+    """
+
+    template = "{path}: it can't be read: {reason}; mend its permissions, or remove it and fetch it from another copy of this store"
+    reason: str
 
 
 class InvalidObject(DamageError):

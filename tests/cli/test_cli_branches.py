@@ -63,19 +63,42 @@ def test_an_explicit_branch_wins_and_stays_where_it_was_said(store: Run) -> None
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\n", b"a b\n", b"../x\n", b"\xff\xfe\n", b"x" * 2000, b"main\nmore\n", b"-x\n"]
+    ("data", "fault"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"a b\n", "names no branch"),
+        (b"../x\n", "names no branch"),
+        (b"\xff\xfe\n", "names no branch"),
+        (b"x" * 2000, "is no file, or too large"),
+        (b"main\nmore\n", "names no branch"),
+        (b"-x\n", "names no branch"),
+        (None, "is no file, or too large"),
+    ],
 )
-def test_a_bad_file_of_the_current_branch_counts_as_missing(store: Run, data: bytes) -> None:
+def test_where_the_current_branch_is_unknown_no_command_guesses_it(store: Run, data: bytes | None, fault: str) -> None:
     commit(store, "-m", "one")
-    head_file().write_bytes(data)
-    assert store("branch", "--json").document["current"] == "main"
-    assert shown_texts(store) == ["one"]
-
-
-def test_a_directory_in_place_of_the_current_branch_counts_as_missing(store: Run) -> None:
-    commit(store, "-m", "one")
-    head_file().mkdir()
-    assert shown_texts(store) == ["one"]
+    store("switch", "-c", "dev")
+    if data is None:
+        head_file().unlink()
+        head_file().mkdir()
+    else:
+        head_file().write_bytes(data)
+    before = synced(Path.cwd())
+    for command in (["commit", "-m", "lost"], ["compile"], ["log"], ["branch"], ["undo"], ["switch", "-c", "new"]):
+        told = store(*command)
+        assert (told.code, told.out) == (1, "")
+        assert told.err.endswith(
+            f"/HEAD {fault}, so the branch chosen by 'tract switch' is unknown; choose it again with 'tract switch NAME', or give --branch\n"
+        )
+        assert told.err.startswith("tract: .tract/local/")
+    assert synced(Path.cwd()) == before
+    assert shown_texts(store, "--branch", "dev") == ["one"]
+    assert [store(command).code for command in ("repair", "pack")] == [0, 0]
+    if data is not None:
+        assert store("switch", "dev").code == 0
+        assert head_file().read_bytes() == b"dev\n"
+        assert shown_texts(store) == ["one"]
 
 
 def test_a_current_branch_that_is_gone_takes_no_commits(store: Run) -> None:

@@ -22,6 +22,7 @@ from tests.lab.states import (
     TEXT_FILES,
     answers,
     copy_store,
+    members_of,
     own_place,
     put,
     put_in_place,
@@ -225,7 +226,7 @@ def test_what_the_other_side_has_in_a_pack_is_not_copied_loose(tmp_path: Path) -
     shutil.copytree(packed, loose)
     remove_local(loose)
     (pack,) = (store_root(loose) / "packs").iterdir()
-    for line in pack.read_bytes().splitlines():
+    for line in members_of(pack.read_bytes()):
         name = hashlib.sha256(line).hexdigest()
         put(store_root(loose) / "objects" / name[:2] / name[2:], line)
     pack.unlink()

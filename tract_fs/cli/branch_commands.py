@@ -71,7 +71,7 @@ def _answer_branches(invocation: Invocation, t: Tract) -> None:
 @with_store
 def switch(invocation: Invocation, name: str, create: bool) -> None:
     """Make NAME the current branch, which later commands use unless --branch is given."""
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=not create) as t:
         invocation.require_tract(t)
         t.switch(name, create=create)
         write_current_branch(invocation.require_context(), name)

@@ -86,7 +86,7 @@ def _pending_there(layout: Layout) -> tuple[str, ...]:
 
 def _doubted(store: Store) -> set[str]:
     """Returns the hashes that are missing or damaged for the views of the store: files of these names are verified."""
-    found: set[str] = set()
+    found: set[str] = set(store.packs.damaged())
     for tract in store.list_tracts():
         log = store.log(tract)
         found.update(log.damaged, (pending.missing for pending in log.view.pending.values()))

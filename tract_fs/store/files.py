@@ -40,6 +40,12 @@ _READ_FLAGS = os.O_RDONLY | _SAFE_FLAGS
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC | _NOFOLLOW
 # no such file, or what is there is no file of a store: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
+# of one file: a bad sector, another user's file, damage of the file system. Others (no descriptor, no memory) are the system's.
+UNREADABLE = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "EACCES", "EPERM", "EBADMSG", "EUCLEAN", "EILSEQ", "ENODATA", "EREMOTEIO")
+    if hasattr(errno, name)
+)
 _SYNC_FLAGS = os.O_RDONLY | _DIRECTORY | _CLOEXEC | _NOFOLLOW
 _DIRECTORY_FLAGS = _SYNC_FLAGS | _PATH
 _BELONGS = " belongs to user "
@@ -418,7 +424,11 @@ class RangeReader:
             return _read_at(self._descriptor, offset, size, self.path)
         if len(self._blocks) >= _MOST_BLOCKS:
             del self._blocks[next(iter(self._blocks))]
-        block = self._blocks[number] = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES, self.path)
+        try:
+            block = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES, self.path)
+        except OSError:  # a bad sector in the block need not be one of the range
+            return _read_at(self._descriptor, offset, size, self.path)
+        self._blocks[number] = block
         return block[start : start + size]
 
     def close(self) -> None:

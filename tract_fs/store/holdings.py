@@ -5,10 +5,9 @@ Only bytes that hash to its name are written at an address, and a good file is n
 
 from __future__ import annotations
 
-import errno
 from hashlib import sha256
 
-from tract_fs.model.damage import NO_FILE, diagnose
+from tract_fs.model.damage import NO_FILE, diagnose, unreadable
 from tract_fs.store import files
 from tract_fs.store.address import Address
 from tract_fs.store.bytes import StoredBytes
@@ -16,8 +15,6 @@ from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
 from tract_fs.store.quarantine import Quarantine
 from tract_fs.store.tree import list_store
-
-_UNREADABLE = frozenset([errno.EIO, errno.EACCES, errno.EPERM])  # of one file: a bad sector, or another user's
 
 
 class Holdings:
@@ -52,9 +49,9 @@ class Holdings:
         try:
             data = files.read(path, limit_bytes=address.limit_bytes)
         except OSError as error:
-            if error.errno not in _UNREADABLE:
+            if error.errno not in files.UNREADABLE:
                 raise
-            return None, f"it can't be read: {error.strerror}"
+            return None, unreadable(error.strerror)
         if data is None:
             return None, f"{NO_FILE}, or too large for one" if files.exists(path) else ""
         actual = sha256(data).hexdigest()

@@ -236,6 +236,7 @@ class Store:
                 renew_place=self.renew_place,
                 redacted=self.redacted,
                 quarantined=self.quarantine.events,
+                losses=self.quarantine.losses,
                 read_only=self.read_only,
             )
             log = self._logs[tract] = TractLog(tract, parts)

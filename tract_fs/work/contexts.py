@@ -309,6 +309,11 @@ class ContextReader:
     def _notes(self) -> list[str]:
         log = self._reader.log
         waiting = len(log.view.pending.keys() | log.damaged.keys() | log.gone | log.quarantined.keys())
-        if not waiting:
-            return []
-        return [f"{waiting} events of this tract are pending, damaged or gone, and take no part; see status()"]
+        notes = [
+            f"{path}: damaged ({cause}){'; newer events of this tract may be lost with it' if is_doubtful else ''}; "
+            "fetch it from another copy of this store"
+            for path, cause, is_doubtful in log.damaged_packs
+        ]
+        if waiting:
+            notes.append(f"{waiting} events of this tract are pending, damaged or gone, and take no part; see status()")
+        return notes
