@@ -18,12 +18,13 @@ from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import Scalar, require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
 from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TokenUsage, TractConfig
+from tract_fs.model.names import Clock
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.work.log_filter import LogFilter, require_limit
 from tract_fs.work.session import Durability, Session, SessionOptions, StorePath, list_tracts
-from tract_fs.work.writer import ANY, Clock, ExpectedHead, require_operation, require_priority
+from tract_fs.work.writer import ANY, ExpectedHead, require_operation, require_priority
 
 if TYPE_CHECKING:
     from tract_fs.model.diff import ContextDiff

@@ -23,6 +23,7 @@ TIME = re.compile(r"([0-9]{4})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-
 TRACT = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 CUSTOM_TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
+LAST_YEAR = "8999"
 
 OPERATIONS = ("append", "edit", "annotate", "merge", "summarize")
 PRIORITIES = ("skip", "normal", "pinned")
@@ -223,8 +224,12 @@ def hash_of(kind: str, body: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+def _moment(time: str) -> datetime:
+    return datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def a_moment_after(time: str) -> str:
-    moment = datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ") + timedelta(microseconds=1)
+    moment = _moment(time) + timedelta(microseconds=1)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -344,6 +349,10 @@ class ReferenceView:
         event = self.events[name]
         if any(event["at"] <= self.events[parent]["at"] for parent in self.parents_of(name)):
             return False
+        if event["at"] >= LAST_YEAR:
+            times = [_moment(self.events[parent]["at"]) for parent in self.parents_of(name)]
+            if not times or _moment(event["at"]) - max(times) > timedelta(seconds=1):
+                return False
         for op in event["ops"]:
             for entry in op.get("commits", []):
                 commit = self.commits[entry["commit"]]

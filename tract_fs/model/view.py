@@ -19,11 +19,13 @@ from tract_fs.errors import ObjectMissing
 from tract_fs.model.events import BranchOp, Delete, Event, Move, Reset, Tag, is_forward_only, split_parent
 from tract_fs.model.history import ReadCommit, is_ancestor
 from tract_fs.model.names import (
+    LAST_YEAR,
     CommitHash,
     ContentHash,
     EventHash,
     are_hashes,
     is_branch_name,
+    is_in_step,
     is_tract_id,
     parse_time,
 )
@@ -285,6 +287,8 @@ class View(Struct):
                 parent_at = parent_event.at
             if parent_at >= at:
                 return Pending("invalid: it is not later than its parent")
+        if at >= LAST_YEAR and not self._is_in_step(event, source):
+            return Pending("invalid: it is in the last year of the format, and over a second after its parents")
         for op in event.branch_ops():
             brought: dict[CommitHash, Commit] = {}
             pending = self._why_objects_pending(op, at, source, brought) if isinstance(op, Move) else None
@@ -292,6 +296,10 @@ class View(Struct):
             if pending is not None:
                 return pending
         return None
+
+    def _is_in_step(self, event: Event, source: Source) -> bool:
+        parents = (source.event(*split_parent(parent, self.tract)) for parent in event.parents)
+        return is_in_step(event.at_us, max((parent.at_us for parent in parents if parent is not None), default=None))
 
     def _why_objects_pending(
         self, op: Move, at: str, source: Source, brought: dict[CommitHash, Commit]

@@ -24,7 +24,7 @@ from tract_fs.model.events import (
     split_parent,
 )
 from tract_fs.model.history import is_ancestor, linear_order
-from tract_fs.model.names import CommitHash, EventHash, format_time, next_time
+from tract_fs.model.names import LAST_YEAR, CommitHash, EventHash, format_time, next_time, require_step
 from tract_fs.upkeep.status import state_of
 from tract_fs.work.reader import TractReader
 
@@ -125,6 +125,10 @@ class Adoption:
                     reason = f"{missing} is missing ({state_of(self._reader, missing)})"
                     self._refused.append(f"{name}: head {op.head} of branch {op.branch!r}: {reason}")
                     continue
+                if max((self._reader.commit(commit).created_at for commit in commits), default="") >= LAST_YEAR:
+                    reason = "a commit of its history is dated in the last year of the format"
+                    self._refused.append(f"{name}: head {op.head} of branch {op.branch!r}: {reason}")
+                    continue
                 seen.add((op.branch, op.head))
                 yield _Candidate(op.branch, op.head, commits)
 
@@ -175,6 +179,7 @@ class Adoption:
         foreign = dict(self._foreign_parents(commits))
         made = (self._reader.commit(name).created_us for name in commits)
         at = next_time(self._now_us, max([log.view.newest_us, *made, *foreign.values()]))
+        require_step(at, max([log.view.newest_us, *foreign.values()]))
         op = move_op("create", branch, head, [self._new_commit(name) for name in commits], replaces)
         parents = [*log.view.event_heads, *foreign]
         return encode_event(
