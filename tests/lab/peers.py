@@ -92,3 +92,17 @@ def newest(path: Path, tract: str = "default") -> Put:
 
 def as_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def put_forks(path: Path, count: int) -> str:
+    """Writes a chain of tracts t0, t1, ..., each a fork of the one before with a commit of its own; returns the last one's head."""
+    head, event = "", ""
+    for number in range(count):
+        tract, at = f"t{number}", f"2026-03-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}"
+        if event:
+            create = {"branch": "main", "commits": [], "head": head, "kind": "create", "replaces": []}
+            event = put_event(path, create, at=f"{at}.000001Z", tract=tract, parents=[f"t{number - 1}/{event}"])
+        on = Put("", head, event) if event else None
+        content = {"content_type": "dialogue", "role": "user", "text": f"s{number}"}
+        _, head, event = put_append(path, content, at=f"{at}.000002Z", tract=tract, on=on)
+    return head

@@ -44,6 +44,7 @@ _FAST_WAIT_S = 0.0005
 _SUSPECTS_AT_ONCE = 8
 _FRESH_PAUSE_S = 2.0
 _FAILED_PAUSE_S = 60.0
+_DEEPEST_LOOK = 16  # tracts whose logs ask each other in turn, each on ten frames of the stack or so
 
 
 class Store:
@@ -95,6 +96,9 @@ class Store:
         self._sync_failed = False
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
+        self._look_depth = 0
+        self._to_look_at: dict[str, None] = {}
+        self._looked_at: set[str] = set()
         self.suspects = Suspects()
         self.index = IndexFile(layout, read_only=read_only, is_distrusted=distrusts_caches)
         self.packs = Packs(layout, self.suspects, index=self.index)
@@ -178,7 +182,7 @@ class Store:
                 objects=self.objects,
                 events=self.events,
                 locked=self.locked,
-                other=self.log,
+                finds=self._finds,
                 renew_place=self.renew_place,
                 redacted=self.redacted,
                 quarantined=self.quarantine.events,
@@ -187,6 +191,47 @@ class Store:
             log = self._logs[tract] = TractLog(tract, parts)
             log.open(verify=verify)
         return log
+
+    def _finds(self, tract: str, name: EventHash) -> bool:
+        """Answers a tract's log whether an event of another tract is visible; looks for the event if it has a file.
+
+        That tract's log may ask for a third tract, and so on. After `_DEEPEST_LOOK` of them the answer is what is known already,
+        and the tract is looked at once the outermost question is back here. So no chain of tracts is too long for the stack.
+        """
+        if self._look_depth >= _DEEPEST_LOOK:
+            log = self._logs.get(tract)
+            if log is not None and log.shows(name):
+                return True
+            if tract not in self._looked_at:
+                self._to_look_at.setdefault(tract)
+            return False
+        self._look_depth += 1
+        try:
+            found = self.log(tract).finds(name)
+            if self._look_depth == 1 and self._to_look_at:
+                self._look_deeper()
+                found = self.log(tract).finds(name)
+            return found
+        finally:
+            self._look_depth -= 1
+            if self._look_depth == 0:
+                self._to_look_at.clear()
+                self._looked_at.clear()
+
+    def _look_deeper(self) -> None:
+        """Looks at the tracts that were too deep, each after those that it depends on, as long as that changes anything."""
+        queue = self._to_look_at
+        while queue:
+            tract, before = next(reversed(queue)), self._waiting_count()
+            self.log(tract).list_events()
+            if self._waiting_count() != before:
+                self._looked_at.clear()
+            if next(reversed(queue)) == tract:  # it needs no other tract that was too deep
+                del queue[tract]
+                self._looked_at.add(tract)
+
+    def _waiting_count(self) -> tuple[int, int]:
+        return len(self._logs), sum(len(log.view.pending) for log in self._logs.values())
 
     def list_events(self) -> None:
         """Lists the events of every tract that this handle has opened, now, to see which came or went."""

@@ -70,7 +70,7 @@ class Parts(Struct, frozen=True):
     objects: Objects
     events: Events
     locked: Callable[[], AbstractContextManager[None]]
-    other: Callable[[str], TractLog]
+    finds: Callable[[str, EventHash], bool]
     renew_place: Callable[[], bool]
     redacted: Callable[[], frozenset[str]]
     quarantined: Callable[[str], dict[str, str]]
@@ -134,7 +134,11 @@ class TractLog:
     def is_visible(self, tract: str, name: EventHash) -> bool:
         """Returns whether an event is visible."""
         if tract != self.tract:
-            return self._parts.other(tract).finds(name)
+            return self._parts.finds(tract, name)
+        return self.shows(name)
+
+    def shows(self, name: EventHash) -> bool:
+        """Returns whether an event of this tract is visible, by what this log knows now."""
         return name in self.known() and name not in self.view.pending
 
     def finds(self, name: EventHash) -> bool:
@@ -144,14 +148,14 @@ class TractLog:
         that the events offered next depend on.
         """
         if self._is_offering:
-            return self.is_visible(self.tract, name)
+            return self.shows(name)
         for look in (self.catch_up, self.list_events):
-            if self.is_visible(self.tract, name):
+            if self.shows(name):
                 return True
             if not self._parts.events.exists(self.tract, name):
                 return False
             look()
-        return self.is_visible(self.tract, name)
+        return self.shows(name)
 
     def commit(self, name: CommitHash) -> Commit | None:
         """Returns a commit that is present and valid, or None."""
