@@ -42,9 +42,7 @@ def test_a_stranger_s_event_of_the_year_before_the_last_one_is_visible_and_the_t
     tmp_path: Path,
 ) -> None:
     path = begun(tmp_path / "context")
-    put_append(
-        path, {"content_type": "dialogue", "role": "user", "text": "late"}, at=BEFORE_LAST_YEAR, on=newest(path)
-    )
+    put_append(path, {"content_type": "dialogue", "role": "user", "text": "late"}, at=BEFORE_LAST_YEAR, on=newest(path))
     with Tract.open(path, durability="fast", clock=Clock()) as t:
         (first,) = say(t, "two")
         with t.batch():
@@ -79,7 +77,7 @@ def test_a_writer_acknowledges_nothing_past_the_last_microsecond(tmp_path: Path,
         say(t, "two")
         view = t._session.reader.log.view
         view.newest = LAST  # 31 million events lead here
-        view.event_heads = {name: LAST for name in view.event_heads}
+        view.event_heads = dict.fromkeys(view.event_heads, LAST)
         head, tags = t.head, t.tags()
         with pytest.raises(TimeLimitReached, match="nothing was written"):
             if call == "commit":

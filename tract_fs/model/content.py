@@ -130,22 +130,42 @@ _BUILTIN_DECODER = Decoder(_Envelope)
 _RAW_DECODER = Decoder(_RawEnvelope)
 
 
-def is_content(data: bytes) -> bool:
-    """Returns whether stored bytes hold a content, of a built-in type or of one that may be registered elsewhere."""
+def type_of(data: bytes) -> str | None:
+    """Returns the type of the content that stored bytes hold, built in or one that may be registered elsewhere; None if they hold none."""
     try:
         content = canonical.decode_typed(_BUILTIN_DECODER, data).content
     except JsonValueError:
         try:
             fields = canonical.decode_typed(_RAW_DECODER, data).content
         except JsonValueError:
-            return False
+            return None
         name = fields.get("content_type")
-        return type(name) is str and name not in BUILTIN_TYPES and canonical.is_storable(fields)
-    if type(content) is MessageContent:
-        return type(content.message.get("role")) is str and canonical.is_storable(content.message)
-    if type(content) is FreeformContent or type(content) is ToolIOContent:
-        return canonical.is_storable(content.payload)
-    return True
+        is_custom = type(name) is str and is_custom_name(name) and canonical.is_storable(fields)
+        return name if is_custom else None
+    kind = type(content)
+    if kind is MessageContent:
+        message = cast(MessageContent, content).message
+        is_sound = type(message.get("role")) is str and canonical.is_storable(message)
+    elif kind is FreeformContent or kind is ToolIOContent:
+        is_sound = canonical.is_storable(cast(FreeformContent, content).payload)
+    else:
+        return _NAMES[kind]
+    return _NAMES[kind] if is_sound else None
+
+
+def is_content(data: bytes) -> bool:
+    """Returns whether stored bytes hold a content, of a built-in type or of one that may be registered elsewhere."""
+    return type_of(data) is not None
+
+
+def is_custom_name(name: str) -> bool:
+    """Returns whether a content type that is not built in may have this name."""
+    return 0 < len(name) <= 64 and _NAME_CHARS.issuperset(name) and "a" <= name[0] <= "z" and name not in BUILTIN_TYPES
+
+
+def is_type_name(name: str) -> bool:
+    """Returns whether a commit may name this content type."""
+    return name in BUILTIN_TYPES or is_custom_name(name)
 
 
 def encode_message(message: dict[str, Any]) -> bytes:
@@ -194,15 +214,10 @@ class ContentTypes:
         self, name: str, kind: type, *, role: str, priority: Priority | str, text: Callable[[Any], str] | None
     ) -> None:
         """Adds a custom type; the same name again replaces it. Errors: ArgumentError."""
-        if (
-            type(name) is not str
-            or not 0 < len(name) <= 64
-            or not _NAME_CHARS.issuperset(name)
-            or not name[0].isalpha()
-        ):
-            raise ArgumentError(f"content type name {name!r}: use a-z, 0-9, '_', '.', '-', a letter first, at most 64")
-        if name in BUILTIN_TYPES:
+        if type(name) is str and name in BUILTIN_TYPES:
             raise ArgumentError(f"content type {name!r} is built in; choose another name")
+        if type(name) is not str or not is_custom_name(name):
+            raise ArgumentError(f"content type name {name!r}: use a-z, 0-9, '_', '.', '-', a letter first, at most 64")
         if not _is_record(kind):
             raise ArgumentError(f"content type {name!r}: {kind!r} is neither a msgspec.Struct nor a dataclass")
         if "content_type" in _field_names(kind):

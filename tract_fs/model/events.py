@@ -27,6 +27,7 @@ from tract_fs.model.names import (
     parse_time,
     require_time,
 )
+from tract_fs.model.tokens import MOST_TOKENS
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
@@ -219,6 +220,18 @@ def split_parent(parent: str, tract: str) -> tuple[str, EventHash]:
     """Returns tract and event hash of an entry of `parents` in an event of `tract`."""
     owner, slash, name = parent.rpartition("/")
     return (owner if slash else tract), EventHash(name)
+
+
+def fault_of_entry(entry: BroughtCommit) -> str | None:
+    """Returns what keeps an event from bringing a commit with this config and these counts, or None.
+
+    Older versions did so, so these events can be read where they are visible already.
+    """
+    if entry.tokens and not all(0 <= count <= MOST_TOKENS for count in entry.tokens.values()):
+        return "a token count is below 0 or too large"
+    if entry.config and canonical.is_deep(bytes(entry.config)):
+        return f"a config is over {canonical.MAX_DEPTH} arrays and objects deep"
+    return None
 
 
 def _fault(event: Event) -> str | None:

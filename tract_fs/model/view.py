@@ -16,7 +16,17 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from tract_fs.errors import ObjectMissing
-from tract_fs.model.events import BranchOp, Delete, Event, Move, Reset, Tag, is_forward_only, split_parent
+from tract_fs.model.events import (
+    BranchOp,
+    Delete,
+    Event,
+    Move,
+    Reset,
+    Tag,
+    fault_of_entry,
+    is_forward_only,
+    split_parent,
+)
 from tract_fs.model.history import ReadCommit, is_ancestor
 from tract_fs.model.names import (
     LAST_YEAR,
@@ -29,7 +39,7 @@ from tract_fs.model.names import (
     is_tract_id,
     parse_time,
 )
-from tract_fs.model.objects import Commit
+from tract_fs.model.objects import Commit, fault_of_commit
 
 
 class Source(Protocol):
@@ -47,8 +57,8 @@ class Source(Protocol):
         """Returns a commit that is present and valid, or None."""
         ...
 
-    def has_content(self, name: ContentHash) -> bool:
-        """Returns whether a content is present and valid, or redacted."""
+    def content_type(self, name: ContentHash) -> str | None:
+        """Returns the type of a content that is present and valid; "" if it is redacted and absent, None if it is missing."""
         ...
 
 
@@ -305,7 +315,7 @@ class View(Struct):
         self, op: Move, at: str, source: Source, brought: dict[CommitHash, Commit]
     ) -> Pending | None:
         """Returns what an op waits for, or None; fills `brought` with the commits that it brings."""
-        read, has_content = source.commit, source.has_content
+        read, content_type = source.commit, source.content_type
         for entry in op.commits:
             commit = read(entry.commit)
             if commit is None:
@@ -318,8 +328,12 @@ class View(Struct):
                     return Pending("a commit's parent is missing", parent)
                 if before.created_at >= commit.created_at:
                     return Pending("invalid: it brings a commit that is not later than its parent")
-            if commit.content is not None and not has_content(commit.content):
-                return Pending("a content is missing", commit.content)
+            found = "" if commit.content is None else content_type(commit.content)
+            if found is None:
+                return Pending("a content is missing", commit.content or "")
+            fault = fault_of_commit(commit, found) or fault_of_entry(entry)
+            if fault is not None:
+                return Pending(f"invalid: {fault}")
             brought[entry.commit] = commit
         if op.head not in brought and source.commit(op.head) is None:
             return Pending("its head is missing", op.head)

@@ -161,9 +161,9 @@ class TractLog:
         """Returns a commit that is present and valid, or None."""
         return self._parts.objects.commit(name)
 
-    def has_content(self, name: ContentHash) -> bool:
-        """Returns whether a content is present and valid, or redacted."""
-        return self._parts.objects.has_content(name) or name in self._parts.redacted()
+    def content_type(self, name: ContentHash) -> str | None:
+        """Returns the type of a content that is present and valid; "" if it is redacted and absent, None if it is missing."""
+        return self._parts.objects.content_type(name) or ("" if name in self._parts.redacted() else None)
 
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
