@@ -241,11 +241,15 @@ class ReferenceView:
     """The state of one tract after a set of events; `events` may hold other tracts' events too.
 
     `events` and `commits` map hashes to the inner objects ({"at": …}, {"operation": …}); `contents` are the hashes of the
-    contents that are present. A value in `events` that is not as the format says counts as one that can't be decoded.
+    contents that are present, or these contents. A value in `events` that is not as the format says counts as one that can't be decoded.
     """
 
     def __init__(
-        self, events: dict[str, Any], commits: dict[str, dict[str, Any]], contents: set[str], tract: str = "default"
+        self,
+        events: dict[str, Any],
+        commits: dict[str, dict[str, Any]],
+        contents: set[str] | dict[str, dict[str, Any]],
+        tract: str = "default",
     ) -> None:
         self.commits = commits
         self.contents = contents
@@ -356,7 +360,9 @@ class ReferenceView:
         for op in event["ops"]:
             for entry in op.get("commits", []):
                 commit = self.commits[entry["commit"]]
-                if commit["created_at"] > event["at"]:
+                if commit["created_at"] > event["at"] or not self._is_of_its_type(commit):
+                    return False
+                if not all(0 <= count <= 2**53 for count in entry.get("tokens", {}).values()):
                     return False
                 if any(self.commits[parent]["created_at"] >= commit["created_at"] for parent in commit["parents"]):
                     return False
@@ -370,6 +376,11 @@ class ReferenceView:
                 if keeps_history and move["head"] not in {op["head"]} | self.commit_ancestors(op["head"]):
                     return False
         return True
+
+    def _is_of_its_type(self, commit: dict[str, Any]) -> bool:
+        """Says whether a commit names the type of its content; contents that are known by their hashes alone have any type."""
+        content = self.contents.get(commit.get("content")) if isinstance(self.contents, dict) else None
+        return content is None or content["content_type"] == commit["content_type"]
 
     def _move_in(self, name: str, branch: str) -> dict[str, Any] | None:
         for op in self.events[name]["ops"]:
@@ -688,7 +699,7 @@ class ReferenceTract(ReferenceView):
         bodies: dict[str, dict[str, Any]],
         tract: str = "default",
     ) -> None:
-        super().__init__(events, commits, set(bodies), tract)
+        super().__init__(events, commits, bodies, tract)
         self.bodies = bodies
 
     # -- history
