@@ -278,17 +278,26 @@ class ContentTypes:
             if type(content) is MessageContent and type(content.message.get("role")) is not str:
                 raise JsonValueError(path="content", reason="Expected `str` - at `$.content.message.role`")
             return content
-        fields = canonical.decode_typed(_RAW_DECODER, data).content
-        if fields.get("content_type") != content_type:
-            raise JsonValueError(path="content", reason=f"not a content of type {content_type}")
+        fields = _custom_fields(data, content_type)
         custom = self._custom.get(content_type)
-        if custom is None:
-            return fields
-        del fields["content_type"]
+        return fields if custom is None else _converted(fields, custom.kind)
+
+    def read(self, data: bytes, content_type: str) -> tuple[object, str]:
+        """Returns the content of stored bytes as `decode` does, and an empty text.
+
+        The record of a custom type that the registered class does not fit (any more) comes as a dict, as it is stored; one with
+        fields that the class lacks comes without these. Then the text names what does not fit. Errors: as `decode`.
+        """
+        custom = self._custom.get(content_type)
+        if content_type in BUILTIN_TYPES or custom is None:
+            return self.decode(data, content_type), ""
+        fields = _custom_fields(data, content_type)
         try:
-            return msgspec.convert(fields, custom.kind)
-        except (msgspec.MsgspecError, ValueError, TypeError) as error:
-            raise JsonValueError(path="content", reason=str(error)) from None
+            content = _converted(fields, custom.kind)
+        except JsonValueError as error:
+            return fields, error.reason
+        unknown = sorted(fields.keys() - {"content_type", *_field_names(custom.kind).values()})
+        return content, "; ".join(f"the type has no field `{name}`" for name in unknown)
 
     def plain_fields(self, content: object) -> dict[str, object]:
         """Returns the stored fields of an instance of a registered type."""
@@ -319,6 +328,21 @@ class ContentTypes:
                 del fields[key]
         fields["content_type"] = name
         return name, fields
+
+
+def _custom_fields(data: bytes, content_type: str) -> dict[str, object]:
+    fields = canonical.decode_typed(_RAW_DECODER, data).content
+    if fields.get("content_type") != content_type:
+        raise JsonValueError(path="content", reason=f"not a content of type {content_type}")
+    return fields
+
+
+def _converted(fields: dict[str, object], kind: type) -> object:
+    """Returns the instance of a registered class with these fields. Errors: JsonValueError if they do not fit."""
+    try:
+        return msgspec.convert({key: value for key, value in fields.items() if key != "content_type"}, kind)
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise JsonValueError(path="content", reason=str(error)) from None
 
 
 def _equals(value: object, default: object) -> bool:

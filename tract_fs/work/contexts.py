@@ -75,10 +75,10 @@ class ContextReader:
             return self._compiler.compile(
                 self._history([] if cut is None else linear_order(cut, reader.commit)), options
             )
-        notes = self._notes()
         if cut is None:
-            return self.state(None).compile(options).to_context(notes=notes)
+            return self.state(None).compile(options).to_context(notes=self._notes())
         state = self.state(cut)
+        notes = [*self._notes(), *self._notes_of_types(state)]
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
         return state.compile(options, later=later).to_context(usage=usage, notes=notes)
@@ -258,11 +258,26 @@ class ContextReader:
             return self._compiler.compile(self._history(kept), options)
         state = self._empty().apply_all(zip(kept, map(self._reader.loaded, kept), strict=True))
         later = self._later([name for name in order if not made[name]]) if state.has_open_calls() else ()
-        notes = [
-            *self._notes(),
-            *self._notes_of_dates(max((read(name).created_us for name in order if not made[name]), default=0)),
-        ]
+        left_out_us = max((read(name).created_us for name in order if not made[name]), default=0)
+        notes = [*self._notes(), *self._notes_of_types(state), *self._notes_of_dates(left_out_us)]
         return state.compile(options, later=later).to_context(notes=notes)
+
+    def _notes_of_types(self, state: ContextState) -> list[str]:
+        """Returns which commits that show do not fit their registered types. Cost: nothing if all contents fit."""
+        read, misfits = self._reader.commit, self._reader.misfits
+        shown = set(state.snapshot().list_commits()) if misfits else set()
+        notes = []
+        for slot in state.slots() if misfits else ():
+            edit = slot.winner() if slot.edits else None
+            name = slot.commit if edit is None else edit.commit
+            commit = read(CommitHash(name))
+            misfit = None if commit.content is None else misfits.get(commit.content)
+            if misfit is not None and slot.commit in shown:
+                notes.append(
+                    f"commit {name}: its content does not fit the registered type {commit.content_type!r} ({misfit}); it "
+                    "shows as far as it can be read: edit or skip it, or give the type's class a default or the field"
+                )
+        return notes
 
     def _notes_of_dates(self, left_out_us: int) -> list[str]:
         """Returns what to know of a cut by time that leaves out commits, the newest of them made at `left_out_us`."""
