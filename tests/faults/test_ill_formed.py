@@ -89,7 +89,7 @@ def test_a_content_type_is_a_name_of_the_format(tmp_path: Path, name: str) -> No
     path = begun(tmp_path / "context")
     put = put_append(path, {"content_type": name, "text": "theirs"}, on=newest(path))
     with Tract.open(path) as t:
-        assert t.status().pending == (f"{put.event}: a content is missing {put.content}",)
+        assert t.status().pending == (f"{put.event}: invalid: it brings the ill-formed content {put.content}",)
         assert texts(t) == ["mine"]
 
 
@@ -140,7 +140,7 @@ def test_a_content_as_deep_as_the_format_allows_compiles_and_a_deeper_one_is_pen
     with Tract.open(path) as t:
         assert t.head == first.commit
         assert len(t.compile().messages) == 2
-        assert t.status().pending == (f"{second.event}: a content is missing {second.content}",)
+        assert t.status().pending == (f"{second.event}: invalid: it brings the ill-formed content {second.content}",)
 
 
 # stores of versions that did not look

@@ -18,6 +18,7 @@ from tract_fs.errors import ArgumentError, ContentValidationError, JsonValueErro
 from tract_fs.model import canonical
 
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
+ILL_FORMED = "?"  # in place of the type of what is no content
 _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 

@@ -244,7 +244,7 @@ def _fault(event: Event) -> str | None:
         return f"invalid tract id {event.tract!r}"
     if event.writer and not (len(event.writer) == 32 and is_hex(event.writer)):
         return f"invalid writer {event.writer!r}"
-    for parent in event.parents:
+    for parent in () if are_hashes(event.parents) else event.parents:
         if is_hash(parent):
             continue
         owner, name = split_parent(parent, event.tract)

@@ -58,7 +58,7 @@ class Source(Protocol):
         ...
 
     def content_type(self, name: ContentHash) -> str | None:
-        """Returns the type of a content that is present and valid; "" if it is redacted and absent, None if it is missing."""
+        """Returns the type of a content; "" if it is redacted and absent, ILL_FORMED if it is no valid content, None if it is missing."""
         ...
 
 

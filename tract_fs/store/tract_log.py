@@ -162,7 +162,7 @@ class TractLog:
         return self._parts.objects.commit(name)
 
     def content_type(self, name: ContentHash) -> str | None:
-        """Returns the type of a content that is present and valid; "" if it is redacted and absent, None if it is missing."""
+        """Returns the type of a content; "" if it is redacted and absent, ILL_FORMED if it is no valid content, None if it is missing."""
         return self._parts.objects.content_type(name) or ("" if name in self._parts.redacted() else None)
 
     def own_head(self, branch: str) -> Head | None:
