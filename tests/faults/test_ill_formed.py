@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.peers import as_json, newest, put_append, put_bytes, put_object
+from tests.lab.peers import as_json, newest, put_append, put_bytes, put_event, put_object
 from tests.lab.states import answers, remove_local, store_root
 from tests.lab.talk import Clock, say, texts
 from tract_fs import Tract
@@ -93,6 +93,20 @@ def test_a_content_type_is_a_name_of_the_format(tmp_path: Path, name: str) -> No
         assert texts(t) == ["mine"]
 
 
+def test_a_usage_beyond_64_bits_is_pending(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = begun(tmp_path / "context")
+    head = newest(path)
+    usage = {"kind": "usage", "commit": head.commit, "completion_tokens": 1, "total_tokens": 1}
+    first = put_event(path, {**usage, "prompt_tokens": 2**63 - 2}, parents=[head.event])
+    at = "2026-03-02T00:00:00.000000Z"
+    second = put_event(path, {**usage, "prompt_tokens": 10**30}, parents=[first], at=at)
+    with Tract.open(path) as t:
+        assert t.status().pending == (f"{second}: invalid: a count of usage is too large",)
+        assert t.compile().token_count == 2**63 - 2
+    assert main(["-C", str(path), "--json", "compile"]) == 0
+    assert json.loads(capsys.readouterr().out)["token_count"] == 2**63 - 2
+
+
 def test_a_redacted_content_leaves_a_commit_whose_type_must_still_be_a_name(tmp_path: Path) -> None:
     path = begun(tmp_path / "context")
     put = put_append(path, TEXT, on=newest(path), commit={"content_type": "Bad Name"})
@@ -130,8 +144,8 @@ def test_the_greatest_values_that_the_format_allows_are_read_everywhere(tmp_path
 @pytest.mark.parametrize("kind", ["payload", "message", "custom"])
 def test_a_content_as_deep_as_the_format_allows_compiles_and_a_deeper_one_is_pending(tmp_path: Path, kind: str) -> None:
     contents = {
-        "payload": lambda depth: {"content_type": "freeform", "payload": {"a": nested(depth)}},
-        "message": lambda depth: {"content_type": "message", "message": {"role": "user", "content": nested(depth)}},
+        "payload": lambda depth: {"content_type": "freeform", "payload": {"a": nested(depth - 1)}},
+        "message": lambda depth: {"content_type": "message", "message": {"role": "user", "content": nested(depth - 1)}},
         "custom": lambda depth: {"content_type": "note", "a": nested(depth)},
     }
     path = begun(tmp_path / "context")

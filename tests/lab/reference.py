@@ -358,6 +358,8 @@ class ReferenceView:
             if not times or _moment(event["at"]) - max(times) > timedelta(seconds=1):
                 return False
         for op in event["ops"]:
+            if op["kind"] == "usage" and max(value for key, value in op.items() if key.endswith("_tokens")) >= 2**63:
+                return False
             for entry in op.get("commits", []):
                 commit = self.commits[entry["commit"]]
                 if commit["created_at"] > event["at"] or not self._is_of_its_type(commit):

@@ -80,9 +80,9 @@ def is_deep(data: bytes, depth: int = MAX_DEPTH) -> bool:
     return False
 
 
-def is_storable(value: object) -> bool:
+def is_storable(value: object, depth: int = MAX_DEPTH) -> bool:
     """Returns whether a value is JSON within the format's limits, without a look for lone surrogates in its strings."""
-    return _is_json(value, MAX_DEPTH)
+    return _is_json(value, depth)
 
 
 def is_object(data: bytes) -> bool:

@@ -146,9 +146,9 @@ def type_of(data: bytes) -> str | None:
     kind = type(content)
     if kind is MessageContent:
         message = cast(MessageContent, content).message
-        is_sound = type(message.get("role")) is str and canonical.is_storable(message)
+        is_sound = type(message.get("role")) is str and canonical.is_storable(message, canonical.MAX_DEPTH - 1)
     elif kind is FreeformContent or kind is ToolIOContent:
-        is_sound = canonical.is_storable(cast(FreeformContent, content).payload)
+        is_sound = canonical.is_storable(cast(FreeformContent, content).payload, canonical.MAX_DEPTH - 1)
     else:
         return _NAMES[kind]
     return _NAMES[kind] if is_sound else None

@@ -30,6 +30,7 @@ from tract_fs.model.names import (
 from tract_fs.model.tokens import MOST_TOKENS
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
+USAGE_LIMIT = 2**63
 
 
 class BroughtCommit(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -232,6 +233,11 @@ def fault_of_entry(entry: BroughtCommit) -> str | None:
     if entry.config and canonical.is_deep(bytes(entry.config)):
         return f"a config is over {canonical.MAX_DEPTH} arrays and objects deep"
     return None
+
+
+def are_stored_counts(usage: Usage) -> bool:
+    """Returns whether the counts of a usage are in the range that a writer stores; they are 0 or more."""
+    return max(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) < USAGE_LIMIT
 
 
 def _fault(event: Event) -> str | None:

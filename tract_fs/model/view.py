@@ -23,6 +23,8 @@ from tract_fs.model.events import (
     Move,
     Reset,
     Tag,
+    Usage,
+    are_stored_counts,
     fault_of_entry,
     is_forward_only,
     split_parent,
@@ -299,6 +301,9 @@ class View(Struct):
                 return Pending("invalid: it is not later than its parent")
         if at >= LAST_YEAR and not self._is_in_step(event, source):
             return Pending("invalid: it is in the last year of the format, and over a second after its parents")
+        for other in event.ops:
+            if isinstance(other, Usage) and not are_stored_counts(other):
+                return Pending("invalid: a count of usage is too large")
         for op in event.branch_ops():
             brought: dict[CommitHash, Commit] = {}
             pending = self._why_objects_pending(op, at, source, brought) if isinstance(op, Move) else None
