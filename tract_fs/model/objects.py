@@ -107,9 +107,9 @@ def decode_commit(data: bytes) -> Commit:
 
 
 def fault_of_commit(commit: Commit, content_type: str) -> str | None:
-    """Returns what keeps a decoded commit from being brought by an event, or None; `content_type` is that of its content, "" if that is not known, ILL_FORMED if it is none.
+    """Returns what keeps a decoded commit from being brought by an event, or None.
 
-    Older versions brought such commits, so they can be read where they are visible already.
+    `content_type` is that of its content: "" if it is not known, ILL_FORMED if the object is no content. Older versions brought such commits, so they can be read where they are visible already.
     """
     if content_type != commit.content_type and commit.content_type is not None:
         if content_type == ILL_FORMED:

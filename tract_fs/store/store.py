@@ -65,6 +65,9 @@ class Store:
     - `_checkpointing`: None, or the thread of the last checkpoint, running or ended. At most one runs; `flush` and
       `close` wait for it.
 
+    - `_look_depth`: how many calls of `_finds` run inside each other. `_to_look_at` are the tracts that were too deep,
+      `_looked_at` those of them that are done; both are empty once the outermost call has ended.
+
     A fork keeps the place and the logs; `after_fork` resets the lock depth, `_unsynced` and `_checkpointing`.
     """
 
@@ -195,8 +198,8 @@ class Store:
     def _finds(self, tract: str, name: EventHash) -> bool:
         """Answers a tract's log whether an event of another tract is visible; looks for the event if it has a file.
 
-        That tract's log may ask for a third tract, and so on. After `_DEEPEST_LOOK` of them the answer is what is known already,
-        and the tract is looked at once the outermost question is back here. So no chain of tracts is too long for the stack.
+        To answer, that tract's log may need a third tract, and so on. Beyond `_DEEPEST_LOOK` of them, the answer is what is known
+        already, and the tract is looked at when the outermost call is back here. So no chain of tracts is too long for the stack.
         """
         if self._look_depth >= _DEEPEST_LOOK:
             log = self._logs.get(tract)
@@ -205,16 +208,17 @@ class Store:
             if tract not in self._looked_at:
                 self._to_look_at.setdefault(tract)
             return False
-        self._look_depth += 1
+        depth = self._look_depth
         try:
+            self._look_depth = depth + 1
             found = self.log(tract).finds(name)
-            if self._look_depth == 1 and self._to_look_at:
+            if depth == 0 and self._to_look_at:
                 self._look_deeper()
                 found = self.log(tract).finds(name)
             return found
         finally:
-            self._look_depth -= 1
-            if self._look_depth == 0:
+            self._look_depth = depth
+            if depth == 0:
                 self._to_look_at.clear()
                 self._looked_at.clear()
 
