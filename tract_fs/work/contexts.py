@@ -75,10 +75,12 @@ class ContextReader:
             return self._compiler.compile(
                 self._history([] if cut is None else linear_order(cut, reader.commit)), options
             )
+        notes = self._notes()
         if cut is None:
-            return self.state(None).compile(options).to_context(notes=self._notes())
+            return self.state(None).compile(options).to_context(notes=notes)
         state = self.state(cut)
-        notes = [*self._notes(), *self._notes_of_types(state)]
+        if reader.misfits:
+            notes += self._notes_of_types(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
         return state.compile(options, later=later).to_context(usage=usage, notes=notes)
@@ -259,15 +261,17 @@ class ContextReader:
         state = self._empty().apply_all(zip(kept, map(self._reader.loaded, kept), strict=True))
         later = self._later([name for name in order if not made[name]]) if state.has_open_calls() else ()
         left_out_us = max((read(name).created_us for name in order if not made[name]), default=0)
-        notes = [*self._notes(), *self._notes_of_types(state), *self._notes_of_dates(left_out_us)]
+        notes = [*self._notes(), *self._notes_of_dates(left_out_us)]
+        if self._reader.misfits:
+            notes += self._notes_of_types(state)
         return state.compile(options, later=later).to_context(notes=notes)
 
     def _notes_of_types(self, state: ContextState) -> list[str]:
-        """Returns which commits that show do not fit their registered types. Cost: nothing if all contents fit."""
+        """Returns which commits that show do not fit their registered types. Cost: reads all commits of the state."""
         read, misfits = self._reader.commit, self._reader.misfits
-        shown = set(state.snapshot().list_commits()) if misfits else set()
+        shown = set(state.snapshot().list_commits())
         notes = []
-        for slot in state.slots() if misfits else ():
+        for slot in state.slots():
             edit = slot.winner() if slot.edits else None
             name = slot.commit if edit is None else edit.commit
             commit = read(CommitHash(name))
