@@ -239,6 +239,17 @@ class UsageError(TractError, ValueError):
     """Raised when token usage has no known shape, or there is no commit that it could be recorded for."""
 
 
+class TimeLimitReached(TractError):
+    """Raised when the next time of a tract, `at`, is one that the format does not allow. Nothing was written.
+
+    A tract's times only grow, and end with year 8999; in that year, an event is at most a second later than those it
+    follows. Check the clock; if the tract itself is dated so late, import its messages into another tract.
+    """
+
+    template = "the next time of this tract would be {at}, and the format ends with year 8999, which only steps of a second lead into; check the clock, or begin another tract; nothing was written"
+    at: str
+
+
 # Store
 
 

@@ -18,12 +18,13 @@ from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import Scalar, require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
 from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TokenUsage, TractConfig
+from tract_fs.model.names import Clock
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.work.log_filter import LogFilter, require_limit
 from tract_fs.work.session import Durability, Session, SessionOptions, StorePath, list_tracts
-from tract_fs.work.writer import ANY, Clock, ExpectedHead, require_operation, require_priority
+from tract_fs.work.writer import ANY, ExpectedHead, require_operation, require_priority
 
 if TYPE_CHECKING:
     from tract_fs.model.diff import ContextDiff
@@ -80,7 +81,7 @@ class Tract:
         """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
 
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
-        since 1970, or a datetime.
+        since 1970, or a datetime, before year 8999.
         Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout.
         """
         session = Session.open(
@@ -165,7 +166,7 @@ class Tract:
     ) -> None:
         """Lets this handle commit and read a msgspec.Struct or dataclass under `name`; `text` makes its message text.
 
-        Errors: ArgumentError.
+        A record that the class does not fit is read as a dict; compile() warns of it. Errors: ArgumentError.
         """
         with self._guard.reading:
             self._session.register_content_type(name, type, role=role, priority=priority, text=text)
@@ -189,7 +190,7 @@ class Tract:
         `generation_config` is any JSON object. `expected_head` (a hash; None: the branch is empty) makes it a
         compare-and-swap.
         Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout,
-        ReadOnlyError; nothing is written then.
+        ReadOnlyError, TimeLimitReached; nothing is written then.
         """
         with self._guard.writing:
             self._session.store.require_writable()

@@ -322,6 +322,24 @@ def test_all_conversations_go_to_tracts_named_by_the_file(store: Run) -> None:
     assert told[0]["tract_id"] == "again-01"
 
 
+def test_an_import_keeps_every_float_and_warns_of_digits_that_none_holds(store: Run, tmp_path: Path) -> None:
+    text = (
+        '[{"role":"user","content":"a","n":[-0,-0.0,0.1,1e5,0.30000000000000004,5e-324]},'
+        '{"role":"user","content":"b","n":[0.12345678901234567890,3.14159265358979323846,1.00000000000000000000]}]'
+    )
+    (tmp_path / "c.json").write_text(text)
+    told = store("import", str(tmp_path / "c.json"))
+    assert told.code == 0
+    assert told.err == (
+        "warning: 0.12345678901234567890 has more digits than a float of 64 bits: it is stored as 0.12345678901234568, "
+        "and 1 more like it\n"
+    )
+    kept = [message["n"] for message in json.loads(store("compile", "--format", "openai").out)]
+    assert repr(kept) == (
+        "[[-0.0, -0.0, 0.1, 100000.0, 0.30000000000000004, 5e-324], [0.12345678901234568, 3.141592653589793, 1.0]]"
+    )
+
+
 def test_an_import_of_all_that_was_broken_off_goes_on_when_run_again(store: Run) -> None:
     conversations = [{"messages": [{"role": "user", "content": str(n)}]} for n in range(3)]
     store("import", write("c.json", conversations[:2]), "--all")

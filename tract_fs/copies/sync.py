@@ -271,11 +271,11 @@ def _in_causal_order(holdings: Holdings, addresses: Iterable[Address]) -> list[A
     """
     found = {address: _at_and_parents(holdings.read(address)) for address in addresses}
     in_order = sorted(found, key=lambda address: (found[address][0], address.name))
-    late: set[Address] = set()
+    parents = {parent for _, parents in found.values() for parent in parents}
+    late = holdings.came_since(parent for parent in parents if not holdings.has(parent))
     for address in in_order:
-        for parent in found[address][1]:
-            if parent in late or (not holdings.has(parent) and holdings.read(parent) is not None):
-                late.add(address)
+        if not late.isdisjoint(found[address][1]):
+            late.add(address)
     return [address for address in in_order if address not in late]
 
 

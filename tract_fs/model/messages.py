@@ -258,10 +258,10 @@ def _tool_text(content: ToolIOContent) -> str:
 
 
 def _custom_role_and_text(content: object, content_type: str, types: ContentTypes) -> tuple[str, str]:
-    """Returns role and text of a content with a text, of a registered type, or of an unknown type's dict."""
+    """Returns role and text of a content with a text, of a registered type, or of a dict of an unknown type or of one that the record does not fit."""
     custom = types.get(content_type)
     role = "assistant" if custom is None else custom.role
-    if custom is not None and custom.text is not None:
+    if custom is not None and custom.text is not None and isinstance(content, custom.kind):
         rendered = custom.text(content)
         if type(rendered) is not str:
             reason = f"its text function returned {rendered!r}, not a string"

@@ -14,7 +14,8 @@ from tract_fs.errors import ArgumentError
 PER_MESSAGE = 3
 PER_NAME = 1
 PER_REPLY = 3
-_MOST_TOKENS = 2**40
+MOST_TOKENS = 2**53  # of a message: a double holds every count up to here
+_MOST_TOKENS_OF_TEXT = 2**40
 
 
 class TokenCounter(Protocol):
@@ -85,7 +86,9 @@ def count_message(counter: TokenCounter, strings: list[str], *, has_name: bool) 
     tokens = PER_MESSAGE + (PER_NAME if has_name else 0)
     for text in strings:
         count = counter.count_text(text)
-        if type(count) is not int or not 0 <= count < _MOST_TOKENS:
+        if type(count) is not int or not 0 <= count < _MOST_TOKENS_OF_TEXT:
             raise ArgumentError(f"tokenizer {counter.name!r} counted {count!r} tokens: a count is an integer from 0")
         tokens += count
+    if tokens > MOST_TOKENS:
+        raise ArgumentError(f"tokenizer {counter.name!r} counted {tokens} tokens in one message")
     return tokens

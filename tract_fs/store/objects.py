@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from tract_fs.errors import DamageError, FileUnreadable, HashMismatch, InvalidObject, JsonValueError, ObjectMissing
-from tract_fs.model.content import is_content
+from tract_fs.model.content import ILL_FORMED, type_of
 from tract_fs.model.names import CommitHash, ContentHash
 from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import tree
@@ -70,10 +70,10 @@ class Objects:
             self._commits.put(name, commit)
         return commit
 
-    def has_content(self, name: ContentHash) -> bool:
-        """Returns whether a content is present and valid."""
+    def content_type(self, name: ContentHash) -> str | None:
+        """Returns the type of a content that is present, ILL_FORMED if it is no valid content, None if it is missing."""
         data = self._bytes.get(name) or self.get(name)
-        return data is not None and is_content(data)
+        return None if data is None else type_of(data) or ILL_FORMED
 
     def exists(self, name: str) -> bool:
         """Returns whether there is a file, or a member of a pack, of this name."""

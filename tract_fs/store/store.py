@@ -42,6 +42,7 @@ _SUSPECTS_AT_ONCE = 8
 _FRESH_PAUSE_S = 2.0
 _FAILED_PAUSE_S = 60.0
 _NOT_DURABLE = "it is in the history, but the disk failed to make it durable ({})"
+_DEEPEST_LOOK = 16  # tracts whose logs ask each other in turn, each on ten frames of the stack or so
 
 
 class Store:
@@ -66,6 +67,9 @@ class Store:
       `flush` writes these files again, syncs, and unsets it.
     - `_checkpointing`: None, or the thread of the last checkpoint, running or ended. At most one runs; `flush` and
       `close` wait for it.
+
+    - `_look_depth`: how many calls of `_finds` run inside each other. `_to_look_at` are the tracts that were too deep,
+      `_looked_at` those of them that are done; both are empty once the outermost call has ended.
 
     A fork keeps the place and the logs; `after_fork` resets the lock depth, `_unsynced` and `_checkpointing`.
     """
@@ -103,6 +107,9 @@ class Store:
         self._sync_failed = False
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
+        self._look_depth = 0
+        self._to_look_at: dict[str, None] = {}
+        self._looked_at: set[str] = set()
         self.suspects = Suspects()
         self.index = IndexFile(layout, read_only=read_only, is_distrusted=distrusts_caches)
         self.packs = Packs(layout, self.suspects, index=self.index)
@@ -231,7 +238,7 @@ class Store:
                 objects=self.objects,
                 events=self.events,
                 locked=self.locked_now,
-                other=self.log,
+                finds=self._finds,
                 require_store=self.require_store,
                 renew_place=self.renew_place,
                 redacted=self.redacted,
@@ -242,6 +249,48 @@ class Store:
             log = self._logs[tract] = TractLog(tract, parts)
             log.open(verify=verify)
         return log
+
+    def _finds(self, tract: str, name: EventHash) -> bool:
+        """Answers a tract's log whether an event of another tract is visible; looks for the event if it has a file.
+
+        To answer, that tract's log may need a third tract, and so on. Beyond `_DEEPEST_LOOK` of them, the answer is what is known
+        already, and the tract is looked at when the outermost call is back here. So no chain of tracts is too long for the stack.
+        """
+        if self._look_depth >= _DEEPEST_LOOK:
+            log = self._logs.get(tract)
+            if log is not None and log.shows(name):
+                return True
+            if tract not in self._looked_at:
+                self._to_look_at.setdefault(tract)
+            return False
+        depth = self._look_depth
+        try:
+            self._look_depth = depth + 1
+            found = self.log(tract).finds(name)
+            if depth == 0 and self._to_look_at:
+                self._look_deeper()
+                found = self.log(tract).finds(name)
+            return found
+        finally:
+            self._look_depth = depth
+            if depth == 0:
+                self._to_look_at.clear()
+                self._looked_at.clear()
+
+    def _look_deeper(self) -> None:
+        """Looks at the tracts that were too deep, each after those that it depends on, as long as that changes anything."""
+        queue = self._to_look_at
+        while queue:
+            tract, before = next(reversed(queue)), self._waiting_count()
+            self.log(tract).list_events()
+            if self._waiting_count() != before:
+                self._looked_at.clear()
+            if next(reversed(queue)) == tract:  # it needs no other tract that was too deep
+                del queue[tract]
+                self._looked_at.add(tract)
+
+    def _waiting_count(self) -> tuple[int, int]:
+        return len(self._logs), sum(len(log.view.pending) for log in self._logs.values())
 
     def list_events(self) -> None:
         """Lists the events of every tract that this handle has opened, now, to see which came or went."""

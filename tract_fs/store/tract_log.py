@@ -83,7 +83,7 @@ class Parts(Struct, frozen=True):
     objects: Objects
     events: Events
     locked: Callable[[], AbstractContextManager[None]]  # raises LockTimeout at once if another writer has the lock
-    other: Callable[[str], TractLog]
+    finds: Callable[[str, EventHash], bool]
     require_store: Callable[[], None]
     renew_place: Callable[[], bool]
     redacted: Callable[[], frozenset[str]]
@@ -159,7 +159,11 @@ class TractLog:
     def is_visible(self, tract: str, name: EventHash) -> bool:
         """Returns whether an event is visible."""
         if tract != self.tract:
-            return self._parts.other(tract).finds(name)
+            return self._parts.finds(tract, name)
+        return self.shows(name)
+
+    def shows(self, name: EventHash) -> bool:
+        """Returns whether an event of this tract is visible, by what this log knows now."""
         return name in self.known() and name not in self.view.pending
 
     def finds(self, name: EventHash) -> bool:
@@ -169,22 +173,22 @@ class TractLog:
         that the events offered next depend on.
         """
         if self._is_offering:
-            return self.is_visible(self.tract, name)
+            return self.shows(name)
         for look in (self.catch_up, self.list_events):
-            if self.is_visible(self.tract, name):
+            if self.shows(name):
                 return True
             if not self._parts.events.exists(self.tract, name):
                 return False
             look()
-        return self.is_visible(self.tract, name)
+        return self.shows(name)
 
     def commit(self, name: CommitHash) -> Commit | None:
         """Returns a commit that is present and valid, or None."""
         return self._parts.objects.commit(name)
 
-    def has_content(self, name: ContentHash) -> bool:
-        """Returns whether a content is present and valid, or redacted."""
-        return self._parts.objects.has_content(name) or name in self._parts.redacted()
+    def content_type(self, name: ContentHash) -> str | None:
+        """Returns the type of a content; "" if it is redacted and absent, ILL_FORMED if it is no valid content, None if it is missing."""
+        return self._parts.objects.content_type(name) or ("" if name in self._parts.redacted() else None)
 
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""

@@ -22,7 +22,7 @@ from tract_fs.model.events import BroughtCommit, NewCommit
 from tract_fs.model.history import is_ancestor, iter_newest_first
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
 from tract_fs.model.messages import Rendering, render
-from tract_fs.model.names import CommitHash, is_hash, is_hex, to_datetime
+from tract_fs.model.names import CommitHash, ContentHash, is_hash, is_hex, to_datetime
 from tract_fs.model.objects import Commit
 from tract_fs.model.refs import HEAD, Ref, parse_ref
 from tract_fs.model.tokens import TokenCounter
@@ -66,6 +66,7 @@ class TractReader:
         self.counter = counter
         self.overlay = Overlay(log, self.foreign, store.objects)
         self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
+        self.misfits: dict[ContentHash, str] = {}  # rendered contents that their registered types do not fit: why
         self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
         self._written: dict[CommitHash, NewCommit] = {}  # recent commits of this session
@@ -219,7 +220,7 @@ class TractReader:
                 f"commit {name} is of operation {commit.operation.value} and has no content", hash=name
             )
         try:
-            return self._decode(commit.content, commit.content_type)
+            return self._decode(commit.content, commit.content_type)[0]
         except ObjectMissing as error:
             if commit.content not in self.store.redacted():
                 raise
@@ -264,12 +265,15 @@ class TractReader:
         assert commit.content is not None and commit.content_type is not None
         is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on its registration
         tokens = entry.tokens.get(self.counter.name) if entry is not None and is_builtin else None
-        content = self._decode(commit.content, commit.content_type)
+        content, misfit = self._decode(commit.content, commit.content_type)
+        if misfit:
+            self.misfits[commit.content] = misfit
         return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
 
     def forget_renderings(self) -> None:
         """Drops all renderings, since a content type was registered."""
         self._renderings.clear()
+        self.misfits.clear()
 
     def iter_log(self) -> Iterator[CommitHash]:
         """Yields the history of the head, newest first."""
@@ -335,10 +339,10 @@ class TractReader:
         with self.loading:
             return self.facts(CommitHash(name))
 
-    def _decode(self, content: str, content_type: str) -> object:
+    def _decode(self, content: str, content_type: str) -> tuple[object, str]:
         data = self.store.objects.require(content, "content")
         try:
-            return self.types.decode(data, content_type)
+            return self.types.read(data, content_type)
         except JsonValueError as error:
             path = self.store.layout.relative(self.store.layout.object(content))
             raise InvalidObject(path=path, hash=content, kind=content_type, reason=error.reason) from None

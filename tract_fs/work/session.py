@@ -21,7 +21,7 @@ from tract_fs.model import canonical
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
 from tract_fs.model.info import TractConfig
-from tract_fs.model.names import CommitHash, require_branch_name, require_tract_id
+from tract_fs.model.names import Clock, CommitHash, require_branch_name, require_tract_id
 from tract_fs.model.tokens import EstimateCounter, TokenCounter
 from tract_fs.store import files
 from tract_fs.store.layout import Layout
@@ -30,7 +30,7 @@ from tract_fs.work.batch import Batch, find_opener
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.guard import SessionGuard
 from tract_fs.work.reader import TractReader
-from tract_fs.work.writer import Clock, TractWriter
+from tract_fs.work.writer import TractWriter
 
 Durability = Literal["durable", "fast"]
 StorePath = str | os.PathLike[str]
@@ -90,7 +90,9 @@ class Session:
         self.reader = TractReader(
             store, store.log(tract_id, verify=verify), branch, types, options.counter, pinned=pinned
         )
-        self.contexts = ContextReader(self.reader, options.compiler, cache_size=config.snapshot_cache_size)
+        self.contexts = ContextReader(
+            self.reader, options.compiler, cache_size=config.snapshot_cache_size, clock=options.clock
+        )
         self.writer = TractWriter(self.reader, self.contexts, budget=config.token_budget, clock=options.clock)
         self.guard = SessionGuard(
             self.reader,

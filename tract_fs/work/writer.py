@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -33,7 +32,7 @@ from tract_fs.model.content import MAX_OBJECT_BYTES, MessageContent, Priority
 from tract_fs.model.events import usage_op
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig, TokenUsage
 from tract_fs.model.messages import Rendering, render
-from tract_fs.model.names import LAST_US, CommitHash, ContentHash, format_time, hash_bytes, to_us
+from tract_fs.model.names import Clock, CommitHash, ContentHash, format_time, hash_bytes, read_clock
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
 from tract_fs.store.transaction import Transaction
 from tract_fs.work.batch import Batch
@@ -52,7 +51,6 @@ class AnyHead:
 
 ANY = AnyHead()  # whatever the head is
 ExpectedHead = str | None | AnyHead  # None: the branch is empty
-Clock = Callable[[], "int | datetime"]
 
 
 class Draft(Struct, frozen=True):
@@ -477,13 +475,7 @@ class TractWriter:
 
     def now_us(self) -> int:
         """Returns the wall clock in microseconds since 1970. Errors: ArgumentError if its time can't be stored."""
-        now = self._clock()
-        now_us = to_us(now) if isinstance(now, datetime) else now
-        if type(now_us) is not int or now_us >= LAST_US:
-            raise ArgumentError(
-                f"the clock returned {now!r}: give microseconds since 1970, or a datetime, before year 9000"
-            )
-        return now_us
+        return read_clock(self._clock)
 
 
 class _Written:
