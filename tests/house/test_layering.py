@@ -22,6 +22,8 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "content",
             "tokens",
             "messages",
+            "tool_order",
+            "exports",
             "refs",
             "objects",
             "events",

@@ -15,7 +15,16 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from tract_fs.errors import OrphanedToolCall
-from tract_fs.model.arrangement import PLAIN, Layout, arrange, cover, has_open_calls, in_shown_order, pairing_warnings
+from tract_fs.model.arrangement import (
+    PLAIN,
+    Layout,
+    arrange,
+    cover,
+    export_warnings,
+    has_open_calls,
+    in_shown_order,
+    pairing_warnings,
+)
 from tract_fs.model.condensing import condense
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.messages import Message, Rendering, is_joinable, joined_rendering, with_text
@@ -462,6 +471,7 @@ class ContextState:
                 f"commit {line[p].commit} is left out: its tool call or result is" for p in sorted(layout.dropped)
             ]
             warnings += pairing_warnings(line, layout, later)
+            warnings += export_warnings(line, layout)
             unknown = sorted({s.rendering.content_type for s in line} - BUILTIN_TYPES.keys())
             warnings += [
                 f"content type {name!r} is not registered: its commits are compiled by the defaults"

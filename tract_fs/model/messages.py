@@ -131,9 +131,9 @@ class Message:
         return {"role": "assistant", "content": None, "tool_calls": [call]}
 
     @property
-    def is_tool_call_content(self) -> bool:
-        """Whether the message renders one tool call with an id, not a provider message."""
-        return self._content_type == "tool_io" and "tool_calls" in self.to_openai()
+    def is_tool_io(self) -> bool:
+        """Whether the message renders one tool call or result, not a provider message."""
+        return self._content_type == "tool_io"
 
     def _decoded(self) -> dict[str, Any]:
         return canonical.decode(self._body.encode()) if self._body is not None else {}
