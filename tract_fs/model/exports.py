@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from tract_fs.model import canonical
-from tract_fs.model.messages import Message, Rendering, tool_ids
+from tract_fs.model.messages import Message, Rendering, is_text_block, tool_ids
 from tract_fs.model.tool_order import ToolIds, place_results
 
 Exported = tuple[dict[str, Any], tuple[str, ...]]  # a message, and the commits that it came from
 Flaw = Literal["message", "block", "order"]
 
-_TEXT_BLOCKS = frozenset(["text", "input_text", "output_text"])
 _LABELS = frozenset(["role", "name", "content", "id", "type"])  # say nothing to the model by themselves
 
 
@@ -104,10 +103,7 @@ def _is_empty(message: dict[str, Any]) -> bool:
 
 
 def _is_empty_block(block: object) -> bool:
-    if not isinstance(block, dict) or block.get("type") not in _TEXT_BLOCKS:
-        return False
-    text = block.get("text")
-    return isinstance(text, str) and _is_blank(text)
+    return isinstance(block, dict) and is_text_block(block) and _is_blank(block["text"])
 
 
 def _has_late_results(blocks: list[Any]) -> bool:

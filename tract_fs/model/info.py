@@ -244,7 +244,7 @@ class ReflogEntry(Struct, frozen=True):
     """One move of a branch by this copy: from `old_head` to `head` (None: before the first move, or after a delete)."""
 
     at: datetime
-    kind: str  # append, merge, forward, create, reset or delete
+    kind: str  # append, merge, forward, create, reset, delete or undo
     old_head: str | None
     head: str | None
     event: str
