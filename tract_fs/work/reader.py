@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,7 @@ class TractReader:
         self.counter = counter
         self.overlay = Overlay(log, self.foreign, store.objects)
         self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
+        self.throw_away: object = None  # keeps a throw-away store for as long as a reference to it is left
         self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
         self._written: dict[CommitHash, NewCommit] = {}  # recent commits of this session
@@ -299,7 +300,7 @@ class TractReader:
 
     def query(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitInfo]:
         """Returns the commits whose generation config matches, by creation time, then hash."""
-        tract, load = self.log.tract, self._load_facts
+        tract, load = self.log.tract, self._loader()
         hits = self._select(self.log, path, operator, value)
         sources = self.foreign.sources()
         if sources:
@@ -330,6 +331,15 @@ class TractReader:
 
             index = self._config_indexes[log.tract] = ConfigIndex(self.store.index, log, self.store.events)
         return index.select(path, operator, value)
+
+    def _loader(self) -> Callable[[str], CommitFacts]:
+        """Returns what loads the facts of a query's result on first use, however late; it keeps a throw-away store."""
+        throw_away = self.throw_away
+
+        def load(name: str, _keeps: object = throw_away) -> CommitFacts:
+            return self._load_facts(name)
+
+        return self._load_facts if throw_away is None else load
 
     def _load_facts(self, name: str) -> CommitFacts:
         with self.loading:
