@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from tract_fs.errors import OrphanedToolCall
+from tract_fs.errors import OrphanedToolCall, TokenizerError
 from tract_fs.model.arrangement import (
     PLAIN,
     Layout,
@@ -450,7 +450,7 @@ class ContextState:
                 rendering = edit.rendering
                 config = config if edit.config is None else edit.config
                 if options.include_edit_annotations and rendering.text is not None:
-                    rendering = with_text(rendering, rendering.text + " [edited]", self._counter)
+                    rendering = self._marked(slot.commit, rendering)
             shown.append((rendering, slot.commit))
             configs.append(config)
         if options.aggregate_same_role:
@@ -461,6 +461,12 @@ class ContextState:
         commits = [commit for _, commit in shown]
         warn = self._warn_lazily(layout, later)
         return CompileSnapshot(messages, configs, commits, tokens=tokens, source=self._counter.name, warn=warn)
+
+    def _marked(self, commit: str, rendering: Rendering) -> Rendering:
+        try:
+            return with_text(rendering, f"{rendering.text} [edited]", self._counter)
+        except TokenizerError as error:
+            raise error.at(commit) from error.__cause__
 
     def _warn_lazily(self, layout: Layout, later: Sequence[Slot] = ()) -> Callable[[], list[str]]:
         slots, count, types = self._slots, self._count, self._types
@@ -503,7 +509,10 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             tokens += rendering.tokens
         else:
             text = "\n\n".join(member.text or "" for member, _ in group)
-            joined = joined_rendering(rendering.role, text, rendering.name, counter)
+            try:
+                joined = joined_rendering(rendering.role, text, rendering.name, counter)
+            except TokenizerError as error:
+                raise error.at(group[0][1]) from error.__cause__
             messages.append(Message.from_rendering(joined, tuple(name for _, name in group)))
             tokens += joined.tokens
     return messages, tokens

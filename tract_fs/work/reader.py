@@ -14,6 +14,7 @@ from tract_fs.errors import (
     InvalidObject,
     JsonValueError,
     ObjectMissing,
+    TokenizerError,
 )
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.config_query import FieldPath, Scalar
@@ -207,7 +208,10 @@ class TractReader:
         if tokens is None or commit.content_type not in BUILTIN_TYPES:
             rendering = self._renderings.get(name)
             if rendering is None:
-                rendering = self._render(commit, entry)
+                try:
+                    rendering = self._render(name, commit, entry)
+                except TokenizerError:  # a log needs no count
+                    return CommitFacts(commit, config, None)
                 self.keep_rendering(name, rendering)
             tokens = rendering.tokens
         return CommitFacts(commit, config, tokens)
@@ -241,7 +245,7 @@ class TractReader:
         entry = self.overlay.entry(name)
         config = None if entry is None or not entry.config else bytes(entry.config).decode()
         try:
-            return Loaded(commit, rendering or self._render(commit, entry), config)
+            return Loaded(commit, rendering or self._render(name, commit, entry), config)
         except ObjectMissing:
             if commit.content not in self.store.redacted():
                 raise
@@ -261,12 +265,15 @@ class TractReader:
         if len(commits) <= _CACHED_NEW:
             self._written.update(commits)
 
-    def _render(self, commit: Commit, entry: BroughtCommit | None) -> Rendering:
+    def _render(self, name: str, commit: Commit, entry: BroughtCommit | None) -> Rendering:
         assert commit.content is not None and commit.content_type is not None
         is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on its registration
         tokens = entry.tokens.get(self.counter.name) if entry is not None and is_builtin else None
         content = self._decode(commit.content, commit.content_type)
-        return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
+        try:
+            return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
+        except TokenizerError as error:
+            raise error.at(name) from error.__cause__
 
     def forget_renderings(self) -> None:
         """Drops all renderings, since a content type was registered."""
