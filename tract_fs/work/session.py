@@ -75,17 +75,13 @@ class ThrowAway:
     """
 
     def __init__(self) -> None:
-        from tempfile import mkdtemp  # 10 ms: only a throw-away store needs it
-
-        self.path = mkdtemp(prefix="tract-")
+        self.path = files.make_temporary_directory()
         weakref.finalize(self, _remove_directory, self.path, process.id)
 
 
 def _remove_directory(path: str, maker: int) -> None:
     if process.id == maker:
-        from shutil import rmtree
-
-        rmtree(path, ignore_errors=True)
+        files.remove_tree(path)
 
 
 class Session:
