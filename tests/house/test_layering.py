@@ -153,7 +153,7 @@ OWNERS = {
     "sqlite3": {"store.index.file"},
     "toktok": {"model.tokens"},
     "logging": {"work.writer"},
-    "tempfile": {"work.session"},
+    "tempfile": {"store.files"},
     "time": {
         "upkeep.pack",
         "store.tract_log",
