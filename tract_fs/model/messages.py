@@ -23,6 +23,7 @@ from tract_fs.model.content import (
 )
 from tract_fs.model.tokens import TokenCounter, count_json_message, count_message
 
+_NO_TYPES = ContentTypes()
 _TEXT_BLOCKS = ("text", "input_text", "output_text")
 
 
@@ -37,6 +38,7 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     tokens: int
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    misfit: str | None = None  # why a content of a registered type is rendered as if that were not registered
 
 
 class Message:
@@ -165,6 +167,7 @@ def render(
     body = None
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    misfit: str | None = None
     role = "assistant"
     if isinstance(content, DialogueContent):
         role, text, name = content.role, content.text, content.name
@@ -182,11 +185,12 @@ def render(
     elif isinstance(content, FreeformContent):
         text = canonical.indent(content.payload)
     else:
-        role, text = _custom_role_and_text(content, content_type, types)
+        misfit = types.misfit(content, content_type)
+        role, text = _custom_role_and_text(content, content_type, types if misfit is None else _NO_TYPES)
     if tokens is None:
         strings = [role, text] if name is None else [role, text, name]
         tokens = count_message(counter, strings, has_name=name is not None)
-    return Rendering(role, text, name, content_type, body, tokens, calls, answers)
+    return Rendering(role, text, name, content_type, body, tokens, calls, answers, misfit)
 
 
 def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:
