@@ -60,6 +60,14 @@ def test_a_log_goes_on_without_the_count_that_a_tokenizer_can_not_give(store: tu
         assert (found.token_count, found.content_type) == (None, "dialogue")
 
 
+def test_a_status_shows_what_the_tokenizer_fails_at(store: tuple[Path, list[str]]) -> None:
+    path, (_, second, third) = store
+    with Tract.open(path, tokenizer=Picky()) as t:
+        status = t.status()
+        assert (status.head, status.commit_count) == (third, 3)
+        assert second in "".join(status.warnings)
+
+
 def test_a_commit_at_which_the_tokenizer_fails_writes_nothing(store: tuple[Path, list[str]]) -> None:
     path, _ = store
     with Tract.open(path, tokenizer=Picky(), durability="fast") as t:

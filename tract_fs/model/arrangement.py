@@ -187,7 +187,8 @@ def pairing_warnings(slots: Sequence[Slot], layout: Layout, later: Sequence[Slot
 def export_warnings(slots: list[Slot], layout: Layout) -> list[str]:
     """Returns warnings about what providers refuse, and what an export therefore moves or leaves out."""
     shown = [(slot, slot.shown_rendering()) for _, slot in in_shown_order(slots, layout) if slot.is_shown]
-    ids = [ToolIds(r.calls, r.answers, r.content_type == "tool_io") for _, r in shown]
+    is_answered = any(rendering.answers for _, rendering in shown)
+    ids = [ToolIds(r.calls, r.answers, r.content_type == "tool_io") for _, r in shown] if is_answered else []
     warnings = [
         f"commit {shown[late.result][0].commit}: the result of tool call {late.id!r} does not follow the call at once "
         f"(commit {shown[late.call][0].commit}); to_openai() moves what lies between behind it"

@@ -29,11 +29,12 @@ def openai_messages(messages: Sequence[Message], *, as_committed: bool) -> list[
     result: list[Exported] = []
     is_open = False
     for message in messages:
-        converted: dict[str, Any] | None = message.to_openai()
-        if not as_committed and converted is not None:
-            converted = _results_first(_without_empty(converted))
-        if converted is None:
-            continue
+        converted = message.to_openai()
+        if not as_committed and not _has_text(converted.get("content")):
+            kept = _without_empty(converted)
+            if kept is None:
+                continue
+            converted = _results_first(kept)
         is_call = message.is_tool_io and "tool_calls" in converted
         if is_call and is_open:
             before, commits = result[-1]
@@ -44,7 +45,7 @@ def openai_messages(messages: Sequence[Message], *, as_committed: bool) -> list[
         is_open = is_call
     if as_committed:
         return result
-    placement = place_results([ToolIds(*tool_ids(message)) for message, _ in result])
+    placement = place_results([_ids_of(message) for message, _ in result])
     return [result[position] for position in placement.order] if placement.late else result
 
 
@@ -53,8 +54,10 @@ def find_flaws(rendering: Rendering) -> list[Flaw]:
 
     It is empty ("message"), it has an empty text block ("block"), or a tool result behind other blocks ("order").
     """
-    if rendering.text is not None and (rendering.content_type != "message" or not _is_blank(rendering.text)):
-        return ["message"] if _is_blank(rendering.text) else []
+    if _has_text(rendering.text):
+        return []
+    if rendering.text is not None and rendering.content_type != "message":
+        return ["message"]
     if rendering.body is None or rendering.content_type != "message":
         return []
     if rendering.calls and '"content":[' not in rendering.body:  # canonical JSON has no white space
@@ -69,6 +72,15 @@ def find_flaws(rendering: Rendering) -> list[Flaw]:
     return [*flaws, "order"] if _has_late_results(blocks) else flaws
 
 
+_NO_IDS = ToolIds((), ())
+
+
+def _ids_of(message: dict[str, Any]) -> ToolIds:
+    if type(message.get("content")) is str and "tool_calls" not in message and "tool_call_id" not in message:
+        return _NO_IDS
+    return ToolIds(*tool_ids(message))
+
+
 def _without_empty(message: dict[str, Any]) -> dict[str, Any] | None:
     """Returns a message without its empty text blocks, None if nothing is left; changes the message."""
     if _is_empty(message):
@@ -80,10 +92,10 @@ def _without_empty(message: dict[str, Any]) -> dict[str, Any] | None:
     return message
 
 
-def _results_first(message: dict[str, Any] | None) -> dict[str, Any] | None:
+def _results_first(message: dict[str, Any]) -> dict[str, Any]:
     """Returns a message with its tool results before its other blocks; changes the message."""
-    blocks = None if message is None else message.get("content")
-    if message is not None and isinstance(blocks, list) and _has_late_results(blocks):
+    blocks = message.get("content")
+    if isinstance(blocks, list) and _has_late_results(blocks):
         message["content"] = sorted(blocks, key=lambda block: not _is_result(block))
     return message
 
@@ -113,6 +125,10 @@ def _has_late_results(blocks: list[Any]) -> bool:
 
 def _is_result(block: object) -> bool:
     return isinstance(block, dict) and block.get("type") == "tool_result"
+
+
+def _has_text(content: object) -> bool:
+    return type(content) is str and not _is_blank(content)
 
 
 def _is_blank(text: str) -> bool:

@@ -43,6 +43,8 @@ def place_results(messages: Sequence[ToolIds]) -> Placement:
     call was answered before, or if its message calls too. A message that answers several calls follows the last of
     these.
     """
+    if not any(ids.answers for ids in messages):
+        return Placement([], list(range(len(messages))))
     late: list[LateResult] = []
     called: dict[str, tuple[int, int]] = {}  # id: the number of its turn, the position of its call
     done: set[str] = set()  # ids whose last call was answered
