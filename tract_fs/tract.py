@@ -429,8 +429,7 @@ class Tract:
             return self._session.reader.resolve(ref)
 
     def get_content(self, hash: str) -> Any:
-        """Returns the typed content of a commit (fresh); a dict where its custom type is not registered, or has changed
-        so that it does not fit.
+        """Returns the typed content of a commit (fresh); a dict where its custom type is not registered.
 
         Errors: CommitNotFoundError if this tract has no such commit, or it has no content.
         """

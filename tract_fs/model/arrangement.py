@@ -198,14 +198,7 @@ def export_warnings(slots: list[Slot], layout: Layout) -> list[str]:
         for flaw in find_flaws(rendering):
             is_summary = flaw == "message" and bool(slot.targets)
             warnings.append(f"commit {slot.commit} {_FLAWS['summary' if is_summary else flaw]}")
-    misfits: dict[str, str] = {}  # a sentence: the first commit that it is about
-    for slot, rendering in shown:
-        if rendering.misfit is not None:
-            misfits.setdefault(f"content type {rendering.content_type!r}: {rendering.misfit}", slot.commit)
-    return [
-        *warnings,
-        *(f"{what}; commits from before it changed are compiled by the defaults: {misfits[what]}" for what in misfits),
-    ]
+    return warnings
 
 
 _FLAWS = {

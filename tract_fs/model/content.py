@@ -256,14 +256,13 @@ class ContentTypes:
             except msgspec.ValidationError:
                 pass  # the decoder names the place
         try:
-            return envelope, name, self.decode(envelope, name, is_new=True)
+            return envelope, name, self.decode(envelope, name)
         except JsonValueError as error:
             raise _from_msgspec(name, error.reason) from None
 
-    def decode(self, data: bytes, content_type: str, *, is_new: bool = False) -> object:
-        """Returns the typed content of stored bytes; a dict where the custom type is not registered, or does not fit.
+    def decode(self, data: bytes, content_type: str) -> object:
+        """Returns the typed content of stored bytes; a dict where the custom type is not registered.
 
-        A type that has changed since does not fit what was stored before: a new content must fit.
         Errors: JsonValueError if the bytes hold no content of this type.
         """
         if content_type in BUILTIN_TYPES:
@@ -279,27 +278,11 @@ class ContentTypes:
         custom = self._custom.get(content_type)
         if custom is None:
             return fields
+        del fields["content_type"]
         try:
-            typed = _convert(fields, custom)
+            return msgspec.convert(fields, custom.kind)
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
-            if is_new:
-                raise JsonValueError(path="content", reason=str(error)) from None
-            return fields
-        return fields if _unknown_fields(fields, custom) else typed
-
-    def misfit(self, content: object, content_type: str) -> str | None:
-        """Returns why a content is a dict although its type is registered, None if it is not so."""
-        custom = self._custom.get(content_type)
-        if custom is None or type(content) is not dict:
-            return None
-        unknown = _unknown_fields(content, custom)
-        if unknown:
-            return f"a field `{unknown[0]}` was stored that the type does not have"
-        try:
-            _convert(content, custom)
-        except (msgspec.MsgspecError, ValueError, TypeError) as error:
-            return str(error)
-        return None
+            raise JsonValueError(path="content", reason=str(error)) from None
 
     def plain_fields(self, content: object) -> dict[str, object]:
         """Returns the stored fields of an instance of a registered type."""
@@ -330,16 +313,6 @@ class ContentTypes:
                 del fields[key]
         fields["content_type"] = name
         return name, fields
-
-
-def _convert(fields: dict[str, Any], custom: CustomType) -> object:
-    own = {key: value for key, value in fields.items() if key != "content_type"}
-    return cast(object, msgspec.convert(own, custom.kind))
-
-
-def _unknown_fields(fields: dict[str, Any], custom: CustomType) -> list[str]:
-    known = {"content_type", *_field_names(custom.kind).values()}
-    return [key for key in fields if key not in known]
 
 
 def _equals(value: object, default: object) -> bool:

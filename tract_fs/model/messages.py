@@ -23,7 +23,6 @@ from tract_fs.model.content import (
 )
 from tract_fs.model.tokens import TokenCounter, count_json_message, count_message
 
-_NO_TYPES = ContentTypes()
 _TEXT_BLOCKS = ("text", "input_text", "output_text")
 
 
@@ -38,7 +37,6 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     tokens: int
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
-    misfit: str | None = None  # why a content of a registered type is rendered as if that were not registered
 
 
 class Message:
@@ -167,7 +165,6 @@ def render(
     body = None
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
-    misfit: str | None = None
     role = "assistant"
     if isinstance(content, DialogueContent):
         role, text, name = content.role, content.text, content.name
@@ -185,12 +182,11 @@ def render(
     elif isinstance(content, FreeformContent):
         text = canonical.indent(content.payload)
     else:
-        misfit = types.misfit(content, content_type)
-        role, text = _custom_role_and_text(content, content_type, types if misfit is None else _NO_TYPES)
+        role, text = _custom_role_and_text(content, content_type, types)
     if tokens is None:
         strings = [role, text] if name is None else [role, text, name]
         tokens = count_message(counter, strings, has_name=name is not None)
-    return Rendering(role, text, name, content_type, body, tokens, calls, answers, misfit)
+    return Rendering(role, text, name, content_type, body, tokens, calls, answers)
 
 
 def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:
