@@ -65,6 +65,29 @@ class ObjectTooLarge(TractError, ValueError):
     template = "the {kind} takes {size_bytes} bytes, over {limit_bytes}; split it; nothing was written"
 
 
+class TokenizerError(TractError, ValueError):
+    """Raised when the handle's tokenizer raises, or returns no count. Mend the tokenizer, or open with another one.
+
+    `hash` is the commit whose message can't be counted, None if that is not committed; the tokenizer's own error is the
+    cause.
+    """
+
+    template = "tokenizer {tokenizer!r} can't count the message{where}: {reason}; mend it, or open with another one"
+    tokenizer: str
+    hash: str | None
+    reason: str
+
+    @classmethod
+    def of(cls, tokenizer: str, reason: str, commit: str | None = None) -> TokenizerError:
+        """Returns the error of a tokenizer at a message, of a commit if it has one."""
+        where = "" if commit is None else f" of commit {commit}"
+        return cls(tokenizer=tokenizer, hash=commit, where=where, reason=reason)
+
+    def at(self, commit: str) -> TokenizerError:
+        """Returns the same error at a commit; this one if it names a commit already."""
+        return self if self.hash is not None else self.of(self.tokenizer, self.reason, commit)
+
+
 # History
 
 

@@ -214,7 +214,13 @@ class Tract:
         generation_config: dict[str, Any] | None = None,
         expected_head: ExpectedHead = ANY,
     ) -> CommitInfo:
-        """Commits a content that replaces the content of `target` from here on. Errors: as `commit`."""
+        """Commits a content that replaces the content of `target` from here on; an edit stands for the commit that it is
+        about.
+
+        A text alone replaces the text, and leaves all else as it is now, the config too unless one is given. Errors:
+        EditTargetError, also if there is no text or there are several text blocks; HeadMoved, also if another writer
+        edits `target` meanwhile; as `commit`.
+        """
         return self.commit(
             content,
             operation=CommitOperation.EDIT,
@@ -561,15 +567,17 @@ class Tract:
         with self._guard.changing:
             return self._branches.reset(ref, expected_head)
 
-    def undo(self) -> str:
-        """Sets the branch back to where it was before this copy's last move of it, and returns that commit; undoing
-        twice restores.
+    def undo(self, *, expected_head: ExpectedHead = ANY, anyone: bool = False) -> str:
+        """Sets the branch back to where it was before its last move, and returns that commit; each further undo goes
+        one move further back.
 
-        A deleted branch is made again; one that an undo made again is deleted again, and the head that it had returned.
-        Errors: UndoError, BatchOpen.
+        The last move must be this handle's; with `anyone`, any handle's of this copy. `reflog()[0].old_head` is where
+        the branch was, and `reset` goes there again. A deleted branch is made again; of a branch that was made again
+        after a delete, the commit that it had is returned.
+        Errors: UndoError, HeadMoved, BatchOpen; nothing is written then.
         """
         with self._guard.changing:
-            return self._branches.undo()
+            return self._branches.undo(expected_head, anyone=anyone)
 
     def tag(self, name: str, ref: str | None = None, *, force: bool = False) -> str:
         """Names a commit (by default the head), and returns it. With `force`, a tag may be given to another commit.

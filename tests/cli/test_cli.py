@@ -197,6 +197,40 @@ def test_an_edit_by_text_keeps_the_tool_calls_of_a_message(store: Run) -> None:
     assert store("compile", "--format", "openai").document == [{**CALL, "content": "I look."}]
 
 
+def test_an_edit_by_text_keeps_the_image_of_a_message_and_what_the_edit_before_it_set(store: Run) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:x"}}
+    message = {"role": "user", "content": [{"type": "text", "text": "wrnog"}, image]}
+    target = commit(store, "--json-content", json.dumps({"content_type": "message", "message": message}))
+    assert store("edit", target, "-m", "wrong", "--config", "temperature=0.9").code == 0
+    assert store("edit", "main", "-m", "right").code == 0
+    compiled = store("compile", "--json").document
+    assert compiled["messages"] == [{"role": "user", "content": [{"type": "text", "text": "right"}, image]}]
+    assert compiled["generation_configs"] == [{"temperature": 0.9}]
+
+
+def test_an_edit_by_text_of_a_tool_result_block_is_refused_and_names_the_way(store: Run) -> None:
+    block = {"type": "tool_result", "tool_use_id": "a", "content": "r"}
+    message = {"role": "user", "content": [block]}
+    target = commit(store, "--json-content", json.dumps({"content_type": "message", "message": message}))
+    refused = store("edit", target, "-m", "new")
+    assert refused.code == 1
+    assert "--json-content" in refused.err
+    assert store("log", "--json").document[0]["commit_hash"] == target
+
+
+def test_a_late_tool_result_goes_out_behind_its_call_unless_as_committed(store: Run) -> None:
+    user = {"role": "user", "content": "hurry"}
+    store("import", write("c.json", [CALL, user, RESULT]))
+    told = store("compile", "--format", "openai")
+    assert told.document == [CALL, RESULT, user]
+    assert "to_openai() moves what lies between" in told.err
+    assert store("compile", "--format", "openai", "--as-committed").document == [CALL, user, RESULT]
+    commits = store("compile", "--json").document["commit_hashes"]
+    found = store("compile", "--format", "openai", "--json").document
+    assert found["message_commits"] == [[commits[0]], [commits[2]], [commits[1]]]
+    assert store("compile", "--as-committed").code == 2
+
+
 def test_an_edit_of_a_payload_takes_json(store: Run) -> None:
     target = commit(store, "--type", "freeform", "-m", '{"a":1}')
     assert store("edit", target, "-m", "no json").code == 2

@@ -166,10 +166,34 @@ def test_reset_and_undo_go_back_and_forth(store: Run) -> None:
     one, two = commit(store, "-m", "one"), commit(store, "-m", "two")
     told = store("reset", "main~1")
     assert (told.code, told.out, shown_texts(store)) == (0, f"main is at {one[:12]}\n", ["one"])
-    assert store("undo").out == f"main is back at {two[:12]}\n"
-    assert store("undo", "--json").document == {"tract_id": "default", "branch": "main", "head": one}
+    assert store("undo").out.splitlines() == [
+        f"main is back at {two[:12]}",
+        f"took back the move to {one[:12]}; 'tract reset {one[:12]}' goes there again",
+    ]
+    undone = {"tract_id": "default", "branch": "main", "head": one, "old_head": two}
+    assert store("undo", "--json").document == undone
+    store("reset", two)
+    refused(store, "undo", "--expected-head", one, error="HeadMoved")
+    assert store("undo", "--expected-head", two).code == 0
     refused(store, "reset", "main", "--expected-head", two, error="HeadMoved")
     refused(store, "reset", "nothing", error="CommitNotFoundError")
+
+
+def test_undo_shows_what_it_took_back(store: Run) -> None:
+    one, two = commit(store, "-m", "one"), commit(store, "-m", "two")
+    assert store("undo").out.splitlines() == [
+        f"main is back at {one[:12]}",
+        f"took back append {two[:12]}; 'tract reset {two[:12]}' goes there again",
+    ]
+    assert store("import", write("c.json", [{"role": "user", "content": text} for text in "abc"])).code == 0
+    left = store("log", "--json").document[0]["commit_hash"]
+    assert store("undo").out.splitlines() == [
+        f"main is back at {one[:12]}",
+        f"took back 3 commits up to {left[:12]}; 'tract reset {left[:12]}' goes there again",
+    ]
+    store("branch", "dev")
+    store("branch", "--delete", "main", "--force")
+    assert store("undo").out.splitlines() == [f"main is back at {one[:12]}", "took back its end"]
 
 
 def test_undo_of_the_first_commit_is_refused(store: Run) -> None:

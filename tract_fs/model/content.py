@@ -176,11 +176,18 @@ def encode_message(message: dict[str, Any]) -> bytes:
     """
     if type(message) is not dict or type(message.get("role")) is not str:
         raise _invalid("message", "message", "a message is a dict with a string 'role'")
+    _require_role(message)
     try:
         data = canonical.encode(message, name="message", depth=canonical.MAX_DEPTH - 1)
     except JsonValueError as error:
         raise _invalid("message", error.path, error.reason) from None
     return _sized(b'{"content":{"content_type":"message","message":' + data + b"}}")
+
+
+def _require_role(message: object) -> None:
+    """Raises ContentValidationError if a message has an empty role; a commit that was made so can still be read."""
+    if type(message) is dict and message.get("role") == "":
+        raise _invalid("message", "message.role", "it is empty; no provider knows such a role")
 
 
 def _sized(envelope: bytes) -> bytes:
@@ -251,6 +258,8 @@ class ContentTypes:
         Errors: ContentValidationError naming the field; ObjectTooLarge.
         """
         name, fields = self._to_fields(content)
+        if name == "message":
+            _require_role(fields.get("message"))
         try:
             data = canonical.encode(fields, name="content")
         except JsonValueError as error:

@@ -23,6 +23,8 @@ from tract_fs.model.content import (
 )
 from tract_fs.model.tokens import TokenCounter, count_json_message, count_message
 
+_TEXT_BLOCKS = ("text", "input_text", "output_text")
+
 
 class Rendering(Struct, frozen=True, array_like=True, gc=False):
     """The message that a commit's content renders to, with its token count: the unit that snapshots store."""
@@ -131,9 +133,9 @@ class Message:
         return {"role": "assistant", "content": None, "tool_calls": [call]}
 
     @property
-    def is_tool_call_content(self) -> bool:
-        """Whether the message renders one tool call with an id, not a provider message."""
-        return self._content_type == "tool_io" and "tool_calls" in self.to_openai()
+    def is_tool_io(self) -> bool:
+        """Whether the message renders one tool call or result, not a provider message."""
+        return self._content_type == "tool_io"
 
     def _decoded(self) -> dict[str, Any]:
         return canonical.decode(self._body.encode()) if self._body is not None else {}
@@ -240,6 +242,11 @@ def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]
         elif isinstance(block, dict) and block.get("type") == "tool_result":
             answers.append(_id_of(block, "tool_use_id"))
     return tuple(filter(None, calls)), tuple(filter(None, answers))
+
+
+def is_text_block(block: object) -> bool:
+    """Returns whether a block of a provider message is a text (OpenAI, Anthropic)."""
+    return isinstance(block, dict) and block.get("type") in _TEXT_BLOCKS and isinstance(block.get("text"), str)
 
 
 def _list_of(message: dict[str, Any], key: str) -> list[Any]:

@@ -1094,3 +1094,17 @@ class TableFile(AppendFile):
         except OSError as error:
             _set_path(error, self.path)
             raise
+
+
+def make_temporary_directory() -> str:
+    """Makes a new directory in the system's temporary one, readable by this user alone; returns its path."""
+    from tempfile import mkdtemp  # 10 ms: only a throw-away store needs it
+
+    return mkdtemp(prefix="tract-")
+
+
+def remove_tree(path: str) -> None:
+    """Removes a directory with all that is in it, as far as it can be removed."""
+    from shutil import rmtree  # only a throw-away store needs it
+
+    rmtree(path, ignore_errors=True)

@@ -307,11 +307,6 @@ class TractLog:
                 if record.kind in arrivals.OWN_KINDS and not is_other:
                     yield as_event_hash(record.event)
 
-    def is_remade(self, branch: str, name: str) -> bool:
-        """Returns whether an event moves a branch in place of an earlier move of it."""
-        ops = self._parts.events.require(self.tract, name).branch_ops()
-        return any(op.branch == branch and op.replaces for op in ops)
-
     def covers(self, count: int, chain: str) -> bool:
         """Returns whether a stamp belongs to this copy's past."""
         if not 0 <= count <= self._count:

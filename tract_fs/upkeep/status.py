@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct, structs
 
-from tract_fs.errors import DamageError
+from tract_fs.errors import DamageError, TokenizerError
 from tract_fs.model.damage import NO_FILE
 from tract_fs.model.history import linear_order
 from tract_fs.model.names import CommitHash, format_time
@@ -131,7 +131,7 @@ def _history(session: Session) -> _History:
         snapshot = session.contexts.state(head).snapshot()
         found.effective_count = snapshot.commit_count
         found.token_count, found.token_source = snapshot.token_count, snapshot.token_source
-    except DamageError as error:
+    except (DamageError, TokenizerError) as error:
         found.fault = str(error)
     return found
 

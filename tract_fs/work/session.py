@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from tract_fs.model.info import TractConfig
 from tract_fs.model.names import Clock, CommitHash, require_branch_name, require_tract_id
 from tract_fs.model.tokens import EstimateCounter, TokenCounter
 from tract_fs.store import files
+from tract_fs.store.files import process
 from tract_fs.store.layout import Layout
 from tract_fs.store.store import Store
 from tract_fs.work.batch import Batch, find_opener
@@ -67,6 +69,23 @@ class SessionOptions(Struct, frozen=True):
         return cls(config, counter, compiler, clock)
 
 
+class ThrowAway:
+    """The directory of a throw-away store. It is removed with the last reference to this object, or at the end of the
+    process, and only by the process that made it: a forked child has a copy of the object, not of the directory.
+
+    All sessions on the store that are not closed hold it, and so do the results of their queries.
+    """
+
+    def __init__(self) -> None:
+        self.path = files.make_temporary_directory()
+        weakref.finalize(self, _remove_directory, self.path, process.id)
+
+
+def _remove_directory(path: str, maker: int) -> None:
+    if process.id == maker:
+        files.remove_tree(path)
+
+
 class Session:
     """The parts of one open tract: `store`, `reader`, `contexts`, `writer`, `guard`, `types`, `options`."""
 
@@ -79,7 +98,7 @@ class Session:
         options: SessionOptions,
         types: ContentTypes,
         verify: bool = False,
-        discard: Callable[[], object] | None = None,
+        throw_away: ThrowAway | None = None,
         pinned: CommitHash | None = None,
     ) -> None:
         self.store = store
@@ -103,7 +122,7 @@ class Session:
         )
         self.reader.loading = self.guard.loading
         self.writer.run_outside = self.guard.run_outside
-        self._discard = discard  # removes a throw-away store
+        self._throw_away = self.reader.throw_away = throw_away
 
     @classmethod
     def open(
@@ -126,12 +145,10 @@ class Session:
             raise ArgumentError(f"durability {durability!r}: use durable or fast")
         if type(lock_timeout_s) not in (int, float) or not 0 <= lock_timeout_s < math.inf:
             raise ArgumentError(f"lock_timeout_s {lock_timeout_s!r}: give seconds, from 0")
-        discard = None
+        throw_away = None
         if path is None:
-            from tempfile import TemporaryDirectory  # 10 ms: only a throw-away store needs it
-
-            directory = TemporaryDirectory(prefix="tract-", ignore_cleanup_errors=True)
-            path, discard = directory.name, directory.cleanup
+            throw_away = ThrowAway()
+            path = throw_away.path
         store = Store(
             require_layout(path),
             writer=_new_writer(),
@@ -143,14 +160,26 @@ class Session:
         store.open(create=create)
         types = ContentTypes()
         return cls(
-            store, tract_id=tract_id, branch=branch, options=options, types=types, verify=verify, discard=discard
+            store,
+            tract_id=tract_id,
+            branch=branch,
+            options=options,
+            types=types,
+            verify=verify,
+            throw_away=throw_away,
         )
 
     def open_beside(self, *, tract_id: str, branch: str, pinned: CommitHash | None = None) -> Session:
         """Returns another session on the same store with the same options; read-only if it is pinned to a commit."""
         store = self.store.beside(writer=_new_writer(), read_only=pinned is not None)
         return Session(
-            store, tract_id=tract_id, branch=branch, options=self.options, types=self.types.copy(), pinned=pinned
+            store,
+            tract_id=tract_id,
+            branch=branch,
+            options=self.options,
+            types=self.types.copy(),
+            throw_away=self._throw_away,
+            pinned=pinned,
         )
 
     def open_at(self, ref: str) -> Session:
@@ -213,8 +242,7 @@ class Session:
                 self.reader.close()
             finally:
                 self.store.close()
-            if self._discard is not None:
-                self._discard()
+                self._throw_away = self.reader.throw_away = None
 
     def _restore(self) -> None:
         """Puts all straight after a call that an error broke off anywhere: frees the lock, closes what was half done,

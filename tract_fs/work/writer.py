@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw, Struct
 
@@ -39,6 +39,9 @@ from tract_fs.work.batch import Batch
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
 
+if TYPE_CHECKING:
+    from tract_fs.work.text_edits import TextBasis, TextEdit
+
 
 class AnyHead:
     """The type of ANY."""
@@ -66,6 +69,7 @@ class Draft(Struct, frozen=True):
     metadata: bytes | None = None
     config: bytes | None = None
     rendering: Rendering | None = None
+    basis: TextBasis | None = None  # of an edit by a text alone
 
 
 class TractWriter:
@@ -93,10 +97,17 @@ class TractWriter:
         metadata: dict[str, Any] | None = None,
         generation_config: dict[str, Any] | None = None,
     ) -> Draft:
-        """Returns a commit with a content, checked, for `write` or `stage`. Errors: ContentValidationError,
-        JsonValueError, ArgumentError.
+        """Returns a commit with a content, checked, for `write` or `stage`; the content of an edit may be a text alone.
+
+        Errors: ContentValidationError, JsonValueError, ArgumentError, EditTargetError.
         """
         reader = self._reader
+        config = optional_object(generation_config, "generation_config")
+        basis = None
+        if type(content) is str and operation is CommitOperation.EDIT:
+            edited = self._edit_text(target, content)
+            content, basis, target = edited.content, edited.basis, edited.basis.target
+            config = edited.config if config is None else config
         data, content_type, typed = reader.types.encode(content)
         return Draft(
             operation=operation,
@@ -105,9 +116,18 @@ class TractWriter:
             target=target,
             message=optional_text(message, "message"),
             metadata=optional_object(metadata, "metadata"),
-            config=optional_object(generation_config, "generation_config"),
+            config=config,
             rendering=render(typed, content_type, reader.types, reader.counter),
+            basis=basis,
         )
+
+    def _edit_text(self, target: str | None, text: str) -> TextEdit:
+        from tract_fs.work.text_edits import edit_text
+
+        if not self._overlay.is_staging:
+            self._reader.log.catch_up()
+        (name,) = self._require_targets(Draft(operation=CommitOperation.EDIT, target=target))
+        return edit_text(self._reader, self._contexts, name, text)
 
     def render_message(self, message: dict[str, Any]) -> Rendering:
         """Returns the rendering of a provider message that was checked before."""
@@ -423,13 +443,26 @@ class TractWriter:
             if is_edit:
                 raise EditTargetError(target=target, reason=f"it is not in the history of branch {reader.branch!r}")
             raise CommitNotFoundError(hash=target, where=f"the history of branch {reader.branch!r}")
-        if is_edit and commit.operation not in (CommitOperation.APPEND, CommitOperation.SUMMARIZE):
-            reason = f"it is of operation {commit.operation.value}; edit the commit that it is about"
-            raise EditTargetError(target=target, reason=reason)
+        if is_edit and commit.operation is CommitOperation.EDIT:  # an edit stands for the commit that it is about
+            target = commit.targets[0]
+        elif is_edit and commit.operation not in (CommitOperation.APPEND, CommitOperation.SUMMARIZE):
+            raise EditTargetError(target=target, reason=f"it has no content: it is of operation {_about(commit)}")
         if not is_edit and commit.content is None:
-            reason = f"it is of operation {commit.operation.value} and takes no part in the context by itself"
+            reason = f"it takes no part in the context by itself: it is of operation {_about(commit)}"
             raise AnnotateTargetError(target=target, reason=reason)
+        if draft.basis is not None:
+            self._require_standing(draft.basis)
         return (target,)
+
+    def _require_standing(self, basis: TextBasis) -> None:
+        """Raises HeadMoved if another writer has edited a commit since a text edit of it was made."""
+        from tract_fs.work.text_edits import standing_commit
+
+        head = self._reader.head()
+        if head is None or head == basis.head:
+            return
+        if standing_commit(self._contexts, head, basis.target) != basis.standing:
+            raise HeadMoved(branch=self._reader.branch, expected=basis.head, actual=head)
 
     @property
     def budget(self) -> TokenBudgetConfig | None:
@@ -509,6 +542,12 @@ class _Written:
             is_failed = kind is not None
         finally:
             store.release(is_failed=is_failed)
+
+
+def _about(commit: Commit) -> str:
+    """Returns the operation of a commit without content, with the commit that it is about."""
+    about = f", about {commit.targets[0]}; name that one" if commit.targets else ""
+    return commit.operation.value + about
 
 
 def require_operation(operation: CommitOperation | str, target: str | None) -> CommitOperation:
