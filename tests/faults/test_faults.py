@@ -29,7 +29,7 @@ from tests.lab.states import (
 from tests.lab.stores import fill
 from tests.lab.talk import Clock, user
 from tract_fs import InstructionContent, Tract
-from tract_fs.errors import CommitUncertain, ReadOnlyError, TractError
+from tract_fs.errors import CommitUncertain, FileUnreadable, ReadOnlyError, TractError
 from tract_fs.store import files, redo
 from tract_fs.store.place import MARKER
 
@@ -322,9 +322,13 @@ def test_a_read_that_fails_is_an_error_or_a_right_answer_never_an_absence(
             try:
                 with Tract.open(path, durability="fast") as t:
                     found = answers(t)
-                    assert found == expected, f"call {number}: {failing.calls[number]}"
+                    is_said = code == errno.EIO and t.compile().warnings != []
+                    assert found == expected or is_said, f"call {number}: {failing.calls[number]}"
             except OSError as error:
                 assert error.errno == code
+            except FileUnreadable as error:
+                assert isinstance(error.__cause__, OSError)
+                assert error.__cause__.errno == code
             is_done = not failing.raised
         assert is_unlocked(path)
         number += 1
@@ -347,6 +351,9 @@ def test_a_handle_whose_read_failed_answers_the_next_time(path: Path, code: int)
                     assert answers(t) == expected
                 except OSError as error:
                     assert error.errno == code
+                except FileUnreadable as error:
+                    assert isinstance(error.__cause__, OSError)
+                    assert error.__cause__.errno == code
             assert answers(t) == expected
             is_done = not failing.raised
         number += 1
@@ -363,9 +370,10 @@ def test_an_object_that_can_not_be_read_is_not_taken_for_missing(path: Path) -> 
         is_object = call == "open" and "/objects/" in str(given[0])
         return os_error(errno.EACCES, given[0]) if is_object else None
 
-    with disk(fails), pytest.raises(PermissionError) as caught, Tract.open(path) as t:
-        t.compile()
-    assert "/objects/" in str(caught.value.filename)
+    with disk(fails), Tract.open(path) as t:
+        assert t.compile().warnings != []
+        assert {waiting.state for waiting in t.status().waiting} <= {"damaged", "pending"}
+        assert t.repair().unmoved != ()
     with Tract.open(path) as t:
         assert hashes(t) == log
 

@@ -106,6 +106,11 @@ def files_of(path: str | Path) -> dict[str, Path]:
     return found
 
 
+def members_of(pack: bytes) -> list[bytes]:
+    """Returns the lines of a pack without the list of its events at the end."""
+    return [line for line in pack.splitlines() if not line.startswith(b'{"pack":')]
+
+
 def event_files(path: Path) -> list[str]:
     """Returns the event files, oldest first."""
     names = [name for name in synced(path) if name.startswith("events/")]

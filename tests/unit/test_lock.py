@@ -7,6 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from tests.lab.talk import user
 from tract_fs import Tract
-from tract_fs.errors import LockTimeout
+from tract_fs.errors import CallInsideCall, LockTimeout
 from tract_fs.store import lock as lock_module
 from tract_fs.store.lock import StoreLock, holding_directory
 from tract_fs.store.waiting_line import WaitingLine
@@ -39,11 +40,28 @@ def two(tmp_path: Path) -> tuple[Holder, Holder]:
     return Holder(tmp_path), Holder(tmp_path)
 
 
+def in_thread(work: Callable[[], object]) -> None:
+    """Runs `work` in another thread, and raises here what it raised."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+
+
+def test_a_thread_that_holds_the_lock_by_another_handle_does_not_wait_for_itself(two: tuple[Holder, Holder]) -> None:
+    one, other = two
+    one.lock.acquire(0.0)
+    other.look = lambda: pytest.fail("it waits")
+    with pytest.raises(CallInsideCall, match="held by another handle of this thread"):
+        other.lock.acquire(60.0)
+    one.lock.release()
+    other.lock.acquire(0.0)
+
+
 def test_a_lock_that_is_held_is_had_by_nobody_else_until_it_is_given_back(two: tuple[Holder, Holder]) -> None:
     one, other = two
     one.lock.acquire(0.0)
     with pytest.raises(LockTimeout) as caught:
-        other.lock.acquire(0.02)
+        in_thread(lambda: other.lock.acquire(0.02))
+    assert type(caught.value) is LockTimeout
     assert (os.path.basename(caught.value.path), caught.value.timeout_s) == ("lock", 0.02)
     one.lock.release()
     other.lock.acquire(0.0)
@@ -65,7 +83,7 @@ def test_one_that_waits_looks_around_meanwhile_and_stands_in_the_line_only_so_lo
     awaited: list[bool] = []
     other.look = lambda: awaited.append(one.lock.is_awaited())
     with pytest.raises(LockTimeout):
-        other.lock.acquire(0.02)
+        in_thread(lambda: other.lock.acquire(0.02))
     assert set(awaited) == {True}
     assert not one.lock.is_awaited()
 

@@ -96,7 +96,9 @@ class Arrivals:
         """Returns (inode, count of whole records); (0, 0) if there is no file. Cost: one stat."""
         try:
             found = files.signature(self.path)
-        except PermissionError:  # of another user: counts as missing
+        except OSError as error:  # of another user, or in a directory with a bad sector: counts as missing
+            if error.errno not in files.UNREADABLE:
+                raise
             found = None
         if found is None:
             self._seen = (0, 0)
@@ -108,7 +110,9 @@ class Arrivals:
         """Returns the bytes of `count` records from record `start` on, fewer at the end of the file."""
         try:
             return files.read_at(self.path, start * RECORD_BYTES, count * RECORD_BYTES) or b""
-        except PermissionError:
+        except OSError as error:
+            if error.errno not in files.UNREADABLE:
+                raise
             return b""
 
     def chain_at(self, count: int) -> bytes | None:

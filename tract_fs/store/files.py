@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Self
 
@@ -39,6 +40,12 @@ _READ_FLAGS = os.O_RDONLY | _SAFE_FLAGS
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC | _NOFOLLOW
 # no such file, or what is there is no file of a store: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
+# of one file: a bad sector, another user's file, damage of the file system. Others (no descriptor, no memory) are the system's.
+UNREADABLE = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "EACCES", "EPERM", "EBADMSG", "EUCLEAN", "EILSEQ", "ENODATA", "EREMOTEIO")
+    if hasattr(errno, name)
+)
 _SYNC_FLAGS = os.O_RDONLY | _DIRECTORY | _CLOEXEC | _NOFOLLOW
 _DIRECTORY_FLAGS = _SYNC_FLAGS | _PATH
 _BELONGS = " belongs to user "
@@ -74,24 +81,26 @@ process = Process()
 after_fork_in_child(process.start_over)
 
 
-class _Directory:
-    """A descriptor of a directory, closed with the last reference to it. Outside a store it is None, and names are whole paths."""
+class _Descriptor(int):
+    """A descriptor that is closed with the last reference to it, by code that no signal handler can break off: `close`
+    is called by C alone.
+    """
 
-    __slots__ = ("_close", "descriptor", "identity", "is_shared", "seen")
+    __del__ = property(partial(partial, os.close))
+
+
+class _Directory:
+    """An open directory. Outside a store its descriptor is None, and names are whole paths."""
+
+    __slots__ = ("descriptor", "identity", "is_shared", "seen")
 
     def __init__(self, descriptor: int | None, *, is_shared: bool = False) -> None:
-        self.descriptor = descriptor
+        self.descriptor = None if descriptor is None else _Descriptor(descriptor)
         self.is_shared = is_shared  # a group writes in it: what is made there is for the whole group
         self.identity: tuple[int, int] | None = None  # inode and device, if it is kept open
         self.seen = 0  # the round in which the path was this directory
-        self._close = _close
-
-    def __del__(self) -> None:
-        if self.descriptor is not None:
-            self._close(self.descriptor)
 
 
-_close = os.close
 _OUTSIDE = _Directory(None)
 # Module state, since descriptors belong to the process: the open directories of stores by path, without those of a fan-out.
 _held: dict[str, _Directory] = {}
@@ -415,7 +424,11 @@ class RangeReader:
             return _read_at(self._descriptor, offset, size, self.path)
         if len(self._blocks) >= _MOST_BLOCKS:
             del self._blocks[next(iter(self._blocks))]
-        block = self._blocks[number] = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES, self.path)
+        try:
+            block = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES, self.path)
+        except OSError:  # a bad sector in the block need not be one of the range
+            return _read_at(self._descriptor, offset, size, self.path)
+        self._blocks[number] = block
         return block[start : start + size]
 
     def close(self) -> None:
@@ -440,47 +453,56 @@ def replace(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced:
     directory survive a power cut once this returns.
     """
     label = f".new.{process.new_label()}"
-    directory, name, temp, descriptor = _open_new(path, label, mode)
+    opened: list[int] = []
     try:
-        try:
-            write_all(descriptor, data)
-            if is_synced:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        directory, name, temp = _open_new(path, label, mode, opened)
+        write_all(opened[0], data)
+        if is_synced:
+            os.fsync(opened[0])
+        _close_all(opened)
         os.rename(temp, name, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
     except BaseException as error:
+        _close_all(opened)
         with suppress(OSError):
-            os.unlink(temp, dir_fd=directory.descriptor)
+            remove(f"{path[: path.rindex('/')]}/{label}")
         _set_path(error, path)
         raise
     if is_synced:
         sync_directory(path[: path.rindex("/")])
 
 
-def _open_new(path: str, label: str, mode: int) -> tuple[_Directory, str, str, int]:
-    """Returns the directory of a path, created on demand, the name in it, and the name and descriptor of a new file beside it."""
+def _open_new(path: str, label: str, mode: int, opened: list[int]) -> tuple[_Directory, str, str]:
+    """Opens a new file beside a path, in a directory created on demand, and adds its descriptor to `opened`.
+
+    Returns the directory, the name of the path in it, and that of the new file.
+    """
     try:
-        return _open_beside(path, label, mode)
+        return _open_beside(path, label, mode, opened)
     except FileNotFoundError:
         for _ in range(_MOST_TRIES):  # a packing may remove the directory while it is empty
             make_directory(path[: path.rindex("/")])
             with suppress(FileNotFoundError):
-                return _open_beside(path, label, mode)
+                return _open_beside(path, label, mode, opened)
         raise
 
 
-def _open_beside(path: str, label: str, mode: int) -> tuple[_Directory, str, str, int]:
+def _open_beside(path: str, label: str, mode: int, opened: list[int]) -> tuple[_Directory, str, str]:
     try:
         directory, name = _locate(path, is_checked=True)
         temp = label if directory is not _OUTSIDE else f"{path[: path.rindex('/')]}/{label}"
-        descriptor = os.open(temp, _NEW_FLAGS, mode, dir_fd=directory.descriptor)
+        opened.append(os.open(temp, _NEW_FLAGS, mode, dir_fd=directory.descriptor))
     except OSError as error:
         _set_path(error, path)
         raise
     if directory.is_shared:
-        _share(descriptor)
-    return directory, name, temp, descriptor
+        _share(opened[0])
+    return directory, name, temp
+
+
+def _close_all(opened: list[int]) -> None:
+    """Closes descriptors, each once however often this is called."""
+    while opened:
+        os.close(opened.pop())
 
 
 def remove(path: str) -> None:
@@ -686,22 +708,20 @@ def iter_line_blocks(path: str, *, limit_bytes: int) -> Iterator[bytes]:
     descriptor = _open_regular(path)
     if descriptor is None:
         raise FileNotFoundError(errno.ENOENT, "no such file, or no regular one", path)
-    try:
-        rest: list[bytes] = []  # of the line whose end was not read yet
-        rest_bytes = 0
-        while part := _read_chunk(descriptor, path):
-            end = part.rfind(b"\n") + 1
-            if end:
-                yield b"".join((*rest, part[:end]))
-                rest, rest_bytes = [], 0
-            rest.append(part[end:])
-            rest_bytes += len(part) - end
-            if rest_bytes > limit_bytes:
-                break
-        if rest_bytes:
-            yield b"".join(rest)[:limit_bytes]
-    finally:
-        _close_file(descriptor, path)
+    opened = _Descriptor(descriptor)
+    rest: list[bytes] = []  # of the line whose end was not read yet
+    rest_bytes = 0
+    while part := _read_chunk(opened, path):
+        end = part.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*rest, part[:end]))
+            rest, rest_bytes = [], 0
+        rest.append(part[end:])
+        rest_bytes += len(part) - end
+        if rest_bytes > limit_bytes:
+            break
+    if rest_bytes:
+        yield b"".join(rest)[:limit_bytes]
 
 
 def _read_chunk(descriptor: int, path: str) -> bytes:
@@ -733,9 +753,12 @@ class NewFile:
         self._shown = shown_as or directory
         self._is_named = False
         label = f".new.{process.new_label()}"
+        self._opened: list[int] = []
+        self._new = f"{directory}/{label}"
         try:
-            self._directory, _, self._temp, self._descriptor = _open_beside(f"{directory}/{label}", label, mode)
-        except OSError as error:
+            self._directory, _, self._temp = _open_beside(self._new, label, mode, self._opened)
+        except BaseException as error:
+            self._remove()
             _set_path(error, self._shown)
             raise
         self.size_bytes = 0
@@ -743,7 +766,7 @@ class NewFile:
     def write(self, data: bytes) -> None:
         """Appends `data`."""
         try:
-            write_all(self._descriptor, data)
+            write_all(self._opened[0], data)
         except OSError as error:
             _set_path(error, self._shown)
             raise
@@ -752,7 +775,7 @@ class NewFile:
     def finish(self, path: str, *, is_synced: bool = True) -> None:
         """Renames the file to `path`, in the same directory; replaces what is there. With `is_synced` it survives a power cut."""
         if is_synced:
-            _sync(self._descriptor, path)
+            _sync(self._opened[0], path)
         name = path.rpartition("/")[2] if self._directory is not _OUTSIDE else path
         try:
             os.rename(self._temp, name, src_dir_fd=self._directory.descriptor, dst_dir_fd=self._directory.descriptor)
@@ -772,11 +795,18 @@ class NewFile:
 
     def __exit__(self, *_: object) -> None:
         try:
-            _close_file(self._descriptor, self._shown)
+            _close_all(self._opened)
+        except OSError as error:
+            _set_path(error, self._shown)
+            raise
         finally:
             if not self._is_named:
-                with suppress(OSError):
-                    os.unlink(self._temp, dir_fd=self._directory.descriptor)
+                self._remove()
+
+    def _remove(self) -> None:
+        _close_all(self._opened)
+        with suppress(OSError):
+            remove(self._new)
 
 
 def list_kinds(path: str) -> list[tuple[str, str]]:
@@ -1068,3 +1098,17 @@ class TableFile(AppendFile):
         except OSError as error:
             _set_path(error, self.path)
             raise
+
+
+def make_temporary_directory() -> str:
+    """Makes a new directory in the system's temporary one, readable by this user alone; returns its path."""
+    from tempfile import mkdtemp  # 10 ms: only a throw-away store needs it
+
+    return mkdtemp(prefix="tract-")
+
+
+def remove_tree(path: str) -> None:
+    """Removes a directory with all that is in it, as far as it can be removed."""
+    from shutil import rmtree  # only a throw-away store needs it
+
+    rmtree(path, ignore_errors=True)

@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial
+from threading import get_ident
 from typing import NamedTuple
 from weakref import WeakSet
 
-from tract_fs.errors import LockTimeout
+from tract_fs.errors import CallInsideCall, LockTimeout
 from tract_fs.store.files import AppendFile, after_fork_in_child, open_directory, recheck_directories
 from tract_fs.store.waiting_line import WaitingLine
 
@@ -73,9 +74,10 @@ after_fork_in_child(_close_inherited)
 class StoreLock:
     """An exclusive lock between handles, of this process and others; not reentrant.
 
-    States: free; waiting, with a place in the line, inside `acquire`; held, until `release`, `close` or, in the child, a
-    fork. Where the file system gives no lock, a try unsets `is_supported` and keeps its reason in `fault`; from then on
-    writers go on without one, and `release` does nothing.
+    States: free; waiting, with a place in the line, inside `acquire`; held, until `release`, `let_go`, `close` or, in the
+    child, a fork. `_may_be_held` is set before the system is asked for the lock, so it is true however that ends. Where
+    the file system gives no lock, a try unsets `is_supported` and keeps its reason in `fault`; from then on writers go on
+    without one, and `release` does nothing.
     """
 
     def __init__(self, path: str, line: WaitingLine, *, longest_wait_s: float, meanwhile: Callable[[], object]) -> None:
@@ -83,7 +85,8 @@ class StoreLock:
         self._line = line
         self._longest_wait_s = longest_wait_s  # between two tries of the longest waiting
         self._meanwhile = meanwhile  # called between two tries, when this one's turn may come soon
-        self._was_tried = False
+        self._may_be_held = False
+        self._thread = 0  # that acquired it
         self._rechecked_at = 0.0
         self.is_supported = True
         self.fault = ""  # why there is no lock
@@ -101,10 +104,12 @@ class StoreLock:
         Where the file system gives no lock, returns without one and sets `is_supported` to False.
         Errors: LockTimeout.
         """
+        self._thread = get_ident()
         if self._try():
             return False
         if timeout_s <= 0:
             raise LockTimeout(path=self._file.path, timeout_s=timeout_s)
+        self._require_other_thread(timeout_s)
         deadline = _monotonic() + timeout_s
         wait_s = _FIRST_WAIT_S
         try:
@@ -122,15 +127,23 @@ class StoreLock:
 
     def release(self) -> None:
         """Releases the lock. A system that can't unlock it closes the file, which releases the lock too."""
-        if not self._was_tried or not self.is_supported:
+        if not self._may_be_held:
             return
-        try:
-            _calls().unlock(self._file.open())
-        except _calls().errors:
-            self._close_file()
-        except BaseException:
-            self._close_file()
-            raise
+        if self.is_supported:
+            try:
+                _calls().unlock(self._file.open())
+            except _calls().errors:
+                self._close_file()
+            except BaseException:
+                self._close_file()
+                raise
+        self._may_be_held = False
+
+    def let_go(self) -> None:
+        """Releases the lock if it is held, after a call that was broken off."""
+        self._line.leave()
+        self._close_file()
+        self._may_be_held = False
 
     def _close_file(self) -> None:
         with suppress(OSError):  # a close that fails has closed it all the same
@@ -144,6 +157,18 @@ class StoreLock:
         """Closes the descriptors, which releases a lock that is held."""
         self._file.close()
         self._line.close()
+
+    def _require_other_thread(self, timeout_s: float) -> None:
+        """Raises CallInsideCall if this thread holds the lock by another handle, which can't release it meanwhile."""
+        for other in list(_locks):
+            is_held = other._may_be_held and other._thread == self._thread
+            if other is not self and is_held and other._file.identity == self._file.identity:
+                raise CallInsideCall(
+                    f"the lock {self._file.path} is held by another handle of this thread: from inside its call (a signal "
+                    "handler, a callback) or its batch; nothing was written; make the call after that has ended",
+                    path=self._file.path,
+                    timeout_s=timeout_s,
+                )
 
     def _try(self) -> bool:
         while True:
@@ -171,22 +196,22 @@ class StoreLock:
 
         A descriptor that is no longer good is opened again, once.
         """
-        self._was_tried = True
+        self._may_be_held = True
         for is_last in (False, True):
             try:
                 _calls().lock(descriptor)
+                return True
             except _calls().errors as error:
                 code = _errno_of(error)
-                if code in _calls().rivals:
-                    return False
                 if code in _STALE and not is_last:
                     self._close_file()
                     descriptor = self._file.open()
                     continue
-                self.is_supported = False
-                self.fault = str(error)
+                self._may_be_held = False
+                if code not in _calls().rivals:
+                    self.is_supported = False
+                    self.fault = str(error)
                 return False
-            return True
         return False
 
 

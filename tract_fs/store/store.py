@@ -42,6 +42,7 @@ _SUSPECTS_AT_ONCE = 8
 _FRESH_PAUSE_S = 2.0
 _FAILED_PAUSE_S = 60.0
 _NOT_DURABLE = "it is in the history, but the disk failed to make it durable ({})"
+_DEEPEST_LOOK = 16  # tracts whose logs ask each other in turn, each on ten frames of the stack or so
 
 
 class Store:
@@ -51,6 +52,8 @@ class Store:
 
     - `_lock_depth`: 0, or how often this handle holds the lock. `acquire` adds 1, `release` takes 1 away; at 0 it
       frees the lock, then syncs the redo log.
+    - `_is_doubtful`: an error broke off a call, and what is in memory may be half changed. `restore` sets it, and unsets
+      it once everything is dropped; inside a batch, that is when the lock is freed.
     - `layout.local`: bound to a place by `open`; once that was removed, `renew_place` binds another one.
     - `_redo`: the common log. After a failed sync of it, `_sync_elsewhere` uses a log of this handle's own; if that
       fails too, it sets `_failure`, and the handle writes no more.
@@ -64,6 +67,9 @@ class Store:
       `flush` writes these files again, syncs, and unsets it.
     - `_checkpointing`: None, or the thread of the last checkpoint, running or ended. At most one runs; `flush` and
       `close` wait for it.
+
+    - `_look_depth`: how many calls of `_finds` run inside each other. `_to_look_at` are the tracts that were too deep,
+      `_looked_at` those of them that are done; both are empty once the outermost call has ended.
 
     A fork keeps the place and the logs; `after_fork` resets the lock depth, `_unsynced` and `_checkpointing`.
     """
@@ -85,9 +91,10 @@ class Store:
         self._ground = Ground(layout)
         self._writer = writer
         self._is_durable = is_durable
-        self._lock_timeout_s = lock_timeout_s
+        self.lock_timeout_s = lock_timeout_s
         self._failure: str | None = None
         self._lock_depth = 0
+        self._is_doubtful = False
         self._is_looking_ahead = False
         self._holding = _Holding(self)
         self._holding_now = _Holding(self, timeout_s=0.0)
@@ -100,6 +107,9 @@ class Store:
         self._sync_failed = False
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
+        self._look_depth = 0
+        self._to_look_at: dict[str, None] = {}
+        self._looked_at: set[str] = set()
         self.suspects = Suspects()
         self.index = IndexFile(layout, read_only=read_only, is_distrusted=distrusts_caches)
         self.packs = Packs(layout, self.suspects, index=self.index)
@@ -201,7 +211,7 @@ class Store:
             return False
         self._use_place()
         if self._lock_depth:
-            self._lock.acquire(self._lock_timeout_s)
+            self._lock.acquire(self.lock_timeout_s)
             before[0].release()
         for file in before:
             file.close()
@@ -228,16 +238,59 @@ class Store:
                 objects=self.objects,
                 events=self.events,
                 locked=self.locked_now,
-                other=self.log,
+                finds=self._finds,
                 require_store=self.require_store,
                 renew_place=self.renew_place,
                 redacted=self.redacted,
                 quarantined=self.quarantine.events,
+                losses=self.quarantine.losses,
                 read_only=self.read_only,
             )
             log = self._logs[tract] = TractLog(tract, parts)
             log.open(verify=verify)
         return log
+
+    def _finds(self, tract: str, name: EventHash) -> bool:
+        """Answers a tract's log whether an event of another tract is visible; looks for the event if it has a file.
+
+        To answer, that tract's log may need a third tract, and so on. Beyond `_DEEPEST_LOOK` of them, the answer is what is known
+        already, and the tract is looked at when the outermost call is back here. So no chain of tracts is too long for the stack.
+        """
+        if self._look_depth >= _DEEPEST_LOOK:
+            log = self._logs.get(tract)
+            if log is not None and log.shows(name):
+                return True
+            if tract not in self._looked_at:
+                self._to_look_at.setdefault(tract)
+            return False
+        depth = self._look_depth
+        try:
+            self._look_depth = depth + 1
+            found = self.log(tract).finds(name)
+            if depth == 0 and self._to_look_at:
+                self._look_deeper()
+                found = self.log(tract).finds(name)
+            return found
+        finally:
+            self._look_depth = depth
+            if depth == 0:
+                self._to_look_at.clear()
+                self._looked_at.clear()
+
+    def _look_deeper(self) -> None:
+        """Looks at the tracts that were too deep, each after those that it depends on, as long as that changes anything."""
+        queue = self._to_look_at
+        while queue:
+            tract, before = next(reversed(queue)), self._waiting_count()
+            self.log(tract).list_events()
+            if self._waiting_count() != before:
+                self._looked_at.clear()
+            if next(reversed(queue)) == tract:  # it needs no other tract that was too deep
+                del queue[tract]
+                self._looked_at.add(tract)
+
+    def _waiting_count(self) -> tuple[int, int]:
+        return len(self._logs), sum(len(log.view.pending) for log in self._logs.values())
 
     def list_events(self) -> None:
         """Lists the events of every tract that this handle has opened, now, to see which came or went."""
@@ -259,7 +312,7 @@ class Store:
             writer=writer,
             is_durable=self._is_durable,
             read_only=read_only,
-            lock_timeout_s=self._lock_timeout_s,
+            lock_timeout_s=self.lock_timeout_s,
         )
         other.open(create=False)
         return other
@@ -285,12 +338,10 @@ class Store:
         """
         if self._lock_depth == 0:
             self.require_store()
-            while self._lock.acquire(self._lock_timeout_s if timeout_s is None else timeout_s):
-                if (
-                    files.signature(self.layout.format) == self._ground.format
-                ):  # it may have been taken away while this handle waited
+            while self._lock.acquire(self.lock_timeout_s if timeout_s is None else timeout_s):
+                if files.signature(self.layout.format) == self._ground.format:
                     break
-                self._lock.release()
+                self._lock.release()  # the store was taken away while this handle waited
                 self.require_store()
         self._lock_depth += 1
         if self._needs_recovery and self._lock_depth == 1:
@@ -299,6 +350,24 @@ class Store:
             except BaseException:
                 self.release(is_failed=True)
                 raise
+
+    def restore(self, *, holds_lock: bool) -> None:
+        """Puts the store straight after a call that an error broke off: frees the lock, unless a batch holds it, closes
+        the index, and reads everything again, at once or after the batch.
+        """
+        self.index.move()
+        self._is_doubtful = True
+        self._lock_depth = int(holds_lock)
+        if not holds_lock:
+            self._lock.let_go()
+            self._read_again()
+
+    def _read_again(self) -> None:
+        self.forget()
+        self.packs.restart()
+        for log in self._logs.values():
+            log.distrust()
+        self._is_doubtful = False
 
     def is_awaited(self) -> bool:
         """Returns whether another writer waits for the lock that this handle holds. Cost: a read."""
@@ -314,6 +383,8 @@ class Store:
         self._lock_depth -= 1
         if self._lock_depth == 0:
             self._lock.release()
+            if self._is_doubtful:
+                self._read_again()
             if not is_failed:
                 if self._unsynced:
                     self._sync()

@@ -6,7 +6,7 @@ import os
 
 from tract_fs.errors import FormatMissing, JsonValueError, NotAStore, StoreNotFound, UnsupportedFormat
 from tract_fs.model import canonical
-from tract_fs.model.damage import with_line_ends_undone
+from tract_fs.model.damage import unreadable, with_line_ends_undone
 from tract_fs.store import files
 from tract_fs.store.layout import EARLIER_TEXTS, FORMAT_VERSION, TEXT_FILES, Layout
 
@@ -35,8 +35,13 @@ def write(layout: Layout, names: list[str]) -> None:
 
 
 def restore_format(layout: Layout) -> bool:
-    """Writes FORMAT again where parts of a store lie without it; returns whether it did."""
-    if files.exists(layout.format) or not _parts(layout):
+    """Writes FORMAT again where parts of a store lie and it is missing, unreadable, or names no format that can be read; returns whether it did.
+
+    One of a greater version stays, and so does what is no regular file.
+    """
+    data = _read(layout, "FORMAT")
+    is_occupied = data is None and files.exists(layout.format)
+    if is_occupied or not _parts(layout) or (data is not None and _version_of(data) is not None):
         return False
     write(layout, ["FORMAT"])
     return True
@@ -48,8 +53,24 @@ def _parts(layout: Layout) -> list[str]:
     return [f"{layout.relative(path)}/" for path in paths if files.list_names(path)]
 
 
+def _version_of(data: bytes) -> int | None:
+    """Returns the version that the bytes of a FORMAT file name, or None if they are damaged, or not of this format."""
+    try:
+        found = canonical.decode(data)
+        version = found["version"] if found.get("format") == "tract-fs" else None
+    except (JsonValueError, AttributeError, KeyError):
+        return None
+    return version if type(version) is int and version >= 1 else None
+
+
 def _read(layout: Layout, name: str) -> bytes | None:
-    return files.read(f"{layout.root}/{name}", limit_bytes=_LIMIT_BYTES)
+    """Returns the bytes of a text file; None if there is none, empty if it can't be read."""
+    try:
+        return files.read(f"{layout.root}/{name}", limit_bytes=_LIMIT_BYTES)
+    except OSError as error:
+        if error.errno not in files.UNREADABLE:
+            raise
+        return b""
 
 
 def require_format(layout: Layout, *, create: bool) -> None:
@@ -69,6 +90,11 @@ def require_format(layout: Layout, *, create: bool) -> None:
             is_occupied = is_occupied and data is None
     except NotADirectoryError:
         raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
+    except OSError as error:
+        if error.errno not in files.UNREADABLE:
+            raise
+        reason = f"{unreadable(error.strerror)}; mend its permissions, or let 'tract repair' write it again"
+        raise NotAStore(path=layout.format, reason=reason) from error
     if is_occupied:
         raise NotAStore(path=layout.format, reason="no regular file; move it away")
     if data is None and parts:
@@ -87,13 +113,9 @@ def require_format(layout: Layout, *, create: bool) -> None:
             raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
         write(layout, list(TEXT_FILES))
         return
-    try:
-        found = canonical.decode(data)
-        version = found["version"] if found.get("format") == "tract-fs" else None
-    except (JsonValueError, AttributeError, KeyError):
-        version = None
-    if type(version) is not int or version < 1:
-        reason = "FORMAT is damaged, or not of this format; copy that file from another store"
+    version = _version_of(data)
+    if version is None:
+        reason = "FORMAT is damaged, or not of this format; if a store lies here, 'tract repair' writes it again"
         raise NotAStore(path=layout.format, reason=reason)
     if version > FORMAT_VERSION:
         raise UnsupportedFormat(path=layout.context, found=version, supported=FORMAT_VERSION)

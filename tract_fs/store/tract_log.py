@@ -24,6 +24,7 @@ write records these events.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -32,7 +33,15 @@ from functools import partial
 
 from msgspec import Struct
 
-from tract_fs.errors import DamageError, HashMismatch, InvalidObject, LockTimeout, ObjectMissing, ReadOnlyError
+from tract_fs.errors import (
+    DamageError,
+    FileUnreadable,
+    HashMismatch,
+    InvalidObject,
+    LockTimeout,
+    ObjectMissing,
+    ReadOnlyError,
+)
 from tract_fs.model.events import Event
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
@@ -47,6 +56,7 @@ from tract_fs.store.listing import EventListing, KnownEvents, Seen
 from tract_fs.store.objects import Objects
 from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
+from tract_fs.store.quarantine import DamagedPack, PackLosses
 from tract_fs.store.saved_view import SavedView
 
 _monotonic = partial(time.monotonic)  # the clock itself: changes are to be noticed where a test has frozen the module's
@@ -73,11 +83,12 @@ class Parts(Struct, frozen=True):
     objects: Objects
     events: Events
     locked: Callable[[], AbstractContextManager[None]]  # raises LockTimeout at once if another writer has the lock
-    other: Callable[[str], TractLog]
+    finds: Callable[[str, EventHash], bool]
     require_store: Callable[[], None]
     renew_place: Callable[[], bool]
     redacted: Callable[[], frozenset[str]]
     quarantined: Callable[[str], dict[str, str]]
+    losses: Callable[[str], PackLosses]
     read_only: bool
 
 
@@ -97,6 +108,8 @@ class TractLog:
         # events
         self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
         self.quarantined: dict[str, str] = {}  # event hash: why its file was quarantined; there is no other
+        self.damaged_packs: list[DamagedPack] = []  # that had events of this tract, or may have had
+        self._lost: set[str] = set()  # events that these packs lack, as of the last look
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
         self._known: KnownEvents | None = None  # visible events; built when first needed
         self._unrecorded: set[str] = set()  # visible events that are not in arrivals
@@ -130,6 +143,13 @@ class TractLog:
         self._state = State.BROKEN
         self.is_durable = False
 
+    def distrust(self) -> None:
+        """Loads everything again at the next call, since an error may have left this log half changed."""
+        self._break()
+        self._is_offering = False
+        self._listing.forget()
+        self._listed_at = -math.inf
+
     # what view.Source asks
 
     def event(self, tract: str, name: EventHash) -> Event | None:
@@ -139,7 +159,11 @@ class TractLog:
     def is_visible(self, tract: str, name: EventHash) -> bool:
         """Returns whether an event is visible."""
         if tract != self.tract:
-            return self._parts.other(tract).finds(name)
+            return self._parts.finds(tract, name)
+        return self.shows(name)
+
+    def shows(self, name: EventHash) -> bool:
+        """Returns whether an event of this tract is visible, by what this log knows now."""
         return name in self.known() and name not in self.view.pending
 
     def finds(self, name: EventHash) -> bool:
@@ -149,22 +173,22 @@ class TractLog:
         that the events offered next depend on.
         """
         if self._is_offering:
-            return self.is_visible(self.tract, name)
+            return self.shows(name)
         for look in (self.catch_up, self.list_events):
-            if self.is_visible(self.tract, name):
+            if self.shows(name):
                 return True
             if not self._parts.events.exists(self.tract, name):
                 return False
             look()
-        return self.is_visible(self.tract, name)
+        return self.shows(name)
 
     def commit(self, name: CommitHash) -> Commit | None:
         """Returns a commit that is present and valid, or None."""
         return self._parts.objects.commit(name)
 
-    def has_content(self, name: ContentHash) -> bool:
-        """Returns whether a content is present and valid, or redacted."""
-        return self._parts.objects.has_content(name) or name in self._parts.redacted()
+    def content_type(self, name: ContentHash) -> str | None:
+        """Returns the type of a content; "" if it is redacted and absent, ILL_FORMED if it is no valid content, None if it is missing."""
+        return self._parts.objects.content_type(name) or ("" if name in self._parts.redacted() else None)
 
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
@@ -282,11 +306,6 @@ class TractLog:
                 is_other = record.kind in arrivals.PLAIN_KINDS and record.branch != digest
                 if record.kind in arrivals.OWN_KINDS and not is_other:
                     yield as_event_hash(record.event)
-
-    def is_remade(self, branch: str, name: str) -> bool:
-        """Returns whether an event moves a branch in place of an earlier move of it."""
-        ops = self._parts.events.require(self.tract, name).branch_ops()
-        return any(op.branch == branch and op.replaces for op in ops)
 
     def covers(self, count: int, chain: str) -> bool:
         """Returns whether a stamp belongs to this copy's past."""
@@ -422,7 +441,8 @@ class TractLog:
         """Folds all events from their files, each object verified, and writes new arrivals.
 
         With `is_ours` the old arrivals are this copy's own for sure: an event that they list and that is missing counts
-        as gone. Without, only if the saved view covers it.
+        as gone, but for the last one, whose writer may have died before it wrote the file. Without, only if the saved
+        view covers it.
         """
         self._state = State.BROKEN
         with ExitStack() as held:
@@ -484,6 +504,7 @@ class TractLog:
         self._apply_all(seen.new, own, take)
         self.version += 1
         self.is_durable = not visible
+        self._lost = set()
         self.gone = (known_before | self._witnessed).difference(visible)
         gone = [Record(arrivals.GONE, NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
         if written is not None:
@@ -493,7 +514,7 @@ class TractLog:
             self._arrivals.replace(file)
             self._count, self._chain = written.count, written.chain
             self._inode = self._arrivals.signature()[0]
-        else:
+        if not written or not written.count or self._arrivals.chain_at(self._count) != self._chain:
             self._keep_in_memory(visible)
         records = None
         if self._unrecorded or len(kept) < _KEPT_RECORDS:
@@ -508,6 +529,7 @@ class TractLog:
         return records
 
     def _settle(self, seen: Seen) -> None:
+        self._note_losses()
         set_aside = self._parts.quarantined(self.tract)
         if set_aside or self.quarantined:
             exists = self._parts.events.exists
@@ -516,6 +538,17 @@ class TractLog:
             seen.fans.pop(name[:2], None)
         self._parts.packs.forget_recent()
         self._listing.settle(seen)
+
+    def _note_losses(self) -> None:
+        """Counts events that damaged packs are proved to lack as gone."""
+        self.damaged_packs, lost = self._parts.losses(self.tract)
+        if lost == self._lost:
+            return
+        self._lost = lost
+        known, get = self.known(), self._parts.events.get
+        gone = {name for name in lost - self.gone if name not in known and get(self.tract, name) is None}
+        self._listing.is_changed = self._listing.is_changed or bool(gone)
+        self.gone |= gone
 
     def known(self) -> KnownEvents:
         """Returns the hashes of all visible events. Cost: reads the arrivals that have no rows, the first time."""
@@ -728,12 +761,12 @@ class TractLog:
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
 
     def _readable(self, name: EventHash) -> Event | None:
-        """Returns an event; if its file is damaged or missing, notes why and returns None."""
+        """Returns an event; if its file is damaged, unreadable or missing, notes why and returns None."""
         try:
             return self._parts.events.require(self.tract, name)
         except InvalidObject as error:
             self.view.pending[name] = Pending(f"not understood: {error.reason}")
-        except HashMismatch as error:
+        except (HashMismatch, FileUnreadable) as error:
             self.damaged[name] = str(error)
             self.view.pending.pop(name, None)
         except ObjectMissing:
@@ -749,25 +782,56 @@ class TractLog:
     def _keep_in_memory(self, names: list[EventHash]) -> None:
         """Continues without writing arrivals: all visible events count as not recorded."""
         self._inode, self._count = self._arrivals.signature() if names else (0, 0)
-        self._chain = (names and self._arrivals.chain_at(self._count)) or self._arrivals.start
+        chain = self._arrivals.chain_at(self._count)
+        if chain is None:  # it can't be read
+            self._inode, self._count = 0, 0
+        self._chain = chain or self._arrivals.start
         self._unrecorded = set(names)
 
     def _own_and_known(self, *, is_ours: bool) -> tuple[set[str], set[str]]:
         """Returns the events that arrivals list as this copy's own, as far as their chain is sound, and those that this
         copy surely knew.
 
-        With `is_ours` these are all events in arrivals; without, those that the saved view covers.
+        With `is_ours` these are all events in arrivals, but for an unwritten one at their end; without, those that the
+        saved view covers.
         """
         own: set[str] = set()
         known: set[str] = set()
-        saved = None if is_ours else saved_view.read(self._parts.layout, self.tract)
-        covered = saved.count if saved is not None and self._is_ours(saved) else 0
-        for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
-            if record.kind in arrivals.OWN_KINDS:
-                own.add(record.event.hex())
-            if (is_ours or number < covered) and (record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE):
-                known.add(record.event.hex())
+        saved = saved_view.read(self._parts.layout, self.tract)
+        covered = 0
+        if saved is not None and self._is_ours(saved):
+            covered = saved.count
+            known.update(saved.gone)
+        last: Record | None = None
+        number = -1
+        for number, last in enumerate(arrivals.iter_sound(self._arrivals)):
+            if last.kind in arrivals.OWN_KINDS:
+                own.add(last.event.hex())
+            if (is_ours or number < covered) and (last.kind in arrivals.EVENT_KINDS or last.kind == arrivals.GONE):
+                known.add(last.event.hex())
+        if last is not None and number >= max(covered, self._seen_count()) and self._is_unwritten(last):
+            known.discard(last.event.hex())
         return own, known
+
+    def _seen_count(self) -> int:
+        """Returns how many records of the arrivals on disk this handle followed: it saw the files of their events."""
+        is_followed = not self._unrecorded and self._arrivals.chain_at(self._count) == self._chain
+        return self._count if is_followed else 0
+
+    def _is_unwritten(self, last: Record) -> bool:
+        """Returns whether the last record is of an event without a file.
+
+        A writer records an event before it writes it, and the next writer cuts off the record of one that was not
+        written. So an event whose record is followed by others was there once. This one never was, or its writer is
+        just about to write it.
+        """
+        name = last.event.hex()
+        is_own = last.kind in arrivals.OWN_KINDS
+        return (
+            is_own
+            and not self._parts.events.exists(self.tract, name)
+            and name not in self._parts.quarantined(self.tract)
+        )
 
     def _reload(self) -> None:
         """Loads everything again after another handle has replaced arrivals."""

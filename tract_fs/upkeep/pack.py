@@ -114,7 +114,7 @@ class _Packing:
             self._finish_pack()
         if self._open is None:
             self._open = self._opened.enter_context(PackWriter(self._layout))
-        self._open.add(member.data)
+        self._open.add(member.name, member.data)
         self._members.append(Member(member.name, b"", member.paths))
 
     def _finish_pack(self) -> None:
@@ -122,8 +122,8 @@ class _Packing:
         if self._open is None:
             return
         members, self._members = self._members, []
-        name = self._open.finish()
-        self._written_bytes += self._open.size_bytes
+        name, size_bytes = self._open.finish()
+        self._written_bytes += size_bytes
         self._open = None
         self._opened.close()
         self._new[name] = self._read_again(name, members)
@@ -190,7 +190,12 @@ class _Packing:
             if first is None or self._packs.holder(first, others) is None:
                 continue
             verified = {other: files.signature(self._layout.pack(other)) for other in others}
-            rows, actual = scan(self._layout.pack(name), name)
+            try:
+                rows, actual = scan(self._layout.pack(name), name)
+            except OSError as error:
+                if error.errno not in files.UNREADABLE:
+                    raise
+                continue
             if rows is not None and actual == name:
                 holders = [self._packs.holder(digest.hex(), others) for digest, _, _ in rows.members]
                 if None not in holders:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from tract_fs.errors import ArgumentError
+from tract_fs.model.damage import unreadable
 from tract_fs.model.names import is_hash, is_tract_id
 from tract_fs.model.status import RepairReport
 from tract_fs.store import files, texts
@@ -23,6 +24,11 @@ from tract_fs.upkeep.status import missing_names
 from tract_fs.work.session import Session, StorePath, require_layout
 
 _AT_ONCE = 8  # files dealt with in one hold of the lock
+
+
+def restore_format(path: StorePath) -> bool:
+    """Writes the FORMAT file of a store again where it is missing or damaged; returns whether it did. Errors: ArgumentError, OSError."""
+    return texts.restore_format(require_layout(path))
 
 
 class Repair:
@@ -69,7 +75,13 @@ class Repair:
         for file, _ in iter_files(self._layout):
             self._checked_count += 1
             path = file.path_in(self._layout)
-            data, is_good = read_hashed(path, file.name)
+            try:
+                data, is_good = read_hashed(path, file.name)
+            except OSError as error:
+                if error.errno not in files.UNREADABLE:
+                    raise
+                self._unmoved.append(f"{file.path}: {unreadable(error.strerror)}")
+                continue
             if data is None and files.exists(path):
                 self._unmoved.append(f"{file.path}: too large to be a file of this store")
             elif data is not None and not is_good:
@@ -112,9 +124,12 @@ class Repair:
         snapshots = self._layout.tract_local(tract, "snapshots")
         paths = [f"{snapshots}/{name}" for name in files.list_names(snapshots) if is_hash(name)]
         for path in paths:
-            if files.exists(path):
-                files.remove(path)
-                self._dropped.append(self._layout.relative(path))
+            try:
+                if files.exists(path):
+                    files.remove(path)
+                    self._dropped.append(self._layout.relative(path))
+            except OSError as error:  # a directory in its place: no reader uses it
+                self._unmoved.append(f"{self._layout.relative(path)}: can't be removed: {error.strerror}")
 
     def _salvage(self) -> None:
         """Restores missing files from unknown, quarantined and fresh damaged ones. Repeats, since a restored event may wait for more."""
@@ -169,8 +184,3 @@ def _advice(report: RepairReport) -> Iterator[str]:
         yield "some files could not be repaired: check their permissions, or move them out of the store by hand"
     if report.not_adopted:
         yield "events that could not be adopted wait for the files named: fetch them from another copy of this store"
-
-
-def restore_format(path: StorePath) -> bool:
-    """Writes the FORMAT file again where the rest of a store lies without it, so that it can be opened; returns whether it did."""
-    return texts.restore_format(require_layout(path))
