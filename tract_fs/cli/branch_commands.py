@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import click
 
-from tract_fs import ANY, CommitInfo, ReflogEntry, Tract
+from tract_fs import CommitInfo, ReflogEntry, Tract
 from tract_fs.cli.current_branch import read_current_branch, write_current_branch
-from tract_fs.cli.display import DIGITS
-from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import Column, echo_table, one_line, printable, styled
+from tract_fs.cli.display import DIGITS, name_warnings, show_commits, show_warnings
+from tract_fs.cli.invocation import Invocation, expected_of, with_store
+from tract_fs.cli.output import Column, echo_table, inline, one_line, styled
+
+_MOST_TAKEN_BACK = 1000  # commits looked at; a reset that leaves more behind lists none
+_MOST_SHOWN = 10
 
 
 @click.command(short_help="List, make, rename or delete branches.")
@@ -35,8 +38,9 @@ def branch(
             invocation.require_tract(t)
             _answer_branches(invocation, t)
         return
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         invocation.require_tract(t)
+        warnings = [] if is_delete else name_warnings(names[-1], t.branches())
         if is_rename:
             t.rename_branch(*names)
             context = invocation.require_context()
@@ -46,10 +50,12 @@ def branch(
             t.delete_branch(names[0], force=force)
         else:
             t.branch(names[0], at=ref)
-        _answer_branches(invocation, t)
+        done = "renamed" if is_rename else "deleted" if is_delete else "made"
+        show_warnings(warnings)
+        _answer_branches(invocation, t, wrote=f"written: branch {inline(names[0])} is {done}")
 
 
-def _answer_branches(invocation: Invocation, t: Tract) -> None:
+def _answer_branches(invocation: Invocation, t: Tract, *, wrote: str = "") -> None:
     branches = t.branches()
 
     def show() -> None:
@@ -57,11 +63,12 @@ def _answer_branches(invocation: Invocation, t: Tract) -> None:
             mark = "*" if name == t.branch else " "
             shown = " ".join(head[:DIGITS] for head in heads)
             note = f" ({len(heads)} heads; this copy uses the first)" if len(heads) > 1 else ""
-            click.echo(f"{mark} {styled(printable(name), bold=mark == '*')}  {styled(shown, fg='yellow')}{note}")
+            click.echo(f"{mark} {styled(inline(name), bold=mark == '*')}  {styled(shown, fg='yellow')}{note}")
 
     invocation.answer(
         lambda: {"current": str(t.branch), "branches": {name: list(heads) for name, heads in branches.items()}},
         show,
+        wrote=wrote,
     )
 
 
@@ -71,9 +78,11 @@ def _answer_branches(invocation: Invocation, t: Tract) -> None:
 @with_store
 def switch(invocation: Invocation, name: str, create: bool) -> None:
     """Make NAME the current branch, which later commands use unless --branch is given."""
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         invocation.require_tract(t)
+        warnings = name_warnings(name, t.branches()) if create else []
         t.switch(name, create=create)
+        show_warnings(warnings)
         write_current_branch(invocation.require_context(), name)
         _answer_head(invocation, t, t.head, "is the current branch")
 
@@ -86,7 +95,7 @@ def reset(invocation: Invocation, ref: str, expected_head: str | None) -> None:
     """Set the branch to the commit REF, such as main~3. The commits left behind stay in the tract; 'undo' goes back."""
     with invocation.writing() as t:
         invocation.require_tract(t)
-        head = t.reset(ref, expected_head=ANY if expected_head is None else expected_head)
+        head = t.reset(ref, expected_head=expected_of(t, expected_head))
         _answer_head(invocation, t, head, f"is at {head[:DIGITS]}")
 
 
@@ -96,16 +105,38 @@ def undo(invocation: Invocation) -> None:
     """Set the branch back to where it was before this copy last moved it. A second undo redoes the move."""
     with invocation.writing() as t:
         invocation.require_tract(t)
+        before = t.head
         t.undo()
         head = t.head
-        _answer_head(invocation, t, head, "is deleted again" if head is None else f"is back at {head[:DIGITS]}")
+        result = "is deleted again" if head is None else f"is back at {head[:DIGITS]}"
+        _answer_head(invocation, t, head, result, left=_left_behind(t, before, head))
 
 
-def _answer_head(invocation: Invocation, t: Tract, head: str | None, result: str) -> None:
-    invocation.answer(
-        lambda: {"tract_id": t.tract_id, "branch": str(t.branch), "head": head},
-        lambda: click.echo(f"{printable(t.branch)} {result}"),
-    )
+def _left_behind(t: Tract, before: str | None, head: str | None) -> list[CommitInfo]:
+    """Returns the commits after `head` up to the head `before`, newest first; none where `head` is not below it."""
+    if before is None or head is None:
+        return []
+    with t.at(before) as then:
+        infos = then.log(_MOST_TAKEN_BACK)
+    names = [info.commit_hash for info in infos]
+    return infos[: names.index(head)] if head in names else []
+
+
+def _answer_head(
+    invocation: Invocation, t: Tract, head: str | None, result: str, *, left: Sequence[CommitInfo] = ()
+) -> None:
+    sentence = f"{inline(t.branch)} {result}"
+
+    def show() -> None:
+        click.echo(sentence)
+        if left:
+            click.echo(f"took back {len(left)} commit{'s' if len(left) > 1 else ''}:")
+            show_commits(t, left[:_MOST_SHOWN])
+            if len(left) > _MOST_SHOWN:
+                click.echo(f"and {len(left) - _MOST_SHOWN} more")
+
+    document = {"tract_id": t.tract_id, "branch": str(t.branch), "head": head}
+    invocation.answer(lambda: document, show, wrote=f"written: {sentence}")
 
 
 @click.command(short_help="List the moves of the branch that this copy made.")
@@ -155,23 +186,25 @@ def tag(invocation: Invocation, *, name: str | None, ref: str | None, is_delete:
             invocation.require_tract(t)
             _answer_tags(invocation, t)
         return
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         invocation.require_tract(t)
         if is_delete:
             t.untag(name)
         else:
+            show_warnings(name_warnings(name, t.tags()))
             t.tag(name, ref, force=force)
-        _answer_tags(invocation, t)
+        done = "removed" if is_delete else "set"
+        _answer_tags(invocation, t, wrote=f"written: tag {inline(name)} is {done}")
 
 
-def _answer_tags(invocation: Invocation, t: Tract) -> None:
+def _answer_tags(invocation: Invocation, t: Tract, *, wrote: str = "") -> None:
     tags = t.tags()
 
     def show() -> None:
         for name, target in tags.items():
-            click.echo(f"{printable(name)}  {styled(target[:DIGITS], fg='yellow')}")
+            click.echo(f"{inline(name)}  {styled(target[:DIGITS], fg='yellow')}")
 
-    invocation.answer(lambda: {"tags": tags}, show)
+    invocation.answer(lambda: {"tags": tags}, show, wrote=wrote)
 
 
 @click.command("cherry-pick", short_help="Repeat a commit on this branch.")
@@ -199,9 +232,10 @@ def _answer_made(invocation: Invocation, t: Tract, made: CommitInfo) -> None:
         shown = styled(made.commit_hash[:DIGITS], fg="yellow")
         about = f" {made.priority.value}" if made.priority is not None else ""
         target = f" of {made.targets[0][:DIGITS]}" if made.targets else ""
-        click.echo(f"[{printable(t.branch)} {shown}] {made.operation.value}{about}{target}")
+        click.echo(f"[{inline(t.branch)} {shown}] {made.operation.value}{about}{target}")
 
-    invocation.answer(lambda: made.to_dict() | {"branch": str(t.branch)}, show)
+    document = made.to_dict() | {"branch": str(t.branch)}
+    invocation.answer(lambda: document, show, wrote=f"written as {made.commit_hash}")
 
 
 @click.command(short_help="Start a new tract from the head.")
@@ -218,6 +252,7 @@ def fork(invocation: Invocation, new_tract: str, name: str) -> None:
             invocation.answer(
                 lambda: {"tract_id": new_tract, "branch": name, "head": head, "from": t.tract_id},
                 lambda: click.echo(line),
+                wrote=f"written: {line}",
             )
 
 

@@ -28,9 +28,9 @@ def pack(invocation: Invocation, *, older_than: str | None) -> None:
     are never written again.
     """
     age = None if older_than is None else _parse_age(older_than)
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         report = t.pack(older_than=age)
-    invocation.answer(lambda: asdict(report), lambda: _show(report))
+    invocation.answer(lambda: asdict(report), lambda: _show(report), wrote="packed")
 
 
 def _parse_age(text: str) -> timedelta | datetime:

@@ -23,7 +23,7 @@ def repair(invocation: Invocation, *, adopt: bool) -> None:
     --adopt is for pending events whose missing files will never come. Each of their heads whose whole history is here
     becomes a second head of its branch, with its commits and their configs.
     """
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         if invocation.tract_id is not None:
             invocation.require_tract(t)
         report = t.repair(adopt=adopt)
@@ -34,7 +34,7 @@ def repair(invocation: Invocation, *, adopt: bool) -> None:
         _show(report)
         show_warnings(report.advice)
 
-    invocation.answer(lambda: document, show)
+    invocation.answer(lambda: document, show, wrote="repaired")
 
 
 def _show(report: RepairReport) -> None:
