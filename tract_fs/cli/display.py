@@ -219,18 +219,19 @@ def show_context_lines(context: CompiledContext) -> None:
 def show_totals(context: CompiledContext) -> None:
     """Prints what a context amounts to."""
     click.echo(
-        f"{len(context.messages)} messages of {context.commit_count} commits, {context.token_count:,} tokens by {context.token_source}"
+        f"{len(context.messages)} messages of {context.commit_count} commits, {context.token_count:,} tokens by {inline(context.token_source)}"
     )
 
 
-def show_status(state: Status, path: str, tracts: Sequence[str]) -> None:
+def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_missing: bool) -> None:
     """Prints the state of a tract."""
+    none = "no such branch" if is_branch_missing else "no commits yet"
     is_waiting = bool(state.pending or state.damaged or state.quarantined)
     count = f"{state.commit_count} in the history, {state.effective_count} in the context"
     pairs = [
         ("store", inline(path)),
         ("tract", f"{state.tract_id}, branch {inline(state.branch)}"),
-        ("head", state.head or ("none is visible" if is_waiting else "none: no commits yet")),
+        ("head", state.head or ("none is visible" if is_waiting else f"none: {none}")),
         ("commits", count),
         ("tokens", f"{state.token_count:,} by {state.token_source}" if state.token_source else ""),
         ("tracts", "\n".join(some(tracts))),

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any
 
@@ -91,12 +91,21 @@ class Invocation:
         With `is_created`, the branch must not be there: the first commit makes it. `is_any_branch` is for commands that
         work on something else than the current branch. Errors: as Tract.open; CommandError, BranchNotFound, BranchExists.
         """
-        with self._open(tract_id=tract_id) as t:
+        t = self._open(tract_id=tract_id)
+        try:
             if is_created:
                 self._require_new(t)
             elif not is_any_branch:
                 self._require_names(t)
             yield t
+        except BaseException:
+            with suppress(OSError, TractError):  # the first error counts: it may name what was written
+                t.close()
+            raise
+        try:
+            t.close()
+        except (OSError, TractError) as error:
+            warn(f"all is written, but the caches could not be saved: {error}")
 
     @contextmanager
     def reading(self) -> Iterator[Tract]:
@@ -145,7 +154,7 @@ class Invocation:
         self.require_tract(t)
         self._require_whole(t)
         if self.branch is not None or t.tract_id in Tract.tracts(self.require_context()):
-            raise self._no_branch(t)
+            raise self.no_branch(t)
         if not self.is_json:
             click.echo("no commits yet", err=True)
         return False
@@ -159,7 +168,7 @@ class Invocation:
             self.require_tract(t)
         self._require_whole(t)
         if t.branch != "main" or t.tract_id in tracts:
-            raise self._no_branch(t)
+            raise self.no_branch(t)
 
     def _require_new(self, t: Tract) -> None:
         if t.head is not None:
@@ -178,7 +187,8 @@ class Invocation:
                 f"branch {t.branch!r} has no head: {waiting} events are pending or damaged; see 'tract status'"
             )
 
-    def _no_branch(self, t: Tract) -> BranchNotFound:
+    def no_branch(self, t: Tract) -> BranchNotFound:
+        """Returns the error that the branch is missing, with the commands to choose or make one."""
         branches = list(t.branches())
         there = f"there are: {', '.join(some(branches))}" if branches else "it has none"
         name = str(t.branch)
@@ -215,7 +225,7 @@ class Invocation:
 def _context_of(path: str) -> str:
     """Returns the context directory that a path means: the one that holds it, where it is a store's own directory."""
     whole = os.path.abspath(path)
-    is_store = os.path.basename(whole) == STORE_DIRECTORY and os.path.exists(os.path.join(whole, "FORMAT"))
+    is_store = os.path.basename(whole) == STORE_DIRECTORY and os.path.isdir(whole)
     return os.path.dirname(whole) if is_store else path
 
 

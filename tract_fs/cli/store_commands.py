@@ -14,6 +14,7 @@ from tract_fs.cli.invocation import STORE_DIRECTORY, CommandError, Invocation, w
 from tract_fs.cli.output import inline
 from tract_fs.cli.values import parse_generation_config
 from tract_fs.errors import DamageError
+from tract_fs.model.names import require_tract_id
 
 
 @click.command(short_help="Make a store.")
@@ -28,6 +29,8 @@ def init(invocation: Invocation, path: str | None) -> None:
     directory = os.path.abspath(given)
     if STORE_DIRECTORY in directory.split(os.sep):
         raise CommandError(f"{directory}: this is inside a store; give the directory that is to hold {STORE_DIRECTORY}")
+    if invocation.tract_id is not None:
+        require_tract_id(invocation.tract_id)
     is_new = not os.path.exists(os.path.join(directory, STORE_DIRECTORY, "FORMAT"))
     Tract.open(directory).close()
     line = f"{'made a store' if is_new else 'there is a store already'} in {inline(directory)}/{STORE_DIRECTORY}"
@@ -117,6 +120,8 @@ def status(invocation: Invocation) -> None:
         if invocation.tract_id is not None:
             invocation.require_tract(t)
         state = t.status()
+        is_waiting = state.pending or state.damaged
+        missing = [str(invocation.no_branch(t))] if state.head is None and not is_waiting and t.branches() else []
         path = os.path.abspath(invocation.require_context())
         tracts = Tract.tracts(path)
         fields = {name: getattr(state, name) for name in state.__struct_fields__}
@@ -127,8 +132,8 @@ def status(invocation: Invocation) -> None:
         }
 
         def show() -> None:
-            show_status(state, path, tracts)
-            show_warnings([*state.warnings, *state.advice])
+            show_status(state, path, tracts, is_branch_missing=bool(missing))
+            show_warnings([*missing, *state.warnings, *state.advice])
 
         invocation.answer(lambda: document, show)
         try:

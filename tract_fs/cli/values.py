@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import Iterable
 from datetime import datetime
@@ -109,6 +108,8 @@ def require_plain(text: str, option: str) -> Any:
     except ValueError as error:
         reason = _near_json(text.strip(), error)
     if reason:
+        import shlex  # 1 ms: only for this advice
+
         quoted = shlex.quote(json.dumps(text, ensure_ascii=False))
         raise click.BadParameter(f"{text!r} {reason}{quoted} for the text", param_hint=option)
     return text
@@ -183,11 +184,17 @@ def parse_moment(text: str, option: str) -> datetime:
 
 
 def parse_field(text: str, *, is_nested: bool) -> str | tuple[str | int, ...]:
-    """Returns a config field: a plain key; with `is_nested` a path of keys and indexes, dot-separated; or the path that a JSON array is."""
+    """Returns a config field: a plain key; with `is_nested` a path of keys and indexes, dot-separated; or the path that a JSON array is.
+
+    Errors: click.BadParameter.
+    """
     if is_nested:
         return tuple(int(part) if _is_index(part) else part for part in text.split("."))
     if text.startswith("["):
-        path = json_or_text(text)
+        try:
+            path = json_or_text(text)
+        except DuplicateKey as error:
+            raise click.BadParameter(f"{text!r}: {error}", param_hint="FIELD") from None
         if isinstance(path, list):
             return tuple(path)
     return text
