@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli_branches import refused
-from tests.lab.command import Run, commit, shown_texts, write
-from tests.lab.states import own_place
+from tests.lab.command import Run, commit, head_file, refused, shown_texts, write
 from tract_fs import Tract
 from tract_fs.errors import BranchNotFound, StoreNotFound, TractNotFound
 
@@ -144,5 +142,5 @@ def test_a_name_that_is_easily_mistaken_is_warned_of(store: Run, name: str, said
     assert f"warning: {said}\n" in store("tag", name).err
     store("branch", "--delete", name)
     assert f"warning: {said}\n" in store("switch", "-c", name).err
-    assert (own_place(Path()) / "HEAD").read_text() == f"{name}\n"
+    assert head_file().read_text() == f"{name}\n"
     assert store("tag", name, "--force").err == ""
