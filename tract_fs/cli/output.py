@@ -63,11 +63,6 @@ def inline(text: str) -> str:
     return text.translate(_INLINE)
 
 
-def has_unseen(text: str) -> bool:
-    """Returns whether `text` contains what `inline` escapes."""
-    return inline(text) != text
-
-
 def body(text: str) -> str:
     """Returns `text` over several lines; a line that could be taken for one of the command's own is indented."""
     return re.sub(_OWN_LINE, "  ", printable(text))
