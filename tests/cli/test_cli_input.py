@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.command import TRACT, Run, commit, shown_texts, write
+from tests.lab.command import TRACT, Run, commit, shown_texts
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n", " \t\r\n", "\ufeff"])
@@ -192,16 +192,3 @@ def test_the_status_of_a_context_that_cannot_be_compiled_is_a_failure(store: Run
     result = store("status")
     assert (result.code, "tract: the context can't be compiled: " in result.err) == (1, True)
     assert "head" in result.out
-
-
-def test_an_undo_shows_what_it_took_back(store: Run) -> None:
-    one = commit(store, "-m", "one")
-    two = commit(store, "-m", "two")
-    lines = store("undo").out.splitlines()
-    assert lines[:2] == [f"main is back at {one[:12]}", "took back 1 commit:"]
-    assert (lines[3].startswith(two[:12]), lines[3].endswith("user: two"), len(lines)) == (True, True, 4)
-    assert store("undo").out == f"main is back at {two[:12]}\n"
-    write("talk.json", [{"role": "user", "content": str(n)} for n in range(12)])
-    store("import", "talk.json")
-    lines = store("undo").out.splitlines()
-    assert (lines[1], lines[-1]) == ("took back 12 commits:", "and 2 more")

@@ -23,7 +23,6 @@ MESSAGE = [{"role": "user", "content": "x"}]
         ["annotate", "main", "skip"],
         ["edit", "main", "-m", "x"],
         ["summarize", "main", "-m", "x"],
-        ["undo"],
         ["fork", "sub"],
         ["log"],
     ],

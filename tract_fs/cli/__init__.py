@@ -1,7 +1,7 @@
 """The command `tract`: the library for people at a terminal and for scripts. Extra `cli`: click and rich.
 
 Exit codes: 0 success; 1 the operation failed; 2 the command line is wrong; 4 it is written, but the answer can't be
-printed, so that it must not be run again; 130 stopped by Ctrl-C.
+printed, or the disk failed so that it may be written: do not just run it again; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations

@@ -8,12 +8,9 @@ import click
 
 from tract_fs import CommitInfo, ReflogEntry, Tract
 from tract_fs.cli.current_branch import read_current_branch, write_current_branch
-from tract_fs.cli.display import DIGITS, name_warnings, show_commits, show_warnings
+from tract_fs.cli.display import DIGITS, name_warnings, require_commit, show_warnings
 from tract_fs.cli.invocation import Invocation, expected_of, with_store
 from tract_fs.cli.output import Column, echo_table, inline, one_line, styled
-
-_MOST_TAKEN_BACK = 1000  # commits looked at; a reset that leaves more behind lists none
-_MOST_SHOWN = 10
 
 
 @click.command(short_help="List, make, rename or delete branches.")
@@ -38,7 +35,7 @@ def branch(
             invocation.require_tract(t)
             _answer_branches(invocation, t)
         return
-    with invocation.writing(is_any_branch=True) as t:
+    with invocation.writing(needs_branch=False) as t:
         invocation.require_tract(t)
         warnings = [] if is_delete else name_warnings(names[-1], t.branches())
         if is_rename:
@@ -78,7 +75,7 @@ def _answer_branches(invocation: Invocation, t: Tract, *, wrote: str = "") -> No
 @with_store
 def switch(invocation: Invocation, name: str, create: bool) -> None:
     """Make NAME the current branch, which later commands use unless --branch is given."""
-    with invocation.writing(is_any_branch=True) as t:
+    with invocation.writing(is_any_branch=not create) as t:
         invocation.require_tract(t)
         warnings = name_warnings(name, t.branches()) if create else []
         t.switch(name, create=create)
@@ -100,43 +97,47 @@ def reset(invocation: Invocation, ref: str, expected_head: str | None) -> None:
 
 
 @click.command(short_help="Undo the last move of the branch.")
+@click.option("--expected-head", metavar="HASH", help="Do it only if this is the head.")
 @with_store
-def undo(invocation: Invocation) -> None:
-    """Set the branch back to where it was before this copy last moved it. A second undo redoes the move."""
-    with invocation.writing() as t:
+def undo(invocation: Invocation, expected_head: str | None) -> None:
+    """Set the branch back to where it was before its last move in this copy, whoever made that. A second undo goes one
+    move further back; 'reset' goes forward again.
+    """
+    with invocation.writing(needs_branch=False) as t:
         invocation.require_tract(t)
-        before = t.head
-        t.undo()
-        head = t.head
-        result = "is deleted again" if head is None else f"is back at {head[:DIGITS]}"
-        _answer_head(invocation, t, head, result, left=_left_behind(t, before, head))
+        before = [info.commit_hash for info in t.log(_COUNTED)]
+        t.undo(expected_head=expected_of(t, expected_head), anyone=True)
+        _answer_undo(invocation, t, t.reflog(1)[0], before)
 
 
-def _left_behind(t: Tract, before: str | None, head: str | None) -> list[CommitInfo]:
-    """Returns the commits after `head` up to the head `before`, newest first; none where `head` is not below it."""
-    if before is None or head is None:
-        return []
-    with t.at(before) as then:
-        infos = then.log(_MOST_TAKEN_BACK)
-    names = [info.commit_hash for info in infos]
-    return infos[: names.index(head)] if head in names else []
+_COUNTED = 1000  # commits that an undo counts at most
 
 
-def _answer_head(
-    invocation: Invocation, t: Tract, head: str | None, result: str, *, left: Sequence[CommitInfo] = ()
-) -> None:
-    sentence = f"{inline(t.branch)} {result}"
+def _answer_undo(invocation: Invocation, t: Tract, entry: ReflogEntry, before: list[str]) -> None:
+    """Prints where an undo went, and what it took back; `before` are the newest commits of the history it left."""
+    head, left = entry.head, entry.old_head
+
+    sentence = f"{inline(t.branch)} {'is deleted again' if head is None else f'is back at {head[:DIGITS]}'}"
 
     def show() -> None:
         click.echo(sentence)
-        if left:
-            click.echo(f"took back {len(left)} commit{'s' if len(left) > 1 else ''}:")
-            show_commits(t, left[:_MOST_SHOWN])
-            if len(left) > _MOST_SHOWN:
-                click.echo(f"and {len(left) - _MOST_SHOWN} more")
+        if left is None:
+            click.echo("took back its end")
+            return
+        what = "the move to"
+        if head in before:
+            count = before.index(head)
+            what = require_commit(t, left).operation.value if count == 1 else f"{count} commits up to"
+        click.echo(f"took back {what} {left[:DIGITS]}; 'tract reset {left[:DIGITS]}' goes there again")
 
-    document = {"tract_id": t.tract_id, "branch": str(t.branch), "head": head}
+    document = {"tract_id": t.tract_id, "branch": str(t.branch), "head": head, "old_head": left}
     invocation.answer(lambda: document, show, wrote=f"written: {sentence}")
+
+
+def _answer_head(invocation: Invocation, t: Tract, head: str | None, result: str) -> None:
+    sentence = f"{inline(t.branch)} {result}"
+    document = {"tract_id": t.tract_id, "branch": str(t.branch), "head": head}
+    invocation.answer(lambda: document, lambda: click.echo(sentence), wrote=f"written: {sentence}")
 
 
 @click.command(short_help="List the moves of the branch that this copy made.")
@@ -186,7 +187,7 @@ def tag(invocation: Invocation, *, name: str | None, ref: str | None, is_delete:
             invocation.require_tract(t)
             _answer_tags(invocation, t)
         return
-    with invocation.writing(is_any_branch=True) as t:
+    with invocation.writing(needs_branch=False) as t:
         invocation.require_tract(t)
         if is_delete:
             t.untag(name)

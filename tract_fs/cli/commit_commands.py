@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from tract_fs import CommitInfo, Tract
-from tract_fs.cli.contents import build_content, with_text
+from tract_fs.cli.contents import PAYLOAD_TYPES, build_content
 from tract_fs.cli.display import DIGITS, annotation_document, require_commit, show_warnings
 from tract_fs.cli.invocation import Invocation, expected_of, warnings_of, with_store
 from tract_fs.cli.output import inline, styled
-from tract_fs.cli.values import parse_generation_config, parse_pairs, read_stdin, require_text
+from tract_fs.cli.values import parse_generation_config, parse_pairs, read_stdin, require_json, require_text
 from tract_fs.errors import EditTargetError
 
 
@@ -65,7 +65,8 @@ def commit(invocation: Invocation, target: str | None, **options: Any) -> None:
 def edit(invocation: Invocation, target: str, **options: Any) -> None:
     """Commit content that replaces TARGET's content from here on.
 
-    With only a text, the other fields keep the values that TARGET was committed with.
+    With only a text, all else stays as it is now: role, config, images, tool calls. An edit named as TARGET stands for
+    the commit that it is about.
     """
     _commit(invocation, target, **options)
 
@@ -114,22 +115,15 @@ def _commit(
             return
         target = t.resolve(target)
         if is_text_alone:
-            content = with_text(_require_content(t, target), text or "")
+            info = t.get_commit(target)
+            if info is not None and info.content_type in PAYLOAD_TYPES:
+                require_json(text or "", "-m / --text")
         before = _pairing_warnings(t, target)
         try:
-            made = t.edit(target, content, **given)
+            made = t.edit(target, (text or "") if is_text_alone else content, **given)
         except EditTargetError as error:
             raise _named(t, target, error) from None
         _answer_commit(invocation, t, made, _new(_pairing_warnings(t, target), before))
-
-
-def _require_content(t: Tract, target: str) -> object:
-    """Returns the content of an edit's target. Errors: EditTargetError if it has none."""
-    info = require_commit(t, target)
-    if info.content_type is None:
-        reason = f"it is of operation {info.operation.value}, which has no content"
-        raise _named(t, target, EditTargetError(target=info.commit_hash, reason=reason))
-    return t.get_content(info.commit_hash)
 
 
 def _named(t: Tract, target: str, error: EditTargetError) -> EditTargetError:

@@ -114,10 +114,10 @@ def _held(invocation: Invocation, contents: dict[str, list[MessageContent]]) -> 
         result[tract_id] = False
         if tract_id not in there:
             continue
-        with invocation.writing(tract_id=tract_id, is_any_branch=True) as t:
+        with invocation.writing(tract_id=tract_id, needs_branch=False) as t:
             if t.head is None:
                 continue
-            if t.compile().to_openai() != [content.message for content in wanted]:
+            if t.compile().to_openai(as_committed=True) != [content.message for content in wanted]:
                 raise CommandError(
                     f"tract {tract_id!r} holds other commits already; choose another stem with --tract; nothing was written"
                 )
@@ -142,7 +142,7 @@ def _import(
         raise click.UsageError(f"the conversation has {len(contents):,} messages: --from {first:,} is past its end")
     contents = contents[skipped:]
     is_new = is_created and first is not None
-    with invocation.writing(tract_id=tract_id, is_created=is_new, is_any_branch=first is None) as t:
+    with invocation.writing(tract_id=tract_id, is_created=is_new, needs_branch=first is not None) as t:
         made: list[str] = []
         if first is not None and len(contents) >= _STREAMED_MESSAGES:
             made = _import_streamed(t, contents, config, skipped, flow)

@@ -17,7 +17,15 @@ from tract_fs.cli.current_branch import CurrentBranch, read_current_branch
 from tract_fs.cli.declared import is_declared
 from tract_fs.cli.output import echo_json, some, warn
 from tract_fs.cli.streams import OutputLost
-from tract_fs.errors import ArgumentError, BranchExists, BranchNotFound, StoreNotFound, TractError, TractNotFound
+from tract_fs.errors import (
+    ArgumentError,
+    BranchExists,
+    BranchNotFound,
+    FormatMissing,
+    StoreNotFound,
+    TractError,
+    TractNotFound,
+)
 from tract_fs.model.names import is_hex
 from tract_fs.work.writer import ExpectedHead
 
@@ -84,18 +92,23 @@ class Invocation:
 
     @contextmanager
     def writing(
-        self, *, tract_id: str | None = None, is_created: bool = False, is_any_branch: bool = False
+        self,
+        *,
+        tract_id: str | None = None,
+        is_created: bool = False,
+        needs_branch: bool = True,
+        is_any_branch: bool = False,
     ) -> Iterator[Tract]:
         """Opens the tract for writing; store, tract and branch must be there.
 
-        With `is_created`, the branch must not be there: the first commit makes it. `is_any_branch` is for commands that
-        work on something else than the current branch. Errors: as Tract.open; CommandError, BranchNotFound, BranchExists.
+        With `is_created`, the branch must not be there: the first commit makes it. Without `needs_branch`, it may be
+        there. `is_any_branch` is for commands that work on something else than the current branch. Errors: as Tract.open; CommandError, BranchNotFound, BranchExists.
         """
-        t = self._open(tract_id=tract_id)
+        t = self._open(tract_id=tract_id, is_any_branch=is_any_branch)
         try:
             if is_created:
                 self._require_new(t)
-            elif not is_any_branch:
+            elif needs_branch and not is_any_branch:
                 self._require_names(t)
             yield t
         except BaseException:
@@ -119,14 +132,20 @@ class Invocation:
         with t:
             yield t
 
-    def _open(self, *, tract_id: str | None = None, read_only: bool = False) -> Tract:
+    def _open(self, *, tract_id: str | None = None, read_only: bool = False, is_any_branch: bool = False) -> Tract:
         path = self.require_context()
         current = CurrentBranch(self.branch, is_unknown=False) if self.branch else read_current_branch(path)
+        if current.fault and not is_any_branch:
+            raise CommandError(
+                f"{current.fault}, so the branch chosen by 'tract switch' is unknown; choose it again with 'tract switch NAME', or give --branch"
+            )
         names: dict[str, Any] = {"tract_id": tract_id or self.tract_id or "default", "branch": current.name}
         try:
             t = Tract.open(path, **names, create=False, read_only=read_only)
         except (TractNotFound, BranchNotFound):  # the commands decide what must be there, and say so in their own words
             t = Tract.open(path, **names, read_only=read_only)
+        except FormatMissing:
+            raise
         except StoreNotFound:
             above = "" if self.context_path is not None else ", nor in a directory above"
             raise StoreNotFound(f"{path}: no store here{above}; create one with 'tract init'", path=path) from None

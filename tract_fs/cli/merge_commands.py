@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from tract_fs import MergeResult, Priority, Tract
-from tract_fs.cli.contents import with_text
+from tract_fs.cli.contents import to_plain
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import inline
+from tract_fs.model.text_edits import with_text
 
 _WORDS = ("ours", "theirs", *(priority.value for priority in Priority))
 
@@ -79,7 +80,7 @@ def _new_content(t: Tract, target: str, text: str) -> dict[str, Any]:
     if not text.strip():
         hint = f"the text is empty; --resolve {target}=skip leaves the commit out"
         raise click.BadParameter(hint, param_hint="--resolve-text")
-    return with_text(t.get_content(t.resolve(target)), text)
+    return with_text(to_plain(t.get_content(t.resolve(target))), text)
 
 
 def _sentence(t: Tract, result: MergeResult) -> str:

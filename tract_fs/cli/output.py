@@ -80,6 +80,12 @@ def some(names: Sequence[str]) -> list[str]:
     return shown if len(names) <= _MOST_NAMES else [*shown, f"and {len(names) - _MOST_NAMES} more"]
 
 
+def fail_if(is_failed: object) -> None:
+    """Ends the command with exit code 1 if something was left undone; call it after the answer."""
+    if is_failed:
+        click.get_current_context().exit(1)
+
+
 def json_text(value: object) -> str:
     """Returns a JSON value as indented text, in which no character is a terminal's command."""
     try:

@@ -12,14 +12,18 @@ from tract_fs.cli.commands import tract
 from tract_fs.cli.invocation import AnswerLost, Stopped
 from tract_fs.cli.output import error_line, json_text
 from tract_fs.cli.streams import OutputLost, whole_output
-from tract_fs.errors import BranchNotFound, TractError
+from tract_fs.errors import BranchNotFound, CommitUncertain, TractError
 from tract_fs.model.conflicts import Conflict
 
 OPERATION_FAILED = 1
 USAGE_WRONG = 2
-WRITTEN_UNSEEN = 4  # what the command was to write is written; a script must not run it again
+WRITTEN_UNSEEN = 4  # what the command was to write is written, or may be; a script must not just run it again
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
-_EXIT_CODES: dict[type[TractError], int] = {AnswerLost: WRITTEN_UNSEEN, Stopped: INTERRUPTED}
+_EXIT_CODES: dict[type[TractError], int] = {
+    AnswerLost: WRITTEN_UNSEEN,
+    CommitUncertain: WRITTEN_UNSEEN,
+    Stopped: INTERRUPTED,
+}
 _ADVICE = {
     errno.ENOENT: "check the path",
     errno.EACCES: "check the owner and the mode of this path",

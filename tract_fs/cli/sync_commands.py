@@ -14,7 +14,7 @@ from msgspec.structs import asdict, replace
 from tract_fs import BundleInfo, SyncReport, Transfer, verify_bundle
 from tract_fs.cli.display import show_warnings
 from tract_fs.cli.invocation import InOrder, Invocation, with_store
-from tract_fs.cli.output import inline, some
+from tract_fs.cli.output import fail_if, inline, some
 from tract_fs.cli.streams import read_whole
 from tract_fs.model.exchange import Count
 
@@ -31,11 +31,12 @@ def sync(invocation: Invocation, path: str, verify: bool) -> None:
 
     PATH is a context directory, or a directory to make a copy in, such as a mounted stick. Every file is
     checked before it is copied. A good file is never replaced; a bad one is quarantined if the other side has a good
-    one. You may interrupt it at any point and run it again. local/ is never copied.
+    one. A bad file that stays is shown, and the exit code is 1. You may interrupt it at any point and run it again. local/ is never copied.
     """
     with invocation.writing(is_any_branch=True) as t, _progress(is_hidden=invocation.is_json) as progress:
         report = t.sync(path, verify=verify, progress=progress)
     invocation.answer(lambda: _document(report), lambda: _show(report), wrote="synced")
+    fail_if(not all(bad.is_replaced for bad in report.bad))
 
 
 @click.group(cls=InOrder, no_args_is_help=False, short_help="Carry a tract in one file.")
@@ -61,7 +62,12 @@ def create(invocation: Invocation, file: str, since: str | None, force: bool) ->
             _send(made.path)
     if file != "-":
         invocation.answer(lambda: asdict(made), lambda: _show_bundle("made", made), wrote="written: the bundle")
-        return
+    else:
+        _answer_on_stderr(invocation, made)
+    fail_if(made.missing)
+
+
+def _answer_on_stderr(invocation: Invocation, made: BundleInfo) -> None:
     with redirect_stdout(sys.stderr):
         shown = replace(made, path="stdout")
         invocation.answer(lambda: asdict(shown), lambda: _show_bundle("made", shown))
