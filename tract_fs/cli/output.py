@@ -17,6 +17,7 @@ from typing import Literal
 import click
 from msgspec import Struct
 
+from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 
 _CUT_AT = 80
@@ -90,7 +91,7 @@ def json_text(value: object) -> str:
     """Returns a JSON value as indented text, in which no character is a terminal's command."""
     try:
         text = canonical.indent(value)
-    except TypeError:  # a lone surrogate, as of a file's name that is not UTF-8
+    except (TypeError, JsonValueError):  # a lone surrogate, as of a file's name that is not UTF-8
         text = json.dumps(value, indent=2, sort_keys=True)
     return text.translate(_JSON)
 
