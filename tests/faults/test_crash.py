@@ -31,6 +31,7 @@ from tests.lab.writers import (
     require_whole,
 )
 from tract_fs import Tract
+from tract_fs.errors import CommitUncertain
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Killing
@@ -232,7 +233,7 @@ def strike_each_call(folder: Path, scenario: Scenario, durability: str, strike: 
         with set_trap(Trap(number, strike)) as trap:
             try:
                 scenario(path, durability, acknowledged.append)
-            except (KeyboardInterrupt, OSError):
+            except (KeyboardInterrupt, OSError, CommitUncertain):
                 is_struck = True
         after = tract.commit(user("by the handle that stood by")).commit_hash
         require_goes_on(path, [*acknowledged, after])
@@ -276,7 +277,7 @@ def test_a_handle_goes_on_after_a_commit_that_failed_at_any_call(
         with set_trap(Trap(number, strike)) as trap:
             try:
                 acknowledged.append(tract.commit(user("second")).commit_hash)
-            except (KeyboardInterrupt, OSError):
+            except (KeyboardInterrupt, OSError, CommitUncertain):
                 is_refused = True
         acknowledged.append(tract.commit(user("third")).commit_hash)
         line = require_whole(path, acknowledged)
