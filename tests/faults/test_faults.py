@@ -248,6 +248,9 @@ def test_a_fresh_handle_that_fails_at_any_call_harms_nothing(
                     t.close()
             except OSError as error:
                 assert error.errno == code
+            except NotAStore as error:  # FORMAT can't be read
+                assert isinstance(error.__cause__, OSError)
+                assert error.__cause__.errno == code
         now, _ = by_fresh_handle(path)
         assert now in (log, [now[0], *log])
         assert is_unlocked(path), f"call {number}: the lock is held"
