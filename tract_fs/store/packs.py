@@ -10,14 +10,15 @@ States of a pack, and what moves it from one to the next:
 |---|---|---|
 | unread | nowhere yet | the next look-up: to *indexed* if the index has its rows, else it reads the pack |
 | indexed | rows of the index | damage of the index: to *unread* |
+| written | a dict of this handle, which wrote the pack (of objects alone) | many such members, or `close`: to *indexed* |
 | held | a dict of this handle, which can't write the index | see below |
 | doubted | rows, and a dict of the members to trust: the file does not hash to its name | its change: to *unread* |
 | unreadable | nowhere; it is no longer one of `names` | its change: to *unread* |
 
-`_unread` has the packs of the first state, `_held` those held or doubted, `_damaged` those doubted or unreadable. A
-member of an indexed or held pack that does not hash to its name makes `renew` read the pack: to *doubted* or
-*unreadable*; if the pack is whole, its rows were wrong, and the index is discarded. A pack that is removed leaves all
-of these.
+`_unread` has the packs of the first state, `_held` those written, held or doubted, `_damaged` those doubted or
+unreadable; `_written` has what this handle wrote and the index may lack. A member of a pack that is indexed, written or
+held and that does not hash to its name makes `renew` read the pack: to *doubted* or *unreadable*; if the pack is whole,
+its rows were wrong, and the index is discarded. A pack that is removed leaves all of these.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from tract_fs.store.suspects import Suspects
 
 _OPEN_PACKS = 16
 _MOST_HELD = 1 << 17  # members of a held pack; for a larger one, the handle uses an index in memory
+_MOST_WAITING = 1 << 17  # members without rows: rows cost less where many are written at once
 _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of its ctime
 _WRITE_BYTES = 1 << 20
 _LEAST_MEMBER_BYTES = 16  # a shorter line can be no object and no event, and a pack may contain millions of them
@@ -81,8 +83,14 @@ class _Held:
     """The members of one pack, in memory; of a doubted pack only those to trust."""
 
     def __init__(self, found: PackMembers) -> None:
-        self.places = {digest: Place(found.pack, offset, size) for digest, offset, size in found.members}
+        self._pack = found.pack
+        self.members = {member[0]: member for member in found.members}
         self.events = found.events
+
+    def place(self, digest: bytes) -> Place | None:
+        """Returns where a member lies, or None."""
+        member = self.members.get(digest)
+        return None if member is None else Place(self._pack, member[1], member[2])
 
     def event_names(self, tract: str | None) -> Iterator[bytes]:
         """Yields the events of a tract and those of an unknown tract; with None those of all tracts."""
@@ -117,7 +125,7 @@ class Packs:
         self._misread: set[str] = set()  # packs with a member that did not hash to its name
         self._generation = 0  # of the index, when the last pack was read
         self._recent = RecentMembers()
-        self._given: dict[str, PackMembers] = {}  # the members of unread packs that this handle wrote
+        self._written: dict[str, PackMembers] = {}  # packs that this handle wrote, until they have rows
         self.names: set[str] = set()  # all packs but the unreadable ones
 
     # which packs there are
@@ -146,6 +154,7 @@ class Packs:
         for name in (self.names - names) | healed:
             self._close_reader(name)
             self._held.pop(name, None)
+            self._written.pop(name, None)
         self._unread = (self._unread & names) | (names - self.names) | (healed & names)
         self.names = names
         return True
@@ -206,7 +215,7 @@ class Packs:
         digests = list(map(bytes.fromhex, names))
         found = self._ask(lambda: self._members.listed(digests))
         for held in self._held.values():
-            found.update(digest for digest in digests if digest in held.places)
+            found.update(held.members.keys() & digests)
         return {digest.hex() for digest in found}
 
     def event_names(self, pack: str, tract: str | None = None) -> list[str]:
@@ -244,7 +253,8 @@ class Packs:
         return [size for name, size in files.list_files(self._layout.packs) if is_hash(name)]
 
     def close(self) -> None:
-        """Closes the files."""
+        """Writes the rows of the packs that this handle wrote, and closes the files."""
+        self._save_written()
         for name in list(self._readers):
             self._close_reader(name)
         if not self._is_index_shared:
@@ -290,7 +300,8 @@ class Packs:
         except IndexDamagedError:
             found = self._ask(lambda: self._members.places(digest))
         if self._held:
-            found = [*found, *(held.places[digest] for held in self._held.values() if digest in held.places)]
+            held = (held.place(digest) for held in self._held.values())
+            return [*found, *(place for place in held if place is not None)]
         return found
 
     def _ask(self, look: Callable[[], _T]) -> _T:
@@ -318,23 +329,55 @@ class Packs:
                 continue
             with suppress(IndexDamagedError):
                 self._unread.difference_update(self._members.packs())
-                for name in sorted(self._unread):
-                    found = self._given.get(name) or self._read_through(name)
-                    if found is not None:
-                        self._keep(found)
-                    self._unread.discard(name)
-        self._given.clear()
+                self._read_unread()
+        if sum(len(found.members) for found in self._written.values()) > _MOST_WAITING:
+            self._save_written()
 
-    def _keep(self, found: PackMembers) -> None:
-        """Writes the rows of a pack, or keeps them in memory."""
+    def _read_unread(self) -> None:
+        """Reads the packs that are *unread*, but for those that this handle wrote. Errors: IndexDamagedError."""
+        waiting: list[PackMembers] = []
+        for name in sorted(self._unread):
+            found = self._written.get(name)
+            if found is not None and not found.events:
+                self._held[name] = _Held(found)
+                self._unread.discard(name)
+                continue
+            found = self._written.pop(name, None) or self._read_through(name)
+            if found is None:
+                self._unread.discard(name)
+                continue
+            waiting.append(found)
+            if sum(len(found.members) for found in waiting) > _MOST_WAITING:
+                self._keep(waiting)
+                waiting = []
+        self._keep(waiting)
+
+    def _keep(self, packs: list[PackMembers]) -> None:
+        """Writes the rows of some packs, or keeps them in memory. Errors: IndexDamagedError."""
+        if packs and not self._add_rows(packs):
+            for found in packs:
+                if len(found.members) > _MOST_HELD:
+                    self._index.go_in_memory()
+                else:
+                    self._held[found.pack] = _Held(found)
+        self._unread.difference_update([found.pack for found in packs])
+
+    def _save_written(self) -> None:
+        """Writes the rows of the packs that this handle wrote; those that can't be written now stay in memory."""
+        packs = [found for found in self._written.values() if found.pack in self.names]
+        self._written.clear()
+        with suppress(IndexDamagedError):
+            if packs and self._add_rows(packs):
+                for found in packs:
+                    self._held.pop(found.pack, None)
+
+    def _add_rows(self, packs: list[PackMembers]) -> bool:
+        """Returns whether the rows of some packs could be written. Errors: IndexDamagedError."""
         if self._index.is_writable():
             with suppress(IndexUnwritableError):
-                self._members.add(found, present=self.names)
-                return
-        if len(found.members) > _MOST_HELD:
-            self._index.go_in_memory()
-        else:
-            self._held[found.pack] = _Held(found)
+                self._members.add(*packs, present=self.names)
+                return True
+        return False
 
     def _read_through(self, name: str) -> PackMembers | None:
         """Returns what a whole pack contains; makes another one doubted or unreadable, and returns None."""
@@ -350,14 +393,15 @@ class Packs:
         self._suspects.note(Address("pack", name))
         data = files.read(path, limit_bytes=LIMIT_BYTES) or b""
         before = self._rows_of(name)
+        self._written.pop(name, None)
         known = () if before is None else [digest for names in before.events.values() for digest in names]
         self._held[name] = _Held(_trusted(data, found, known))
         return None
 
     def _rows_of(self, name: str) -> PackMembers | None:
-        """Returns what the index has of a pack, which was whole when the rows were written, or None."""
+        """Returns what a pack contained when it was whole: when it was written, or its rows were; None if unknown."""
         with suppress(IndexDamagedError):
-            return self._members.members(name)
+            return self._written.get(name) or self._members.members(name)
         return None
 
     # for repair
@@ -381,7 +425,7 @@ class Packs:
 
     def include(self, found: PackMembers) -> None:
         """Accepts the members of a pack that was just written, so that the pack need not be read."""
-        self._given[found.pack] = found
+        self._written[found.pack] = found
         self.refresh()
 
     def add(self, found: PackMembers, data: bytes, *, is_synced: bool) -> None:

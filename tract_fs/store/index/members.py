@@ -21,6 +21,7 @@ from tract_fs.store.index.file import (
     bucket_range,
     crc_of,
     key_of,
+    keys_of,
     require_keys,
     require_sums,
 )
@@ -35,6 +36,7 @@ _AT_ONCE = 400  # variables of one statement
 # Bytes of a pack whose rows are read near a found one; they double with each step of a walk.
 _LEAST_WINDOW = 1 << 11
 _MOST_WINDOW = 1 << 16
+_MOST_WALKS = 4  # at once: contents and commits of a history may lie in different parts of a pack
 _IS_SIZE = f"size between 0 and {MAX_PACK_BYTES}"  # a row of another one counts as missing
 _MOST_NEAR = 1 << 13
 
@@ -58,6 +60,30 @@ class Place(NamedTuple):
     size: int
 
 
+class _Walk:
+    """A row of looks, each near the one before: row number of the last one, and the rows that were read around them."""
+
+    __slots__ = ("high", "last", "low", "window")
+
+    def __init__(self, place: int) -> None:
+        self.last = self.low = self.high = place  # row numbers, `high` excluded
+        self.window = _LEAST_WINDOW
+
+    def go_on(self, place: int, first: int) -> tuple[int, int]:
+        """Doubles the window; returns from where to where to read rows, those of the last look left out.
+
+        `first` is the least row number of the pack.
+        """
+        self.last, self.window = place, min(2 * self.window, _MOST_WINDOW)
+        low, high = max(first, place - self.window), min(first + _OFFSET_MASK, place + self.window) + 1
+        known, self.low, self.high = (self.low, self.high), low, high
+        if known[0] <= low <= known[1]:
+            return known[1], high
+        if known[0] <= high <= known[1]:
+            return low, known[0]
+        return low, high
+
+
 class MemberIndex:
     """The rows of all packs.
 
@@ -73,9 +99,8 @@ class MemberIndex:
         self._names: dict[int, str] = {}
         self._counts: dict[str, tuple[int, int]] = {}  # of members, of tracts
         self._sound: set[int] = set()  # buckets whose sums agreed
-        self._near: dict[bytes, Place] = {}  # members near the last one found
-        self._last = 0  # row number of the last member found
-        self._window = _LEAST_WINDOW
+        self._near: dict[bytes, Place] = {}  # members near the last ones found
+        self._walks: list[_Walk] = []  # the last used is last
         self._seed = 0
 
     def packs(self) -> Collection[str]:
@@ -88,7 +113,7 @@ class MemberIndex:
         """Reads which packs have rows. Errors: IndexDamagedError."""
         self._ids, self._names, self._counts = {}, {}, {}
         self._sound.clear()
-        self._near.clear()
+        self._forget_near()
         self._seed = zlib.crc32(self._index.seal)
         if self._index.exists():
             self._version = self._index.version()
@@ -137,7 +162,7 @@ class MemberIndex:
         wanted = list(digests)
         with self._index.reading() as connection:
             for start in range(0, len(wanted), _AT_ONCE):
-                keys = list(map(key_of, wanted[start : start + _AT_ONCE]))
+                keys = list(keys_of(wanted[start : start + _AT_ONCE]))
                 marks = ",".join("?" * len(keys))
                 rows = connection.execute(f"select name from members where key in ({marks})", keys)
                 found.update(name for (name,) in rows.fetchall())
@@ -229,10 +254,11 @@ class MemberIndex:
             }
         return PackMembers(pack, rows, found)
 
-    def add(self, pack: PackMembers, *, present: Collection[str]) -> None:
-        """Writes the rows of a pack; removes those of packs that are not `present` once they are half of all rows.
+    def add(self, *packs: PackMembers, present: Collection[str]) -> None:
+        """Writes the rows of some packs; removes those of packs that are not `present` once they are half of all rows.
 
-        Errors: IndexDamagedError, IndexUnwritableError.
+        Cost: a row costs half as much among a hundred thousand as among some thousands. Errors: IndexDamagedError,
+        IndexUnwritableError.
         """
         self.packs()
         with self._index.writing() as connection:
@@ -243,9 +269,12 @@ class MemberIndex:
             if gone and 2 * sum(self._counts[name][0] for name in gone) >= total:
                 for name in gone:
                     self._remove(connection, name)
-            self._insert(connection, pack)
+            sums = Sums("member")
+            for pack in packs:
+                self._insert(connection, pack, sums)
+            sums.write(connection)
 
-    def _insert(self, connection: sqlite3.Connection, pack: PackMembers) -> None:
+    def _insert(self, connection: sqlite3.Connection, pack: PackMembers, sums: Sums) -> None:
         name, count, tracts = bytes.fromhex(pack.pack), len(pack.members), len(pack.events)
         there = connection.execute("select id, members, tracts from packs where name = ?", (name,)).fetchone()
         if there is not None:  # another process was faster
@@ -254,16 +283,16 @@ class MemberIndex:
         number = 1 + connection.execute("select coalesce(max(id), 0) from packs").fetchone()[0]
         crc = crc_of(self._index.seal, number, name, count, tracts)
         connection.execute("insert into packs values (?, ?, ?, ?, ?)", (number, name, count, tracts, crc))
-        sums, rows = Sums("member"), []
         counts, totals, seed = sums.rows, sums.totals, self._seed
-        crc32, pack_row, to_key = zlib.crc32, _CHECKED.pack, key_of
+        crc32, pack_row = zlib.crc32, _CHECKED.pack
         first = number << _OFFSET_BITS
-        for digest, offset, size in pack.members:
+        rows = []
+        keys = keys_of([digest for digest, _, _ in pack.members])
+        for (digest, offset, size), key in zip(pack.members, keys, strict=True):
             counts[digest[0]] += 1
             totals[digest[0]] += crc32(pack_row(first + offset, size, digest), seed)
-            rows.append((first + offset, digest, size, to_key(digest)))
+            rows.append((first + offset, digest, size, key))
         connection.executemany("insert into members values (?, ?, ?, ?)", rows)
-        sums.write(connection)
         for tract, hashes in pack.events.items():
             names = b"".join(sorted(hashes))
             crc = crc_of(self._index.seal, number, tract, len(hashes), names)
@@ -286,28 +315,39 @@ class MemberIndex:
         connection.execute("delete from packs where id = ?", (number,))
         sums.write(connection)
         del self._names[number], self._counts[name]
-        self._near.clear()
+        self._forget_near()
 
     def _look_around(self, connection: sqlite3.Connection, found: Place) -> None:
-        """Remembers the members near one that was found, if it is the first, or the last one was near too.
+        """Remembers the members near one that was found, if it is the first, or one of the last few was near too.
 
         A history lies together in a pack, so a walk over it needs them next.
         """
         first = self._ids[found.pack] << _OFFSET_BITS
         place = first + found.offset
-        is_first, step, self._last = not self._last, place - self._last, place
-        if not (is_first or abs(step) <= 2 * self._window):
-            self._window = _LEAST_WINDOW
-            return
-        self._window = min(2 * self._window, _MOST_WINDOW)
+        walk = next((walk for walk in self._walks if abs(place - walk.last) <= 2 * walk.window), None)
+        if walk is None:
+            is_first = not self._walks
+            walk = _Walk(place)
+            self._walks = [*self._walks[1 - _MOST_WALKS :], walk]
+            if not is_first:
+                return
+        else:
+            self._walks.remove(walk)
+            self._walks.append(walk)
         if len(self._near) > _MOST_NEAR:
             self._near.clear()
-        low, high = place - self._window, place + self._window
+            for other in self._walks:
+                other.low = other.high = other.last
+        low, high = walk.go_on(place, first)
         rows = connection.execute(
-            f"select place, name, size from members where place between ? and ? and {_IS_SIZE}",
-            (max(first, low), min(first + _OFFSET_MASK, high)),
+            f"select place, name, size from members where place >= ? and place < ? and {_IS_SIZE}", (low, high)
         ).fetchall()
-        self._near.update((name, Place(found.pack, at & _OFFSET_MASK, size)) for at, name, size in rows)
+        pack = found.pack
+        self._near.update({name: Place(pack, at & _OFFSET_MASK, size) for at, name, size in rows})
+
+    def _forget_near(self) -> None:
+        self._near.clear()
+        self._walks.clear()
 
     def _note(self, number: int, name: str, count: int, tracts: int) -> None:
         self._ids[name], self._names[number], self._counts[name] = number, name, (count, tracts)
