@@ -39,9 +39,9 @@ from tract_fs.store.address import Address
 from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError
 from tract_fs.store.index.members import MemberIndex, PackMembers, Place
 from tract_fs.store.layout import Layout
+from tract_fs.store.pack_reader import PackReader
 from tract_fs.store.suspects import Suspects
 
-_OPEN_PACKS = 16
 _MOST_HELD = 1 << 17  # members of a held pack; for a larger one, the handle uses an index in memory
 _MOST_WAITING = 1 << 17  # members without rows: rows cost less where many are written at once
 _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of its ctime
@@ -118,7 +118,7 @@ class Packs:
         self._suspects = Suspects() if suspects is None else suspects
         self._signature: files.Signature | None = None
         self._is_settled = True  # a change of the directory since then changes its ctime
-        self._readers: dict[str, files.RangeReader] = {}  # in order of opening; few stay open
+        self._reader = PackReader(layout)
         self._unread: set[str] = set()
         self._held: dict[str, _Held] = {}  # of packs held or doubted
         self._damaged: dict[str, files.Signature | None] = {}  # the file of each, as it was when it was read
@@ -151,8 +151,9 @@ class Packs:
         if names == self.names and not healed:
             return False
         self._recent.clear()
+        self._reader.forget()
         for name in (self.names - names) | healed:
-            self._close_reader(name)
+            self._reader.close(name)
             self._held.pop(name, None)
             self._written.pop(name, None)
         self._unread = (self._unread & names) | (names - self.names) | (healed & names)
@@ -186,7 +187,7 @@ class Packs:
         if not self.names:
             return None
         digest = bytes.fromhex(name)
-        member = self._recent.take(digest)
+        member = self._recent.take(digest) or self._reader.near(digest)
         if member is not None:
             return member
         for pack, offset, size in self._places(digest):
@@ -255,8 +256,7 @@ class Packs:
     def close(self) -> None:
         """Writes the rows of the packs that this handle wrote, and closes the files."""
         self._save_written()
-        for name in list(self._readers):
-            self._close_reader(name)
+        self._reader.close_all()
         if not self._is_index_shared:
             self._index.close()
 
@@ -265,31 +265,11 @@ class Packs:
         self._recent.clear()
 
     def _read_member(self, pack: str, offset: int, size: int, digest: bytes) -> bytes | None:
-        reader = self._reader(pack)
-        data = reader.read(offset, size)
-        if data is not None and sha256(data).digest() == digest:
-            return data
-        reader.close()  # another, whole file may be at the path by now
-        data = reader.read(offset, size)
-        if data is not None and sha256(data).digest() == digest:
-            return data
-        if data is not None:
+        data = self._reader.read(pack, offset, size, digest)
+        if data == b"":
             self._suspects.note(Address("pack", pack))
             self._misread.add(pack)
-        return None
-
-    def _reader(self, pack: str) -> files.RangeReader:
-        reader = self._readers.get(pack)
-        if reader is None:
-            if len(self._readers) >= _OPEN_PACKS:
-                self._close_reader(next(iter(self._readers)))
-            reader = self._readers[pack] = files.RangeReader(self._layout.pack(pack))
-        return reader
-
-    def _close_reader(self, pack: str) -> None:
-        reader = self._readers.pop(pack, None)
-        if reader is not None:
-            reader.close()
+        return data or None
 
     # where members lie
 
@@ -477,12 +457,10 @@ class PackWriter:
 def assemble(objects: Mapping[str, bytes]) -> tuple[PackMembers, bytes]:
     """Returns what a pack of these objects contains, and its bytes; each is canonical JSON under its hash."""
     data = b"\n".join((*objects.values(), b""))
-    found = PackMembers(hash_bytes(data), [], {})
-    offset = 0
-    for name, member in objects.items():
-        found.members.append((bytes.fromhex(name), offset, len(member)))
-        offset += len(member) + 1
-    return found, data
+    sizes = list(map(len, objects.values()))
+    offsets = accumulate([size + 1 for size in sizes], initial=0)
+    members = list(zip(map(bytes.fromhex, objects), offsets, sizes, strict=False))
+    return PackMembers(hash_bytes(data), members, {}), data
 
 
 def scan(path: str, name: str, recent: RecentMembers | None = None) -> tuple[PackMembers | None, str]:

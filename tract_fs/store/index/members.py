@@ -20,6 +20,7 @@ from tract_fs.store.index.file import (
     Sums,
     bucket_range,
     crc_of,
+    insert_rows,
     key_of,
     keys_of,
     require_keys,
@@ -33,12 +34,7 @@ _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 _CHECKED = struct.Struct(">qI32s")
 _AT_ONCE = 400  # variables of one statement
-# Bytes of a pack whose rows are read near a found one; they double with each step of a walk.
-_LEAST_WINDOW = 1 << 11
-_MOST_WINDOW = 1 << 16
-_MOST_WALKS = 4  # at once: contents and commits of a history may lie in different parts of a pack
 _IS_SIZE = f"size between 0 and {MAX_PACK_BYTES}"  # a row of another one counts as missing
-_MOST_NEAR = 1 << 13
 
 
 class PackMembers(Struct):
@@ -60,30 +56,6 @@ class Place(NamedTuple):
     size: int
 
 
-class _Walk:
-    """A row of looks, each near the one before: row number of the last one, and the rows that were read around them."""
-
-    __slots__ = ("high", "last", "low", "window")
-
-    def __init__(self, place: int) -> None:
-        self.last = self.low = self.high = place  # row numbers, `high` excluded
-        self.window = _LEAST_WINDOW
-
-    def go_on(self, place: int, first: int) -> tuple[int, int]:
-        """Doubles the window; returns from where to where to read rows, those of the last look left out.
-
-        `first` is the least row number of the pack.
-        """
-        self.last, self.window = place, min(2 * self.window, _MOST_WINDOW)
-        low, high = max(first, place - self.window), min(first + _OFFSET_MASK, place + self.window) + 1
-        known, self.low, self.high = (self.low, self.high), low, high
-        if known[0] <= low <= known[1]:
-            return known[1], high
-        if known[0] <= high <= known[1]:
-            return low, known[0]
-        return low, high
-
-
 class MemberIndex:
     """The rows of all packs.
 
@@ -99,8 +71,6 @@ class MemberIndex:
         self._names: dict[int, str] = {}
         self._counts: dict[str, tuple[int, int]] = {}  # of members, of tracts
         self._sound: set[int] = set()  # buckets whose sums agreed
-        self._near: dict[bytes, Place] = {}  # members near the last ones found
-        self._walks: list[_Walk] = []  # the last used is last
         self._seed = 0
 
     def packs(self) -> Collection[str]:
@@ -113,7 +83,6 @@ class MemberIndex:
         """Reads which packs have rows. Errors: IndexDamagedError."""
         self._ids, self._names, self._counts = {}, {}, {}
         self._sound.clear()
-        self._forget_near()
         self._seed = zlib.crc32(self._index.seal)
         if self._index.exists():
             self._version = self._index.version()
@@ -131,9 +100,6 @@ class MemberIndex:
 
         Errors: IndexDamagedError.
         """
-        near = self._near.get(digest)
-        if near is not None and self._generation == self._index.generation:
-            return (near,)
         if not self.packs():
             return ()
         index = self._index
@@ -148,8 +114,6 @@ class MemberIndex:
                 for place, name, size in rows
                 if name == digest and (pack := self._names.get(place >> _OFFSET_BITS)) is not None
             ]
-            if len(found) == 1:
-                self._look_around(index.connection(), found[0])
         except index.errors() as error:
             raise index.fail(error) from error
         return found
@@ -286,13 +250,13 @@ class MemberIndex:
         counts, totals, seed = sums.rows, sums.totals, self._seed
         crc32, pack_row = zlib.crc32, _CHECKED.pack
         first = number << _OFFSET_BITS
-        rows = []
+        values: list[object] = []
         keys = keys_of([digest for digest, _, _ in pack.members])
         for (digest, offset, size), key in zip(pack.members, keys, strict=True):
             counts[digest[0]] += 1
             totals[digest[0]] += crc32(pack_row(first + offset, size, digest), seed)
-            rows.append((first + offset, digest, size, key))
-        connection.executemany("insert into members values (?, ?, ?, ?)", rows)
+            values += (first + offset, digest, size, key)
+        insert_rows(connection, "members", 4, values)
         for tract, hashes in pack.events.items():
             names = b"".join(sorted(hashes))
             crc = crc_of(self._index.seal, number, tract, len(hashes), names)
@@ -315,39 +279,6 @@ class MemberIndex:
         connection.execute("delete from packs where id = ?", (number,))
         sums.write(connection)
         del self._names[number], self._counts[name]
-        self._forget_near()
-
-    def _look_around(self, connection: sqlite3.Connection, found: Place) -> None:
-        """Remembers the members near one that was found, if it is the first, or one of the last few was near too.
-
-        A history lies together in a pack, so a walk over it needs them next.
-        """
-        first = self._ids[found.pack] << _OFFSET_BITS
-        place = first + found.offset
-        walk = next((walk for walk in self._walks if abs(place - walk.last) <= 2 * walk.window), None)
-        if walk is None:
-            is_first = not self._walks
-            walk = _Walk(place)
-            self._walks = [*self._walks[1 - _MOST_WALKS :], walk]
-            if not is_first:
-                return
-        else:
-            self._walks.remove(walk)
-            self._walks.append(walk)
-        if len(self._near) > _MOST_NEAR:
-            self._near.clear()
-            for other in self._walks:
-                other.low = other.high = other.last
-        low, high = walk.go_on(place, first)
-        rows = connection.execute(
-            f"select place, name, size from members where place >= ? and place < ? and {_IS_SIZE}", (low, high)
-        ).fetchall()
-        pack = found.pack
-        self._near.update({name: Place(pack, at & _OFFSET_MASK, size) for at, name, size in rows})
-
-    def _forget_near(self) -> None:
-        self._near.clear()
-        self._walks.clear()
 
     def _note(self, number: int, name: str, count: int, tracts: int) -> None:
         self._ids[name], self._names[number], self._counts[name] = number, name, (count, tracts)

@@ -20,6 +20,7 @@ from tract_fs.store.index.file import (
     Sums,
     bucket_range,
     crc_of,
+    insert_rows,
     key_of,
     keys_of,
     require_keys,
@@ -36,7 +37,6 @@ _KINDS = {kind.decode(): kind for kind in KINDS}
 _TEXTS = {kind: text for text, kind in _KINDS.items()}
 _CHECKED = struct.Struct(">qc32s32s")
 _ROWS = "select id, kind, event, commit_hash, crc from records"
-_INSERT = "insert into records values (?, ?, ?, ?, ?, ?, ?)"
 
 
 class Row(NamedTuple):
@@ -257,9 +257,9 @@ class TractRecords:
     def _insert(self, connection: sqlite3.Connection, records: Sequence[Record], start: int) -> None:
         events, commits = Sums("event"), Sums("commit")
         event_rows, event_totals, commit_rows, commit_totals = events.rows, events.totals, commits.rows, commits.totals
-        rows = []
         pack, crc32, seed, first = _CHECKED.pack, zlib.crc32, self._seed, (self._id << _NUMBER_BITS) + start
         texts = _TEXTS
+        values: list[object] = []
         commit_keys = keys_of([record.commit for record in records])
         for place, (kind, _, event, commit, _), key in zip(count(first), records, commit_keys, strict=False):
             crc = crc32(pack(place, kind, event, commit), seed)
@@ -272,8 +272,8 @@ class TractRecords:
                 commit_hash, commit_key = commit, key
                 commit_rows[commit[0]] += 1
                 commit_totals[commit[0]] += crc
-            rows.append((place, texts[kind], event, commit_hash, event_key, commit_key, crc))
-        connection.executemany(_INSERT, rows)
+            values += (place, texts[kind], event, commit_hash, event_key, commit_key, crc)
+        insert_rows(connection, "records", 7, values)
         events.write(connection)
         commits.write(connection)
 
