@@ -72,7 +72,7 @@ class Objects:
 
     def has_content(self, name: ContentHash) -> bool:
         """Returns whether a content is present and valid."""
-        data = self._bytes.get(name) or self.get(name)
+        data = self.get(name)
         return data is not None and is_content(data)
 
     def exists(self, name: str) -> bool:
