@@ -14,7 +14,7 @@ import click
 from tract_fs import Tract
 from tract_fs.cli.current_branch import CurrentBranch, read_current_branch
 from tract_fs.cli.output import echo_json, some, warn
-from tract_fs.errors import BranchNotFound, DamageError, StoreNotFound, TractError
+from tract_fs.errors import BranchNotFound, DamageError, FormatMissing, StoreNotFound, TractError
 
 STORE_DIRECTORY = ".tract"
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
@@ -69,9 +69,11 @@ class Invocation:
         return directory
 
     @contextmanager
-    def writing(self, *, tract_id: str | None = None) -> Iterator[Tract]:
-        """Opens the tract for writing; the store must be there. Errors: as Tract.open."""
-        with self._open(tract_id=tract_id) as t:
+    def writing(self, *, tract_id: str | None = None, is_any_branch: bool = False) -> Iterator[Tract]:
+        """Opens the tract for writing; the store must be there. `is_any_branch` is for commands that work on something
+        else than the current branch. Errors: as Tract.open; CommandError.
+        """
+        with self._open(tract_id=tract_id, is_any_branch=is_any_branch) as t:
             yield t
 
     @contextmanager
@@ -86,9 +88,13 @@ class Invocation:
         with t:
             yield t
 
-    def _open(self, *, tract_id: str | None = None, read_only: bool = False) -> Tract:
+    def _open(self, *, tract_id: str | None = None, read_only: bool = False, is_any_branch: bool = False) -> Tract:
         path = self.require_context()
         current = CurrentBranch(self.branch, is_unknown=False) if self.branch else read_current_branch(path)
+        if current.fault and not is_any_branch:
+            raise CommandError(
+                f"{current.fault}, so the branch chosen by 'tract switch' is unknown; choose it again with 'tract switch NAME', or give --branch"
+            )
         try:
             t = Tract.open(
                 path,
@@ -97,6 +103,8 @@ class Invocation:
                 create=False,
                 read_only=read_only,
             )
+        except FormatMissing:
+            raise
         except StoreNotFound:
             above = "" if self.context_path is not None else ", nor in a directory above"
             raise StoreNotFound(f"{path}: no store here{above}; create one with 'tract init'", path=path) from None

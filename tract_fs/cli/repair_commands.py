@@ -7,7 +7,9 @@ import click
 from tract_fs import RepairReport
 from tract_fs.cli.display import show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import echo_pairs, some
+from tract_fs.cli.output import echo_pairs, fail_if, some
+from tract_fs.model.damage import UNREADABLE
+from tract_fs.upkeep.repair import restore_format
 
 
 @click.command(short_help="Check every file and repair the store.")
@@ -18,12 +20,14 @@ def repair(invocation: Invocation, *, adopt: bool) -> None:
 
     A damaged file that has not changed for ten seconds is moved to the quarantine below .tract/local and kept there;
     fetch a good one from another copy. Rewritten line ends are restored, good files under a wrong name are recovered,
-    and all caches are rebuilt. Nothing else is deleted.
+    all caches are rebuilt, a FORMAT file that is missing or damaged is written again, and temporary files that a killed
+    writer left over a day ago are removed. Nothing else is deleted.
 
     --adopt is for pending events whose missing files will never come. Each of their heads whose whole history is here
     becomes a second head of its branch, with its commits and their configs.
     """
-    with invocation.writing() as t:
+    restore_format(invocation.require_context())
+    with invocation.writing(is_any_branch=True) as t:
         if invocation.tract_id is not None:
             invocation.require_tract(t)
         report = t.repair(adopt=adopt)
@@ -35,6 +39,7 @@ def repair(invocation: Invocation, *, adopt: bool) -> None:
         show_warnings(report.advice)
 
     invocation.answer(lambda: document, show)
+    fail_if(any(UNREADABLE in line for line in report.unmoved))
 
 
 def _show(report: RepairReport) -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from tract_fs.model.members import is_event_list
 from tract_fs.store import files
 from tract_fs.store.layout import Layout
 
 _OPEN_PACKS = 16
 _MOST_BLOCKS = 16
+LEAST_MEMBER_BYTES = 16  # a shorter line can be no object and no event, and a pack may contain millions of them
+
+
+def may_be_member(line: bytes) -> bool:
+    """Returns whether a line of a pack is a member by its length and its start."""
+    return len(line) >= LEAST_MEMBER_BYTES and not is_event_list(line)
 
 
 class PackReader:
@@ -24,13 +31,17 @@ class PackReader:
         """Returns the verified bytes of a member that lies near another one read lately, or None."""
         return self._near.get(digest)
 
-    def read(self, pack: str, offset: int, size: int, digest: bytes) -> bytes | None:
-        """Returns the verified bytes of a member. Empty if the bytes at this place have another hash; None if there is no file."""
+    def read(self, pack: str, offset: int, size: int, digest: bytes, *, keeps_near: bool = True) -> bytes | None:
+        """Returns the verified bytes of a member. Empty if the bytes at this place have another hash; None if there is no file.
+
+        Errors: OSError of the disk.
+        """
         file = self._files.get(pack) or self._open(pack)
         for _ in range(2):
             data = file.read(offset, size)
             if data is not None and sha256(data).digest() == digest:
-                self._keep_near(file.take_fresh())
+                if keeps_near:
+                    self._keep_near(file.take_fresh())
                 return data
             file.close()  # another, whole file may be at the path by now
         return None if data is None else b""
@@ -60,7 +71,7 @@ class PackReader:
 
     def _keep_near(self, block: bytes) -> None:
         """Keeps the members in a block: its lines but for the first and the last, which may be parts of lines."""
-        lines = block.split(b"\n")[1:-1]
+        lines = [line for line in block.split(b"\n")[1:-1] if may_be_member(line)]
         if lines:
             digests = [sha256(line).digest() for line in lines]
             self._near.update(zip(digests, lines, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from tract_fs.errors import (
     InvalidObject,
     JsonValueError,
     ObjectMissing,
+    TokenizerError,
 )
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.config_query import FieldPath, Scalar
@@ -22,7 +23,7 @@ from tract_fs.model.events import BroughtCommit, NewCommit
 from tract_fs.model.history import is_ancestor, iter_newest_first
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
 from tract_fs.model.messages import Rendering, render
-from tract_fs.model.names import CommitHash, is_hash, is_hex, to_datetime
+from tract_fs.model.names import CommitHash, ContentHash, is_hash, is_hex, to_datetime
 from tract_fs.model.objects import Commit
 from tract_fs.model.refs import HEAD, Ref, parse_ref
 from tract_fs.model.tokens import TokenCounter
@@ -66,6 +67,8 @@ class TractReader:
         self.counter = counter
         self.overlay = Overlay(log, self.foreign, store.objects)
         self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
+        self.misfits: dict[ContentHash, str] = {}  # rendered contents that their registered types do not fit: why
+        self.throw_away: object = None  # keeps a throw-away store for as long as a reference to it is left
         self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
         self._written: dict[CommitHash, NewCommit] = {}  # recent commits of this session
@@ -206,7 +209,10 @@ class TractReader:
         if tokens is None or commit.content_type not in BUILTIN_TYPES:
             rendering = self._renderings.get(name)
             if rendering is None:
-                rendering = self._render(commit, entry)
+                try:
+                    rendering = self._render(name, commit, entry)
+                except TokenizerError:  # a log needs no count
+                    return CommitFacts(commit, config, None)
                 self.keep_rendering(name, rendering)
             tokens = rendering.tokens
         return CommitFacts(commit, config, tokens)
@@ -219,7 +225,7 @@ class TractReader:
                 f"commit {name} is of operation {commit.operation.value} and has no content", hash=name
             )
         try:
-            return self._decode(commit.content, commit.content_type)
+            return self._decode(commit.content, commit.content_type)[0]
         except ObjectMissing as error:
             if commit.content not in self.store.redacted():
                 raise
@@ -240,7 +246,7 @@ class TractReader:
         entry = self.overlay.entry(name)
         config = None if entry is None or not entry.config else bytes(entry.config).decode()
         try:
-            return Loaded(commit, rendering or self._render(commit, entry), config)
+            return Loaded(commit, rendering or self._render(name, commit, entry), config)
         except ObjectMissing:
             if commit.content not in self.store.redacted():
                 raise
@@ -260,16 +266,22 @@ class TractReader:
         if len(commits) <= _CACHED_NEW:
             self._written.update(commits)
 
-    def _render(self, commit: Commit, entry: BroughtCommit | None) -> Rendering:
+    def _render(self, name: str, commit: Commit, entry: BroughtCommit | None) -> Rendering:
         assert commit.content is not None and commit.content_type is not None
         is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on its registration
         tokens = entry.tokens.get(self.counter.name) if entry is not None and is_builtin else None
-        content = self._decode(commit.content, commit.content_type)
-        return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
+        content, misfit = self._decode(commit.content, commit.content_type)
+        if misfit:
+            self.misfits[commit.content] = misfit
+        try:
+            return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
+        except TokenizerError as error:
+            raise error.at(name) from error.__cause__
 
     def forget_renderings(self) -> None:
         """Drops all renderings, since a content type was registered."""
         self._renderings.clear()
+        self.misfits.clear()
 
     def iter_log(self) -> Iterator[CommitHash]:
         """Yields the history of the head, newest first."""
@@ -299,7 +311,7 @@ class TractReader:
 
     def query(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitInfo]:
         """Returns the commits whose generation config matches, by creation time, then hash."""
-        tract, load = self.log.tract, self._load_facts
+        tract, load = self.log.tract, self._loader()
         hits = self._select(self.log, path, operator, value)
         sources = self.foreign.sources()
         if sources:
@@ -331,14 +343,23 @@ class TractReader:
             index = self._config_indexes[log.tract] = ConfigIndex(self.store.index, log, self.store.events)
         return index.select(path, operator, value)
 
+    def _loader(self) -> Callable[[str], CommitFacts]:
+        """Returns what loads the facts of a query's result on first use, however late; it keeps a throw-away store."""
+        throw_away = self.throw_away
+
+        def load(name: str, _keeps: object = throw_away) -> CommitFacts:
+            return self._load_facts(name)
+
+        return self._load_facts if throw_away is None else load
+
     def _load_facts(self, name: str) -> CommitFacts:
         with self.loading:
             return self.facts(CommitHash(name))
 
-    def _decode(self, content: str, content_type: str) -> object:
+    def _decode(self, content: str, content_type: str) -> tuple[object, str]:
         data = self.store.objects.require(content, "content")
         try:
-            return self.types.decode(data, content_type)
+            return self.types.read(data, content_type)
         except JsonValueError as error:
             path = self.store.layout.relative(self.store.layout.object(content))
             raise InvalidObject(path=path, hash=content, kind=content_type, reason=error.reason) from None
