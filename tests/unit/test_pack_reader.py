@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab.disk import disk
 from tests.lab.states import bound_layout, put, put_in_place
+from tract_fs.model.members import encode_event_list
 from tract_fs.store import files, pack_reader
 from tract_fs.store.pack_reader import PackReader
 
@@ -82,6 +83,15 @@ def test_a_member_in_two_blocks_is_read_alone(reader: PackReader, monkeypatch: p
     monkeypatch.setattr(files, "_BLOCK_BYTES", 250)
     for number in range(100):
         assert reader.near(DIGESTS[number]) or read(reader, number) == LINES[number]
+
+
+def test_what_is_no_member_is_not_kept(reader: PackReader, pack: Path) -> None:
+    event_list, short = encode_event_list({}, 303), b"short"
+    put_in_place(pack, b"\n".join((*LINES[:3], event_list, short, *LINES[3:6])) + b"\n")
+    read(reader, 0)
+    assert read(reader, 1) == LINES[1]
+    assert kept(reader) == [1, 2, 3, 4, 5]
+    assert [reader.near(sha256(line).digest()) for line in (event_list, short)] == [None, None]
 
 
 def test_altered_lines_of_a_block_are_not_served_under_their_old_names(reader: PackReader, pack: Path) -> None:
