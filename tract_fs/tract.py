@@ -80,9 +80,11 @@ class Tract:
     ) -> Self:
         """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
 
+        The first commit makes the tract and the branch. With `create=False` nothing is made: store, tract and branch must
+        be there; only `main` of a tract without commits, and `default` of a store without tracts, need not.
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
         since 1970, or a datetime, before year 8999.
-        Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout.
+        Errors: ArgumentError, StoreNotFound, TractNotFound, BranchNotFound, NotAStore, UnsupportedFormat, LockTimeout.
         """
         session = Session.open(
             path,

@@ -38,7 +38,7 @@ def repair(invocation: Invocation, *, adopt: bool) -> None:
         _show(report)
         show_warnings(report.advice)
 
-    invocation.answer(lambda: document, show)
+    invocation.answer(lambda: document, show, wrote="repaired")
     fail_if(any(UNREADABLE in line for line in report.unmoved))
 
 

@@ -301,6 +301,10 @@ class Store:
         """Returns whether a tract has events here."""
         return tree.has_tract(self.layout, self.packs, tract)
 
+    def knows_tract(self, tract: str) -> bool:
+        """Returns whether a tract has events here, or a directory for them: one that was made for its first commit."""
+        return tree.has_directory(self.layout, tract) or self.has_tract(tract)
+
     def list_tracts(self) -> list[str]:
         """Returns the ids of the tracts that have events, sorted."""
         return tree.list_tracts(self.layout, self.packs)
