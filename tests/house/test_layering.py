@@ -67,6 +67,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "index.file",
             "index.records",
             "index.members",
+            "pack_reader",
             "packs",
             "tree",
             "bytes",

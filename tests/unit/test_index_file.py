@@ -27,7 +27,9 @@ from tract_fs.store.index.file import (
     Sums,
     bucket_range,
     crc_of,
+    insert_rows,
     key_of,
+    keys_of,
     require_sums,
 )
 from tract_fs.store.layout import Layout
@@ -540,6 +542,7 @@ def test_a_key_is_the_beginning_of_a_hash_as_a_signed_number() -> None:
     assert key_of(b"\x80" + bytes(31)) == -(2**63)
     assert key_of(b"\xff" * 32) == -1
     assert key_of(bytes(7) + b"\1" + b"\xff" * 24) == 1
+    assert list(keys_of([bytes(32), b"\x80" + bytes(31), b"\xff" * 32])) == [0, -(2**63), -1]
 
 
 def test_the_keys_of_a_bucket_are_those_of_the_hashes_that_begin_with_its_byte() -> None:
@@ -550,6 +553,31 @@ def test_the_keys_of_a_bucket_are_those_of_the_hashes_that_begin_with_its_byte()
     for first in range(256):
         low, high = bucket_range(first)
         assert low <= key_of(bytes([first]) + bytes(31)) <= key_of(bytes([first]) + b"\xff" * 31) <= high
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 128, 200])
+def test_many_rows_are_inserted_by_few_statements(layout: Layout, count: int) -> None:
+    index = IndexFile(layout, read_only=False)
+    texts: list[str] = []
+    with index.writing() as connection:
+        connection.set_trace_callback(texts.append)
+        values: list[object] = [
+            value for number in range(count) for value in (number, bytes([number]), number, -number)
+        ]
+        insert_rows(connection, "members", 4, values)
+        connection.set_trace_callback(None)
+    rows = index.connection().execute("select * from members order by place").fetchall()
+    assert rows == [(number, bytes([number]), number, -number) for number in range(count)]
+    assert len(texts) == count // 64 + count % 64
+
+
+def test_of_rows_of_which_one_is_refused_none_stays(layout: Layout) -> None:
+    index = IndexFile(layout, read_only=False)
+    values: list[object] = [value for number in range(100) for value in (number, b"x", number, number)]
+    values[4 * 70] = 5
+    with pytest.raises(IndexDamagedError), index.writing() as connection:
+        insert_rows(connection, "members", 4, values)
+    assert index.connection().execute("select count(*) from members").fetchall() == [(0,)]
 
 
 def test_sums_are_added_to_and_subtracted_from_those_there_are(layout: Layout) -> None:

@@ -144,23 +144,6 @@ def test_rows_that_went_in_another_handle_are_noticed_by_a_look_for_what_is_abse
     two.require_absent(M1)
 
 
-def test_the_neighbours_of_a_member_near_the_last_are_found_without_a_look(layout: Layout) -> None:
-    names = [sha256(b"%d" % number).digest() for number in range(100)]
-    members = opened(layout)
-    members.add(PackMembers(A, [(name, 1000 * at, 900) for at, name in enumerate(names)], {}), present={A})
-    assert list(members.places(names[50])) == [Place(A, 50_000, 900)]
-    assert set(members._near) == set(names[46:55])  # 4 KiB before and behind it
-    assert members._near[names[51]] == Place(A, 51_000, 900)
-    assert list(members.places(names[55])) == [Place(A, 55_000, 900)]
-    assert set(members._near) == set(names[46:64])  # twice as far, since the walk goes on
-    assert list(members.places(names[99])) == [Place(A, 99_000, 900)]
-    assert set(members._near) == set(names[46:64])  # a jump
-    assert list(members.places(names[98])) == [Place(A, 98_000, 900)]
-    assert set(members._near) == set(names[46:64] + names[94:])
-    members._index.discard()
-    assert list(members.places(names[49])) == []
-
-
 def test_a_look_takes_as_many_steps_among_few_as_among_many(tmp_path: Path) -> None:
     """Counted in instructions of SQLite's machine."""
     steps = []

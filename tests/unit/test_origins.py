@@ -113,6 +113,25 @@ def test_rows_are_written_in_steps_up_to_a_count(t: Tract, tmp_path: Path) -> No
     connection.close()
 
 
+def test_rows_of_the_last_records_follow_those_there_are_and_no_others(t: Tract, tmp_path: Path) -> None:
+    found, records, log = split(t, 42), records_of(t)[:42], log_of(t)
+    chains = {count: (log._arrivals.chain_at(count) or b"").hex() for count in (20, 42)}
+    assert not found.append_rows(records[20:], (42, chains[42]))
+    assert found.append_rows(records[:20], (20, chains[20]))
+    assert not found.append_rows(records[21:], (42, chains[42]))
+    assert not found.append_rows(records[19:], (42, chains[42]))
+    assert found.rows.stamp() == (20, chains[20])
+    assert found.append_rows(records[20:], (42, chains[42]))
+    assert found.rows.stamp() == (42, chains[42])
+    expected = brought_in(t)
+    assert {name: found.events_of(name) for name in expected} == {name: (event,) for name, event in expected.items()}
+    connection = sqlite3.connect(own_place(tmp_path) / "index.db")
+    assert connection.execute("select kind, event from records order by id").fetchall() == [
+        (record.kind.decode(), record.event) for record in records
+    ]
+    connection.close()
+
+
 def test_rows_that_go_beyond_what_a_handle_knows_are_left_alone(t: Tract) -> None:
     found = split(t, 42)
     found.extend_rows(42)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.lab.disk import disk, os_error
-from tests.lab.states import bound_layout, own_place, put, remove_local, store_root
+from tests.lab.states import bound_layout, own_place, put, put_in_place, remove_local, store_root
 from tract_fs import Tract
 from tract_fs.store import files, packs
 from tract_fs.store.index import file as index_file
 from tract_fs.store.index.file import IndexFile
-from tract_fs.store.packs import Packs
+from tract_fs.store.packs import Packs, assemble
 from tract_fs.store.suspects import Suspects
 
 
@@ -358,6 +358,59 @@ def test_two_handles_that_read_the_same_packs_write_their_rows_once(tmp_path: Pa
     assert rows(tmp_path, "select count(*) from members") == [(132,)]
     assert [read_surely(two, name_of(member)) for member in members] == members
     assert not two.renew("0" * 64)
+
+
+# packs that this handle wrote
+
+
+def write(packs: Packs, number: int) -> dict[str, bytes]:
+    objects = {name_of(member): member for member in (line(f"{number} {other}") for other in range(40))}
+    packs.add(*assemble(objects), is_synced=False)
+    return objects
+
+
+def test_members_of_a_pack_that_was_just_written_are_found_and_have_rows_at_the_close(tmp_path: Path) -> None:
+    packs = opened(tmp_path)
+    objects = write(packs, 1) | write(packs, 2)
+    assert packs_opened(lambda: [packs.has(name) for name in objects]) == []
+    assert {name: packs.read(name) for name in objects} == objects
+    assert packs.listed([*objects, "0" * 64]) == set(objects)
+    assert [packs.holder(name, packs.names) in packs.names for name in objects] == [True] * 80
+    assert not packs.renew("0" * 64)
+    assert set(packs._members.packs()) == set()
+    packs.close()
+    assert rows(tmp_path, "select count(*), count(distinct key) from members") == [(80, 80)]
+    again = opened(tmp_path)
+    assert packs_opened(lambda: [again.has(name) for name in objects]) == []
+    assert {name: read_surely(again, name) for name in objects} == objects
+
+
+def test_rows_of_written_packs_are_written_once_they_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "_MOST_WAITING", 100)
+    mine = opened(tmp_path)
+    objects: dict[str, bytes] = {}
+    for number in range(5):
+        objects |= write(mine, number)
+        assert all(map(mine.has, objects))
+    assert rows(tmp_path, "select count(*) from members") == [(120,)]
+    assert set(mine._held) == mine.names - set(mine._members.packs())
+    assert {name: read_surely(mine, name) for name in objects} == objects
+
+
+def test_a_written_pack_that_goes_or_is_damaged_leaves_no_rows(tmp_path: Path) -> None:
+    packs = opened(tmp_path)
+    gone, damaged, kept = write(packs, 1), write(packs, 2), write(packs, 3)
+    assert all(map(packs.has, (*gone, *damaged, *kept)))
+    first, second, third = (packs.holder(next(iter(one)), packs.names) for one in (gone, damaged, kept))
+    (store_root(tmp_path) / "packs" / str(first)).unlink()
+    file = store_root(tmp_path) / "packs" / str(second)
+    put_in_place(file, file.read_bytes().replace(b'"2 7"', b'"2 x"'))
+    assert packs.refresh()
+    assert [name for name in gone if read_surely(packs, name) is not None] == []
+    found = [name for name in damaged if read_surely(packs, name) is not None]
+    assert found == [name for name in damaged if name != name_of(line("2 7"))]
+    packs.close()
+    assert rows(tmp_path, "select hex(name) from packs") == [(str(third).upper(),)]
 
 
 # packs that are damaged

@@ -7,7 +7,6 @@ Nothing here reads a clock or a disk. Format: FORMAT.md, section 6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
@@ -139,7 +138,7 @@ class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
 _DECODER = Decoder(_Envelope)
 
 
-class NewCommit(NamedTuple):
+class NewCommit(Struct, frozen=True, gc=False):
     """A commit to write into an event: hash, canonical config or None, token counts by counter name."""
 
     commit: str

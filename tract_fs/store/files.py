@@ -399,12 +399,16 @@ def _read_at(descriptor: int, offset: int, size: int, path: str) -> bytes:
 
 
 class RangeReader:
-    """Reads ranges of one file that does not change; the descriptor stays open. Reads ranges near each other in blocks, and keeps a few."""
+    """Reads ranges of one file that does not change; the descriptor stays open.
+
+    Reads a range in a block if it is near one of the last few, and keeps some blocks.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
-        self._last = -_BLOCK_BYTES - 1  # where the last range began
+        self._last: list[int] = []  # in which blocks the last ranges began
+        self._fresh = b""  # the block read last
         self._blocks: dict[int, bytes] = {}  # by number; the first read first
 
     def read(self, offset: int, size: int) -> bytes | None:
@@ -418,8 +422,8 @@ class RangeReader:
             if descriptor is None:
                 return None
             self._descriptor = descriptor
-        is_near = -_BLOCK_BYTES <= offset - self._last <= _BLOCK_BYTES
-        self._last = offset
+        is_near = any(-1 <= number - last <= 1 for last in self._last)
+        self._last = [*self._last[1 - _MOST_BLOCKS :], number]
         if not is_near or not is_inside:
             return _read_at(self._descriptor, offset, size, self.path)
         if len(self._blocks) >= _MOST_BLOCKS:
@@ -428,13 +432,18 @@ class RangeReader:
             block = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES, self.path)
         except OSError:  # a bad sector in the block need not be one of the range
             return _read_at(self._descriptor, offset, size, self.path)
-        self._blocks[number] = block
+        self._fresh = self._blocks[number] = block
         return block[start : start + size]
+
+    def take_fresh(self) -> bytes:
+        """Returns the block that was read since the last call, or nothing."""
+        fresh, self._fresh = self._fresh, b""
+        return fresh
 
     def close(self) -> None:
         """Closes the descriptor; the next read opens the path again."""
         descriptor, self._descriptor = self._descriptor, -1
-        self._blocks, self._last = {}, -_BLOCK_BYTES - 1
+        self._blocks, self._last, self._fresh = {}, [], b""
         if descriptor >= 0:
             _close_file(descriptor, self.path)
 

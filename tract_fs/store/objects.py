@@ -72,7 +72,7 @@ class Objects:
 
     def content_type(self, name: ContentHash) -> str | None:
         """Returns the type of a content that is present, ILL_FORMED if it is no valid content, None if it is missing."""
-        data = self._bytes.get(name) or self.get(name)
+        data = self.get(name)
         return None if data is None else type_of(data) or ILL_FORMED
 
     def exists(self, name: str) -> bool:

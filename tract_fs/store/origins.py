@@ -114,6 +114,16 @@ class Origins:
         self.rows.save(records, stamp, is_fresh=True)
         self._followed = stamp
 
+    def append_rows(self, records: list[Record], stamp: tuple[int, str]) -> bool:
+        """Writes rows of the last records before a stamp; returns False, and writes none, unless rows cover those before.
+
+        Errors: IndexDamagedError, IndexUnwritableError.
+        """
+        if self._follow(stamp[0]) != stamp[0] - len(records) or not self.rows.save(records, stamp):
+            return False
+        self._followed = stamp
+        return True
+
     def extend_rows(self, count: int) -> None:
         """Writes rows up to the first `count` records of the file.
 
@@ -130,7 +140,7 @@ class Origins:
                 raise ArrivalsDamagedError
             after = stop, found[-1][1].hex() if found else before.hex()
             is_last = stop == count
-            rows = (record for record, _ in found)
+            rows = [record for record, _ in found]
             if not self.rows.save(rows, after, is_fresh=is_fresh):
                 stop = self._follow(count)  # another process wrote rows meanwhile
             elif is_last:

@@ -10,15 +10,16 @@ States of a pack, and what moves it from one to the next:
 |---|---|---|
 | unread | nowhere yet | the next look-up: to *indexed* if the index has its rows, else it reads the pack |
 | indexed | rows of the index | damage of the index: to *unread* |
+| written | a dict of this handle, which wrote the pack (of objects alone) | many such members, or `close`: to *indexed* |
 | held | a dict of this handle, which can't write the index | see below |
 | doubted | rows, and a dict of the members to trust: the file does not hash to its name | its change: to *unread* |
 | unreadable | nowhere; it is no longer one of `names` | its change: to *unread* |
 
-`_unread` has the packs of the first state, `_held` those held or doubted, `_damaged` those doubted or unreadable, each
-with what is wrong, and with the events that it lacks, as far as a list of its events or its rows prove them. A
-member of an indexed or held pack that does not hash to its name makes `renew` read the pack: to *doubted* or
-*unreadable*; if the pack is whole, its rows were wrong, and the index is discarded. A pack that is removed leaves all
-of these.
+`_unread` has the packs of the first state, `_held` those written, held or doubted, `_damaged` those doubted or
+unreadable, each with what is wrong, and with the events that it lacks, as far as a list of its events or its rows prove
+them; `_written` has what this handle wrote and the index may lack. A member of a pack that is indexed, written or held
+and that does not hash to its name makes `renew` read the pack: to *doubted* or *unreadable*; if the pack is whole, its
+rows were wrong, and the index is discarded. A pack that is removed leaves all of these.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ from tract_fs.model.members import (
     decode_event_list,
     encode_event_list,
     is_event_line,
-    is_event_list,
     tract_of_event,
 )
 from tract_fs.model.names import are_hashes, hash_bytes, is_hash
@@ -51,13 +51,13 @@ from tract_fs.store.address import Address
 from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError
 from tract_fs.store.index.members import MemberIndex, PackMembers, Place
 from tract_fs.store.layout import Layout
+from tract_fs.store.pack_reader import LEAST_MEMBER_BYTES, PackReader, may_be_member
 from tract_fs.store.suspects import Suspects
 
-_OPEN_PACKS = 16
 _MOST_HELD = 1 << 17  # members of a held pack; for a larger one, the handle uses an index in memory
+_MOST_WAITING = 1 << 17  # members without rows: rows cost less where many are written at once
 _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of its ctime
 _WRITE_BYTES = 1 << 20
-_LEAST_MEMBER_BYTES = 16  # a shorter line can be no object and no event, and a pack may contain millions of them
 SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written again
 _RECENT_BYTES = 32 * 1024 * 1024
 _RECENT_OVERHEAD_BYTES = 200
@@ -112,8 +112,14 @@ class _Held:
     """The members of one pack, in memory; of a doubted pack only those to trust."""
 
     def __init__(self, found: PackMembers) -> None:
-        self.places = {digest: Place(found.pack, offset, size) for digest, offset, size in found.members}
+        self._pack = found.pack
+        self.members = {member[0]: member for member in found.members}
         self.events = found.events
+
+    def place(self, digest: bytes) -> Place | None:
+        """Returns where a member lies, or None."""
+        member = self.members.get(digest)
+        return None if member is None else Place(self._pack, member[1], member[2])
 
     def event_names(self, tract: str | None) -> Iterator[bytes]:
         """Yields the events of a tract and those of an unknown tract; with None those of all tracts."""
@@ -141,7 +147,7 @@ class Packs:
         self._suspects = Suspects() if suspects is None else suspects
         self._signature: files.Signature | None = None
         self._is_settled = True  # a change of the directory since then changes its ctime
-        self._readers: dict[str, files.RangeReader] = {}  # in order of opening; few stay open
+        self._reader = PackReader(layout)
         self._unread: set[str] = set()
         self._held: dict[str, _Held] = {}  # of packs held or doubted
         self._damaged: dict[str, PackDamage] = {}
@@ -149,7 +155,7 @@ class Packs:
         self._misread: set[str] = set()  # packs with a member that did not hash to its name
         self._generation = 0  # of the index, when the last pack was read
         self._recent = RecentMembers()
-        self._given: dict[str, PackMembers] = {}  # the members of unread packs that this handle wrote
+        self._written: dict[str, PackMembers] = {}  # packs that this handle wrote, until they have rows
         self.names: set[str] = set()  # all packs but the unreadable ones
 
     # which packs there are
@@ -177,9 +183,11 @@ class Packs:
         if names == self.names and not healed:
             return False
         self._recent.clear()
+        self._reader.forget()
         for name in (self.names - names) | healed:
-            self._close_reader(name)
+            self._reader.close(name)
             self._held.pop(name, None)
+            self._written.pop(name, None)
         self._unread = (self._unread & names) | (names - self.names) | (healed & names)
         self.names = names
         return True
@@ -211,7 +219,7 @@ class Packs:
         if not self.names:
             return None
         digest = bytes.fromhex(name)
-        member = self._recent.take(digest)
+        member = self._recent.take(digest) or self._reader.near(digest)
         if member is not None:
             return member
         for pack, offset, size in self._places(digest):
@@ -247,7 +255,7 @@ class Packs:
         digests = list(map(bytes.fromhex, names))
         found = self._ask(lambda: self._members.listed(digests))
         for held in self._held.values():
-            found.update(digest for digest in digests if digest in held.places)
+            found.update(held.members.keys() & digests)
         return {digest.hex() for digest in found}
 
     def event_names(self, pack: str, tract: str | None = None) -> list[str]:
@@ -292,17 +300,17 @@ class Packs:
         return [size for name, size in files.list_files(self._layout.packs) if is_hash(name)]
 
     def close(self) -> None:
-        """Closes the files."""
-        for name in list(self._readers):
-            self._close_reader(name)
+        """Writes the rows of the packs that this handle wrote, and closes the files."""
+        self._save_written()
+        self._reader.close_all()
         if not self._is_index_shared:
             self._index.close()
 
     def restart(self) -> None:
         """Drops all that is in memory, since an error may have left it half changed, and lists the packs again."""
+        self._unread, self._held, self._damaged, self._misread, self._written = set(), {}, {}, set(), {}
         self.close()
         self._signature = None
-        self._unread, self._held, self._damaged, self._misread, self._given = set(), {}, {}, set(), {}
         self.names = set()
         self._recent.clear()
         with suppress(OSError):
@@ -313,37 +321,18 @@ class Packs:
         self._recent.clear()
 
     def _read_member(self, pack: str, offset: int, size: int, digest: bytes) -> bytes | None:
-        reader = self._reader(pack)
-        data: bytes | None = None
-        for _ in range(2):
-            try:
-                data = reader.read(offset, size)
-            except OSError as error:
-                reader.close()
-                if error.errno not in files.UNREADABLE:
-                    raise
-                self._failures[pack] = error
-                return None
-            if data is not None and sha256(data).digest() == digest:
-                return data
-            reader.close()  # another, whole file may be at the path by now
-        if data is not None:
+        try:
+            data = self._reader.read(pack, offset, size, digest, keeps_near=pack not in self._damaged)
+        except OSError as error:
+            self._reader.close(pack)
+            if error.errno not in files.UNREADABLE:
+                raise
+            self._failures[pack] = error
+            return None
+        if data == b"":
             self._suspects.note(Address("pack", pack))
             self._misread.add(pack)
-        return None
-
-    def _reader(self, pack: str) -> files.RangeReader:
-        reader = self._readers.get(pack)
-        if reader is None:
-            if len(self._readers) >= _OPEN_PACKS:
-                self._close_reader(next(iter(self._readers)))
-            reader = self._readers[pack] = files.RangeReader(self._layout.pack(pack))
-        return reader
-
-    def _close_reader(self, pack: str) -> None:
-        reader = self._readers.pop(pack, None)
-        if reader is not None:
-            reader.close()
+        return data or None
 
     # where members lie
 
@@ -354,7 +343,8 @@ class Packs:
         except IndexDamagedError:
             found = self._ask(lambda: self._members.places(digest))
         if self._held:
-            found = [*found, *(held.places[digest] for held in self._held.values() if digest in held.places)]
+            held = (held.place(digest) for held in self._held.values())
+            return [*found, *(place for place in held if place is not None)]
         return found
 
     def _ask(self, look: Callable[[], _T]) -> _T:
@@ -382,23 +372,55 @@ class Packs:
                 continue
             with suppress(IndexDamagedError):
                 self._unread.difference_update(self._members.packs())
-                for name in sorted(self._unread):
-                    found = self._given.get(name) or self._read_through(name)
-                    if found is not None:
-                        self._keep(found)
-                    self._unread.discard(name)
-        self._given.clear()
+                self._read_unread()
+        if sum(len(found.members) for found in self._written.values()) > _MOST_WAITING:
+            self._save_written()
 
-    def _keep(self, found: PackMembers) -> None:
-        """Writes the rows of a pack, or keeps them in memory."""
+    def _read_unread(self) -> None:
+        """Reads the packs that are *unread*, but for those that this handle wrote. Errors: IndexDamagedError."""
+        waiting: list[PackMembers] = []
+        for name in sorted(self._unread):
+            found = self._written.get(name)
+            if found is not None and not found.events:
+                self._held[name] = _Held(found)
+                self._unread.discard(name)
+                continue
+            found = self._written.pop(name, None) or self._read_through(name)
+            if found is None:
+                self._unread.discard(name)
+                continue
+            waiting.append(found)
+            if sum(len(found.members) for found in waiting) > _MOST_WAITING:
+                self._keep(waiting)
+                waiting = []
+        self._keep(waiting)
+
+    def _keep(self, packs: list[PackMembers]) -> None:
+        """Writes the rows of some packs, or keeps them in memory. Errors: IndexDamagedError."""
+        if packs and not self._add_rows(packs):
+            for found in packs:
+                if len(found.members) > _MOST_HELD:
+                    self._index.go_in_memory()
+                else:
+                    self._held[found.pack] = _Held(found)
+        self._unread.difference_update([found.pack for found in packs])
+
+    def _save_written(self) -> None:
+        """Writes the rows of the packs that this handle wrote; those that can't be written now stay in memory."""
+        packs = [found for found in self._written.values() if found.pack in self.names]
+        self._written.clear()
+        with suppress(IndexDamagedError):
+            if packs and self._add_rows(packs):
+                for found in packs:
+                    self._held.pop(found.pack, None)
+
+    def _add_rows(self, packs: list[PackMembers]) -> bool:
+        """Returns whether the rows of some packs could be written. Errors: IndexDamagedError."""
         if self._index.is_writable():
             with suppress(IndexUnwritableError):
-                self._members.add(found, present=self.names)
-                return
-        if len(found.members) > _MOST_HELD:
-            self._index.go_in_memory()
-        else:
-            self._held[found.pack] = _Held(found)
+                self._members.add(*packs, present=self.names)
+                return True
+        return False
 
     def _read_through(self, name: str) -> PackMembers | None:
         """Returns what a whole pack contains; makes another one doubted or unreadable, and returns None."""
@@ -421,6 +443,8 @@ class Packs:
             return None
         self._suspects.note(Address("pack", name))
         judged = self._judge(name, data, found)
+        self._written.pop(name, None)
+        self._reader.forget()
         self._held[name] = _Held(judged.trusted)
         self._damaged[name] = PackDamage(signature, judged.cause, judged.lost, frozenset(found.events) - {""})
         return None
@@ -430,6 +454,8 @@ class Packs:
         rows = self._rows_of(name)
         is_stray = cause == NO_FILE and rows is None  # a link or a directory that only has the name of a pack
         lost = None if rows is None else rows.events
+        self._written.pop(name, None)
+        self._held.pop(name, None)
         self._damaged[name] = PackDamage(signature, cause, {} if is_stray else lost, frozenset(lost or ()) - {""})
         self.names.discard(name)
 
@@ -454,9 +480,9 @@ class Packs:
         return _Judged(cause, _trusted(data, found, known), lost)
 
     def _rows_of(self, name: str) -> PackMembers | None:
-        """Returns what the index has of a pack, which was whole when the rows were written, or None."""
+        """Returns what a pack contained when it was whole: when it was written, or its rows were; None if unknown."""
         with suppress(IndexDamagedError):
-            return self._members.members(name)
+            return self._written.get(name) or self._members.members(name)
         return None
 
     # for repair
@@ -485,7 +511,7 @@ class Packs:
 
     def include(self, found: PackMembers) -> None:
         """Accepts the members of a pack that was just written, so that the pack need not be read."""
-        self._given[found.pack] = found
+        self._written[found.pack] = found
         self.refresh()
 
     def add(self, found: PackMembers, data: bytes, *, is_synced: bool) -> None:
@@ -560,14 +586,12 @@ class PackWriter:
 
 def assemble(objects: Mapping[str, bytes]) -> tuple[PackMembers, bytes]:
     """Returns what a pack of these objects contains, and its bytes; each is canonical JSON under its hash."""
-    size_bytes = sum(map(len, objects.values())) + len(objects)
+    sizes = list(map(len, objects.values()))
+    size_bytes = sum(sizes) + len(sizes)
     data = b"\n".join((*objects.values(), encode_event_list({}, size_bytes), b""))
-    found = PackMembers(hash_bytes(data), [], {})
-    offset = 0
-    for name, member in objects.items():
-        found.members.append((bytes.fromhex(name), offset, len(member)))
-        offset += len(member) + 1
-    return found, data
+    offsets = accumulate([size + 1 for size in sizes], initial=0)
+    members = list(zip(map(bytes.fromhex, objects), offsets, sizes, strict=False))
+    return PackMembers(hash_bytes(data), members, {}), data
 
 
 def scan(path: str, name: str, recent: RecentMembers | None = None) -> tuple[PackMembers | None, str]:
@@ -619,10 +643,10 @@ def _add_lines(found: PackMembers, block: bytes, offset: int, recent: RecentMemb
     if b"\r" in block:
         lines = [line.removesuffix(b"\r") for line in lines]
     has_list = block.startswith(LIST_START) or b"\n" + LIST_START in block
-    if has_list or min(map(len, lines[:-1]), default=0) < _LEAST_MEMBER_BYTES:
-        kept = [(at, line) for at, line in zip(offsets, lines, strict=False) if _may_be_member(line)]
+    if has_list or min(map(len, lines[:-1]), default=0) < LEAST_MEMBER_BYTES:
+        kept = [(at, line) for at, line in zip(offsets, lines, strict=False) if may_be_member(line)]
         offsets, lines = [at for at, _ in kept], [line for _, line in kept]
-    elif len(lines[-1]) < _LEAST_MEMBER_BYTES:
+    elif len(lines[-1]) < LEAST_MEMBER_BYTES:
         lines.pop()
     members = [(sha256(line).digest(), line) for line in lines]
     found.members += [(digest, at, len(line)) for (digest, line), at in zip(members, offsets, strict=False)]
@@ -631,10 +655,6 @@ def _add_lines(found: PackMembers, block: bytes, offset: int, recent: RecentMemb
             found.events.setdefault(tract_of_event(line) or "", []).append(digest)
     if recent is not None:
         recent.add(members)
-
-
-def _may_be_member(line: bytes) -> bool:
-    return len(line) >= _LEAST_MEMBER_BYTES and not is_event_list(line)
 
 
 def _listed_events(data: bytes) -> dict[str, list[bytes]] | None:

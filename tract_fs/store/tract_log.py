@@ -121,6 +121,8 @@ class TractLog:
         self._count = 0
         self._chain = self._arrivals.start
         self._next_chain = self._arrivals.start  # after the records of the transaction being written
+        self._own_records: list[Record] = []  # that this handle wrote since it last wrote rows, none of others between
+        self._own_chain = b""  # the digest after them
         self._branches: dict[bytes, str] = {}  # by their digests in records
         self._saved_count = -1  # of the saved view
         self.is_durable = True  # all visible events are covered by the redo log, or were synced
@@ -257,10 +259,12 @@ class TractLog:
     def _save_rows(self, records: list[Record] | None) -> None:
         """Writes the rows of new records, and drops what is in memory if it is much; `records` are all there are, if given."""
         try:
-            if records is None:
+            stamp, own = (self._count, self._chain.hex()), self._own_records
+            self._own_records = []
+            if records is not None:
+                self.origins.replace_rows(records, stamp)
+            elif self._own_chain != self._chain or not self.origins.append_rows(own, stamp):
                 self.origins.extend_rows(self._count)
-            else:
-                self.origins.replace_rows(records, (self._count, self._chain.hex()))
         except (OSError, IndexDamagedError, IndexUnwritableError, arrivals.ArrivalsDamagedError):
             return
         if records is not None or self.origins.is_long():
@@ -376,7 +380,10 @@ class TractLog:
         for record in records:
             is_added = self._add_record(record, name) and is_added
         self._count += len(records)
-        self._chain = self._next_chain
+        if self._own_chain != self._chain:
+            self._own_records = []
+        self._own_records += records
+        self._chain = self._own_chain = self._next_chain
         self._added.clear()
         self._inode = self._inode or self._arrivals.signature()[0]
         if is_added:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from tract_fs.errors import ArgumentError, BudgetExceeded, ContentValidationError, ImportInterrupted
 from tract_fs.model.content import encode_message
@@ -32,7 +34,7 @@ _ENTRY_BYTES = 400  # of a commit in an event, its config apart
 ConfigOf = Callable[[int, dict[str, Any]], "dict[str, Any] | None"]
 
 
-class _Prepared(NamedTuple):
+class _Prepared(Struct, frozen=True, gc=False):
     """A message that is checked and encoded."""
 
     name: str  # of its content

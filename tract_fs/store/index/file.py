@@ -26,6 +26,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
     import sqlite3
 
 VERSION = 1
+_ROWS_AT_ONCE = 64  # of one statement
 _WAIT_S = 5.0  # for a writer of another process
 _CACHE_KIB = 32 * 1024
 _SIDE_FILES = ("-journal", "-wal", "-shm")
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another
+_KEYS = struct.Struct(">q24x")  # of a hash
 _SCHEMA = (
     """CREATE TABLE store ( -- one row: which schema this is, and which copy wrote it
     version integer not null,
@@ -329,10 +332,29 @@ def key_of(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
+def keys_of(digests: Iterable[bytes]) -> Iterator[int]:
+    """Yields the key of each of many hashes, for a third of the cost."""
+    return chain.from_iterable(_KEYS.iter_unpack(b"".join(digests)))
+
+
 def bucket_range(bucket: int) -> tuple[int, int]:
     """Returns the least and the greatest key of the hashes that begin with this byte."""
     first = bytes([bucket])
     return key_of(first + bytes(7)), key_of(first + b"\xff" * 7)
+
+
+def insert_rows(connection: sqlite3.Connection, table: str, columns: int, values: list[object]) -> None:
+    """Inserts rows, whose values follow one another.
+
+    A statement of many rows costs a third less, unless it has to keep a journal of its own: so an error may leave a
+    part of them, which the end of the transaction removes.
+    """
+    row = f"({','.join('?' * columns)})"
+    step = columns * _ROWS_AT_ONCE
+    whole = len(values) - len(values) % step
+    for start, stop, size, rows in ((0, whole, step, _ROWS_AT_ONCE), (whole, len(values), columns, 1)):
+        text = f"insert or fail into {table} values {','.join([row] * rows)}"
+        connection.executemany(text, (values[at : at + size] for at in range(start, stop, size)))
 
 
 class Sums:

@@ -20,7 +20,9 @@ from tract_fs.store.index.file import (
     Sums,
     bucket_range,
     crc_of,
+    insert_rows,
     key_of,
+    keys_of,
     require_keys,
     require_sums,
 )
@@ -32,11 +34,7 @@ _OFFSET_BITS = 32
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 _CHECKED = struct.Struct(">qI32s")
 _AT_ONCE = 400  # variables of one statement
-# Bytes of a pack whose rows are read near a found one; they double with each step of a walk.
-_LEAST_WINDOW = 1 << 11
-_MOST_WINDOW = 1 << 16
 _IS_SIZE = f"size between 0 and {MAX_PACK_BYTES}"  # a row of another one counts as missing
-_MOST_NEAR = 1 << 13
 
 
 class PackMembers(Struct):
@@ -73,9 +71,6 @@ class MemberIndex:
         self._names: dict[int, str] = {}
         self._counts: dict[str, tuple[int, int]] = {}  # of members, of tracts
         self._sound: set[int] = set()  # buckets whose sums agreed
-        self._near: dict[bytes, Place] = {}  # members near the last one found
-        self._last = 0  # row number of the last member found
-        self._window = _LEAST_WINDOW
         self._seed = 0
 
     def packs(self) -> Collection[str]:
@@ -88,7 +83,6 @@ class MemberIndex:
         """Reads which packs have rows. Errors: IndexDamagedError."""
         self._ids, self._names, self._counts = {}, {}, {}
         self._sound.clear()
-        self._near.clear()
         self._seed = zlib.crc32(self._index.seal)
         if self._index.exists():
             self._version = self._index.version()
@@ -106,9 +100,6 @@ class MemberIndex:
 
         Errors: IndexDamagedError.
         """
-        near = self._near.get(digest)
-        if near is not None and self._generation == self._index.generation:
-            return (near,)
         if not self.packs():
             return ()
         index = self._index
@@ -123,8 +114,6 @@ class MemberIndex:
                 for place, name, size in rows
                 if name == digest and (pack := self._names.get(place >> _OFFSET_BITS)) is not None
             ]
-            if len(found) == 1:
-                self._look_around(index.connection(), found[0])
         except index.errors() as error:
             raise index.fail(error) from error
         return found
@@ -137,7 +126,7 @@ class MemberIndex:
         wanted = list(digests)
         with self._index.reading() as connection:
             for start in range(0, len(wanted), _AT_ONCE):
-                keys = list(map(key_of, wanted[start : start + _AT_ONCE]))
+                keys = list(keys_of(wanted[start : start + _AT_ONCE]))
                 marks = ",".join("?" * len(keys))
                 rows = connection.execute(f"select name from members where key in ({marks})", keys)
                 found.update(name for (name,) in rows.fetchall())
@@ -229,10 +218,11 @@ class MemberIndex:
             }
         return PackMembers(pack, rows, found)
 
-    def add(self, pack: PackMembers, *, present: Collection[str]) -> None:
-        """Writes the rows of a pack; removes those of packs that are not `present` once they are half of all rows.
+    def add(self, *packs: PackMembers, present: Collection[str]) -> None:
+        """Writes the rows of some packs; removes those of packs that are not `present` once they are half of all rows.
 
-        Errors: IndexDamagedError, IndexUnwritableError.
+        Cost: a row costs half as much among a hundred thousand as among some thousands. Errors: IndexDamagedError,
+        IndexUnwritableError.
         """
         self.packs()
         with self._index.writing() as connection:
@@ -243,9 +233,12 @@ class MemberIndex:
             if gone and 2 * sum(self._counts[name][0] for name in gone) >= total:
                 for name in gone:
                     self._remove(connection, name)
-            self._insert(connection, pack)
+            sums = Sums("member")
+            for pack in packs:
+                self._insert(connection, pack, sums)
+            sums.write(connection)
 
-    def _insert(self, connection: sqlite3.Connection, pack: PackMembers) -> None:
+    def _insert(self, connection: sqlite3.Connection, pack: PackMembers, sums: Sums) -> None:
         name, count, tracts = bytes.fromhex(pack.pack), len(pack.members), len(pack.events)
         there = connection.execute("select id, members, tracts from packs where name = ?", (name,)).fetchone()
         if there is not None:  # another process was faster
@@ -254,16 +247,16 @@ class MemberIndex:
         number = 1 + connection.execute("select coalesce(max(id), 0) from packs").fetchone()[0]
         crc = crc_of(self._index.seal, number, name, count, tracts)
         connection.execute("insert into packs values (?, ?, ?, ?, ?)", (number, name, count, tracts, crc))
-        sums, rows = Sums("member"), []
         counts, totals, seed = sums.rows, sums.totals, self._seed
-        crc32, pack_row, to_key = zlib.crc32, _CHECKED.pack, key_of
+        crc32, pack_row = zlib.crc32, _CHECKED.pack
         first = number << _OFFSET_BITS
-        for digest, offset, size in pack.members:
+        values: list[object] = []
+        keys = keys_of([digest for digest, _, _ in pack.members])
+        for (digest, offset, size), key in zip(pack.members, keys, strict=True):
             counts[digest[0]] += 1
             totals[digest[0]] += crc32(pack_row(first + offset, size, digest), seed)
-            rows.append((first + offset, digest, size, to_key(digest)))
-        connection.executemany("insert into members values (?, ?, ?, ?)", rows)
-        sums.write(connection)
+            values += (first + offset, digest, size, key)
+        insert_rows(connection, "members", 4, values)
         for tract, hashes in pack.events.items():
             names = b"".join(sorted(hashes))
             crc = crc_of(self._index.seal, number, tract, len(hashes), names)
@@ -286,28 +279,6 @@ class MemberIndex:
         connection.execute("delete from packs where id = ?", (number,))
         sums.write(connection)
         del self._names[number], self._counts[name]
-        self._near.clear()
-
-    def _look_around(self, connection: sqlite3.Connection, found: Place) -> None:
-        """Remembers the members near one that was found, if it is the first, or the last one was near too.
-
-        A history lies together in a pack, so a walk over it needs them next.
-        """
-        first = self._ids[found.pack] << _OFFSET_BITS
-        place = first + found.offset
-        is_first, step, self._last = not self._last, place - self._last, place
-        if not (is_first or abs(step) <= 2 * self._window):
-            self._window = _LEAST_WINDOW
-            return
-        self._window = min(2 * self._window, _MOST_WINDOW)
-        if len(self._near) > _MOST_NEAR:
-            self._near.clear()
-        low, high = place - self._window, place + self._window
-        rows = connection.execute(
-            f"select place, name, size from members where place between ? and ? and {_IS_SIZE}",
-            (max(first, low), min(first + _OFFSET_MASK, high)),
-        ).fetchall()
-        self._near.update((name, Place(found.pack, at & _OFFSET_MASK, size)) for at, name, size in rows)
 
     def _note(self, number: int, name: str, count: int, tracts: int) -> None:
         self._ids[name], self._names[number], self._counts[name] = number, name, (count, tracts)

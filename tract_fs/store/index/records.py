@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tract_fs.store.arrivals import BRING_KINDS, BRINGS_AGAIN, EVENT_KINDS, KINDS, NO_HASH, Record
@@ -19,7 +20,9 @@ from tract_fs.store.index.file import (
     Sums,
     bucket_range,
     crc_of,
+    insert_rows,
     key_of,
+    keys_of,
     require_keys,
     require_sums,
 )
@@ -34,7 +37,6 @@ _KINDS = {kind.decode(): kind for kind in KINDS}
 _TEXTS = {kind: text for text, kind in _KINDS.items()}
 _CHECKED = struct.Struct(">qc32s32s")
 _ROWS = "select id, kind, event, commit_hash, crc from records"
-_INSERT = "insert into records values (?, ?, ?, ?, ?, ?, ?)"
 
 
 class Row(NamedTuple):
@@ -81,7 +83,7 @@ class TractRecords:
             self.load()
         return self._count, self._chain
 
-    def save(self, records: Iterable[Record], after: tuple[int, str], *, is_fresh: bool = False) -> bool:
+    def save(self, records: Sequence[Record], after: tuple[int, str], *, is_fresh: bool = False) -> bool:
         """Writes rows of the records that follow those covered, and the stamp `after` them.
 
         Returns False, and writes nothing, if another process has written rows meanwhile. With `is_fresh` the records
@@ -252,25 +254,26 @@ class TractRecords:
             (self._id, self._tract, self._count, self._chain, crc),
         )
 
-    def _insert(self, connection: sqlite3.Connection, records: Iterable[Record], start: int) -> None:
+    def _insert(self, connection: sqlite3.Connection, records: Sequence[Record], start: int) -> None:
         events, commits = Sums("event"), Sums("commit")
         event_rows, event_totals, commit_rows, commit_totals = events.rows, events.totals, commits.rows, commits.totals
-        rows = []
         pack, crc32, seed, first = _CHECKED.pack, zlib.crc32, self._seed, (self._id << _NUMBER_BITS) + start
-        texts, to_key = _TEXTS, key_of
-        for place, (kind, _, event, commit, _) in enumerate(records, first):
+        texts = _TEXTS
+        values: list[object] = []
+        commit_keys = keys_of([record.commit for record in records])
+        for place, (kind, _, event, commit, _), key in zip(count(first), records, commit_keys, strict=False):
             crc = crc32(pack(place, kind, event, commit), seed)
             event_key = commit_key = commit_hash = None
             if kind in EVENT_KINDS:
-                event_key = to_key(event)
+                event_key = key_of(event)
                 event_rows[event[0]] += 1
                 event_totals[event[0]] += crc
             if commit != NO_HASH:
-                commit_hash, commit_key = commit, to_key(commit)
+                commit_hash, commit_key = commit, key
                 commit_rows[commit[0]] += 1
                 commit_totals[commit[0]] += crc
-            rows.append((place, texts[kind], event, commit_hash, event_key, commit_key, crc))
-        connection.executemany(_INSERT, rows)
+            values += (place, texts[kind], event, commit_hash, event_key, commit_key, crc)
+        insert_rows(connection, "records", 7, values)
         events.write(connection)
         commits.write(connection)
 
