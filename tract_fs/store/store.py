@@ -6,7 +6,7 @@ Format: FORMAT.md.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from threading import Thread
 
@@ -22,6 +22,7 @@ from tract_fs.store.address import Address
 from tract_fs.store.arrivals import Record
 from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.events import Events
+from tract_fs.store.hidden import HiddenEvents
 from tract_fs.store.index.file import IndexFile
 from tract_fs.store.layout import Layout
 from tract_fs.store.lock import StoreLock
@@ -76,9 +77,11 @@ class Store:
         read_only: bool,
         lock_timeout_s: float,
         distrusts_caches: bool = False,
+        accepts_gaps: bool = False,
     ) -> None:
         self.layout = layout
         self.read_only = read_only
+        self.accepts_gaps = accepts_gaps  # a content that is missing or damaged counts as redacted
         self.distrusts_caches = distrusts_caches  # no answer comes from what local/ caches of the history
         self.needs_recovery = False
         self._writer = writer
@@ -95,6 +98,7 @@ class Store:
         self._sync_failed = False
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
+        self._hidden: dict[str, HiddenEvents] = {}
         self.suspects = Suspects()
         self.index = IndexFile(layout, read_only=read_only, is_distrusted=distrusts_caches)
         self.packs = Packs(layout, self.suspects, index=self.index)
@@ -181,12 +185,21 @@ class Store:
                 other=self.log,
                 renew_place=self.renew_place,
                 redacted=self.redacted,
+                note_redacted=self.note_redacted,
                 quarantined=self.quarantine.events,
                 read_only=self.read_only,
+                accepts_gaps=self.accepts_gaps,
             )
             log = self._logs[tract] = TractLog(tract, parts)
             log.open(verify=verify)
         return log
+
+    def hidden(self, tract: str) -> HiddenEvents:
+        """Returns what events of a tract show that take no part."""
+        found = self._hidden.get(tract)
+        if found is None:
+            found = self._hidden[tract] = HiddenEvents(self.log(tract), self.log, self.objects, self.redacted)
+        return found
 
     def list_events(self) -> None:
         """Lists the events of every tract that this handle has opened, now, to see which came or went."""
@@ -209,6 +222,7 @@ class Store:
             is_durable=self._is_durable,
             read_only=read_only,
             lock_timeout_s=self._lock_timeout_s,
+            accepts_gaps=self.accepts_gaps,
         )
         other.open(create=False)
         return other
@@ -393,6 +407,11 @@ class Store:
                 )
             self._redacted = frozenset(found)
         return self._redacted
+
+    def note_redacted(self, names: Iterable[str]) -> None:
+        """Adds what an event redacts, if `redacted` has read the events already."""
+        if self._redacted is not None:
+            self._redacted |= frozenset(names)
 
     def forget_redacted(self) -> None:
         """Makes the next call of `redacted` read the events again."""

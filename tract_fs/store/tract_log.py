@@ -18,6 +18,10 @@ both, from `open`, and from `origins`, whenever a look-up finds arrivals damaged
 `_unrecorded` is empty unless this handle can't write arrivals (read-only, no lock, full disk). While it is not, the view is ahead of every stamp: `stamp`
 has the count -1, nothing is saved, and no append is recorded as plain.
 
+A handle that accepts gaps (`Parts.accepts_gaps`) counts a content that is missing or damaged as redacted. So it sees
+events that other handles do not: it keeps these in `_unrecorded`, and writes no arrivals and no saved view but the
+records of its own events.
+
 `_is_offering` is set only while the view judges an event. Then other tracts' logs may ask this one what is visible, and it answers with what is visible so far.
 """
 
@@ -27,11 +31,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 from enum import Enum
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from tract_fs.errors import DamageError, HashMismatch, InvalidObject, LockTimeout, ObjectMissing, ReadOnlyError
-from tract_fs.model.events import Event
+from tract_fs.model.events import Event, Redact
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
@@ -73,8 +78,17 @@ class Parts(Struct, frozen=True):
     other: Callable[[str], TractLog]
     renew_place: Callable[[], bool]
     redacted: Callable[[], frozenset[str]]
+    note_redacted: Callable[[list[ContentHash]], None]
     quarantined: Callable[[str], dict[str, str]]
     read_only: bool
+    accepts_gaps: bool
+
+
+class Trace(NamedTuple):
+    """What records show of an event: the digest of the branch that it moves, and the last commit that it brings; empty where unknown."""
+
+    branch: bytes
+    commit: bytes
 
 
 class TractLog:
@@ -94,6 +108,8 @@ class TractLog:
         self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
         self.quarantined: dict[str, str] = {}  # event hash: why its file was quarantined; there is no other
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
+        self.traces: dict[str, Trace] = {}  # of those gone, as far as records show anything
+        self.changes = 0  # rises whenever one of these, or the pending events, may have changed
         self._known: KnownEvents | None = None  # visible events; built when first needed
         self._unrecorded: set[str] = set()  # visible events that are not in arrivals
         self._added: list[str] = []  # visible events of records that `_count` does not cover yet
@@ -158,8 +174,13 @@ class TractLog:
         return self._parts.objects.commit(name)
 
     def has_content(self, name: ContentHash) -> bool:
-        """Returns whether a content is present and valid, or redacted."""
-        return self._parts.objects.has_content(name) or name in self._parts.redacted()
+        """Returns whether a content is present and valid, or redacted; always, if this handle accepts gaps."""
+        return self._parts.accepts_gaps or self._parts.objects.has_content(name) or name in self._parts.redacted()
+
+    @property
+    def hides_any(self) -> bool:
+        """Whether some event takes no part: it is pending, damaged, gone or quarantined."""
+        return bool(self.view.pending or self.damaged or self.gone or self.quarantined)
 
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
@@ -188,18 +209,22 @@ class TractLog:
         self.again_count, self.usage_count = saved.again_count, saved.usage_count
         self.is_durable = saved.is_durable
         self.gone = set(saved.gone)
+        self.traces = {name: Trace(bytes.fromhex(b), bytes.fromhex(c)) for name, (b, c) in saved.traces.items()}
         self.version += 1
+        self.changes += 1
         self._reset_origins()
         self._state = State.CURRENT
         self.catch_up()
         self.list_if_due()
+        if self._parts.accepts_gaps and self.view.pending:
+            self._admit(set())
 
     def save(self, *, records: list[Record] | None = None) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
 
         `records` are all there are, if the caller has them.
         """
-        if self._parts.read_only or self._unrecorded or self._state is not State.CURRENT:
+        if self._parts.read_only or self._parts.accepts_gaps or self._unrecorded or self._state is not State.CURRENT:
             return
         if self._count == self._saved_count and not self._listing.is_changed:
             return
@@ -209,6 +234,7 @@ class TractLog:
             count=self._count,
             is_durable=self.is_durable,
             gone=sorted(self.gone),
+            traces={name: (trace.branch.hex(), trace.commit.hex()) for name, trace in self.traces.items()},
             chain=self._chain.hex(),
             again_count=self.again_count,
             usage_count=self.usage_count,
@@ -392,12 +418,13 @@ class TractLog:
         if is_forced:
             self._listing.forget()
         seen = self._listing.look(self.known)
-        is_late = bool(self._unrecorded) and not self._parts.read_only
+        is_late = bool(self._unrecorded) and not self._parts.read_only and not self._parts.accepts_gaps
         if seen.is_gone or is_late or (is_forced and self._listing.is_all_gone(self.known())):
             self.rebuild(is_ours=True)
             return
         for name in [name for name in self.damaged if not self._parts.events.exists(self.tract, name)]:
             del self.damaged[name]
+            self.changes += 1
         new = seen.new
         if new:
             self.catch_up()  # a writer of this copy records an event before it writes it, so most new files are known by now
@@ -470,9 +497,11 @@ class TractLog:
 
         self._apply_all(seen.new, own, take)
         self.version += 1
+        self.changes += 1
         self.is_durable = not visible
         self.gone = (known_before | self._witnessed).difference(visible)
-        gone = [Record(arrivals.GONE, NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
+        self.traces = self._find_traces()
+        gone = [self._gone_record(name, is_own=name in own) for name in sorted(self.gone)]
         if written is not None:
             written.add(gone + last)  # an event's record is last, or the end of the file would look torn
             written.flush()
@@ -499,6 +528,7 @@ class TractLog:
         if set_aside or self.quarantined:
             exists = self._parts.events.exists
             self.quarantined = {name: why for name, why in set_aside.items() if not exists(self.tract, name)}
+            self.changes += 1
         for name in self.damaged:  # list its directory again, so that a repair in place is noticed
             seen.fans.pop(name[:2], None)
         self._parts.packs.forget_recent()
@@ -523,6 +553,23 @@ class TractLog:
         return self._known
 
     # leaves
+
+    def _find_traces(self) -> dict[str, Trace]:
+        """Returns what the records in arrivals show of the events that are gone. Cost: reads arrivals, if any is gone."""
+        found = {name: self.traces[name] for name in self.gone if name in self.traces}
+        for record in arrivals.iter_sound(self._arrivals) if self.gone else ():
+            name = record.event.hex()
+            if name in self.gone:
+                before = found.get(name, Trace(b"", b""))
+                branch = before.branch if record.branch == NO_BRANCH else record.branch
+                brings = record.commit != NO_HASH and record.kind != arrivals.USAGE
+                found[name] = Trace(branch, record.commit if brings else before.commit)
+        return found
+
+    def _gone_record(self, name: str, *, is_own: bool) -> Record:
+        trace = self.traces.get(name, Trace(b"", b""))
+        kind = arrivals.GONE_OWN if is_own else arrivals.GONE
+        return Record(kind, trace.branch or NO_BRANCH, bytes.fromhex(name), trace.commit or NO_HASH, 0)
 
     def _recorded_events(self, count: int) -> set[str]:
         """Returns the events of the first records, as far as the damaged arrivals can be read; everything is loaded again at the next call."""
@@ -564,11 +611,17 @@ class TractLog:
 
     def _offer(self, name: EventHash, event: Event, *, is_own: bool) -> bool:
         """Applies an event to the view; False if it stays pending."""
+        redacted = [op.object for op in event.ops if type(op) is Redact]
+        if redacted:
+            self._parts.note_redacted(redacted)
+            self.changes += 1
+        before = self.view.pending.get(name)
         self._is_offering = True
         try:
             return self.view.apply(name, event, self, is_own=is_own)
         finally:
             self._is_offering = False
+            self.changes += self.view.pending.get(name) != before
 
     def _add_plain(self, name: EventHash, record: Record) -> bool:
         branch = self._branches.get(record.branch)
@@ -641,8 +694,8 @@ class TractLog:
         self._inode = self._arrivals.signature()[0]
 
     def _try_lock(self, held: ExitStack) -> bool:
-        """Locks the store until `held` ends, if this handle can write; returns whether it did."""
-        if self._parts.read_only:
+        """Locks the store until `held` ends, if this handle can write arrivals; returns whether it did."""
+        if self._parts.read_only or self._parts.accepts_gaps:
             return False
         try:
             held.enter_context(self._parts.locked())
@@ -674,13 +727,16 @@ class TractLog:
         known = self.known()
         pending = self.view.pending
         fresh = {EventHash(name) for name in (*names, *pending) if name not in known or name in pending}
-        before = dict(pending)
+        before, damaged = dict(pending), dict(self.damaged)
         for name, event in iter_in_causal_order(fresh, self._readable):
             if self._offer(name, event, is_own=name in own):
                 known.add(name)
                 self.damaged.pop(name, None)
                 self.gone.discard(name)
+                self.traces.pop(name, None)
                 take(name, event)
+                self.changes += 1
+        self.changes += (before, damaged) != (self.view.pending, self.damaged)
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
 
     def _readable(self, name: EventHash) -> Event | None:
@@ -719,9 +775,9 @@ class TractLog:
         saved = None if is_ours else saved_view.read(self._parts.layout, self.tract)
         covered = saved.count if saved is not None and self._is_ours(saved) else 0
         for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
-            if record.kind in arrivals.OWN_KINDS:
+            if record.kind in arrivals.OWN_KINDS or record.kind == arrivals.GONE_OWN:
                 own.add(record.event.hex())
-            if (is_ours or number < covered) and (record.kind in arrivals.EVENT_KINDS or record.kind == arrivals.GONE):
+            if (is_ours or number < covered) and record.kind in arrivals.EVENT_KINDS | arrivals.GONE_KINDS:
                 known.add(record.event.hex())
         return own, known
 
