@@ -22,10 +22,11 @@ from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.work.log_filter import LogFilter, require_limit
-from tract_fs.work.session import Durability, Session, SessionOptions, StorePath, list_tracts
+from tract_fs.work.session import Durability, OnIncomplete, Session, SessionOptions, StorePath, list_tracts
 from tract_fs.work.writer import ANY, Clock, ExpectedHead, require_operation, require_priority
 
 if TYPE_CHECKING:
+    from tract_fs.errors import HistoryIncomplete
     from tract_fs.model.diff import ContextDiff
     from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
     from tract_fs.model.status import PackReport, RepairReport, Status
@@ -76,11 +77,14 @@ class Tract:
         verify: bool = False,
         lock_timeout_s: float = 10.0,
         clock: Clock | None = None,
+        incomplete: OnIncomplete = "raise",
     ) -> Self:
         """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
 
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
-        since 1970, or a datetime.
+        since 1970, or a datetime. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
+        all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
+        message whose content is lost is left out, with a warning.
         Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout.
         """
         session = Session.open(
@@ -93,6 +97,7 @@ class Tract:
             create=create,
             verify=verify,
             lock_timeout_s=lock_timeout_s,
+            incomplete=incomplete,
         )
         return cls(session)
 
@@ -519,6 +524,15 @@ class Tract:
 
         with self._guard.reading:
             return survey(self._session)
+
+    def incomplete(self) -> HistoryIncomplete | None:
+        """Returns the error that `compile` and `commit` raise because a part of this branch is hidden, or None.
+
+        `log`, `get_commit`, `resolve`, `get_content`, `diff`, `at` and `cherry_pick` reach every whole commit by its
+        hash all the same; `log` lists what the head shows.
+        """
+        with self._guard.reading:
+            return self._session.reader.incomplete()
 
     # branches and tags
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from tract_fs.errors import DamageError
-from tract_fs.model.events import BroughtCommit, Event, Move, split_parent
+from tract_fs.model.events import BroughtCommit, Event, Move, Usage, split_parent
 from tract_fs.model.history import is_ancestor
 from tract_fs.model.incomplete import Incomplete, Lost, Shown, Unread, Waiting, find_incomplete
 from tract_fs.model.names import CommitHash, EventHash
@@ -89,6 +89,13 @@ class HiddenEvents:
         if self._commits is None:
             self._commits = self._reach()
         return self._commits
+
+    def usage(self, commit: str) -> Usage | None:
+        """Returns the last usage of a commit that hidden events record, or None."""
+        self._refresh()
+        in_order = sorted(self._events.items(), key=lambda item: (item[1].at, item[0]))
+        found = [op for _, event in in_order for op in event.ops if isinstance(op, Usage) and op.commit == commit]
+        return found[-1] if found else None
 
     def _refresh(self) -> None:
         if self._changes == self._log.changes:
@@ -209,4 +216,3 @@ class HiddenEvents:
                 found.setdefault(name, None)
                 queue += commit.parents
         return {name: entry for name, entry in found.items() if self._log.commit(name) is not None}
-

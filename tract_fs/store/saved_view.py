@@ -83,7 +83,14 @@ def _is_sound(saved: SavedView) -> bool:
     are_counts = 0 <= saved.count < MOST_RECORDS and saved.again_count >= 0 and saved.usage_count >= 0
     are_names = are_hashes([*saved.gone, *saved.traces]) and are_hashes(saved.packs) and FANS.issuperset(saved.fans)
     are_traces = all(map(_is_trace, saved.traces.values()))
-    return are_counts and are_names and are_traces and is_hex(saved.chain) and len(saved.chain) == 32 and saved.view.is_sound()
+    return (
+        are_counts
+        and are_names
+        and are_traces
+        and is_hex(saved.chain)
+        and len(saved.chain) == 32
+        and saved.view.is_sound()
+    )
 
 
 def _is_trace(trace: tuple[str, str]) -> bool:
