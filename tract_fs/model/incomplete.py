@@ -53,6 +53,7 @@ class Unread(NamedTuple):
     lost: Lost
     commit: CommitHash | None  # the last that it brings; None: it is unknown
     is_of_branch: bool | None  # of the branch in question; None: it is unknown
+    is_after_head: bool  # its commit builds on the head that could be shown, as far as that is known
     is_taken_back: bool  # it went together with what it brings, as by a checkout of an older revision
 
 
@@ -150,4 +151,4 @@ def _is_missed(
     if found.is_taken_back:
         is_of_branch = found.is_of_branch or shown.is_tract_empty
         return shown.event is None and not shown.is_branch_known and is_of_branch
-    return not shown.is_own or name in known
+    return not shown.is_own or (name in known and found.is_after_head)

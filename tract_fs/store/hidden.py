@@ -153,7 +153,8 @@ class HiddenEvents:
             if not pending.missing:
                 return None
             if pending.missing_kind != "event":
-                if pending.missing in self._given_up:
+                is_here = self._objects.get(pending.missing) is not None  # but not understood, or not applied yet
+                if is_here or pending.missing in self._given_up:
                     return None
                 return Lost(pending.missing_kind, pending.missing, "", self._objects.exists(pending.missing))
             event = log.event(tract, name)
@@ -172,6 +173,7 @@ class HiddenEvents:
         """Returns the events that are missing or damaged themselves."""
         log = self._log
         digest = b"" if branch is None else log.branch_digest(branch)
+        head = None if branch is None else log.own_head(branch)
         found: dict[EventHash, Unread] = {}
         names = (log.damaged.keys() | log.quarantined.keys() | log.gone) - log.view.pending.keys() - self._given_up
         for name in map(EventHash, names):
@@ -180,10 +182,18 @@ class HiddenEvents:
             commit = CommitHash(trace.commit.hex()) if trace is not None and trace.commit else None
             is_of_branch = None if trace is None or not trace.branch else trace.branch == digest
             is_there = commit is not None and log.commit(commit) is not None
+            is_after = head is None or not is_there or self._is_below(head.commit, commit or head.commit)
             if not lost.is_damaged and log.is_visible(log.tract, name):
                 continue
-            found[name] = Unread(lost, commit, is_of_branch, not lost.is_damaged and not is_there)
+            found[name] = Unread(lost, commit, is_of_branch, is_after, not lost.is_damaged and not is_there)
         return found
+
+    def _is_below(self, head: CommitHash, commit: CommitHash) -> bool:
+        """Returns whether a commit builds on a head, or may."""
+        try:
+            return is_ancestor(head, commit, self._objects.require_commit)
+        except DamageError:
+            return True
 
     def _contains(self, branch: str, commit: CommitHash) -> bool:
         """Returns whether a head of the branch has a commit; False also where their histories can't be read."""

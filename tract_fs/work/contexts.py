@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
-from tract_fs.errors import ArgumentError
+from tract_fs.errors import ArgumentError, DamageError
 from tract_fs.model.compiler import (
     CompileOptions,
     ContextCompiler,
@@ -61,14 +61,25 @@ class ContextReader:
             raise ArgumentError("give at_time or at_commit, not both")
         if options.orphans not in ("drop", "raise", "keep"):
             raise ArgumentError(f"orphans {options.orphans!r}: use drop, raise or keep")
+        if not isinstance(at_time, datetime | None):
+            raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
+        try:
+            return self._compile(at_time, at_commit, options)
+        except DamageError:
+            reader = self._reader
+            if not reader.store.accepts_gaps or at_commit is not None or reader.pinned or reader.overlay.is_staging:
+                raise
+        self._reader.log.rebuild(is_ours=True)  # so that the head is the last whole commit
+        self.forget()
+        return self._compile(at_time, at_commit, options)
+
+    def _compile(self, at_time: datetime | None, at_commit: str | None, options: CompileOptions) -> CompiledContext:
         reader = self._reader
         head = reader.head()
         if at_commit is None:
             self._require_complete(head, at_time)
         cut = head if at_commit is None else reader.resolve(at_commit)
         if at_time is not None:
-            if not isinstance(at_time, datetime):
-                raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
             order = [] if head is None else linear_order(head, reader.commit)
             return self._compile_made_by(order, to_us(at_time), options)
         if self._compiler is not None:
@@ -103,7 +114,6 @@ class ContextReader:
 
         Errors: HistoryIncomplete if any is, unless the handle accepts gaps.
         """
-        reader = self._reader
         state = self._renewed(cut, state)
         self._note_lost(state, notes)
         return state
