@@ -23,6 +23,7 @@ from tests.lab.states import (
     answers,
     copy_store,
     list_always,
+    missed,
     own_place,
     put,
     put_in_place,
@@ -303,7 +304,7 @@ def test_a_writer_sets_a_bad_event_aside_and_all_returns_with_the_file(
     assert not file.exists()
     assert kept(path) == {f"event-{name}": torn(good)}
     with Tract.open(path) as t:
-        assert t.compile().warnings != []
+        assert missed(t) != []
         status = t.status()
         assert status.gone == ()
         assert [(q.path, q.cause, q.is_back) for q in status.quarantined] == [

@@ -2,7 +2,7 @@
 
 A copy never goes on from less than it had, nor starts from less than its files show. So a hidden event counts where this
 copy knew it before and it builds on the head, and, in a copy whose head is not its own move, wherever it moves the
-branch. What a copy in progress brings does not count where this copy works on its own line. Nothing here reads a disk.
+branch on from another move. What a copy in progress brings does not count where this copy works on its own line. Nothing here reads a disk.
 Rules: FORMAT.md, section 7.
 """
 
@@ -89,10 +89,12 @@ def find_incomplete(
 
     `known`: the events that this copy knew before. `contains` returns whether a head of the branch has a commit.
     """
-    events = [name for name in waiting if _counts(name, shown, waiting, known, is_visible, contains)]
+    settled = _settled(shown.branch, waiting, contains)
+    events = [name for name in waiting if name not in settled and _counts(name, shown, waiting, known, is_visible)]
     events.sort(key=lambda name: (waiting[name].event.at, name))
     lost = {waiting[name].lost for name in events}
-    lost.update(found.lost for name, found in unread.items() if _is_missed(name, found, shown, known, contains))
+    missed = {name: found for name, found in unread.items() if _is_missed(name, found, shown, known, contains)}
+    lost.update(found.lost for name, found in missed.items() if name not in settled)
     if not lost:
         return None
     commits: dict[CommitHash, None] = {}
@@ -110,36 +112,48 @@ def _counts(
     waiting: Mapping[EventHash, Waiting],
     known: Container[str],
     is_visible: Callable[[EventHash], bool],
-    contains: Callable[[CommitHash], bool],
 ) -> bool:
     for op in waiting[name].event.branch_ops():
-        if op.branch != shown.branch or (isinstance(op, Move) and contains(op.head)):
+        if op.branch != shown.branch:
             continue
         if not shown.is_own:
-            return True
-        return name in known and _builds_on_head(name, shown, waiting, is_visible)
+            return shown.event is None or any(
+                replaced not in waiting for replaced in _replaced(name, shown.branch, waiting)
+            )
+        return name in known and any(
+            replaced == shown.event or (replaced not in waiting and not is_visible(replaced))
+            for replaced in _replaced(name, shown.branch, waiting)
+        )
     return False
 
 
-def _builds_on_head(
-    name: EventHash, shown: Shown, waiting: Mapping[EventHash, Waiting], is_visible: Callable[[EventHash], bool]
-) -> bool:
-    """Returns whether the move of a hidden event replaced that of the head, through any number of hidden moves.
+def _settled(
+    branch: str, waiting: Mapping[EventHash, Waiting], contains: Callable[[CommitHash], bool]
+) -> set[EventHash]:
+    """Returns the events whose outcome is in a head of the branch, as after an adoption, and those that they replaced."""
+    found: set[EventHash] = set()
+    for name, (event, _) in waiting.items():
+        ops = (op for op in event.branch_ops() if op.branch == branch)
+        if any(isinstance(op, Move) and contains(op.head) for op in ops):
+            found.update((name, *_replaced(name, branch, waiting)))
+    return found
 
-    A move on the way that can't be read may have replaced anything.
+
+def _replaced(name: EventHash, branch: str, waiting: Mapping[EventHash, Waiting]) -> list[EventHash]:
+    """Returns the events whose moves of a branch a hidden event replaced, directly or through hidden moves.
+
+    A move on the way that can't be read may have replaced anything, the move of the head too.
     """
-    seen = {name}
+    seen: dict[EventHash, None] = {}
     queue = [name]
     for current in queue:
-        if current == shown.event or (current not in waiting and not is_visible(current)):
-            return True
         found = waiting.get(current)
         for op in () if found is None else found.event.branch_ops():
-            if op.branch == shown.branch:
+            if op.branch == branch:
                 fresh = [replaced for replaced in op.replaces if replaced not in seen]
-                seen.update(fresh)
+                seen.update(dict.fromkeys(fresh))
                 queue.extend(fresh)
-    return False
+    return list(seen)
 
 
 def _is_missed(

@@ -13,7 +13,8 @@ from tract_fs.errors import DamageError
 from tract_fs.model.events import BroughtCommit, Event, Move, Usage, split_parent
 from tract_fs.model.history import is_ancestor
 from tract_fs.model.incomplete import Incomplete, Lost, Shown, Unread, Waiting, find_incomplete
-from tract_fs.model.names import CommitHash, EventHash
+from tract_fs.model.names import CommitHash, EventHash, hash_bytes
+from tract_fs.store.address import Address
 from tract_fs.store.objects import Objects
 from tract_fs.store.tract_log import TractLog
 
@@ -34,15 +35,17 @@ class HiddenEvents:
         other: Callable[[str], TractLog],
         objects: Objects,
         redacted: Callable[[], frozenset[str]],
+        damaged_bytes: Callable[[Address], bytes | None],
     ) -> None:
         self._log = log
         self._other = other
         self._objects = objects
         self._redacted = redacted
+        self._damaged_bytes = damaged_bytes
         self._changes = -1  # of the log when the rest was found
         self._given_up: frozenset[str] = frozenset()  # as far as it was needed: to know it costs a read of all events
-        self._events: dict[EventHash, Event] = {}  # whole ones that are pending
-        self._waiting: dict[EventHash, Waiting] = {}  # those of them that wait for a file that is not given up
+        self._events: dict[EventHash, Event] = {}  # whole ones that wait for a lost file
+        self._waiting: dict[EventHash, Waiting] = {}  # those of them whose file is not given up
         self._branches: dict[str, tuple[EventHash | None, Incomplete | None]] = {}  # with the event of the head
         self._commits: dict[CommitHash, BroughtCommit | None] | None = None
 
@@ -104,20 +107,20 @@ class HiddenEvents:
         self._commits = None
         self._given_up = frozenset()
         events = {name: self._log.event(self._log.tract, name) for name in self._log.view.pending}
-        self._events = {name: event for name, event in events.items() if event is not None}
-        self._find_roots()
+        waiting = {name: (event, self._root(name)) for name, event in events.items() if event is not None}
+        self._waiting = {name: Waiting(event, lost) for name, (event, lost) in waiting.items() if lost is not None}
+        self._events = {name: event for name, (event, _) in self._waiting.items()}
         self._changes = self._log.changes
 
     def _give_up(self) -> bool:
         """Leaves out what waits for files that are given up; returns whether any are. Cost: reads all events, once."""
         is_known, self._given_up = bool(self._given_up), self._redacted()
         if self._given_up and not is_known:
-            self._find_roots()
+            roots = {name: self._root(name) for name in self._events}
+            self._waiting = {
+                name: Waiting(self._events[name], lost) for name, lost in roots.items() if lost is not None
+            }
         return bool(self._given_up)
-
-    def _find_roots(self) -> None:
-        roots = {name: self._root(name) for name in self._events}
-        self._waiting = {name: Waiting(self._events[name], lost) for name, lost in roots.items() if lost is not None}
 
     def _find(self, branch: str, head: EventHash | None) -> Incomplete | None:
         log = self._log
@@ -183,10 +186,20 @@ class HiddenEvents:
             is_of_branch = None if trace is None or not trace.branch else trace.branch == digest
             is_there = commit is not None and log.commit(commit) is not None
             is_after = head is None or not is_there or self._is_below(head.commit, commit or head.commit)
-            if not lost.is_damaged and log.is_visible(log.tract, name):
+            if self._is_elsewhere(name) if lost.is_damaged else log.is_visible(log.tract, name):
                 continue
             found[name] = Unread(lost, commit, is_of_branch, is_after, not lost.is_damaged and not is_there)
         return found
+
+    def _is_elsewhere(self, name: EventHash) -> bool:
+        """Returns whether the file of a damaged event is in the wrong directory, as git leaves it where it takes one for
+        another: this store has its bytes in the right one, and there never was an event of this name.
+        """
+        log = self._log
+        data = None if name in log.gone else self._damaged_bytes(Address("event", name, log.tract))
+        found = EventHash("" if data is None else hash_bytes(data))
+        is_here = found in log.view.pending or log.is_visible(log.tract, found) or self._objects.exists(found)
+        return found[2:] == name[2:] and is_here
 
     def _is_below(self, head: CommitHash, commit: CommitHash) -> bool:
         """Returns whether a commit builds on a head, or may."""

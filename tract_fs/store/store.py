@@ -198,7 +198,9 @@ class Store:
         """Returns what events of a tract show that take no part."""
         found = self._hidden.get(tract)
         if found is None:
-            found = self._hidden[tract] = HiddenEvents(self.log(tract), self.log, self.objects, self.redacted)
+            found = self._hidden[tract] = HiddenEvents(
+                self.log(tract), self.log, self.objects, self.redacted, self.quarantine.damaged_bytes
+            )
         return found
 
     def list_events(self) -> None:

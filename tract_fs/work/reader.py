@@ -17,8 +17,9 @@ from tract_fs.errors import (
     JsonValueError,
     ObjectMissing,
 )
+from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
-from tract_fs.model.config_query import FieldPath, Scalar
+from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.events import BroughtCommit, NewCommit
 from tract_fs.model.history import is_ancestor, iter_newest_first
@@ -268,6 +269,8 @@ class TractReader:
         """Returns what is known of a commit: its object, its config and its tokens by this handle's counter."""
         commit = self.commit(name)
         entry = self.overlay.entry(name)
+        if entry is None and self.log.hides_any and not self.store.accepts_gaps:
+            self._require_entry(name)
         config = b"" if entry is None else bytes(entry.config)
         if commit.content is None:
             return CommitFacts(commit, config, 0)
@@ -282,6 +285,15 @@ class TractReader:
                 self.keep_rendering(name, rendering)
             tokens = rendering.tokens
         return CommitFacts(commit, config, tokens)
+
+    def _require_entry(self, name: CommitHash) -> None:
+        """Raises HistoryIncomplete for a commit whose config and token counts are lost with its event."""
+        if name in self.hidden.commits():
+            lost = [one.lost for one in self.hidden.lost_files() if one.lost.kind == "event"]
+            if lost:
+                error = self.error_of(Incomplete(self.branch, tuple(lost), (), ()))
+                reason = f"{error.reason}, and with it the generation config and token counts of commit {name}"
+                raise HistoryIncomplete(**{**error.fields, "reason": reason})
 
     def content(self, name: CommitHash) -> object:
         """Returns the typed content of a commit (fresh). Errors: CommitNotFoundError if it has none; damage."""
@@ -395,6 +407,8 @@ class TractReader:
             foreign = self.foreign.names()
             foreign_hits = (hit for log in sources for hit in self._select(log, path, operator, value))
             hits = sorted({*hits, *(hit for hit in foreign_hits if hit[1] in foreign)})
+        if self.log.hides_any:
+            hits = sorted({*hits, *self._select_hidden(path, operator, value)})
         written = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
         return written + [self.info(name) for name in self.overlay.staged_matches(path, operator, value)]
 
@@ -419,6 +433,15 @@ class TractReader:
 
             index = self._config_indexes[log.tract] = ConfigIndex(self.store.index, log, self.store.events)
         return index.select(path, operator, value)
+
+    def _select_hidden(self, path: FieldPath, operator: str, value: Scalar) -> Iterator[Hit]:
+        """Yields the matching commits of hidden events, as far as these can be read."""
+        entries = [entry for entry in self.hidden.commits().values() if entry is not None and entry.config]
+        column = FieldColumn(path)
+        column.add((number, canonical.decode(bytes(entry.config))) for number, entry in enumerate(entries))
+        for number in column.select(operator, value):
+            entry = entries[number]
+            yield self.commit(entry.commit).created_us, entry.commit, bytes(entry.config)
 
     def _load_facts(self, name: str) -> CommitFacts:
         with self.loading:
