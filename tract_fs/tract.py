@@ -622,19 +622,22 @@ class Tract:
 
     # upkeep
 
-    def repair(self, *, adopt: bool = False, verify: bool = True) -> RepairReport:
+    def repair(self, *, adopt: bool = False, verify: bool = True, give_up: Iterable[str] = ()) -> RepairReport:
         """Checks every file of the store by its hash, quarantines or mends damaged ones, puts stray files in their
         place, and rebuilds all caches.
 
         With `adopt`, pending commits of this tract whose parents' events are gone for good come back as second heads,
         wherever their whole history is here. `verify=False` checks no files but those that were found damaged before.
-        Nothing is deleted but caches.
-        Cost: reads the store. Errors: ReadOnlyError, LockTimeout; ArgumentError inside a batch.
+        Nothing is deleted but caches. The report's `lost` lists the files that could not be found, and the commits that
+        stand behind each. `give_up`, hashes of lost files or 4 digits and more of them, makes the gaps permanent in all
+        copies, until a file is back: a lost content is then like a redacted one.
+        Cost: reads the store. Errors: ReadOnlyError, LockTimeout; ArgumentError inside a batch, and for a hash that is
+        not lost.
         """
         from tract_fs.upkeep.repair import Repair
 
         with self._guard.reading:
-            return Repair(self._session).run(adopt=adopt, verify=verify)
+            return Repair(self._session).run(adopt=adopt, verify=verify, give_up=give_up)
 
     def pack(self, *, older_than: timedelta | datetime | None = None) -> PackReport:
         """Packs the loose files and small packs of the whole store, all its tracts, into packs of at most 256 MiB;

@@ -14,9 +14,10 @@ import click
 from tract_fs import Tract
 from tract_fs.cli.current_branch import CurrentBranch, read_current_branch
 from tract_fs.cli.output import echo_json, some, warn
-from tract_fs.errors import BranchNotFound, DamageError, StoreNotFound, TractError
+from tract_fs.errors import BranchNotFound, DamageError, HistoryIncomplete, StoreNotFound, TractError
 
 STORE_DIRECTORY = ".tract"
+_COMMON = ("context_path", "tract_id", "branch", "is_json", "is_incomplete_used")
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 
 
@@ -41,18 +42,21 @@ class Invocation:
         tract_id: str | None = None,
         branch: str | None = None,
         is_json: bool = False,
+        is_incomplete_used: bool = False,
         above: Invocation | None = None,
     ) -> None:
         self.context_path: str | None = context_path
         self.tract_id: str | None = tract_id
         self.branch: str | None = branch
         self.is_json: bool = is_json
+        self.is_incomplete_used: bool = is_incomplete_used
         self.answers: list[object] | None = None  # collects the documents, if a caller sets a list
         if above is not None:
             self.context_path = above.context_path if context_path is None else context_path
             self.tract_id = above.tract_id if tract_id is None else tract_id
             self.branch = above.branch if branch is None else branch
             self.is_json = is_json or above.is_json
+            self.is_incomplete_used = is_incomplete_used or above.is_incomplete_used
             self.answers = above.answers
 
     def require_context(self) -> str:
@@ -69,9 +73,9 @@ class Invocation:
         return directory
 
     @contextmanager
-    def writing(self, *, tract_id: str | None = None) -> Iterator[Tract]:
-        """Opens the tract for writing; the store must be there. Errors: as Tract.open."""
-        with self._open(tract_id=tract_id) as t:
+    def writing(self, *, tract_id: str | None = None, is_whole: bool = False) -> Iterator[Tract]:
+        """Opens the tract for writing, without gaps if `is_whole`; the store must be there. Errors: as Tract.open."""
+        with self._open(tract_id=tract_id, is_whole=is_whole) as t:
             yield t
 
     @contextmanager
@@ -86,7 +90,7 @@ class Invocation:
         with t:
             yield t
 
-    def _open(self, *, tract_id: str | None = None, read_only: bool = False) -> Tract:
+    def _open(self, *, tract_id: str | None = None, read_only: bool = False, is_whole: bool = False) -> Tract:
         path = self.require_context()
         current = CurrentBranch(self.branch, is_unknown=False) if self.branch else read_current_branch(path)
         try:
@@ -96,6 +100,7 @@ class Invocation:
                 branch=current.name,
                 create=False,
                 read_only=read_only,
+                incomplete="use" if self.is_incomplete_used and not is_whole else "raise",
             )
         except StoreNotFound:
             above = "" if self.context_path is not None else ", nor in a directory above"
@@ -117,6 +122,9 @@ class Invocation:
         """Returns whether the branch has commits; False only in an empty store. Errors: CommandError, BranchNotFound."""
         if t.head is not None:
             return True
+        incomplete = t.incomplete()
+        if incomplete is not None:
+            raise incomplete
         self.require_tract(t)
         status = t.status()
         waiting = len(status.pending) + len(status.damaged)
@@ -130,6 +138,12 @@ class Invocation:
             click.echo("no commits yet", err=True)
         return False
 
+    def warn_if_incomplete(self, t: Tract) -> None:
+        """Prints a warning if lost files hide a part of the branch; the answer lists what the head shows."""
+        error = t.incomplete()
+        if error is not None:
+            warn(str(error))
+
     def answer(self, document: Callable[[], object], show: Callable[[], None]) -> None:
         """Prints the answer: the document for programs, or what `show` prints for people."""
         if self.answers is not None:
@@ -141,9 +155,11 @@ class Invocation:
 
 
 def warnings_of(t: Tract) -> list[str]:
-    """Returns what a compile of the head warns of; nothing where damage prevents one."""
+    """Returns what a compile of the head warns of; where damage prevents one, that."""
     try:
         return t.compile().warnings
+    except HistoryIncomplete as error:
+        return [str(error)]
     except DamageError:
         return []
 
@@ -154,11 +170,17 @@ def with_store(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("-C", "context_path", metavar="PATH", help="Context directory [the nearest above with .tract].")
     @click.option("--tract", "tract_id", metavar="ID", help="Tract in the store [default].")
     @click.option("--branch", metavar="NAME", help="Branch of the tract [the current one].")
+    @click.option(
+        "--incomplete",
+        "is_incomplete_used",
+        is_flag=True,
+        help="Work with what is whole where files are lost.",
+    )
     @click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
     @click.pass_context
     @wraps(function)
     def run(context: click.Context, /, **options: Any) -> None:
-        given = {name: options.pop(name) for name in ("context_path", "tract_id", "branch", "is_json")}
+        given = {name: options.pop(name) for name in _COMMON}
         invocation = Invocation(**given, above=context.obj)
         if context.obj is None or isinstance(context.command, click.Group):
             context.obj = invocation

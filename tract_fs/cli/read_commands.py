@@ -68,6 +68,7 @@ def log(
             text=text,
         )
         invocation.answer(lambda: [info.to_dict() for info in infos], lambda: show_commits(t, infos))
+        invocation.warn_if_incomplete(t)
 
 
 @click.command(short_help="Show a commit.")
@@ -196,6 +197,7 @@ def query(invocation: Invocation, field: str, operator: str, value: str, is_nest
             lambda: [info.to_dict() for info in infos],
             lambda: show_commits(t, infos, is_config_shown=True),
         )
+        invocation.warn_if_incomplete(t)
 
 
 def _content_or_redacted(t: Tract, info: CommitInfo) -> tuple[object, bool]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
+from click.exceptions import Exit
 from msgspec.structs import asdict
 
 from tract_fs import BundleInfo, SyncReport, Transfer, verify_bundle
@@ -33,6 +34,8 @@ def sync(invocation: Invocation, path: str, verify: bool) -> None:
     with invocation.writing() as t, _progress(is_hidden=invocation.is_json) as progress:
         report = t.sync(path, verify=verify, progress=progress)
     invocation.answer(lambda: _document(report), lambda: _show(report))
+    if not report.is_whole:
+        raise Exit(1)
 
 
 @click.group(cls=InOrder, no_args_is_help=False, short_help="Carry a tract in one file.")
@@ -52,6 +55,8 @@ def create(invocation: Invocation, file: str, since: str | None, force: bool) ->
         invocation.require_tract(t)
         made = t.bundle(file, since=since, force=force)
     invocation.answer(lambda: asdict(made), lambda: _show_bundle("made", made))
+    if made.missing:
+        raise Exit(1)
 
 
 @bundle.command(short_help="Check a bundle.")
@@ -104,6 +109,9 @@ def _show(report: SyncReport) -> None:
         show_warnings([f"bad file {bad.side}: {bad.path}: {bad.cause}; {what}"])
     for side, pending in (("here", report.pending_here), ("there", report.pending_there)):
         show_warnings([f"pending {side}: {line}" for line in some(pending)])
+    show_warnings(
+        [f"lost: {path} is on neither side; the copies are not whole without it" for path in some(report.lost)]
+    )
 
 
 def _summary(transfer: Transfer) -> str:

@@ -19,7 +19,7 @@ from tract_fs.store.objects import Objects
 from tract_fs.store.tract_log import TractLog
 
 
-class LostFile(Struct, frozen=True):
+class Gap(Struct, frozen=True):
     """A lost file, and the commits of the whole events that wait for it, oldest first."""
 
     lost: Lost
@@ -64,7 +64,7 @@ class HiddenEvents:
             found = self._branches[branch] = event, incomplete
         return found[1]
 
-    def lost_files(self) -> list[LostFile]:
+    def lost_files(self) -> list[Gap]:
         """Returns the files that hidden events wait for, or are, and that are not given up; by path."""
         if not self._log.hides_any:
             return []
@@ -80,7 +80,7 @@ class HiddenEvents:
             is_contained = found.commit is not None and any(self._contains(b, found.commit) for b in view.branches)
             if not is_contained and (not found.is_taken_back or not view.branches):
                 behind.setdefault(found.lost, [])
-        return [LostFile(lost, tuple(self._commits_of(names))) for lost, names in sorted(behind.items())]
+        return [Gap(lost, tuple(self._commits_of(names))) for lost, names in sorted(behind.items())]
 
     def commits(self) -> dict[CommitHash, BroughtCommit | None]:
         """Returns the whole commits that only hidden events bring, with their entries in the least (`at`, hash) of
@@ -198,8 +198,9 @@ class HiddenEvents:
         log = self._log
         data = None if name in log.gone else self._damaged_bytes(Address("event", name, log.tract))
         found = EventHash("" if data is None else hash_bytes(data))
-        is_here = found in log.view.pending or log.is_visible(log.tract, found) or self._objects.exists(found)
-        return found[2:] == name[2:] and is_here
+        if found[2:] != name[2:]:
+            return False
+        return found in log.view.pending or log.is_visible(log.tract, found) or self._objects.exists(found)
 
     def _is_below(self, head: CommitHash, commit: CommitHash) -> bool:
         """Returns whether a commit builds on a head, or may."""
