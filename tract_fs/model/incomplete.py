@@ -90,7 +90,15 @@ def find_incomplete(
     `known`: the events that this copy knew before. `contains` returns whether a head of the branch has a commit.
     """
     settled = _settled(shown.branch, waiting, contains)
-    events = [name for name in waiting if name not in settled and _counts(name, shown, waiting, known, is_visible)]
+    is_unknown = {name for name, found in unread.items() if found.is_after_head}
+    events = [
+        name
+        for name in waiting
+        if name not in settled
+        and _counts(
+            name, shown, waiting, known, lambda old: old in is_unknown or not (old in unread or is_visible(old))
+        )
+    ]
     events.sort(key=lambda name: (waiting[name].event.at, name))
     lost = {waiting[name].lost for name in events}
     missed = {name: found for name, found in unread.items() if _is_missed(name, found, shown, known, contains)}
@@ -111,7 +119,7 @@ def _counts(
     shown: Shown,
     waiting: Mapping[EventHash, Waiting],
     known: Container[str],
-    is_visible: Callable[[EventHash], bool],
+    is_unknown: Callable[[EventHash], bool],
 ) -> bool:
     for op in waiting[name].event.branch_ops():
         if op.branch != shown.branch:
@@ -121,7 +129,7 @@ def _counts(
                 replaced not in waiting for replaced in _replaced(name, shown.branch, waiting)
             )
         return name in known and any(
-            replaced == shown.event or (replaced not in waiting and not is_visible(replaced))
+            replaced == shown.event or (replaced not in waiting and is_unknown(replaced))
             for replaced in _replaced(name, shown.branch, waiting)
         )
     return False
