@@ -308,7 +308,10 @@ def test_dropped_git_commits_are_gone_or_waited_for_until_the_files_are_back(pla
         status = t.status()
         assert len(status.gone) >= 1
         assert len(status.pending) == 1
-        assert "one" not in [message.content for message in t.compile().messages]
+        assert "one" not in [t.get_content(info.commit_hash) for info in t.log(None) if info.content_hash]
+        with pytest.raises(HistoryIncomplete) as caught:
+            t.compile()
+        assert [name.replace("/", "")[-64:] for name in caught.value.lost] == list(status.gone)
     place.run("git -C there merge -q kept")
     assert hashed(place.there) == union
     with open_tract(place.there) as t:

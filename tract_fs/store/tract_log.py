@@ -499,7 +499,7 @@ class TractLog:
         self.version += 1
         self.changes += 1
         self.is_durable = not visible
-        self.gone = (known_before | self._witnessed | self._recorded_hidden()).difference(visible)
+        self.gone = (known_before | self._witnessed | self._recorded_damaged()).difference(visible)
         self.traces = self._find_traces()
         gone = [self._gone_record(name, is_own=name in own) for name in sorted(self.gone)]
         if written is not None:
@@ -554,11 +554,10 @@ class TractLog:
 
     # leaves
 
-    def _recorded_hidden(self) -> set[str]:
-        """Returns the pending and damaged events that arrivals list: whatever else became of its caches, this copy met them."""
-        hidden = self.view.pending.keys() | self.damaged.keys()
-        records = arrivals.iter_sound(self._arrivals) if hidden else ()
-        return {name for record in records if (name := record.event.hex()) in hidden}
+    def _recorded_damaged(self) -> set[str]:
+        """Returns the damaged events that arrivals list: whatever became of its other caches, this copy met them."""
+        records = arrivals.iter_sound(self._arrivals) if self.damaged else ()
+        return {name for record in records if (name := record.event.hex()) in self.damaged}
 
     def _find_traces(self) -> dict[str, Trace]:
         """Returns what the records in arrivals show of the events that are gone. Cost: reads arrivals, if any is gone."""
