@@ -2,7 +2,7 @@
 
 Each error carries its facts as attributes; its message states in one sentence what happened, where, and what to do.
 Errors about an argument are ValueErrors too, errors about a name without an object are LookupErrors too. OSError passes
-through from the operating system with its errno and path.
+through from the operating system with its errno and path, but for one about a file of the store that can't be read.
 """
 
 from __future__ import annotations
@@ -63,6 +63,29 @@ class ObjectTooLarge(TractError, ValueError):
     """Raised when a content or commit exceeds the format's size limit. Split it; nothing was written."""
 
     template = "the {kind} takes {size_bytes} bytes, over {limit_bytes}; split it; nothing was written"
+
+
+class TokenizerError(TractError, ValueError):
+    """Raised when the handle's tokenizer raises, or returns no count. Mend the tokenizer, or open with another one.
+
+    `hash` is the commit whose message can't be counted, None if that is not committed; the tokenizer's own error is the
+    cause.
+    """
+
+    template = "tokenizer {tokenizer!r} can't count the message{where}: {reason}; mend it, or open with another one"
+    tokenizer: str
+    hash: str | None
+    reason: str
+
+    @classmethod
+    def of(cls, tokenizer: str, reason: str, commit: str | None = None) -> TokenizerError:
+        """Returns the error of a tokenizer at a message, of a commit if it has one."""
+        where = "" if commit is None else f" of commit {commit}"
+        return cls(tokenizer=tokenizer, hash=commit, where=where, reason=reason)
+
+    def at(self, commit: str) -> TokenizerError:
+        """Returns the same error at a commit; this one if it names a commit already."""
+        return self if self.hash is not None else self.of(self.tokenizer, self.reason, commit)
 
 
 # History
@@ -239,6 +262,17 @@ class UsageError(TractError, ValueError):
     """Raised when token usage has no known shape, or there is no commit that it could be recorded for."""
 
 
+class TimeLimitReached(TractError):
+    """Raised when the next time of a tract, `at`, is one that the format does not allow. Nothing was written.
+
+    A tract's times only grow, and end with year 8999; in that year, an event is at most a second later than those it
+    follows. Check the clock; if the tract itself is dated so late, import its messages into another tract.
+    """
+
+    template = "the next time of this tract would be {at}, and the format ends with year 8999, which only steps of a second lead into; check the clock, or begin another tract; nothing was written"
+    at: str
+
+
 # Store
 
 
@@ -250,6 +284,33 @@ class StoreNotFound(StoreError, LookupError):
     """Raised when there is no store at this path. Open it with create=True, or run `tract init`."""
 
     template = "{path}: no store here; open it with create=True, or run 'tract init'"
+
+
+class FormatMissing(StoreNotFound):
+    """Raised when parts of a store lie at the path, but not the FORMAT file that makes it one; nothing was written.
+
+    Bring the missing files back, or run `tract repair`, which writes FORMAT again.
+    """
+
+    template = (
+        "{path}: parts of a store lie here ({found}), but its FORMAT file is missing; bring the missing files back "
+        "(git switch, the end of a copy), or run 'tract repair' to write FORMAT again; nothing was written"
+    )
+    found: str
+
+
+class StoreGone(StoreError):
+    """Raised when the store that a handle has open is no longer at its path; `reason` is what lies there now.
+
+    Nothing was written. Put the directory back, and the handle goes on; or open the store where it is now.
+    """
+
+    template = (
+        "{path}: {reason}; put the store's directory back and this handle goes on, or open it where it is now; "
+        "nothing was written"
+    )
+    path: str
+    reason: str
 
 
 class NotAStore(StoreError):
@@ -270,10 +331,33 @@ class ReadOnlyError(StoreError):
     template = "{path}: {reason}; nothing was written"
 
 
+class CommitUncertain(StoreError):
+    """Raised when the disk failed in such a way that it is open whether a commit stands; chained from its OSError.
+
+    `hash` is the newest commit that may stand (of a transaction without commits: its event), `hashes` are all of them.
+    Look for it in the history, perhaps after a power cut, before you commit the same again.
+    """
+
+    template = (
+        "{path}: commit {hash} may stand or not: {reason}; look for it in the log before you commit the same again"
+    )
+    hash: str
+    hashes: tuple[str, ...]
+    reason: str
+
+
 class LockTimeout(StoreError):
     """Raised when the store's lock was not free in time. Try again, or raise lock_timeout_s; nothing was written."""
 
     template = "{path}: another writer held the lock for over {timeout_s} s; try again, or raise lock_timeout_s; nothing was written"
+
+
+class CallInsideCall(LockTimeout):
+    """Raised at once when a call can't wait, because its own thread is inside another call or batch on the store, which
+    would have to end first: in a signal handler, a finalizer, a callback. Make the call afterwards; nothing was written.
+    """
+
+    template = "{message}"
 
 
 class ClosedError(TractError):
@@ -301,6 +385,16 @@ class HashMismatch(DamageError):
     template = "{path}: bytes hash to {actual}, not to {expected}; fetch the file from another copy of this store"
     expected: str
     actual: str
+
+
+class FileUnreadable(DamageError):
+    """Raised when the system can't read a file that is there: a bad sector, or missing permission. `__cause__` is its error.
+
+    Mend the permissions, or remove the file and fetch it from another copy.
+    """
+
+    template = "{path}: it can't be read: {reason}; mend its permissions, or remove it and fetch it from another copy of this store"
+    reason: str
 
 
 class InvalidObject(DamageError):

@@ -8,8 +8,8 @@ tract_fs` stays fast.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
@@ -18,12 +18,13 @@ from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import Scalar, require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
 from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TokenUsage, TractConfig
+from tract_fs.model.names import Clock
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.work.log_filter import LogFilter, require_limit
 from tract_fs.work.session import Durability, OnIncomplete, Session, SessionOptions, StorePath, list_tracts
-from tract_fs.work.writer import ANY, Clock, ExpectedHead, require_operation, require_priority
+from tract_fs.work.writer import ANY, ExpectedHead, require_operation, require_priority
 
 if TYPE_CHECKING:
     from tract_fs.errors import HistoryIncomplete
@@ -82,7 +83,7 @@ class Tract:
         """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
 
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
-        since 1970, or a datetime. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
+        since 1970, or a datetime, before year 8999. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
         all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
         message whose content is lost is left out, with a warning.
         Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout.
@@ -108,14 +109,14 @@ class Tract:
 
     def refresh(self) -> None:
         """Looks at once for what any tool brought into the store; without it, that is noticed within a second or so."""
-        with self._guard.reading:
+        with self._guard.changing:
             self._session.refresh()
 
     def flush(self) -> None:
         """Makes every file written so far survive a power cut by itself (not only by the redo log), and saves the
         caches.
         """
-        with self._guard.reading:
+        with self._guard.changing:
             self._session.flush()
 
     def close(self) -> None:
@@ -170,7 +171,7 @@ class Tract:
     ) -> None:
         """Lets this handle commit and read a msgspec.Struct or dataclass under `name`; `text` makes its message text.
 
-        Errors: ArgumentError.
+        A record that the class does not fit is read as a dict; compile() warns of it. Errors: ArgumentError.
         """
         with self._guard.reading:
             self._session.register_content_type(name, type, role=role, priority=priority, text=text)
@@ -194,7 +195,7 @@ class Tract:
         `generation_config` is any JSON object. `expected_head` (a hash; None: the branch is empty) makes it a
         compare-and-swap.
         Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout,
-        ReadOnlyError; nothing is written then.
+        ReadOnlyError, TimeLimitReached; nothing is written then.
         """
         with self._guard.writing:
             self._session.store.require_writable()
@@ -218,7 +219,13 @@ class Tract:
         generation_config: dict[str, Any] | None = None,
         expected_head: ExpectedHead = ANY,
     ) -> CommitInfo:
-        """Commits a content that replaces the content of `target` from here on. Errors: as `commit`."""
+        """Commits a content that replaces the content of `target` from here on; an edit stands for the commit that it is
+        about.
+
+        A text alone replaces the text, and leaves all else as it is now, the config too unless one is given. Errors:
+        EditTargetError, also if there is no text or there are several text blocks; HeadMoved, also if another writer
+        edits `target` meanwhile; as `commit`.
+        """
         return self.commit(
             content,
             operation=CommitOperation.EDIT,
@@ -248,7 +255,7 @@ class Tract:
         Accepts a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError; HeadMoved if `head_hash` is not
         the head.
         """
-        with self._guard.reading:
+        with self._guard.changing:
             self._session.writer.record_usage(usage, head_hash=head_hash)
             return self._session.contexts.compile(at_time=None, at_commit=None, options=CompileOptions())
 
@@ -286,16 +293,17 @@ class Tract:
         with self._guard.writing:
             return self._summarizer.write(plan, made)
 
-    @contextmanager
-    def batch(self) -> Iterator[None]:
+    def batch(self) -> AbstractContextManager[None]:
         """Makes all commits and annotations inside visible together, or none if anything is raised.
 
-        It belongs to its thread; other threads of this handle wait, other writers of the store from the first write on.
-        A batch inside a batch joins it.
+        It belongs to the function whose with block it is. What that calls is inside. Another thread, another task, or
+        code that runs while a generator with the block is suspended, is outside: there, reads show what was written
+        before; a write in another thread waits for the end of the batch, up to `lock_timeout_s`, and one in the same
+        thread raises BatchOpen. Other writers of the store wait from the batch's first write on. A batch inside a batch
+        joins it.
         Errors: BatchTooLarge at its end, nothing written.
         """
-        with self._guard.reading, self._session.writer.batch():
-            yield
+        return self._session.batch()
 
     def import_messages(
         self,
@@ -313,7 +321,7 @@ class Tract:
         from tract_fs.transcripts import to_contents
 
         contents = to_contents(messages, format)
-        with self.batch():
+        with self._guard.writing, self._session.writer.batch():
             return self._session.writer.import_contents(contents, generation_config, expected_head)
 
     def import_stream(
@@ -376,7 +384,7 @@ class Tract:
         """
         from tract_fs.work.cherry_pick import cherry_pick
 
-        with self._guard.reading:
+        with self._guard.changing:
             return cherry_pick(self._session, ref)
 
     def revert(self, ref: str) -> CommitInfo:
@@ -388,7 +396,7 @@ class Tract:
         """
         from tract_fs.work.cherry_pick import revert
 
-        with self._guard.reading:
+        with self._guard.changing:
             return revert(self._session, ref)
 
     # read
@@ -541,7 +549,7 @@ class Tract:
 
         Nothing is written but a new branch. Errors: BranchNotFound, BranchExists, BatchOpen.
         """
-        with self._guard.reading:
+        with self._guard.changing:
             self._branches.switch(name, create=create)
 
     def branches(self) -> dict[str, tuple[str, ...]]:
@@ -553,7 +561,7 @@ class Tract:
 
     def rename_branch(self, old: str, new: str) -> None:
         """Renames a branch; this handle goes with it. Errors: BranchNotFound, BranchExists, BranchDiverged, BatchOpen."""
-        with self._guard.reading:
+        with self._guard.changing:
             self._branches.rename(old, new)
 
     def delete_branch(self, name: str, *, force: bool = False) -> None:
@@ -562,7 +570,7 @@ class Tract:
         A commit that another copy makes on it meanwhile is not lost: then the branch exists with that commit. Errors:
         BranchNotFound, BranchDiverged, BranchInUse, BatchOpen.
         """
-        with self._guard.reading:
+        with self._guard.changing:
             self._branches.delete(name, force=force)
 
     def reset(self, ref: str, *, expected_head: ExpectedHead = ANY) -> str:
@@ -570,30 +578,32 @@ class Tract:
 
         Errors: CommitNotFoundError, AmbiguousRefError, BranchNotFound, HeadMoved; nothing is written then.
         """
-        with self._guard.reading:
+        with self._guard.changing:
             return self._branches.reset(ref, expected_head)
 
-    def undo(self) -> str:
-        """Sets the branch back to where it was before this copy's last move of it, and returns that commit; undoing
-        twice restores.
+    def undo(self, *, expected_head: ExpectedHead = ANY, anyone: bool = False) -> str:
+        """Sets the branch back to where it was before its last move, and returns that commit; each further undo goes
+        one move further back.
 
-        A deleted branch is made again; one that an undo made again is deleted again, and the head that it had returned.
-        Errors: UndoError, BatchOpen.
+        The last move must be this handle's; with `anyone`, any handle's of this copy. `reflog()[0].old_head` is where
+        the branch was, and `reset` goes there again. A deleted branch is made again; of a branch that was made again
+        after a delete, the commit that it had is returned.
+        Errors: UndoError, HeadMoved, BatchOpen; nothing is written then.
         """
-        with self._guard.reading:
-            return self._branches.undo()
+        with self._guard.changing:
+            return self._branches.undo(expected_head, anyone=anyone)
 
     def tag(self, name: str, ref: str | None = None, *, force: bool = False) -> str:
         """Names a commit (by default the head), and returns it. With `force`, a tag may be given to another commit.
 
         Errors: TagExists, CommitNotFoundError, ArgumentError if git refuses such a name; nothing is written then.
         """
-        with self._guard.reading:
+        with self._guard.changing:
             return self._branches.tag(name, ref, force=force)
 
     def untag(self, name: str) -> None:
         """Removes a tag. Errors: TagNotFound."""
-        with self._guard.reading:
+        with self._guard.changing:
             self._branches.untag(name)
 
     def tags(self) -> dict[str, str]:
@@ -616,7 +626,7 @@ class Tract:
 
         Errors: TractExists, CommitNotFoundError if there are no commits, BatchOpen; nothing is written then.
         """
-        with self._guard.reading:
+        with self._guard.changing:
             self._branches.fork(tract_id, branch)
             return type(self)(self._session.open_beside(tract_id=tract_id, branch=branch))
 
@@ -636,7 +646,7 @@ class Tract:
         """
         from tract_fs.upkeep.repair import Repair
 
-        with self._guard.reading:
+        with self._guard.changing:
             return Repair(self._session).run(adopt=adopt, verify=verify, give_up=give_up)
 
     def pack(self, *, older_than: timedelta | datetime | None = None) -> PackReport:
@@ -650,7 +660,7 @@ class Tract:
         from tract_fs.upkeep.pack import pack_store, require_age
 
         before_ns = require_age(older_than)
-        with self._guard.reading:
+        with self._guard.changing:
             self._session.require_outside_batch("pack")
             self._session.store.flush()
             beside = self._session.store.beside(writer=self._session.store.writer, read_only=False)
@@ -675,11 +685,11 @@ class Tract:
         """
         from tract_fs.copies.sync import sync_stores
 
-        with self._guard.reading:
+        with self._guard.changing:
             self._session.require_outside_batch("sync")
             store = self._session.store
             store.require_writable()
-        return sync_stores(store, path, holding=self._guard.reading, verify=verify, durable=durable, progress=progress)
+        return sync_stores(store, path, holding=self._guard.changing, verify=verify, durable=durable, progress=progress)
 
     def bundle(self, path: str | os.PathLike[str], *, since: str | None = None, force: bool = False) -> BundleInfo:
         """Writes this tract, with what it builds on, into one file; with `since`, a ref, only what that commit's events
@@ -689,7 +699,7 @@ class Tract:
         """
         from tract_fs.copies.bundle import create_bundle
 
-        with self._guard.reading:
+        with self._guard.changing:
             self._session.require_outside_batch("bundle")
             self._session.reader.log.list_events(is_forced=True)
             return create_bundle(self._session.reader, path, since=since, force=force)
@@ -701,7 +711,7 @@ class Tract:
         """
         from tract_fs.copies.bundle import apply_bundle
 
-        with self._guard.reading:
+        with self._guard.changing:
             self._session.require_outside_batch("apply_bundle")
             return apply_bundle(self._session.store, path)
 
@@ -720,5 +730,5 @@ class Tract:
         return TractSummarizer(self._session)
 
     def _make_branch(self, name: str, at: str | None) -> str:
-        with self._guard.reading:
+        with self._guard.changing:
             return self._branches.branch(name, at)

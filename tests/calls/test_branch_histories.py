@@ -136,7 +136,7 @@ STEP_CALLS: list[tuple[str, StepCall]] = [
     *[("rename", lambda c, t, _: t.rename_branch(c.random.choice(NAMES), c.random.choice(NAMES)))] * 2,
     ("delete", lambda c, t, _: t.delete_branch(c.random.choice(NAMES), force=c.random.random() < 0.5)),
     ("reset", lambda c, t, _: t.reset(c.any_commit(t))),
-    ("undo", lambda c, t, _: t.undo()),
+    ("undo", lambda c, t, _: t.undo(anyone=c.random.random() < 0.5)),
     ("tag", lambda c, t, _: t.tag(c.random.choice(NAMES), c.any_commit(t), force=True)),
     *[("untag", lambda c, t, _: t.untag(c.random.choice(NAMES)))] * 2,
     ("pick", lambda c, t, _: t.cherry_pick(c.any_commit(t))),

@@ -410,14 +410,66 @@ def test_the_old_head_of_a_move_is_the_one_of_the_own_line(t: Tract, tmp_path: P
     assert t.branches()["main"] == (further, theirs)
 
 
-def test_undo_takes_back_the_last_move_and_twice_restores(t: Tract) -> None:
-    one, two = say(t, "one", "two")
-    assert t.undo() == one
-    assert texts(t) == ["one"]
+def test_undo_takes_back_the_last_move_and_each_further_one_goes_a_move_further_back(t: Tract) -> None:
+    one, two, three = say(t, "one", "two", "three")
+    assert (t.undo(), texts(t)) == (two, ["one", "two"])
+    assert (t.undo(), texts(t)) == (one, ["one"])
+    refused(t, UndoError, t.undo)
+    t.reset(three)
+    assert (t.undo(), texts(t)) == (one, ["one"])
+    refused(t, UndoError, t.undo)
+
+
+def test_undo_after_new_work_takes_back_that_and_then_what_was_there_before(t: Tract) -> None:
+    one, two, _ = say(t, "one", "two", "three")
     assert t.undo() == two
-    assert texts(t) == ["one", "two"]
+    say(t, "four", "five")
+    four = t.log(2)[1].commit_hash
+    assert (t.undo(), t.undo(), t.undo()) == (four, two, one)
+    refused(t, UndoError, t.undo)
+
+
+def test_undo_of_a_reset_goes_where_it_was_and_the_next_takes_back_the_commit_before(t: Tract) -> None:
+    one, two = say(t, "one", "two")
     t.reset(one)
-    assert (t.undo(), t.undo(), t.undo()) == (two, one, two)
+    assert (t.undo(), t.undo()) == (two, one)
+
+
+def test_the_reflog_shows_undos_and_the_heads_that_they_left(t: Tract, tmp_path: Path) -> None:
+    one, two, three = say(t, "one", "two", "three")
+    t.undo()
+    t.undo()
+    expected = [
+        ("undo", two, one),
+        ("undo", three, two),
+        ("append", two, three),
+        ("append", one, two),
+        ("append", None, one),
+    ]
+    assert [(e.kind, e.old_head, e.head) for e in t.reflog()] == expected
+    for verify in (False, True):
+        with Tract.open(tmp_path / "a", verify=verify) as other:
+            assert [(e.kind, e.old_head, e.head) for e in other.reflog()] == expected
+            assert (other.head, other.branches(), other.status().pending) == (one, {"main": (one,)}, ())
+
+
+def test_an_undo_is_a_reset_to_every_other_copy(t: Tract, tmp_path: Path) -> None:
+    one, _, _ = say(t, "one", "two", "three")
+    t.undo()
+    t.undo()
+    other_path = copy_store(tmp_path / "a", tmp_path / "other")
+    shutil.rmtree(other_path / ".tract" / "local")
+    with Tract.open(other_path, clock=Clock(), durability="fast") as other:
+        assert (other.head, other.branches(), other.status().pending) == (one, {"main": (one,)}, ())
+        (four,) = say(other, "four")
+        assert (other.undo(), other.branches()) == (one, {"main": (one,)})
+        assert other.get_commit(four) is not None
+
+
+def test_undo_is_refused_if_the_head_is_not_the_expected_one(t: Tract) -> None:
+    one, two, three = say(t, "one", "two", "three")
+    refused(t, HeadMoved, lambda: t.undo(expected_head=two))
+    assert (t.undo(expected_head=three), t.undo(expected_head=two)) == (two, one)
 
 
 def test_undo_of_a_batch_takes_back_all_of_it(t: Tract) -> None:
@@ -427,12 +479,21 @@ def test_undo_of_a_batch_takes_back_all_of_it(t: Tract) -> None:
     assert (t.undo(), texts(t)) == (one, ["one"])
 
 
-def test_undo_of_a_delete_makes_the_branch_anew_and_twice_deletes_it(t: Tract) -> None:
+def test_undo_of_a_delete_makes_the_branch_anew_and_twice_goes_a_move_further_back(t: Tract) -> None:
     one, two = say(t, "one", "two")
     t.branch("dev", at=one)
     t.delete_branch("main", force=True)
     assert (t.undo(), t.head) == (two, two)
-    assert (t.undo(), t.head, t.branches()) == (two, None, {"dev": (one,)})
+    assert (t.undo(), t.head, t.branches()) == (one, one, {"main": (one,), "dev": (one,)})
+    assert [e.kind for e in t.reflog()] == ["undo", "undo", "delete", "append", "append"]
+
+
+def test_undo_of_a_branch_that_was_made_again_deletes_it_and_twice_brings_back_what_it_was(t: Tract) -> None:
+    one, two = say(t, "one", "two")
+    t.branch("dev", at=one)
+    t.delete_branch("main", force=True)
+    t.branch("main", at=one)
+    assert (t.undo(), t.head, t.branches()) == (one, None, {"dev": (one,)})
     assert (t.undo(), t.head) == (two, two)
 
 
@@ -472,11 +533,18 @@ def test_undo_of_a_delete_brings_back_the_head_that_a_reset_had_set(t: Tract, tm
     assert (t.undo(), t.branches()) == (one, {"main": (one,)})
 
 
-def test_undo_takes_back_what_another_handle_of_this_copy_did(t: Tract, tmp_path: Path) -> None:
-    (one,) = say(t, "one")
+def test_undo_takes_back_what_another_handle_of_this_copy_did_only_on_demand(t: Tract, tmp_path: Path) -> None:
+    one, two = say(t, "one", "two")
     with Tract.open(tmp_path / "a", clock=Clock(), durability="fast") as other:
-        say(other, "two")
-    assert (t.undo(), texts(t)) == (one, ["one"])
+        (three,) = say(other, "three")
+        error = refused(t, UndoError, t.undo)
+        assert f"another handle made its last move (append to {three}" in str(error)
+        assert other.undo() == two
+        error = refused(other, UndoError, other.undo)  # the move before is the first handle's
+        assert f"another handle made its last move (append to {two}" in str(error)
+        error = refused(t, UndoError, t.undo)
+        assert f"another handle made its last move (undo to {two}" in str(error)
+    assert (t.undo(anyone=True), texts(t)) == (one, ["one"])
 
 
 # tags

@@ -25,7 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.lab import strategies as given_by_user
 from tests.lab.reference import OrphanedCall, ReferenceStore, ReferenceTract, ResetBeside, hash_of, utc_text
 from tests.lab.talk import START_US, Clock
-from tract_fs import CommitInfo, CompiledContext, Tract
+from tract_fs import CommitInfo, CompiledContext, ReflogEntry, Tract
 from tract_fs.errors import (
     AnnotateTargetError,
     BranchDiverged,
@@ -128,6 +128,13 @@ def spoil(compiled: CompiledContext) -> None:
         answer.clear()
 
 
+def in_effect(moves: list[ReflogEntry]) -> list[ReflogEntry]:
+    """Returns a reflog without its newest moves that are undos, or that these took back."""
+    while moves and moves[0].kind == "undo":
+        moves = in_effect(moves[1:])[1:]
+    return moves
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Two handles on one store, both on one branch, and a second copy that diverges and comes back."""
 
@@ -223,9 +230,11 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.history("append", "summarize"))
     @rule(which=st.integers(0, 1), data=st.data(), generation_config=given_by_user.generation_configs)
     def edit(self, which: int, data: st.DataObject, generation_config: Any) -> None:
-        target = data.draw(st.sampled_from(self.history("append", "summarize")))
+        named = data.draw(st.sampled_from(self.history("append", "summarize", "edit")))
+        about = self.reference.commits[named]
+        target = about["targets"][0] if about["operation"] == "edit" else named
         content = data.draw(given_by_user.edits_of(self.reference.content(target) or {}))
-        info = self.handles[which].edit(target, content, generation_config=generation_config)
+        info = self.handles[which].edit(named, content, generation_config=generation_config)
         self.note_own()
         assert self.head == info.commit_hash
         assert info.targets == (target,)
@@ -285,15 +294,13 @@ class StoreMachine(RuleBasedStateMachine):
         assert list(info.targets) == targets
         assert [found.commit_hash for found in self.handles[1 - which].expand(info.commit_hash)] == targets
 
-    @precondition(lambda self: self.history("edit", "annotate"))
+    @precondition(lambda self: self.history("annotate"))
     @rule(which=st.integers(0, 1), data=st.data())
     def refuse(self, which: int, data: st.DataObject) -> None:
         """What can't be done is refused and writes nothing."""
         handle, before = self.handles[which], files_of(self.path)
         with pytest.raises(EditTargetError):
-            handle.edit(
-                data.draw(st.sampled_from(self.history("edit", "annotate"))), {"content_type": "reasoning", "text": ""}
-            )
+            handle.edit(data.draw(st.sampled_from(self.history("annotate"))), {"content_type": "reasoning", "text": ""})
         with pytest.raises(HeadMoved):
             handle.commit({"content_type": "reasoning", "text": ""}, expected_head=None)
         with pytest.raises(CommitNotFoundError):
@@ -585,13 +592,15 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1))
     def undo(self, which: int) -> None:
         handle = self.handles[which]
-        last = next(iter(handle.reflog(1)), None)
-        if last is None or last.head != self.head:
-            self.refused(UndoError, handle.undo)
-        elif last.old_head is not None:
-            assert handle.undo() == last.old_head
+        moves = handle.reflog()
+        last = next(iter(moves), None)
+        moves = in_effect(moves)
+        if last is None or not moves or last.head != self.head or moves[0].head != self.head:
+            self.refused(UndoError, lambda: handle.undo(anyone=True))
+        elif moves[0].old_head is not None:
+            assert handle.undo(anyone=True) == moves[0].old_head
             self.note_own()
-            assert self.head == last.old_head
+            assert self.head == moves[0].old_head
 
     @precondition(lambda self: self.head is not None)
     @rule(which=st.integers(0, 1), name=st.sampled_from(TAGS), force=st.booleans(), data=st.data())

@@ -39,7 +39,6 @@ from tract_fs.errors import (
     ClosedError,
     CommitNotFoundError,
     ContentValidationError,
-    EditTargetError,
     HeadMoved,
     JsonValueError,
     OrphanedToolCall,
@@ -206,8 +205,8 @@ def test_an_edit_of_a_summary_replaces_its_text_in_its_place(t: Tract) -> None:
     assert texts(t, include_edit_annotations=True) == ["better [edited]", "c"]
     t.annotate(edit, "skip")
     assert pairs(t) == [("system", "s"), ("user", "c")]
-    with pytest.raises(EditTargetError):
-        t.edit(edit, user("no"))
+    assert t.edit(edit, user("best")).targets == (s,)
+    assert pairs(t) == [("user", "best"), ("user", "c")]
 
 
 def test_what_was_skipped_before_stays_covered_when_it_is_brought_back(t: Tract) -> None:

@@ -197,6 +197,40 @@ def test_an_edit_by_text_keeps_the_tool_calls_of_a_message(store: Run) -> None:
     assert store("compile", "--format", "openai").document == [{**CALL, "content": "I look."}]
 
 
+def test_an_edit_by_text_keeps_the_image_of_a_message_and_what_the_edit_before_it_set(store: Run) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:x"}}
+    message = {"role": "user", "content": [{"type": "text", "text": "wrnog"}, image]}
+    target = commit(store, "--json-content", json.dumps({"content_type": "message", "message": message}))
+    assert store("edit", target, "-m", "wrong", "--config", "temperature=0.9").code == 0
+    assert store("edit", "main", "-m", "right").code == 0
+    compiled = store("compile", "--json").document
+    assert compiled["messages"] == [{"role": "user", "content": [{"type": "text", "text": "right"}, image]}]
+    assert compiled["generation_configs"] == [{"temperature": 0.9}]
+
+
+def test_an_edit_by_text_of_a_tool_result_block_is_refused_and_names_the_way(store: Run) -> None:
+    block = {"type": "tool_result", "tool_use_id": "a", "content": "r"}
+    message = {"role": "user", "content": [block]}
+    target = commit(store, "--json-content", json.dumps({"content_type": "message", "message": message}))
+    refused = store("edit", target, "-m", "new")
+    assert refused.code == 1
+    assert "--json-content" in refused.err
+    assert store("log", "--json").document[0]["commit_hash"] == target
+
+
+def test_a_late_tool_result_goes_out_behind_its_call_unless_as_committed(store: Run) -> None:
+    user = {"role": "user", "content": "hurry"}
+    store("import", write("c.json", [CALL, user, RESULT]))
+    told = store("compile", "--format", "openai")
+    assert told.document == [CALL, RESULT, user]
+    assert "to_openai() moves what lies between" in told.err
+    assert store("compile", "--format", "openai", "--as-committed").document == [CALL, user, RESULT]
+    commits = store("compile", "--json").document["commit_hashes"]
+    found = store("compile", "--format", "openai", "--json").document
+    assert found["message_commits"] == [[commits[0]], [commits[2]], [commits[1]]]
+    assert store("compile", "--as-committed").code == 2
+
+
 def test_an_edit_of_a_payload_takes_json(store: Run) -> None:
     target = commit(store, "--type", "freeform", "-m", '{"a":1}')
     assert store("edit", target, "-m", "no json").code == 2
@@ -320,6 +354,24 @@ def test_all_conversations_go_to_tracts_named_by_the_file(store: Run) -> None:
     assert shown_texts(store, "--tract", "my-run-2-03") == ["2"]
     told = store("import", "My Run+2.json", "--all", "--tract", "again", "--json").document["imported"]
     assert told[0]["tract_id"] == "again-01"
+
+
+def test_an_import_keeps_every_float_and_warns_of_digits_that_none_holds(store: Run, tmp_path: Path) -> None:
+    text = (
+        '[{"role":"user","content":"a","n":[-0,-0.0,0.1,1e5,0.30000000000000004,5e-324]},'
+        '{"role":"user","content":"b","n":[0.12345678901234567890,3.14159265358979323846,1.00000000000000000000]}]'
+    )
+    (tmp_path / "c.json").write_text(text)
+    told = store("import", str(tmp_path / "c.json"))
+    assert told.code == 0
+    assert told.err == (
+        "warning: 0.12345678901234567890 has more digits than a float of 64 bits: it is stored as 0.12345678901234568, "
+        "and 1 more like it\n"
+    )
+    kept = [message["n"] for message in json.loads(store("compile", "--format", "openai").out)]
+    assert repr(kept) == (
+        "[[-0.0, -0.0, 0.1, 100000.0, 0.30000000000000004, 5e-324], [0.12345678901234568, 3.141592653589793, 1.0]]"
+    )
 
 
 def test_an_import_of_all_that_was_broken_off_goes_on_when_run_again(store: Run) -> None:

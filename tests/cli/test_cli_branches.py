@@ -63,19 +63,42 @@ def test_an_explicit_branch_wins_and_stays_where_it_was_said(store: Run) -> None
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\n", b"a b\n", b"../x\n", b"\xff\xfe\n", b"x" * 2000, b"main\nmore\n", b"-x\n"]
+    ("data", "fault"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"a b\n", "names no branch"),
+        (b"../x\n", "names no branch"),
+        (b"\xff\xfe\n", "names no branch"),
+        (b"x" * 2000, "is no file, or too large"),
+        (b"main\nmore\n", "names no branch"),
+        (b"-x\n", "names no branch"),
+        (None, "is no file, or too large"),
+    ],
 )
-def test_a_bad_file_of_the_current_branch_counts_as_missing(store: Run, data: bytes) -> None:
+def test_where_the_current_branch_is_unknown_no_command_guesses_it(store: Run, data: bytes | None, fault: str) -> None:
     commit(store, "-m", "one")
-    head_file().write_bytes(data)
-    assert store("branch", "--json").document["current"] == "main"
-    assert shown_texts(store) == ["one"]
-
-
-def test_a_directory_in_place_of_the_current_branch_counts_as_missing(store: Run) -> None:
-    commit(store, "-m", "one")
-    head_file().mkdir()
-    assert shown_texts(store) == ["one"]
+    store("switch", "-c", "dev")
+    if data is None:
+        head_file().unlink()
+        head_file().mkdir()
+    else:
+        head_file().write_bytes(data)
+    before = synced(Path.cwd())
+    for command in (["commit", "-m", "lost"], ["compile"], ["log"], ["branch"], ["undo"], ["switch", "-c", "new"]):
+        told = store(*command)
+        assert (told.code, told.out) == (1, "")
+        assert told.err.endswith(
+            f"/HEAD {fault}, so the branch chosen by 'tract switch' is unknown; choose it again with 'tract switch NAME', or give --branch\n"
+        )
+        assert told.err.startswith("tract: .tract/local/")
+    assert synced(Path.cwd()) == before
+    assert shown_texts(store, "--branch", "dev") == ["one"]
+    assert [store(command).code for command in ("repair", "pack")] == [0, 0]
+    if data is not None:
+        assert store("switch", "dev").code == 0
+        assert head_file().read_bytes() == b"dev\n"
+        assert shown_texts(store) == ["one"]
 
 
 def test_a_current_branch_that_is_gone_takes_no_commits(store: Run) -> None:
@@ -143,10 +166,34 @@ def test_reset_and_undo_go_back_and_forth(store: Run) -> None:
     one, two = commit(store, "-m", "one"), commit(store, "-m", "two")
     told = store("reset", "main~1")
     assert (told.code, told.out, shown_texts(store)) == (0, f"main is at {one[:12]}\n", ["one"])
-    assert store("undo").out == f"main is back at {two[:12]}\n"
-    assert store("undo", "--json").document == {"tract_id": "default", "branch": "main", "head": one}
+    assert store("undo").out.splitlines() == [
+        f"main is back at {two[:12]}",
+        f"took back the move to {one[:12]}; 'tract reset {one[:12]}' goes there again",
+    ]
+    undone = {"tract_id": "default", "branch": "main", "head": one, "old_head": two}
+    assert store("undo", "--json").document == undone
+    store("reset", two)
+    refused(store, "undo", "--expected-head", one, error="HeadMoved")
+    assert store("undo", "--expected-head", two).code == 0
     refused(store, "reset", "main", "--expected-head", two, error="HeadMoved")
     refused(store, "reset", "nothing", error="CommitNotFoundError")
+
+
+def test_undo_shows_what_it_took_back(store: Run) -> None:
+    one, two = commit(store, "-m", "one"), commit(store, "-m", "two")
+    assert store("undo").out.splitlines() == [
+        f"main is back at {one[:12]}",
+        f"took back append {two[:12]}; 'tract reset {two[:12]}' goes there again",
+    ]
+    assert store("import", write("c.json", [{"role": "user", "content": text} for text in "abc"])).code == 0
+    left = store("log", "--json").document[0]["commit_hash"]
+    assert store("undo").out.splitlines() == [
+        f"main is back at {one[:12]}",
+        f"took back 3 commits up to {left[:12]}; 'tract reset {left[:12]}' goes there again",
+    ]
+    store("branch", "dev")
+    store("branch", "--delete", "main", "--force")
+    assert store("undo").out.splitlines() == [f"main is back at {one[:12]}", "took back its end"]
 
 
 def test_undo_of_the_first_commit_is_refused(store: Run) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.command import Told
+from tests.lab.command import Run, Told, commit, shown_texts
+from tests.lab.disk import disk, os_error
 from tests.lab.states import copy_store, event_files, put, remove_local, store_root, synced
 from tests.lab.stores import make_store
 from tests.lab.talk import START_US, Clock, say, user
 from tract_fs import Tract
 from tract_fs.cli import main
+from tract_fs.upkeep.repair import restore_format
 
 
 @pytest.fixture
@@ -133,3 +136,68 @@ def test_no_store_and_an_unknown_option(tract: Any, tmp_path: Path, capsys: pyte
     assert tract("repair", "--force").code == 2
     told = tract("repair", "--tract", "other")
     assert (told.code, "no tract 'other'" in told.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        b"",
+        b"\0" * 34,
+        b'{"format":"tract-fs","versi',
+        b'{"format":"tract-gs","version":1}\n',
+        b'{"format":"tract-fs","version":"1"}\n',
+    ],
+)
+def test_a_format_file_that_is_missing_or_damaged_is_written_again_where_a_store_lies(
+    store: Run, data: bytes | None
+) -> None:
+    commit(store, "-m", "one")
+    file = Path(".tract/FORMAT")
+    file.unlink()
+    if data is not None:
+        file.write_bytes(data)
+    told = store("log")
+    assert told.code == 1
+    if data is not None:
+        assert "'tract repair' writes it again" in told.err
+    assert store("repair").code == 0
+    assert file.read_bytes() == b'{"format":"tract-fs","version":1}\n'
+    assert shown_texts(store) == ["one"]
+
+
+def test_a_format_file_that_can_not_be_read_is_written_again(store: Run) -> None:
+    commit(store, "-m", "one")
+    file = Path(".tract/FORMAT").absolute()
+
+    def fails(call: str, _number: int, given: tuple[Any, ...]) -> OSError | None:
+        return os_error(errno.EIO, str(file)) if call == "open" and str(given[0]) == str(file) else None
+
+    inode = file.stat().st_ino
+    with disk(fails):
+        told = store("log")
+        assert (told.code, "can't be read: Input/output error" in told.err) == (1, True)
+        assert restore_format(Path.cwd())
+        assert file.stat().st_ino != inode
+    assert store("repair").code == 0
+    assert shown_texts(store) == ["one"]
+
+
+@pytest.mark.parametrize("data", [b'{"format":"tract-fs","version":2}\n', None])
+def test_a_format_file_of_a_later_version_and_what_is_no_file_stay(store: Run, data: bytes | None) -> None:
+    commit(store, "-m", "one")
+    file = Path(".tract/FORMAT")
+    file.unlink()
+    if data is None:
+        file.mkdir()
+    else:
+        file.write_bytes(data)
+    assert store("repair").code == 1
+    assert file.is_dir() if data is None else file.read_bytes() == data
+
+
+def test_no_format_file_is_written_where_no_store_lies(run: Run) -> None:
+    Path(".tract").mkdir()
+    Path(".tract/FORMAT").write_bytes(b"notes")
+    assert run("repair").code == 1
+    assert Path(".tract/FORMAT").read_bytes() == b"notes"

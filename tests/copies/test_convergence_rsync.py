@@ -405,7 +405,7 @@ def _reset(world: World, site: Site, t: Tract) -> None:
 
 
 def _undo(world: World, site: Site, t: Tract) -> None:
-    t.undo()
+    t.undo(anyone=True)
 
 
 def _branch(world: World, site: Site, t: Tract) -> None:

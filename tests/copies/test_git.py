@@ -323,7 +323,7 @@ WORK: tuple[Callable[[World, Tract], object], ...] = (
     lambda w, t: t.reset(w.any_commit(t)),
     lambda w, t: t.branch("dev", at=w.any_commit(t)),
     lambda w, t: t.tag("here", w.any_commit(t), force=True),
-    lambda w, t: t.undo(),
+    lambda w, t: t.undo(anyone=True),
 )
 
 

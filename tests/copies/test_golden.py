@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab import golden
-from tests.lab.states import synced
+from tests.lab.states import members_of, synced
 from tract_fs import DialogueContent, Tract
 
 STORED = Path(__file__).parents[1] / "golden"
@@ -100,7 +100,16 @@ def test_a_bundle_of_a_stored_tract_holds_the_same_history(store: Path, tmp_path
         assert [info.to_dict() for info in t.log(None)] == log
 
 
+def without_lists(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Returns the files of a store with its packs as earlier versions wrote them: without the list of events at the end."""
+    found = {name: data for name, data in files.items() if not name.startswith("packs/")}
+    for name in files.keys() - found.keys():
+        data = b"".join(line + b"\n" for line in members_of(files[name]))
+        found[f"packs/{sha256(data).hexdigest()}"] = data
+    return found
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_calls_write_the_same_bytes_today(name: str, tmp_path: Path) -> None:
     golden.write(tmp_path, is_packed=name == "packed")
-    assert synced(tmp_path) == synced(STORED / name)
+    assert without_lists(synced(tmp_path)) == synced(STORED / name)

@@ -20,7 +20,17 @@ import pytest
 from tests.lab.disk import Killed, disk, full_from, killed_at
 from tests.lab.processes import ROOT
 from tests.lab.reference import ReferenceStore
-from tests.lab.states import answers, copy_store, list_always, own_place, put, remove_local, store_root, synced
+from tests.lab.states import (
+    answers,
+    copy_store,
+    list_always,
+    members_of,
+    own_place,
+    put,
+    remove_local,
+    store_root,
+    synced,
+)
 from tests.lab.stores import fill, fill_pack, redact
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
@@ -127,7 +137,7 @@ def held(path: Path) -> set[str]:
     """Returns the hashes of all good files and members outside local/."""
     found = set()
     for name, data in synced(path).items():
-        for line in data.split(b"\n") if name.startswith("packs/") else [data]:
+        for line in members_of(data) if name.startswith("packs/") else [data]:
             found.add(hashlib.sha256(line).hexdigest())
     return found - {hashlib.sha256(b"").hexdigest()}
 
@@ -225,7 +235,7 @@ def test_members_stand_in_the_order_in_which_a_compile_reads_them(tmp_path: Path
             t.commit(user("text 6"))
         t.pack()
     (pack,) = (store_root(path) / "packs").iterdir()
-    lines = pack.read_bytes().splitlines()
+    lines = members_of(pack.read_bytes())
     assert [next(iter(json.loads(line))) for line in lines] == ["content", "commit", "event"] * 5 + [
         "content",
         "commit",

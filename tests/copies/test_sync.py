@@ -18,10 +18,12 @@ import pytest
 
 from tests.lab.copies import hashed, is_good, object_of, open_tract, require_nothing_waits, texts_at
 from tests.lab.disk import Killed, disk, killed_at
+from tests.lab.peers import put_event
 from tests.lab.states import (
     TEXT_FILES,
     answers,
     copy_store,
+    members_of,
     own_place,
     put,
     put_in_place,
@@ -225,7 +227,7 @@ def test_what_the_other_side_has_in_a_pack_is_not_copied_loose(tmp_path: Path) -
     shutil.copytree(packed, loose)
     remove_local(loose)
     (pack,) = (store_root(loose) / "packs").iterdir()
-    for line in pack.read_bytes().splitlines():
+    for line in members_of(pack.read_bytes()):
         name = hashlib.sha256(line).hexdigest()
         put(store_root(loose) / "objects" / name[:2] / name[2:], line)
     pack.unlink()
@@ -747,6 +749,30 @@ def test_an_event_whose_parent_came_after_the_listing_waits_for_the_next_sync(
     require_nothing_waits(there)
     sync(here, there)
     assert texts_at(there) == ["one", "two", "three", "four"]
+
+
+def test_an_event_with_many_unknown_parents_costs_a_listing_and_no_read_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    there.mkdir()
+    with open_tract(here, clock=Clock()) as t:
+        t.commit(user("one"))
+    unknown = sorted(hashlib.sha256(str(number).encode()).hexdigest() for number in range(5000))
+    name = put_event(here, parents=unknown)
+    reads: list[Address] = []
+    read = Holdings.read
+
+    def counted(holdings: Holdings, address: Address) -> bytes | None:
+        reads.append(address)
+        return read(holdings, address)
+
+    monkeypatch.setattr(Holdings, "read", counted)
+    with open_tract(here) as t:
+        report = t.sync(there)
+    assert report.sent.events.files == 2
+    assert [line[:73] for line in report.pending_there] == [f"default/{name}:"]
+    assert len(reads) == 2
 
 
 def test_a_pack_with_events_that_came_amid_the_listing_waits_for_the_next_sync(

@@ -26,6 +26,7 @@ from tests.lab.states import (
     exact,
     list_always,
     local_files,
+    members_of,
     missed,
     own_place,
     put,
@@ -1223,8 +1224,8 @@ def test_a_value_that_json_here_can_not_hold_blocks_nothing_when_a_peer_writes_i
 def test_the_good_members_of_a_damaged_pack_are_read(whole: Whole, path: Path) -> None:
     """Without its table, a pack is read line by line, each under its own hash."""
     file = file_of(path, whole.roles["the pack"])
-    lines = file.read_bytes().split(b"\n")
-    good = [hashlib.sha256(line).hexdigest() for line in lines if line]
+    lines = members_of(file.read_bytes())
+    good = [hashlib.sha256(line).hexdigest() for line in lines]
     lines[10] = lines[10][:5]
     put(file, b"\n".join(lines))
     remove_local(path)

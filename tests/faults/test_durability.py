@@ -49,7 +49,7 @@ from tests.lab.writers import (
     require_whole,
 )
 from tract_fs import ToolIOContent, Tract
-from tract_fs.errors import ReadOnlyError
+from tract_fs.errors import CommitUncertain, ReadOnlyError
 from tract_fs.store import redo
 from tract_fs.store.place import MARKER
 
@@ -623,7 +623,7 @@ def test_a_sync_that_failed_is_done_once_more_on_another_file_and_never_again_on
 def test_a_handle_whose_syncs_fail_twice_says_so_and_writes_no_more(tmp_path: Path) -> None:
     tract = Tract.open(tmp_path)
     made = [tract.commit(user("first")).commit_hash]
-    with set_trap(FailingDisk(2)), pytest.raises(OSError, match="Input/output error"):
+    with set_trap(FailingDisk(2)), pytest.raises(CommitUncertain, match="Input/output error"):
         tract.commit(user("second"))
     with pytest.raises(ReadOnlyError, match="the disk failed to make a commit durable"):
         tract.commit(user("third"))

@@ -29,7 +29,7 @@ from tests.lab.states import (
 from tests.lab.stores import fill
 from tests.lab.talk import Clock, user
 from tract_fs import InstructionContent, Tract
-from tract_fs.errors import ReadOnlyError, TractError
+from tract_fs.errors import CommitUncertain, FileUnreadable, ReadOnlyError, TractError
 from tract_fs.store import files, redo
 from tract_fs.store.place import MARKER
 
@@ -201,6 +201,9 @@ def test_a_disk_that_fails_for_good_from_any_call_on_leaves_all_or_nothing(path:
                     act(t, log[-1])
                 except OSError as error:
                     assert error.errno == errno.EIO
+                except CommitUncertain as error:
+                    assert isinstance(error.__cause__, OSError)
+                    assert error.__cause__.errno == errno.EIO
             now, _ = by_fresh_handle(path)
             assert now in (log, now[:count] + log)
             assert is_unlocked(path), f"call {number}: the lock is held"
@@ -319,9 +322,13 @@ def test_a_read_that_fails_is_an_error_or_a_right_answer_never_an_absence(
             try:
                 with Tract.open(path, durability="fast") as t:
                     found = answers(t)
-                    assert found == expected, f"call {number}: {failing.calls[number]}"
+                    is_said = code == errno.EIO and t.compile().warnings != []
+                    assert found == expected or is_said, f"call {number}: {failing.calls[number]}"
             except OSError as error:
                 assert error.errno == code
+            except FileUnreadable as error:
+                assert isinstance(error.__cause__, OSError)
+                assert error.__cause__.errno == code
             is_done = not failing.raised
         assert is_unlocked(path)
         number += 1
@@ -344,6 +351,9 @@ def test_a_handle_whose_read_failed_answers_the_next_time(path: Path, code: int)
                     assert answers(t) == expected
                 except OSError as error:
                     assert error.errno == code
+                except FileUnreadable as error:
+                    assert isinstance(error.__cause__, OSError)
+                    assert error.__cause__.errno == code
             assert answers(t) == expected
             is_done = not failing.raised
         number += 1
@@ -360,9 +370,10 @@ def test_an_object_that_can_not_be_read_is_not_taken_for_missing(path: Path) -> 
         is_object = call == "open" and "/objects/" in str(given[0])
         return os_error(errno.EACCES, given[0]) if is_object else None
 
-    with disk(fails), pytest.raises(PermissionError) as caught, Tract.open(path) as t:
-        t.compile()
-    assert "/objects/" in str(caught.value.filename)
+    with disk(fails), Tract.open(path) as t:
+        assert t.compile().warnings != []
+        assert {waiting.state for waiting in t.status().waiting} <= {"damaged", "pending"}
+        assert t.repair().unmoved != ()
     with Tract.open(path) as t:
         assert hashes(t) == log
 
@@ -562,9 +573,11 @@ def test_a_sync_that_fails_twice_turns_the_handle_read_only(
     before = hashes(t)
     syncs = Syncs(lambda count, name: True)
     with disk(syncs):
-        with pytest.raises(OSError, match="Input/output error") as caught:
+        with pytest.raises(CommitUncertain, match="failed to make it durable") as caught:
             t.commit(user("not durable"))
-        assert caught.value.errno == errno.EIO
+        assert isinstance(caught.value.__cause__, OSError)
+        assert caught.value.__cause__.errno == errno.EIO
+        assert (caught.value.hash, caught.value.hashes) == (hashes(t)[0], (hashes(t)[0],))
         for act in (
             lambda: t.commit(user("b")),
             lambda: t.annotate(before[0], "skip"),
@@ -588,7 +601,7 @@ def test_a_handle_that_turned_read_only_still_sees_what_others_bring(
 ) -> None:
     t, _ = durable
     other_path = copy_store(path, tmp_path / "copy")
-    with disk(Syncs(lambda count, name: True)), pytest.raises(OSError, match="Input/output error"):
+    with disk(Syncs(lambda count, name: True)), pytest.raises(CommitUncertain):
         t.commit(user("not durable"))
     log = hashes(t)
     with open_tract(path) as local:
@@ -680,7 +693,7 @@ def test_after_a_refused_commit_a_power_cut_loses_none_and_brings_none_back(
             with open_tract(work, durability="durable") as t:
                 if is_redo_kept:
                     t.commit(user("first entry"))
-                with disk(nth(number, code)) as failing, suppress(OSError):
+                with disk(nth(number, code)) as failing, suppress(OSError, CommitUncertain):
                     t.commit(user("may be refused"))
                 t.commit(user("acknowledged"))
                 log = hashes(t)

@@ -297,13 +297,27 @@ def test_a_fork_has_a_reflog_and_an_undo_of_its_own(t: Tract) -> None:
         assert sub.get_commit(two) is not None
 
 
-def test_usage_of_a_shared_commit_is_told_to_the_tract_that_it_was_recorded_in(t: Tract) -> None:
+def test_a_fork_starts_with_the_usage_of_its_head_and_records_its_own_from_there(t: Tract, tmp_path: Path) -> None:
     say(t, "one")
-    t.record_usage({"prompt_tokens": 41, "completion_tokens": 1})
+    t.record_usage({"prompt_tokens": 41, "completion_tokens": 1, "total_tokens": 50})
     with t.fork("sub") as sub:
-        assert (t.compile().token_count, sub.compile().token_source) == (41, "estimate:utf8/4")
+        assert (sub.compile().token_count, sub.compile().token_source) == (41, "api:41+1")
+        with sub.fork("deeper") as deeper:
+            assert deeper.compile().token_source == "api:41+1"
         sub.record_usage({"prompt_tokens": 7, "completion_tokens": 1})
         assert (t.compile().token_count, sub.compile().token_count) == (41, 7)
+    with t.fork("later") as later:
+        assert later.compile().token_count == 41
+    with Tract.open(tmp_path / "a", tract_id="deeper", verify=True) as fresh:
+        assert fresh.compile().token_source == "api:41+1"
+
+
+def test_a_fork_of_a_head_without_usage_counts_for_itself(t: Tract) -> None:
+    say(t, "one")
+    t.record_usage({"prompt_tokens": 41, "completion_tokens": 1})
+    say(t, "two")
+    with t.fork("sub") as sub:
+        assert sub.compile().token_source == "estimate:utf8/4"
 
 
 def test_a_fork_that_the_disk_refuses_leaves_nothing_and_can_be_made_again(

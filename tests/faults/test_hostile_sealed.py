@@ -366,7 +366,7 @@ def go_on(path: Path, number: int, counts: Counter[str]) -> None:
         ("status", lambda t: t.status()),
         ("query", lambda t: t.query_by_config("temperature", ">", 0.1)),
         ("commit", lambda t: t.commit(user(f"goes on {number}"), generation_config={"model": "m-1"})),
-        ("undo", lambda t: t.undo()),
+        ("undo", lambda t: t.undo(anyone=True)),
         ("branch", lambda t: t.branch(f"b{number}")),
         ("repair", lambda t: t.repair()),
         ("pack", lambda t: t.pack()),

@@ -23,6 +23,7 @@ from tests.lab.states import (
     answers,
     copy_store,
     list_always,
+    members_of,
     missed,
     own_place,
     put,
@@ -422,7 +423,7 @@ def test_a_damaged_pack_gives_its_good_members_back_and_is_set_aside(path: Path,
         expected = answers(t)
     file = pack_of(path)
     good = file.read_bytes()
-    lines = good.split(b"\n")[:-1]
+    lines = members_of(good)
     bad = lines[10]
     put(file, good.replace(bad, bad[:-3] + b"???"))
     if not is_local_kept:

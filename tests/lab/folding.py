@@ -36,7 +36,7 @@ class _Folding:
         self._tract = tract
         self._source = source
         self.commit = source.commit
-        self.has_content = source.has_content
+        self.content_type = source.content_type
 
     def event(self, tract: str, name: EventHash) -> Event | None:
         return self.events.get(name) if tract == self._tract else self._source.event(tract, name)

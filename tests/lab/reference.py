@@ -23,6 +23,7 @@ TIME = re.compile(r"([0-9]{4})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-
 TRACT = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 CUSTOM_TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
+LAST_YEAR = "8999"
 
 OPERATIONS = ("append", "edit", "annotate", "merge", "summarize")
 PRIORITIES = ("skip", "normal", "pinned")
@@ -223,8 +224,12 @@ def hash_of(kind: str, body: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+def _moment(time: str) -> datetime:
+    return datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def a_moment_after(time: str) -> str:
-    moment = datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ") + timedelta(microseconds=1)
+    moment = _moment(time) + timedelta(microseconds=1)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -236,11 +241,15 @@ class ReferenceView:
     """The state of one tract after a set of events; `events` may hold other tracts' events too.
 
     `events` and `commits` map hashes to the inner objects ({"at": …}, {"operation": …}); `contents` are the hashes of the
-    contents that are present. A value in `events` that is not as the format says counts as one that can't be decoded.
+    contents that are present, or these contents. A value in `events` that is not as the format says counts as one that can't be decoded.
     """
 
     def __init__(
-        self, events: dict[str, Any], commits: dict[str, dict[str, Any]], contents: set[str], tract: str = "default"
+        self,
+        events: dict[str, Any],
+        commits: dict[str, dict[str, Any]],
+        contents: set[str] | dict[str, dict[str, Any]],
+        tract: str = "default",
     ) -> None:
         self.commits = commits
         self.contents = contents
@@ -344,10 +353,18 @@ class ReferenceView:
         event = self.events[name]
         if any(event["at"] <= self.events[parent]["at"] for parent in self.parents_of(name)):
             return False
+        if event["at"] >= LAST_YEAR:
+            times = [_moment(self.events[parent]["at"]) for parent in self.parents_of(name)]
+            if not times or _moment(event["at"]) - max(times) > timedelta(seconds=1):
+                return False
         for op in event["ops"]:
+            if op["kind"] == "usage" and max(value for key, value in op.items() if key.endswith("_tokens")) >= 2**63:
+                return False
             for entry in op.get("commits", []):
                 commit = self.commits[entry["commit"]]
-                if commit["created_at"] > event["at"]:
+                if commit["created_at"] > event["at"] or not self._is_of_its_type(commit):
+                    return False
+                if not all(0 <= count <= 2**53 for count in entry.get("tokens", {}).values()):
                     return False
                 if any(self.commits[parent]["created_at"] >= commit["created_at"] for parent in commit["parents"]):
                     return False
@@ -361,6 +378,11 @@ class ReferenceView:
                 if keeps_history and move["head"] not in {op["head"]} | self.commit_ancestors(op["head"]):
                     return False
         return True
+
+    def _is_of_its_type(self, commit: dict[str, Any]) -> bool:
+        """Says whether a commit names the type of its content; contents that are known by their hashes alone have any type."""
+        content = self.contents.get(commit.get("content")) if isinstance(self.contents, dict) else None
+        return content is None or content["content_type"] == commit["content_type"]
 
     def _move_in(self, name: str, branch: str) -> dict[str, Any] | None:
         for op in self.events[name]["ops"]:
@@ -679,7 +701,7 @@ class ReferenceTract(ReferenceView):
         bodies: dict[str, dict[str, Any]],
         tract: str = "default",
     ) -> None:
-        super().__init__(events, commits, set(bodies), tract)
+        super().__init__(events, commits, bodies, tract)
         self.bodies = bodies
 
     # -- history

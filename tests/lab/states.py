@@ -106,6 +106,11 @@ def files_of(path: str | Path) -> dict[str, Path]:
     return found
 
 
+def members_of(pack: bytes) -> list[bytes]:
+    """Returns the lines of a pack without the list of its events at the end."""
+    return [line for line in pack.splitlines() if not line.startswith(b'{"pack":')]
+
+
 def event_files(path: Path) -> list[str]:
     """Returns the event files, oldest first."""
     names = [name for name in synced(path) if name.startswith("events/")]
@@ -127,6 +132,7 @@ def _names(root: Path) -> list[str]:
 def bound_layout(path: Path) -> Layout:
     """Returns the layout of a store with this copy's own place in local/, which is made if it is not there."""
     layout = Layout(str(path))
+    Path(layout.root).mkdir(parents=True, exist_ok=True)  # no place is made where no store is
     place.bind(layout, create=True)
     return layout
 

@@ -61,7 +61,8 @@ def make_store(path: Path, *steps: Callable[[Tract], object]) -> Path:
 
 def merge_commit(t: Tract, *parents: str) -> str:
     """Makes a merge of the head with further parents, as another writer could have."""
-    with guard_of(t).reading, writer_of(t).transaction(t.head) as transaction:
+    before = t.head
+    with guard_of(t).changing, writer_of(t).transaction(before) as transaction:
         head = transaction.head
         assert head is not None
         made = writer_of(t).stage(
@@ -75,10 +76,10 @@ def merge_commit(t: Tract, *parents: str) -> str:
 
 def merge_back(t: Tract, fork: Tract) -> str:
     """Makes a merge of the head with a fork's head, as merge() does."""
-    foreign = fork.head
+    before, foreign = t.head, fork.head
     log = store_of(t).log(fork.tract_id)
     log.catch_up()
-    with guard_of(t).reading, writer_of(t).transaction(t.head) as transaction:
+    with guard_of(t).changing, writer_of(t).transaction(before) as transaction:
         transaction.add_foreign(log.view)
         assert transaction.head is not None and foreign is not None
         draft = Draft(operation=CommitOperation.MERGE)

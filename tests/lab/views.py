@@ -57,8 +57,9 @@ class Files:
     def commit(self, name: str) -> Commit | None:
         return self.commits.get(name)
 
-    def has_content(self, name: str) -> bool:
-        return name in self.contents or name in self.redacted
+    def content_type(self, name: str) -> str | None:
+        """These contents are names without bytes: of each, no type is known."""
+        return "" if name in self.contents or name in self.redacted else None
 
 
 Facts = dict[str, object]

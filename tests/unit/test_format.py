@@ -15,7 +15,7 @@ from tract_fs.model import canonical
 from tract_fs.model.events import decode_event
 from tract_fs.model.objects import decode_commit
 from tract_fs.store.layout import Layout
-from tract_fs.store.packs import Packs, assemble
+from tract_fs.store.packs import Packs, PackWriter, assemble
 
 PAGE = package_files("tract_fs").joinpath("FORMAT.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```\n((?:objects|events|packs)/\S+)\n(.*?)\n```$", PAGE, re.M | re.S)
@@ -70,16 +70,32 @@ def test_the_pack_example_is_read_member_by_member(tmp_path: Path) -> None:
     target.write_bytes(text.encode() + b"\n")
     packs = Packs(layout, read_only=True)
     packs.refresh()
-    for line in text.encode().split(b"\n"):
+    *members, event_list = text.encode().split(b"\n")
+    for line in members:
         assert packs.read(hashlib.sha256(line).hexdigest()) == line
+    assert packs.event_names(path.removeprefix("packs/"), "default") == [hashlib.sha256(members[2]).hexdigest()]
+    assert packs.read(hashlib.sha256(event_list).hexdigest()) is None
     assert packs.read("0" * 64) is None
 
 
 def test_the_packs_writer_writes_the_example(tmp_path: Path) -> None:
     path, text = next(item for item in EXAMPLES if item[0].startswith("packs/"))
-    rows, data = assemble({hashlib.sha256(line).hexdigest(): line for line in text.encode().split(b"\n")})
-    Packs(Layout(str(tmp_path)), read_only=False).add(rows, data, is_synced=False)
-    assert [file.name for file in (tmp_path / ".tract/packs").iterdir()] == [path.removeprefix("packs/")]
+    members = text.encode().split(b"\n")[:-1]
+    with PackWriter(Layout(str(tmp_path))) as writer:
+        for line in members:
+            writer.add(hashlib.sha256(line).hexdigest(), line)
+        assert writer.finish() == (path.removeprefix("packs/"), len(text) + 1)
+    assert (tmp_path / ".tract" / path).read_bytes() == text.encode() + b"\n"
+
+
+def test_a_pack_of_objects_ends_in_an_empty_list() -> None:
+    members = {hashlib.sha256(line).hexdigest(): line for line in (b'{"content":{"number":1}}', b'{"content":{}}')}
+    rows, data = assemble(members)
+    start = b'{"pack":{"bytes":40,"events":{}'
+    end = b',"sha256":"' + hashlib.sha256(start).hexdigest().encode() + b'"}}'
+    assert data == b'{"content":{"number":1}}\n{"content":{}}\n' + start + end + b"\n"
+    assert rows.pack == hashlib.sha256(data).hexdigest()
+    assert [(offset, size) for _, offset, size in rows.members] == [(0, 24), (25, 14)]
 
 
 def test_the_three_text_files_are_as_section_2_says(example: Path) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import portalocker
 import pytest
 
-from tract_fs.errors import LockTimeout
+from tests.lab.talk import user
+from tract_fs import Tract
+from tract_fs.errors import CallInsideCall, LockTimeout
 from tract_fs.store import lock as lock_module
 from tract_fs.store.lock import StoreLock, holding_directory
 from tract_fs.store.waiting_line import WaitingLine
@@ -35,11 +40,28 @@ def two(tmp_path: Path) -> tuple[Holder, Holder]:
     return Holder(tmp_path), Holder(tmp_path)
 
 
+def in_thread(work: Callable[[], object]) -> None:
+    """Runs `work` in another thread, and raises here what it raised."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+
+
+def test_a_thread_that_holds_the_lock_by_another_handle_does_not_wait_for_itself(two: tuple[Holder, Holder]) -> None:
+    one, other = two
+    one.lock.acquire(0.0)
+    other.look = lambda: pytest.fail("it waits")
+    with pytest.raises(CallInsideCall, match="held by another handle of this thread"):
+        other.lock.acquire(60.0)
+    one.lock.release()
+    other.lock.acquire(0.0)
+
+
 def test_a_lock_that_is_held_is_had_by_nobody_else_until_it_is_given_back(two: tuple[Holder, Holder]) -> None:
     one, other = two
     one.lock.acquire(0.0)
     with pytest.raises(LockTimeout) as caught:
-        other.lock.acquire(0.02)
+        in_thread(lambda: other.lock.acquire(0.02))
+    assert type(caught.value) is LockTimeout
     assert (os.path.basename(caught.value.path), caught.value.timeout_s) == ("lock", 0.02)
     one.lock.release()
     other.lock.acquire(0.0)
@@ -61,7 +83,7 @@ def test_one_that_waits_looks_around_meanwhile_and_stands_in_the_line_only_so_lo
     awaited: list[bool] = []
     other.look = lambda: awaited.append(one.lock.is_awaited())
     with pytest.raises(LockTimeout):
-        other.lock.acquire(0.02)
+        in_thread(lambda: other.lock.acquire(0.02))
     assert set(awaited) == {True}
     assert not one.lock.is_awaited()
 
@@ -120,3 +142,80 @@ def test_a_directory_is_held_while_the_context_lasts_and_no_longer(tmp_path: Pat
 )
 def test_the_number_of_an_error_is_found_where_portalocker_puts_it(error: BaseException, code: int | None) -> None:
     assert lock_module._errno_of(error) == code
+
+
+@contextmanager
+def flock_fails(monkeypatch: pytest.MonkeyPatch, fails: Callable[[int, int], int]) -> Iterator[None]:
+    """Replaces flock(2) by one that raises the number that `fails` returns, given the operation and how often it was asked."""
+    real, count = fcntl.flock, [0]
+
+    def flock(descriptor: int, operation: int) -> None:
+        count[0] += 1
+        code = fails(operation, count[0])
+        if code:
+            raise OSError(code, os.strerror(code))
+        real(descriptor, operation)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", flock)
+        lock_module._calls.cache_clear()
+        yield
+    lock_module._calls.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "code", [errno.EIO, errno.EPERM, errno.EACCES, errno.EBADF, errno.ESTALE], ids=errno.errorcode.get
+)
+def test_an_error_of_the_lock_is_no_rival(
+    two: tuple[Holder, Holder], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    one, _ = two
+    with flock_fails(monkeypatch, lambda operation, count: code):
+        assert one.lock.acquire(5.0) is False
+        assert not one.lock.is_supported
+        assert one.lock.fault == f"[Errno {code}] {os.strerror(code)}"
+        one.lock.release()
+
+
+@pytest.mark.parametrize("code", [errno.EBADF, errno.ESTALE], ids=errno.errorcode.get)
+def test_a_descriptor_that_is_no_longer_good_is_opened_again(
+    two: tuple[Holder, Holder], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    one, other = two
+    with flock_fails(monkeypatch, lambda operation, count: code if count == 1 else 0):
+        one.lock.acquire(5.0)
+        assert one.lock.is_supported
+    with pytest.raises(LockTimeout):
+        other.lock.acquire(0.0)
+
+
+def test_an_unlock_that_fails_raises_nothing_and_frees_the_lock(
+    two: tuple[Holder, Holder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two
+    with flock_fails(monkeypatch, lambda operation, count: errno.EIO if operation == fcntl.LOCK_UN else 0):
+        one.lock.acquire(0.0)
+        one.lock.release()
+    other.lock.acquire(0.0)
+
+
+def test_a_wait_ends_where_the_clock_of_the_module_stands_still(
+    two: tuple[Holder, Holder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two
+    one.lock.acquire(0.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 5.0)  # as a test that freezes the time does
+    with pytest.raises(LockTimeout):
+        other.lock.acquire(0.02)
+
+
+def test_a_status_says_that_there_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with flock_fails(monkeypatch, lambda operation, count: errno.EIO), Tract.open(tmp_path) as t:
+        t.commit(user("a"))
+        assert t.status().warnings == (
+            "this file system gives no lock ([Errno 5] Input/output error): writers go on without one, so two at once "
+            "leave a branch with two heads",
+        )
+    with Tract.open(tmp_path) as t:
+        t.commit(user("b"))
+        assert t.status().warnings == ()

@@ -142,3 +142,23 @@ def test_all_logs_of_a_copy_are_the_common_one_those_aside_and_those_of_writers_
         (tmp_path / name).write_bytes(b"")
     found = redo.log_paths(str(tmp_path), str(tmp_path / "redo"))
     assert found == [f"{tmp_path}/redo", f"{tmp_path}/redo.{'a' * 32}", f"{tmp_path}/redo.old.1"]
+
+
+def test_a_log_of_another_place_has_no_entries_and_is_replaced_before_an_append(path: Path) -> None:
+    here, there = b"h" * 32, b"t" * 32
+    foreign = RedoLog(str(path), there)
+    foreign.append([OBJECT])
+    foreign.close()
+    assert [entry.name for entry in redo.iter_entries(str(path), there)] == [OBJECT.name]
+    assert list(redo.iter_entries(str(path), here)) == []
+    assert redo.needs_recovery(str(path), here)
+    assert not redo.needs_recovery(str(path), there)
+    own = RedoLog(str(path), here)
+    own.append([EVENT])
+    assert [entry.name for entry in redo.iter_entries(str(path), here)] == [EVENT.name]
+
+
+def test_a_log_without_a_place_is_read_anywhere(path: Path) -> None:
+    log = RedoLog(str(path))
+    log.append([OBJECT])
+    assert [entry.name for entry in redo.iter_entries(str(path), b"h" * 32)] == [OBJECT.name]

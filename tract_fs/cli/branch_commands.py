@@ -8,7 +8,7 @@ import click
 
 from tract_fs import ANY, CommitInfo, ReflogEntry, Tract
 from tract_fs.cli.current_branch import read_current_branch, write_current_branch
-from tract_fs.cli.display import DIGITS
+from tract_fs.cli.display import DIGITS, require_commit
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import Column, echo_table, one_line, printable, styled
 
@@ -71,7 +71,7 @@ def _answer_branches(invocation: Invocation, t: Tract) -> None:
 @with_store
 def switch(invocation: Invocation, name: str, create: bool) -> None:
     """Make NAME the current branch, which later commands use unless --branch is given."""
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=not create) as t:
         invocation.require_tract(t)
         t.switch(name, create=create)
         write_current_branch(invocation.require_context(), name)
@@ -91,14 +91,39 @@ def reset(invocation: Invocation, ref: str, expected_head: str | None) -> None:
 
 
 @click.command(short_help="Undo the last move of the branch.")
+@click.option("--expected-head", metavar="HASH", help="Do it only if this is the head.")
 @with_store
-def undo(invocation: Invocation) -> None:
-    """Set the branch back to where it was before this copy last moved it. A second undo redoes the move."""
+def undo(invocation: Invocation, expected_head: str | None) -> None:
+    """Set the branch back to where it was before its last move in this copy, whoever made that. A second undo goes one
+    move further back; 'reset' goes forward again.
+    """
     with invocation.writing() as t:
         invocation.require_tract(t)
-        t.undo()
-        head = t.head
-        _answer_head(invocation, t, head, "is deleted again" if head is None else f"is back at {head[:DIGITS]}")
+        before = [info.commit_hash for info in t.log(_COUNTED)]
+        t.undo(expected_head=ANY if expected_head is None else expected_head, anyone=True)
+        _answer_undo(invocation, t, t.reflog(1)[0], before)
+
+
+_COUNTED = 1000  # commits that an undo counts at most
+
+
+def _answer_undo(invocation: Invocation, t: Tract, entry: ReflogEntry, before: list[str]) -> None:
+    """Prints where an undo went, and what it took back; `before` are the newest commits of the history it left."""
+    head, left = entry.head, entry.old_head
+
+    def show() -> None:
+        click.echo(f"{printable(t.branch)} {'is deleted again' if head is None else f'is back at {head[:DIGITS]}'}")
+        if left is None:
+            click.echo("took back its end")
+            return
+        what = "the move to"
+        if head in before:
+            count = before.index(head)
+            what = require_commit(t, left).operation.value if count == 1 else f"{count} commits up to"
+        click.echo(f"took back {what} {left[:DIGITS]}; 'tract reset {left[:DIGITS]}' goes there again")
+
+    document = {"tract_id": t.tract_id, "branch": str(t.branch), "head": head, "old_head": left}
+    invocation.answer(lambda: document, show)
 
 
 def _answer_head(invocation: Invocation, t: Tract, head: str | None, result: str) -> None:

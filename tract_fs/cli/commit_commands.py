@@ -8,12 +8,11 @@ from typing import Any
 import click
 
 from tract_fs import ANY, CommitInfo, Tract
-from tract_fs.cli.contents import build_content, with_text
-from tract_fs.cli.display import DIGITS, annotation_document, require_commit, show_warnings
+from tract_fs.cli.contents import PAYLOAD_TYPES, build_content
+from tract_fs.cli.display import DIGITS, annotation_document, show_warnings
 from tract_fs.cli.invocation import Invocation, warnings_of, with_store
 from tract_fs.cli.output import styled
-from tract_fs.cli.values import parse_generation_config, parse_pairs, read_stdin
-from tract_fs.errors import EditTargetError
+from tract_fs.cli.values import parse_generation_config, parse_pairs, read_stdin, require_json
 
 
 def _content_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -63,7 +62,8 @@ def commit(invocation: Invocation, target: str | None, **options: Any) -> None:
 def edit(invocation: Invocation, target: str, **options: Any) -> None:
     """Commit content that replaces TARGET's content from here on.
 
-    With only a text, the other fields keep the values that TARGET was committed with.
+    With only a text, all else stays as it is now: role, config, images, tool calls. An edit named as TARGET stands for
+    the commit that it is about.
     """
     _commit(invocation, target, **options)
 
@@ -106,19 +106,12 @@ def _commit(
             return
         target = t.resolve(target)
         if is_text_alone:
-            content = with_text(_require_content(t, target), text or "")
+            info = t.get_commit(target)
+            if info is not None and info.content_type in PAYLOAD_TYPES:
+                require_json(text or "", "-m / --text")
         before = _pairing_warnings(t, target)
-        made = t.edit(target, content, **given)
+        made = t.edit(target, (text or "") if is_text_alone else content, **given)
         _answer_commit(invocation, t, made, _new(_pairing_warnings(t, target), before))
-
-
-def _require_content(t: Tract, target: str) -> object:
-    """Returns the content of an edit's target. Errors: EditTargetError if it has none."""
-    info = require_commit(t, target)
-    if info.content_type is None:
-        reason = f"it is of operation {info.operation.value}; edit the commit that it is about"
-        raise EditTargetError(target=info.commit_hash, reason=reason)
-    return t.get_content(info.commit_hash)
 
 
 def _answer_commit(invocation: Invocation, t: Tract, made: CommitInfo, warnings: list[str]) -> None:

@@ -10,11 +10,11 @@ import msgspec
 
 from tract_fs.cli.output import json_text
 from tract_fs.cli.values import parse_pairs, require_json, require_json_object
-from tract_fs.errors import ContentValidationError
 
 # the field that a text goes to; those of JSON types are read as JSON
 _MAIN_FIELDS = {"artifact": "content", "freeform": "payload", "tool_io": "payload", "message": "message"}
 _JSON_FIELDS = frozenset(["payload", "message"])
+PAYLOAD_TYPES = frozenset(["tool_io", "freeform"])  # whose text is a payload, as JSON
 
 
 def to_plain(content: object) -> dict[str, Any]:
@@ -40,18 +40,6 @@ def build_content(
         content["role"] = role or content.get("role", "user")
     key = _MAIN_FIELDS.get(kind, "text")
     return content | {key: require_json(text, "-m / --text") if key in _JSON_FIELDS else text}
-
-
-def with_text(content: object, text: str) -> dict[str, Any]:
-    """Returns a content with another main part, all else as it was. Errors: click.UsageError, ContentValidationError."""
-    plain = to_plain(content)
-    kind = plain["content_type"]
-    if kind == "message":
-        return plain | {"message": plain["message"] | {"content": text}}
-    key = next((k for k in (_MAIN_FIELDS.get(kind), "text", "content") if k in plain), None)
-    if key is None:
-        raise ContentValidationError(content_type=kind, field="text", reason="it has no text; use --json-content")
-    return plain | {key: require_json(text, "-m / --text") if key in _JSON_FIELDS else text}
 
 
 def headline(content: object) -> str:

@@ -1,4 +1,4 @@
-"""The current branch of the command line: the file HEAD in this copy's own part of local/. It is this copy's own, and no truth: a bad one counts as missing."""
+"""The current branch of the command line: the file HEAD in this copy's own part of local/. Without it, as in a fresh clone, that is main."""
 
 from __future__ import annotations
 
@@ -13,31 +13,44 @@ _LIMIT_BYTES = 1024
 
 
 class CurrentBranch(NamedTuple):
-    """The branch to work on; `is_unknown` if a HEAD that may have named another is not read, as it does not prove to be this copy's own."""
+    """The branch to work on; `is_unknown` if a HEAD that may have named another is not read, as it does not prove to be this copy's own.
+
+    `fault`: why this copy's HEAD names no branch, which leaves the one chosen unknown; else empty.
+    """
 
     name: str
     is_unknown: bool
+    fault: str = ""
 
 
 def read_current_branch(context_path: str) -> CurrentBranch:
-    """Returns the branch that HEAD names; main if it names none."""
+    """Returns the branch that HEAD names; main if there is no HEAD."""
     layout = Layout(context_path)
     if not place.bind(layout, create=False):
         return CurrentBranch(DEFAULT, is_unknown=bool(place.unproved(layout)))
-    return CurrentBranch(_read(layout), is_unknown=False)
+    name, fault = _read(layout)
+    shown = layout.relative(layout.current_branch)
+    return CurrentBranch(name, is_unknown=False, fault=f".tract/{shown} {fault}" if fault else "")
 
 
-def _read(layout: Layout) -> str:
+def _read(layout: Layout) -> tuple[str, str]:
+    """Returns the branch that HEAD names, and why it names none."""
     try:
         data = files.read(layout.current_branch, limit_bytes=_LIMIT_BYTES)
-        name = (data or b"").decode().removesuffix("\n")
-    except (OSError, ValueError):
-        return DEFAULT
-    return name if is_branch_name(name) else DEFAULT
+        if data is None:
+            return DEFAULT, "is no file, or too large" if files.exists(layout.current_branch) else ""
+        name = data.decode().removesuffix("\n")
+    except OSError as error:
+        return DEFAULT, f"can't be read: {error.strerror}"
+    except ValueError:
+        return DEFAULT, "names no branch"
+    if not name:
+        return DEFAULT, "is empty"
+    return (name, "") if is_branch_name(name) else (DEFAULT, "names no branch")
 
 
 def write_current_branch(context_path: str, branch: str) -> None:
     """Makes HEAD name a branch. Errors: OSError."""
     layout = Layout(context_path)
     place.bind(layout, create=True)
-    files.replace(layout.current_branch, f"{branch}\n".encode(), mode=0o644)
+    files.replace(layout.current_branch, f"{branch}\n".encode(), mode=0o666)

@@ -80,7 +80,7 @@ def show_commits(t: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool
             info.commit_hash[:DIGITS],
             info.created_at.strftime("%Y-%m-%d %H:%M"),
             _what(info),
-            str(info.token_count),
+            "?" if info.token_count is None else str(info.token_count),
         ]
         if is_config_shown:
             row.append(_config_cell(info.generation_config or {}))

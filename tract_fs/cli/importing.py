@@ -82,7 +82,7 @@ def _held(invocation: Invocation, contents: dict[str, list[MessageContent]]) -> 
         with invocation.writing(tract_id=tract_id) as t:
             if t.head is None:
                 continue
-            if t.compile().to_openai() != [content.message for content in wanted]:
+            if t.compile().to_openai(as_committed=True) != [content.message for content in wanted]:
                 raise CommandError(
                     f"tract {tract_id!r} holds other commits already; choose another stem with --tract; nothing was written"
                 )

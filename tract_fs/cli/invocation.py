@@ -14,7 +14,14 @@ import click
 from tract_fs import Tract
 from tract_fs.cli.current_branch import CurrentBranch, read_current_branch
 from tract_fs.cli.output import echo_json, some, warn
-from tract_fs.errors import BranchNotFound, DamageError, HistoryIncomplete, StoreNotFound, TractError
+from tract_fs.errors import (
+    BranchNotFound,
+    DamageError,
+    FormatMissing,
+    HistoryIncomplete,
+    StoreNotFound,
+    TractError,
+)
 
 STORE_DIRECTORY = ".tract"
 _COMMON = ("context_path", "tract_id", "branch", "is_json", "is_incomplete_used")
@@ -73,9 +80,13 @@ class Invocation:
         return directory
 
     @contextmanager
-    def writing(self, *, tract_id: str | None = None, is_whole: bool = False) -> Iterator[Tract]:
-        """Opens the tract for writing, without gaps if `is_whole`; the store must be there. Errors: as Tract.open."""
-        with self._open(tract_id=tract_id, is_whole=is_whole) as t:
+    def writing(
+        self, *, tract_id: str | None = None, is_any_branch: bool = False, is_whole: bool = False
+    ) -> Iterator[Tract]:
+        """Opens the tract for writing, without gaps if `is_whole`; the store must be there. `is_any_branch` is for commands
+        that work on something else than the current branch. Errors: as Tract.open; CommandError.
+        """
+        with self._open(tract_id=tract_id, is_any_branch=is_any_branch, is_whole=is_whole) as t:
             yield t
 
     @contextmanager
@@ -90,9 +101,20 @@ class Invocation:
         with t:
             yield t
 
-    def _open(self, *, tract_id: str | None = None, read_only: bool = False, is_whole: bool = False) -> Tract:
+    def _open(
+        self,
+        *,
+        tract_id: str | None = None,
+        read_only: bool = False,
+        is_any_branch: bool = False,
+        is_whole: bool = False,
+    ) -> Tract:
         path = self.require_context()
         current = CurrentBranch(self.branch, is_unknown=False) if self.branch else read_current_branch(path)
+        if current.fault and not is_any_branch:
+            raise CommandError(
+                f"{current.fault}, so the branch chosen by 'tract switch' is unknown; choose it again with 'tract switch NAME', or give --branch"
+            )
         try:
             t = Tract.open(
                 path,
@@ -102,6 +124,8 @@ class Invocation:
                 read_only=read_only,
                 incomplete="use" if self.is_incomplete_used and not is_whole else "raise",
             )
+        except FormatMissing:
+            raise
         except StoreNotFound:
             above = "" if self.context_path is not None else ", nor in a directory above"
             raise StoreNotFound(f"{path}: no store here{above}; create one with 'tract init'", path=path) from None

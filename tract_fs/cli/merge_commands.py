@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from tract_fs import MergeResult, Priority, Tract
-from tract_fs.cli.contents import with_text
+from tract_fs.cli.contents import to_plain
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import Invocation, with_store
+from tract_fs.model.text_edits import with_text
 
 _WORDS = ("ours", "theirs", *(priority.value for priority in Priority))
 
@@ -74,7 +75,7 @@ def _word(word: str) -> str:
 
 def _new_content(t: Tract, target: str, text: str) -> dict[str, Any]:
     """Returns the target's content, as it was first committed, with another text."""
-    return with_text(t.get_content(t.resolve(target)), text)
+    return with_text(to_plain(t.get_content(t.resolve(target))), text)
 
 
 def _sentence(t: Tract, result: MergeResult) -> str:

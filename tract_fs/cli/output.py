@@ -46,6 +46,12 @@ def some(names: Sequence[str]) -> list[str]:
     return list(names) if len(names) <= _MOST_NAMES else [*names[:_MOST_NAMES], f"and {len(names) - _MOST_NAMES} more"]
 
 
+def fail_if(is_failed: object) -> None:
+    """Ends the command with exit code 1 if something was left undone; call it after the answer."""
+    if is_failed:
+        click.get_current_context().exit(1)
+
+
 def json_text(value: object) -> str:
     """Returns a JSON value as indented text."""
     return canonical.indent(value)

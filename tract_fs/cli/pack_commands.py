@@ -10,8 +10,9 @@ from msgspec.structs import asdict
 
 from tract_fs import PackReport
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import echo_pairs, some
+from tract_fs.cli.output import echo_pairs, fail_if, some
 from tract_fs.cli.values import parse_moment
+from tract_fs.model.damage import UNREADABLE
 
 _AGE = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -25,12 +26,13 @@ def pack(invocation: Invocation, *, older_than: str | None) -> None:
 
     Nothing is lost, and every answer stays the same: each pack is checked before its members are removed elsewhere.
     Others may read and write meanwhile. You may interrupt it at any point and run it again. Packs of 32 MiB and more
-    are never written again.
+    are never written again. A file that can't be read stays as it is; then the exit code is 1.
     """
     age = None if older_than is None else _parse_age(older_than)
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         report = t.pack(older_than=age)
     invocation.answer(lambda: asdict(report), lambda: _show(report))
+    fail_if(any(UNREADABLE in line for line in report.left))
 
 
 def _parse_age(text: str) -> timedelta | datetime:

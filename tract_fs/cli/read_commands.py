@@ -23,6 +23,7 @@ from tract_fs.cli.output import json_text
 from tract_fs.cli.values import json_or_text, parse_field, parse_moment
 from tract_fs.errors import CommitNotFoundError, ContentRedacted
 from tract_fs.model.compiler import Orphans
+from tract_fs.model.exports import Exported, openai_messages
 
 _WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 
@@ -127,6 +128,11 @@ def show(invocation: Invocation, ref: str | None) -> None:
     show_default=True,
     help="openai: the JSON list of messages to send.",
 )
+@click.option(
+    "--as-committed",
+    is_flag=True,
+    help="With openai: leave empty messages in, and tool results where they are.",
+)
 @with_store
 def compile_(
     invocation: Invocation,
@@ -137,8 +143,15 @@ def compile_(
     aggregate_same_role: bool,
     include_edit_annotations: bool,
     format_: str,
+    as_committed: bool,
 ) -> None:
-    """Print the messages to send next. Warnings go to stderr."""
+    """Print the messages to send next. Warnings go to stderr.
+
+    With --format openai, what lies between a tool call and its results goes behind the results, and empty messages are
+    left out, since providers refuse both.
+    """
+    if as_committed and format_ != "openai":
+        raise click.UsageError("--as-committed goes with --format openai")
     if at_commit is not None and at_time is not None:
         raise click.UsageError("give --at-commit or --at-time, not both")
     moment = None if at_time is None else parse_moment(at_time, "--at-time")
@@ -158,7 +171,8 @@ def compile_(
 
         def show() -> None:
             if format_ == "openai":
-                click.echo((json_text(context.to_openai()) + "\n").encode(), nl=False)
+                messages = context.to_openai(as_committed=as_committed)
+                click.echo((json_text(messages) + "\n").encode(), nl=False)
             elif format_ == "oneline":
                 show_context_lines(context)
             else:
@@ -167,7 +181,7 @@ def compile_(
                 show_totals(context)
             show_warnings(context.warnings)
 
-        invocation.answer(lambda: _context(t, context, is_openai=format_ == "openai"), show)
+        invocation.answer(lambda: _context(t, context, _messages(context, format_, as_committed=as_committed)), show)
 
 
 @click.command(context_settings={"ignore_unknown_options": True}, short_help="Find commits by generation config.")
@@ -210,12 +224,18 @@ def _content_or_redacted(t: Tract, info: CommitInfo) -> tuple[object, bool]:
         return None, True
 
 
-def _context(t: Tract, context: CompiledContext, *, is_openai: bool) -> dict[str, object]:
+def _messages(context: CompiledContext, format_: str, *, as_committed: bool) -> list[Exported]:
+    if format_ == "openai":
+        return openai_messages(context.messages, as_committed=as_committed)
+    return [(message.to_dict(), message.commit_hashes) for message in context.messages]
+
+
+def _context(t: Tract, context: CompiledContext, messages: list[Exported]) -> dict[str, object]:
     return {
         "tract_id": t.tract_id,
         "branch": t.branch,
-        "messages": context.to_openai() if is_openai else [message.to_dict() for message in context.messages],
-        "message_commits": [list(message.commit_hashes) for message in context.messages],
+        "messages": [message for message, _ in messages],
+        "message_commits": [list(commits) for _, commits in messages],
         "generation_configs": context.generation_configs,
         "commit_hashes": context.commit_hashes,
         "token_count": context.token_count,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import click
-from click.exceptions import Exit
 from msgspec import to_builtins
 
 from tract_fs import RepairReport
 from tract_fs.cli.display import lost_lines, show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import echo_pairs, some
+from tract_fs.cli.output import echo_pairs, fail_if, some
+from tract_fs.model.damage import UNREADABLE
+from tract_fs.upkeep.repair import restore_format
 
 
 @click.command(short_help="Check every file and repair the store.")
@@ -23,7 +24,8 @@ def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...]) -> 
 
     A damaged file that has not changed for ten seconds is moved to the quarantine below .tract/local and kept there;
     fetch a good one from another copy. Rewritten line ends are restored, good files under a wrong name are recovered,
-    and all caches are rebuilt. Nothing else is deleted.
+    all caches are rebuilt, a FORMAT file that is missing or damaged is written again, and temporary files that a killed
+    writer left over a day ago are removed. Nothing else is deleted.
 
     --adopt is for pending events whose missing files will never come. Each of their heads whose whole history is here
     becomes a second head of its branch, with its commits and their configs.
@@ -32,7 +34,8 @@ def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...]) -> 
     one permanent: a lost content is left out of every context, and nothing waits for a lost commit or event any more. If
     the file comes back later, it takes effect again.
     """
-    with invocation.writing(is_whole=True) as t:
+    restore_format(invocation.require_context())
+    with invocation.writing(is_any_branch=True, is_whole=True) as t:
         if invocation.tract_id is not None:
             invocation.require_tract(t)
         report = t.repair(adopt=adopt, give_up=give_up)
@@ -44,8 +47,7 @@ def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...]) -> 
         show_warnings(report.advice)
 
     invocation.answer(lambda: document, show)
-    if report.lost:
-        raise Exit(1)
+    fail_if(report.lost or any(UNREADABLE in line for line in report.unmoved))
 
 
 def _show(report: RepairReport) -> None:

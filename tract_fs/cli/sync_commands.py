@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
-from click.exceptions import Exit
 from msgspec.structs import asdict
 
 from tract_fs import BundleInfo, SyncReport, Transfer, verify_bundle
 from tract_fs.cli.display import show_warnings
 from tract_fs.cli.invocation import InOrder, Invocation, with_store
-from tract_fs.cli.output import printable, some
+from tract_fs.cli.output import fail_if, printable, some
 from tract_fs.model.exchange import Count
 
 _KINDS = ("objects", "events", "packs")
@@ -29,13 +28,12 @@ def sync(invocation: Invocation, path: str, verify: bool) -> None:
 
     PATH is a context directory, or a directory to make a copy in, such as a mounted stick. Every file is
     checked before it is copied. A good file is never replaced; a bad one is quarantined if the other side has a good
-    one. You may interrupt it at any point and run it again. local/ is never copied.
+    one. A bad file that stays is shown, and the exit code is 1. You may interrupt it at any point and run it again. local/ is never copied.
     """
-    with invocation.writing() as t, _progress(is_hidden=invocation.is_json) as progress:
+    with invocation.writing(is_any_branch=True) as t, _progress(is_hidden=invocation.is_json) as progress:
         report = t.sync(path, verify=verify, progress=progress)
     invocation.answer(lambda: _document(report), lambda: _show(report))
-    if not report.is_whole:
-        raise Exit(1)
+    fail_if(not report.is_whole)
 
 
 @click.group(cls=InOrder, no_args_is_help=False, short_help="Carry a tract in one file.")
@@ -51,12 +49,11 @@ def bundle(invocation: Invocation) -> None:
 @with_store
 def create(invocation: Invocation, file: str, since: str | None, force: bool) -> None:
     """Write the tract, with what it builds on, into FILE."""
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         invocation.require_tract(t)
         made = t.bundle(file, since=since, force=force)
     invocation.answer(lambda: asdict(made), lambda: _show_bundle("made", made))
-    if made.missing:
-        raise Exit(1)
+    fail_if(made.missing)
 
 
 @bundle.command(short_help="Check a bundle.")
@@ -73,7 +70,7 @@ def verify(invocation: Invocation, file: str) -> None:
 @with_store
 def apply(invocation: Invocation, file: str) -> None:
     """Apply the bundle FILE to the store: all of it or, if anything in it is damaged, nothing."""
-    with invocation.writing() as t:
+    with invocation.writing(is_any_branch=True) as t:
         report = t.apply_bundle(file)
 
     def show() -> None:

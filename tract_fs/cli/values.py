@@ -3,30 +3,58 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import click
 
+from tract_fs.cli.output import warn
 from tract_fs.errors import ArgumentError
 from tract_fs.model.names import is_tract_id
 
 _TRACT_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _LONGEST_STEM = 48
+_SURE_DIGITS = 15  # a float keeps as many
 
 
 def parse_json(text: str) -> Any:
     """Returns the value of a JSON text. Errors: ValueError.
 
     The standard library's reader, since it keeps integers beyond 64 bits, for the store to refuse; orjson would make floats of them.
+    Warns of digits that no float keeps.
     """
+    rounded: list[str] = []
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=lambda number: _read_float(number, rounded),
+            parse_int=_read_int,
+        )
     except RecursionError:
         raise ValueError("nested too deep") from None
+    if rounded:
+        more = f", and {len(rounded) - 1} more like it" if len(rounded) > 1 else ""
+        warn(f"{rounded[0]} has more digits than a float of 64 bits: it is stored as {float(rounded[0])!r}{more}")
+    return value
+
+
+def _read_float(number: str, rounded: list[str]) -> float:
+    """Returns the float of a JSON number, and adds the number to `rounded` if the float's digits are not its own."""
+    value = float(number)
+    if len(number) > _SURE_DIGITS and Decimal(repr(value)) != Decimal(number) and math.isfinite(value):
+        rounded.append(number)
+    return value
+
+
+def _read_int(number: str) -> int | float:
+    """Returns the integer of a JSON number; -0 is a float, which keeps its sign."""
+    return -0.0 if number == "-0" else int(number)
 
 
 def json_or_text(text: str) -> Any:

@@ -253,7 +253,7 @@ def _write(holdings: Holdings, members: Iterable[Member], *, is_packed: bool) ->
                 continue
             if pack is None:
                 pack = open_packs.enter_context(PackWriter(holdings.layout))
-            pack.add(member.data)
+            pack.add(member.name, member.data)
         if pack is not None:
             pack.finish()
     return size

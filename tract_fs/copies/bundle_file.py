@@ -171,16 +171,12 @@ def write_bundle(path: str, header: BundleHeader, members: Iterable[bytes]) -> i
 
     Errors: OSError with the path.
     """
-    try:
-        with files.NewFile(path[: path.rindex("/")] or "/", mode=0o644) as file:
-            digest = sha256()
-            for line in chain([encode_header(header)], members):
-                for part in (line, b"\n"):
-                    digest.update(part)
-                    file.write(part)
-            file.write(digest.hexdigest().encode() + b"\n")
-            file.finish(path)
-            return file.size_bytes
-    except OSError as error:
-        files.name_path(error, path)
-        raise
+    with files.NewFile(path[: path.rindex("/")] or "/", mode=0o644, shown_as=path) as file:
+        digest = sha256()
+        for line in chain([encode_header(header)], members):
+            for part in (line, b"\n"):
+                digest.update(part)
+                file.write(part)
+        file.write(digest.hexdigest().encode() + b"\n")
+        file.finish(path)
+        return file.size_bytes

@@ -100,7 +100,7 @@ def _pending_there(layout: Layout) -> tuple[str, ...]:
 
 def _doubted(store: Store) -> set[str]:
     """Returns the hashes that are missing or damaged for the views of the store: files of these names are verified."""
-    found: set[str] = set()
+    found: set[str] = set(store.packs.damaged())
     for tract in store.list_tracts():
         log = store.log(tract)
         found.update(log.damaged, (pending.missing for pending in log.view.pending.values()))
@@ -302,11 +302,11 @@ def _in_causal_order(holdings: Holdings, addresses: Iterable[Address]) -> list[A
     """
     found = {address: _at_and_parents(holdings.read(address)) for address in addresses}
     in_order = sorted(found, key=lambda address: (found[address][0], address.name))
-    late: set[Address] = set()
+    parents = {parent for _, parents in found.values() for parent in parents}
+    late = holdings.came_since(parent for parent in parents if not holdings.has(parent))
     for address in in_order:
-        for parent in found[address][1]:
-            if parent in late or (not holdings.has(parent) and holdings.read(parent) is not None):
-                late.add(address)
+        if not late.isdisjoint(found[address][1]):
+            late.add(address)
     return [address for address in in_order if address not in late]
 
 

@@ -12,7 +12,9 @@ from itertools import chain
 from msgspec import Struct, field
 
 from tract_fs.model.content import Priority
+from tract_fs.model.exports import find_flaws
 from tract_fs.model.slots import Slot
+from tract_fs.model.tool_order import ToolIds, place_results
 
 
 class Layout(Struct, frozen=True):
@@ -152,8 +154,7 @@ def _orphans(slots: Sequence[Slot], later: Sequence[Slot], hidden: frozenset[int
 def _shown_ids(slot: Slot) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not slot.is_shown:
         return (), ()
-    edit = slot.winner()
-    rendering = slot.rendering if edit is None else edit.rendering
+    rendering = slot.shown_rendering()
     return rendering.calls, rendering.answers
 
 
@@ -181,3 +182,28 @@ def pairing_warnings(slots: Sequence[Slot], layout: Layout, later: Sequence[Slot
         if p in shown
     ]
     return warnings
+
+
+def export_warnings(slots: list[Slot], layout: Layout) -> list[str]:
+    """Returns warnings about what providers refuse, and what an export therefore moves or leaves out."""
+    shown = [(slot, slot.shown_rendering()) for _, slot in in_shown_order(slots, layout) if slot.is_shown]
+    is_answered = any(rendering.answers for _, rendering in shown)
+    ids = [ToolIds(r.calls, r.answers, r.content_type == "tool_io") for _, r in shown] if is_answered else []
+    warnings = [
+        f"commit {shown[late.result][0].commit}: the result of tool call {late.id!r} does not follow the call at once "
+        f"(commit {shown[late.call][0].commit}); to_openai() moves what lies between behind it"
+        for late in place_results(ids).late
+    ]
+    for slot, rendering in shown:
+        for flaw in find_flaws(rendering):
+            is_summary = flaw == "message" and bool(slot.targets)
+            warnings.append(f"commit {slot.commit} {_FLAWS['summary' if is_summary else flaw]}")
+    return warnings
+
+
+_FLAWS = {
+    "message": "makes an empty message; to_openai() leaves it out",
+    "summary": "is a summary without a text, and hides the commits that it stands for; to_openai() leaves it out",
+    "block": "makes a message with an empty text block; to_openai() leaves the block out",
+    "order": "has a tool result behind other blocks of its message; to_openai() puts it before them",
+}

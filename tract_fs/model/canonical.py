@@ -6,6 +6,7 @@ null and dump dataclasses, datetimes and enums without being asked. Format: FORM
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -16,6 +17,10 @@ from orjson import Fragment as Fragment
 from tract_fs.errors import JsonValueError
 
 MAX_DEPTH = 200
+_ENVELOPE_DEPTH = 10  # no more arrays and objects are around a value in a file
+_BRACKETS = b"[]{}"
+_NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _MIN_INT = -(2**63)
 _MAX_INT = 2**64 - 1
 _INFINITY = float("inf")
@@ -49,20 +54,35 @@ def encode_checked(value: object) -> bytes:
 
 def indent(value: object) -> str:
     """Returns a JSON value as text for people and models: two spaces, sorted keys, non-ASCII as it is."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2).decode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2).decode()
+    except orjson.JSONEncodeError as error:  # deeper than any version wrote
+        raise JsonValueError(path="value", reason=str(error)) from None
 
 
 def decode(data: bytes) -> Any:
     """Returns the value of JSON bytes, fresh at each call; JsonValueError if they are not JSON."""
     try:
         return orjson.loads(data)
-    except (orjson.JSONDecodeError, RecursionError, MemoryError) as error:
+    except orjson.JSONDecodeError as error:
         raise JsonValueError(path="value", reason=f"not JSON: {error}") from None
 
 
-def is_storable(value: object) -> bool:
+def is_deep(data: bytes, depth: int = MAX_DEPTH) -> bool:
+    """Returns whether JSON bytes are more than `depth` arrays and objects deep. Cost: a count, for nearly all."""
+    if data.count(b"{") + data.count(b"[") <= depth:
+        return False
+    level = 0
+    for bracket in _STRING.sub(b"", data).translate(None, _NO_BRACKETS):
+        level += 1 if bracket in b"[{" else -1
+        if level > depth:
+            return True
+    return False
+
+
+def is_storable(value: object, depth: int = MAX_DEPTH) -> bool:
     """Returns whether a value is JSON within the format's limits, without a look for lone surrogates in its strings."""
-    return _is_json(value, MAX_DEPTH)
+    return _is_json(value, depth)
 
 
 def is_object(data: bytes) -> bool:
@@ -81,10 +101,17 @@ _is_known_object = lru_cache(maxsize=512)(_is_object)  # configs are few, and re
 
 
 def decode_typed(decoder: msgspec.json.Decoder[_T] | msgspec.msgpack.Decoder[_T], data: bytes | memoryview) -> _T:
-    """Returns `data` as a typed decoder reads it; every failure, RecursionError included, is a JsonValueError."""
+    """Returns `data` as a typed decoder reads it; JsonValueError if it does not fit, or is deeper than a file can be.
+
+    A RecursionError passes where the stack of the caller is at fault.
+    """
     try:
         return decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, MemoryError, ValueError) as error:
+    except RecursionError:
+        if isinstance(decoder, msgspec.json.Decoder) and not is_deep(bytes(data), MAX_DEPTH + _ENVELOPE_DEPTH):
+            raise
+        raise JsonValueError(path="value", reason=f"more than {MAX_DEPTH} arrays and objects deep") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise JsonValueError(path="value", reason=str(error)) from None
 
 

@@ -14,8 +14,17 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from tract_fs.errors import OrphanedToolCall
-from tract_fs.model.arrangement import PLAIN, Layout, arrange, cover, has_open_calls, in_shown_order, pairing_warnings
+from tract_fs.errors import OrphanedToolCall, TokenizerError
+from tract_fs.model.arrangement import (
+    PLAIN,
+    Layout,
+    arrange,
+    cover,
+    export_warnings,
+    has_open_calls,
+    in_shown_order,
+    pairing_warnings,
+)
 from tract_fs.model.condensing import condense
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.messages import Message, Rendering, is_joinable, joined_rendering, with_text
@@ -461,7 +470,7 @@ class ContextState:
                 rendering = edit.rendering
                 config = config if edit.config is None else edit.config
                 if options.include_edit_annotations and rendering.text is not None:
-                    rendering = with_text(rendering, rendering.text + " [edited]", self._counter)
+                    rendering = self._marked(slot.commit, rendering)
             if rendering is LOST:
                 continue
             shown.append((rendering, slot.commit))
@@ -475,6 +484,12 @@ class ContextState:
         warn = self._warn_lazily(layout, later)
         return CompileSnapshot(messages, configs, commits, tokens=tokens, source=self._counter.name, warn=warn)
 
+    def _marked(self, commit: str, rendering: Rendering) -> Rendering:
+        try:
+            return with_text(rendering, f"{rendering.text} [edited]", self._counter)
+        except TokenizerError as error:
+            raise error.at(commit) from error.__cause__
+
     def _warn_lazily(self, layout: Layout, later: Sequence[Slot] = ()) -> Callable[[], list[str]]:
         slots, count, types = self._slots, self._count, self._types
 
@@ -484,6 +499,7 @@ class ContextState:
                 f"commit {line[p].commit} is left out: its tool call or result is" for p in sorted(layout.dropped)
             ]
             warnings += pairing_warnings(line, layout, later)
+            warnings += export_warnings(line, layout)
             unknown = sorted({s.rendering.content_type for s in line} - BUILTIN_TYPES.keys())
             warnings += [
                 f"content type {name!r} is not registered: its commits are compiled by the defaults"
@@ -515,7 +531,10 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             tokens += rendering.tokens
         else:
             text = "\n\n".join(member.text or "" for member, _ in group)
-            joined = joined_rendering(rendering.role, text, rendering.name, counter)
+            try:
+                joined = joined_rendering(rendering.role, text, rendering.name, counter)
+            except TokenizerError as error:
+                raise error.at(group[0][1]) from error.__cause__
             messages.append(Message.from_rendering(joined, tuple(name for _, name in group)))
             tokens += joined.tokens
     return messages, tokens

@@ -36,9 +36,14 @@ def require_operator(operator: object) -> str:
 
 
 def require_scalar(value: object) -> Scalar:
-    """Returns a value to compare with. Errors: ArgumentError if it is not a JSON scalar."""
+    """Returns a value to compare with: a JSON scalar, or a number that no config can hold, as infinity.
+
+    Errors: ArgumentError.
+    """
     if type(value) not in (str, int, float, bool, type(None)):
         raise ArgumentError(f"value {value!r}: use a string, a number, a bool or None")
+    if type(value) is int or (type(value) is float and value == value):
+        return value  # numbers compare whatever their size
     try:
         canonical.encode(value)
     except JsonValueError as error:

@@ -18,6 +18,7 @@ from tract_fs.errors import ArgumentError, ContentValidationError, JsonValueErro
 from tract_fs.model import canonical
 
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
+ILL_FORMED = "?"  # in place of the type of what is no content
 _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
@@ -130,22 +131,42 @@ _BUILTIN_DECODER = Decoder(_Envelope)
 _RAW_DECODER = Decoder(_RawEnvelope)
 
 
-def is_content(data: bytes) -> bool:
-    """Returns whether stored bytes hold a content, of a built-in type or of one that may be registered elsewhere."""
+def type_of(data: bytes) -> str | None:
+    """Returns the type of the content that stored bytes hold, built in or one that may be registered elsewhere; None if they hold none."""
     try:
         content = canonical.decode_typed(_BUILTIN_DECODER, data).content
     except JsonValueError:
         try:
             fields = canonical.decode_typed(_RAW_DECODER, data).content
         except JsonValueError:
-            return False
+            return None
         name = fields.get("content_type")
-        return type(name) is str and name not in BUILTIN_TYPES and canonical.is_storable(fields)
-    if type(content) is MessageContent:
-        return type(content.message.get("role")) is str and canonical.is_storable(content.message)
-    if type(content) is FreeformContent or type(content) is ToolIOContent:
-        return canonical.is_storable(content.payload)
-    return True
+        is_custom = type(name) is str and is_custom_name(name) and canonical.is_storable(fields)
+        return name if is_custom else None
+    kind = type(content)
+    if kind is MessageContent:
+        message = cast(MessageContent, content).message
+        is_sound = type(message.get("role")) is str and canonical.is_storable(message, canonical.MAX_DEPTH - 1)
+    elif kind is FreeformContent or kind is ToolIOContent:
+        is_sound = canonical.is_storable(cast(FreeformContent, content).payload, canonical.MAX_DEPTH - 1)
+    else:
+        return _NAMES[kind]
+    return _NAMES[kind] if is_sound else None
+
+
+def is_content(data: bytes) -> bool:
+    """Returns whether stored bytes hold a content, of a built-in type or of one that may be registered elsewhere."""
+    return type_of(data) is not None
+
+
+def is_custom_name(name: str) -> bool:
+    """Returns whether a content type that is not built in may have this name."""
+    return 0 < len(name) <= 64 and _NAME_CHARS.issuperset(name) and "a" <= name[0] <= "z" and name not in BUILTIN_TYPES
+
+
+def is_type_name(name: str) -> bool:
+    """Returns whether a commit may name this content type."""
+    return name in BUILTIN_TYPES or is_custom_name(name)
 
 
 def encode_message(message: dict[str, Any]) -> bytes:
@@ -155,11 +176,18 @@ def encode_message(message: dict[str, Any]) -> bytes:
     """
     if type(message) is not dict or type(message.get("role")) is not str:
         raise _invalid("message", "message", "a message is a dict with a string 'role'")
+    _require_role(message)
     try:
         data = canonical.encode(message, name="message", depth=canonical.MAX_DEPTH - 1)
     except JsonValueError as error:
         raise _invalid("message", error.path, error.reason) from None
     return _sized(b'{"content":{"content_type":"message","message":' + data + b"}}")
+
+
+def _require_role(message: object) -> None:
+    """Raises ContentValidationError if a message has an empty role; a commit that was made so can still be read."""
+    if type(message) is dict and message.get("role") == "":
+        raise _invalid("message", "message.role", "it is empty; no provider knows such a role")
 
 
 def _sized(envelope: bytes) -> bytes:
@@ -194,15 +222,10 @@ class ContentTypes:
         self, name: str, kind: type, *, role: str, priority: Priority | str, text: Callable[[Any], str] | None
     ) -> None:
         """Adds a custom type; the same name again replaces it. Errors: ArgumentError."""
-        if (
-            type(name) is not str
-            or not 0 < len(name) <= 64
-            or not _NAME_CHARS.issuperset(name)
-            or not name[0].isalpha()
-        ):
-            raise ArgumentError(f"content type name {name!r}: use a-z, 0-9, '_', '.', '-', a letter first, at most 64")
-        if name in BUILTIN_TYPES:
+        if type(name) is str and name in BUILTIN_TYPES:
             raise ArgumentError(f"content type {name!r} is built in; choose another name")
+        if type(name) is not str or not is_custom_name(name):
+            raise ArgumentError(f"content type name {name!r}: use a-z, 0-9, '_', '.', '-', a letter first, at most 64")
         if not _is_record(kind):
             raise ArgumentError(f"content type {name!r}: {kind!r} is neither a msgspec.Struct nor a dataclass")
         if "content_type" in _field_names(kind):
@@ -235,6 +258,8 @@ class ContentTypes:
         Errors: ContentValidationError naming the field; ObjectTooLarge.
         """
         name, fields = self._to_fields(content)
+        if name == "message":
+            _require_role(fields.get("message"))
         try:
             data = canonical.encode(fields, name="content")
         except JsonValueError as error:
@@ -263,17 +288,26 @@ class ContentTypes:
             if type(content) is MessageContent and type(content.message.get("role")) is not str:
                 raise JsonValueError(path="content", reason="Expected `str` - at `$.content.message.role`")
             return content
-        fields = canonical.decode_typed(_RAW_DECODER, data).content
-        if fields.get("content_type") != content_type:
-            raise JsonValueError(path="content", reason=f"not a content of type {content_type}")
+        fields = _custom_fields(data, content_type)
         custom = self._custom.get(content_type)
-        if custom is None:
-            return fields
-        del fields["content_type"]
+        return fields if custom is None else _converted(fields, custom.kind)
+
+    def read(self, data: bytes, content_type: str) -> tuple[object, str]:
+        """Returns the content of stored bytes as `decode` does, and an empty text.
+
+        The record of a custom type that the registered class does not fit (any more) comes as a dict, as it is stored; one with
+        fields that the class lacks comes without these. Then the text names what does not fit. Errors: as `decode`.
+        """
+        custom = self._custom.get(content_type)
+        if content_type in BUILTIN_TYPES or custom is None:
+            return self.decode(data, content_type), ""
+        fields = _custom_fields(data, content_type)
         try:
-            return msgspec.convert(fields, custom.kind)
-        except (msgspec.MsgspecError, ValueError, TypeError) as error:
-            raise JsonValueError(path="content", reason=str(error)) from None
+            content = _converted(fields, custom.kind)
+        except JsonValueError as error:
+            return fields, error.reason
+        unknown = sorted(fields.keys() - {"content_type", *_field_names(custom.kind).values()})
+        return content, "; ".join(f"the type has no field `{name}`" for name in unknown)
 
     def plain_fields(self, content: object) -> dict[str, object]:
         """Returns the stored fields of an instance of a registered type."""
@@ -304,6 +338,21 @@ class ContentTypes:
                 del fields[key]
         fields["content_type"] = name
         return name, fields
+
+
+def _custom_fields(data: bytes, content_type: str) -> dict[str, object]:
+    fields = canonical.decode_typed(_RAW_DECODER, data).content
+    if fields.get("content_type") != content_type:
+        raise JsonValueError(path="content", reason=f"not a content of type {content_type}")
+    return fields
+
+
+def _converted(fields: dict[str, object], kind: type) -> object:
+    """Returns the instance of a registered class with these fields. Errors: JsonValueError if they do not fit."""
+    try:
+        return msgspec.convert({key: value for key, value in fields.items() if key != "content_type"}, kind)
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise JsonValueError(path="content", reason=str(error)) from None
 
 
 def _equals(value: object, default: object) -> bool:

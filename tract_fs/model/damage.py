@@ -17,6 +17,14 @@ TORN = "torn copy"
 ZEROED = "zeroed blocks"
 ALTERED = "altered"
 NO_FILE = "no regular file"
+TOO_LARGE = "too large for a file of a store"
+UNREADABLE = "it can't be read"
+
+
+def unreadable(reason: str | None) -> str:
+    """Returns the cause of damage for a file that the system can't read."""
+    return f"{UNREADABLE}: {reason}"
+
 
 # A string, or one that the end cuts off; it matches at every quote that opens one, so that the search is linear.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)', re.DOTALL)

@@ -27,8 +27,10 @@ from tract_fs.model.names import (
     parse_time,
     require_time,
 )
+from tract_fs.model.tokens import MOST_TOKENS
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
+USAGE_LIMIT = 2**63
 
 
 class BroughtCommit(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -229,6 +231,23 @@ def split_parent(parent: str, tract: str) -> tuple[str, EventHash]:
     return (owner if slash else tract), EventHash(name)
 
 
+def fault_of_entry(entry: BroughtCommit) -> str | None:
+    """Returns what keeps an event from bringing a commit with this config and these counts, or None.
+
+    Older versions did so, so these events can be read where they are visible already.
+    """
+    if entry.tokens and not all(0 <= count <= MOST_TOKENS for count in entry.tokens.values()):
+        return "a token count is below 0 or too large"
+    if entry.config and canonical.is_deep(bytes(entry.config)):
+        return f"a config is over {canonical.MAX_DEPTH} arrays and objects deep"
+    return None
+
+
+def are_stored_counts(usage: Usage) -> bool:
+    """Returns whether the counts of a usage are in the range that a writer stores; they are 0 or more."""
+    return max(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) < USAGE_LIMIT
+
+
 def _fault(event: Event) -> str | None:
     """Returns what is wrong beyond the types (the form of names, hashes and times, one move per branch), or None."""
     try:
@@ -239,7 +258,7 @@ def _fault(event: Event) -> str | None:
         return f"invalid tract id {event.tract!r}"
     if event.writer and not (len(event.writer) == 32 and is_hex(event.writer)):
         return f"invalid writer {event.writer!r}"
-    for parent in event.parents:
+    for parent in () if are_hashes(event.parents) else event.parents:
         if is_hash(parent):
             continue
         owner, name = split_parent(parent, event.tract)

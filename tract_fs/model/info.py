@@ -23,7 +23,7 @@ class CommitFacts(Struct, frozen=True):
 
     commit: Commit
     config: bytes
-    token_count: int
+    token_count: int | None  # None: the tokenizer fails at it
 
 
 class CommitInfo:
@@ -114,8 +114,10 @@ class CommitInfo:
         return canonical.decode(self._config) if self._config else None
 
     @property
-    def token_count(self) -> int:
-        """The tokens of the message that this commit's content makes; 0 without content."""
+    def token_count(self) -> int | None:
+        """The tokens of the message that this commit's content makes; 0 without content, None if the handle's tokenizer
+        fails at it.
+        """
         return self._known().token_count
 
     @property
@@ -244,7 +246,7 @@ class ReflogEntry(Struct, frozen=True):
     """One move of a branch by this copy: from `old_head` to `head` (None: before the first move, or after a delete)."""
 
     at: datetime
-    kind: str  # append, merge, forward, create, reset or delete
+    kind: str  # append, merge, forward, create, reset, delete or undo
     old_head: str | None
     head: str | None
     event: str

@@ -23,6 +23,8 @@ from tract_fs.model.content import (
 )
 from tract_fs.model.tokens import TokenCounter, count_json_message, count_message
 
+_TEXT_BLOCKS = ("text", "input_text", "output_text")
+
 
 class Rendering(Struct, frozen=True, array_like=True, gc=False):
     """The message that a commit's content renders to, with its token count: the unit that snapshots store."""
@@ -131,9 +133,9 @@ class Message:
         return {"role": "assistant", "content": None, "tool_calls": [call]}
 
     @property
-    def is_tool_call_content(self) -> bool:
-        """Whether the message renders one tool call with an id, not a provider message."""
-        return self._content_type == "tool_io" and "tool_calls" in self.to_openai()
+    def is_tool_io(self) -> bool:
+        """Whether the message renders one tool call or result, not a provider message."""
+        return self._content_type == "tool_io"
 
     def _decoded(self) -> dict[str, Any]:
         return canonical.decode(self._body.encode()) if self._body is not None else {}
@@ -242,6 +244,11 @@ def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]
     return tuple(filter(None, calls)), tuple(filter(None, answers))
 
 
+def is_text_block(block: object) -> bool:
+    """Returns whether a block of a provider message is a text (OpenAI, Anthropic)."""
+    return isinstance(block, dict) and block.get("type") in _TEXT_BLOCKS and isinstance(block.get("text"), str)
+
+
 def _list_of(message: dict[str, Any], key: str) -> list[Any]:
     value = message.get(key)
     return value if isinstance(value, list) else []
@@ -258,10 +265,10 @@ def _tool_text(content: ToolIOContent) -> str:
 
 
 def _custom_role_and_text(content: object, content_type: str, types: ContentTypes) -> tuple[str, str]:
-    """Returns role and text of a content with a text, of a registered type, or of an unknown type's dict."""
+    """Returns role and text of a content with a text, of a registered type, or of a dict of an unknown type or of one that the record does not fit."""
     custom = types.get(content_type)
     role = "assistant" if custom is None else custom.role
-    if custom is not None and custom.text is not None:
+    if custom is not None and custom.text is not None and isinstance(content, custom.kind):
         rendered = custom.text(content)
         if type(rendered) is not str:
             reason = f"its text function returned {rendered!r}, not a string"

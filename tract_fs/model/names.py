@@ -6,14 +6,15 @@ Everything that becomes a path or a key is checked here, once. Format: FORMAT.md
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
 from typing import NewType
 
-from tract_fs.errors import ArgumentError
+from tract_fs.errors import ArgumentError, TimeLimitReached
 
+Clock = Callable[[], "int | datetime"]
 ContentHash = NewType("ContentHash", str)
 CommitHash = NewType("CommitHash", str)
 EventHash = NewType("EventHash", str)
@@ -29,6 +30,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 LAST_US = int((datetime(9000, 1, 1, tzinfo=UTC) - _EPOCH) / _MICROSECOND) - 1
+# Only small steps lead into the last year and through it, so that no event uses up the time of those after it.
+LAST_YEAR = "8999-01-01T00:00:00.000000Z"
+LAST_YEAR_US = int((datetime(8999, 1, 1, tzinfo=UTC) - _EPOCH) / _MICROSECOND)
+LONGEST_STEP_US = 1_000_000
 
 
 def hash_bytes(data: bytes | memoryview) -> str:
@@ -145,6 +150,31 @@ def to_us(moment: datetime) -> int:
 def to_datetime(us: int) -> datetime:
     """Returns an aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=us)
+
+
+def read_clock(clock: Clock) -> int:
+    """Returns a clock's time in microseconds since 1970. Errors: ArgumentError if its time can't be stored."""
+    now = clock()
+    now_us = to_us(now) if isinstance(now, datetime) else now
+    if type(now_us) is not int or now_us >= LAST_YEAR_US:
+        raise ArgumentError(
+            f"the clock returned {now!r}: give microseconds since 1970, or a datetime, before year 8999"
+        )
+    return now_us
+
+
+def is_in_step(us: int, parent_us: int | None) -> bool:
+    """Returns whether an event may have the time `us` after parents of which the latest has `parent_us`; None: no parents.
+
+    In the format's last year, an event is at most a second later than its latest parent. FORMAT.md, section 6.
+    """
+    return us < LAST_YEAR_US or (us <= LAST_US and parent_us is not None and us - parent_us <= LONGEST_STEP_US)
+
+
+def require_step(us: int, parent_us: int | None) -> None:
+    """Raises TimeLimitReached unless `is_in_step`; for a writer, before it writes."""
+    if not is_in_step(us, parent_us):
+        raise TimeLimitReached(at=format_time(us))
 
 
 def next_time(wall_us: int, newest_us: int) -> int:

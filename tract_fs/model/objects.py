@@ -13,7 +13,7 @@ from msgspec.json import Decoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.model.content import Priority
+from tract_fs.model.content import ILL_FORMED, Priority, is_type_name
 from tract_fs.model.names import CommitHash, ContentHash, are_hashes, is_hash, parse_time, require_time
 
 
@@ -104,6 +104,23 @@ def decode_commit(data: bytes) -> Commit:
     if fault is not None:
         raise JsonValueError(path="commit", reason=fault)
     return commit
+
+
+def fault_of_commit(commit: Commit, content_type: str) -> str | None:
+    """Returns what keeps a decoded commit from being brought by an event, or None.
+
+    `content_type` is that of its content: "" if it is not known, ILL_FORMED if the object is no content. Older versions brought such commits, so they can be read where they are visible already.
+    """
+    if content_type != commit.content_type and commit.content_type is not None:
+        if content_type == ILL_FORMED:
+            return f"it brings the ill-formed content {commit.content}"
+        if content_type:
+            return f"it brings a commit of type {commit.content_type!r}, whose content is of type {content_type!r}"
+        if not is_type_name(commit.content_type):
+            return f"it brings a commit of the ill-formed type {commit.content_type!r}"
+    if commit.metadata and canonical.is_deep(bytes(commit.metadata)):
+        return f"it brings a commit whose metadata is over {canonical.MAX_DEPTH} arrays and objects deep"
+    return None
 
 
 def _fault(commit: Commit) -> str | None:

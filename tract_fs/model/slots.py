@@ -54,6 +54,11 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
         """Returns the edit that applies, or None."""
         return next((edit for edit in reversed(self.edits) if not edit.is_skipped), None)
 
+    def shown_rendering(self) -> Rendering:
+        """Returns the rendering of the edit that applies, or its own."""
+        edit = self.winner() if self.edits else None
+        return self.rendering if edit is None else edit.rendering
+
     def with_edits(self, edits: tuple[Edit, ...]) -> Slot:
         """Returns the slot with other edits."""
         return Slot(self.commit, self.rendering, self.config, self.priority, edits, self.targets)

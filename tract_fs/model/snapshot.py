@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tract_fs.model import canonical
+from tract_fs.model.exports import openai_messages
 from tract_fs.model.messages import Message
 from tract_fs.model.tokens import PER_REPLY
 
@@ -175,19 +176,13 @@ class CompiledContext:
             self._warnings = [*of_snapshot, *self._warnings]
         return self._warnings
 
-    def to_openai(self) -> list[dict[str, Any]]:
-        """Returns the messages as OpenAI's chat completions take them (fresh); neighbouring tool calls share a message."""
-        result: list[dict[str, Any]] = []
-        is_open = False
-        for message in self.messages:
-            converted = message.to_openai()
-            is_call = message.is_tool_call_content
-            if is_call and is_open:
-                result[-1]["tool_calls"] += converted["tool_calls"]
-            else:
-                result.append(converted)
-            is_open = is_call
-        return result
+    def to_openai(self, *, as_committed: bool = False) -> list[dict[str, Any]]:
+        """Returns the messages as OpenAI's chat completions take them (fresh); neighbouring tool calls share a message.
+
+        What lies between a tool call and its results goes behind the results, and an empty message or text block is
+        left out, unless `as_committed` is set: providers refuse both. `messages` and `warnings` show what was committed.
+        """
+        return [message for message, _ in openai_messages(self.messages, as_committed=as_committed)]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CompiledContext):

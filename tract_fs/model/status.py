@@ -52,7 +52,7 @@ class LostFile(Struct, frozen=True):
     """A file that hidden events wait for, or are: missing, or damaged and not repaired."""
 
     path: str
-    kind: str  # content, commit or event
+    kind: str  # content, commit, event or pack
     hash: str
     is_damaged: bool
     hidden: tuple[str, ...]  # "hash: first words" of the commits that stand behind it, oldest first

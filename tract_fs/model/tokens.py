@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from tract_fs.errors import ArgumentError
+from tract_fs.errors import ArgumentError, TokenizerError, TractError
 
 PER_MESSAGE = 3
 PER_NAME = 1
 PER_REPLY = 3
-_MOST_TOKENS = 2**40
+MOST_TOKENS = 2**53  # of a message: a double holds every count up to here
+_MOST_TOKENS_OF_TEXT = 2**40
 
 
 class TokenCounter(Protocol):
@@ -80,12 +81,19 @@ def count_json_message(counter: TokenCounter, message: dict[str, Any]) -> int:
 def count_message(counter: TokenCounter, strings: list[str], *, has_name: bool) -> int:
     """Returns the tokens of one message with these string values.
 
-    Errors: ArgumentError if the counter does not return a count.
+    Errors: TokenizerError if the counter raises, or does not return a count.
     """
     tokens = PER_MESSAGE + (PER_NAME if has_name else 0)
-    for text in strings:
-        count = counter.count_text(text)
-        if type(count) is not int or not 0 <= count < _MOST_TOKENS:
-            raise ArgumentError(f"tokenizer {counter.name!r} counted {count!r} tokens: a count is an integer from 0")
-        tokens += count
+    try:
+        for text in strings:
+            count = counter.count_text(text)
+            if type(count) is not int or not 0 <= count < _MOST_TOKENS_OF_TEXT:
+                raise TokenizerError.of(counter.name, f"it counted {count!r} tokens, and a count is an integer from 0")
+            tokens += count
+    except (TractError, MemoryError, RecursionError):
+        raise
+    except Exception as error:  # whatever the caller's own counter raises
+        raise TokenizerError.of(counter.name, f"{type(error).__name__}: {error}") from error
+    if tokens > MOST_TOKENS:
+        raise TokenizerError.of(counter.name, f"it counted {tokens} tokens in one message")
     return tokens

@@ -16,18 +16,32 @@ from typing import Literal, Protocol
 from msgspec import Struct, field
 
 from tract_fs.errors import ObjectMissing
-from tract_fs.model.events import BranchOp, Delete, Event, Move, Reset, Tag, is_forward_only, split_parent
+from tract_fs.model.events import (
+    BranchOp,
+    Delete,
+    Event,
+    Move,
+    Reset,
+    Tag,
+    Usage,
+    are_stored_counts,
+    fault_of_entry,
+    is_forward_only,
+    split_parent,
+)
 from tract_fs.model.history import ReadCommit, is_ancestor
 from tract_fs.model.names import (
+    LAST_YEAR,
     CommitHash,
     ContentHash,
     EventHash,
     are_hashes,
     is_branch_name,
+    is_in_step,
     is_tract_id,
     parse_time,
 )
-from tract_fs.model.objects import Commit
+from tract_fs.model.objects import Commit, fault_of_commit
 
 
 class Source(Protocol):
@@ -45,8 +59,8 @@ class Source(Protocol):
         """Returns a commit that is present and valid, or None."""
         ...
 
-    def has_content(self, name: ContentHash) -> bool:
-        """Returns whether a content is present and valid, or redacted."""
+    def content_type(self, name: ContentHash) -> str | None:
+        """Returns the type of a content; "" if it is redacted and absent, ILL_FORMED if it is no valid content, None if it is missing."""
         ...
 
 
@@ -292,6 +306,11 @@ class View(Struct):
                 parent_at = parent_event.at
             if parent_at >= at:
                 return Pending("invalid: it is not later than its parent")
+        if at >= LAST_YEAR and not self._is_in_step(event, source):
+            return Pending("invalid: it is in the last year of the format, and over a second after its parents")
+        for other in event.ops:
+            if isinstance(other, Usage) and not are_stored_counts(other):
+                return Pending("invalid: a count of usage is too large")
         for op in event.branch_ops():
             brought: dict[CommitHash, Commit] = {}
             pending = self._why_objects_pending(op, at, source, brought) if isinstance(op, Move) else None
@@ -300,11 +319,15 @@ class View(Struct):
                 return pending
         return None
 
+    def _is_in_step(self, event: Event, source: Source) -> bool:
+        parents = (source.event(*split_parent(parent, self.tract)) for parent in event.parents)
+        return is_in_step(event.at_us, max((parent.at_us for parent in parents if parent is not None), default=None))
+
     def _why_objects_pending(
         self, op: Move, at: str, source: Source, brought: dict[CommitHash, Commit]
     ) -> Pending | None:
         """Returns what an op waits for, or None; fills `brought` with the commits that it brings."""
-        read, has_content = source.commit, source.has_content
+        read, content_type = source.commit, source.content_type
         for entry in op.commits:
             commit = read(entry.commit)
             if commit is None:
@@ -317,8 +340,12 @@ class View(Struct):
                     return Pending("a commit's parent is missing", parent)
                 if before.created_at >= commit.created_at:
                     return Pending("invalid: it brings a commit that is not later than its parent")
-            if commit.content is not None and not has_content(commit.content):
-                return Pending("a content is missing", commit.content)
+            found = "" if commit.content is None else content_type(commit.content)
+            if found is None:
+                return Pending("a content is missing", commit.content or "")
+            fault = fault_of_commit(commit, found) or fault_of_entry(entry)
+            if fault is not None:
+                return Pending(f"invalid: {fault}")
             brought[entry.commit] = commit
         if op.head not in brought and source.commit(op.head) is None:
             return Pending("its head is missing", op.head)

@@ -98,7 +98,9 @@ class Arrivals:
         """Returns (inode, count of whole records); (0, 0) if there is no file. Cost: one stat."""
         try:
             found = files.signature(self.path)
-        except PermissionError:  # of another user: counts as missing
+        except OSError as error:  # of another user, or in a directory with a bad sector: counts as missing
+            if error.errno not in files.UNREADABLE:
+                raise
             found = None
         if found is None:
             self._seen = (0, 0)
@@ -110,7 +112,9 @@ class Arrivals:
         """Returns the bytes of `count` records from record `start` on, fewer at the end of the file."""
         try:
             return files.read_at(self.path, start * RECORD_BYTES, count * RECORD_BYTES) or b""
-        except PermissionError:
+        except OSError as error:
+            if error.errno not in files.UNREADABLE:
+                raise
             return b""
 
     def chain_at(self, count: int) -> bytes | None:
@@ -219,14 +223,22 @@ def iter_records(source: Arrivals, start: int, end: int, chain: bytes) -> Iterat
 
 def iter_sound(source: Arrivals) -> Iterator[Record]:
     """Yields the records of the file up to the first whose digest is wrong."""
-    chain, number = source.start, 0
-    while True:
-        start = number
-        for record, after in decode_records(source.read(number, _READ_RECORDS), chain):
+    return (record for record, _ in iter_new(source, 0, MOST_RECORDS, source.start))
+
+
+def iter_new(source: Arrivals, start: int, end: int, chain: bytes) -> Iterator[tuple[Record, bytes]]:
+    """Yields the records from `start` to `end`, each with the digest after it, up to the first whose digest is wrong.
+
+    `chain` is the digest before them. Reads some thousands at a time: what follows a wrong one may be of any size.
+    """
+    number = start
+    while number < end:
+        first, wanted = number, min(_READ_RECORDS, end - number)
+        for record, after in decode_records(source.read(number, wanted), chain):
             chain = after
             number += 1
-            yield record
-        if number != start + _READ_RECORDS:
+            yield record, after
+        if number != first + wanted:
             return
 
 

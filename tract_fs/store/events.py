@@ -39,7 +39,7 @@ class Events:
         self._untouched.clear()
 
     def require(self, tract: str, name: str) -> Event:
-        """Returns an event. Errors: ObjectMissing, HashMismatch, InvalidObject."""
+        """Returns an event. Errors: ObjectMissing, HashMismatch, FileUnreadable, InvalidObject."""
         return self._load(tract, name).event
 
     def get(self, tract: str, name: str) -> Event | None:

@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Self
 
@@ -39,8 +40,16 @@ _READ_FLAGS = os.O_RDONLY | _SAFE_FLAGS
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC | _NOFOLLOW
 # no such file, or what is there is no file of a store: below a file, a link, a socket
 _ABSENT = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
+# of one file: a bad sector, another user's file, damage of the file system. Others (no descriptor, no memory) are the system's.
+UNREADABLE = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "EACCES", "EPERM", "EBADMSG", "EUCLEAN", "EILSEQ", "ENODATA", "EREMOTEIO")
+    if hasattr(errno, name)
+)
 _SYNC_FLAGS = os.O_RDONLY | _DIRECTORY | _CLOEXEC | _NOFOLLOW
 _DIRECTORY_FLAGS = _SYNC_FLAGS | _PATH
+_BELONGS = " belongs to user "
+_SHARED = stat.S_ISGID | stat.S_IWGRP
 _STORE = f"/{STORE_DIRECTORY}"
 _MOST_HELD = 64
 _CHUNK = 1 << 20
@@ -72,23 +81,26 @@ process = Process()
 after_fork_in_child(process.start_over)
 
 
+class _Descriptor(int):
+    """A descriptor that is closed with the last reference to it, by code that no signal handler can break off: `close`
+    is called by C alone.
+    """
+
+    __del__ = property(partial(partial, os.close))
+
+
 class _Directory:
-    """A descriptor of a directory, closed with the last reference to it. Outside a store it is None, and names are whole paths."""
+    """An open directory. Outside a store its descriptor is None, and names are whole paths."""
 
-    __slots__ = ("_close", "descriptor", "identity", "seen")
+    __slots__ = ("descriptor", "identity", "is_shared", "seen")
 
-    def __init__(self, descriptor: int | None) -> None:
-        self.descriptor = descriptor
+    def __init__(self, descriptor: int | None, *, is_shared: bool = False) -> None:
+        self.descriptor = None if descriptor is None else _Descriptor(descriptor)
+        self.is_shared = is_shared  # a group writes in it: what is made there is for the whole group
         self.identity: tuple[int, int] | None = None  # inode and device, if it is kept open
         self.seen = 0  # the round in which the path was this directory
-        self._close = _close
-
-    def __del__(self) -> None:
-        if self.descriptor is not None:
-            self._close(self.descriptor)
 
 
-_close = os.close
 _OUTSIDE = _Directory(None)
 # Module state, since descriptors belong to the process: the open directories of stores by path, without those of a fan-out.
 _held: dict[str, _Directory] = {}
@@ -107,6 +119,12 @@ def close_directories(root: str) -> None:
         _held.pop(path, None)
 
 
+def forget_moved(root: str) -> None:
+    """Closes the open directories of a store that is no longer at its path: they would lead to where it is now."""
+    if _is_stale(f"{root}/FORMAT"):
+        close_directories(root)
+
+
 def _locate(path: str, *, is_checked: bool = False) -> tuple[_Directory, str]:
     """Returns the directory of a path, entered without following a link, and the name in it; outside a store the path itself.
 
@@ -122,10 +140,11 @@ def _locate(path: str, *, is_checked: bool = False) -> tuple[_Directory, str]:
             if base is _OUTSIDE:
                 return _OUTSIDE, path
             try:  # as _enter does, in each read and write
-                return _Directory(os.open(parent[-2:], _DIRECTORY_FLAGS, dir_fd=base.descriptor)), name
+                descriptor = os.open(parent[-2:], _DIRECTORY_FLAGS, dir_fd=base.descriptor)
             except OSError as error:
                 _explain(error, parent)
                 raise
+            return _Directory(descriptor, is_shared=base.is_shared), name
         held = _hold(parent)
     elif is_checked and held.seen != _round:
         held = _hold(parent)
@@ -142,7 +161,7 @@ def _enter(base: _Directory, name: str, path: str, flags: int) -> int:
 
 def _explain(error: OSError, path: str) -> None:
     """Sets the path of an error in opening a directory, and the reason if it is a link."""
-    error.filename = path
+    _set_path(error, path)
     if error.errno == errno.ENOTDIR and os.path.islink(path):
         error.strerror = f"{path} is a symbolic link, and none is followed in a store"
 
@@ -153,8 +172,9 @@ def _hold(path: str) -> _Directory:
     if held is not None:
         try:
             status = os.stat(path, follow_symlinks=False)
-        except OSError:
+        except OSError as error:
             _held.pop(path, None)
+            _set_path(error, path)
             raise
         if (status.st_ino, status.st_dev) == held.identity:
             held.seen = _round
@@ -167,13 +187,38 @@ def _hold(path: str) -> _Directory:
         above, _, name = path.rpartition("/")
         directory = _Directory(_enter(_hold(above), name, path, _DIRECTORY_FLAGS))
     assert directory.descriptor is not None
-    status = os.fstat(directory.descriptor)
+    status = _status(directory.descriptor, path)
     directory.identity = status.st_ino, status.st_dev
+    directory.is_shared = _is_shared(status)
     directory.seen = _round
     if len(_held) >= _MOST_HELD:
         _held.clear()
     _held[path] = directory
     return directory
+
+
+def _is_shared(status: os.stat_result) -> bool:
+    """Returns whether a status is that of a directory in which a group works: setgid, and writable for its group."""
+    return status.st_mode & _SHARED == _SHARED
+
+
+def _share(descriptor: int) -> None:
+    """Gives the group of a new file or directory what its owner has, whatever the umask, as git's `sharedRepository` does."""
+    with suppress(OSError):  # another user's: its owner gave the group what it has
+        status = os.fstat(descriptor)
+        mode = stat.S_IMODE(status.st_mode)
+        wanted = mode | (mode & stat.S_IRWXU) >> 3
+        wanted |= stat.S_ISGID if stat.S_ISDIR(status.st_mode) else 0
+        if wanted != mode:
+            os.fchmod(descriptor, wanted)
+
+
+def _share_directory(directory: _Directory, name: str, path: str) -> None:
+    descriptor = _enter(directory, name, path, _SYNC_FLAGS)
+    try:
+        _share(descriptor)
+    finally:
+        _close_file(descriptor, path)
 
 
 def _is_in_store(path: str) -> bool:
@@ -192,7 +237,7 @@ def _is_stale(path: str) -> bool:
     try:
         return _hold(parent) is not held
     except OSError:
-        return False
+        return parent not in _held
 
 
 Signature = tuple[int, int, int]  # inode, size in bytes, ctime in ns: differs after any change of a file or directory
@@ -221,8 +266,75 @@ def read_signed(path: str, *, limit_bytes: int) -> tuple[bytes, Signature] | Non
         if len(data) != size:  # a short read, or the file grew
             data = _read_rest(descriptor, data)
         return data, (status.st_ino, size, status.st_ctime_ns)
+    except OSError as error:
+        _set_path(error, path)
+        raise
     finally:
+        _close_file(descriptor, path)
+
+
+# The system names no path where a call goes by a descriptor; every such call sets it on the way out.
+
+
+def _set_path(error: BaseException, path: str) -> None:
+    """Sets the path of an error of the system; of a refusal also whose file it is."""
+    if isinstance(error, OSError):
+        reason = str(error.strerror)
+        if error.errno in (errno.EACCES, errno.EPERM) and _BELONGS not in reason:
+            error.strerror = f"{reason}; {_owner_of(path)}"
+        error.filename = path
+        if error.filename2 is not None:
+            del error.filename2
+
+
+def _owner_of(path: str) -> str:
+    """Returns whose file is at `path`, or whose directory is the nearest above, as a part of a sentence."""
+    while path:
+        with suppress(OSError):
+            found = os.stat(path, follow_symlinks=False)
+            return f"{path}{_BELONGS}{_user_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+        path = path.rpartition("/")[0]
+    return "its directory can't be examined"
+
+
+def _user_name(user_id: int) -> str:
+    with suppress(ImportError, KeyError):
+        from pwd import getpwuid  # only for a message, and only where the system has it
+
+        return getpwuid(user_id).pw_name
+    return str(user_id)
+
+
+def _status(descriptor: int, path: str) -> os.stat_result:
+    try:
+        return os.fstat(descriptor)
+    except OSError as error:
+        _set_path(error, path)
+        raise
+
+
+def _sync(descriptor: int, path: str) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        _set_path(error, path)
+        raise
+
+
+def _cut(descriptor: int, size_bytes: int, path: str) -> None:
+    try:
+        os.ftruncate(descriptor, size_bytes)
+    except OSError as error:
+        _set_path(error, path)
+        raise
+
+
+def _close_file(descriptor: int, path: str) -> None:
+    try:
         os.close(descriptor)
+    except OSError as error:
+        _set_path(error, path)
+        raise
 
 
 def _open_if_there(path: str) -> int | None:
@@ -231,8 +343,8 @@ def _open_if_there(path: str) -> int | None:
         directory, name = _locate(path)
         return os.open(name, _READ_FLAGS, dir_fd=directory.descriptor)
     except OSError as error:
-        error.filename = path
         if error.errno not in _ABSENT:
+            _set_path(error, path)
             raise
     return _open_if_there(path) if _is_stale(path) else None
 
@@ -240,13 +352,19 @@ def _open_if_there(path: str) -> int | None:
 def _open_regular(path: str) -> int | None:
     """Returns a descriptor for reading, or None if there is no regular file at `path`."""
     descriptor = _open_if_there(path)
-    if descriptor is not None and not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
+    if descriptor is None:
         return None
-    return descriptor
+    try:
+        if stat.S_ISREG(_status(descriptor, path).st_mode):
+            return descriptor
+    except BaseException:
+        _close_file(descriptor, path)
+        raise
+    _close_file(descriptor, path)
+    return None
 
 
-def _read_rest(descriptor: int, data: bytes) -> bytes:
+def _read_rest(descriptor: int, data: bytes) -> bytes:  # the caller sets the path of an error
     parts = [data]
     while part := os.read(descriptor, _CHUNK):
         parts.append(part)
@@ -259,20 +377,24 @@ def read_at(path: str, offset: int, size: int) -> bytes | None:
     if descriptor is None:
         return None
     try:
-        return _read_at(descriptor, offset, size)
+        return _read_at(descriptor, offset, size, path)
     finally:
-        os.close(descriptor)
+        _close_file(descriptor, path)
 
 
-def _read_at(descriptor: int, offset: int, size: int) -> bytes:
-    data = os.pread(descriptor, size, offset)
-    if len(data) == size or not data:
-        return data
-    parts = [data]
-    while (size := size - len(data)) > 0 and data:  # a short read, or the end of the file
-        offset += len(data)
+def _read_at(descriptor: int, offset: int, size: int, path: str) -> bytes:
+    try:
         data = os.pread(descriptor, size, offset)
-        parts.append(data)
+        if len(data) == size or not data:
+            return data
+        parts = [data]
+        while (size := size - len(data)) > 0 and data:  # a short read, or the end of the file
+            offset += len(data)
+            data = os.pread(descriptor, size, offset)
+            parts.append(data)
+    except OSError as error:
+        _set_path(error, path)
+        raise
     return b"".join(parts)
 
 
@@ -299,10 +421,14 @@ class RangeReader:
         is_near = -_BLOCK_BYTES <= offset - self._last <= _BLOCK_BYTES
         self._last = offset
         if not is_near or not is_inside:
-            return _read_at(self._descriptor, offset, size)
+            return _read_at(self._descriptor, offset, size, self.path)
         if len(self._blocks) >= _MOST_BLOCKS:
             del self._blocks[next(iter(self._blocks))]
-        block = self._blocks[number] = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES)
+        try:
+            block = _read_at(self._descriptor, number * _BLOCK_BYTES, _BLOCK_BYTES, self.path)
+        except OSError:  # a bad sector in the block need not be one of the range
+            return _read_at(self._descriptor, offset, size, self.path)
+        self._blocks[number] = block
         return block[start : start + size]
 
     def close(self) -> None:
@@ -310,7 +436,7 @@ class RangeReader:
         descriptor, self._descriptor = self._descriptor, -1
         self._blocks, self._last = {}, -_BLOCK_BYTES - 1
         if descriptor >= 0:
-            os.close(descriptor)
+            _close_file(descriptor, self.path)
 
 
 def write_all(descriptor: int, data: bytes | bytearray) -> None:
@@ -327,56 +453,56 @@ def replace(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced:
     directory survive a power cut once this returns.
     """
     label = f".new.{process.new_label()}"
-    directory, name, temp, descriptor = _open_new(path, label, mode)
+    opened: list[int] = []
     try:
-        try:
-            write_all(descriptor, data)
-            if is_synced:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        directory, name, temp = _open_new(path, label, mode, opened)
+        write_all(opened[0], data)
+        if is_synced:
+            os.fsync(opened[0])
+        _close_all(opened)
         os.rename(temp, name, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
     except BaseException as error:
-        with suppress(FileNotFoundError):
-            os.unlink(temp, dir_fd=directory.descriptor)
+        _close_all(opened)
+        with suppress(OSError):
+            remove(f"{path[: path.rindex('/')]}/{label}")
         _set_path(error, path)
         raise
     if is_synced:
         sync_directory(path[: path.rindex("/")])
 
 
-def _open_new(path: str, label: str, mode: int) -> tuple[_Directory, str, str, int]:
-    """Returns the directory of a path, created on demand, the name in it, and the name and descriptor of a new file beside it."""
+def _open_new(path: str, label: str, mode: int, opened: list[int]) -> tuple[_Directory, str, str]:
+    """Opens a new file beside a path, in a directory created on demand, and adds its descriptor to `opened`.
+
+    Returns the directory, the name of the path in it, and that of the new file.
+    """
     try:
-        return _open_beside(path, label, mode)
+        return _open_beside(path, label, mode, opened)
     except FileNotFoundError:
         for _ in range(_MOST_TRIES):  # a packing may remove the directory while it is empty
             make_directory(path[: path.rindex("/")])
             with suppress(FileNotFoundError):
-                return _open_beside(path, label, mode)
+                return _open_beside(path, label, mode, opened)
         raise
 
 
-def _open_beside(path: str, label: str, mode: int) -> tuple[_Directory, str, str, int]:
+def _open_beside(path: str, label: str, mode: int, opened: list[int]) -> tuple[_Directory, str, str]:
     try:
         directory, name = _locate(path, is_checked=True)
         temp = label if directory is not _OUTSIDE else f"{path[: path.rindex('/')]}/{label}"
-        return directory, name, temp, os.open(temp, _NEW_FLAGS, mode, dir_fd=directory.descriptor)
+        opened.append(os.open(temp, _NEW_FLAGS, mode, dir_fd=directory.descriptor))
     except OSError as error:
-        error.filename = path
+        _set_path(error, path)
         raise
+    if directory.is_shared:
+        _share(opened[0])
+    return directory, name, temp
 
 
-def _set_path(error: BaseException, path: str) -> None:
-    """Sets the path of an error in a call that was made by descriptors."""
-    if isinstance(error, OSError):
-        error.filename, error.filename2 = path, None
-
-
-def name_path(error: BaseException, path: str) -> None:
-    """Sets the path of an error in a call on a descriptor, as of a full disk, where the system gives none."""
-    if isinstance(error, OSError) and error.filename is None:
-        error.filename = path
+def _close_all(opened: list[int]) -> None:
+    """Closes descriptors, each once however often this is called."""
+    while opened:
+        os.close(opened.pop())
 
 
 def remove(path: str) -> None:
@@ -387,7 +513,7 @@ def remove(path: str) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        error.filename = path
+        _set_path(error, path)
         raise
 
 
@@ -397,7 +523,7 @@ def remove_empty_directory(path: str) -> None:
         directory, name = _locate(path, is_checked=True)
         os.rmdir(name, dir_fd=directory.descriptor)
     except OSError as error:
-        error.filename = path
+        _set_path(error, path)
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, *_ABSENT):
             raise
 
@@ -410,7 +536,7 @@ def drop_cached(path: str) -> None:
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
-            os.close(descriptor)
+            _close_file(descriptor, path)
 
 
 def exists(path: str) -> bool:
@@ -419,6 +545,9 @@ def exists(path: str) -> bool:
         os.stat(path, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        _set_path(error, path)
+        raise
     return True
 
 
@@ -447,6 +576,9 @@ def signatures(directory: str, names: Iterable[str]) -> dict[str, Signature]:
             status = stat(above + name, dir_fd=held.descriptor, follow_symlinks=False)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            _set_path(error, f"{directory}/{name}")
+            raise
         found[name] = status.st_ino, status.st_size, status.st_ctime_ns
     return found
 
@@ -458,6 +590,7 @@ def status_of(path: str) -> os.stat_result | None:
     except OSError as error:
         if error.errno in _ABSENT:
             return None
+        _set_path(error, path)
         raise
 
 
@@ -503,13 +636,20 @@ def is_own_file(path: str) -> bool:
         status = os.stat(name, dir_fd=directory.descriptor, follow_symlinks=False)
     except FileNotFoundError:
         return True
+    except OSError as error:
+        _set_path(error, path)
+        raise
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def touch(path: str) -> None:
     """Sets the times of a file to now."""
-    directory, name = _locate(path, is_checked=True)
-    os.utime(name, dir_fd=directory.descriptor, follow_symlinks=False)
+    try:
+        directory, name = _locate(path, is_checked=True)
+        os.utime(name, dir_fd=directory.descriptor, follow_symlinks=False)
+    except OSError as error:
+        _set_path(error, path)
+        raise
 
 
 def rename(path: str, target: str) -> None:
@@ -519,7 +659,8 @@ def rename(path: str, target: str) -> None:
         directory, new = _locate(target, is_checked=True)
         os.rename(old, new, src_dir_fd=source.descriptor, dst_dir_fd=directory.descriptor)
     except OSError as error:
-        error.filename, error.filename2 = path, target
+        _set_path(error, path)
+        error.filename2 = target
         raise
 
 
@@ -531,15 +672,19 @@ def _is_listable(path: str) -> bool:
 
 def list_names(path: str) -> list[str]:
     """Returns the names in a directory, in no order; none if there is no such directory."""
-    with suppress(FileNotFoundError, NotADirectoryError):
+    try:
         return os.listdir(path) if _is_listable(path) else []
-    return []
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        _set_path(error, path)
+        raise
 
 
 def list_files(path: str) -> list[tuple[str, int]]:
     """Returns name and size in bytes of the regular files in a directory, in no order; none if there is no such directory."""
     found = []
-    with suppress(FileNotFoundError, NotADirectoryError):
+    try:
         if not _is_listable(path):
             return []
         with os.scandir(path) as entries:
@@ -547,6 +692,11 @@ def list_files(path: str) -> list[tuple[str, int]]:
                 with suppress(FileNotFoundError):  # removed during the listing
                     if entry.is_file(follow_symlinks=False):
                         found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        _set_path(error, path)
+        raise
     return found
 
 
@@ -558,22 +708,28 @@ def iter_line_blocks(path: str, *, limit_bytes: int) -> Iterator[bytes]:
     descriptor = _open_regular(path)
     if descriptor is None:
         raise FileNotFoundError(errno.ENOENT, "no such file, or no regular one", path)
+    opened = _Descriptor(descriptor)
+    rest: list[bytes] = []  # of the line whose end was not read yet
+    rest_bytes = 0
+    while part := _read_chunk(opened, path):
+        end = part.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*rest, part[:end]))
+            rest, rest_bytes = [], 0
+        rest.append(part[end:])
+        rest_bytes += len(part) - end
+        if rest_bytes > limit_bytes:
+            break
+    if rest_bytes:
+        yield b"".join(rest)[:limit_bytes]
+
+
+def _read_chunk(descriptor: int, path: str) -> bytes:
     try:
-        rest: list[bytes] = []  # of the line whose end was not read yet
-        rest_bytes = 0
-        while part := os.read(descriptor, _CHUNK):
-            end = part.rfind(b"\n") + 1
-            if end:
-                yield b"".join((*rest, part[:end]))
-                rest, rest_bytes = [], 0
-            rest.append(part[end:])
-            rest_bytes += len(part) - end
-            if rest_bytes > limit_bytes:
-                break
-        if rest_bytes:
-            yield b"".join(rest)[:limit_bytes]
-    finally:
-        os.close(descriptor)
+        return os.read(descriptor, _CHUNK)
+    except OSError as error:
+        _set_path(error, path)
+        raise
 
 
 def iter_lines(path: str, *, limit_bytes: int) -> Iterator[bytes]:
@@ -587,28 +743,39 @@ def iter_lines(path: str, *, limit_bytes: int) -> Iterator[bytes]:
 
 
 class NewFile:
-    """A new file, written piece by piece under a dot-name. `finish` names it; without that, the end of the context removes it."""
+    """A new file, written piece by piece under a dot-name. `finish` names it; without that, the end of the context removes it.
 
-    def __init__(self, directory: str, *, mode: int = 0o444) -> None:
+    Errors name the path `shown_as`, that of the finished file where it is known; by default the directory.
+    """
+
+    def __init__(self, directory: str, *, mode: int = 0o444, shown_as: str = "") -> None:
         self._path = directory
+        self._shown = shown_as or directory
         self._is_named = False
         label = f".new.{process.new_label()}"
+        self._opened: list[int] = []
+        self._new = f"{directory}/{label}"
         try:
-            self._directory, _, self._temp, self._descriptor = _open_beside(f"{directory}/{label}", label, mode)
-        except OSError as error:
-            error.filename = None  # the caller sets the path of the finished file
+            self._directory, _, self._temp = _open_beside(self._new, label, mode, self._opened)
+        except BaseException as error:
+            self._remove()
+            _set_path(error, self._shown)
             raise
         self.size_bytes = 0
 
     def write(self, data: bytes) -> None:
         """Appends `data`."""
-        write_all(self._descriptor, data)
+        try:
+            write_all(self._opened[0], data)
+        except OSError as error:
+            _set_path(error, self._shown)
+            raise
         self.size_bytes += len(data)
 
     def finish(self, path: str, *, is_synced: bool = True) -> None:
         """Renames the file to `path`, in the same directory; replaces what is there. With `is_synced` it survives a power cut."""
         if is_synced:
-            os.fsync(self._descriptor)
+            _sync(self._opened[0], path)
         name = path.rpartition("/")[2] if self._directory is not _OUTSIDE else path
         try:
             os.rename(self._temp, name, src_dir_fd=self._directory.descriptor, dst_dir_fd=self._directory.descriptor)
@@ -624,19 +791,31 @@ class NewFile:
 
     def __exit__(self, *_: object) -> None:
         try:
-            os.close(self._descriptor)
+            _close_all(self._opened)
+        except OSError as error:
+            _set_path(error, self._shown)
+            raise
         finally:
             if not self._is_named:
-                with suppress(FileNotFoundError):
-                    os.unlink(self._temp, dir_fd=self._directory.descriptor)
+                self._remove()
+
+    def _remove(self) -> None:
+        _close_all(self._opened)
+        with suppress(OSError):
+            remove(self._new)
 
 
 def list_kinds(path: str) -> list[tuple[str, str]]:
     """Returns each name in a directory, in no order, with its kind: "file", "directory", or "other" (a link, a pipe, …)."""
-    with suppress(FileNotFoundError, NotADirectoryError):
+    try:
         if _is_listable(path):
             with os.scandir(path) as entries:
                 return [(entry.name, _kind_of(entry)) for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        _set_path(error, path)
+        raise
     return []
 
 
@@ -676,33 +855,44 @@ def is_same(path: str, other: str) -> bool:
     return os.path.samefile(path, other)
 
 
-def make_directory(path: str) -> None:
-    """Creates a directory and its parents; in a store without following a link."""
+def make_directory(path: str, *, is_new_store: bool = False) -> None:
+    """Creates a directory and its parents; in a store without following a link.
+
+    The directory of a store itself is made with `is_new_store` alone: one that is gone must not come back empty.
+    """
     if not _is_in_store(path):
-        os.makedirs(path, exist_ok=True)
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            _set_path(error, error.filename or path)
+            raise
         return
     recheck_directories()  # one above may have been created again
+    if path.endswith(_STORE) and not is_new_store and not os.path.lexists(path):
+        raise FileNotFoundError(errno.ENOENT, "the store's directory is gone", path)
     for is_last in (False, True):
         try:
             directory, name = (_OUTSIDE, path) if path.endswith(_STORE) else _locate(path, is_checked=True)
             os.mkdir(name, dir_fd=directory.descriptor)
+            if directory.is_shared or (directory is _OUTSIDE and _is_shared(os.stat(path.rpartition("/")[0]))):
+                _share_directory(directory, name, path)
             return
         except FileExistsError:
             return
         except FileNotFoundError as error:
             if is_last:
-                error.filename = path
+                _set_path(error, path)
                 raise
-            make_directory(path.rpartition("/")[0])
+            make_directory(path.rpartition("/")[0], is_new_store=is_new_store)
         except OSError as error:
-            error.filename = path
+            _set_path(error, path)
             raise
 
 
 def open_directory(path: str) -> int:
     """Returns a descriptor of a directory, for a sync or a lock; in a store without following a link. Errors: OSError."""
     if not _is_in_store(path):
-        return os.open(path, os.O_RDONLY | _CLOEXEC)
+        return _enter(_OUTSIDE, path, path, os.O_RDONLY | _CLOEXEC)
     base, name = (_OUTSIDE, path) if path.endswith(_STORE) else _locate(path)
     return _enter(base, name, path, _SYNC_FLAGS)
 
@@ -711,9 +901,9 @@ def sync_directory(path: str) -> None:
     """Makes the names in a directory survive a power cut."""
     descriptor = open_directory(path)
     try:
-        os.fsync(descriptor)
+        _sync(descriptor, path)
     finally:
-        os.close(descriptor)
+        _close_file(descriptor, path)
 
 
 def sync_data(path: str) -> None:
@@ -721,9 +911,9 @@ def sync_data(path: str) -> None:
     descriptor = _open_regular(path)
     if descriptor is not None:
         try:
-            os.fsync(descriptor)
+            _sync(descriptor, path)
         finally:
-            os.close(descriptor)
+            _close_file(descriptor, path)
 
 
 def sync_filesystem(path: str) -> None:
@@ -734,13 +924,13 @@ def sync_filesystem(path: str) -> None:
     if syncfs is None:
         os.sync()
         return
-    descriptor = os.open(path, os.O_RDONLY | _CLOEXEC)
+    descriptor = _enter(_OUTSIDE, path, path, os.O_RDONLY | _CLOEXEC)
     try:
         if syncfs(descriptor) != 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), path)
     finally:
-        os.close(descriptor)
+        _close_file(descriptor, path)
 
 
 def _is_directory(path: str) -> bool:
@@ -769,30 +959,36 @@ class AppendFile:
                 raise
             self._clear_the_way()
             self._descriptor = self._open_regular()
-        status = os.fstat(self._descriptor)
-        self.identity = status.st_ino, status.st_dev
         self._pid = process.id
         return self._descriptor
 
     def _open_regular(self) -> int:
+        """Returns a descriptor, and sets `identity` to that of its file."""
         try:
             descriptor = self._open_at()
         except FileNotFoundError:
             make_directory(os.path.dirname(self.path))
             descriptor = self._open_at()
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:  # with another name it may be anyone's
-            os.close(descriptor)
-            raise OSError(errno.ENXIO, "not a regular file with this name alone", self.path)
+        try:
+            status = _status(descriptor, self.path)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:  # with another name it may be anyone's
+                raise OSError(errno.ENXIO, "not a regular file with this name alone", self.path)
+        except BaseException:
+            _close_file(descriptor, self.path)
+            raise
+        self.identity = status.st_ino, status.st_dev
         return descriptor
 
     def _open_at(self) -> int:
         try:
             directory, name = _locate(self.path, is_checked=True)
-            return os.open(name, self._FLAGS, 0o644, dir_fd=directory.descriptor)
+            descriptor = os.open(name, self._FLAGS, 0o666, dir_fd=directory.descriptor)
         except OSError as error:
-            error.filename = self.path
+            _set_path(error, self.path)
             raise
+        if directory.is_shared:
+            _share(descriptor)
+        return descriptor
 
     def _clear_the_way(self) -> None:
         """Renames what is no regular file, or no directory above it: other programs have no files in this place."""
@@ -810,37 +1006,46 @@ class AppendFile:
                 status = os.stat(self.path, follow_symlinks=False)
             except FileNotFoundError:
                 self.close()
+            except OSError as error:
+                _set_path(error, self.path)
+                raise
             else:
                 if (status.st_ino, status.st_dev) == self.identity:
                     return status.st_size
                 self.close()
-        return os.fstat(self.open()).st_size
+        return _status(self.open(), self.path).st_size
 
     def is_inode(self, inode: int) -> bool:
         """Returns whether the open file has this inode, which a stat of the path just returned. Cost: no system call."""
         return self._descriptor >= 0 and self.identity[0] == inode and self._pid == process.id
 
     def append(self, data: bytes, size_bytes: int) -> None:
-        """Appends `data` to the file of `size_bytes`; cuts it back to that size after an error."""
+        """Appends `data` to the file of `size_bytes`; cuts it back to that size after an error, if the disk lets it."""
         descriptor = self.open()
         try:
             write_all(descriptor, data)
         except BaseException as error:
-            os.ftruncate(descriptor, size_bytes)
-            name_path(error, self.path)
+            _set_path(error, self.path)
+            with suppress(OSError):
+                os.ftruncate(descriptor, size_bytes)
             raise
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Returns up to `size` bytes from `offset` on, without a check of the path."""
-        return _read_at(self.open(), offset, size)
+        return _read_at(self.open(), offset, size, self.path)
 
     def truncate(self, size_bytes: int) -> None:
         """Cuts the file to `size_bytes`."""
-        os.ftruncate(self.open(), size_bytes)
+        _cut(self.open(), size_bytes, self.path)
 
     def sync_data(self) -> None:
         """Makes the bytes appended so far survive a power cut. Never call it again after it failed."""
-        os.fdatasync(self.open())
+        descriptor = self.open()
+        try:
+            os.fdatasync(descriptor)
+        except OSError as error:
+            _set_path(error, self.path)
+            raise
 
     def is_current(self) -> bool:
         """Returns whether the open file is still the one at the path."""
@@ -850,19 +1055,30 @@ class AppendFile:
             there = os.stat(self.path, follow_symlinks=False)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            _set_path(error, self.path)
+            raise
         return (there.st_ino, there.st_dev) == self.identity
 
     def close(self) -> None:
         """Closes the descriptor, in the process that opened it."""
         descriptor, self._descriptor = self._descriptor, -1  # a close that fails has closed it all the same
         if descriptor >= 0 and self._pid == process.id:
-            os.close(descriptor)
+            _close_file(descriptor, self.path)
 
     def close_inherited(self) -> None:
         """Closes the descriptor that a forked child inherited."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            _close_file(descriptor, self.path)
+
+
+def create_empty(path: str) -> None:
+    """Creates an empty file if nothing is there, with the mode of this copy's own files, for a library that opens it by its path."""
+    if not exists(path):
+        file = AppendFile(path)
+        file.open()
+        file.close()
 
 
 class TableFile(AppendFile):
@@ -872,4 +1088,23 @@ class TableFile(AppendFile):
 
     def write_at(self, offset: int, data: bytes) -> None:
         """Writes a few bytes at `offset`."""
-        os.pwrite(self.open(), data, offset)
+        descriptor = self.open()
+        try:
+            os.pwrite(descriptor, data, offset)
+        except OSError as error:
+            _set_path(error, self.path)
+            raise
+
+
+def make_temporary_directory() -> str:
+    """Makes a new directory in the system's temporary one, readable by this user alone; returns its path."""
+    from tempfile import mkdtemp  # 10 ms: only a throw-away store needs it
+
+    return mkdtemp(prefix="tract-")
+
+
+def remove_tree(path: str) -> None:
+    """Removes a directory with all that is in it, as far as it can be removed."""
+    from shutil import rmtree  # only a throw-away store needs it
+
+    rmtree(path, ignore_errors=True)

@@ -15,6 +15,8 @@ from tract_fs.store.objects import Objects
 from tract_fs.store.tract_log import TractLog
 
 Place = tuple[str, EventHash]  # tract, event
+_FEW = 16  # logs, each of which is asked for each commit
+_SHORT_RECORDS = 4096
 
 
 class ForeignCommits:
@@ -28,6 +30,8 @@ class ForeignCommits:
         self._stamp: tuple[int, int] | None = None  # of the view that `_sources` and `_names` were computed from
         self._sources: list[TractLog] = []
         self._names: set[CommitHash] | None = None
+        self._bringers: dict[bytes, list[TractLog]] | None = None  # by commit: the short logs that brought it
+        self._long: list[TractLog] = []  # the other logs
 
     def sources(self, further: Iterable[str] = ()) -> list[TractLog]:
         """Returns the logs of the tracts whose commits this one may have, sorted by tract id.
@@ -38,6 +42,7 @@ class ForeignCommits:
         if stamp != self._stamp:
             self._stamp = stamp
             self._names = None
+            self._bringers = None
             self._sources = self._reach(_tracts_of(self._log))
         further = list(further)
         return self._reach([*_tracts_of(self._log), *map(_owner, further)]) if further else self._sources
@@ -68,15 +73,24 @@ class ForeignCommits:
 
         Errors: ObjectMissing, HashMismatch, InvalidObject.
         """
-        places = [
-            (log.tract, EventHash(name.hex()))
-            for log in self.sources(further)
-            for name in log.origins.events_of(commit)
-        ]
+        further = list(further)
+        sources = self.sources(further)
+        places = [] if further or len(sources) <= _FEW else _places(self._logs_of(commit), commit)
+        places = places or _places(sources, commit)
         if len(places) > 1:
             known = self._ancestors(further)
             places = sorted((p for p in places if p in known), key=lambda p: (self._events.require(*p).at, p[1]))
         return self._events.entry(*places[0], commit) if places else None
+
+    def _logs_of(self, commit: str) -> list[TractLog]:
+        """Returns the logs that may bring a commit of these sources: those that brought it when it was last looked up, and the long ones."""
+        if self._bringers is None:
+            self._bringers = {}
+            self._long = [log for log in self._sources if log.stamp()[0] > _SHORT_RECORDS]
+            for log in self._sources:
+                for name in log.origins.all_commits() if log not in self._long else ():
+                    self._bringers.setdefault(name, []).append(log)
+        return [*self._bringers.get(bytes.fromhex(commit), ()), *self._long]
 
     def _reach(self, tracts: Iterable[str]) -> list[TractLog]:
         found: dict[str, TractLog] = {}
@@ -103,6 +117,10 @@ class ForeignCommits:
 
 def _tracts_of(log: TractLog) -> set[str]:
     return {_owner(parent) for foreign in log.view.foreign.values() for parent in foreign.parents}
+
+
+def _places(logs: Iterable[TractLog], commit: str) -> list[Place]:
+    return [(log.tract, EventHash(name.hex())) for log in logs for name in log.origins.events_of(commit)]
 
 
 def _owner(parent: str) -> str:

@@ -5,9 +5,10 @@ Asked only where the log has pending, damaged, gone or quarantined events. Answe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tract_fs.errors import DamageError
 from tract_fs.model.events import BroughtCommit, Event, Move, Usage, split_parent
@@ -80,6 +81,7 @@ class HiddenEvents:
             is_contained = found.commit is not None and any(self._contains(b, found.commit) for b in view.branches)
             if not is_contained and (not found.is_taken_back or not view.branches):
                 behind.setdefault(found.lost, [])
+        behind.update((pack, []) for pack in self._doubtful_packs())
         return [Gap(lost, tuple(self._commits_of(names))) for lost, names in sorted(behind.items())]
 
     def commits(self) -> dict[CommitHash, BroughtCommit | None]:
@@ -132,7 +134,7 @@ class HiddenEvents:
             is_branch_known=bool(log.view.branches.get(branch)),
             is_tract_empty=not log.view.branches,
         )
-        return find_incomplete(
+        found = find_incomplete(
             shown,
             self._waiting,
             self._unread(branch),
@@ -140,6 +142,19 @@ class HiddenEvents:
             is_visible=lambda name: log.is_visible(log.tract, name),
             contains=lambda commit: self._contains(branch, commit),
         )
+        packs = () if shown.is_own else tuple(self._doubtful_packs())
+        if not packs:
+            return found
+        if found is None:
+            return Incomplete(branch, packs, (), ())
+        return replace(found, lost=(*found.lost, *packs))
+
+    def _doubtful_packs(self) -> Iterator[Lost]:
+        """Yields the damaged packs that may have had events that nothing names."""
+        for pack in self._log.damaged_packs:
+            name = pack.path.rpartition("/")[2]
+            if pack.is_doubtful and name not in self._given_up:
+                yield Lost("pack", name, "", is_damaged=True)
 
     def _root(self, name: EventHash) -> Lost | None:
         """Returns the lost file that a pending event waits for in the end; None if it is given up, or if the event can
@@ -169,7 +184,7 @@ class HiddenEvents:
         return None
 
     def _lost_event(self, log: TractLog, name: EventHash) -> Lost:
-        is_damaged = name in log.damaged or name in log.quarantined
+        is_damaged = name in log.damaged or name in log.quarantined or name in log.lost_in_packs
         return Lost("event", name, log.tract, is_damaged)
 
     def _unread(self, branch: str | None) -> dict[EventHash, Unread]:

@@ -5,19 +5,19 @@ Only bytes that hash to its name are written at an address, and a good file is n
 
 from __future__ import annotations
 
-import errno
+from collections.abc import Iterable
 from hashlib import sha256
 
-from tract_fs.model.damage import NO_FILE, diagnose
+from tract_fs.model.damage import NO_FILE, diagnose, unreadable
 from tract_fs.store import files
 from tract_fs.store.address import Address
 from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
 from tract_fs.store.quarantine import Quarantine
-from tract_fs.store.tree import list_store
+from tract_fs.store.tree import iter_loose, list_store
 
-_UNREADABLE = frozenset([errno.EIO, errno.EACCES, errno.EPERM])  # of one file: a bad sector, or another user's
+_MANY = 256
 
 
 class Holdings:
@@ -52,9 +52,9 @@ class Holdings:
         try:
             data = files.read(path, limit_bytes=address.limit_bytes)
         except OSError as error:
-            if error.errno not in _UNREADABLE:
+            if error.errno not in files.UNREADABLE:
                 raise
-            return None, f"it can't be read: {error.strerror}"
+            return None, unreadable(error.strerror)
         if data is None:
             return None, f"{NO_FILE}, or too large for one" if files.exists(path) else ""
         actual = sha256(data).hexdigest()
@@ -78,6 +78,17 @@ class Holdings:
         """Returns the verified bytes of an address from its file or a pack, or None."""
         data = self.examine(address)[0]
         return self.packed(address) if data is None else data
+
+    def came_since(self, events: Iterable[Address]) -> set[Address]:
+        """Returns those of some events, absent from the listing, whose bytes are here now. Cost: a read of each, or one
+        listing if they are many.
+        """
+        absent = set(events)
+        if len(absent) > _MANY:
+            listed = dict(iter_loose(self.layout, "event"))
+            self._packs.refresh()
+            absent = {address for address in absent if address in listed or self._packs.has(address.name)}
+        return {address for address in absent if self.read(address) is not None}
 
     def put(self, address: Address, data: bytes) -> bool:
         """Writes a file; returns False if a good one is there. Quarantines what else is there.

@@ -13,12 +13,13 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, suppress
+from functools import cache, partial
+from threading import get_ident
 from typing import NamedTuple
 from weakref import WeakSet
 
-from tract_fs.errors import LockTimeout
+from tract_fs.errors import CallInsideCall, LockTimeout
 from tract_fs.store.files import AppendFile, after_fork_in_child, open_directory, recheck_directories
 from tract_fs.store.waiting_line import WaitingLine
 
@@ -26,15 +27,17 @@ _FIRST_WAIT_S = 0.0001
 _WAIT_PER_PLACE_S = 0.0004  # added for each that has waited longer
 _LONGEST_WAIT_S = 0.005
 _RECHECK_EVERY_S = 0.01
-_UNSUPPORTED = frozenset([errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL])
+_STALE = frozenset([errno.ESTALE, errno.EBADF])  # the descriptor is no longer good: another one may be
+_monotonic = partial(time.monotonic)  # the clock itself: a wait must end where a test has frozen the module's
 
 
 class _Calls(NamedTuple):
-    """How a descriptor is locked without waiting and unlocked, and what a failure raises."""
+    """How a descriptor is locked without waiting and unlocked, what a failure raises, and which errors mean a rival."""
 
     lock: Callable[[int], object]
     unlock: Callable[[int], object]
     errors: tuple[type[BaseException], ...]
+    rivals: frozenset[int | None]
 
 
 @cache
@@ -46,11 +49,13 @@ def _calls() -> _Calls:
 
         flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
         errors = (OSError, portalocker.exceptions.LockException)
-        return _Calls(lambda descriptor: portalocker.lock(descriptor, flags), portalocker.unlock, errors)
+        held = frozenset([errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, None])
+        return _Calls(lambda descriptor: portalocker.lock(descriptor, flags), portalocker.unlock, errors, held)
     return _Calls(
         lambda descriptor: flock(descriptor, LOCK_EX | LOCK_NB),
         lambda descriptor: flock(descriptor, LOCK_UN),
         (OSError,),
+        frozenset([errno.EAGAIN, errno.EWOULDBLOCK]),
     )
 
 
@@ -69,8 +74,10 @@ after_fork_in_child(_close_inherited)
 class StoreLock:
     """An exclusive lock between handles, of this process and others; not reentrant.
 
-    States: free; waiting, with a place in the line, inside `acquire`; held, until `release`, `close` or, in the child, a
-    fork. Where the file system has no locks, the first try unsets `is_supported`, and `release` does nothing.
+    States: free; waiting, with a place in the line, inside `acquire`; held, until `release`, `let_go`, `close` or, in the
+    child, a fork. `_may_be_held` is set before the system is asked for the lock, so it is true however that ends. Where
+    the file system gives no lock, a try unsets `is_supported` and keeps its reason in `fault`; from then on writers go on
+    without one, and `release` does nothing.
     """
 
     def __init__(self, path: str, line: WaitingLine, *, longest_wait_s: float, meanwhile: Callable[[], object]) -> None:
@@ -78,9 +85,11 @@ class StoreLock:
         self._line = line
         self._longest_wait_s = longest_wait_s  # between two tries of the longest waiting
         self._meanwhile = meanwhile  # called between two tries, when this one's turn may come soon
-        self._was_tried = False
+        self._may_be_held = False
+        self._thread = 0  # that acquired it
         self._rechecked_at = 0.0
         self.is_supported = True
+        self.fault = ""  # why there is no lock
         _locks.add(self)
 
     def forget_parent(self) -> None:
@@ -88,37 +97,57 @@ class StoreLock:
         self._file.close_inherited()
         self._line.forget_parent()
 
-    def acquire(self, timeout_s: float) -> None:
-        """Acquires the lock; while another holds it, tries again, more often the fewer have waited longer. Errors: LockTimeout.
+    def acquire(self, timeout_s: float) -> bool:
+        """Acquires the lock; while another holds it, tries again, more often the fewer have waited longer. Returns
+        whether it had to wait.
 
-        Where the file system has no locks, returns without one and sets `is_supported` to False.
+        Where the file system gives no lock, returns without one and sets `is_supported` to False.
+        Errors: LockTimeout.
         """
+        self._thread = get_ident()
         if self._try():
-            return
-        deadline = time.monotonic() + timeout_s
+            return False
+        if timeout_s <= 0:
+            raise LockTimeout(path=self._file.path, timeout_s=timeout_s)
+        self._require_other_thread(timeout_s)
+        deadline = _monotonic() + timeout_s
         wait_s = _FIRST_WAIT_S
         try:
-            while (left_s := deadline - time.monotonic()) > 0:
+            while (left_s := deadline - _monotonic()) > 0:
                 before = self._line.place()
                 if before <= 1:
                     self._meanwhile()
                 time.sleep(min(left_s, wait_s + min(before * _WAIT_PER_PLACE_S, _LONGEST_WAIT_S)))
                 if self._try():
-                    return
+                    return True
                 wait_s = min(wait_s * 1.5, self._longest_wait_s)
         finally:
             self._line.leave()
         raise LockTimeout(path=self._file.path, timeout_s=timeout_s)
 
     def release(self) -> None:
-        """Releases the lock."""
-        if not self._was_tried or not self.is_supported:
+        """Releases the lock. A system that can't unlock it closes the file, which releases the lock too."""
+        if not self._may_be_held:
             return
-        try:
-            _calls().unlock(self._file.open())
-        except BaseException:
-            self._file.close()  # releases the lock too
-            raise
+        if self.is_supported:
+            try:
+                _calls().unlock(self._file.open())
+            except _calls().errors:
+                self._close_file()
+            except BaseException:
+                self._close_file()
+                raise
+        self._may_be_held = False
+
+    def let_go(self) -> None:
+        """Releases the lock if it is held, after a call that was broken off."""
+        self._line.leave()
+        self._close_file()
+        self._may_be_held = False
+
+    def _close_file(self) -> None:
+        with suppress(OSError):  # a close that fails has closed it all the same
+            self._file.close()
 
     def is_awaited(self) -> bool:
         """Returns whether others wait for the lock."""
@@ -128,6 +157,18 @@ class StoreLock:
         """Closes the descriptors, which releases a lock that is held."""
         self._file.close()
         self._line.close()
+
+    def _require_other_thread(self, timeout_s: float) -> None:
+        """Raises CallInsideCall if this thread holds the lock by another handle, which can't release it meanwhile."""
+        for other in list(_locks):
+            is_held = other._may_be_held and other._thread == self._thread
+            if other is not self and is_held and other._file.identity == self._file.identity:
+                raise CallInsideCall(
+                    f"the lock {self._file.path} is held by another handle of this thread: from inside its call (a signal "
+                    "handler, a callback) or its batch; nothing was written; make the call after that has ended",
+                    path=self._file.path,
+                    timeout_s=timeout_s,
+                )
 
     def _try(self) -> bool:
         while True:
@@ -145,35 +186,47 @@ class StoreLock:
 
     def _recheck(self) -> None:
         """Makes the next write compare its directory with the path, but not for each of many commits in a row."""
-        now = time.monotonic()
+        now = _monotonic()
         if now - self._rechecked_at > _RECHECK_EVERY_S:
             self._rechecked_at = now
             recheck_directories()
 
     def _lock(self, descriptor: int) -> bool:
-        """Tries to lock; returns False if another holds the lock, or if there are no locks, and unsets `is_supported` then."""
-        self._was_tried = True
-        try:
-            _calls().lock(descriptor)
-        except _calls().errors as error:
-            if _errno_of(error) in _UNSUPPORTED:
-                self.is_supported = False
-            return False
-        return True
+        """Tries to lock; returns False if another holds the lock, or if there is none to be had, and unsets `is_supported` then.
+
+        A descriptor that is no longer good is opened again, once.
+        """
+        self._may_be_held = True
+        for is_last in (False, True):
+            try:
+                _calls().lock(descriptor)
+                return True
+            except _calls().errors as error:
+                code = _errno_of(error)
+                if code in _STALE and not is_last:
+                    self._close_file()
+                    descriptor = self._file.open()
+                    continue
+                self._may_be_held = False
+                if code not in _calls().rivals:
+                    self.is_supported = False
+                    self.fault = str(error)
+                return False
+        return False
 
 
 @contextmanager
 def holding_directory(path: str, *, timeout_s: float = 1.0) -> Iterator[None]:
     """Holds a lock on a directory itself; goes on without one where the system has no such locks, or after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
+    deadline = _monotonic() + timeout_s
     descriptor = open_directory(path)
     try:
-        while time.monotonic() < deadline:
+        while _monotonic() < deadline:
             try:
                 _calls().lock(descriptor)
                 break
             except _calls().errors as error:
-                if _errno_of(error) in _UNSUPPORTED:
+                if _errno_of(error) not in _calls().rivals:
                     break
                 time.sleep(_FIRST_WAIT_S)
         yield

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from tract_fs.errors import HashMismatch, InvalidObject, JsonValueError, ObjectMissing
-from tract_fs.model.content import is_content
+from tract_fs.errors import DamageError, FileUnreadable, HashMismatch, InvalidObject, JsonValueError, ObjectMissing
+from tract_fs.model.content import ILL_FORMED, type_of
 from tract_fs.model.names import CommitHash, ContentHash
 from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import tree
@@ -32,14 +32,14 @@ class Objects:
         self.staged: dict[str, bytes] = {}  # of a transaction that is not written yet
 
     def get(self, name: str) -> bytes | None:
-        """Returns the verified bytes of an object, or None if it is absent or damaged."""
+        """Returns the verified bytes of an object, or None if it is absent, damaged or unreadable."""
         try:
             return self.require(name, "object")
-        except (ObjectMissing, HashMismatch):
+        except (ObjectMissing, HashMismatch, FileUnreadable):
             return None
 
     def require(self, name: str, kind: str) -> bytes:
-        """Returns the verified bytes of an object. Errors: ObjectMissing, HashMismatch."""
+        """Returns the verified bytes of an object. Errors: ObjectMissing, HashMismatch, FileUnreadable."""
         found = self.staged.get(name) or self._bytes.get(name)
         if found is not None:
             return found
@@ -51,11 +51,11 @@ class Objects:
         """Returns a commit, or None if it is absent, damaged, or no valid commit."""
         try:
             return self._commits.get(name) or self._load_commit(name)
-        except (ObjectMissing, HashMismatch, InvalidObject):
+        except DamageError:
             return None
 
     def require_commit(self, name: CommitHash) -> Commit:
-        """Returns a commit. Errors: ObjectMissing, HashMismatch, InvalidObject."""
+        """Returns a commit. Errors: ObjectMissing, HashMismatch, FileUnreadable, InvalidObject."""
         return self._commits.get(name) or self._load_commit(name)
 
     def _load_commit(self, name: CommitHash) -> Commit:
@@ -70,10 +70,10 @@ class Objects:
             self._commits.put(name, commit)
         return commit
 
-    def has_content(self, name: ContentHash) -> bool:
-        """Returns whether a content is present and valid."""
+    def content_type(self, name: ContentHash) -> str | None:
+        """Returns the type of a content that is present, ILL_FORMED if it is no valid content, None if it is missing."""
         data = self._bytes.get(name) or self.get(name)
-        return data is not None and is_content(data)
+        return None if data is None else type_of(data) or ILL_FORMED
 
     def exists(self, name: str) -> bool:
         """Returns whether there is a file, or a member of a pack, of this name."""

@@ -172,7 +172,8 @@ class Origins:
             found = self._brought.get(digest)
         if found is not None and digest not in self._again:
             return found
-        return (*(self._older_events(digest) if self._first else ()), *(found or ()))
+        older = self._older_events(digest) if self._first else ()
+        return (*older, *self._brought.get(digest, ()))  # a rebuild amid the look puts all in memory
 
     def is_brought(self, commit: bytes) -> bool:
         """Returns whether a visible event brings a commit."""

@@ -14,7 +14,8 @@ States of a pack, and what moves it from one to the next:
 | doubted | rows, and a dict of the members to trust: the file does not hash to its name | its change: to *unread* |
 | unreadable | nowhere; it is no longer one of `names` | its change: to *unread* |
 
-`_unread` has the packs of the first state, `_held` those held or doubted, `_damaged` those doubted or unreadable. A
+`_unread` has the packs of the first state, `_held` those held or doubted, `_damaged` those doubted or unreadable, each
+with what is wrong, and with the events that it lacks, as far as a list of its events or its rows prove them. A
 member of an indexed or held pack that does not hash to its name makes `renew` read the pack: to *doubted* or
 *unreadable*; if the pack is whole, its rows were wrong, and the index is discarded. A pack that is removed leaves all
 of these.
@@ -22,15 +23,27 @@ of these.
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from itertools import accumulate
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
-from tract_fs.model.members import is_event_line, tract_of_event
+from tract_fs.model.damage import NO_FILE, TOO_LARGE, diagnose, unreadable
+from tract_fs.model.members import (
+    LIST_BASE_BYTES,
+    LIST_NAME_BYTES,
+    LIST_START,
+    LIST_TRACT_BYTES,
+    decode_event_list,
+    encode_event_list,
+    is_event_line,
+    is_event_list,
+    tract_of_event,
+)
 from tract_fs.model.names import are_hashes, hash_bytes, is_hash
 from tract_fs.store import files
 from tract_fs.store.address import MAX_PACK_BYTES as LIMIT_BYTES
@@ -77,6 +90,24 @@ class RecentMembers:
         self._left_bytes = _RECENT_BYTES
 
 
+class PackDamage(NamedTuple):
+    """What is wrong with a pack.
+
+    `lost`: by tract, the hashes of the events that it had and lacks; None if it may have had any. `tracts`: those that
+    it surely had events of.
+    """
+
+    signature: files.Signature | None  # of the file, as it was when it was read
+    cause: str
+    lost: dict[str, list[bytes]] | None
+    tracts: frozenset[str]
+
+    def lost_of(self, tract: str) -> set[str]:
+        """Returns the hashes of the lost events of a tract, and of those of an unknown one."""
+        lost = self.lost or {}
+        return {name.hex() for owner in ("", tract) for name in lost.get(owner, ())}
+
+
 class _Held:
     """The members of one pack, in memory; of a doubted pack only those to trust."""
 
@@ -113,7 +144,8 @@ class Packs:
         self._readers: dict[str, files.RangeReader] = {}  # in order of opening; few stay open
         self._unread: set[str] = set()
         self._held: dict[str, _Held] = {}  # of packs held or doubted
-        self._damaged: dict[str, files.Signature | None] = {}  # the file of each, as it was when it was read
+        self._damaged: dict[str, PackDamage] = {}
+        self._failures: dict[str, OSError] = {}  # packs with a member that could not be read
         self._misread: set[str] = set()  # packs with a member that did not hash to its name
         self._generation = 0  # of the index, when the last pack was read
         self._recent = RecentMembers()
@@ -128,7 +160,9 @@ class Packs:
         Cost: one stat if nothing changed, and one per damaged pack.
         """
         signature = files.signature(self._layout.packs)
-        healed = {name for name, seen in self._damaged.items() if files.signature(self._layout.pack(name)) != seen}
+        healed = {
+            name for name, seen in self._damaged.items() if files.signature(self._layout.pack(name)) != seen.signature
+        }
         if signature == self._signature and self._is_settled and not healed:
             return False
         self._is_settled = signature is None or time.time_ns() - signature[2] > _SETTLED_NS
@@ -187,6 +221,13 @@ class Packs:
                     return data
         return None
 
+    def failure(self, name: str) -> tuple[Address, OSError] | None:
+        """Returns the pack that has a member and could not be read there, with the error; None if there is none."""
+        for pack, _, _ in self._places(bytes.fromhex(name)) if self._failures else ():
+            if pack in self._failures:
+                return Address("pack", pack), self._failures[pack]
+        return None
+
     def holder(self, name: str, packs: Collection[str]) -> str | None:
         """Returns one of `packs` that has the verified bytes of a member, or None if none is known to."""
         digest = bytes.fromhex(name)
@@ -226,18 +267,25 @@ class Packs:
         return found or (held is not None and any(held.events))
 
     def has_tract(self, tract: str) -> bool:
-        """Returns whether there are events of a tract in packs."""
-        if not self.names:
-            return False
-        found = self._ask(lambda: self._members.has_tract(self.names, tract))
-        return found or any(tract in held.events for held in self._held.values())
+        """Returns whether there are events of a tract in packs, or were some that a damaged pack lacks."""
+        found = bool(self.names) and self._ask(lambda: self._members.has_tract(self.names, tract))
+        return found or any(tract in events for events in self._events_in_memory())
 
     def tracts(self) -> set[str]:
-        """Returns the tracts that have events in packs."""
-        if not self.names:
-            return set()
-        found = self._ask(lambda: self._members.tracts(self.names))
-        return {tract for tract in found.union(*(held.events for held in self._held.values())) if tract}
+        """Returns the tracts that have events in packs, or had some that a damaged pack lacks."""
+        found = self._ask(lambda: self._members.tracts(self.names)) if self.names else set()
+        return {tract for tract in found.union(*self._events_in_memory()) if tract}
+
+    def _events_in_memory(self) -> list[Mapping[str, list[bytes]]]:
+        """Returns the events of held packs, and those that damaged ones lack, by tract."""
+        held = [held.events for held in self._held.values()]
+        return [*held, *(damage.lost or {} for damage in self._damaged.values())]
+
+    def damaged(self) -> Mapping[str, PackDamage]:
+        """Returns the packs whose bytes do not hash to their names or can't be read, as far as this handle has read packs."""
+        if self.names:
+            self._cover()
+        return self._damaged
 
     def sizes(self) -> list[int]:
         """Returns the sizes in bytes of the packs."""
@@ -250,19 +298,35 @@ class Packs:
         if not self._is_index_shared:
             self._index.close()
 
+    def restart(self) -> None:
+        """Drops all that is in memory, since an error may have left it half changed, and lists the packs again."""
+        self.close()
+        self._signature = None
+        self._unread, self._held, self._damaged, self._misread, self._given = set(), {}, {}, set(), {}
+        self.names = set()
+        self._recent.clear()
+        with suppress(OSError):
+            self.refresh()
+
     def forget_recent(self) -> None:
         """Drops the members that were kept when their pack was read."""
         self._recent.clear()
 
     def _read_member(self, pack: str, offset: int, size: int, digest: bytes) -> bytes | None:
         reader = self._reader(pack)
-        data = reader.read(offset, size)
-        if data is not None and sha256(data).digest() == digest:
-            return data
-        reader.close()  # another, whole file may be at the path by now
-        data = reader.read(offset, size)
-        if data is not None and sha256(data).digest() == digest:
-            return data
+        data: bytes | None = None
+        for _ in range(2):
+            try:
+                data = reader.read(offset, size)
+            except OSError as error:
+                reader.close()
+                if error.errno not in files.UNREADABLE:
+                    raise
+                self._failures[pack] = error
+                return None
+            if data is not None and sha256(data).digest() == digest:
+                return data
+            reader.close()  # another, whole file may be at the path by now
         if data is not None:
             self._suspects.note(Address("pack", pack))
             self._misread.add(pack)
@@ -339,20 +403,55 @@ class Packs:
     def _read_through(self, name: str) -> PackMembers | None:
         """Returns what a whole pack contains; makes another one doubted or unreadable, and returns None."""
         path = self._layout.pack(name)
-        signature = files.signature(path)
-        found, actual = scan(path, name, self._recent)
-        if found is not None and actual == name:
-            return found
-        self._damaged[name] = signature
-        if found is None:
-            self.names.discard(name)
+        signature: files.Signature | None = None
+        try:
+            signature = files.signature(path)
+            found, actual = scan(path, name, self._recent)
+            if found is not None and actual == name:
+                return found
+            data = None if found is None else files.read(path, limit_bytes=LIMIT_BYTES)
+        except OSError as error:
+            if error.errno not in files.UNREADABLE:
+                raise
+            self._doubt(name, signature, unreadable(error.strerror))
+            return None
+        if found is None or data is None:
+            is_regular = files.times(path) is not None
+            self._doubt(name, signature, TOO_LARGE if is_regular else NO_FILE)
             return None
         self._suspects.note(Address("pack", name))
-        data = files.read(path, limit_bytes=LIMIT_BYTES) or b""
-        before = self._rows_of(name)
-        known = () if before is None else [digest for names in before.events.values() for digest in names]
-        self._held[name] = _Held(_trusted(data, found, known))
+        judged = self._judge(name, data, found)
+        self._held[name] = _Held(judged.trusted)
+        self._damaged[name] = PackDamage(signature, judged.cause, judged.lost, frozenset(found.events) - {""})
         return None
+
+    def _doubt(self, name: str, signature: files.Signature | None, cause: str) -> None:
+        """Makes a pack unreadable."""
+        rows = self._rows_of(name)
+        is_stray = cause == NO_FILE and rows is None  # a link or a directory that only has the name of a pack
+        lost = None if rows is None else rows.events
+        self._damaged[name] = PackDamage(signature, cause, {} if is_stray else lost, frozenset(lost or ()) - {""})
+        self.names.discard(name)
+
+    def _judge(self, name: str, data: bytes, found: PackMembers) -> _Judged:
+        """Returns what to trust of a damaged pack with the lines `found`, and what it lacks.
+
+        Its list of events, if that is whole and in its place, and rows that were written when the pack was whole, are
+        complete. Without, an event counts if another line names it.
+        """
+        cause, mended = diagnose(data, name)
+        if mended is not None:  # every line is as it was
+            return _Judged(cause, found, {})
+        listed = _listed_events(data)
+        rows = self._rows_of(name)
+        whole = listed if rows is None else rows.events
+        known = [digest for events in (listed or {}, whole or {}) for names in events.values() for digest in names]
+        lost = None
+        if whole is not None:
+            there = {digest for names in found.events.values() for digest in names}
+            lost = {tract: [digest for digest in names if digest not in there] for tract, names in whole.items()}
+            lost = {tract: names for tract, names in lost.items() if names}
+        return _Judged(cause, _trusted(data, found, known), lost)
 
     def _rows_of(self, name: str) -> PackMembers | None:
         """Returns what the index has of a pack, which was whole when the rows were written, or None."""
@@ -364,10 +463,15 @@ class Packs:
 
     def good_members(self, name: str, data: bytes) -> list[bytes]:
         """Returns the members of a damaged pack, given its bytes, that are surely unchanged."""
-        found = self._rows_of(name) or _trusted(data, _members_of(name, data), ())
+        found = self._rows_of(name) or self._judge(name, data, _members_of(name, data)).trusted
         places = sorted({(offset, size, digest) for digest, offset, size in found.members})
         members = ((digest, data[offset : offset + size]) for offset, size, digest in places)
         return [member for digest, member in members if sha256(member).digest() == digest]
+
+    def lost_events(self, name: str, data: bytes) -> dict[str, list[str]] | None:
+        """Returns the hashes of the events, by tract, that a damaged pack had and lacks, given its bytes; None if it may have had any."""
+        lost = self._judge(name, data, _members_of(name, data)).lost
+        return None if lost is None else {tract: [digest.hex() for digest in names] for tract, names in lost.items()}
 
     def drop_wrong_rows(self, name: str, data: bytes) -> bool:
         """Discards the index if its rows of a good pack, given its bytes, are wrong; returns whether it did."""
@@ -390,8 +494,16 @@ class Packs:
         self.include(found)
 
 
+class _Judged(NamedTuple):
+    """What a damaged pack amounts to: what happened, the members to trust, and the events that it had and lacks (None: unknown)."""
+
+    cause: str
+    trusted: PackMembers
+    lost: dict[str, list[bytes]] | None
+
+
 class PackWriter:
-    """Writes one pack member by member; memory does not grow with it."""
+    """Writes one pack member by member, and the list of its events at the end; memory grows only with that list."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -400,22 +512,38 @@ class PackWriter:
         self._digest = sha256()
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self.size_bytes = 0
+        self._events: dict[str, list[str]] = {}  # by tract
+        self._member_bytes = 0
+        self._list_bytes = LIST_BASE_BYTES
 
-    def add(self, member: bytes) -> None:
-        """Appends a member: canonical JSON."""
-        self._waiting += (member, b"\n")
-        self._waiting_bytes += len(member) + 1
-        self.size_bytes += len(member) + 1
-        if self._waiting_bytes > _WRITE_BYTES:
-            self._write()
+    @property
+    def size_bytes(self) -> int:
+        """The size in bytes of the pack if it ends here, or a little more."""
+        return self._member_bytes + self._list_bytes
 
-    def finish(self) -> str:
-        """Gives the pack its name, and returns it."""
+    def add(self, name: str, member: bytes) -> None:
+        """Appends a member: canonical JSON, and its hash."""
+        if is_event_line(member):
+            tract = tract_of_event(member) or ""
+            self._list_bytes += LIST_NAME_BYTES if tract in self._events else LIST_TRACT_BYTES
+            self._events.setdefault(tract, []).append(name)
+        self._append(member)
+        self._member_bytes += len(member) + 1
+
+    def finish(self) -> tuple[str, int]:
+        """Gives the pack its name; returns that and its size in bytes."""
+        line = encode_event_list(self._events, self._member_bytes)
+        self._append(line)
         self._write()
         name = self._digest.hexdigest()
         self._file.finish(self._layout.pack(name))
-        return name
+        return name, self._member_bytes + len(line) + 1
+
+    def _append(self, line: bytes) -> None:
+        self._waiting += (line, b"\n")
+        self._waiting_bytes += len(line) + 1
+        if self._waiting_bytes > _WRITE_BYTES:
+            self._write()
 
     def _write(self) -> None:
         data = b"".join(self._waiting)
@@ -432,7 +560,8 @@ class PackWriter:
 
 def assemble(objects: Mapping[str, bytes]) -> tuple[PackMembers, bytes]:
     """Returns what a pack of these objects contains, and its bytes; each is canonical JSON under its hash."""
-    data = b"\n".join((*objects.values(), b""))
+    size_bytes = sum(map(len, objects.values())) + len(objects)
+    data = b"\n".join((*objects.values(), encode_event_list({}, size_bytes), b""))
     found = PackMembers(hash_bytes(data), [], {})
     offset = 0
     for name, member in objects.items():
@@ -463,10 +592,13 @@ def scan(path: str, name: str, recent: RecentMembers | None = None) -> tuple[Pac
 
 
 def first_member(path: str) -> str | None:
-    """Returns the hash of the first line of a pack, or None if there is none."""
-    with suppress(FileNotFoundError):
+    """Returns the hash of the first line of a pack, or None if there is none, or the system can't read it."""
+    try:
         for line in files.iter_lines(path, limit_bytes=LIMIT_BYTES):
             return hash_bytes(line.removesuffix(b"\n").removesuffix(b"\r"))
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, *files.UNREADABLE):
+            raise
     return None
 
 
@@ -486,8 +618,9 @@ def _add_lines(found: PackMembers, block: bytes, offset: int, recent: RecentMemb
     offsets: Iterable[int] = accumulate([len(line) + 1 for line in lines], initial=offset)
     if b"\r" in block:
         lines = [line.removesuffix(b"\r") for line in lines]
-    if min(map(len, lines[:-1]), default=0) < _LEAST_MEMBER_BYTES:
-        kept = [(at, line) for at, line in zip(offsets, lines, strict=False) if len(line) >= _LEAST_MEMBER_BYTES]
+    has_list = block.startswith(LIST_START) or b"\n" + LIST_START in block
+    if has_list or min(map(len, lines[:-1]), default=0) < _LEAST_MEMBER_BYTES:
+        kept = [(at, line) for at, line in zip(offsets, lines, strict=False) if _may_be_member(line)]
         offsets, lines = [at for at, _ in kept], [line for _, line in kept]
     elif len(lines[-1]) < _LEAST_MEMBER_BYTES:
         lines.pop()
@@ -498,6 +631,27 @@ def _add_lines(found: PackMembers, block: bytes, offset: int, recent: RecentMemb
             found.events.setdefault(tract_of_event(line) or "", []).append(digest)
     if recent is not None:
         recent.add(members)
+
+
+def _may_be_member(line: bytes) -> bool:
+    return len(line) >= _LEAST_MEMBER_BYTES and not is_event_list(line)
+
+
+def _listed_events(data: bytes) -> dict[str, list[bytes]] | None:
+    """Returns the events of a damaged pack by its list, if one is whole and where it was written; None if there is none.
+
+    A list elsewhere was carried along into this pack, or bytes before it are gone: it may not be complete.
+    """
+    at = data.find(LIST_START)
+    while at >= 0:
+        end = data.find(b"\n", at)
+        found = (
+            decode_event_list(data[at : len(data) if end < 0 else end]) if data[at - 1 : at] in (b"", b"\n") else None
+        )
+        if found is not None and found[0] == at:
+            return {tract: list(map(bytes.fromhex, names)) for tract, names in found[1].items()}
+        at = data.find(LIST_START, at + 1)
+    return None
 
 
 def _trusted(data: bytes, found: PackMembers, known: Iterable[bytes]) -> PackMembers:

@@ -20,7 +20,7 @@ from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.damage import NO_FILE, diagnose
 from tract_fs.model.members import tract_of_event
-from tract_fs.model.names import format_time, hash_bytes, is_hash, is_tract_id
+from tract_fs.model.names import are_hashes, format_time, hash_bytes, is_hash, is_tract_id
 from tract_fs.store import files
 from tract_fs.store.address import LIMITS_BYTES, MAX_PACK_BYTES, Address, Kind, address_of
 from tract_fs.store.layout import Layout
@@ -29,6 +29,7 @@ from tract_fs.store.packs import Packs
 SETTLED_NS = 10_000_000_000
 _SKEW_NS = 60_000_000_000  # a copying tool set an mtime that is further ahead, not a write that is still going on
 _NOTE = ".txt"
+_MOST_NOTE_BYTES = 1 << 24  # with the events that a pack lacks
 _MOST_NOTES = 10_000  # beyond that, files are listed without their notes
 
 Outcome = Literal["good", "absent", "fresh", "set aside", "repaired", "failed"]
@@ -42,20 +43,43 @@ class Finding(NamedTuple):
     cause: str = ""
 
 
-class Note(Struct, frozen=True, forbid_unknown_fields=True):
-    """The note beside a quarantined file: its address, the cause of the damage, and the time of the move."""
+class Note(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The note beside a quarantined file: its address, the cause of the damage, and the time of the move.
+
+    Of a pack, `lost` are the events, by tract, that it had and lacked; `is_doubtful` if it may have had others too.
+    """
 
     kind: Kind
     name: str
     tract: str
     cause: str
     at: str
+    lost: dict[str, list[str]] = {}
+    is_doubtful: bool = False
 
     @property
     def address(self) -> Address | None:
         """The address of the file; None for an event whose note is lost, and its tract with it."""
         is_known = self.kind != "event" or self.tract
         return Address(self.kind, self.name, self.tract) if is_known else None
+
+
+class DamagedPack(NamedTuple):
+    """A damaged pack that had events of a tract, or may have had: its path from the store's root on, and what happened to it.
+
+    `is_doubtful`: it may have had events that nothing names any more.
+    """
+
+    path: str
+    cause: str
+    is_doubtful: bool
+
+
+class PackLosses(NamedTuple):
+    """What damaged packs, in their places or quarantined, mean for a tract: the packs, and the events that they surely had and lack."""
+
+    packs: list[DamagedPack]
+    events: set[str]
 
 
 class Quarantined(NamedTuple):
@@ -76,7 +100,8 @@ class Quarantine:
         self._packs = packs
         self._now_ns = now_ns
         self._signature: files.Signature | None = None
-        self._entries: list[Quarantined] = []
+        self._listed: list[tuple[Kind, str]] = []  # the kind and the name of each file, by name
+        self._notes: dict[str, Note] = {}  # by the name of the file; those that were read
 
     # for writers that hold the lock
 
@@ -99,9 +124,11 @@ class Quarantine:
                 self._keep_copy(suspect, cause, data)
                 files.replace(path, repaired, is_synced=True)
                 return Finding("repaired", shown, cause)
+            lost: dict[str, list[str]] | None = {}
             if suspect.kind == "pack":
                 self._give_back_members(suspect.name, data)
-            return self._move(suspect, path, cause, data)
+                lost = self._packs.lost_events(suspect.name, data)
+            return self._move(suspect, path, cause, data, lost=lost)
         except OSError:  # a full or read-only disk, another user's directory: the file counts as absent all the same
             return Finding("failed", shown)
 
@@ -112,7 +139,7 @@ class Quarantine:
         """
         path = suspect.path_in(self._layout)
         data = files.read(path, limit_bytes=suspect.limit_bytes)
-        self._move(suspect, path, NO_FILE if data is None else diagnose(data, suspect.name).cause, data)
+        self._move(suspect, path, NO_FILE if data is None else diagnose(data, suspect.name).cause, data, lost={})
 
     def give_back(self) -> list[str]:
         """Moves back the files that became good in the quarantine: a copying tool may finish a file after its move.
@@ -144,11 +171,21 @@ class Quarantine:
         mtime_ns, ctime_ns = found
         return now_ns - ctime_ns >= SETTLED_NS and not -_SKEW_NS < now_ns - mtime_ns < SETTLED_NS
 
-    def _move(self, suspect: Address, path: str, cause: str, data: bytes | None) -> Finding:
+    def _move(
+        self,
+        suspect: Address,
+        path: str,
+        cause: str,
+        data: bytes | None,
+        *,
+        lost: dict[str, list[str]] | None,
+    ) -> Finding:
         """Moves a damaged file into the quarantine; back if a tool put a good one in its place meanwhile."""
         target = self._target(suspect, data)
         is_new = not files.exists(target)
-        self._write_note(suspect, cause, target)  # first: a crash may leave a note without a file, which is ignored
+        self._write_note(
+            suspect, cause, target, lost=lost
+        )  # first: a crash may leave a note without a file, which is ignored
         try:
             files.rename(path, target)
         except OSError:
@@ -164,13 +201,14 @@ class Quarantine:
 
     def _keep_copy(self, suspect: Address, cause: str, data: bytes) -> None:
         target = self._target(suspect, data)
-        self._write_note(suspect, cause, target)
+        self._write_note(suspect, cause, target, lost={})
         files.replace(target, data)
 
-    def _write_note(self, suspect: Address, cause: str, target: str) -> None:
+    def _write_note(self, suspect: Address, cause: str, target: str, *, lost: dict[str, list[str]] | None) -> None:
         now_us = (time.time_ns() if self._now_ns is None else self._now_ns()) // 1000
-        note = Note(suspect.kind, suspect.name, suspect.tract, cause, format_time(now_us))
-        files.replace(target + _NOTE, canonical.encode_struct(note) + b"\n", mode=0o644)
+        at = format_time(now_us)
+        note = Note(suspect.kind, suspect.name, suspect.tract, cause, at, lost or {}, is_doubtful=lost is None)
+        files.replace(target + _NOTE, canonical.encode_struct(note) + b"\n", mode=0o666)
 
     def _target(self, suspect: Address, data: bytes | None) -> str:
         """Returns a free path in the quarantine, or that of a file with the same bytes, if there is one."""
@@ -196,14 +234,41 @@ class Quarantine:
 
     def entries(self) -> list[Quarantined]:
         """Returns the quarantined files, oldest first. Cost: one stat if nothing changed."""
+        found = [Quarantined(self._shown(name), self._note(name)) for _, name in self._list()]
+        return sorted(found, key=lambda entry: (entry.note.at, entry.file))
+
+    def events(self, tract: str) -> dict[str, str]:
+        """Returns the quarantined events of a tract, with their causes. Cost: one stat if nothing changed."""
+        notes = (self._note(name) for kind, name in self._list() if kind == "event")
+        return {note.name: note.cause for note in notes if note.tract == tract}
+
+    def losses(self, tract: str) -> PackLosses:
+        """Returns what damaged and quarantined packs mean for a tract. Cost: one stat if there are none."""
+        found = PackLosses([], set())
+        for name, damage in self._packs.damaged().items():
+            lost = damage.lost_of(tract)
+            if damage.lost is None or lost or tract in damage.tracts:
+                found.packs.append(DamagedPack(Address("pack", name).path, damage.cause, damage.lost is None))
+                found.events.update(lost)
+        for note in [self._note(name) for kind, name in self._list() if kind == "pack"]:
+            lost = {name for owner in ("", tract) for name in note.lost.get(owner, ())}
+            if (lost or note.is_doubtful) and not files.exists(self._layout.pack(note.name)):
+                found.packs.append(DamagedPack(Address("pack", note.name).path, note.cause, note.is_doubtful))
+                found.events.update(lost)
+        return found
+
+    def _list(self) -> list[tuple[Kind, str]]:
+        """Returns kind and name of each quarantined file. Their notes are read on demand: there may be very many."""
         try:
             signature = files.signature(self._layout.quarantine)
             if signature != self._signature or signature is None:
-                self._entries = self._read() if signature is not None else []
+                names = sorted(files.list_names(self._layout.quarantine)) if signature is not None else []
+                self._listed = [(kind, name) for name in names if (kind := _kind_of(name)) is not None]
+                self._notes.clear()
                 self._signature = signature
         except OSError:  # another user's directory counts as empty
-            self._entries = []
-        return self._entries
+            self._listed = []
+        return self._listed
 
     def damaged_bytes(self, address: Address) -> bytes | None:
         """Returns the bytes of a damaged file, where it was or in the quarantine; None if it is gone or can't be read."""
@@ -216,33 +281,42 @@ class Quarantine:
                     return data
         return None
 
-    def events(self, tract: str) -> dict[str, str]:
-        """Returns the quarantined events of a tract, with their causes."""
-        notes = (entry.note for entry in self.entries())
-        return {note.name: note.cause for note in notes if note.kind == "event" and note.tract == tract}
+    def _note(self, name: str) -> Note:
+        """Returns the note of a quarantined file; one without a cause where it is missing, or beyond the first thousands."""
+        note = self._notes.get(name)
+        if note is None:
+            kind, digest = _kind_of(name) or "object", name.partition("-")[2][:64]
+            read = (
+                self._read_note(f"{self._layout.quarantine}/{name}{_NOTE}") if len(self._notes) < _MOST_NOTES else None
+            )
+            is_of_it = read is not None and (read.kind, read.name) == (kind, digest) and _is_sound(read)
+            note = read if read is not None and is_of_it else Note(kind, digest, "", "cause unknown", "")
+            if len(self._notes) < _MOST_NOTES:
+                self._notes[name] = note
+        return note
 
-    def _read(self) -> list[Quarantined]:
-        found: list[Quarantined] = []
-        names = set(files.list_names(self._layout.quarantine))
-        for name in sorted(names):
-            kind, _, rest = name.partition("-")
-            if kind not in LIMITS_BYTES or not is_hash(rest[:64]) or name.endswith(_NOTE):
-                continue
-            note = self._read_note(f"{self._layout.quarantine}/{name}{_NOTE}") if len(found) < _MOST_NOTES else None
-            if note is None or (note.kind, note.name) != (kind, rest[:64]) or not _is_sound(note):
-                note = Note(kind, rest[:64], "", "cause unknown", "")
-            found.append(Quarantined(self._layout.relative(f"{self._layout.quarantine}/{name}"), note))
-        return sorted(found, key=lambda entry: (entry.note.at, entry.file))
+    def _shown(self, name: str) -> str:
+        return self._layout.relative(f"{self._layout.quarantine}/{name}")
 
     @staticmethod
     def _read_note(path: str) -> Note | None:
-        data = files.read(path, limit_bytes=1 << 16)
         try:
+            data = files.read(path, limit_bytes=_MOST_NOTE_BYTES)
             return None if data is None else canonical.decode_typed(_DECODER, data)
-        except JsonValueError:
+        except (JsonValueError, OSError):
             return None
 
 
+def _kind_of(name: str) -> Kind | None:
+    """Returns the kind of a quarantined file by its name; None of a note, or of a file that is not of the quarantine."""
+    kind, _, rest = name.partition("-")
+    for known in LIMITS_BYTES:
+        if kind == known and is_hash(rest[:64]) and not name.endswith(_NOTE):
+            return known
+    return None
+
+
 def _is_sound(note: Note) -> bool:
-    """Returns whether a note names a tract exactly where an address has one: it becomes a path."""
-    return is_tract_id(note.tract) if note.kind == "event" else not note.tract
+    """Returns whether a note names a tract exactly where an address has one, and events only by hashes: they become paths."""
+    is_sound = is_tract_id(note.tract) if note.kind == "event" else not note.tract
+    return is_sound and (note.kind == "pack" or not note.lost) and all(map(are_hashes, note.lost.values()))

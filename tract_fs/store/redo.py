@@ -1,6 +1,6 @@
 """The redo log: one append and one fdatasync make a transaction durable, however many files it writes.
 
-`local/redo` starts with a header that names the boot in which it was begun; then comes one entry per file: the file's name, which
+`local/redo` starts with a header that names the boot in which it was begun and the place that it belongs to; then comes one entry per file: the file's name, which
 is the hash of its bytes, and the bytes. After a power cut, an open writes the files again that are missing or torn. Reading stops at
 the first bad entry: it was never acknowledged. A checkpoint renames the log, begins a new one, makes the files themselves durable,
 and removes the renamed one.
@@ -8,9 +8,11 @@ and removes the renamed one.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -25,6 +27,8 @@ BYPASS_BYTES = 1024 * 1024
 _OLD = ".old."
 _MAGIC = b"tractredo1\n"
 EMPTY_BYTES = 64  # the header
+_BOOT_BYTES = 37  # the id and a newline
+_SEAL_DIGITS = 16
 _LIMITS = {b"o": LIMITS_BYTES["object"], b"e": LIMITS_BYTES["event"]}
 _ENTRY = struct.Struct(">cBI32s")  # b"o" or b"e", length of the tract id, length of the bytes, sha256
 
@@ -54,19 +58,24 @@ def boot_id() -> str:
 class RedoLog:
     """One log file; appends happen under the store's lock, syncs outside it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, seal: bytes = b"") -> None:
+        """`seal` is that of the place; without one, the log is of no place, and an entry of it counts anywhere."""
         self.path = path
+        self._seal = seal
         self._file = files.AppendFile(path)
         self.end = 0  # the log's size after this handle's last append
         self.is_checkpoint_due = False  # this handle's appends passed a multiple of CHECKPOINT_BYTES
         self._is_new = False
         self._end_of = (0, 0)  # inode and device of the file that has this size
+        self._refused: tuple[int, int] | None = None  # where a refused transaction begins and ends that is still there
 
     def append(self, entries: Sequence[Entry]) -> int:
         """Appends entries in one write, and returns the size before it; after an error the log is unchanged."""
+        self.drop_refused()
         size = self._file.current_size() or self._start()
         if size != self.end or self._file.identity != self._end_of:
-            size = self._cut_torn_tail(size)
+            is_own = _is_of_place(self._file.read_at(0, EMPTY_BYTES), self._seal)
+            size = self._cut_torn_tail(size) if is_own else self._start_over()
         parts = []
         for entry in entries:
             tract = entry.tract.encode()
@@ -75,14 +84,47 @@ class RedoLog:
             parts.append(tract)
             parts.append(entry.data)
         data = b"".join(parts)
-        self._file.append(data, size)
+        try:
+            self._file.append(data, size)
+        except BaseException:
+            self.end, self._end_of = size + len(data), self._file.identity
+            with suppress(OSError):
+                self.take_back(size)
+            raise
         self.end, self._end_of = size + len(data), self._file.identity
         self.is_checkpoint_due |= size // CHECKPOINT_BYTES < self.end // CHECKPOINT_BYTES
         return size
 
     def take_back(self, size_bytes: int) -> None:
-        """Cuts the log back to an earlier size, so that recovery does not write a failed transaction."""
-        self._file.truncate(size_bytes)
+        """Cuts the log back to an earlier size, so that no recovery writes a refused transaction; the lock is held.
+
+        After an error `drop_refused` tries again, at the next append at the latest. Errors: OSError.
+        """
+        self._refused = size_bytes, self.end
+        self.drop_refused()
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether a refused transaction is still in the log."""
+        return self._refused is not None
+
+    def drop_refused(self) -> None:
+        """Takes a refused transaction out of the log: by a cut, or by a new file without it; the lock is held."""
+        if self._refused is None:
+            return
+        start, end = self._refused
+        size = self._file.current_size()
+        if self._file.identity == self._end_of and size > start:
+            try:
+                if size > end:
+                    raise OSError(errno.EBUSY, "others have appended since", self.path)
+                self._file.truncate(start)
+                self._file.sync_data()  # or a power cut could undo the cut
+            except OSError:
+                data = self._file.read_at(0, size)
+                files.replace(self.path, data[:start] + data[end:], mode=0o666, is_synced=True)
+                self._file.close()
+        self.end, self._refused = start, None
 
     def size(self) -> int:
         """Returns the log's size in bytes; 0 if there is none yet."""
@@ -108,7 +150,7 @@ class RedoLog:
 
         The files of all entries must be durable by now, or the log must be kept under another name.
         """
-        files.replace(self.path, _header(), mode=0o644, is_synced=True)
+        files.replace(self.path, _header(self._seal), mode=0o666, is_synced=True)
         self._file.close()
         self.end = 0
         self.is_checkpoint_due = False
@@ -142,34 +184,52 @@ class RedoLog:
             self._file.truncate(end)
         return end
 
+    def _start_over(self) -> int:
+        """Puts an empty log in the place of a file that is no log of this place, and returns its size."""
+        self.empty()
+        self._is_new = True
+        return self._file.current_size()
+
     def _start(self) -> int:
         """Writes the header of an empty log and returns its size."""
-        self._file.append(_header(), 0)
+        self._file.append(_header(self._seal), 0)
         self._is_new = True
         return EMPTY_BYTES
 
 
-def _header() -> bytes:
-    return (_MAGIC + boot_id().encode()).ljust(EMPTY_BYTES, b"\n")
+def _header(seal: bytes) -> bytes:
+    boot = (_MAGIC + boot_id().encode())[: len(_MAGIC) + _BOOT_BYTES - 1].ljust(len(_MAGIC) + _BOOT_BYTES, b"\n")
+    return (boot + _mark(seal)).ljust(EMPTY_BYTES, b"\n")
 
 
-def needs_recovery(path: str) -> bool:
-    """Returns whether the log at `path` has entries of another boot, or of an unknown one."""
+def _mark(seal: bytes) -> bytes:
+    """Returns what stands in the header for a place."""
+    return sha256(b"redo" + seal).hexdigest()[:_SEAL_DIGITS].encode() if seal else b""
+
+
+def _is_of_place(header: bytes, seal: bytes) -> bool:
+    """Returns whether a log is of the place with this seal. One without a mark is: earlier versions wrote none."""
+    mark = header[EMPTY_BYTES - _SEAL_DIGITS : EMPTY_BYTES].strip(b"\n")
+    return header.startswith(_MAGIC) and (not seal or not mark or mark == _mark(seal))
+
+
+def needs_recovery(path: str, seal: bytes = b"") -> bool:
+    """Returns whether the log at `path` has entries of another boot or of an unknown one, or is of another place, and so must be emptied."""
     header = files.read_at(path, 0, EMPTY_BYTES + 1)
     if header is None or len(header) <= EMPTY_BYTES:
         return False
     boot = boot_id()
-    return not boot or header[:EMPTY_BYTES] != _header()
+    return not boot or not _is_of_place(header, seal) or not header.startswith(_MAGIC + boot.encode() + b"\n")
 
 
-def iter_entries(path: str) -> Iterator[Entry]:
+def iter_entries(path: str, seal: bytes = b"") -> Iterator[Entry]:
     """Yields the entries of a log up to the first bad one: with bytes of another hash, too large for its kind, or with a wrong tract.
 
-    Memory: one entry, whatever the size of the file.
+    None of a log of another place than that of `seal`. Memory: one entry, whatever the size of the file.
     """
     reader = files.RangeReader(path)
     try:
-        if not (reader.read(0, EMPTY_BYTES) or b"").startswith(_MAGIC):
+        if not _is_of_place(reader.read(0, EMPTY_BYTES) or b"", seal):
             return
         offset = EMPTY_BYTES
         while len(head := reader.read(offset, _ENTRY.size) or b"") == _ENTRY.size:

@@ -50,7 +50,7 @@ def read(layout: Layout, tract: str) -> SavedView | None:
 def write(layout: Layout, tract: str, saved: SavedView) -> bool:
     """Writes the saved view of a tract; False if it can't be written."""
     try:
-        files.replace(path_of(layout, tract), encode(layout, saved), mode=0o644)
+        files.replace(path_of(layout, tract), encode(layout, saved), mode=0o666)
     except OSError:
         return False
     return True

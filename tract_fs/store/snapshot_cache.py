@@ -109,6 +109,8 @@ class SnapshotCache:
         """
         if self._read_only or self.has(head) or _least_size(slots) > _LIMIT_BYTES:
             return
+        if not files.may_exist(self._layout.format):  # the store is gone: nothing is written in its place
+            return
         stored = StoredState(_VERSION, head, counter, *stamp, again_count, summaries, is_condensed, slots)
         data = bytearray(_BODY_AT)
         _ENCODER.encode_into(stored, data, _BODY_AT)
@@ -116,7 +118,7 @@ class SnapshotCache:
             return
         data[:_BODY_AT] = self._layout.sealed(memoryview(data)[_BODY_AT:]) + b"\n"
         try:
-            files.replace(self._path(head), data, mode=0o644)
+            files.replace(self._path(head), data, mode=0o666)
             self._trim()
         except OSError:
             self._names = None

@@ -10,11 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from threading import Thread
 
-from tract_fs.errors import (
-    BatchTooLarge,
-    LockTimeout,
-    ReadOnlyError,
-)
+from tract_fs.errors import BatchTooLarge, CommitUncertain, LockTimeout, ObjectMissing, ReadOnlyError, StoreGone
 from tract_fs.model.events import MAX_EVENT_BYTES, Redact
 from tract_fs.model.names import EventHash, hash_bytes
 from tract_fs.store import files, place, redo, texts, tree
@@ -22,6 +18,7 @@ from tract_fs.store.address import Address
 from tract_fs.store.arrivals import Record
 from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.events import Events
+from tract_fs.store.ground import Ground
 from tract_fs.store.hidden import HiddenEvents
 from tract_fs.store.index.file import IndexFile
 from tract_fs.store.layout import Layout
@@ -45,6 +42,8 @@ _FAST_WAIT_S = 0.0005
 _SUSPECTS_AT_ONCE = 8
 _FRESH_PAUSE_S = 2.0
 _FAILED_PAUSE_S = 60.0
+_NOT_DURABLE = "it is in the history, but the disk failed to make it durable ({})"
+_DEEPEST_LOOK = 16  # tracts whose logs ask each other in turn, each on ten frames of the stack or so
 
 
 class Store:
@@ -54,16 +53,24 @@ class Store:
 
     - `_lock_depth`: 0, or how often this handle holds the lock. `acquire` adds 1, `release` takes 1 away; at 0 it
       frees the lock, then syncs the redo log.
+    - `_is_doubtful`: an error broke off a call, and what is in memory may be half changed. `restore` sets it, and unsets
+      it once everything is dropped; inside a batch, that is when the lock is freed.
     - `layout.local`: bound to a place by `open`; once that was removed, `renew_place` binds another one.
     - `_redo`: the common log. After a failed sync of it, `_sync_elsewhere` uses a log of this handle's own; if that
       fails too, it sets `_failure`, and the handle writes no more.
-    - `_unsynced`: entries that this handle appended to the redo log and no sync has covered; `_sync` empties it.
+    - `needs_recovery`: a redo log of another boot waits. An open and each first `acquire` recover from it; an open that
+      can't get the lock at once leaves it to the next write.
+    - `_unsynced`, `_in_doubt`: entries that this handle appended to the redo log and no sync has covered, and the
+      commits that they brought; `_sync` empties both.
     - `_has_undurable_ancestor`: set by a durable write on events that no redo log holds, and by `renew_place`. The next
       `_sync` or `flush` syncs the whole file system and unsets it.
     - `_sync_failed`: set when a sync of the file system fails, so that files may be lost that only the redo logs hold.
       `flush` writes these files again, syncs, and unsets it.
     - `_checkpointing`: None, or the thread of the last checkpoint, running or ended. At most one runs; `flush` and
       `close` wait for it.
+
+    - `_look_depth`: how many calls of `_finds` run inside each other. `_to_look_at` are the tracts that were too deep,
+      `_looked_at` those of them that are done; both are empty once the outermost call has ended.
 
     A fork keeps the place and the logs; `after_fork` resets the lock depth, `_unsynced` and `_checkpointing`.
     """
@@ -83,26 +90,34 @@ class Store:
         self.read_only = read_only
         self.accepts_gaps = accepts_gaps  # a content that is missing or damaged counts as redacted
         self.distrusts_caches = distrusts_caches  # no answer comes from what local/ caches of the history
-        self.needs_recovery = False
+        self._needs_recovery = False
+        self._ground = Ground(layout)
         self._writer = writer
         self._is_durable = is_durable
-        self._lock_timeout_s = lock_timeout_s
+        self.lock_timeout_s = lock_timeout_s
         self._failure: str | None = None
         self._lock_depth = 0
+        self._is_doubtful = False
         self._is_looking_ahead = False
         self._holding = _Holding(self)
+        self._holding_now = _Holding(self, timeout_s=0.0)
         self._use_place()  # `open` calls it again, once the place is known
         self._unsynced: list[Entry] = []
+        self._in_doubt: list[str] = []
+        self._last_event = "", ""  # the hash of the last event that this handle wrote, and its path
         self._has_undurable_ancestor = False
         self._checkpointing: Thread | None = None
         self._sync_failed = False
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
         self._hidden: dict[str, HiddenEvents] = {}
+        self._look_depth = 0
+        self._to_look_at: dict[str, None] = {}
+        self._looked_at: set[str] = set()
         self.suspects = Suspects()
         self.index = IndexFile(layout, read_only=read_only, is_distrusted=distrusts_caches)
         self.packs = Packs(layout, self.suspects, index=self.index)
-        self.bytes = StoredBytes(layout, self.packs, self.suspects)
+        self.bytes = StoredBytes(layout, self.packs, self.suspects, require_store=self.require_store)
         self.objects = Objects(self.bytes, self.packs)
         self.events = Events(self.bytes)
         self.quarantine = Quarantine(layout, self.packs)
@@ -111,7 +126,8 @@ class Store:
     def open(self, *, create: bool) -> None:
         """Creates the store if it is absent and `create` is set; recovers from a power cut; lists the packs.
 
-        Errors: StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout (recovery needs the lock).
+        Waits for no lock: what needs it while another writer has it is left to the next write.
+        Errors: StoreNotFound, FormatMissing, NotAStore, UnsupportedFormat.
         """
         try:
             self._open(create=create)
@@ -120,27 +136,62 @@ class Store:
             raise
 
     def _open(self, *, create: bool) -> None:
+        files.forget_moved(self.layout.root)
         place.require_no_links(self.layout)
         texts.require_format(self.layout, create=create and not self.read_only)
+        self._ground.note()
         place.bind(self.layout, create=not self.read_only)
         self._use_place()
-        try:
-            paths = redo.log_paths(self.layout.local, self.layout.redo)
-            self.needs_recovery = any(redo.needs_recovery(path) for path in paths)
-        except PermissionError:  # local/ of another user: the files that are on disk can still be read
-            self.needs_recovery = True
-        else:
-            if self.needs_recovery and not self.read_only:
-                self._recover(paths)
-                self.needs_recovery = False
+        self._needs_recovery = True
+        if self.needs_recovery and not self.read_only:
+            with suppress(LockTimeout, PermissionError), self.locked_now():  # the first to have the lock recovers
+                pass
         if not self.read_only:
             with suppress(OSError, LockTimeout):
                 self._write_outdated_texts()
         self.packs.refresh()
 
+    @property
+    def needs_recovery(self) -> bool:
+        """Whether a redo log of another boot waits for a writer. Cost: nothing if there was none at the last look."""
+        if self._needs_recovery:
+            with suppress(PermissionError):  # local/ of another user: the files that are on disk can still be read
+                paths = redo.log_paths(self.layout.local, self.layout.redo)
+                self._needs_recovery = any(redo.needs_recovery(path, self.layout.seal) for path in paths)
+        return self._needs_recovery
+
+    @property
+    def lock_fault(self) -> str:
+        """Why this handle works without a lock; empty while it has one."""
+        return self._lock.fault
+
+    def require_store(self) -> None:
+        """Raises StoreGone unless the store that this handle opened is still at its path. Cost: one stat."""
+        if files.signature(self.layout.format) != self._ground.format:
+            self._look_at_ground()
+
+    def _look_at_ground(self) -> None:
+        """Accepts what lies at the path if it is the store of this handle, or a copy of it with all that the handle knows.
+
+        A directory that was emptied and filled again is the same one; that it holds less is for the listing to judge.
+        """
+        if files.signature(self.layout.format) is None:
+            raise StoreGone(path=self.layout.context, reason="the store that this handle opened is gone from here")
+        files.forget_moved(self.layout.root)
+        place.require_no_links(self.layout)
+        texts.require_format(self.layout, create=False)
+        if not (self._ground.is_same_directory() and place.is_there(self.layout)):
+            if not all(self._is_here(log.tract, head) for log in self._logs.values() for head in log.view.event_heads):
+                reason = "another store, or an older copy, is in the place of the store that this handle opened"
+                raise StoreGone(path=self.layout.context, reason=reason)
+            files.close_directories(self.layout.root)
+            self._ground.note()
+            self._bind_place()
+        self._ground.note()
+
     def _use_place(self) -> None:
         """Uses the lock and the redo log of the place that the layout is bound to; opens neither."""
-        self._redo = RedoLog(self.layout.redo)
+        self._redo = RedoLog(self.layout.redo, self.layout.seal)
         self._lock = StoreLock(
             self.layout.lock,
             WaitingLine(self.layout.line),
@@ -149,22 +200,30 @@ class Store:
         )
 
     def renew_place(self) -> bool:
-        """Binds another place if this copy's was removed with local/; returns whether it did. Cost: one stat."""
+        """Binds another place if this copy's was removed with local/; returns whether it did. Cost: two stats.
+
+        Errors: StoreGone.
+        """
+        self.require_store()
         if self.read_only or self._is_looking_ahead or place.is_there(self.layout):
             return False
+        return self._bind_place()
+
+    def _bind_place(self) -> bool:
         before, gone = (self._lock, self._redo), self.layout.local
-        if not place.bind(self.layout, create=True):
+        if not place.bind(self.layout, create=not self.read_only):
             return False
         self._use_place()
         if self._lock_depth:
-            self._lock.acquire(self._lock_timeout_s)
+            self._lock.acquire(self.lock_timeout_s)
             before[0].release()
         for file in before:
             file.close()
-        with suppress(OSError):  # another handle may have made the lock file again
-            for left in ("lock", "line"):
-                files.remove(f"{gone}/{left}")
-            files.remove_empty_directory(gone)
+        if gone != self.layout.local:
+            with suppress(OSError):  # another handle may have made the lock file again
+                for left in ("lock", "line"):
+                    files.remove(f"{gone}/{left}")
+                files.remove_empty_directory(gone)
         self._has_undurable_ancestor = True  # no log holds the entries of the removed one
         self.index.move()
         for log in self._logs.values():
@@ -175,18 +234,21 @@ class Store:
         """Returns the log of a tract, opened."""
         log = self._logs.get(tract)
         if log is None:
+            self.require_store()
             parts = Parts(
                 layout=self.layout,
                 index=self.index,
                 packs=self.packs,
                 objects=self.objects,
                 events=self.events,
-                locked=self.locked,
-                other=self.log,
+                locked=self.locked_now,
+                finds=self._finds,
+                require_store=self.require_store,
                 renew_place=self.renew_place,
                 redacted=self.redacted,
                 note_redacted=self.note_redacted,
                 quarantined=self.quarantine.events,
+                losses=self.quarantine.losses,
                 read_only=self.read_only,
                 accepts_gaps=self.accepts_gaps,
             )
@@ -202,6 +264,48 @@ class Store:
                 self.log(tract), self.log, self.objects, self.redacted, self.quarantine.damaged_bytes
             )
         return found
+
+    def _finds(self, tract: str, name: EventHash) -> bool:
+        """Answers a tract's log whether an event of another tract is visible; looks for the event if it has a file.
+
+        To answer, that tract's log may need a third tract, and so on. Beyond `_DEEPEST_LOOK` of them, the answer is what is known
+        already, and the tract is looked at when the outermost call is back here. So no chain of tracts is too long for the stack.
+        """
+        if self._look_depth >= _DEEPEST_LOOK:
+            log = self._logs.get(tract)
+            if log is not None and log.shows(name):
+                return True
+            if tract not in self._looked_at:
+                self._to_look_at.setdefault(tract)
+            return False
+        depth = self._look_depth
+        try:
+            self._look_depth = depth + 1
+            found = self.log(tract).finds(name)
+            if depth == 0 and self._to_look_at:
+                self._look_deeper()
+                found = self.log(tract).finds(name)
+            return found
+        finally:
+            self._look_depth = depth
+            if depth == 0:
+                self._to_look_at.clear()
+                self._looked_at.clear()
+
+    def _look_deeper(self) -> None:
+        """Looks at the tracts that were too deep, each after those that it depends on, as long as that changes anything."""
+        queue = self._to_look_at
+        while queue:
+            tract, before = next(reversed(queue)), self._waiting_count()
+            self.log(tract).list_events()
+            if self._waiting_count() != before:
+                self._looked_at.clear()
+            if next(reversed(queue)) == tract:  # it needs no other tract that was too deep
+                del queue[tract]
+                self._looked_at.add(tract)
+
+    def _waiting_count(self) -> tuple[int, int]:
+        return len(self._logs), sum(len(log.view.pending) for log in self._logs.values())
 
     def list_events(self) -> None:
         """Lists the events of every tract that this handle has opened, now, to see which came or went."""
@@ -223,7 +327,7 @@ class Store:
             writer=writer,
             is_durable=self._is_durable,
             read_only=read_only,
-            lock_timeout_s=self._lock_timeout_s,
+            lock_timeout_s=self.lock_timeout_s,
             accepts_gaps=self.accepts_gaps,
         )
         other.open(create=False)
@@ -237,14 +341,49 @@ class Store:
         self.require_writable()
         return self._holding
 
+    def locked_now(self) -> AbstractContextManager[None]:
+        """As `locked`, for a read, which waits for no writer: LockTimeout at once where another has the lock."""
+        self.require_writable()
+        return self._holding_now
+
     def acquire(self, *, timeout_s: float | None = None) -> None:
-        """Takes the lock, or counts one more holder.
+        """Takes the lock, or counts one more holder. The first also recovers from a power cut that was left to it.
 
         Callers that do not use `locked()` must call `require_writable()` first and `release()` afterwards.
+        Errors: LockTimeout, StoreGone.
         """
         if self._lock_depth == 0:
-            self._lock.acquire(self._lock_timeout_s if timeout_s is None else timeout_s)
+            self.require_store()
+            while self._lock.acquire(self.lock_timeout_s if timeout_s is None else timeout_s):
+                if files.signature(self.layout.format) == self._ground.format:
+                    break
+                self._lock.release()  # the store was taken away while this handle waited
+                self.require_store()
         self._lock_depth += 1
+        if self._needs_recovery and self._lock_depth == 1:
+            try:
+                self._recover()
+            except BaseException:
+                self.release(is_failed=True)
+                raise
+
+    def restore(self, *, holds_lock: bool) -> None:
+        """Puts the store straight after a call that an error broke off: frees the lock, unless a batch holds it, closes
+        the index, and reads everything again, at once or after the batch.
+        """
+        self.index.move()
+        self._is_doubtful = True
+        self._lock_depth = int(holds_lock)
+        if not holds_lock:
+            self._lock.let_go()
+            self._read_again()
+
+    def _read_again(self) -> None:
+        self.forget()
+        self.packs.restart()
+        for log in self._logs.values():
+            log.distrust()
+        self._is_doubtful = False
 
     def is_awaited(self) -> bool:
         """Returns whether another writer waits for the lock that this handle holds. Cost: a read."""
@@ -260,6 +399,8 @@ class Store:
         self._lock_depth -= 1
         if self._lock_depth == 0:
             self._lock.release()
+            if self._is_doubtful:
+                self._read_again()
             if not is_failed:
                 if self._unsynced:
                     self._sync()
@@ -289,9 +430,8 @@ class Store:
         """
         if self.read_only or self._failure is not None or not self.suspects.due(1):
             return
-        with suppress(LockTimeout, OSError):
-            self.acquire(timeout_s=0.0)
-            self.release(is_failed=False)
+        with suppress(LockTimeout, OSError), self.locked_now():
+            pass
 
     def examine(self, suspect: Address) -> None:
         """Quarantines or repairs a damaged file, and keeps the finding; the lock is held.
@@ -331,15 +471,15 @@ class Store:
         try:
             self._write_packed(objects, written)
         except BaseException:
-            for path in written:
-                files.remove(path)
+            self._remove_all(written)
             raise
 
     def write(self, log: TractLog, transaction: Transaction) -> EventHash:
         """Writes a transaction; the lock is held and the log caught up. All of it is in the store, or nothing.
 
-        Errors: BatchTooLarge; OSError of the disk.
+        Errors: BatchTooLarge; ObjectMissing if an event that it builds on is gone; OSError of the disk; CommitUncertain.
         """
+        self._require_parents(log)
         line = log.view.line_moves(transaction.branch, transaction.start, log)
         data = transaction.encode(log.tract, self._writer, log.view, line)
         if len(data) > MAX_EVENT_BYTES:
@@ -357,7 +497,13 @@ class Store:
             is_brought=log.origins.is_brought,
         )
         self._has_undurable_ancestor = self._is_durable and (self._has_undurable_ancestor or not log.is_durable)
-        self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)
+        made: list[str] = [*transaction.commits] or [name]
+        try:
+            self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)
+        except _InDoubtError as doubt:
+            raise self._uncertain(made, str(doubt)) from doubt.__cause__
+        if self._is_durable:
+            self._in_doubt += made
         self.objects.remember(fresh, transaction.made)
         with suppress(OSError):  # the transaction stands; the next call applies what is not applied now
             log.record_own(name, records)
@@ -379,14 +525,20 @@ class Store:
         name = EventHash(hash_bytes(data))
         if self._is_durable:
             files.sync_filesystem(self.layout.root)
-        files.replace(self.layout.event(tract, name), data, is_synced=self._is_durable)
+        path = self.layout.event(tract, name)
+        try:
+            files.replace(path, data, is_synced=self._is_durable)
+        except OSError as error:
+            if files.may_exist(path):
+                raise self._uncertain([name], _NOT_DURABLE.format(error)) from error
+            raise
         return name
 
     def write_from_redo(self, names: Container[str]) -> list[str]:
         """Writes those of the named files that this copy's redo logs hold; returns their names. The lock is held."""
         found = []
         for path in redo.log_paths(self.layout.local, self.layout.redo):
-            for entry in redo.iter_entries(path):
+            for entry in redo.iter_entries(path, self.layout.seal):
                 if entry.name in names:
                     files.replace(self._path_of(entry), entry.data, is_synced=True)
                     found.append(entry.name)
@@ -450,7 +602,8 @@ class Store:
         """Sets a full log aside and syncs its files in a thread of its own, so that no writer waits for it."""
         self._redo.postpone_checkpoint()
         if self._sync_failed:
-            self.flush()
+            with suppress(OSError, LockTimeout, StoreGone):  # the redo logs hold all: the next checkpoint tries again
+                self.flush()
         elif self._checkpointing is None or not self._checkpointing.is_alive():
             with suppress(OSError, LockTimeout):  # the commit stands; the next checkpoint is due at the next multiple
                 self._checkpointing = Thread(
@@ -472,26 +625,52 @@ class Store:
             self._checkpointing = None
 
     def close(self) -> None:
-        """Saves the caches, and checkpoints a redo log over 1 MiB."""
+        """Saves the caches, and checkpoints a redo log over 1 MiB. Where the store is gone, only closes the files."""
+        try:
+            with suppress(StoreGone):
+                self._settle()
+        finally:
+            self._wait_for_checkpoint()
+            self._redo.close()
+            self._lock.close()
+            self.packs.close()
+            self.index.close()
+            files.close_directories(self.layout.root)
+
+    def _settle(self) -> None:
+        self.require_store()
         self.quarantine_suspects()
         for log in self._logs.values():
             log.close()
         can_write = not self.read_only and self._failure is None
+        if can_write and self._redo.has_refused:
+            with suppress(LockTimeout, OSError), self.locked():
+                self._redo.drop_refused()
         is_used = can_write and self._is_durable and self._redo.end > 0
         if is_used and self._redo.size() > redo.CLOSE_CHECKPOINT_BYTES:
             self.flush()
-        self._wait_for_checkpoint()
-        self._redo.close()
-        self._lock.close()
-        self.packs.close()
-        self.index.close()
-        files.close_directories(self.layout.root)
 
     def after_fork(self) -> None:
         """Forgets what belongs to the parent process."""
         self._lock_depth = 0
         self._unsynced = []
+        self._in_doubt = []
         self._checkpointing = None
+
+    def _require_parents(self, log: TractLog) -> None:
+        """Raises ObjectMissing if an event that the next one builds on is gone: no other copy could show that one.
+
+        The handle then lists the store again, so that the next call sees what there is. Cost: one stat per head.
+        """
+        last, path = self._last_event  # of which the path is known, in a run of commits
+        for name in log.view.event_heads:
+            if not (name == last and files.may_exist(path)) and not self._is_here(log.tract, name):
+                log.list_events(is_forced=True)
+                raise ObjectMissing(path=Address("event", name, log.tract).path, kind="event", hash=name)
+
+    def _is_here(self, tract: str, event: str) -> bool:
+        """Returns whether an event has a file, or its right bytes are in a pack. Cost: one stat for a loose one."""
+        return files.may_exist(self.layout.event(tract, event)) or self.bytes.packed(event) is not None
 
     def _write_files(
         self, log: TractLog, fresh: dict[str, bytes], contents: dict[str, None], event: Entry, records: list[Record]
@@ -499,6 +678,7 @@ class Store:
         redo_size = -1
         entries: list[Entry] = []
         written: list[str] = []
+        path = ""  # of the event, once nothing else is left to write
         try:
             loose = fresh
             if len(fresh) >= PACK_MIN_OBJECTS:
@@ -514,17 +694,59 @@ class Store:
                 redo_size = self._redo.append(entries)
             log.append_own(records)
             self._write_loose(small, contents, written, is_synced=False)
-            files.replace(self.layout.event(event.tract, event.name), event.data)
-        except BaseException:
-            if files.exists(self.layout.event(event.tract, event.name)):
-                raise  # the rename was done: the transaction stands, only the answer is lost
-            log.take_back()
-            if redo_size >= 0:
-                self._redo.take_back(redo_size)
-            for path in written:
-                files.remove(path)
-            raise
+            path = self.layout.event(event.tract, event.name)
+            files.replace(path, event.data)
+        except BaseException as error:
+            if not (path and self._stands(path, error)):
+                self._take_back(log, redo_size, written, error)
+                raise
+            if not isinstance(error, OSError):
+                self._unsynced += entries
+                raise  # only the answer is lost
         self._unsynced += entries
+        self._last_event = event.name, path
+
+    def _stands(self, path: str, error: BaseException) -> bool:
+        """Returns whether an event is there after an error in writing it: its rename may have been done."""
+        try:
+            return files.exists(path)
+        except OSError as unseen:
+            if not isinstance(error, Exception):
+                return True
+            raise _InDoubtError(
+                f"the disk failed at its last step, and does not show whether it did it ({unseen})"
+            ) from (error)
+
+    def _take_back(self, log: TractLog, redo_size: int, written: list[str], error: BaseException) -> None:
+        """Takes back what a refused transaction has written. Each step stands by itself: none is left out because of another.
+
+        Errors: _InDoubtError if a power cut may bring the transaction back.
+        """
+        doubt: OSError | None = None
+        if redo_size >= 0:
+            try:
+                self._redo.take_back(redo_size)
+            except OSError as failed:
+                doubt = failed
+        with suppress(OSError):  # the next writer cuts off records without an event
+            log.take_back()
+        self._remove_all(written)
+        if doubt is not None and isinstance(error, Exception):
+            raise _InDoubtError(
+                f"it was refused ({error}), but the disk failed to take it out of the redo log ({doubt}), "
+                "so a power cut may bring it back"
+            ) from error
+
+    def _remove_all(self, paths: list[str]) -> None:
+        """Removes files that a refused transaction has written."""
+        for path in paths:
+            try:
+                files.remove(path)
+            except OSError:  # harmless, but no log holds it: a durable commit that needs it must sync it
+                self._has_undurable_ancestor = self._is_durable
+
+    def _uncertain(self, made: list[str], reason: str) -> CommitUncertain:
+        return CommitUncertain(path=self.layout.context, hash=made[-1], hashes=tuple(made), reason=reason)
 
     def _write_packed(self, objects: dict[str, bytes], written: list[str]) -> None:
         self.packs.refresh()
@@ -544,17 +766,24 @@ class Store:
             files.replace(path, data, is_synced=is_synced)
 
     def _sync(self) -> None:
-        """Makes the transactions so far durable. A sync that fails is not tried again on that file."""
+        """Makes the transactions so far durable. A sync that fails is not tried again on that file.
+
+        Errors: CommitUncertain: they are in the history, but a power cut may undo them.
+        """
         entries, self._unsynced = self._unsynced, []
+        made, self._in_doubt = self._in_doubt, []
         try:
-            self._redo.sync()
+            try:
+                self._redo.sync()
+            except OSError as error:
+                self._sync_elsewhere(entries, error)
+            if not place.is_there(self.layout):  # no recovery would read the log
+                self._has_undurable_ancestor = True
+            if self._has_undurable_ancestor:  # no log holds what a fast writer or a copying tool wrote
+                files.sync_filesystem(self.layout.root)
+                self._note_durable()
         except OSError as error:
-            self._sync_elsewhere(entries, error)
-        if not place.is_there(self.layout):  # no recovery would read the log
-            self._has_undurable_ancestor = True
-        if self._has_undurable_ancestor:  # no log holds what a fast writer or a copying tool wrote
-            files.sync_filesystem(self.layout.root)
-            self._note_durable()
+            raise self._uncertain(made or [entry.name for entry in entries], _NOT_DURABLE.format(error)) from error
         if self._redo.is_checkpoint_due:  # only the writer whose append passed the multiple makes it
             self._checkpoint()
 
@@ -569,10 +798,10 @@ class Store:
         If that fails too, this handle writes no more.
         """
         with suppress(OSError):
-            kept = list(redo.iter_entries(self._redo.path))
+            kept = list(redo.iter_entries(self._redo.path, self.layout.seal))
             entries = kept + [entry for entry in entries if entry not in kept]
         self._redo.close()
-        self._redo = RedoLog(f"{self.layout.redo}.{self._writer}")
+        self._redo = RedoLog(f"{self.layout.redo}.{self._writer}", self.layout.seal)
         try:
             self._redo.append(entries)
             self._redo.sync()
@@ -580,30 +809,37 @@ class Store:
             self._failure = f"the disk failed to make a commit durable ({error}); reopen the store and check it"
             raise error from None
 
-    def _recover(self, paths: list[str]) -> None:
-        """Writes the files again that the redo logs hold and the disk lost."""
-        with self.locked():
-            self._write_again(paths)
-            texts.write(self.layout, texts.damaged(self.layout))
-            files.sync_filesystem(self.layout.root)
-            for path in paths:
-                if path == self.layout.redo:
-                    self._redo.empty()
-                else:
-                    files.remove(path)
+    def _recover(self) -> None:
+        """Writes the files again that the redo logs hold and the disk lost, unless another writer did; the lock is held."""
+        if self.read_only or not self.needs_recovery:
+            return
+        paths = redo.log_paths(self.layout.local, self.layout.redo)
+        self._write_again(paths)
+        texts.write(self.layout, texts.damaged(self.layout))
+        self._ground.note()
+        files.sync_filesystem(self.layout.root)
+        for path in paths:
+            if path == self.layout.redo:
+                self._redo.empty()
+            else:
+                files.remove(path)
+        self._needs_recovery = False
+        self.packs.refresh()
+        self.list_events()
 
     def _write_outdated_texts(self) -> None:
         names = texts.outdated(self.layout)
         if names:
-            with self.locked():
+            with self.locked_now():
                 texts.write(self.layout, names)
+            self._ground.note()
 
     def _write_again(self, paths: list[str], *, is_forced: bool = False) -> None:
         """Writes the files of redo logs that are missing or torn; with `is_forced` all of them."""
         for path in paths:
-            for entry in redo.iter_entries(path):
+            for entry in redo.iter_entries(path, self.layout.seal):
                 target = self._path_of(entry)
-                data = None if is_forced else files.read(target, limit_bytes=1 << 31)
+                data = None if is_forced else files.read(target, limit_bytes=len(entry.data))
                 if data is None or hash_bytes(data) != entry.name:
                     files.replace(target, entry.data)
 
@@ -611,14 +847,19 @@ class Store:
         return entry.address.path_in(self.layout)
 
 
+class _InDoubtError(Exception):
+    """It is open whether a transaction stands; caused by the first error."""
+
+
 class _Holding:
     """The store's lock as a context manager; one object serves all uses, since the store counts the depth."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, timeout_s: float | None = None) -> None:
         self._store = store
+        self._timeout_s = timeout_s
 
     def __enter__(self) -> None:
-        self._store.acquire()
+        self._store.acquire(timeout_s=self._timeout_s)
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._store.release(is_failed=kind is not None)

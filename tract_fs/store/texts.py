@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from tract_fs.errors import JsonValueError, NotAStore, StoreNotFound, UnsupportedFormat
+from tract_fs.errors import FormatMissing, JsonValueError, NotAStore, StoreNotFound, UnsupportedFormat
 from tract_fs.model import canonical
-from tract_fs.model.damage import with_line_ends_undone
+from tract_fs.model.damage import unreadable, with_line_ends_undone
 from tract_fs.store import files
 from tract_fs.store.layout import EARLIER_TEXTS, FORMAT_VERSION, TEXT_FILES, Layout
 
@@ -31,30 +31,74 @@ def outdated(layout: Layout) -> list[str]:
 def write(layout: Layout, names: list[str]) -> None:
     """Writes text files with their right bytes; the lock is held, or there is no store yet."""
     for name in names:
-        files.replace(f"{layout.root}/{name}", TEXT_FILES[name], mode=0o644)
+        files.replace(f"{layout.root}/{name}", TEXT_FILES[name], mode=0o666)
+
+
+def restore_format(layout: Layout) -> bool:
+    """Writes FORMAT again where parts of a store lie and it is missing, unreadable, or names no format that can be read; returns whether it did.
+
+    One of a greater version stays, and so does what is no regular file.
+    """
+    data = _read(layout, "FORMAT")
+    is_occupied = data is None and files.exists(layout.format)
+    if is_occupied or not _parts(layout) or (data is not None and _version_of(data) is not None):
+        return False
+    write(layout, ["FORMAT"])
+    return True
+
+
+def _parts(layout: Layout) -> list[str]:
+    """Returns the directories of a store that lie at the layout's path with something in them."""
+    paths = (layout.objects, layout.events, layout.packs, layout.local_root)
+    return [f"{layout.relative(path)}/" for path in paths if files.list_names(path)]
+
+
+def _version_of(data: bytes) -> int | None:
+    """Returns the version that the bytes of a FORMAT file name, or None if they are damaged, or not of this format."""
+    try:
+        found = canonical.decode(data)
+        version = found["version"] if found.get("format") == "tract-fs" else None
+    except (JsonValueError, AttributeError, KeyError):
+        return None
+    return version if type(version) is int and version >= 1 else None
 
 
 def _read(layout: Layout, name: str) -> bytes | None:
-    return files.read(f"{layout.root}/{name}", limit_bytes=_LIMIT_BYTES)
+    """Returns the bytes of a text file; None if there is none, empty if it can't be read."""
+    try:
+        return files.read(f"{layout.root}/{name}", limit_bytes=_LIMIT_BYTES)
+    except OSError as error:
+        if error.errno not in files.UNREADABLE:
+            raise
+        return b""
 
 
 def require_format(layout: Layout, *, create: bool) -> None:
     """Returns if there is a store at the layout's path; with `create`, creates one if there is none.
 
-    Line ends that a tool rewrote do not matter. Errors: StoreNotFound, NotAStore, UnsupportedFormat.
+    Line ends that a tool rewrote do not matter.
+    Errors: StoreNotFound, FormatMissing (parts of a store lie there), NotAStore, UnsupportedFormat.
     """
     if files.kind_at(layout.context) == "other":
         raise NotAStore(path=layout.context, reason="a file, where a context directory was expected")
     try:
         data = files.read(layout.format, limit_bytes=1 << 20)
         is_occupied = data is None and files.exists(layout.format)
-        if is_occupied:  # perhaps another process has created the store just now
+        parts = _parts(layout) if data is None and not is_occupied else []
+        if is_occupied or parts:  # perhaps another process has created the store just now, FORMAT before its parts
             data = files.read(layout.format, limit_bytes=1 << 20)
-            is_occupied = data is None
+            is_occupied = is_occupied and data is None
     except NotADirectoryError:
         raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
+    except OSError as error:
+        if error.errno not in files.UNREADABLE:
+            raise
+        reason = f"{unreadable(error.strerror)}; mend its permissions, or let 'tract repair' write it again"
+        raise NotAStore(path=layout.format, reason=reason) from error
     if is_occupied:
         raise NotAStore(path=layout.format, reason="no regular file; move it away")
+    if data is None and parts:
+        raise FormatMissing(path=layout.context, found=", ".join(parts))
     if data is None or (create and not data.strip(b"\0")):  # blank: a power cut lost the bytes of a new store
         if not create:
             above = layout.context
@@ -64,18 +108,14 @@ def require_format(layout: Layout, *, create: bool) -> None:
                 raise NotAStore(path=layout.context, reason="a part of the path is a file")
             raise StoreNotFound(path=layout.context)
         try:
-            files.make_directory(layout.local_root)
+            files.make_directory(layout.local_root, is_new_store=True)
         except (NotADirectoryError, FileExistsError):
             raise NotAStore(path=layout.context, reason="a part of the path is a file") from None
         write(layout, list(TEXT_FILES))
         return
-    try:
-        found = canonical.decode(data)
-        version = found["version"] if found.get("format") == "tract-fs" else None
-    except (JsonValueError, AttributeError, KeyError):
-        version = None
-    if type(version) is not int or version < 1:
-        reason = "FORMAT is damaged, or not of this format; copy that file from another store"
+    version = _version_of(data)
+    if version is None:
+        reason = "FORMAT is damaged, or not of this format; if a store lies here, 'tract repair' writes it again"
         raise NotAStore(path=layout.format, reason=reason)
     if version > FORMAT_VERSION:
         raise UnsupportedFormat(path=layout.context, found=version, supported=FORMAT_VERSION)

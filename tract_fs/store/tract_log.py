@@ -15,8 +15,9 @@ A `TractLog` is in one of three states:
 In each call: `catch_up` follows arrivals and loads again what is not CURRENT; then `list_if_due` follows the directories. `rebuild` may be entered from
 both, from `open`, and from `origins`, whenever a look-up finds arrivals damaged; it ends CURRENT, or raises and leaves BROKEN.
 
-`_unrecorded` is empty unless this handle can't write arrivals (read-only, no lock, full disk). While it is not, the view is ahead of every stamp: `stamp`
-has the count -1, nothing is saved, and no append is recorded as plain.
+`_unrecorded` is empty unless this handle can't write arrivals (read-only, a full disk, or another writer has the lock, for which no read waits). While it is
+not, the view is ahead of every stamp: `stamp` has the count -1, nothing is saved, and no append is recorded as plain. Once the lock is free, the next listing or
+write records these events.
 
 A handle that accepts gaps (`Parts.accepts_gaps`) counts a content that is missing or damaged as redacted. So it sees
 events that other handles do not: it keeps these in `_unrecorded`, and writes no arrivals and no saved view but the
@@ -27,15 +28,25 @@ records of its own events.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 from enum import Enum
+from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct
 
-from tract_fs.errors import DamageError, HashMismatch, InvalidObject, LockTimeout, ObjectMissing, ReadOnlyError
+from tract_fs.errors import (
+    DamageError,
+    FileUnreadable,
+    HashMismatch,
+    InvalidObject,
+    LockTimeout,
+    ObjectMissing,
+    ReadOnlyError,
+)
 from tract_fs.model.events import Event, Redact
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
@@ -50,8 +61,10 @@ from tract_fs.store.listing import EventListing, KnownEvents, Seen
 from tract_fs.store.objects import Objects
 from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
+from tract_fs.store.quarantine import DamagedPack, PackLosses
 from tract_fs.store.saved_view import SavedView
 
+_monotonic = partial(time.monotonic)  # the clock itself: changes are to be noticed where a test has frozen the module's
 _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
 _READ_BACK_RECORDS = 1024
@@ -74,12 +87,14 @@ class Parts(Struct, frozen=True):
     packs: Packs
     objects: Objects
     events: Events
-    locked: Callable[[], AbstractContextManager[None]]
-    other: Callable[[str], TractLog]
+    locked: Callable[[], AbstractContextManager[None]]  # raises LockTimeout at once if another writer has the lock
+    finds: Callable[[str, EventHash], bool]
+    require_store: Callable[[], None]
     renew_place: Callable[[], bool]
     redacted: Callable[[], frozenset[str]]
     note_redacted: Callable[[list[ContentHash]], None]
     quarantined: Callable[[str], dict[str, str]]
+    losses: Callable[[str], PackLosses]
     read_only: bool
     accepts_gaps: bool
 
@@ -107,11 +122,14 @@ class TractLog:
         # events
         self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
         self.quarantined: dict[str, str] = {}  # event hash: why its file was quarantined; there is no other
+        self.damaged_packs: list[DamagedPack] = []  # that had events of this tract, or may have had
+        self.lost_in_packs: set[str] = set()  # events that these packs lack, as of the last look
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
         self.traces: dict[str, Trace] = {}  # of those gone, as far as records show anything
         self.changes = 0  # rises whenever one of these, or the pending events, may have changed
         self._known: KnownEvents | None = None  # visible events; built when first needed
         self._unrecorded: set[str] = set()  # visible events that are not in arrivals
+        self._late: list[EventHash] = []  # those of them that `_admit` met, in the order of the view
         self._added: list[str] = []  # visible events of records that `_count` does not cover yet
         self._witnessed: set[str] = set()  # events that this handle wrote since the view was last saved
         # arrivals
@@ -141,6 +159,13 @@ class TractLog:
         self._state = State.BROKEN
         self.is_durable = False
 
+    def distrust(self) -> None:
+        """Loads everything again at the next call, since an error may have left this log half changed."""
+        self._break()
+        self._is_offering = False
+        self._listing.forget()
+        self._listed_at = -math.inf
+
     # what view.Source asks
 
     def event(self, tract: str, name: EventHash) -> Event | None:
@@ -150,7 +175,11 @@ class TractLog:
     def is_visible(self, tract: str, name: EventHash) -> bool:
         """Returns whether an event is visible."""
         if tract != self.tract:
-            return self._parts.other(tract).finds(name)
+            return self._parts.finds(tract, name)
+        return self.shows(name)
+
+    def shows(self, name: EventHash) -> bool:
+        """Returns whether an event of this tract is visible, by what this log knows now."""
         return name in self.known() and name not in self.view.pending
 
     def finds(self, name: EventHash) -> bool:
@@ -160,27 +189,29 @@ class TractLog:
         that the events offered next depend on.
         """
         if self._is_offering:
-            return self.is_visible(self.tract, name)
+            return self.shows(name)
         for look in (self.catch_up, self.list_events):
-            if self.is_visible(self.tract, name):
+            if self.shows(name):
                 return True
             if not self._parts.events.exists(self.tract, name):
                 return False
             look()
-        return self.is_visible(self.tract, name)
+        return self.shows(name)
 
     def commit(self, name: CommitHash) -> Commit | None:
         """Returns a commit that is present and valid, or None."""
         return self._parts.objects.commit(name)
 
-    def has_content(self, name: ContentHash) -> bool:
-        """Returns whether a content is present and valid, or redacted; always, if this handle accepts gaps."""
-        return self._parts.accepts_gaps or self._parts.objects.has_content(name) or name in self._parts.redacted()
+    def content_type(self, name: ContentHash) -> str | None:
+        """Returns the type of a content; "" if it is absent and redacted, or this handle accepts gaps, ILL_FORMED if it is no valid content, None if it is missing."""
+        return self._parts.objects.content_type(name) or (
+            "" if self._parts.accepts_gaps or name in self._parts.redacted() else None
+        )
 
     @property
     def hides_any(self) -> bool:
-        """Whether some event takes no part: it is pending, damaged, gone or quarantined."""
-        return bool(self.view.pending or self.damaged or self.gone or self.quarantined)
+        """Whether some event takes no part: it is pending, damaged, gone or quarantined; or a damaged pack may have had some."""
+        return bool(self.view.pending or self.damaged or self.gone or self.quarantined or self.damaged_packs)
 
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
@@ -304,11 +335,6 @@ class TractLog:
                 if record.kind in arrivals.OWN_KINDS and not is_other:
                     yield as_event_hash(record.event)
 
-    def is_remade(self, branch: str, name: str) -> bool:
-        """Returns whether an event moves a branch in place of an earlier move of it."""
-        ops = self._parts.events.require(self.tract, name).branch_ops()
-        return any(op.branch == branch and op.replaces for op in ops)
-
     def covers(self, count: int, chain: str) -> bool:
         """Returns whether a stamp belongs to this copy's past."""
         if not 0 <= count <= self._count:
@@ -328,6 +354,8 @@ class TractLog:
         inode, count = self._arrivals.signature()
         is_same = inode == self._inode and self._arrivals.is_same(self._count, self._chain)
         if is_same and count == self._count and self._state is State.CURRENT:
+            if is_locked and self._unrecorded:
+                self._record_late()
             return
         if self._state is not State.CURRENT or count < self._count or (not is_same and self._inode):
             self._parts.renew_place()  # local/ may be gone
@@ -335,8 +363,7 @@ class TractLog:
             return
         self._inode = inode
         start_chain = self._chain
-        data = self._arrivals.read(self._count, count - self._count)
-        found = list(arrivals.decode_records(data, start_chain))
+        found = list(arrivals.iter_new(self._arrivals, self._count, count, start_chain))
         is_short = len(found) < count - self._count
         if is_short and self._count and self._arrivals.chain_at(self._count) != start_chain:
             self._reload()  # the file was overwritten in place
@@ -361,6 +388,8 @@ class TractLog:
         if is_locked and self._count < count:  # a torn tail, or a writer that died before its rename
             self._arrivals.cut(self._count)
             self.list_events(is_forced=True)
+        elif is_locked and self._unrecorded:
+            self._record_late()
 
     def look_ahead(self) -> None:
         """Follows arrivals while the caller waits for the lock, unless it waits in order to rebuild the view."""
@@ -405,23 +434,27 @@ class TractLog:
 
     def list_if_due(self) -> None:
         """Lists changed directories, if the last listing was long enough ago."""
-        now = time.monotonic()
+        now = _monotonic()
         if now - self._listed_at >= self._listing_pause_s:
             self.list_events()
-            spent_s = time.monotonic() - now
+            spent_s = _monotonic() - now
             self._listed_at = now + spent_s
             self._listing_pause_s = max(_LISTING_INTERVAL_S, _LISTING_SHARE * spent_s)
 
     def list_events(self, *, is_forced: bool = False) -> None:
-        """Finds events that copying tools brought or removed."""
+        """Finds events that copying tools brought or removed. Errors: StoreGone."""
+        self._parts.require_store()
         self.catch_up()  # or rows of arrivals that another handle has replaced would show its events as known here
         if is_forced:
             self._listing.forget()
         seen = self._listing.look(self.known)
-        is_late = bool(self._unrecorded) and not self._parts.read_only and not self._parts.accepts_gaps
-        if seen.is_gone or is_late or (is_forced and self._listing.is_all_gone(self.known())):
+        if seen.is_gone or (is_forced and self._listing.is_all_gone(self.known())):
             self.rebuild(is_ours=True)
             return
+        if self._unrecorded:
+            with ExitStack() as held:
+                if self._try_lock(held):
+                    self.catch_up(is_locked=True)
         for name in [name for name in self.damaged if not self._parts.events.exists(self.tract, name)]:
             del self.damaged[name]
             self.changes += 1
@@ -437,7 +470,8 @@ class TractLog:
         """Folds all events from their files, each object verified, and writes new arrivals.
 
         With `is_ours` the old arrivals are this copy's own for sure: an event that they list and that is missing counts
-        as gone. Without, only if the saved view covers it.
+        as gone, but for the last one, whose writer may have died before it wrote the file. Without, only if the saved
+        view covers it.
         """
         self._state = State.BROKEN
         with ExitStack() as held:
@@ -458,7 +492,7 @@ class TractLog:
         directory = self._arrivals.path.rpartition("/")[0]
         try:
             files.make_directory(directory)
-            return held.enter_context(files.NewFile(directory, mode=0o644))
+            return held.enter_context(files.NewFile(directory, mode=0o666))
         except OSError:
             return None
 
@@ -473,6 +507,7 @@ class TractLog:
         self._known = KnownEvents()
         self._added.clear()
         self._unrecorded.clear()
+        self._late.clear()
         self.again_count = self.usage_count = 0
         seen = self._listing.look(self.known)
         written = None if file is None else arrivals.NewArrivals(file, self._arrivals.start)
@@ -499,6 +534,7 @@ class TractLog:
         self.version += 1
         self.changes += 1
         self.is_durable = not visible
+        self.lost_in_packs = set()
         self.gone = (known_before | self._witnessed | self._recorded_damaged()).difference(visible)
         self.traces = self._find_traces()
         gone = [self._gone_record(name, is_own=name in own) for name in sorted(self.gone)]
@@ -509,7 +545,7 @@ class TractLog:
             self._arrivals.replace(file)
             self._count, self._chain = written.count, written.chain
             self._inode = self._arrivals.signature()[0]
-        else:
+        if not written or not written.count or self._arrivals.chain_at(self._count) != self._chain:
             self._keep_in_memory(visible)
         records = None
         if self._unrecorded or len(kept) < _KEPT_RECORDS:
@@ -524,6 +560,7 @@ class TractLog:
         return records
 
     def _settle(self, seen: Seen) -> None:
+        self._note_losses()
         set_aside = self._parts.quarantined(self.tract)
         if set_aside or self.quarantined:
             exists = self._parts.events.exists
@@ -533,6 +570,19 @@ class TractLog:
             seen.fans.pop(name[:2], None)
         self._parts.packs.forget_recent()
         self._listing.settle(seen)
+
+    def _note_losses(self) -> None:
+        """Counts events that damaged packs are proved to lack as gone."""
+        before, (self.damaged_packs, lost) = self.damaged_packs, self._parts.losses(self.tract)
+        self.changes += before != self.damaged_packs
+        if lost == self.lost_in_packs:
+            return
+        self.lost_in_packs = lost
+        known, get = self.known(), self._parts.events.get
+        gone = {name for name in lost - self.gone if name not in known and get(self.tract, name) is None}
+        self._listing.is_changed = self._listing.is_changed or bool(gone)
+        self.gone |= gone
+        self.changes += 1
 
     def known(self) -> KnownEvents:
         """Returns the hashes of all visible events. Cost: reads the arrivals that have no rows, the first time."""
@@ -592,6 +642,7 @@ class TractLog:
 
     def _add_record(self, record: Record, name: EventHash) -> bool:
         """Applies one record of the event `name`; False if this event is needed and damaged."""
+        self._count_kinds(record)
         is_recorded = name not in self._unrecorded
         if is_recorded:
             self._add_to_commits(record)
@@ -690,16 +741,43 @@ class TractLog:
                 with suppress(OSError):
                     self._record(records)
                     self._unrecorded.difference_update(visible)
+            self._late += [name for name in visible if name in self._unrecorded]
+
+    def _record_late(self) -> None:
+        """Records what became visible while this handle could not write arrivals; the lock is held, the view caught up."""
+        late = [name for name in self._late if name in self._unrecorded]
+        if len(late) != len(self._unrecorded):
+            self.rebuild(is_ours=True)  # some came by a rebuild, in no order of arrivals
+            return
+        waiting = set(late)
+        records: list[Record] = []
+
+        def is_brought(commit: bytes) -> bool:
+            return any(name.hex() not in waiting for name in self.origins.events_of(commit.hex()))
+
+        for name in late:
+            event = self._parts.events.get(self.tract, name)
+            if event is None:
+                self.rebuild(is_ours=True)
+                return
+            records += records_of(name, event, arrivals.SEEN, self._parts.objects, is_brought)
+            waiting.discard(name)
+        with suppress(OSError):
+            self._record(records)
+            self._unrecorded.clear()
+            self._late.clear()
 
     def _record(self, records: list[Record]) -> None:
         data, chain = arrivals.encode_records(records, self._chain)
         self._arrivals.append(data, self._count)
+        for record in records:
+            self._count_kinds(record)
         self._count += len(records)
         self._chain = chain
         self._inode = self._arrivals.signature()[0]
 
     def _try_lock(self, held: ExitStack) -> bool:
-        """Locks the store until `held` ends, if this handle can write arrivals; returns whether it did."""
+        """Locks the store until `held` ends, if this handle can write arrivals and the lock is free; returns whether it did."""
         if self._parts.read_only or self._parts.accepts_gaps:
             return False
         try:
@@ -717,10 +795,13 @@ class TractLog:
 
     def _add_to_commits(self, record: Record) -> None:
         self.origins.add(record)
-        self.usage_count += record.kind == arrivals.USAGE
         if record.kind == arrivals.BRINGS_AGAIN:
-            self.again_count += 1
             self.version += 1
+
+    def _count_kinds(self, record: Record) -> None:
+        """Counts a record that is in arrivals."""
+        self.usage_count += record.kind == arrivals.USAGE
+        self.again_count += record.kind == arrivals.BRINGS_AGAIN
 
     def _apply_all(
         self, names: set[str], own: set[str] | frozenset[str], take: Callable[[EventHash, Event], None]
@@ -745,12 +826,12 @@ class TractLog:
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
 
     def _readable(self, name: EventHash) -> Event | None:
-        """Returns an event; if its file is damaged or missing, notes why and returns None."""
+        """Returns an event; if its file is damaged, unreadable or missing, notes why and returns None."""
         try:
             return self._parts.events.require(self.tract, name)
         except InvalidObject as error:
             self.view.pending[name] = Pending(f"not understood: {error.reason}")
-        except HashMismatch as error:
+        except (HashMismatch, FileUnreadable) as error:
             self.damaged[name] = str(error)
             self.view.pending.pop(name, None)
         except ObjectMissing:
@@ -766,31 +847,63 @@ class TractLog:
     def _keep_in_memory(self, names: list[EventHash]) -> None:
         """Continues without writing arrivals: all visible events count as not recorded."""
         self._inode, self._count = self._arrivals.signature() if names else (0, 0)
-        self._chain = (names and self._arrivals.chain_at(self._count)) or self._arrivals.start
+        chain = self._arrivals.chain_at(self._count)
+        if chain is None:  # it can't be read
+            self._inode, self._count = 0, 0
+        self._chain = chain or self._arrivals.start
         self._unrecorded = set(names)
 
     def _own_and_known(self, *, is_ours: bool) -> tuple[set[str], set[str]]:
         """Returns the events that arrivals list as this copy's own, as far as their chain is sound, and those that this
         copy surely knew.
 
-        With `is_ours` these are all events in arrivals; without, those that the saved view covers.
+        With `is_ours` these are all events in arrivals, but for an unwritten one at their end; without, those that the
+        saved view covers.
         """
         own: set[str] = set()
         known: set[str] = set()
-        saved = None if is_ours else saved_view.read(self._parts.layout, self.tract)
-        covered = saved.count if saved is not None and self._is_ours(saved) else 0
-        for number, record in enumerate(arrivals.iter_sound(self._arrivals)):
-            if record.kind in arrivals.OWN_KINDS or record.kind == arrivals.GONE_OWN:
-                own.add(record.event.hex())
-            if (is_ours or number < covered) and record.kind in arrivals.EVENT_KINDS | arrivals.GONE_KINDS:
-                known.add(record.event.hex())
+        saved = saved_view.read(self._parts.layout, self.tract)
+        covered = 0
+        if saved is not None and self._is_ours(saved):
+            covered = saved.count
+            known.update(saved.gone)
+        last: Record | None = None
+        number = -1
+        for number, last in enumerate(arrivals.iter_sound(self._arrivals)):
+            if last.kind in arrivals.OWN_KINDS or last.kind == arrivals.GONE_OWN:
+                own.add(last.event.hex())
+            if (is_ours or number < covered) and last.kind in arrivals.EVENT_KINDS | arrivals.GONE_KINDS:
+                known.add(last.event.hex())
+        if last is not None and number >= max(covered, self._seen_count()) and self._is_unwritten(last):
+            known.discard(last.event.hex())
         return own, known
+
+    def _seen_count(self) -> int:
+        """Returns how many records of the arrivals on disk this handle followed: it saw the files of their events."""
+        is_followed = not self._unrecorded and self._arrivals.chain_at(self._count) == self._chain
+        return self._count if is_followed else 0
+
+    def _is_unwritten(self, last: Record) -> bool:
+        """Returns whether the last record is of an event without a file.
+
+        A writer records an event before it writes it, and the next writer cuts off the record of one that was not
+        written. So an event whose record is followed by others was there once. This one never was, or its writer is
+        just about to write it.
+        """
+        name = last.event.hex()
+        is_own = last.kind in arrivals.OWN_KINDS
+        return (
+            is_own
+            and not self._parts.events.exists(self.tract, name)
+            and name not in self._parts.quarantined(self.tract)
+        )
 
     def _reload(self) -> None:
         """Loads everything again after another handle has replaced arrivals."""
         self._known = None
         self._added.clear()
         self._unrecorded.clear()
+        self._late.clear()
         self._listing.is_changed = False
         self.open(verify=False)
         lost = {name for name in self._witnessed if not self._parts.events.exists(self.tract, name)}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tract_fs.model.canonical import Fragment
 from tract_fs.model.events import NewCommit, delete_op, encode_event, move_op, tag_op
-from tract_fs.model.names import CommitHash, format_time, hash_bytes, next_time, parse_time
+from tract_fs.model.names import LAST_YEAR_US, CommitHash, format_time, hash_bytes, next_time, parse_time, require_step
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, View
 from tract_fs.store import arrivals
@@ -69,6 +69,7 @@ class Transaction:
         self.usage: list[tuple[CommitHash, int, int]] = []  # commit, prompt and completion tokens
         self._is_set = False  # the head was set, not only advanced by commits
         self._fixed_parents: tuple[str, ...] | None = None
+        self._base = view.newest  # the time of the latest parent
         self._newest = view.newest
         self._newest_us: int | None = None  # the same in microseconds; None: not parsed yet
         self.now = ""  # the last time taken, as an event stores it
@@ -93,7 +94,7 @@ class Transaction:
         )
 
     def tick(self, wall_us: int) -> int:
-        """Returns the next time of the hybrid logical clock."""
+        """Returns the next time of the hybrid logical clock. Errors: TimeLimitReached."""
         now = format_time(wall_us) if wall_us > 0 else ""
         if now > self._newest:  # the usual case; times compare as strings do
             self._set_time(wall_us, now)
@@ -157,7 +158,8 @@ class Transaction:
         parents = [f"{view.tract}/{name}" for name in view.event_heads]
         self.foreign_parents += [parent for parent in parents if parent not in self.foreign_parents]
         if view.newest > self._newest:
-            self._newest, self._newest_us = view.newest, None
+            self._base = self._newest = view.newest
+            self._newest_us = None
 
     def fix(self, at_us: int, parents: Sequence[str]) -> None:
         """Makes the event a function of what it joins: it has this time, these parents alone, and no writer."""
@@ -260,6 +262,8 @@ class Transaction:
         return [*brought, *usage, Record(kind, branch, name, NO_HASH, at_us)]
 
     def _set_time(self, us: int, now: str) -> None:
+        if us >= LAST_YEAR_US:
+            require_step(us, parse_time(self._base) if self._base else None)
         self._newest_us, self._newest, self.now = us, now, now
 
     def _last_us(self) -> int:

@@ -20,11 +20,13 @@ from tract_fs.model.events import (
     NewCommit,
     Reset,
     encode_event,
+    fault_of_entry,
     move_op,
     split_parent,
 )
 from tract_fs.model.history import is_ancestor, linear_order
-from tract_fs.model.names import CommitHash, EventHash, format_time, next_time
+from tract_fs.model.names import LAST_YEAR, CommitHash, EventHash, format_time, next_time, require_step
+from tract_fs.model.objects import fault_of_commit
 from tract_fs.upkeep.status import state_of
 from tract_fs.work.reader import TractReader
 
@@ -118,11 +120,10 @@ class Adoption:
                     continue
                 try:
                     commits = linear_order(op.head, self._reader.commit, known=self._known)
-                    missing = self._missing_content(commits)
+                    reason = self._why_refused(commits)
                 except DamageError as error:
-                    missing = error.hash
-                if missing:
-                    reason = f"{missing} is missing ({state_of(self._reader, missing)})"
+                    reason = self._why_missing(error.hash)
+                if reason:
                     self._refused.append(f"{name}: head {op.head} of branch {op.branch!r}: {reason}")
                     continue
                 seen.add((op.branch, op.head))
@@ -151,12 +152,22 @@ class Adoption:
             return True
         return op.head in self._known and op.branch in log.view.branches
 
-    def _missing_content(self, commits: list[CommitHash]) -> str:
+    def _why_refused(self, commits: list[CommitHash]) -> str:
+        """Returns why no event may bring these commits, or an empty string."""
         for name in commits:
-            content = self._reader.commit(name).content
-            if content is not None and not self._reader.log.has_content(content):
-                return content
+            commit, entry = self._reader.commit(name), self._entries.get(name)
+            found = "" if commit.content is None else self._reader.log.content_type(commit.content)
+            if found is None:
+                return self._why_missing(commit.content or "")
+            fault = fault_of_commit(commit, found) or (None if entry is None else fault_of_entry(entry[2]))
+            if commit.created_at >= LAST_YEAR:
+                fault = "it brings a commit of the last year of the format"
+            if fault is not None:
+                return f"{name} can't come in: {fault}"
         return ""
+
+    def _why_missing(self, name: str) -> str:
+        return f"{name} is missing ({state_of(self._reader, name)})"
 
     def _largest(self, candidates: list[_Candidate]) -> list[_Candidate]:
         """Leaves out the heads that another head of the same branch contains."""
@@ -175,6 +186,7 @@ class Adoption:
         foreign = dict(self._foreign_parents(commits))
         made = (self._reader.commit(name).created_us for name in commits)
         at = next_time(self._now_us, max([log.view.newest_us, *made, *foreign.values()]))
+        require_step(at, max([log.view.newest_us, *foreign.values()]))
         op = move_op("create", branch, head, [self._new_commit(name) for name in commits], replaces)
         parents = [*log.view.event_heads, *foreign]
         return encode_event(

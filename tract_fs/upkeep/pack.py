@@ -17,6 +17,7 @@ from tract_fs.model.names import to_us
 from tract_fs.model.status import PackReport
 from tract_fs.store import files
 from tract_fs.store.address import Address
+from tract_fs.store.left_over import remove_left_over
 from tract_fs.store.packs import PackWriter, first_member, scan
 from tract_fs.store.store import PACK_MAX_BYTES, Store
 from tract_fs.store.tree import count_files, fan_directories
@@ -90,6 +91,7 @@ class _Packing:
         self._remove_packs(self._plan.sources(), {**self._new, **kept})
         self._remove_contained()
         self._remove_directories()
+        remove_left_over(self._layout)
         return PackReport(
             files_before=before,
             files_after=sum(count_files(self._layout)),
@@ -112,7 +114,7 @@ class _Packing:
             self._finish_pack()
         if self._open is None:
             self._open = self._opened.enter_context(PackWriter(self._layout))
-        self._open.add(member.data)
+        self._open.add(member.name, member.data)
         self._members.append(Member(member.name, b"", member.paths))
 
     def _finish_pack(self) -> None:
@@ -120,8 +122,8 @@ class _Packing:
         if self._open is None:
             return
         members, self._members = self._members, []
-        name = self._open.finish()
-        self._written_bytes += self._open.size_bytes
+        name, size_bytes = self._open.finish()
+        self._written_bytes += size_bytes
         self._open = None
         self._opened.close()
         self._new[name] = self._read_again(name, members)
@@ -188,7 +190,12 @@ class _Packing:
             if first is None or self._packs.holder(first, others) is None:
                 continue
             verified = {other: files.signature(self._layout.pack(other)) for other in others}
-            rows, actual = scan(self._layout.pack(name), name)
+            try:
+                rows, actual = scan(self._layout.pack(name), name)
+            except OSError as error:
+                if error.errno not in files.UNREADABLE:
+                    raise
+                continue
             if rows is not None and actual == name:
                 holders = [self._packs.holder(digest.hex(), others) for digest, _, _ in rows.members]
                 if None not in holders:

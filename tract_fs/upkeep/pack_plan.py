@@ -12,6 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from tract_fs.errors import JsonValueError
+from tract_fs.model.damage import unreadable
 from tract_fs.model.events import decode_event
 from tract_fs.model.members import is_event_line, is_line, is_object_of_ours
 from tract_fs.model.objects import Commit, decode_commit
@@ -31,7 +32,10 @@ class Member(NamedTuple):
 
 
 class PackPlan:
-    """What one run packs: files last changed before `before_ns`, or all. `look` lists them."""
+    """What one run packs: files last changed before `before_ns`, or all.
+
+    States: new; looked, after `look` has listed the files; done, once `iter_members` has yielded all. Only then `sources` and `left` are complete.
+    """
 
     def __init__(self, store: Store, before_ns: int | None) -> None:
         self._store = store
@@ -45,6 +49,7 @@ class PackPlan:
         self._small: list[str] = []
         self._is_short = False  # a member of a small pack can no longer be read
         self.kept: dict[str, files.Signature | None] = {}  # packs that stay, with their signatures
+        self._unreadable: dict[bytes, str] = {}  # loose files that the system can't read
         self.left: list[str] = []  # "path: reason" of files that are not packed
 
     def look(self) -> None:
@@ -85,7 +90,13 @@ class PackPlan:
 
     def _take_pack(self, name: str) -> None:
         self.kept.pop(name, None)
-        rows, actual = scan(self._layout.pack(name), name)
+        try:
+            rows, actual = scan(self._layout.pack(name), name)
+        except OSError as error:
+            if error.errno not in files.UNREADABLE:
+                raise
+            self.left.append(f"packs/{name}: {unreadable(error.strerror)}")
+            return
         if rows is None or actual != name:
             if rows is not None:
                 self._store.suspects.note(Address("pack", name))
@@ -164,9 +175,15 @@ class PackPlan:
         stored = self._store.bytes
         if digest in self._packed and (data := stored.packed(digest.hex())) is not None:
             return data
-        if digest in self._objects:
-            return stored.loose(Address("object", digest.hex()))
-        return stored.loose(self._address(digest)) if digest in self._events else None
+        if not (digest in self._objects or digest in self._events):
+            return None
+        try:
+            return stored.loose(self._address(digest))
+        except OSError as error:
+            if error.errno not in files.UNREADABLE:
+                raise
+            self._unreadable[digest] = unreadable(error.strerror)
+            return None
 
     def _leave(self, digest: bytes) -> None:
         """Leaves a damaged file in place as a suspect. One that is gone was packed or removed by others."""
@@ -174,12 +191,14 @@ class PackPlan:
             self._is_short = True
             return
         address = self._address(digest)
-        if files.exists(address.path_in(self._layout)):
+        if digest in self._unreadable:
+            self.left.append(f"{address.path}: {self._unreadable[digest]}")
+        elif files.exists(address.path_in(self._layout)):
             self._store.suspects.note(address)
             self.left.append(f"{address.path}: damaged")
 
     def _address(self, digest: bytes) -> Address:
-        tract = self._events.get(digest)
+        tract = None if digest in self._objects else self._events.get(digest)
         return Address("object", digest.hex()) if tract is None else Address("event", digest.hex(), tract)
 
 

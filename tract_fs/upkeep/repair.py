@@ -1,6 +1,6 @@
 """Repair: verifies every file of the store, quarantines or mends damaged ones, restores missing ones from unknown files, rebuilds caches.
 
-Only caches are deleted. The report names what could not be mended, where it is, and what to do.
+Only caches and left-over temporary files are deleted. The report names what could not be mended, where it is, and what to do.
 """
 
 from __future__ import annotations
@@ -10,22 +10,29 @@ from collections.abc import Iterable, Iterator
 from msgspec import structs
 
 from tract_fs.errors import ArgumentError
+from tract_fs.model.damage import unreadable
 from tract_fs.model.events import redact_op
 from tract_fs.model.names import is_hash, is_tract_id
 from tract_fs.model.status import LostFile, RepairReport
 from tract_fs.store import files, texts
 from tract_fs.store.address import Address
 from tract_fs.store.bytes import read_hashed
+from tract_fs.store.left_over import remove_left_over
 from tract_fs.store.transaction import Transaction
 from tract_fs.store.tree import iter_files, list_unknown
 from tract_fs.upkeep.adopt import Adopted, Adoption
 from tract_fs.upkeep.salvage import find_salvageable
 from tract_fs.upkeep.status import lost_files, missing_names
 from tract_fs.work.reader import TractReader
-from tract_fs.work.session import Session
+from tract_fs.work.session import Session, StorePath, require_layout
 
 _AT_ONCE = 8  # files dealt with in one hold of the lock
 _LEAST_DIGITS = 4
+
+
+def restore_format(path: StorePath) -> bool:
+    """Writes the FORMAT file of a store again where it is missing or damaged; returns whether it did. Errors: ArgumentError, OSError."""
+    return texts.restore_format(require_layout(path))
 
 
 class Repair:
@@ -52,6 +59,7 @@ class Repair:
         if isinstance(give_up, str) or not isinstance(give_up, Iterable):
             raise ArgumentError(f"give_up {give_up!r}: give a list of hashes of lost files")
         names = list(give_up)
+        texts.restore_format(self._layout)
         if self._reader.overlay.is_staging:
             raise ArgumentError("repair() can't run inside a batch: end the batch first")
         self._mend_texts()
@@ -62,6 +70,7 @@ class Repair:
         self._reader.log.list_events(is_forced=True)
         self._salvage()
         self._give_up(names)
+        remove_left_over(self._layout)
         return self._report(self._adopt() if adopt else Adopted([], []))
 
     def _mend_texts(self) -> None:
@@ -77,7 +86,13 @@ class Repair:
         for file, _ in iter_files(self._layout):
             self._checked_count += 1
             path = file.path_in(self._layout)
-            data, is_good = read_hashed(path, file.name)
+            try:
+                data, is_good = read_hashed(path, file.name)
+            except OSError as error:
+                if error.errno not in files.UNREADABLE:
+                    raise
+                self._unmoved.append(f"{file.path}: {unreadable(error.strerror)}")
+                continue
             if data is None and files.exists(path):
                 self._unmoved.append(f"{file.path}: too large to be a file of this store")
             elif data is not None and not is_good:
@@ -120,9 +135,12 @@ class Repair:
         snapshots = self._layout.tract_local(tract, "snapshots")
         paths = [f"{snapshots}/{name}" for name in files.list_names(snapshots) if is_hash(name)]
         for path in paths:
-            if files.exists(path):
-                files.remove(path)
-                self._dropped.append(self._layout.relative(path))
+            try:
+                if files.exists(path):
+                    files.remove(path)
+                    self._dropped.append(self._layout.relative(path))
+            except OSError as error:  # a directory in its place: no reader uses it
+                self._unmoved.append(f"{self._layout.relative(path)}: can't be removed: {error.strerror}")
 
     def _salvage(self) -> None:
         """Restores missing files from unknown, quarantined and fresh damaged ones. Repeats, since a restored event may wait for more."""

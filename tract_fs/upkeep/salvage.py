@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from typing import NamedTuple
 
 from tract_fs.model.names import hash_bytes
@@ -32,7 +33,7 @@ def find_salvageable(layout: Layout, paths: list[str], wanted: Collection[str]) 
     """
     found = []
     for path in paths[:_MOST_READ]:
-        data = files.read(f"{layout.root}/{path}", limit_bytes=MAX_PACK_BYTES)
+        data = _read(f"{layout.root}/{path}")
         if not data:
             continue
         name = hash_bytes(data)
@@ -41,10 +42,17 @@ def find_salvageable(layout: Layout, paths: list[str], wanted: Collection[str]) 
         target = _target_of(path, name, data)
         if target is None:
             continue
-        there = files.read(target.path_in(layout), limit_bytes=MAX_PACK_BYTES)
+        there = _read(target.path_in(layout))
         if there is None or hash_bytes(there) != name:
             found.append(Salvageable(path, target))
     return found
+
+
+def _read(path: str) -> bytes | None:
+    """Returns the bytes of a file; None if there is none, or the system can't read it."""
+    with suppress(OSError):
+        return files.read(path, limit_bytes=MAX_PACK_BYTES)
+    return None
 
 
 def _is_named_after(path: str, name: str) -> bool:

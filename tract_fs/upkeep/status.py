@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct, structs
 
-from tract_fs.errors import DamageError
+from tract_fs.errors import DamageError, TokenizerError
+from tract_fs.model.damage import NO_FILE
 from tract_fs.model.history import linear_order
 from tract_fs.model.names import CommitHash, format_time
 from tract_fs.model.slots import LOST
@@ -24,6 +25,7 @@ from tract_fs.work.session import Session
 _DAY_US = 86_400_000_000
 _MANY_FILES = 3000  # of a thousand commits: 4 KiB of disk and an inode each, and most of the time of a cold compile
 _MOST_NAMED = 3
+_MAY_LACK = "it may have had newer events, of any tract"
 _FIRST_CHARACTERS = 60
 _MANY_PACKS = 16  # that a handle keeps open
 
@@ -69,14 +71,14 @@ def survey(session: Session) -> Status:
         token_budget=None if budget is None else budget.max_tokens,
         pending=tuple(f"{name}: {pending.describe()}" for name, pending in sorted(log.view.pending.items())),
         waiting=waiting,
-        damaged=tuple(sorted(f"{name}: {reason}" for name, reason in log.damaged.items())),
+        damaged=(*_damaged_packs(reader), *sorted(f"{name}: {reason}" for name, reason in log.damaged.items())),
         gone=gone,
         quarantined=quarantined,
         lost=tuple(lost_files(reader)),
         strays=tuple(unknown),
         salvageable=tuple(SalvageableFile(found.path, found.target.path) for found in salvageable),
         unread_local=tuple(unproved(reader.store.layout)),
-        warnings=tuple(_warnings(log.view, history.fault, session.writer.now_us())),
+        warnings=tuple(_warnings(log.view, history.fault, session.writer.now_us(), reader.store.lock_fault)),
         needs_recovery=reader.store.needs_recovery,
         loose_count=loose_count,
         pack_count=pack_count,
@@ -84,6 +86,21 @@ def survey(session: Session) -> Status:
         advice=(),
     )
     return structs.replace(status, advice=tuple(_advice(status)))
+
+
+def _damaged_packs(reader: TractReader) -> Iterator[str]:
+    """Yields the damaged packs of the store, and those that were quarantined and may have had events that nothing names."""
+    doubtful = {pack.path: pack.cause for pack in reader.log.damaged_packs if pack.is_doubtful}
+    for name, damage in sorted(reader.store.packs.damaged().items()):
+        path = Address("pack", name).path
+        doubtful.pop(path, None)
+        if damage.lost is None:
+            yield f"{path}: {damage.cause}; {_MAY_LACK}"
+        elif damage.lost or damage.cause != NO_FILE:
+            lost = ", ".join(f"{len(names)} of tract {tract or '?'}" for tract, names in sorted(damage.lost.items()))
+            yield f"{path}: {damage.cause}; " + (f"events lost with it: {lost}" if lost else "no event is lost with it")
+    for path, cause in sorted(doubtful.items()):
+        yield f"{path}: quarantined ({cause}); {_MAY_LACK}: fetch these from another copy, then remove it from the quarantine"
 
 
 def lost_files(reader: TractReader) -> list[LostFile]:
@@ -150,7 +167,7 @@ def _history(session: Session) -> _History:
             found.fault = str(reader.gap_error(unread))
         found.effective_count = snapshot.commit_count
         found.token_count, found.token_source = snapshot.token_count, snapshot.token_source
-    except DamageError as error:
+    except (DamageError, TokenizerError) as error:
         found.fault = str(error)
     return found
 
@@ -220,9 +237,11 @@ def _is_here(reader: TractReader, name: str) -> bool:
     return reader.store.events.exists(reader.log.tract, name)
 
 
-def _warnings(view: View, fault: str, now_us: int) -> Iterator[str]:
+def _warnings(view: View, fault: str, now_us: int, lock_fault: str) -> Iterator[str]:
     if fault:
         yield f"the history can't be read whole: {fault}"
+    if lock_fault:
+        yield f"this file system gives no lock ({lock_fault}): writers go on without one, so two at once leave a branch with two heads"
     if view.newest_us > now_us + _DAY_US:
         yield f"the newest event is of {view.newest}, over a day ahead of this clock ({format_time(now_us)}); what is written now is dated after it"
 
@@ -231,7 +250,7 @@ def _advice(status: Status) -> Iterator[str]:
     if status.needs_recovery:
         yield "a power cut left work to finish: open the store once for writing"
     if status.damaged:
-        yield "damaged events: fetch their files from another copy, or run 'tract repair' to quarantine them"
+        yield "damaged files: fetch them from another copy, or run 'tract repair' to quarantine them"
     if any(not file.is_back for file in status.quarantined):
         yield "quarantined files: fetch them from another copy of this store (sync, rsync, git); they take effect by themselves when they are back"
     if status.lost:

@@ -6,7 +6,7 @@ event.
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Sequence
 
 from tract_fs.errors import (
     BatchOpen,
@@ -21,9 +21,10 @@ from tract_fs.errors import (
     TractExists,
     UndoError,
 )
-from tract_fs.model.names import CommitHash, require_branch_name, require_tract_id
+from tract_fs.model.events import usage_op
+from tract_fs.model.names import CommitHash, EventHash, require_branch_name, require_tract_id
 from tract_fs.store.transaction import Transaction
-from tract_fs.work.reflog import iter_reflog
+from tract_fs.work.reflog import Undoable, find_undoable, undo_mark
 from tract_fs.work.session import Session
 from tract_fs.work.writer import ANY, ExpectedHead
 
@@ -124,31 +125,47 @@ class TractBranches:
                 transaction.move_to(target, "reset")
             return target
 
-    def undo(self) -> CommitHash:
-        """Sets the branch back to where it was before this copy's last move of it; see the facade."""
+    def undo(self, expected_head: ExpectedHead, *, anyone: bool) -> CommitHash:
+        """Sets the branch back to where it was before its last move that no undo took back; see the facade."""
         reader = self._reader
-        branch = reader.branch
         reader.store.require_writable()
         self._require_no_batch("undo()")
-        with self._writer.transaction(ANY) as transaction:
-            last = next(islice(iter_reflog(reader), 1), None)
-            if last is None:
-                raise UndoError(branch=branch, reason="this copy has made no move of it")
-            if last.head != transaction.head:
-                reason = (
-                    f"it is at {transaction.head}, no longer where this copy's last move left it ({last.head}); "
-                    "reset() can go to any commit"
-                )
-                raise UndoError(branch=branch, reason=reason)
+        with self._writer.transaction(expected_head) as transaction:
+            found = self._require_undoable(transaction, anyone=anyone)
             self._writer.tick(transaction)
-            if last.old_head is not None:
-                target = CommitHash(last.old_head)
-                transaction.move_to(target, "reset" if last.head is not None else "create")
-                return target
-            if last.head is None or not reader.log.is_remade(branch, last.event):
-                raise UndoError(branch=branch, reason="its first move is the last one that this copy made")
-            transaction.add_delete(branch, self._moves(branch))
-            return CommitHash(last.head)
+            if found.old_head is None:
+                assert found.move.head is not None
+                moves = self._moves(reader.branch)
+                transaction.add_delete(reader.branch, sorted({*moves, *self._mark(moves)}))
+                return found.move.head
+            line = reader.log.view.line_moves(reader.branch, transaction.start, reader.log)
+            kind = "create" if transaction.head is None else "reset"
+            transaction.move_to(found.old_head, kind, replaces=[*line, *self._mark(line)])
+            return found.old_head
+
+    def _require_undoable(self, transaction: Transaction, *, anyone: bool) -> Undoable:
+        """Returns what an undo takes back. Errors: UndoError."""
+        branch, found = self._reader.branch, find_undoable(self._reader)
+        if found is None:
+            raise UndoError(branch=branch, reason="this copy has made no move of it that could be taken back")
+        move = found.move
+        for left in (found.last.head, move.head):
+            if left != transaction.head:
+                raise UndoError(branch=branch, reason=_not_where(transaction.head, left))
+        others = [one for one in (found.last, move) if one.writer not in ("", self._reader.store.writer)]
+        if others and not anyone:
+            reason = (
+                f"another handle made its last move ({others[0].kind} to {others[0].head}, event {others[0].event}); "
+                "undo(anyone=True) takes back what any handle of this copy did"
+            )
+            raise UndoError(branch=branch, reason=reason)
+        is_first = found.old_head is None and (move.head is None or not move.op.replaces)
+        if is_first:
+            raise UndoError(branch=branch, reason="its first move is the last one that this copy made")
+        return found
+
+    def _mark(self, replaced: Sequence[EventHash]) -> list[EventHash]:
+        return undo_mark(self._reader.log, self._reader.branch, replaced)
 
     def tag(self, name: str, ref: str | None, *, force: bool) -> CommitHash:
         """Names a commit (None: the head), and returns it; see the facade."""
@@ -198,6 +215,10 @@ class TractBranches:
             transaction.add_foreign(reader.log.view)
             self._writer.tick(transaction)
             transaction.move_to(head, "create")
+            usage = reader.log.origins.usage(head)
+            if usage is not None:
+                op = usage_op(head, usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+                transaction.add_usage(op, head, usage.prompt_tokens, usage.completion_tokens)
             store.write(log, transaction)
 
     def _require_start(self, what: str) -> CommitHash:
@@ -221,6 +242,10 @@ class TractBranches:
         if self._writer.is_in_batch:
             raise BatchOpen(call=call)
 
-    def _moves(self, branch: str) -> list[str]:
+    def _moves(self, branch: str) -> list[EventHash]:
         """Returns the events of all moves of a branch that nothing replaces, deletes included."""
         return list(self._reader.log.view.branches.get(branch, ()))
+
+
+def _not_where(head: CommitHash | None, left: CommitHash | None) -> str:
+    return f"it is at {head}, no longer where this copy's last move left it ({left}); reset() can go to any commit"

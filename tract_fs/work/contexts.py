@@ -22,7 +22,7 @@ from tract_fs.model.compiler import (
 )
 from tract_fs.model.content import Priority
 from tract_fs.model.history import is_ancestor, linear_order
-from tract_fs.model.names import CommitHash, to_us
+from tract_fs.model.names import Clock, CommitHash, format_time, read_clock, to_us
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.reach import Reach
 from tract_fs.model.slots import Slot
@@ -34,6 +34,7 @@ from tract_fs.work.reader import TractReader
 _STORE_MIN_COMMITS = 64
 _HELD_COMMITS = 32_768  # of a walk back to a cached state
 _CONDENSED_EVERY = 8192
+_SKEW_US = 60_000_000  # two clocks that are right differ by less
 _TOOL_TYPES = frozenset(["message", "tool_io"])
 _MADE_SLOTS = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
 
@@ -41,8 +42,9 @@ _MADE_SLOTS = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
 class ContextReader:
     """Compiles heads of one tract for one session."""
 
-    def __init__(self, reader: TractReader, compiler: ContextCompiler | None, *, cache_size: int) -> None:
+    def __init__(self, reader: TractReader, compiler: ContextCompiler | None, *, cache_size: int, clock: Clock) -> None:
         self._reader = reader
+        self._clock = clock
         self._compiler = compiler
         self._states: BoundedCache[CommitHash, ContextState] = BoundedCache(cache_size)
         self._stored = SnapshotCache(
@@ -92,6 +94,8 @@ class ContextReader:
         state = self.state(cut)
         if reader.gaps:
             state = self._without_gaps(cut, state, notes)
+        if reader.misfits:
+            notes += self._notes_of_types(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
         return state.compile(options, later=later).to_context(usage=usage, notes=notes)
@@ -137,7 +141,7 @@ class ContextReader:
 
     def beside(self, reader: TractReader) -> ContextReader:
         """Returns what compiles heads of another tract of the store, by the same compiler."""
-        return ContextReader(reader, self._compiler, cache_size=1)
+        return ContextReader(reader, self._compiler, cache_size=1, clock=self._clock)
 
     def compile_head(self, head: CommitHash | None) -> CompiledContext:
         """Returns the context of a commit (None: of no commits) as it compiles where that is the head, without usage."""
@@ -317,10 +321,41 @@ class ContextReader:
             return self._compiler.compile(self._history(kept), options)
         state = self._empty().apply_all(zip(kept, map(self._reader.loaded, kept), strict=True))
         later = self._later([name for name in order if not made[name]]) if state.has_open_calls() else ()
-        notes = self._notes()
+        left_out_us = max((read(name).created_us for name in order if not made[name]), default=0)
+        notes = [*self._notes(), *self._notes_of_dates(left_out_us)]
+        if self._reader.misfits:
+            notes += self._notes_of_types(state)
         if self._reader.gaps:
             self._note_lost(state, notes)
         return state.compile(options, later=later).to_context(notes=notes)
+
+    def _notes_of_types(self, state: ContextState) -> list[str]:
+        """Returns which commits that show do not fit their registered types. Cost: reads all commits of the state."""
+        read, misfits = self._reader.commit, self._reader.misfits
+        shown = set(state.snapshot().list_commits())
+        notes = []
+        for slot in state.slots():
+            edit = slot.winner() if slot.edits else None
+            name = slot.commit if edit is None else edit.commit
+            commit = read(CommitHash(name))
+            misfit = None if commit.content is None else misfits.get(commit.content)
+            if misfit is not None and slot.commit in shown:
+                notes.append(
+                    f"commit {name}: its content does not fit the registered type {commit.content_type!r} ({misfit}); it "
+                    "shows as far as it can be read: edit or skip it, or give the type's class a default or the field"
+                )
+        return notes
+
+    def _notes_of_dates(self, left_out_us: int) -> list[str]:
+        """Returns what to know of a cut by time that leaves out commits, the newest of them made at `left_out_us`."""
+        now_us = read_clock(self._clock) if left_out_us else 0
+        if left_out_us <= now_us + _SKEW_US:
+            return []
+        return [
+            f"commits that a cut by time leaves out are dated up to {format_time(left_out_us)}, ahead of this clock "
+            f"({format_time(now_us)}): a clock ran ahead, and what was committed since is dated after it; at_commit cuts "
+            "at any commit"
+        ]
 
     def _behind(self, head: CommitHash | None, cut: CommitHash) -> list[CommitHash]:
         """Returns what follows a cut in the head's linear order; nothing if the cut is on another line."""
@@ -383,8 +418,15 @@ class ContextReader:
         log = self._reader.log
         if not log.hides_any:
             return []
+        notes = [
+            f"{path}: damaged ({cause}){'; newer events of this tract may be lost with it' if is_doubtful else ''}; "
+            "fetch it from another copy of this store"
+            for path, cause, is_doubtful in log.damaged_packs
+        ]
         error = self._reader.incomplete()
         if error is not None:
-            return [f"branch {error.branch!r} is incomplete: {error.reason}"]
+            return [*notes, f"branch {error.branch!r} is incomplete: {error.reason}"]
         waiting = len(log.view.pending.keys() | log.damaged.keys() | log.gone | log.quarantined.keys())
-        return [f"{waiting} events of this tract are pending, damaged or gone, and take no part; see status()"]
+        if waiting:
+            notes.append(f"{waiting} events of this tract are pending, damaged or gone, and take no part; see status()")
+        return notes

@@ -16,7 +16,7 @@ from tract_fs.model.content import encode_message
 from tract_fs.model.events import NewCommit
 from tract_fs.model.info import ImportReport
 from tract_fs.model.messages import Rendering
-from tract_fs.model.names import CommitHash, iter_times, next_time
+from tract_fs.model.names import CommitHash, iter_times, next_time, require_step
 from tract_fs.model.objects import CommitOperation, encode_append
 from tract_fs.model.tokens import count_json_message
 from tract_fs.transcripts import require_format
@@ -176,6 +176,7 @@ class MessageStream:
         if parent is None:
             self._writer.require_not_deleted(reader.branch)
         first_us = next_time(self._writer.now_us(), log.view.newest_us)
+        require_step(first_us, log.view.newest_us)  # each later event is checked as it is staged
         commits: list[NewCommit] = []
         for message, created_at in zip(prepared, iter_times(first_us), strict=False):
             data = encode_append(message.name, "message", created_at, parent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,13 @@ from tract_fs.errors import (
     BranchNotFound,
     CommitNotFoundError,
     ContentRedacted,
+    FileUnreadable,
     HashMismatch,
     HistoryIncomplete,
     InvalidObject,
     JsonValueError,
     ObjectMissing,
+    TokenizerError,
 )
 from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
@@ -44,6 +46,7 @@ _CACHED_BYTES = 32 * 1024 * 1024
 _CACHED_NEW = 1024
 _SHORTEST_PREFIX = 4
 _MOST_NAMED = 3
+LOSSES = (ObjectMissing, HashMismatch, FileUnreadable)  # of a file, not of a call
 
 
 class TractReader:
@@ -74,6 +77,8 @@ class TractReader:
         self.overlay = Overlay(log, self.foreign, self.hidden, store.objects)
         self.gaps: dict[CommitHash, ContentHash] = {}  # commits whose contents could not be read for a context
         self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
+        self.misfits: dict[ContentHash, str] = {}  # rendered contents that their registered types do not fit: why
+        self.throw_away: object = None  # keeps a throw-away store for as long as a reference to it is left
         self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
         self._written: dict[CommitHash, NewCommit] = {}  # recent commits of this session
@@ -279,8 +284,10 @@ class TractReader:
             rendering = self._renderings.get(name)
             if rendering is None:
                 try:
-                    rendering = self._render(commit, entry)
-                except (ObjectMissing, HashMismatch):
+                    rendering = self._render(name, commit, entry)
+                except TokenizerError:  # a log needs no count
+                    return CommitFacts(commit, config, None)
+                except LOSSES:
                     return CommitFacts(commit, config, tokens or 0)
                 self.keep_rendering(name, rendering)
             tokens = rendering.tokens
@@ -303,7 +310,7 @@ class TractReader:
                 f"commit {name} is of operation {commit.operation.value} and has no content", hash=name
             )
         try:
-            return self._decode(commit.content, commit.content_type)
+            return self._decode(commit.content, commit.content_type)[0]
         except ObjectMissing as error:
             if commit.content not in self.store.redacted():
                 raise
@@ -324,8 +331,8 @@ class TractReader:
         entry = self.overlay.entry(name)
         config = None if entry is None or not entry.config else bytes(entry.config).decode()
         try:
-            return Loaded(commit, rendering or self._render(commit, entry), config)
-        except (ObjectMissing, HashMismatch):
+            return Loaded(commit, rendering or self._render(name, commit, entry), config)
+        except LOSSES:
             self.gaps[name] = commit.content
             if commit.content in self.store.redacted():
                 return Loaded(commit, None, None)  # a redacted content makes no message
@@ -361,16 +368,22 @@ class TractReader:
         if len(commits) <= _CACHED_NEW:
             self._written.update(commits)
 
-    def _render(self, commit: Commit, entry: BroughtCommit | None) -> Rendering:
+    def _render(self, name: str, commit: Commit, entry: BroughtCommit | None) -> Rendering:
         assert commit.content is not None and commit.content_type is not None
         is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on its registration
         tokens = entry.tokens.get(self.counter.name) if entry is not None and is_builtin else None
-        content = self._decode(commit.content, commit.content_type)
-        return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
+        content, misfit = self._decode(commit.content, commit.content_type)
+        if misfit:
+            self.misfits[commit.content] = misfit
+        try:
+            return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
+        except TokenizerError as error:
+            raise error.at(name) from error.__cause__
 
     def forget_renderings(self) -> None:
         """Drops all renderings, since a content type was registered."""
         self._renderings.clear()
+        self.misfits.clear()
 
     def iter_log(self) -> Iterator[CommitHash]:
         """Yields the history of the head, newest first."""
@@ -400,7 +413,7 @@ class TractReader:
 
     def query(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitInfo]:
         """Returns the commits whose generation config matches, by creation time, then hash."""
-        tract, load = self.log.tract, self._load_facts
+        tract, load = self.log.tract, self._loader()
         hits = self._select(self.log, path, operator, value)
         sources = self.foreign.sources()
         if sources:
@@ -443,14 +456,23 @@ class TractReader:
             entry = entries[number]
             yield self.commit(entry.commit).created_us, entry.commit, bytes(entry.config)
 
+    def _loader(self) -> Callable[[str], CommitFacts]:
+        """Returns what loads the facts of a query's result on first use, however late; it keeps a throw-away store."""
+        throw_away = self.throw_away
+
+        def load(name: str, _keeps: object = throw_away) -> CommitFacts:
+            return self._load_facts(name)
+
+        return self._load_facts if throw_away is None else load
+
     def _load_facts(self, name: str) -> CommitFacts:
         with self.loading:
             return self.facts(CommitHash(name))
 
-    def _decode(self, content: str, content_type: str) -> object:
+    def _decode(self, content: str, content_type: str) -> tuple[object, str]:
         data = self.store.objects.require(content, "content")
         try:
-            return self.types.decode(data, content_type)
+            return self.types.read(data, content_type)
         except JsonValueError as error:
             path = self.store.layout.relative(self.store.layout.object(content))
             raise InvalidObject(path=path, hash=content, kind=content_type, reason=error.reason) from None

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -20,15 +22,17 @@ from tract_fs.model import canonical
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
 from tract_fs.model.info import TractConfig
-from tract_fs.model.names import CommitHash, require_branch_name, require_tract_id
+from tract_fs.model.names import Clock, CommitHash, require_branch_name, require_tract_id
 from tract_fs.model.tokens import EstimateCounter, TokenCounter
 from tract_fs.store import files
+from tract_fs.store.files import process
 from tract_fs.store.layout import Layout
 from tract_fs.store.store import Store
+from tract_fs.work.batch import Batch, find_opener
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.guard import SessionGuard
 from tract_fs.work.reader import TractReader
-from tract_fs.work.writer import Clock, TractWriter
+from tract_fs.work.writer import TractWriter
 
 Durability = Literal["durable", "fast"]
 OnIncomplete = Literal["raise", "use"]
@@ -66,6 +70,23 @@ class SessionOptions(Struct, frozen=True):
         return cls(config, counter, compiler, clock)
 
 
+class ThrowAway:
+    """The directory of a throw-away store. It is removed with the last reference to this object, or at the end of the
+    process, and only by the process that made it: a forked child has a copy of the object, not of the directory.
+
+    All sessions on the store that are not closed hold it, and so do the results of their queries.
+    """
+
+    def __init__(self) -> None:
+        self.path = files.make_temporary_directory()
+        weakref.finalize(self, _remove_directory, self.path, process.id)
+
+
+def _remove_directory(path: str, maker: int) -> None:
+    if process.id == maker:
+        files.remove_tree(path)
+
+
 class Session:
     """The parts of one open tract: `store`, `reader`, `contexts`, `writer`, `guard`, `types`, `options`."""
 
@@ -78,7 +99,7 @@ class Session:
         options: SessionOptions,
         types: ContentTypes,
         verify: bool = False,
-        discard: Callable[[], object] | None = None,
+        throw_away: ThrowAway | None = None,
         pinned: CommitHash | None = None,
     ) -> None:
         self.store = store
@@ -89,11 +110,20 @@ class Session:
         self.reader = TractReader(
             store, store.log(tract_id, verify=verify), branch, types, options.counter, pinned=pinned
         )
-        self.contexts = ContextReader(self.reader, options.compiler, cache_size=config.snapshot_cache_size)
+        self.contexts = ContextReader(
+            self.reader, options.compiler, cache_size=config.snapshot_cache_size, clock=options.clock
+        )
         self.writer = TractWriter(self.reader, self.contexts, budget=config.token_budget, clock=options.clock)
-        self.guard = SessionGuard(self.reader, self._after_fork)
+        self.guard = SessionGuard(
+            self.reader,
+            self.writer,
+            timeout_s=store.lock_timeout_s,
+            restore=self._restore,
+            on_fork=self._after_fork,
+        )
         self.reader.loading = self.guard.loading
-        self._discard = discard  # removes a throw-away store
+        self.writer.run_outside = self.guard.run_outside
+        self._throw_away = self.reader.throw_away = throw_away
 
     @classmethod
     def open(
@@ -119,12 +149,10 @@ class Session:
             raise ArgumentError(f"lock_timeout_s {lock_timeout_s!r}: give seconds, from 0")
         if incomplete not in ("raise", "use"):
             raise ArgumentError(f"incomplete {incomplete!r}: use raise or use")
-        discard = None
+        throw_away = None
         if path is None:
-            from tempfile import TemporaryDirectory  # 10 ms: only a throw-away store needs it
-
-            directory = TemporaryDirectory(prefix="tract-", ignore_cleanup_errors=True)
-            path, discard = directory.name, directory.cleanup
+            throw_away = ThrowAway()
+            path = throw_away.path
         store = Store(
             require_layout(path),
             writer=_new_writer(),
@@ -137,14 +165,26 @@ class Session:
         store.open(create=create)
         types = ContentTypes()
         return cls(
-            store, tract_id=tract_id, branch=branch, options=options, types=types, verify=verify, discard=discard
+            store,
+            tract_id=tract_id,
+            branch=branch,
+            options=options,
+            types=types,
+            verify=verify,
+            throw_away=throw_away,
         )
 
     def open_beside(self, *, tract_id: str, branch: str, pinned: CommitHash | None = None) -> Session:
         """Returns another session on the same store with the same options; read-only if it is pinned to a commit."""
         store = self.store.beside(writer=_new_writer(), read_only=pinned is not None)
         return Session(
-            store, tract_id=tract_id, branch=branch, options=self.options, types=self.types.copy(), pinned=pinned
+            store,
+            tract_id=tract_id,
+            branch=branch,
+            options=self.options,
+            types=self.types.copy(),
+            throw_away=self._throw_away,
+            pinned=pinned,
         )
 
     def open_at(self, ref: str) -> Session:
@@ -169,6 +209,24 @@ class Session:
                 f"{call} inside a batch: call it before or after; what the batch holds is in no file yet"
             )
 
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Makes all writes inside visible together, or none; see `Tract.batch`."""
+        batch = Batch(find_opener())
+        try:
+            try:
+                self._step(batch, self.writer.open_batch)
+                yield
+                self._step(batch, self.writer.end_batch)
+            finally:
+                self.guard.drop(batch)
+        finally:  # an error that broke off the line above
+            self.guard.drop(batch)
+
+    def _step(self, batch: Batch, work: Callable[[Batch], object]) -> None:
+        with self.guard.of_batch(batch):  # in a function of its own, whose end tells a call that was broken off
+            work(batch)
+
     def refresh(self) -> None:
         """Lists the store's events at once, and quarantines damaged files that were found."""
         self.store.forget_redacted()
@@ -184,11 +242,21 @@ class Session:
     def close(self) -> None:
         """Saves the caches and closes the files; does nothing if the session is closed."""
         if self.guard.close():
-            self.contexts.save()
-            self.reader.close()
-            self.store.close()
-            if self._discard is not None:
-                self._discard()
+            try:
+                self.contexts.save()
+                self.reader.close()
+            finally:
+                self.store.close()
+                self._throw_away = self.reader.throw_away = None
+
+    def _restore(self) -> None:
+        """Puts all straight after a call that an error broke off anywhere: frees the lock, closes what was half done,
+        and loads everything again at the next call, unless an open batch needs it as it is.
+        """
+        self.writer.end_call()
+        self.store.restore(holds_lock=self.writer.holds_lock)
+        self.reader.forget_renderings()
+        self.contexts.forget()
 
     def _after_fork(self) -> None:
         """Drops in a forked child what belongs to the parent: an open batch, the lock, open files."""

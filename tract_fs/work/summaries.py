@@ -14,6 +14,7 @@ from msgspec import Struct
 from tract_fs.errors import ArgumentError, HeadMoved, SummarizeError
 from tract_fs.model.compiler import ContextState
 from tract_fs.model.content import DialogueContent, Priority
+from tract_fs.model.exports import find_flaws
 from tract_fs.model.history import iter_newest_first
 from tract_fs.model.info import CommitInfo
 from tract_fs.model.messages import Message
@@ -107,6 +108,12 @@ class TractSummarizer:
             message=plan.message,
             generation_config=plan.generation_config,
         )
+        if draft.rendering is not None and "message" in find_flaws(draft.rendering):
+            raise SummarizeError(
+                "can't summarize with an empty text: it would hide the commits and show nothing; nothing was written",
+                target=None,
+                reason="the text is empty",
+            )
 
         def check() -> None:
             head = self._reader.head()

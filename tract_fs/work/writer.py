@@ -7,15 +7,16 @@ disk before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import datetime
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw, Struct
 
 from tract_fs.errors import (
     AnnotateTargetError,
     ArgumentError,
+    BatchOpen,
     BranchNotFound,
     BudgetExceeded,
     CommitNotFoundError,
@@ -31,12 +32,15 @@ from tract_fs.model.content import MAX_OBJECT_BYTES, MessageContent, Priority
 from tract_fs.model.events import usage_op
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig, TokenUsage
 from tract_fs.model.messages import Rendering, render
-from tract_fs.model.names import LAST_US, CommitHash, ContentHash, format_time, hash_bytes, to_us
+from tract_fs.model.names import Clock, CommitHash, ContentHash, format_time, hash_bytes, read_clock
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
-from tract_fs.store.files import process
-from tract_fs.store.transaction import Mark, Transaction
+from tract_fs.store.transaction import Transaction
+from tract_fs.work.batch import Batch
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
+
+if TYPE_CHECKING:
+    from tract_fs.work.text_edits import TextBasis, TextEdit
 
 
 class AnyHead:
@@ -50,7 +54,6 @@ class AnyHead:
 
 ANY = AnyHead()  # whatever the head is
 ExpectedHead = str | None | AnyHead  # None: the branch is empty
-Clock = Callable[[], "int | datetime"]
 
 
 class Draft(Struct, frozen=True):
@@ -66,6 +69,7 @@ class Draft(Struct, frozen=True):
     metadata: bytes | None = None
     config: bytes | None = None
     rendering: Rendering | None = None
+    basis: TextBasis | None = None  # of an edit by a text alone
 
 
 class TractWriter:
@@ -79,8 +83,9 @@ class TractWriter:
         self._contexts = contexts
         self._budget = budget
         self._clock = clock
-        self._batch: ExitStack | None = None  # holds the lock from the batch's first write on
-        self._start: Mark | None = None  # of the batch's transaction
+        self.current: Batch | None = None  # the outermost open batch
+        self._is_inside = True  # whether the running call is inside it
+        self.run_outside: Callable[[Callable[[], object]], object] = lambda work: work()  # where it may call the handle
 
     def draft(
         self,
@@ -92,10 +97,17 @@ class TractWriter:
         metadata: dict[str, Any] | None = None,
         generation_config: dict[str, Any] | None = None,
     ) -> Draft:
-        """Returns a commit with a content, checked, for `write` or `stage`. Errors: ContentValidationError,
-        JsonValueError, ArgumentError.
+        """Returns a commit with a content, checked, for `write` or `stage`; the content of an edit may be a text alone.
+
+        Errors: ContentValidationError, JsonValueError, ArgumentError, EditTargetError.
         """
         reader = self._reader
+        config = optional_object(generation_config, "generation_config")
+        basis = None
+        if type(content) is str and operation is CommitOperation.EDIT:
+            edited = self._edit_text(target, content)
+            content, basis, target = edited.content, edited.basis, edited.basis.target
+            config = edited.config if config is None else config
         data, content_type, typed = reader.types.encode(content)
         return Draft(
             operation=operation,
@@ -104,9 +116,18 @@ class TractWriter:
             target=target,
             message=optional_text(message, "message"),
             metadata=optional_object(metadata, "metadata"),
-            config=optional_object(generation_config, "generation_config"),
+            config=config,
             rendering=render(typed, content_type, reader.types, reader.counter),
+            basis=basis,
         )
+
+    def _edit_text(self, target: str | None, text: str) -> TextEdit:
+        from tract_fs.work.text_edits import edit_text
+
+        if not self._overlay.is_staging:
+            self._reader.log.catch_up()
+        (name,) = self._require_targets(Draft(operation=CommitOperation.EDIT, target=target))
+        return edit_text(self._reader, self._contexts, name, text)
 
     def render_message(self, message: dict[str, Any]) -> Rendering:
         """Returns the rendering of a provider message that was checked before."""
@@ -153,38 +174,93 @@ class TractWriter:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Makes all writes inside one transaction; a batch inside a batch joins it, and drops only its own part if it
-        raises.
+        """Makes all writes of a running call inside one transaction; a batch inside a batch joins it, and drops only its
+        own part if it raises.
         """
+        batch = Batch(is_of_call=True)
+        try:
+            self.open_batch(batch)
+            yield
+            self.end_batch(batch)
+        finally:
+            self.drop_batch(batch)
+
+    def open_batch(self, batch: Batch) -> None:
+        """Begins a batch, or joins it to the open one."""
         self._reader.store.require_writable()
-        if self._batch is not None:
-            before = self._overlay.transaction
-            mark = None if before is None else before.mark()
-            try:
-                yield
-            except BaseException:
-                self._drop_to(mark)
-                raise
+        outer = self.current
+        if outer is None:
+            self._is_inside = True
+            self.current = batch
+        else:
+            batch.outer = outer
+            batch.start = None if outer.transaction is None else outer.transaction.mark()
+
+    def end_batch(self, batch: Batch) -> None:
+        """Writes what a batch holds; one that joined leaves that to the other, a forked child to its parent.
+
+        Errors: BatchTooLarge, OSError of the disk; BatchOpen where an error has cut the batch off.
+        """
+        if batch.outer is not None or self.current is not batch:
+            batch.is_over = True
             return
-        pid = process.id
-        with ExitStack() as held:
-            self._batch = held
-            try:
-                yield
-                transaction = self._overlay.transaction
-                if transaction is not None and not transaction.is_empty and pid == process.id:
-                    self._overlay.hide()
-                    self.finish(transaction)
-            finally:
-                self._batch = None
+        is_failed = True
+        try:
+            if batch.is_cut_off:
+                raise BatchOpen(
+                    "an exception cut off a write inside this batch; nothing of it was written; do it again"
+                )
+            if batch.transaction is not None and not batch.transaction.is_empty:
                 self._overlay.hide()
-                if pid != process.id:  # a forked child came to the end of its parent's batch
-                    held.pop_all()
+                self.finish(batch.transaction)
+            is_failed = False
+        finally:
+            self._close_batch(batch, is_failed=is_failed)
+
+    def drop_batch(self, batch: Batch) -> None:
+        """Forgets what a batch holds, unless it is over."""
+        if batch.is_over:
+            return
+        outer = batch.outer
+        if outer is None:
+            if self.current is batch:
+                self._close_batch(batch, is_failed=True)
+        elif self.current is outer and outer.transaction is not None:
+            mark = batch.start or outer.start
+            assert mark is not None
+            outer.transaction.return_to(mark)
+        batch.is_over = True
+
+    def _close_batch(self, batch: Batch, *, is_failed: bool) -> None:
+        has_lock = self.holds_lock
+        self._overlay.hide()
+        self.current = None
+        batch.is_over = True
+        if has_lock:
+            self._reader.store.release(is_failed=is_failed)
+
+    def meet_batch(self, *, is_inside: bool) -> None:
+        """Begins a call beside an open batch: shows what that holds to a call inside it, and hides it from others."""
+        self._is_inside = is_inside
+        if self.current is not None and self.current.transaction is not None and is_inside:
+            self._overlay.show(self.current.transaction)
+        else:
+            self._overlay.hide()
+
+    @property
+    def holds_lock(self) -> bool:
+        """Whether the store's lock is held from call to call, for an open batch that has written."""
+        return self.current is not None and self.current.transaction is not None
+
+    def end_call(self) -> None:
+        """Ends the batch of a call that was broken off; its lock is freed by the store's `restore`."""
+        if self.current is not None and self.current.is_of_call:
+            self.abandon()
 
     def abandon(self) -> None:
-        """Drops an open batch: it belongs to the process that forked."""
-        self._batch = None
+        """Drops an open batch and leaves the lock alone: in a forked child it belongs to the parent."""
         self._overlay.hide()
+        self.current = None
 
     def write(
         self,
@@ -268,8 +344,8 @@ class TractWriter:
 
     @property
     def is_in_batch(self) -> bool:
-        """Returns whether a batch is open."""
-        return self._batch is not None
+        """Returns whether the running call is inside an open batch."""
+        return self.current is not None and self._is_inside
 
     def transaction(self, expected_head: ExpectedHead, *, is_move: bool = True) -> AbstractContextManager[Transaction]:
         """Returns as a context the batch's transaction, or one of its own that is written at the end if anything was
@@ -278,19 +354,18 @@ class TractWriter:
         Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here.
         Errors: HeadMoved, LockTimeout, HistoryIncomplete.
         """
-        if self._batch is not None:
-            return self._joined(self._batch, expected_head, is_move=is_move)
-        return _Written(self, self._reader, expected_head, is_move=is_move)
+        if self.current is None:
+            return _Written(self, self._reader, expected_head, is_move=is_move)
+        if not self._is_inside:
+            raise BatchOpen("a batch is open outside this call; make the call after its end; nothing was written")
+        return self._joined(self.current, expected_head, is_move=is_move)
 
     @contextmanager
-    def _joined(self, batch: ExitStack, expected_head: ExpectedHead, *, is_move: bool) -> Iterator[Transaction]:
+    def _joined(self, batch: Batch, expected_head: ExpectedHead, *, is_move: bool) -> Iterator[Transaction]:
         """Yields the transaction of a batch, begun on first need; drops what is staged here if an error is raised."""
-        transaction = self._overlay.transaction
+        transaction = batch.transaction
         if transaction is None:
-            batch.enter_context(self._reader.store.locked())
-            transaction = self.begin(is_move=is_move)
-            self._start = transaction.mark()
-            self._overlay.show(transaction)
+            transaction = self._begin_batch(batch, is_move=is_move)
         elif is_move:
             self._reader.require_complete()
         self.require_head(expected_head, transaction)
@@ -298,8 +373,24 @@ class TractWriter:
         try:
             yield transaction
         except BaseException:
+            batch.is_cut_off = True  # unless all of the next step is done
             transaction.return_to(mark)
+            batch.is_cut_off = False
             raise
+
+    def _begin_batch(self, batch: Batch, *, is_move: bool) -> Transaction:
+        store = self._reader.store
+        store.require_writable()
+        store.acquire()
+        try:
+            transaction = self.begin(is_move=is_move)
+            batch.start = transaction.mark()
+            batch.transaction = transaction
+        except BaseException:
+            store.release(is_failed=True)
+            raise
+        self._overlay.show(transaction)
+        return transaction
 
     def begin(self, *, is_move: bool = True) -> Transaction:
         """Returns a transaction on the head, caught up with other writers; the store's lock is held.
@@ -322,12 +413,6 @@ class TractWriter:
         reader.store.write(reader.log, transaction)
         if transaction.kind == "append":  # other moves may bring commits again, and the least event tells their configs
             reader.keep_written(transaction.commits)
-
-    def _drop_to(self, mark: Mark | None) -> None:
-        transaction = self._overlay.transaction
-        mark = mark or self._start
-        if transaction is not None and mark is not None:
-            transaction.return_to(mark)
 
     def require_head(self, expected: ExpectedHead, transaction: Transaction) -> None:
         """Raises HeadMoved if a head is expected and the transaction starts from another."""
@@ -371,13 +456,26 @@ class TractWriter:
             if is_edit:
                 raise EditTargetError(target=target, reason=f"it is not in the history of branch {reader.branch!r}")
             raise CommitNotFoundError(hash=target, where=f"the history of branch {reader.branch!r}")
-        if is_edit and commit.operation not in (CommitOperation.APPEND, CommitOperation.SUMMARIZE):
-            reason = f"it is of operation {commit.operation.value}; edit the commit that it is about"
-            raise EditTargetError(target=target, reason=reason)
+        if is_edit and commit.operation is CommitOperation.EDIT:  # an edit stands for the commit that it is about
+            target = commit.targets[0]
+        elif is_edit and commit.operation not in (CommitOperation.APPEND, CommitOperation.SUMMARIZE):
+            raise EditTargetError(target=target, reason=f"it has no content: it is of operation {_about(commit)}")
         if not is_edit and commit.content is None:
-            reason = f"it is of operation {commit.operation.value} and takes no part in the context by itself"
+            reason = f"it takes no part in the context by itself: it is of operation {_about(commit)}"
             raise AnnotateTargetError(target=target, reason=reason)
+        if draft.basis is not None:
+            self._require_standing(draft.basis)
         return (target,)
+
+    def _require_standing(self, basis: TextBasis) -> None:
+        """Raises HeadMoved if another writer has edited a commit since a text edit of it was made."""
+        from tract_fs.work.text_edits import standing_commit
+
+        head = self._reader.head()
+        if head is None or head == basis.head:
+            return
+        if standing_commit(self._contexts, head, basis.target) != basis.standing:
+            raise HeadMoved(branch=self._reader.branch, expected=basis.head, actual=head)
 
     @property
     def budget(self) -> TokenBudgetConfig | None:
@@ -394,7 +492,8 @@ class TractWriter:
     def warn_of_budget(self, current: int, budget: TokenBudgetConfig) -> None:
         """Reports that an operation puts the context over its token budget: to the callback, or to the log."""
         if budget.callback is not None:
-            budget.callback(current, budget.max_tokens)
+            callback = partial(budget.callback, current, budget.max_tokens)
+            self.run_outside(callback)
             return
         import logging  # 15 ms: only a warning needs it
 
@@ -422,13 +521,7 @@ class TractWriter:
 
     def now_us(self) -> int:
         """Returns the wall clock in microseconds since 1970. Errors: ArgumentError if its time can't be stored."""
-        now = self._clock()
-        now_us = to_us(now) if isinstance(now, datetime) else now
-        if type(now_us) is not int or now_us >= LAST_US:
-            raise ArgumentError(
-                f"the clock returned {now!r}: give microseconds since 1970, or a datetime, before year 9000"
-            )
-        return now_us
+        return read_clock(self._clock)
 
 
 class _Written:
@@ -463,6 +556,12 @@ class _Written:
             is_failed = kind is not None
         finally:
             store.release(is_failed=is_failed)
+
+
+def _about(commit: Commit) -> str:
+    """Returns the operation of a commit without content, with the commit that it is about."""
+    about = f", about {commit.targets[0]}; name that one" if commit.targets else ""
+    return commit.operation.value + about
 
 
 def require_operation(operation: CommitOperation | str, target: str | None) -> CommitOperation:

@@ -80,8 +80,13 @@ class ConfigIndex:
             except IndexUnwritableError:
                 break
         self._go_in_memory(with_rows=False)
-        self._follow()
-        return self._select(path, operator, value)
+        try:
+            self._follow()
+            return self._select(path, operator, value)
+        except IndexDamagedError:  # arrivals can't be read: the visible events show the same
+            self._go_in_memory(with_rows=False)
+            self._add_all()
+            return self._matches(path, operator, value)[0]
 
     def close(self) -> None:
         """Drops what is in memory."""

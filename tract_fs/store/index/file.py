@@ -302,6 +302,7 @@ class IndexFile:
             connection = _connect(f"file:{quote(path)}?mode=ro")
         else:
             _remove_side_files(path)
+            files.create_empty(path)  # SQLite would give it a mode of its own
             connection = _connect(path)
         try:
             _require_schema(connection, self.seal, can_make=not self._read_only)
