@@ -15,6 +15,7 @@ from tests.lab.copies import hashed, is_good, object_of, open_tract, require_not
 from tests.lab.states import answers, put_in_place, remove_local, store_root, told_context
 from tests.lab.stores import fill, fill_pack
 from tests.lab.talk import Clock, user
+from tract_fs.errors import HistoryIncomplete
 
 pytestmark = pytest.mark.needs("git", "rsync")
 
