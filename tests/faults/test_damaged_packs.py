@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.lab.altered import flip, zero
 from tests.lab.states import members_of, put, remove_local, store_root
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
+from tract_fs.errors import HistoryIncomplete
 from tract_fs.model.members import decode_event_list, encode_event_list
 
 TEXTS = [f"default text {number}" for number in range(4)]
@@ -55,11 +57,20 @@ def as_an_earlier_version(path: Path) -> None:
     put(pack.with_name(hashlib.sha256(data).hexdigest()), data)
 
 
-def shown(path: Path, *, read_only: bool = True, tract: str = "default") -> tuple[list[str], list[str]]:
+def shown(path: Path, *, tract: str = "default", **options: Any) -> tuple[list[str], list[str]]:
     """Returns the messages and the warnings of a compile."""
-    with Tract.open(path, tract_id=tract, read_only=read_only) as t:
+    with Tract.open(path, tract_id=tract, **({"read_only": True} | options)) as t:
         context = t.compile()
         return [str(message.content) for message in context.messages], list(context.warnings)
+
+
+def require_refused(path: Path, lost: str, *, tract: str = "default") -> None:
+    """Checks that a compile and a commit are refused, with the lost file in the error."""
+    with Tract.open(path, tract_id=tract) as t:
+        for call in (t.compile, lambda: t.commit(user("on less"))):
+            with pytest.raises(HistoryIncomplete) as caught:
+                call()
+            assert caught.value.lost == (lost,)
 
 
 def events_of(pack: bytes) -> list[str]:
@@ -112,7 +123,8 @@ def test_a_lost_event_is_gone_by_its_name(path: Path) -> None:
     (line,) = [line for line in members_of(data) if hashlib.sha256(line).hexdigest() == newest]
     put(pack, data.replace(line, line.replace(b'"replaces"', b'"replacez"')))
     for _ in range(2):
-        with Tract.open(path) as t:
+        require_refused(path, f"events/default/{newest[:2]}/{newest[2:]}")
+        with Tract.open(path, incomplete="use") as t:
             status, context = t.status(), t.compile()
             assert status.gone == (newest,)
             assert status.damaged == (f"packs/{pack.name}: altered; events lost with it: 1 of tract default",)
@@ -136,8 +148,11 @@ def test_what_a_quarantined_pack_lacks_stays_known_until_it_is_back(
     good = pack.read_bytes()
     newest = [line for line in members_of(good) if line.startswith(b'{"event":')][3]
     put(pack, good.replace(newest, b"\0" * len(newest)))
+    event = hashlib.sha256(newest).hexdigest()
+    lost = f"events/default/{event[:2]}/{event[2:]}" if is_listed else f"packs/{pack.name}"
     for _ in range(3):
-        with Tract.open(path) as t:
+        require_refused(path, lost)
+        with Tract.open(path, incomplete="use") as t:
             t.refresh()
             context = t.compile()
             assert [message.content for message in context.messages] == TEXTS[: 3 if is_listed else 2]
@@ -145,7 +160,9 @@ def test_what_a_quarantined_pack_lacks_stays_known_until_it_is_back(
             assert len(t.status().gone) == is_listed
     assert not pack.exists()
     with Tract.open(path) as t:
-        t.repair()
+        assert [found.path for found in t.repair().lost] == [lost]
+    require_refused(path, lost)
+    with Tract.open(path, incomplete="use") as t:
         assert t.compile().warnings != []
         assert [line.partition(":")[0] for line in t.status().damaged] == ([] if is_listed else [f"packs/{pack.name}"])
         t.sync(template)
@@ -195,7 +212,8 @@ def test_a_cut_pack_may_have_had_more_for_every_tract(path: Path) -> None:
     pack = pack_of(path)
     put(pack, pack.read_bytes()[:-300])
     for tract in ("default", "other", "third"):
-        warnings = shown(path, tract=tract)[1]
+        require_refused(path, f"packs/{pack.name}", tract=tract)
+        warnings = shown(path, tract=tract, incomplete="use")[1]
         assert any(MAY_LACK in line for line in warnings)
     with Tract.open(path, read_only=True) as t:
         (line,) = t.status().damaged
@@ -225,11 +243,11 @@ def test_a_pack_that_grew_too_large_to_be_read_is_no_stray(path: Path) -> None:
     pack = pack_of(path)
     pack.chmod(0o644)
     os.truncate(pack, (1 << 29) + 1)
-    with Tract.open(path, read_only=True) as t:
+    with Tract.open(path, read_only=True, incomplete="use") as t:
         assert t.status().damaged == (
             f"packs/{pack.name}: too large for a file of a store; it may have had newer events, of any tract",
         )
-        assert [MAY_LACK in line for line in t.compile().warnings] == [True]
+        assert [MAY_LACK in line for line in t.compile().warnings] == [True, False]
 
 
 # the list itself
@@ -262,7 +280,7 @@ def test_a_list_that_stands_elsewhere_proves_nothing(path: Path) -> None:
     assert shown(path) == (TEXTS, [])
     newest = [line for line in members if line.startswith(b'{"event":')][3]
     put(moved, data.replace(newest + b"\n", b""))
-    messages, warnings = shown(path)
+    messages, warnings = shown(path, incomplete="use")
     assert messages == TEXTS[:3]
     assert any(MAY_LACK in line for line in warnings)
 

@@ -26,6 +26,7 @@ class Lost(Struct, frozen=True, order=True):
     hash: str
     tract: str = ""
     is_damaged: bool = False  # there is a file of this name, with other bytes
+    cause: str = ""  # of the damage, where it is known
 
     @property
     def path(self) -> str:
@@ -37,7 +38,8 @@ class Lost(Struct, frozen=True, order=True):
 
     def describe(self) -> str:
         """Returns the path with what is wrong there."""
-        return f"{self.path} ({self.kind}) is {'damaged' if self.is_damaged else 'missing'}"
+        cause = f" ({self.cause})" if self.cause else ""
+        return f"{self.path} ({self.kind}) is {'damaged' if self.is_damaged else 'missing'}{cause}"
 
 
 class Waiting(NamedTuple):

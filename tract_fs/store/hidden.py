@@ -154,7 +154,7 @@ class HiddenEvents:
         for pack in self._log.damaged_packs:
             name = pack.path.rpartition("/")[2]
             if pack.is_doubtful and name not in self._given_up:
-                yield Lost("pack", name, "", is_damaged=True)
+                yield Lost("pack", name, "", is_damaged=True, cause=pack.cause)
 
     def _root(self, name: EventHash) -> Lost | None:
         """Returns the lost file that a pending event waits for in the end; None if it is given up, or if the event can

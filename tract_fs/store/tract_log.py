@@ -745,6 +745,8 @@ class TractLog:
 
     def _record_late(self) -> None:
         """Records what became visible while this handle could not write arrivals; the lock is held, the view caught up."""
+        if self._parts.accepts_gaps:
+            return
         late = [name for name in self._late if name in self._unrecorded]
         if len(late) != len(self._unrecorded):
             self.rebuild(is_ours=True)  # some came by a rebuild, in no order of arrivals

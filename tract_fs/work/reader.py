@@ -11,6 +11,7 @@ from tract_fs.errors import (
     BranchNotFound,
     CommitNotFoundError,
     ContentRedacted,
+    DamageError,
     FileUnreadable,
     HashMismatch,
     HistoryIncomplete,
@@ -146,11 +147,19 @@ class TractReader:
             commits=found.commits,
         )
 
-    def gap_error(self, names: Iterable[str]) -> HistoryIncomplete:
-        """Returns the error for commits whose contents the context needs and that can't be read."""
+    def gap_error(self, names: Iterable[str]) -> DamageError:
+        """Returns the error for commits whose contents the context needs: HistoryIncomplete, or FileUnreadable where a file
+        is there.
+        """
         lost = []
         for name in names:
             content = self.commit(CommitHash(name)).content or ContentHash("")
+            try:
+                self.store.objects.require(content, "content")
+            except FileUnreadable as unreadable:
+                return unreadable
+            except DamageError:
+                pass
             lost.append(Lost("content", content, "", self.store.objects.exists(content)))
         error = self.error_of(Incomplete(self.branch, tuple(dict.fromkeys(lost)), (), ()))
         shown = ", ".join(names)
