@@ -144,10 +144,11 @@ class Repair:
 
     def _salvage(self) -> None:
         """Restores missing files from unknown, quarantined and fresh damaged ones. Repeats, since a restored event may wait for more."""
-        lost = {gap.lost.hash for reader in self._readers() for gap in reader.hidden.lost_files()}
+        gaps = [gap.lost for reader in self._readers() for gap in reader.hidden.lost_files()]
+        lost = {one.hash: one.path for one in gaps}
         if lost:
             with self._store.locked():
-                self._mended += self._store.write_from_redo(lost)
+                self._mended += [lost[name] for name in self._store.write_from_redo(lost)]
             self._store.list_events()
         misplaced = [found.path for found in self._store.findings.values() if found.outcome == "fresh"]
         misplaced += [entry.file for entry in self._store.quarantine.entries()]
