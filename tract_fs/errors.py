@@ -158,6 +158,15 @@ class TagNotFound(TractError, LookupError):
     template = "tract {tract_id!r} has no tag {tag!r}; see tags()"
 
 
+class TractNotFound(TractError, LookupError):
+    """Raised when `Tract.open(create=False)` names a tract that the store lacks. `Tract.tracts(path)` lists them."""
+
+    template = (
+        "{path}: no tract {tract_id!r} in this store; see Tract.tracts(), or create it by opening it with create=True"
+    )
+    tract_id: str
+
+
 class TractExists(TractError):
     """Raised when a new tract would take the id of an existing one. Choose another id; nothing was written."""
 

@@ -82,11 +82,13 @@ class Tract:
     ) -> Self:
         """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
 
+        The first commit makes the tract and the branch. With `create=False` nothing is made: store, tract and branch must
+        be there; only `main` of a tract without commits, and `default` of a store without tracts, need not.
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
         since 1970, or a datetime, before year 8999. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
         all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
         message whose content is lost is left out, with a warning.
-        Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, LockTimeout.
+        Errors: ArgumentError, StoreNotFound, TractNotFound, BranchNotFound, NotAStore, UnsupportedFormat, LockTimeout.
         """
         session = Session.open(
             path,

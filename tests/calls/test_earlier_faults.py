@@ -367,8 +367,11 @@ def test_nan_and_infinities_are_refused_and_never_stored_as_null(tract: Tract, t
     ):
         with pytest.raises((JsonValueError, ContentValidationError), match=path):
             call()
-    with pytest.raises(ValueError):
-        tract.query_by_config("temperature", "=", value)
+    if value != value:
+        with pytest.raises(ValueError):
+            tract.query_by_config("temperature", "=", value)
+    else:
+        assert tract.query_by_config("temperature", "=", value) == []
     assert raw_files(tmp_path) == before
 
 

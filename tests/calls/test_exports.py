@@ -293,9 +293,10 @@ def test_a_message_without_a_role_is_refused_and_one_that_was_committed_can_be_r
         with pytest.raises(ImportInterrupted, match=r"messages\[1\].role"):
             t.import_stream([says("q"), {"role": "", "content": "x"}])
         old = b'{"content":{"content_type":"message","message":{"content":"old","role":""}}}'
+        head = t.head
         with guard_of(t).writing:
             rendering = Rendering("", "old", None, "message", '{"content":"old","role":""}', 4)
             draft = Draft(CommitOperation.APPEND, old, "message", rendering=rendering)
-            writer_of(t).write(draft, t.head)
+            writer_of(t).write(draft, head)
     with Tract.open(tmp_path, verify=True) as fresh:
         assert fresh.compile().to_openai() == [says("q"), {"role": "", "content": "old"}]

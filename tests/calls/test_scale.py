@@ -185,6 +185,7 @@ def test_a_merge_near_a_stored_state_reads_what_is_new(tmp_path: Path, monkeypat
 def test_stored_states_are_few_and_small_and_the_last_used_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Tract.open(tmp_path).close()
     directory = own_place(tmp_path) / "tracts/default/snapshots"
     heads = []
     for _ in range(12):

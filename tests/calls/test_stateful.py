@@ -128,6 +128,15 @@ def spoil(compiled: CompiledContext) -> None:
         answer.clear()
 
 
+def says_nothing(content: Any) -> bool:
+    """Returns whether a content that a user hands in makes a message with nothing in it."""
+    fields = msgspec.to_builtins(content)
+    message = fields.get("message", {})
+    text = message.get("content") if message else fields.get("text", fields.get("content", "a payload"))
+    has_more = any(message.get(key) not in (None, "", [], {}) for key in ("tool_calls", "tool_call_id", "x_extra"))
+    return not has_more and (text is None or (isinstance(text, str) and not text.strip()))
+
+
 def in_effect(moves: list[ReflogEntry]) -> list[ReflogEntry]:
     """Returns a reflog without its newest moves that are undos, or that these took back."""
     while moves and moves[0].kind == "undo":
@@ -281,7 +290,7 @@ class StoreMachine(RuleBasedStateMachine):
         levels = {name: self.reference.priority(name, line) or self.reference.default_priority(name) for name in chosen}
         targets = [name for name in line if name in chosen and not (keep_pinned and levels[name] == "pinned")]
         is_reverted = any(levels[name] == "skip" and name in self.history("summarize") for name in chosen)
-        if hidden & set(chosen) or is_reverted or not targets:
+        if hidden & set(chosen) or is_reverted or not targets or says_nothing(content):
             before = files_of(self.path)
             with pytest.raises(SummarizeError):
                 handle.summarize(keep_pinned=keep_pinned, **arguments)

@@ -57,8 +57,8 @@ def test_the_context_directory_stands_before_or_after_the_command(run: Run) -> N
 
 def test_tracts_and_branches_are_apart(store: Run) -> None:
     commit(store, "-m", "main of default")
-    commit(store, "-m", "main of other", "--tract", "other")
-    commit(store, "-m", "side of default", "--branch", "side")
+    commit(store, "-m", "main of other", "--tract", "other", "--create")
+    commit(store, "-m", "side of default", "--branch", "side", "-c")
     assert shown_texts(store) == ["main of default"]
     assert shown_texts(store, "--tract", "other") == ["main of other"]
     assert shown_texts(store, "--branch", "side") == ["side of default"]
@@ -135,23 +135,27 @@ def test_a_value_is_json_where_it_parses_and_text_where_it_does_not(store: Run) 
     pairs = [
         "model=gpt-4o",
         "temperature=0.5",
-        "stop=[1",
         "seed=1",
         'seed_text="1"',
         "logprobs=true",
         "url=a=b",
-        "nan=NaN",
+        "top_p=1.0",
+        "rate=1e-3",
+        "user=null",
+        "tool_choice=none",
     ]
     commit(store, "-m", "x", *(part for pair in pairs for part in ("--config", pair)))
     assert store("show", "--json").document["generation_config"] == {
         "model": "gpt-4o",
         "temperature": 0.5,
-        "stop": "[1",
         "seed": 1,
         "seed_text": "1",
         "logprobs": True,
         "url": "a=b",
-        "nan": "NaN",
+        "top_p": 1.0,
+        "rate": 0.001,
+        "user": None,
+        "tool_choice": "none",
     }
 
 
@@ -383,7 +387,7 @@ def test_an_import_of_all_that_was_broken_off_goes_on_when_run_again(store: Run)
 
 
 def test_an_import_of_all_never_adds_to_other_commits(store: Run) -> None:
-    commit(store, "-m", "mine", "--tract", "c-2")
+    commit(store, "-m", "mine", "--tract", "c-2", "-c")
     conversations = [{"messages": [{"role": "user", "content": str(n)}]} for n in range(3)]
     told = store("import", write("c.json", conversations), "--all")
     assert (told.code, "nothing was written" in told.err) == (1, True)
@@ -617,7 +621,7 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
         (["commit", "-m", "x", "--config", "a=1e999"], 1, "generation_config.a: inf is not a JSON number"),
         (["commit", "-m", "x", "--config", f"a={2**70}"], 1, "generation_config.a: an integer beyond 64 bits"),
         (["commit", "-m", "x", "--metadata", "="], 2, "write KEY=VALUE"),
-        (["commit", "-m", "\udcff"], 1, "lone surrogate"),
+        (["commit", "-m", "\udcff"], 1, "-m: not UTF-8"),
         (["edit", "beef", "-m", "x"], 1, "'beef'"),
         (["edit"], 2, "Missing argument 'TARGET'"),
         (["annotate", "beef", "skip"], 1, "'beef'"),
@@ -637,7 +641,6 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
         (["query", "a", "==", "1"], 2, "OP"),
         (["query", "a", "=", "[1]"], 1, "use a string, a number, a bool or None"),
         (["query", "[true]", "=", "1"], 1, "use a key, or a tuple of keys and indexes"),
-        (["query", "a", "=", str(2**70)], 1, "64 bits"),
         (["query", "a"], 2, "Missing argument 'OP'"),
         (["query", "a", "=", "1", "--jsom"], 2, "--jsom"),
         (["demo", "--tract", "x"], 2, "a store of its own"),
@@ -895,13 +898,13 @@ def test_a_full_disk_under_stdout_is_a_failure(store: Run, tmp_path: Path) -> No
         told = subprocess.run([*TRACT, "compile"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False)
     assert (told.returncode, told.stderr) == (
         1,
-        b"tract: No space left on device; free some space and run the command again\n",
+        b"tract: standard output can't be written: No space left on device\n",
     )
 
 
 def test_a_closed_stdout_does_not_stop_a_commit(store: Run, tmp_path: Path) -> None:
     command = " ".join([*TRACT, "commit", "-m", "x", ">&-", "2>&-"])
-    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False).returncode == 0
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False).returncode == 4
     assert shown_texts(store) == ["x"]
 
 

@@ -8,30 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.command import Run, commit, shown_texts, write
-from tests.lab.states import own_place, synced
+from tests.lab.command import Run, commit, head_file, refused, shown_texts, write
+from tests.lab.states import synced
 from tract_fs import Tract
-
-
-def head_file() -> Path:
-    return own_place(Path()) / "HEAD"
 
 
 def branches(run: Run) -> dict[str, list[str]]:
     return dict(run("branch", "--json").document["branches"])
-
-
-def refused(run: Run, *arguments: str, error: str, code: int = 1) -> str:
-    """Returns the message of a command that must write nothing."""
-    before = synced(Path.cwd())
-    head = head_file().read_bytes() if head_file().exists() else None
-    told = run(*arguments, "--json")
-    assert (told.code, told.out) == (code, "")
-    assert f'"error": "{error}"' in told.err
-    assert "Traceback" not in told.err
-    assert synced(Path.cwd()) == before
-    assert (head_file().read_bytes() if head_file().exists() else None) == head
-    return told.err
 
 
 def test_branches_are_made_and_listed(store: Run) -> None:

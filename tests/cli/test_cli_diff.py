@@ -75,7 +75,8 @@ def test_a_config_alone_changes_no_token_and_loses_no_cache(store: Run) -> None:
 def test_a_message_that_moved_is_shown_by_its_first_words(store: Run) -> None:
     shown_texts = ["alpha", "beta beta", "gamma gamma"]
     ours = [commit(store, "-m", text) for text in shown_texts]
-    theirs = [commit(store, "--branch", "other", "-m", text) for text in (*shown_texts[1:], shown_texts[0])]
+    theirs = [commit(store, "--branch", "other", "-c", "-m", "beta beta")]
+    theirs += [commit(store, "--branch", "other", "-m", text) for text in ("gamma gamma", "alpha")]
     told = store("diff", ours[-1], theirs[-1]).out
     assert told.startswith(
         f"- [1] user  {ours[0][:12]}  moved to [3]  -6 tokens\n  alpha\n\n"

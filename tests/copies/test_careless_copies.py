@@ -617,12 +617,12 @@ def test_two_copies_that_both_went_on_and_swap_everything_lose_nothing(
 
 
 def after_power_cut(path: Path, kept: dict[str, bytes], target: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Makes `target` what a power cut may leave: of the files outside local/ only those in `kept`, and the redo logs, of another boot."""
+    """Makes `target` what a power cut may leave: of the files outside local/ only those in `kept`; the redo logs, of another boot, and the marker of their place."""
     for name, data in kept.items():
         put(store_root(target) / name, data)
     for file in own_place(path).iterdir():
-        if file.name.startswith("redo") and file.is_file():
-            put(own_place(target) / file.name, file.read_bytes())
+        if (file.name.startswith("redo") or file.name == MARKER) and file.is_file():
+            put(store_root(target) / "local" / file.parent.name / file.name, file.read_bytes())
     monkeypatch.setattr(redo, "boot_id", lambda: "another boot")
     return prove_places(target)
 

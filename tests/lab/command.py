@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.lab.states import own_place, synced
+
 COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo"]
 COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
 COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle"]
@@ -42,6 +44,23 @@ def commit(run: Run, *arguments: str) -> str:
     told = run("commit", "--json", *arguments)
     assert told.code == 0, told.err
     return str(told.document["commit_hash"])
+
+
+def head_file() -> Path:
+    return own_place(Path()) / "HEAD"
+
+
+def refused(run: Run, *arguments: str, error: str, code: int = 1) -> str:
+    """Returns the message of a command that must write nothing."""
+    before = synced(Path.cwd())
+    head = head_file().read_bytes() if head_file().exists() else None
+    told = run(*arguments, "--json")
+    assert (told.code, told.out) == (code, "")
+    assert f'"error": "{error}"' in told.err
+    assert "Traceback" not in told.err
+    assert synced(Path.cwd()) == before
+    assert (head_file().read_bytes() if head_file().exists() else None) == head
+    return told.err
 
 
 def write(name: str, value: object) -> str:

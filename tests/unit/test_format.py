@@ -81,6 +81,7 @@ def test_the_pack_example_is_read_member_by_member(tmp_path: Path) -> None:
 def test_the_packs_writer_writes_the_example(tmp_path: Path) -> None:
     path, text = next(item for item in EXAMPLES if item[0].startswith("packs/"))
     members = text.encode().split(b"\n")[:-1]
+    (tmp_path / ".tract").mkdir()
     with PackWriter(Layout(str(tmp_path))) as writer:
         for line in members:
             writer.add(hashlib.sha256(line).hexdigest(), line)

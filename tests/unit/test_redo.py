@@ -144,15 +144,18 @@ def test_all_logs_of_a_copy_are_the_common_one_those_aside_and_those_of_writers_
     assert found == [f"{tmp_path}/redo", f"{tmp_path}/redo.{'a' * 32}", f"{tmp_path}/redo.old.1"]
 
 
-def test_a_log_of_another_place_has_no_entries_and_is_replaced_before_an_append(path: Path) -> None:
+def test_a_log_of_another_place_has_no_entries_and_is_replaced_before_an_append(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, there = b"h" * 32, b"t" * 32
     foreign = RedoLog(str(path), there)
     foreign.append([OBJECT])
     foreign.close()
     assert [entry.name for entry in redo.iter_entries(str(path), there)] == [OBJECT.name]
     assert list(redo.iter_entries(str(path), here)) == []
-    assert redo.needs_recovery(str(path), here)
-    assert not redo.needs_recovery(str(path), there)
+    monkeypatch.setattr(redo, "boot_id", lambda: "another boot")
+    assert not redo.needs_recovery(str(path), here)
+    assert redo.needs_recovery(str(path), there)
     own = RedoLog(str(path), here)
     own.append([EVENT])
     assert [entry.name for entry in redo.iter_entries(str(path), here)] == [EVENT.name]

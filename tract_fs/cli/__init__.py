@@ -1,18 +1,20 @@
 """The command `tract`: the library for people at a terminal and for scripts. Extra `cli`: click and rich.
 
-Exit codes: 0 success, 1 the operation failed, 2 the command line is wrong.
+Exit codes: 0 success; 1 the operation failed; 2 the command line is wrong; 4 it is written, but the answer can't be
+printed, or the disk failed so that it may be written: do not just run it again; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
 
 import gc
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
+def main(arguments: Sequence[str] | None = None, *, ready: Callable[[], object] | None = None) -> int:
+    """Runs one command and returns its exit code; calls `ready` once all is imported that a command needs."""
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
         print(
@@ -22,16 +24,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     from tract_fs.cli.running import run  # needs click
 
+    if ready is not None:
+        ready()
     return run(sys.argv[1:] if arguments is None else list(arguments))
 
 
-def script() -> int:
-    """Runs the command line of this process and returns its exit code.
+def script(*, ready: Callable[[], object] | None = None) -> int:
+    """Runs the command line of this process and returns its exit code; see `main`.
 
     A process that ends soon needs few collections, and none of its modules at its end: they would take a quarter of its time.
     """
     gc.set_threshold(50_000)
     try:
-        return main()
+        return main(ready=ready)
+    except KeyboardInterrupt:
+        return 130
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code stands
         gc.freeze()

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from tract_fs import ANY, CommitInfo, ReflogEntry, Tract
+from tract_fs import CommitInfo, ReflogEntry, Tract
 from tract_fs.cli.current_branch import read_current_branch, write_current_branch
-from tract_fs.cli.display import DIGITS, require_commit
-from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import Column, echo_table, one_line, printable, styled
+from tract_fs.cli.display import DIGITS, name_warnings, require_commit, show_warnings
+from tract_fs.cli.invocation import Invocation, expected_of, with_store
+from tract_fs.cli.output import Column, echo_table, inline, one_line, styled
 
 
 @click.command(short_help="List, make, rename or delete branches.")
@@ -35,8 +35,9 @@ def branch(
             invocation.require_tract(t)
             _answer_branches(invocation, t)
         return
-    with invocation.writing() as t:
+    with invocation.writing(needs_branch=False) as t:
         invocation.require_tract(t)
+        warnings = [] if is_delete else name_warnings(names[-1], t.branches())
         if is_rename:
             t.rename_branch(*names)
             context = invocation.require_context()
@@ -46,10 +47,12 @@ def branch(
             t.delete_branch(names[0], force=force)
         else:
             t.branch(names[0], at=ref)
-        _answer_branches(invocation, t)
+        done = "renamed" if is_rename else "deleted" if is_delete else "made"
+        show_warnings(warnings)
+        _answer_branches(invocation, t, wrote=f"written: branch {inline(names[0])} is {done}")
 
 
-def _answer_branches(invocation: Invocation, t: Tract) -> None:
+def _answer_branches(invocation: Invocation, t: Tract, *, wrote: str = "") -> None:
     branches = t.branches()
 
     def show() -> None:
@@ -57,11 +60,12 @@ def _answer_branches(invocation: Invocation, t: Tract) -> None:
             mark = "*" if name == t.branch else " "
             shown = " ".join(head[:DIGITS] for head in heads)
             note = f" ({len(heads)} heads; this copy uses the first)" if len(heads) > 1 else ""
-            click.echo(f"{mark} {styled(printable(name), bold=mark == '*')}  {styled(shown, fg='yellow')}{note}")
+            click.echo(f"{mark} {styled(inline(name), bold=mark == '*')}  {styled(shown, fg='yellow')}{note}")
 
     invocation.answer(
         lambda: {"current": str(t.branch), "branches": {name: list(heads) for name, heads in branches.items()}},
         show,
+        wrote=wrote,
     )
 
 
@@ -73,7 +77,9 @@ def switch(invocation: Invocation, name: str, create: bool) -> None:
     """Make NAME the current branch, which later commands use unless --branch is given."""
     with invocation.writing(is_any_branch=not create) as t:
         invocation.require_tract(t)
+        warnings = name_warnings(name, t.branches()) if create else []
         t.switch(name, create=create)
+        show_warnings(warnings)
         write_current_branch(invocation.require_context(), name)
         _answer_head(invocation, t, t.head, "is the current branch")
 
@@ -86,7 +92,7 @@ def reset(invocation: Invocation, ref: str, expected_head: str | None) -> None:
     """Set the branch to the commit REF, such as main~3. The commits left behind stay in the tract; 'undo' goes back."""
     with invocation.writing() as t:
         invocation.require_tract(t)
-        head = t.reset(ref, expected_head=ANY if expected_head is None else expected_head)
+        head = t.reset(ref, expected_head=expected_of(t, expected_head))
         _answer_head(invocation, t, head, f"is at {head[:DIGITS]}")
 
 
@@ -97,10 +103,10 @@ def undo(invocation: Invocation, expected_head: str | None) -> None:
     """Set the branch back to where it was before its last move in this copy, whoever made that. A second undo goes one
     move further back; 'reset' goes forward again.
     """
-    with invocation.writing() as t:
+    with invocation.writing(needs_branch=False) as t:
         invocation.require_tract(t)
         before = [info.commit_hash for info in t.log(_COUNTED)]
-        t.undo(expected_head=ANY if expected_head is None else expected_head, anyone=True)
+        t.undo(expected_head=expected_of(t, expected_head), anyone=True)
         _answer_undo(invocation, t, t.reflog(1)[0], before)
 
 
@@ -111,8 +117,10 @@ def _answer_undo(invocation: Invocation, t: Tract, entry: ReflogEntry, before: l
     """Prints where an undo went, and what it took back; `before` are the newest commits of the history it left."""
     head, left = entry.head, entry.old_head
 
+    sentence = f"{inline(t.branch)} {'is deleted again' if head is None else f'is back at {head[:DIGITS]}'}"
+
     def show() -> None:
-        click.echo(f"{printable(t.branch)} {'is deleted again' if head is None else f'is back at {head[:DIGITS]}'}")
+        click.echo(sentence)
         if left is None:
             click.echo("took back its end")
             return
@@ -123,14 +131,13 @@ def _answer_undo(invocation: Invocation, t: Tract, entry: ReflogEntry, before: l
         click.echo(f"took back {what} {left[:DIGITS]}; 'tract reset {left[:DIGITS]}' goes there again")
 
     document = {"tract_id": t.tract_id, "branch": str(t.branch), "head": head, "old_head": left}
-    invocation.answer(lambda: document, show)
+    invocation.answer(lambda: document, show, wrote=f"written: {sentence}")
 
 
 def _answer_head(invocation: Invocation, t: Tract, head: str | None, result: str) -> None:
-    invocation.answer(
-        lambda: {"tract_id": t.tract_id, "branch": str(t.branch), "head": head},
-        lambda: click.echo(f"{printable(t.branch)} {result}"),
-    )
+    sentence = f"{inline(t.branch)} {result}"
+    document = {"tract_id": t.tract_id, "branch": str(t.branch), "head": head}
+    invocation.answer(lambda: document, lambda: click.echo(sentence), wrote=f"written: {sentence}")
 
 
 @click.command(short_help="List the moves of the branch that this copy made.")
@@ -180,23 +187,25 @@ def tag(invocation: Invocation, *, name: str | None, ref: str | None, is_delete:
             invocation.require_tract(t)
             _answer_tags(invocation, t)
         return
-    with invocation.writing() as t:
+    with invocation.writing(needs_branch=False) as t:
         invocation.require_tract(t)
         if is_delete:
             t.untag(name)
         else:
+            show_warnings(name_warnings(name, t.tags()))
             t.tag(name, ref, force=force)
-        _answer_tags(invocation, t)
+        done = "removed" if is_delete else "set"
+        _answer_tags(invocation, t, wrote=f"written: tag {inline(name)} is {done}")
 
 
-def _answer_tags(invocation: Invocation, t: Tract) -> None:
+def _answer_tags(invocation: Invocation, t: Tract, *, wrote: str = "") -> None:
     tags = t.tags()
 
     def show() -> None:
         for name, target in tags.items():
-            click.echo(f"{printable(name)}  {styled(target[:DIGITS], fg='yellow')}")
+            click.echo(f"{inline(name)}  {styled(target[:DIGITS], fg='yellow')}")
 
-    invocation.answer(lambda: {"tags": tags}, show)
+    invocation.answer(lambda: {"tags": tags}, show, wrote=wrote)
 
 
 @click.command("cherry-pick", short_help="Repeat a commit on this branch.")
@@ -224,9 +233,10 @@ def _answer_made(invocation: Invocation, t: Tract, made: CommitInfo) -> None:
         shown = styled(made.commit_hash[:DIGITS], fg="yellow")
         about = f" {made.priority.value}" if made.priority is not None else ""
         target = f" of {made.targets[0][:DIGITS]}" if made.targets else ""
-        click.echo(f"[{printable(t.branch)} {shown}] {made.operation.value}{about}{target}")
+        click.echo(f"[{inline(t.branch)} {shown}] {made.operation.value}{about}{target}")
 
-    invocation.answer(lambda: made.to_dict() | {"branch": str(t.branch)}, show)
+    document = made.to_dict() | {"branch": str(t.branch)}
+    invocation.answer(lambda: document, show, wrote=f"written as {made.commit_hash}")
 
 
 @click.command(short_help="Start a new tract from the head.")
@@ -243,6 +253,7 @@ def fork(invocation: Invocation, new_tract: str, name: str) -> None:
             invocation.answer(
                 lambda: {"tract_id": new_tract, "branch": name, "head": head, "from": t.tract_id},
                 lambda: click.echo(line),
+                wrote=f"written: {line}",
             )
 
 

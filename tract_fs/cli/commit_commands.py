@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from tract_fs import ANY, CommitInfo, Tract
+from tract_fs import CommitInfo, Tract
 from tract_fs.cli.contents import PAYLOAD_TYPES, build_content
-from tract_fs.cli.display import DIGITS, annotation_document, show_warnings
-from tract_fs.cli.invocation import Invocation, warnings_of, with_store
-from tract_fs.cli.output import styled
-from tract_fs.cli.values import parse_generation_config, parse_pairs, read_stdin, require_json
+from tract_fs.cli.display import DIGITS, annotation_document, require_commit, show_warnings
+from tract_fs.cli.invocation import Invocation, expected_of, warnings_of, with_store
+from tract_fs.cli.output import inline, styled
+from tract_fs.cli.values import parse_generation_config, parse_pairs, read_stdin, require_json, require_text
+from tract_fs.errors import EditTargetError
 
 
 def _content_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -31,6 +32,7 @@ def _content_options(function: Callable[..., None]) -> Callable[..., None]:
             click.option("--config-json", metavar="OBJECT", help="Generation config as a JSON object."),
             click.option("--message", metavar="TEXT", help="Commit message."),
             click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Metadata of the commit."),
+            click.option("--allow-empty", is_flag=True, help="Commit a text that is empty or only white space."),
             click.option(
                 "--expected-head",
                 metavar="HASH",
@@ -45,6 +47,7 @@ def _content_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.command(short_help="Commit content.")
 @_content_options
 @click.option("--edit", "target", metavar="TARGET", help="Commit an edit of TARGET, as 'tract edit' does.")
+@click.option("-c", "--create", is_flag=True, help="Create the branch, and the tract, without a history.")
 @with_store
 def commit(invocation: Invocation, target: str | None, **options: Any) -> None:
     """Commit content: a dialogue turn of the user, unless --role, --type or --json-content is given.
@@ -81,26 +84,32 @@ def _commit(
     config_json: str | None,
     message: str | None,
     metadata: tuple[str, ...],
+    allow_empty: bool,
     expected_head: str | None,
+    create: bool = False,
 ) -> None:
     if json_content is not None and text is not None:
         raise click.UsageError("--json-content is a whole content: leave out -m")
+    if create and target is not None:
+        raise click.UsageError("--create is for a first commit, --edit for a later one")
     given: dict[str, Any] = {
         "message": message,
         "metadata": parse_pairs(metadata, "--metadata") or None,
         "generation_config": parse_generation_config(pairs, config_json),
-        "expected_head": ANY if expected_head is None else None if expected_head == "none" else expected_head,
     }
     if json_content == "-":
         json_content = read_stdin()
     elif json_content is None and text is None:
         text = read_stdin()
+    if json_content is None and not allow_empty:
+        require_text(text or "")
     is_text_alone = role is None and content_type is None and not fields and json_content is None
     if target is None or not is_text_alone:
         content = build_content(
             text or "", role=role, content_type=content_type, fields=fields, json_content=json_content
         )
-    with invocation.writing() as t:
+    with invocation.writing(is_created=create) as t:
+        given["expected_head"] = None if expected_head == "none" else expected_of(t, expected_head)
         if target is None:
             _answer_commit(invocation, t, t.commit(content, **given), [])
             return
@@ -110,20 +119,34 @@ def _commit(
             if info is not None and info.content_type in PAYLOAD_TYPES:
                 require_json(text or "", "-m / --text")
         before = _pairing_warnings(t, target)
-        made = t.edit(target, (text or "") if is_text_alone else content, **given)
+        try:
+            made = t.edit(target, (text or "") if is_text_alone else content, **given)
+        except EditTargetError as error:
+            raise _named(t, target, error) from None
         _answer_commit(invocation, t, made, _new(_pairing_warnings(t, target), before))
+
+
+def _named(t: Tract, target: str, error: EditTargetError) -> EditTargetError:
+    """Returns the error with the hash of the commit that can be edited in the place of `target`, if there is one."""
+    info = require_commit(t, target)
+    if not info.targets or info.operation.value not in ("edit", "annotate"):
+        return error
+    about = info.targets[0][:DIGITS]
+    message = f"{info.commit_hash[:DIGITS]} can't be edited: it is of operation {info.operation.value} and about {about}; edit that: tract edit {about}"
+    return EditTargetError(message, **error.fields)
 
 
 def _answer_commit(invocation: Invocation, t: Tract, made: CommitInfo, warnings: list[str]) -> None:
     def show() -> None:
         about = f" of {made.targets[0][:DIGITS]}" if made.targets else ""
         click.echo(
-            f"[{t.branch} {styled(made.commit_hash[:DIGITS], fg='yellow')}] "
-            f"{made.operation.value}{about}: {made.content_type}, {made.token_count} tokens"
+            f"[{inline(t.branch)} {styled(made.commit_hash[:DIGITS], fg='yellow')}] "
+            f"{made.operation.value}{about}: {inline(str(made.content_type))}, {made.token_count} tokens"
         )
         show_warnings(warnings)
 
-    invocation.answer(lambda: made.to_dict() | {"branch": t.branch, "warnings": warnings}, show)
+    document = made.to_dict() | {"branch": t.branch, "warnings": warnings}
+    invocation.answer(lambda: document, show, wrote=f"written as {made.commit_hash}")
 
 
 @click.command(short_help="Skip or pin a commit.")
@@ -137,17 +160,16 @@ def annotate(invocation: Invocation, target: str, priority: str, reason: str | N
     with invocation.writing() as t:
         target = t.resolve(target)
         before = _pairing_warnings(t, target)
-        made = t.annotate(
-            target, priority, reason=reason, expected_head=ANY if expected_head is None else expected_head
-        )
+        made = t.annotate(target, priority, reason=reason, expected_head=expected_of(t, expected_head))
         warnings = _new(_pairing_warnings(t, target), before)
 
         def show() -> None:
             shown = styled(str(made.commit_hash)[:DIGITS], fg="yellow")
-            click.echo(f"[{t.branch} {shown}] {made.target_hash[:DIGITS]} is now {priority}")
+            click.echo(f"[{inline(t.branch)} {shown}] {made.target_hash[:DIGITS]} is now {priority}")
             show_warnings(warnings)
 
-        invocation.answer(lambda: annotation_document(made) | {"branch": t.branch, "warnings": warnings}, show)
+        document = annotation_document(made) | {"branch": t.branch, "warnings": warnings}
+        invocation.answer(lambda: document, show, wrote=f"written as {made.commit_hash}")
 
 
 def _pairing_warnings(t: Tract, target: str) -> list[str]:

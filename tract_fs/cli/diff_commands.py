@@ -8,7 +8,7 @@ from tract_fs import ConfigChange, ContextDiff, DiffedMessage, DiffEntry
 from tract_fs.cli.contents import message_text
 from tract_fs.cli.display import DIGITS, show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import Column, echo_table, json_text, one_line, printable, styled
+from tract_fs.cli.output import Column, echo_table, inline, json_text, one_line, printable, styled
 from tract_fs.model.alignment import unified
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
@@ -95,7 +95,9 @@ def _show_totals(made: ContextDiff) -> None:
     moved = f" ({made.moved_count} of them moved)" if made.moved_count else ""
     counts = f"{made.count('added')} added, {made.count('removed')} removed{moved}, {made.count('changed')} changed"
     click.echo(f"messages      {counts}, {made.unchanged_count} unchanged")
-    delta = f"{made.a.token_count:,} → {made.b.token_count:,} ({_signed(made.token_delta)}) by {made.token_source}"
+    delta = (
+        f"{made.a.token_count:,} → {made.b.token_count:,} ({_signed(made.token_delta)}) by {inline(made.token_source)}"
+    )
     click.echo(f"tokens        {delta}")
     if made.first_difference is None:
         click.echo("prompt cache  nothing lost: the messages are equal")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -10,7 +10,7 @@ import click
 
 from tract_fs import CommitInfo, CompiledContext, Message, PriorityAnnotation, Status, Tract
 from tract_fs.cli.contents import content_fields, content_text, headline, message_text
-from tract_fs.cli.output import Column, echo_pairs, echo_table, json_text, one_line, printable, some, styled, warn
+from tract_fs.cli.output import Column, body, echo_pairs, echo_table, inline, json_text, one_line, some, styled, warn
 from tract_fs.errors import CommitNotFoundError, ContentRedacted, DamageError
 from tract_fs.model.status import HeadDistance, LostFile, QuarantinedFile, WaitingEvent
 
@@ -29,6 +29,30 @@ def show_warnings(warnings: Sequence[str]) -> None:
     """Prints warnings to stderr."""
     for warning in warnings:
         warn(warning)
+
+
+def name_warnings(name: str, names: Iterable[str]) -> list[str]:
+    """Returns what is confusing about a new name among others of its kind: what looks the same, or can't be seen."""
+    if name in names:
+        return []
+    found = []
+    if inline(name) != name:
+        found.append(f"the name {inline(name)} has characters that can't be seen")
+    if name.upper() == "HEAD":
+        found.append(f"the name {name} is easily mistaken for the head, which is '@' here")
+    looks = _looks(name)
+    found += [
+        f"the name {name!a} looks the same as {other!a}, which is another one"
+        for other in names
+        if _looks(other) == looks
+    ]
+    return found
+
+
+def _looks(name: str) -> str:
+    from unicodedata import normalize  # 1 ms
+
+    return normalize("NFKC", "".join(c for c in name if inline(c) == c))
 
 
 def require_commit(t: Tract, ref: str) -> CommitInfo:
@@ -71,8 +95,10 @@ def annotation_document(made: PriorityAnnotation) -> dict[str, object]:
     }
 
 
-def show_commits(t: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool = False) -> None:
-    """Prints commits, one a line."""
+def show_commits(
+    t: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool = False, is_selected: bool = False
+) -> None:
+    """Prints commits, one a line; where none was selected, it says so on stderr."""
     rows = []
     annotations: dict[str, list[PriorityAnnotation]] = {}
     for info in infos:
@@ -86,7 +112,7 @@ def show_commits(t: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool
             row.append(_config_cell(info.generation_config or {}))
         rows.append([*row, one_line(_text(t, info, annotations))])
     if not rows:
-        if is_config_shown:
+        if is_config_shown or is_selected:
             click.echo("no commit matches", err=True)
         return
     config = [Column("config", style="cyan")] if is_config_shown else []
@@ -145,7 +171,7 @@ def show_commit(
     echo_pairs([(name, value) for name, value in pairs if value])
     if info.content_type is not None:
         click.echo()
-        click.echo(REDACTED if content is None else printable(content_text(content)))
+        click.echo(REDACTED if content is None else body(content_text(content)))
 
 
 def _priority_line(annotation: PriorityAnnotation) -> str:
@@ -166,7 +192,7 @@ def show_context(context: CompiledContext) -> None:
         click.echo(
             f"{styled(f'[{number}] {speaker}', bold=True)}  {styled(commits, fg='yellow')}{styled(shown, fg='cyan')}"
         )
-        click.echo(printable(message_text(message.to_dict())))
+        click.echo(body(message_text(message.to_dict())))
         click.echo()
 
 
@@ -194,31 +220,35 @@ def show_context_lines(context: CompiledContext) -> None:
 def show_totals(context: CompiledContext) -> None:
     """Prints what a context amounts to."""
     click.echo(
-        f"{len(context.messages)} messages of {context.commit_count} commits, {context.token_count:,} tokens by {context.token_source}"
+        f"{len(context.messages)} messages of {context.commit_count} commits, {context.token_count:,} tokens by {inline(context.token_source)}"
     )
 
 
-def show_status(state: Status, path: str, tracts: Sequence[str]) -> None:
+def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_missing: bool) -> None:
     """Prints the state of a tract."""
+    none = "no such branch" if is_branch_missing else "no commits yet"
     is_waiting = bool(state.pending or state.damaged or state.quarantined)
     count = f"{state.commit_count} in the history, {state.effective_count} in the context"
     pairs = [
-        ("store", path),
-        ("tract", f"{state.tract_id}, branch {state.branch}"),
-        ("head", state.head or ("none is visible" if is_waiting else "none: no commits yet")),
+        ("store", inline(path)),
+        ("tract", f"{state.tract_id}, branch {inline(state.branch)}"),
+        ("head", state.head or ("none is visible" if is_waiting else f"none: {none}")),
         ("commits", count),
         ("tokens", f"{state.token_count:,} by {state.token_source}" if state.token_source else ""),
         ("tracts", "\n".join(some(tracts))),
         ("files", f"{state.loose_count:,} loose, {state.pack_count:,} packs"),
         ("other heads", "\n".join(_other_heads(state))),
-        ("diverged", "\n".join(f"{branch}: {len(heads)} heads" for branch, heads in state.diverged_branches.items())),
+        (
+            "diverged",
+            "\n".join(f"{inline(branch)}: {len(heads)} heads" for branch, heads in state.diverged_branches.items()),
+        ),
         ("pending", "\n".join(some([_waiting(event) for event in state.waiting]))),
-        ("damaged", "\n".join(state.damaged)),
+        ("damaged", "\n".join(map(inline, state.damaged))),
         ("quarantined", "\n".join(some([_quarantined(file) for file in state.quarantined if not file.is_back]))),
         ("lost", "\n".join(lost_lines(state.lost))),
         ("gone", "\n".join(some(state.gone))),
         ("salvageable", "\n".join(some([f"{file.path} is {file.target}" for file in state.salvageable]))),
-        ("unknown", "\n".join(state.strays)),
+        ("unknown", "\n".join(map(inline, state.strays))),
         ("not read", "\n".join(f"local/{name}" for name in some(state.unread_local))),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])

@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from tract_fs import ANY, MessageContent, Tract
-from tract_fs.cli.invocation import CommandError, Invocation
+from tract_fs.cli.invocation import CommandError, Invocation, Stopped
 from tract_fs.cli.values import read_document, tract_id_of
-from tract_fs.errors import ArgumentError, ContentValidationError
+from tract_fs.errors import ArgumentError, ContentValidationError, ImportInterrupted
 from tract_fs.transcripts import to_contents
 from tract_fs.transcripts.openai import Conversation, find_conversations
 
 _LONG_IMPORT_MESSAGES = 200
 _STREAMED_MESSAGES = 10_000  # one conversation of so many is imported in several transactions
+_POSITION = re.compile(r"^messages\[(\d+)\]")
 _Advance = Callable[[int], object]
 
 
+class _Stop(Exception):
+    """Ctrl-C or SIGTERM, between two messages."""
+
+
+class _Flow(NamedTuple):
+    """How an import goes: it counts messages with `advance`, and ends between two of them once `is_stopped`."""
+
+    advance: _Advance
+    is_stopped: Callable[[], bool]
+
+    def iter(self, contents: Iterable[MessageContent]) -> Iterator[MessageContent]:
+        """Yields the contents. Errors: _Stop."""
+        for content in contents:
+            if self.is_stopped():
+                raise _Stop
+            yield content
+
+
 def import_file(
-    invocation: Invocation, file: str, *, number: int | None, is_all: bool, config: dict[str, Any] | None
+    invocation: Invocation,
+    file: str,
+    *,
+    number: int | None,
+    is_all: bool,
+    config: dict[str, Any] | None,
+    first: int | None,
+    is_created: bool,
 ) -> list[dict[str, Any]]:
-    """Imports one conversation of a file, or all; returns what became of each.
+    """Imports one conversation of a file, or all; returns what became of each. `first` is the message to begin at, from 1.
 
     What is wrong with the file or the tracts shows before anything is written; an import of all that is broken off goes on when run again.
-    Errors: click.UsageError, ArgumentError, ContentValidationError, CommandError, OSError.
+    Errors: click.UsageError, ArgumentError, ContentValidationError, CommandError, Stopped, OSError.
     """
-    if number is not None and is_all:
-        raise click.UsageError("give --conversation or --all, not both")
+    if is_all and (number is not None or first is not None or is_created):
+        raise click.UsageError("--all goes without --conversation, --from and --create")
     document = read_document(file)
     try:
         conversations = find_conversations(document)
@@ -45,19 +73,26 @@ def import_file(
     contents = {tract_id: to_contents(conversation.messages, "openai") for tract_id, conversation in chosen.items()}
     is_held = _held(invocation, contents) if is_all else dict.fromkeys(contents, False)
     count = sum(len(contents[tract_id]) for tract_id, held in is_held.items() if not held)
-    with _progress(count, is_hidden=invocation.is_json) as advance:
-        return [
-            _import(
-                invocation,
-                tract_id,
-                contents[tract_id],
-                config={**(config or {}), **(conversation.generation_config or {})} or None,
-                is_held=is_held[tract_id],
-                is_alone=not is_all,
-                advance=advance,
-            )
-            for tract_id, conversation in chosen.items()
-        ]
+    done: list[dict[str, Any]] = []
+    with _progress(count, is_hidden=invocation.is_json) as advance, _stopping() as is_stopped:
+        for tract_id, conversation in chosen.items():
+            try:
+                done.append(
+                    _import(
+                        invocation,
+                        tract_id,
+                        contents[tract_id],
+                        config={**(config or {}), **(conversation.generation_config or {})} or None,
+                        is_held=is_held[tract_id],
+                        first=None if is_all else first or 1,
+                        is_created=is_all or is_created,
+                        flow=_Flow(advance, is_stopped),
+                    )
+                )
+            except _Stop:
+                stand = f"{len(done):,} of {len(chosen):,} conversations stand; run the same command again to go on"
+                raise Stopped(f"stopped: {stand}" if is_all else "stopped: nothing was written") from None
+    return done
 
 
 def _choose(conversations: Sequence[Conversation], number: int | None, file: str) -> Conversation:
@@ -79,7 +114,7 @@ def _held(invocation: Invocation, contents: dict[str, list[MessageContent]]) -> 
         result[tract_id] = False
         if tract_id not in there:
             continue
-        with invocation.writing(tract_id=tract_id) as t:
+        with invocation.writing(tract_id=tract_id, needs_branch=False) as t:
             if t.head is None:
                 continue
             if t.compile().to_openai(as_committed=True) != [content.message for content in wanted]:
@@ -97,15 +132,22 @@ def _import(
     *,
     config: dict[str, Any] | None,
     is_held: bool,
-    is_alone: bool,
-    advance: _Advance,
+    first: int | None,
+    is_created: bool,
+    flow: _Flow,
 ) -> dict[str, Any]:
-    with invocation.writing(tract_id=tract_id) as t:
+    """Imports one conversation; without `first`, whole and into an empty branch only."""
+    skipped = 0 if first is None else first - 1
+    if skipped and skipped >= len(contents):
+        raise click.UsageError(f"the conversation has {len(contents):,} messages: --from {first:,} is past its end")
+    contents = contents[skipped:]
+    is_new = is_created and first is not None
+    with invocation.writing(tract_id=tract_id, is_created=is_new, needs_branch=first is not None) as t:
         made: list[str] = []
-        if is_alone and len(contents) >= _STREAMED_MESSAGES:
-            made = _import_streamed(t, contents, config, advance)
+        if first is not None and len(contents) >= _STREAMED_MESSAGES:
+            made = _import_streamed(t, contents, config, skipped, flow)
         elif not is_held:
-            made = _import_at_once(t, contents, config, is_first=not is_alone, advance=advance)
+            made = _import_at_once(t, contents, config, first, flow)
         return {
             "tract_id": tract_id,
             "branch": t.branch,
@@ -118,39 +160,81 @@ def _import(
 
 
 def _import_at_once(
-    t: Tract,
-    contents: Sequence[MessageContent],
-    config: dict[str, Any] | None,
-    *,
-    is_first: bool,
-    advance: _Advance,
+    t: Tract, contents: Sequence[MessageContent], config: dict[str, Any] | None, first: int | None, flow: _Flow
 ) -> list[str]:
-    """Commits contents in one transaction; with `is_first`, on an empty branch only."""
+    """Commits contents in one transaction; without `first`, on an empty branch only. Errors: CommandError, _Stop."""
     made = []
     with t.batch():
-        for position, content in enumerate(contents):
-            expected = None if is_first and position == 0 else ANY
+        for number, content in enumerate(flow.iter(contents), first or 1):
+            expected = None if first is None and number == 1 else ANY
             try:
                 made.append(t.commit(content, generation_config=config, expected_head=expected).commit_hash)
             except ContentValidationError as error:
-                raise CommandError(f"message {position + 1} of the conversation: {error}") from None
-            advance(1)
+                raise CommandError(f"message {number} of the conversation: {error}") from None
+            flow.advance(1)
     return made
 
 
 def _import_streamed(
-    t: Tract, contents: Sequence[MessageContent], config: dict[str, Any] | None, advance: _Advance
+    t: Tract, contents: Sequence[MessageContent], config: dict[str, Any] | None, skipped: int, flow: _Flow
 ) -> list[str]:
-    """Commits very many contents in as many transactions as it takes."""
+    """Commits very many contents in as many transactions as it takes; `skipped` stand already. Errors: CommandError, Stopped."""
     done = 0
 
     def advance_to(count: int) -> None:
         nonlocal done
-        advance(count - done)
+        flow.advance(count - done)
         done = count
 
-    t.import_stream((content.message for content in contents), generation_config=config, progress=advance_to)
+    messages = (content.message for content in flow.iter(contents))
+    try:
+        t.import_stream(messages, generation_config=config, progress=advance_to)
+    except ImportInterrupted as error:
+        raise _interrupted(error, skipped, skipped + len(contents)) from None
     return [info.commit_hash for info in t.log(len(contents))][::-1]
+
+
+def _interrupted(error: ImportInterrupted, skipped: int, total: int) -> CommandError:
+    """Returns what stopped a streamed import, how much of it stands, and how to go on."""
+    cause = error.__cause__
+    standing = skipped + error.position
+    fields = {"position": standing, "total": total, "head": error.head}
+    stand = f"{standing:,} of {total:,} messages stand" + ("" if error.head is None else f", up to {error.head}")
+    go_on = f"go on with --from {standing + 1}"
+    if isinstance(cause, _Stop):
+        return Stopped(f"stopped: {stand}; {go_on}", **fields)
+    reason = error.reason
+    if isinstance(cause, ContentValidationError):
+        number = skipped + int(_POSITION.findall(cause.field)[0]) + 1
+        fault = ContentValidationError(
+            content_type=cause.content_type, field=_POSITION.sub("message", cause.field, 1), reason=cause.reason
+        )
+        reason = f"message {number} of the conversation: {fault}"
+    return CommandError(f"{reason}; {stand}; {go_on} once that is put right", **fields)
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Yields a function that returns whether Ctrl-C or SIGTERM has come; a second one ends the command at once."""
+    came: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        came.append(number)
+        if len(came) > 1:
+            raise KeyboardInterrupt
+
+    def is_stopped() -> bool:
+        return bool(came)
+
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                before[number] = signal.signal(number, note)
+        yield is_stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -4,32 +4,48 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any
 
 import click
 
-from tract_fs import Tract
+from tract_fs import ANY, Tract
 from tract_fs.cli.current_branch import CurrentBranch, read_current_branch
+from tract_fs.cli.declared import is_declared
 from tract_fs.cli.output import echo_json, some, warn
+from tract_fs.cli.streams import OutputLost
 from tract_fs.errors import (
+    ArgumentError,
+    BranchExists,
     BranchNotFound,
-    DamageError,
     FormatMissing,
     HistoryIncomplete,
     StoreNotFound,
     TractError,
+    TractNotFound,
 )
+from tract_fs.model.names import is_hex
+from tract_fs.work.writer import ExpectedHead
 
 STORE_DIRECTORY = ".tract"
+_PATHS = frozenset(["context_path", "file", "path"])  # parameters that may hold any bytes
 _COMMON = ("context_path", "tract_id", "branch", "is_json", "is_incomplete_used")
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 
 
 class CommandError(TractError):
     """A command that can't do what it was asked for."""
+
+
+class AnswerLost(CommandError):
+    """Raised when a command has written, but its answer can't be printed. Do not run it again."""
+
+
+class Stopped(CommandError):
+    """Raised when Ctrl-C or SIGTERM stops a command that may have written a part."""
 
 
 class InOrder(click.Group):
@@ -69,7 +85,7 @@ class Invocation:
     def require_context(self) -> str:
         """Returns the context directory: the one given, else the nearest above that has a store, else the current one."""
         if self.context_path is not None:
-            return self.context_path
+            return _context_of(self.context_path)
         current = os.getcwd()
         directory = current
         while not os.path.isdir(os.path.join(directory, STORE_DIRECTORY)):
@@ -81,13 +97,34 @@ class Invocation:
 
     @contextmanager
     def writing(
-        self, *, tract_id: str | None = None, is_any_branch: bool = False, is_whole: bool = False
+        self,
+        *,
+        tract_id: str | None = None,
+        is_created: bool = False,
+        needs_branch: bool = True,
+        is_any_branch: bool = False,
+        is_whole: bool = False,
     ) -> Iterator[Tract]:
-        """Opens the tract for writing, without gaps if `is_whole`; the store must be there. `is_any_branch` is for commands
-        that work on something else than the current branch. Errors: as Tract.open; CommandError.
+        """Opens the tract for writing; store, tract and branch must be there.
+
+        With `is_created`, the branch must not be there: the first commit makes it. Without `needs_branch`, it may be
+        there. `is_any_branch` is for commands that work on something else than the current branch. With `is_whole`, --incomplete has no effect. Errors: as Tract.open; CommandError, BranchNotFound, BranchExists.
         """
-        with self._open(tract_id=tract_id, is_any_branch=is_any_branch, is_whole=is_whole) as t:
+        t = self._open(tract_id=tract_id, is_any_branch=is_any_branch, is_whole=is_whole)
+        try:
+            if is_created:
+                self._require_new(t)
+            elif needs_branch and not is_any_branch:
+                self._require_names(t)
             yield t
+        except BaseException:
+            with suppress(OSError, TractError):  # the first error counts: it may name what was written
+                t.close()
+            raise
+        try:
+            t.close()
+        except (OSError, TractError) as error:
+            warn(f"all is written, but the caches could not be saved: {error}")
 
     @contextmanager
     def reading(self) -> Iterator[Tract]:
@@ -115,15 +152,12 @@ class Invocation:
             raise CommandError(
                 f"{current.fault}, so the branch chosen by 'tract switch' is unknown; choose it again with 'tract switch NAME', or give --branch"
             )
+        names: dict[str, Any] = {"tract_id": tract_id or self.tract_id or "default", "branch": current.name}
+        names["incomplete"] = "use" if self.is_incomplete_used and not is_whole else "raise"
         try:
-            t = Tract.open(
-                path,
-                tract_id=tract_id or self.tract_id or "default",
-                branch=current.name,
-                create=False,
-                read_only=read_only,
-                incomplete="use" if self.is_incomplete_used and not is_whole else "raise",
-            )
+            t = Tract.open(path, **names, create=False, read_only=read_only)
+        except (TractNotFound, BranchNotFound):  # the commands decide what must be there, and say so in their own words
+            t = Tract.open(path, **names, read_only=read_only)
         except FormatMissing:
             raise
         except StoreNotFound:
@@ -136,31 +170,58 @@ class Invocation:
         return t
 
     def require_tract(self, t: Tract) -> None:
-        """Raises CommandError if the tract has no events here, but was asked for by name or others have."""
+        """Raises CommandError if the tract is not here, but was asked for by name or others have events."""
         tracts = Tract.tracts(self.require_context())
-        if t.tract_id not in tracts and (tracts or self.tract_id is not None):
+        if t.tract_id in tracts or is_declared(self.require_context(), t.tract_id):
+            return
+        if tracts or self.tract_id is not None:
             there = f"there are: {', '.join(some(tracts))}; choose one with --tract" if tracts else "there are none yet"
-            raise CommandError(f"no tract {t.tract_id!r} in this store; {there}")
+            near = _near(t.tract_id, tracts)
+            how = f"'tract init --tract {t.tract_id}' makes it"
+            raise CommandError(f"no tract {t.tract_id!r} in this store{near}; {there}; {how}")
 
     def require_history(self, t: Tract) -> bool:
-        """Returns whether the branch has commits; False only in an empty store. Errors: CommandError, BranchNotFound."""
+        """Returns whether the branch has commits; False only in an empty store or tract. Errors: CommandError, BranchNotFound."""
         if t.head is not None:
             return True
         incomplete = t.incomplete()
         if incomplete is not None:
             raise incomplete
         self.require_tract(t)
+        self._require_whole(t)
+        if self.branch is not None or t.tract_id in Tract.tracts(self.require_context()):
+            raise self.no_branch(t)
+        if not self.is_json:
+            click.echo("no commits yet", err=True)
+        return False
+
+    def _require_names(self, t: Tract) -> None:
+        """Raises CommandError or BranchNotFound unless a first commit may be made here: nothing is made unasked."""
+        if t.head is not None:
+            return
+        tracts = Tract.tracts(self.require_context())
+        if tracts or t.tract_id != "default":
+            self.require_tract(t)
+        self._require_whole(t)
+        if t.branch != "main" or t.tract_id in tracts:
+            raise self.no_branch(t)
+
+    def _require_new(self, t: Tract) -> None:
+        if t.head is not None:
+            raise BranchExists(
+                f"tract {t.tract_id!r} has a branch {str(t.branch)!r} already; leave out --create; nothing was written",
+                tract_id=t.tract_id,
+                branch=str(t.branch),
+                head=t.head,
+            )
+
+    def _require_whole(self, t: Tract) -> None:
         status = t.status()
         waiting = len(status.pending) + len(status.damaged)
         if waiting:
             raise CommandError(
                 f"branch {t.branch!r} has no head: {waiting} events are pending or damaged; see 'tract status'"
             )
-        if self.branch is not None or t.tract_id in Tract.tracts(self.require_context()):
-            raise BranchNotFound(tract_id=t.tract_id, branch=t.branch)
-        if not self.is_json:
-            click.echo("no commits yet", err=True)
-        return False
 
     def warn_if_incomplete(self, t: Tract) -> None:
         """Prints a warning if lost files hide a part of the branch; the answer lists what the head shows."""
@@ -168,23 +229,73 @@ class Invocation:
         if error is not None:
             warn(str(error))
 
-    def answer(self, document: Callable[[], object], show: Callable[[], None]) -> None:
-        """Prints the answer: the document for programs, or what `show` prints for people."""
-        if self.answers is not None:
-            self.answers.append(document())
-        elif self.is_json:
-            echo_json(document())
-        if not self.is_json:
-            show()
+    def no_branch(self, t: Tract) -> BranchNotFound:
+        """Returns the error that the branch is missing, with the commands to choose or make one."""
+        branches = list(t.branches())
+        there = f"there are: {', '.join(some(branches))}" if branches else "it has none"
+        name = str(t.branch)
+        if self.branch is None:
+            how = f"the current branch {name!r} is not in tract {t.tract_id!r}: it was renamed or deleted, maybe in another copy"
+            advice = f"choose one with 'tract switch NAME'{_near(name, branches)}"
+        else:
+            how = f"tract {t.tract_id!r} has no branch {name!r}{_near(name, branches)}"
+            advice = (
+                f"'tract switch -c {name}' makes it at the head, 'tract commit --branch {name} -c' without a history"
+            )
+        return BranchNotFound(f"{how}; {there}; {advice}", tract_id=t.tract_id, branch=name)
+
+    def answer(self, document: Callable[[], object], show: Callable[[], None], *, wrote: str = "") -> None:
+        """Prints the answer: the document for programs, or what `show` prints for people.
+
+        `wrote` is what the command has written, in words; empty if it only read. Errors: OutputLost; AnswerLost if
+        it wrote.
+        """
+        try:
+            if self.answers is not None:
+                self.answers.append(document())
+            elif self.is_json:
+                echo_json(document())
+            if not self.is_json:
+                show()
+            sys.stdout.flush()
+        except OutputLost as error:
+            if not wrote:
+                raise
+            raise AnswerLost(f"{wrote}; {error}; do not run the command again", wrote=wrote) from None
+
+
+def _context_of(path: str) -> str:
+    """Returns the context directory that a path means: the one that holds it, where it is a store's own directory."""
+    whole = os.path.abspath(path)
+    is_store = os.path.basename(whole) == STORE_DIRECTORY and os.path.isdir(whole)
+    return os.path.dirname(whole) if is_store else path
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    """Returns a question after the name that was meant, if one of `names` is like it."""
+    from difflib import get_close_matches  # 10 ms
+
+    found = get_close_matches(name, names, n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def expected_of(t: Tract, given: str | None) -> ExpectedHead:
+    """Returns the head that --expected-head names: a whole hash, or the first digits of one commit.
+
+    Errors: CommitNotFoundError, AmbiguousRefError.
+    """
+    if given is None:
+        return ANY
+    return t.resolve(given) if 4 <= len(given) < 64 and is_hex(given) else given
 
 
 def warnings_of(t: Tract) -> list[str]:
-    """Returns what a compile of the head warns of; where damage prevents one, that."""
+    """Returns what a compile of the head warns of; nothing where it can't be compiled: what was written stands all the same."""
     try:
         return t.compile().warnings
     except HistoryIncomplete as error:
         return [str(error)]
-    except DamageError:
+    except (TractError, OSError):
         return []
 
 
@@ -204,6 +315,9 @@ def with_store(function: Callable[..., None]) -> Callable[..., None]:
     @click.pass_context
     @wraps(function)
     def run(context: click.Context, /, **options: Any) -> None:
+        for parameter in context.command.params:
+            if parameter.name in options and parameter.name not in _PATHS:
+                options[parameter.name] = _as_text(options[parameter.name], parameter)
         given = {name: options.pop(name) for name in _COMMON}
         invocation = Invocation(**given, above=context.obj)
         if context.obj is None or isinstance(context.command, click.Group):
@@ -211,3 +325,19 @@ def with_store(function: Callable[..., None]) -> Callable[..., None]:
         function(invocation, **options)
 
     return run
+
+
+def _as_text(value: Any, parameter: click.Parameter) -> Any:
+    """Returns a value of the command line as text of UTF-8, whatever the locale. Errors: ArgumentError."""
+    if isinstance(value, tuple):
+        return tuple(_as_text(part, parameter) for part in value)
+    try:
+        if type(value) is str:
+            value.encode()
+        return value
+    except UnicodeEncodeError:  # bytes that the locale can't read
+        pass
+    try:
+        return os.fsencode(value).decode()
+    except UnicodeError:
+        raise ArgumentError(f"{parameter.opts[0]}: not UTF-8; nothing was written") from None

@@ -10,6 +10,7 @@ from tract_fs import MergeResult, Priority, Tract
 from tract_fs.cli.contents import to_plain
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import Invocation, with_store
+from tract_fs.cli.output import inline
 from tract_fs.model.text_edits import with_text
 
 _WORDS = ("ours", "theirs", *(priority.value for priority in Priority))
@@ -55,7 +56,8 @@ def merge(
         for target, answer in pairs + [(target, _new_content(t, target, text)) for target, text in pairs_of_text]:
             answers[target] = (*answers.get(target, ()), answer)
         result = t.merge(ref, prefer=prefer or None, resolutions=answers, message=message)
-        invocation.answer(lambda: _document(t, result), lambda: click.echo(_sentence(t, result)))
+        wrote = "" if result.kind == "up-to-date" else f"written: {_sentence(t, result)}, which is {result.head}"
+        invocation.answer(lambda: _document(t, result), lambda: click.echo(_sentence(t, result)), wrote=wrote)
 
 
 def _pair(given: str, option: str) -> tuple[str, str]:
@@ -74,18 +76,21 @@ def _word(word: str) -> str:
 
 
 def _new_content(t: Tract, target: str, text: str) -> dict[str, Any]:
-    """Returns the target's content, as it was first committed, with another text."""
+    """Returns the target's content, as it was first committed, with another text. Errors: click.BadParameter."""
+    if not text.strip():
+        hint = f"the text is empty; --resolve {target}=skip leaves the commit out"
+        raise click.BadParameter(hint, param_hint="--resolve-text")
     return with_text(to_plain(t.get_content(t.resolve(target))), text)
 
 
 def _sentence(t: Tract, result: MergeResult) -> str:
-    head = result.head[:DIGITS]
+    head, branch = result.head[:DIGITS], inline(t.branch)
     if result.kind == "up-to-date":
-        return f"{t.branch} is up to date at {head}"
+        return f"{branch} is up to date at {head}"
     if result.commit is None:
-        return f"{t.branch} {'goes forward' if result.kind == 'forward' else 'is set back'} to {head}"
+        return f"{branch} {'goes forward' if result.kind == 'forward' else 'is set back'} to {head}"
     settled = f", {len(result.conflicts)} conflicts settled" if result.conflicts else ""
-    return f"{t.branch} joins {len(result.commit.parents)} lines at {head}{settled}"
+    return f"{branch} joins {len(result.commit.parents)} lines at {head}{settled}"
 
 
 def _document(t: Tract, result: MergeResult) -> dict[str, object]:

@@ -1,12 +1,15 @@
 """What a command prints: JSON for programs; for people tables, with colour on a terminal and plain aligned text elsewhere.
 
-Texts of a store come from anywhere, so control characters are shown as escapes and never reach a terminal as commands.
-rich is loaded only where the output is a terminal.
+Texts, names and paths come from anywhere. What a terminal would obey, hide or turn around is shown as an escape, and no
+text can start a line that the command itself could have printed: `printable`, `inline`, `one_line` and `body` are the only
+ways for such a text to the output. rich is loaded only where the output is a terminal.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Literal
@@ -14,12 +17,33 @@ from typing import Literal
 import click
 from msgspec import Struct
 
+from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 
 _CUT_AT = 80
 _MOST_NAMES = 10
 _NARROWEST = 12
-_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+_CONTROLS = (*range(32), *range(127, 160))
+_UNSEEN = (  # of format characters those that have no shape of their own, and what looks empty though it is none
+    *(0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, 0x3164, 0xFEFF, 0xFFA0),
+    *range(0x200B, 0x2010),  # zero-width, and marks of direction
+    *range(0x2028, 0x202F),  # line and paragraph separators, bidi embeddings and overrides
+    *range(0x2060, 0x2070),  # word joiner, bidi isolates, deprecated format characters
+    *range(0xFFF9, 0xFFFC),
+    *range(0x1D173, 0x1D17B),
+    *range(0xE0000, 0xE0080),  # tags
+    *range(0xE0100, 0xE01F0),
+)
+_ESCAPES = {code: f"\\x{code:02x}" for code in _CONTROLS if chr(code) not in "\n\t"}
+_ESCAPES |= {code: f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}" for code in _UNSEEN}
+_INLINE = _ESCAPES | {ord("\n"): "\\n", ord("\t"): "\\t"}
+_JSON = {code: f"\\u{code:04x}" for code in range(127, 160)}  # JSON allows them raw
+# How lines of the commands begin that print texts over several lines.
+_OWN_LINE = (
+    r"(?m)^(?=(?:[+~-] )?\[\d+\]|\[\S+ [0-9a-f]{12}\]|[\d,]+ messages of |tract:|warning:"
+    r"|(?:commit|tract|parents|made|operation|targets|priority|type|content|tokens|message|metadata|config|annotations"
+    r"|edited by|role|name|tool_call_id) {2})"
+)
 
 
 class Column(Struct, frozen=True):
@@ -31,8 +55,18 @@ class Column(Struct, frozen=True):
 
 
 def printable(text: str) -> str:
-    """Returns `text` with control characters, but newline and tab, as visible escapes."""
+    """Returns `text` with all but newline and tab that can't be seen as visible escapes; its lines are its own."""
     return text.translate(_ESCAPES)
+
+
+def inline(text: str) -> str:
+    """Returns `text` whole on one line: as `printable`, newline and tab escaped too."""
+    return text.translate(_INLINE)
+
+
+def body(text: str) -> str:
+    """Returns `text` over several lines; a line that could be taken for one of the command's own is indented."""
+    return re.sub(_OWN_LINE, "  ", printable(text))
 
 
 def one_line(text: str, *, width: int = _CUT_AT) -> str:
@@ -42,8 +76,9 @@ def one_line(text: str, *, width: int = _CUT_AT) -> str:
 
 
 def some(names: Sequence[str]) -> list[str]:
-    """Returns the first names of a long list, and how many more there are."""
-    return list(names) if len(names) <= _MOST_NAMES else [*names[:_MOST_NAMES], f"and {len(names) - _MOST_NAMES} more"]
+    """Returns the first names of a long list, each on one line, and how many more there are."""
+    shown = [inline(name) for name in names[:_MOST_NAMES]]
+    return shown if len(names) <= _MOST_NAMES else [*shown, f"and {len(names) - _MOST_NAMES} more"]
 
 
 def fail_if(is_failed: object) -> None:
@@ -53,8 +88,12 @@ def fail_if(is_failed: object) -> None:
 
 
 def json_text(value: object) -> str:
-    """Returns a JSON value as indented text."""
-    return canonical.indent(value)
+    """Returns a JSON value as indented text, in which no character is a terminal's command."""
+    try:
+        text = canonical.indent(value)
+    except (TypeError, JsonValueError):  # a lone surrogate, as of a file's name that is not UTF-8
+        text = json.dumps(value, indent=2, sort_keys=True)
+    return text.translate(_JSON)
 
 
 def echo_json(value: object) -> None:
@@ -93,13 +132,18 @@ def styled(text: str, *, fg: str | None = None, bold: bool = False, dim: bool = 
 
 def error_line(message: str) -> str:
     """Returns the line that reports an error."""
-    return f"{click.style('tract:', fg='red') if _has_colour() else 'tract:'} {printable(message)}"
+    return f"{click.style('tract:', fg='red') if _has_colour() else 'tract:'} {_indented(message)}"
 
 
 def warn(message: str) -> None:
     """Prints a warning to stderr."""
     mark = click.style("warning:", fg="yellow") if _has_colour() else "warning:"
-    click.echo(f"{mark} {printable(message)}", err=True)
+    click.echo(f"{mark} {_indented(message)}", err=True)
+
+
+def _indented(message: str) -> str:
+    """Returns a message in which only the first line begins at the margin."""
+    return printable(message).replace("\n", "\n  ")
 
 
 def _has_colour() -> bool:

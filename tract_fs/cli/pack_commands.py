@@ -31,7 +31,7 @@ def pack(invocation: Invocation, *, older_than: str | None) -> None:
     age = None if older_than is None else _parse_age(older_than)
     with invocation.writing(is_any_branch=True) as t:
         report = t.pack(older_than=age)
-    invocation.answer(lambda: asdict(report), lambda: _show(report))
+    invocation.answer(lambda: asdict(report), lambda: _show(report), wrote="packed")
     fail_if(any(UNREADABLE in line for line in report.left))
 
 

@@ -20,7 +20,7 @@ from tract_fs.cli.display import (
 )
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import json_text
-from tract_fs.cli.values import json_or_text, parse_field, parse_moment
+from tract_fs.cli.values import parse_field, parse_moment, require_plain
 from tract_fs.errors import CommitNotFoundError, ContentRedacted
 from tract_fs.model.compiler import Orphans
 from tract_fs.model.exports import Exported, openai_messages
@@ -57,8 +57,9 @@ def log(
     """List the newest commits of the branch that match, newest first."""
     since_time = None if since is None else parse_moment(since, "--since")
     until_time = None if until is None else parse_moment(until, "--until")
+    filters = (operation, content_type, since, until, tag, text)
     with invocation.reading() as t:
-        invocation.require_history(t)
+        is_selected = invocation.require_history(t) and any(given is not None for given in filters)
         infos = t.log(
             None if is_all else limit,
             operation=operation,
@@ -68,7 +69,9 @@ def log(
             tag=tag,
             text=text,
         )
-        invocation.answer(lambda: [info.to_dict() for info in infos], lambda: show_commits(t, infos))
+        invocation.answer(
+            lambda: [info.to_dict() for info in infos], lambda: show_commits(t, infos, is_selected=is_selected)
+        )
         invocation.warn_if_incomplete(t)
 
 
@@ -204,9 +207,10 @@ def query(invocation: Invocation, field: str, operator: str, value: str, is_nest
     as JSON, else text: 1 is a number, '"1"' a string.
     """
     path = parse_field(field, is_nested=is_nested)
+    wanted = require_plain(value, "VALUE")
     with invocation.reading() as t:
         invocation.require_tract(t)
-        infos = t.query_by_config(path, _WORDS.get(operator, operator), json_or_text(value))
+        infos = t.query_by_config(path, _WORDS.get(operator, operator), wanted)
         invocation.answer(
             lambda: [info.to_dict() for info in infos],
             lambda: show_commits(t, infos, is_config_shown=True),

@@ -46,7 +46,7 @@ def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...]) -> 
         _show(report)
         show_warnings(report.advice)
 
-    invocation.answer(lambda: document, show)
+    invocation.answer(lambda: document, show, wrote="repaired")
     fail_if(report.lost or any(UNREADABLE in line for line in report.unmoved))
 
 

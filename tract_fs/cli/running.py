@@ -5,18 +5,25 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from io import TextIOWrapper
 
 import click
 
 from tract_fs.cli.commands import tract
+from tract_fs.cli.invocation import AnswerLost, Stopped
 from tract_fs.cli.output import error_line, json_text
-from tract_fs.errors import TractError
+from tract_fs.cli.streams import OutputLost, whole_output
+from tract_fs.errors import BranchNotFound, CommitUncertain, TractError
 from tract_fs.model.conflicts import Conflict
 
 OPERATION_FAILED = 1
 USAGE_WRONG = 2
+WRITTEN_UNSEEN = 4  # what the command was to write is written, or may be; a script must not just run it again
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+_EXIT_CODES: dict[type[TractError], int] = {
+    AnswerLost: WRITTEN_UNSEEN,
+    CommitUncertain: WRITTEN_UNSEEN,
+    Stopped: INTERRUPTED,
+}
 _ADVICE = {
     errno.ENOENT: "check the path",
     errno.EACCES: "check the owner and the mode of this path",
@@ -29,13 +36,11 @@ _ADVICE = {
 
 def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit code."""
-    is_json = "--json" in arguments
-    if sys.stdout is None or sys.stderr is None:  # closed by the caller: a file of the store must not get their numbers
-        sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
-        sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 shows what it can
+    with whole_output():
+        return _run(arguments, is_json="--json" in arguments)
+
+
+def _run(arguments: list[str], *, is_json: bool) -> int:
     if not arguments:
         click.echo(click.Context(tract, info_name="tract").get_help(), err=True)
         return USAGE_WRONG
@@ -43,20 +48,36 @@ def run(arguments: list[str]) -> int:
         result = tract.main(arguments, prog_name="tract", standalone_mode=False)
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the interpreter's end
         return result if isinstance(result, int) else 0
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except click.ClickException as error:
         _report_usage(error, is_json=is_json)
         return error.exit_code
     except TractError as error:
-        _report(type(error).__name__, str(error), error.fields, is_json=is_json)
-    except BrokenPipeError:
-        _abandon_stdout()
+        _report(type(error).__name__, _words(error), error.fields, is_json=is_json)
+        return _EXIT_CODES.get(type(error), OPERATION_FAILED)
+    except OutputLost as error:
+        if not error.is_broken_pipe:  # as of `| head`
+            _report("OutputLost", str(error), {"errno": error.errno}, is_json=is_json)
     except OSError as error:
         fields: dict[str, object] = {"errno": error.errno, "path": _path_of(error)}
         _report(type(error).__name__, _sentence(error), fields, is_json=is_json)
-        _abandon_stdout()
     return OPERATION_FAILED
+
+
+def _words(error: TractError) -> str:
+    """Returns the message of an error; where the library's advice is a call, the command to type instead."""
+    message = str(error)
+    if not isinstance(error, BranchNotFound):
+        return message
+    tract_id, branch = (error.fields[name] for name in ("tract_id", "branch"))
+    if message == error.template.format(**error.fields):
+        return f"tract {tract_id!r} has no branch {branch!r}; 'tract branch' lists them, 'tract branch NAME' makes one"
+    if "was deleted: branch(" in message:
+        return (
+            f"branch {branch!r} of tract {tract_id!r} was deleted; 'tract branch {branch} --at COMMIT' makes it again"
+        )
+    return message
 
 
 def _report(kind: str, message: str, fields: dict[str, object], *, is_json: bool) -> None:
@@ -80,19 +101,21 @@ def _report_usage(error: click.ClickException, *, is_json: bool) -> None:
         click.echo(f"Try '{context.command_path} --help'.", err=True)
 
 
-def _abandon_stdout() -> None:
-    """Lets the interpreter end in silence: what stdout still holds can't be written."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _sentence(error: OSError) -> str:
     """Returns what happened, where, and what to do."""
+    if error.errno == errno.ENOENT and not error.filename and _is_directory_gone():
+        return "the current directory is gone: it was removed or replaced; change to one that exists"
     where = f"{_path_of(error)}: " if error.filename else ""
     advice = f"; {_ADVICE[error.errno]}" if error.errno in _ADVICE else ""
     return f"{where}{error.strerror or error}{advice}"
+
+
+def _is_directory_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _path_of(error: OSError) -> str | None:

@@ -8,23 +8,37 @@ import click
 from msgspec import to_builtins
 
 from tract_fs import Tract
+from tract_fs.cli.declared import declare_tract, is_declared
 from tract_fs.cli.display import DIGITS, show_status, show_warnings
-from tract_fs.cli.invocation import Invocation, with_store
+from tract_fs.cli.invocation import STORE_DIRECTORY, CommandError, Invocation, with_store
+from tract_fs.cli.output import inline
 from tract_fs.cli.values import parse_generation_config
+from tract_fs.errors import DamageError
+from tract_fs.model.names import require_tract_id
 
 
 @click.command(short_help="Make a store.")
 @click.argument("path", required=False)
 @with_store
 def init(invocation: Invocation, path: str | None) -> None:
-    """Make a store in PATH, or in the current directory. One that is there stays as it is."""
-    directory = os.path.abspath(path or invocation.context_path or os.getcwd())
-    is_new = not os.path.exists(os.path.join(directory, ".tract", "FORMAT"))
+    """Make a store in PATH, or in the current directory. One that is there stays as it is.
+
+    With --tract, make the tract ID in it, for a first commit.
+    """
+    given = path or (None if invocation.context_path is None else invocation.require_context()) or os.getcwd()
+    directory = os.path.abspath(given)
+    if STORE_DIRECTORY in directory.split(os.sep):
+        raise CommandError(f"{directory}: this is inside a store; give the directory that is to hold {STORE_DIRECTORY}")
+    if invocation.tract_id is not None:
+        require_tract_id(invocation.tract_id)
+    is_new = not os.path.exists(os.path.join(directory, STORE_DIRECTORY, "FORMAT"))
     Tract.open(directory).close()
-    invocation.answer(
-        lambda: {"path": directory, "is_new": is_new},
-        lambda: click.echo(f"{'made a store' if is_new else 'there is a store already'} in {directory}/.tract"),
-    )
+    line = f"{'made a store' if is_new else 'there is a store already'} in {inline(directory)}/{STORE_DIRECTORY}"
+    if invocation.tract_id is not None:
+        is_there = invocation.tract_id in Tract.tracts(directory) or is_declared(directory, invocation.tract_id)
+        declare_tract(directory, invocation.tract_id)
+        line += f"; {'there is a tract' if is_there else 'made the tract'} {invocation.tract_id}"
+    invocation.answer(lambda: {"path": directory, "is_new": is_new}, lambda: click.echo(line), wrote=f"written: {line}")
 
 
 @click.command("import", short_help="Commit the messages of a file.")
@@ -40,6 +54,14 @@ def init(invocation: Invocation, path: str | None) -> None:
     "--config", "pairs", multiple=True, metavar="KEY=VALUE", help="Generation config where the file has none."
 )
 @click.option("--config-json", metavar="OBJECT", help="The same as a JSON object.")
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Begin at the Nth message, from 1: go on with an import that was stopped.",
+)
+@click.option("-c", "--create", is_flag=True, help="Create the branch, and the tract, without a history.")
 @with_store
 def import_(
     invocation: Invocation,
@@ -50,8 +72,13 @@ def import_(
     is_all: bool,
     pairs: tuple[str, ...],
     config_json: str | None,
+    first: int | None,
+    create: bool,
 ) -> None:
     """Commit the messages of FILE (- is stdin), each whole: JSON or JSON lines.
+
+    A conversation of under 10,000 messages comes in one transaction: whole, or not at all. A longer one comes in several.
+    What stands of it when the import is stopped is reported, and --from goes on from there.
 
     A file holds a list of messages, a request body, a record with such a list, or several of these. A record's own
     generation config (model, temperature, …) is kept; --config adds the fields that it lacks. With --all, --tract sets
@@ -60,7 +87,13 @@ def import_(
     from tract_fs.cli.importing import import_file  # needs the transcripts
 
     imported = import_file(
-        invocation, file, number=conversation, is_all=is_all, config=parse_generation_config(pairs, config_json)
+        invocation,
+        file,
+        number=conversation,
+        is_all=is_all,
+        config=parse_generation_config(pairs, config_json),
+        first=first,
+        is_created=create,
     )
 
     def show() -> None:
@@ -71,17 +104,24 @@ def import_(
                 line = f"tract {one['tract_id']} already contains this conversation"
             click.echo(line)
 
-    invocation.answer(lambda: {"imported": imported}, show)
+    heads = ", ".join(str(one["head"]) for one in imported if one["is_new"])
+    wrote = f"written as {heads}" if heads else ""
+    invocation.answer(lambda: {"imported": imported}, show, wrote=wrote)
 
 
 @click.command(short_help="Show the state of the tract.")
 @with_store
 def status(invocation: Invocation) -> None:
-    """Show the state of the tract in this copy, and what to do about each problem."""
+    """Show the state of the tract in this copy, and what to do about each problem.
+
+    The exit code is 1 where the context can't be compiled.
+    """
     with invocation.reading() as t:
         if invocation.tract_id is not None:
             invocation.require_tract(t)
         state = t.status()
+        is_waiting = state.pending or state.damaged
+        missing = [str(invocation.no_branch(t))] if state.head is None and not is_waiting and t.branches() else []
         path = os.path.abspath(invocation.require_context())
         tracts = Tract.tracts(path)
         fields = {name: getattr(state, name) for name in state.__struct_fields__}
@@ -92,10 +132,14 @@ def status(invocation: Invocation) -> None:
         }
 
         def show() -> None:
-            show_status(state, path, tracts)
-            show_warnings([*state.warnings, *state.advice])
+            show_status(state, path, tracts, is_branch_missing=bool(missing))
+            show_warnings([*missing, *state.warnings, *state.advice])
 
         invocation.answer(lambda: document, show)
+        try:
+            t.compile()
+        except DamageError as error:
+            raise CommandError(f"the context can't be compiled: {error}") from None
 
 
 @click.command(short_help="Run the main commands on a bundled transcript.")

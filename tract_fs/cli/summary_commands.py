@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from tract_fs import ANY
 from tract_fs.cli.display import DIGITS, show_commits, show_warnings
-from tract_fs.cli.invocation import Invocation, warnings_of, with_store
-from tract_fs.cli.output import styled
-from tract_fs.cli.values import parse_generation_config, read_stdin, require_json_object
+from tract_fs.cli.invocation import Invocation, expected_of, warnings_of, with_store
+from tract_fs.cli.output import inline, styled
+from tract_fs.cli.values import parse_generation_config, read_stdin, require_json_object, require_text
 
 
 @click.command(short_help="Replace commits with a summary.")
@@ -21,6 +20,7 @@ from tract_fs.cli.values import parse_generation_config, read_stdin, require_jso
 @click.option("--config", "pairs", multiple=True, metavar="KEY=VALUE", help="Generation config, key by key.")
 @click.option("--config-json", metavar="OBJECT", help="Generation config as a JSON object.")
 @click.option("--message", metavar="TEXT", help="Commit message.")
+@click.option("--allow-empty", is_flag=True, help="Commit a text that is empty or only white space.")
 @click.option("--expected-head", metavar="HASH", help="Do it only if this is the head.")
 @with_store
 def summarize(
@@ -35,6 +35,7 @@ def summarize(
     pairs: tuple[str, ...],
     config_json: str | None,
     message: str | None,
+    allow_empty: bool,
     expected_head: str | None,
 ) -> None:
     """Commit a summary that replaces COMMITs, or all commits in the context from --first to --last, at the place of the first.
@@ -46,6 +47,8 @@ def summarize(
     if json_content is not None and text is not None:
         raise click.UsageError("--json-content is a whole content: leave out -m")
     given = text if text is not None else read_stdin() if json_content in (None, "-") else json_content
+    if json_content is None and not allow_empty:
+        require_text(given or "")
     content = given if json_content is None else require_json_object(given or "", "--json-content")
     config = parse_generation_config(pairs, config_json)
     with invocation.writing() as t:
@@ -58,17 +61,20 @@ def summarize(
             keep_pinned=not include_pinned,
             generation_config=config,
             message=message,
-            expected_head=ANY if expected_head is None else expected_head,
+            expected_head=expected_of(t, expected_head),
         )
         warnings = [warning for warning in warnings_of(t) if warning not in before]
 
         def show() -> None:
             shown = styled(made.commit_hash[:DIGITS], fg="yellow")
             count = f"{len(made.targets)} commit{'s' if len(made.targets) > 1 else ''}"
-            click.echo(f"[{t.branch} {shown}] stands for {count}: {made.content_type}, {made.token_count} tokens")
+            click.echo(
+                f"[{inline(t.branch)} {shown}] stands for {count}: {made.content_type}, {made.token_count} tokens"
+            )
             show_warnings(warnings)
 
-        invocation.answer(lambda: made.to_dict() | {"branch": t.branch, "warnings": warnings}, show)
+        document = made.to_dict() | {"branch": t.branch, "warnings": warnings}
+        invocation.answer(lambda: document, show, wrote=f"written as {made.commit_hash}")
 
 
 @click.command(short_help="List what a summary stands for.")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from shutil import copyfileobj
 
 import click
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from tract_fs import BundleInfo, SyncReport, Transfer, verify_bundle
 from tract_fs.cli.display import show_warnings
 from tract_fs.cli.invocation import InOrder, Invocation, with_store
-from tract_fs.cli.output import fail_if, printable, some
+from tract_fs.cli.output import fail_if, inline, some
+from tract_fs.cli.streams import read_whole
 from tract_fs.model.exchange import Count
 
 _KINDS = ("objects", "events", "packs")
@@ -32,7 +35,7 @@ def sync(invocation: Invocation, path: str, verify: bool) -> None:
     """
     with invocation.writing(is_any_branch=True) as t, _progress(is_hidden=invocation.is_json) as progress:
         report = t.sync(path, verify=verify, progress=progress)
-    invocation.answer(lambda: _document(report), lambda: _show(report))
+    invocation.answer(lambda: _document(report), lambda: _show(report), wrote="synced")
     fail_if(not report.is_whole)
 
 
@@ -48,20 +51,64 @@ def bundle(invocation: Invocation) -> None:
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @with_store
 def create(invocation: Invocation, file: str, since: str | None, force: bool) -> None:
-    """Write the tract, with what it builds on, into FILE."""
-    with invocation.writing(is_any_branch=True) as t:
+    """Write the tract, with what it builds on, into FILE; - is stdout, and what was made is shown on stderr."""
+    with ExitStack() as held:
+        t = held.enter_context(invocation.writing(is_any_branch=True))
         invocation.require_tract(t)
-        made = t.bundle(file, since=since, force=force)
-    invocation.answer(lambda: asdict(made), lambda: _show_bundle("made", made))
+        if file != "-":
+            made = t.bundle(file, since=since, force=force)
+        else:
+            made = t.bundle(os.path.join(_temporary(held), "bundle"), since=since)
+            _send(made.path)
+    if file != "-":
+        invocation.answer(lambda: asdict(made), lambda: _show_bundle("made", made), wrote="written: the bundle")
+    else:
+        _answer_on_stderr(invocation, made)
     fail_if(made.missing)
+
+
+def _answer_on_stderr(invocation: Invocation, made: BundleInfo) -> None:
+    with redirect_stdout(sys.stderr):
+        shown = replace(made, path="stdout")
+        invocation.answer(lambda: asdict(shown), lambda: _show_bundle("made", shown))
+
+
+def _temporary(held: ExitStack) -> str:
+    from tempfile import TemporaryDirectory  # 4 ms
+
+    return held.enter_context(TemporaryDirectory(prefix="tract-"))
+
+
+def _send(path: str) -> None:
+    """Writes a file to stdout. Errors: OSError, OutputLost."""
+    with open(path, "rb") as stream:
+        copyfileobj(stream, sys.stdout.buffer)
+    sys.stdout.flush()
+
+
+@contextmanager
+def _received(file: str) -> Iterator[str]:
+    """Yields the path of a bundle; where it comes on stdin, that of a copy that is removed afterwards."""
+    if file != "-":
+        yield file
+        return
+    if sys.stdin is None or sys.stdin.isatty():
+        raise click.UsageError("give the bundle on stdin")
+    with ExitStack() as held:
+        path = os.path.join(_temporary(held), "stdin")
+        with open(path, "wb") as stream:
+            stream.write(read_whole(sys.stdin))
+        yield path
 
 
 @bundle.command(short_help="Check a bundle.")
 @click.argument("file")
 @with_store
 def verify(invocation: Invocation, file: str) -> None:
-    """Check every hash of the bundle FILE, and list what it contains. Needs no store."""
-    info = verify_bundle(file)
+    """Check every hash of the bundle FILE (- is stdin), and list what it contains. Needs no store."""
+    with _received(file) as path:
+        info = verify_bundle(path)
+        info = replace(info, path="stdin") if file == "-" else info
     invocation.answer(lambda: asdict(info), lambda: _show_bundle("good", info))
 
 
@@ -69,24 +116,25 @@ def verify(invocation: Invocation, file: str) -> None:
 @click.argument("file")
 @with_store
 def apply(invocation: Invocation, file: str) -> None:
-    """Apply the bundle FILE to the store: all of it or, if anything in it is damaged, nothing."""
-    with invocation.writing(is_any_branch=True) as t:
-        report = t.apply_bundle(file)
+    """Apply the bundle FILE (- is stdin) to the store: all of it or, if anything in it is damaged, nothing."""
+    with invocation.writing(is_any_branch=True) as t, _received(file) as path:
+        report = t.apply_bundle(path)
+        report = replace(report, path="stdin") if file == "-" else report
 
     def show() -> None:
         counts = _counted(
             (report.new_contents, "content"), (report.new_commits, "commit"), (report.new_events, "event")
         )
-        click.echo(f"new from {printable(report.path)}: {counts}")
+        click.echo(f"new from {inline(report.path)}: {counts}")
         show_warnings([f"pending: {line}" for line in some(report.pending)])
 
-    invocation.answer(lambda: asdict(report), show)
+    invocation.answer(lambda: asdict(report), show, wrote="applied")
 
 
 def _show_bundle(word: str, info: BundleInfo) -> None:
     counts = _counted((info.contents, "content"), (info.commits, "commit"), (info.events, "event"))
     click.echo(
-        f"{word}: {printable(info.path)}, {counts} of {', '.join(info.tracts) or 'no tract'}, {info.size_bytes} bytes"
+        f"{word}: {inline(info.path)}, {counts} of {', '.join(info.tracts) or 'no tract'}, {info.size_bytes} bytes"
     )
     for parent in some(info.builds_on):
         click.echo(f"builds on {parent}")
@@ -95,7 +143,7 @@ def _show_bundle(word: str, info: BundleInfo) -> None:
 
 def _show(report: SyncReport) -> None:
     if report.is_new:
-        click.echo(f"made a store in {printable(report.path)}/.tract")
+        click.echo(f"made a store in {inline(report.path)}/.tract")
     click.echo(f"received {_summary(report.received)}; sent {_summary(report.sent)}")
     for bad in report.bad:
         what = (

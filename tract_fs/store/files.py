@@ -784,7 +784,11 @@ class NewFile:
             raise
         self._is_named = True
         if is_synced:
-            sync_directory(self._path)
+            try:
+                sync_directory(self._path)
+            except OSError as error:
+                _set_path(error, path)
+                raise
 
     def __enter__(self) -> Self:
         return self

@@ -74,7 +74,8 @@ class RedoLog:
         self.drop_refused()
         size = self._file.current_size() or self._start()
         if size != self.end or self._file.identity != self._end_of:
-            is_own = _is_of_place(self._file.read_at(0, EMPTY_BYTES), self._seal)
+            header = self._file.read_at(0, EMPTY_BYTES)
+            is_own = len(header) == EMPTY_BYTES and _is_of_place(header, self._seal)
             size = self._cut_torn_tail(size) if is_own else self._start_over()
         parts = []
         for entry in entries:
@@ -209,17 +210,19 @@ def _mark(seal: bytes) -> bytes:
 
 def _is_of_place(header: bytes, seal: bytes) -> bool:
     """Returns whether a log is of the place with this seal. One without a mark is: earlier versions wrote none."""
-    mark = header[EMPTY_BYTES - _SEAL_DIGITS : EMPTY_BYTES].strip(b"\n")
+    mark = header[EMPTY_BYTES - _SEAL_DIGITS : EMPTY_BYTES].strip(b"\n\0")
     return header.startswith(_MAGIC) and (not seal or not mark or mark == _mark(seal))
 
 
 def needs_recovery(path: str, seal: bytes = b"") -> bool:
-    """Returns whether the log at `path` has entries of another boot or of an unknown one, or is of another place, and so must be emptied."""
+    """Returns whether the log at `path` has entries of another boot, or of an unknown one; not if it is of another place."""
     header = files.read_at(path, 0, EMPTY_BYTES + 1)
     if header is None or len(header) <= EMPTY_BYTES:
         return False
+    if header.startswith(_MAGIC) and not _is_of_place(header, seal):
+        return False  # an append replaces it
     boot = boot_id()
-    return not boot or not _is_of_place(header, seal) or not header.startswith(_MAGIC + boot.encode() + b"\n")
+    return not boot or not header.startswith(_MAGIC + boot.encode() + b"\n")
 
 
 def iter_entries(path: str, seal: bytes = b"") -> Iterator[Entry]:

@@ -316,6 +316,10 @@ class Store:
         """Returns whether a tract has events here."""
         return tree.has_tract(self.layout, self.packs, tract)
 
+    def knows_tract(self, tract: str) -> bool:
+        """Returns whether a tract has events here, or a directory for them: one that was made for its first commit."""
+        return tree.has_directory(self.layout, tract) or self.has_tract(tract)
+
     def list_tracts(self) -> list[str]:
         """Returns the ids of the tracts that have events, sorted."""
         return tree.list_tracts(self.layout, self.packs)
@@ -658,13 +662,14 @@ class Store:
         self._checkpointing = None
 
     def _require_parents(self, log: TractLog) -> None:
-        """Raises ObjectMissing if an event that the next one builds on is gone: no other copy could show that one.
+        """Raises ObjectMissing if an event that the next one builds on is gone: no other copy could show the next one.
 
         The handle then lists the store again, so that the next call sees what there is. Cost: one stat per head.
         """
         last, path = self._last_event  # of which the path is known, in a run of commits
         for name in log.view.event_heads:
             if not (name == last and files.may_exist(path)) and not self._is_here(log.tract, name):
+                place.require_no_links(self.layout)
                 log.list_events(is_forced=True)
                 raise ObjectMissing(path=Address("event", name, log.tract).path, kind="event", hash=name)
 

@@ -113,6 +113,11 @@ def has_tract(layout: Layout, packs: Packs, tract: str) -> bool:
     return packs.has_tract(tract)
 
 
+def has_directory(layout: Layout, tract: str) -> bool:
+    """Returns whether a tract has a directory for loose events, which may be empty."""
+    return files.kind_at(layout.tract_events(tract)) == "directory"
+
+
 def list_events(layout: Layout, packs: Packs, tract: str) -> set[str]:
     """Returns the hashes of all events of a tract."""
     directory = layout.tract_events(tract)

@@ -62,10 +62,12 @@ def to_contents(messages: Sequence[dict[str, Any]]) -> list[MessageContent]:
 def find_conversations(document: Any) -> list[Conversation]:
     """Returns the conversations of a decoded file: a message list, a request body, a record that holds a list, or a list of those.
 
-    Errors: ArgumentError if there is none.
+    A message alone is a list of one: so begins a file of JSON lines. Errors: ArgumentError if there is none.
     """
     if _is_message_list(document):
         return [Conversation(document, None)]
+    if _is_message_list([document]) and not any(key in document for key in _MESSAGE_KEYS):
+        return [Conversation([document], None)]
     records = document if isinstance(document, list) else [document]
     conversations = []
     for record in records:

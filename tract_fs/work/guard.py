@@ -17,7 +17,7 @@ from threading import Lock, get_ident
 from types import FrameType
 from typing import NamedTuple
 
-from tract_fs.errors import BatchOpen, CallInsideCall, ClosedError, LockTimeout, TractError
+from tract_fs.errors import BatchOpen, CallInsideCall, ClosedError, LockTimeout, StoreGone, TractError
 from tract_fs.store.files import process
 from tract_fs.work.batch import Batch, is_running
 from tract_fs.work.reader import TractReader
@@ -124,6 +124,10 @@ class SessionGuard:
                     if kind is not Kind.WRITE:
                         self._reader.log.catch_up()
                     self._reader.log.list_if_due()
+            except StoreGone as error:
+                if kind is not Kind.CLOSE:  # which only closes files then
+                    self.leave(frame, error)
+                    raise
             except BaseException as error:
                 self.leave(frame, error)
                 raise

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from tract_fs.errors import ArgumentError, BatchOpen, JsonValueError
+from tract_fs.errors import ArgumentError, BatchOpen, BranchNotFound, JsonValueError, TractNotFound
 from tract_fs.model import canonical
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
@@ -164,7 +164,7 @@ class Session:
         )
         store.open(create=create)
         types = ContentTypes()
-        return cls(
+        session = cls(
             store,
             tract_id=tract_id,
             branch=branch,
@@ -173,6 +173,37 @@ class Session:
             verify=verify,
             throw_away=throw_away,
         )
+        if not create:
+            session._require_names()
+        return session
+
+    def _require_names(self) -> None:
+        """Raises TractNotFound or BranchNotFound unless the tract and the branch are there.
+
+        A store without tracts is open to the tract `default`, and a tract without branches to the branch `main`: that is
+        how the first commit is made. What waits for missing files may be the branch, so then nothing is raised.
+        """
+        try:
+            with self.guard.reading:
+                self._require_tract()
+                self._require_branch()
+        except (TractNotFound, BranchNotFound):
+            self.close()
+            raise
+
+    def _require_tract(self) -> None:
+        store, tract = self.store, self.tract_id
+        if not store.knows_tract(tract) and (tract != "default" or store.list_tracts()):
+            raise TractNotFound(path=store.layout.context, tract_id=tract)
+
+    def _require_branch(self) -> None:
+        branch, log = self.reader.branch, self.reader.log
+        view = log.view
+        if any(move.head is not None for move in view.branches.get(branch, {}).values()):
+            return
+        is_whole = not (view.pending or log.damaged or log.gone)
+        if is_whole and (branch != "main" or view.branches):
+            raise BranchNotFound(tract_id=self.tract_id, branch=branch)
 
     def open_beside(self, *, tract_id: str, branch: str, pinned: CommitHash | None = None) -> Session:
         """Returns another session on the same store with the same options; read-only if it is pinned to a commit."""
