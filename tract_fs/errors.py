@@ -413,6 +413,25 @@ class InvalidObject(DamageError):
     reason: str
 
 
+class HistoryIncomplete(DamageError):
+    """Raised when files are lost or unread, so that this copy would show or go on from less than it had or its files show.
+
+    `lost` are the paths of the files, `commits` those that stand behind them, oldest first; `hash` and `path` are of the
+    first file. Fetch the files from another copy: that ends it. `open(incomplete="use")` works with what is whole;
+    `repair(give_up=[hash])` makes the gap permanent.
+    """
+
+    template = (
+        "branch {branch!r} of tract {tract_id!r} is incomplete: {reason}; fetch what is lost from another copy of this "
+        "store, go on without it (incomplete='use', --incomplete), or give it up (tract repair --give-up HASH)"
+    )
+    tract_id: str
+    branch: str
+    lost: tuple[str, ...]
+    commits: tuple[str, ...]
+    reason: str
+
+
 # Bulk imports
 
 

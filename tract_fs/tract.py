@@ -23,10 +23,11 @@ from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.work.log_filter import LogFilter, require_limit
-from tract_fs.work.session import Durability, Session, SessionOptions, StorePath, list_tracts
+from tract_fs.work.session import Durability, OnIncomplete, Session, SessionOptions, StorePath, list_tracts
 from tract_fs.work.writer import ANY, ExpectedHead, require_operation, require_priority
 
 if TYPE_CHECKING:
+    from tract_fs.errors import HistoryIncomplete
     from tract_fs.model.diff import ContextDiff
     from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
     from tract_fs.model.status import PackReport, RepairReport, Status
@@ -77,13 +78,16 @@ class Tract:
         verify: bool = False,
         lock_timeout_s: float = 10.0,
         clock: Clock | None = None,
+        incomplete: OnIncomplete = "raise",
     ) -> Self:
         """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
 
         The first commit makes the tract and the branch. With `create=False` nothing is made: store, tract and branch must
         be there; only `main` of a tract without commits, and `default` of a store without tracts, need not.
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
-        since 1970, or a datetime, before year 8999.
+        since 1970, or a datetime, before year 8999. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
+        all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
+        message whose content is lost is left out, with a warning.
         Errors: ArgumentError, StoreNotFound, TractNotFound, BranchNotFound, NotAStore, UnsupportedFormat, LockTimeout.
         """
         session = Session.open(
@@ -96,6 +100,7 @@ class Tract:
             create=create,
             verify=verify,
             lock_timeout_s=lock_timeout_s,
+            incomplete=incomplete,
         )
         return cls(session)
 
@@ -530,6 +535,15 @@ class Tract:
         with self._guard.reading:
             return survey(self._session)
 
+    def incomplete(self) -> HistoryIncomplete | None:
+        """Returns the error that `compile` and `commit` raise because a part of this branch is hidden, or None.
+
+        `log`, `get_commit`, `resolve`, `get_content`, `diff`, `at` and `cherry_pick` reach every whole commit by its
+        hash all the same; `log` lists what the head shows.
+        """
+        with self._guard.reading:
+            return self._session.reader.incomplete()
+
     # branches and tags
 
     def switch(self, name: str, *, create: bool = False) -> None:
@@ -620,19 +634,22 @@ class Tract:
 
     # upkeep
 
-    def repair(self, *, adopt: bool = False, verify: bool = True) -> RepairReport:
+    def repair(self, *, adopt: bool = False, verify: bool = True, give_up: Iterable[str] = ()) -> RepairReport:
         """Checks every file of the store by its hash, quarantines or mends damaged ones, puts stray files in their
         place, and rebuilds all caches.
 
         With `adopt`, pending commits of this tract whose parents' events are gone for good come back as second heads,
         wherever their whole history is here. `verify=False` checks no files but those that were found damaged before.
-        Nothing is deleted but caches.
-        Cost: reads the store. Errors: ReadOnlyError, LockTimeout; ArgumentError inside a batch.
+        Nothing is deleted but caches. The report's `lost` lists the files that could not be found, and the commits that
+        stand behind each. `give_up`, hashes of lost files or 4 digits and more of them, makes the gaps permanent in all
+        copies, until a file is back: a lost content is then like a redacted one.
+        Cost: reads the store. Errors: ReadOnlyError, LockTimeout; ArgumentError inside a batch, and for a hash that is
+        not lost.
         """
         from tract_fs.upkeep.repair import Repair
 
         with self._guard.changing:
-            return Repair(self._session).run(adopt=adopt, verify=verify)
+            return Repair(self._session).run(adopt=adopt, verify=verify, give_up=give_up)
 
     def pack(self, *, older_than: timedelta | datetime | None = None) -> PackReport:
         """Packs the loose files and small packs of the whole store, all its tracts, into packs of at most 256 MiB;

@@ -37,6 +37,7 @@ def test_a_sync_tells_scripts_all_of_it(store: Run) -> None:
         "bad": [],
         "pending_here": [],
         "pending_there": [],
+        "lost": [],
     }
 
 
@@ -58,14 +59,17 @@ def test_a_bad_file_is_told_and_replaced(store: Run) -> None:
 def test_events_that_wait_are_told(store: Run) -> None:
     commit(store, "-m", "one")
     commit(store, "-m", "two")
-    object_of(Path("."), "one").unlink()
+    lost = object_of(Path("."), "one")
+    lost.unlink()
     os.mkdir("stick")
-    told = store("sync", "stick", "--json").document
+    result = store("sync", "stick", "--json")
+    told = result.document
+    assert (result.code, told["lost"]) == (1, [f"objects/{lost.parent.name}/{lost.name}"])
     assert told["pending_there"] == told["pending_here"]
     os.mkdir("fresh")
     assert store("init", "fresh").code == 0
     told = store("-C", "fresh", "sync", "stick")
-    assert told.code == 0
+    assert told.code == 1
     assert told.err.count("warning: pending here: default/") == 2
     assert told.err.count("warning: pending there: default/") == 2
 

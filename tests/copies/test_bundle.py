@@ -24,6 +24,7 @@ from tract_fs.errors import (
     BundleDamaged,
     BundleExists,
     CommitNotFoundError,
+    HistoryIncomplete,
     ReadOnlyError,
     UnsupportedFormat,
 )
@@ -231,7 +232,11 @@ def test_what_is_missing_is_told_and_stops_nothing(tmp_path: Path) -> None:
     report = apply(there, tmp_path / "file")
     assert len(report.pending) == 2
     assert report.pending[0].endswith(name) or report.pending[1].endswith(name)
-    assert texts_at(there) == ["one"]
+    with pytest.raises(HistoryIncomplete) as caught:
+        texts_at(there)
+    assert caught.value.hash == name
+    with Tract.open(there, incomplete="use") as t:
+        assert [message.content for message in t.compile().messages] == ["one", "three"]
 
 
 def test_a_bad_file_gives_way_to_the_good_one_of_a_bundle(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.lab.copies import hashed, is_good, object_of, open_tract, require_not
 from tests.lab.states import answers, put_in_place, remove_local, store_root, told_context
 from tests.lab.stores import fill, fill_pack
 from tests.lab.talk import Clock, user
+from tract_fs.errors import HistoryIncomplete
 
 pytestmark = pytest.mark.needs("git", "rsync")
 
@@ -308,7 +309,10 @@ def test_dropped_git_commits_are_gone_or_waited_for_until_the_files_are_back(pla
         status = t.status()
         assert len(status.gone) >= 1
         assert len(status.pending) == 1
-        assert "one" not in [message.content for message in t.compile().messages]
+        assert "one" not in [t.get_content(info.commit_hash) for info in t.log(None) if info.content_hash]
+        with pytest.raises(HistoryIncomplete) as caught:
+            t.compile()
+        assert [name.replace("/", "")[-64:] for name in caught.value.lost] == list(status.gone)
     place.run("git -C there merge -q kept")
     assert hashed(place.there) == union
     with open_tract(place.there) as t:

@@ -115,10 +115,12 @@ def test_every_copy_of_a_store_that_is_written_is_whole_and_the_last_has_all(
                 target = tmp_path / way
                 copy(source, target, options)
                 with Tract.open(target, read_only=True) as t:
-                    names = require_whole(t)
+                    names = require_whole(t) if t.incomplete() is None else None
+                    listed = len(t.log(None))
                     pending += len(t.status().pending)
-                require_writable(target, tmp_path / "scratch", names)
-                seen[way].append(len(names))
+                if names is not None:  # else a file that it builds on is still to come, and nothing starts from less
+                    require_writable(target, tmp_path / "scratch", names)
+                seen[way].append(listed)
         told = [json.loads(process.communicate("", timeout=60)[0]) for process in running]
         assert [process.returncode for process in running] == [0] * 4
     acknowledged = {name for names in told for name in names}

@@ -24,6 +24,7 @@ from tests.lab.states import (
     copy_store,
     list_always,
     members_of,
+    missed,
     own_place,
     put,
     put_in_place,
@@ -294,7 +295,7 @@ def test_a_writer_sets_a_bad_event_aside_and_all_returns_with_the_file(
     file, good = damage_event(path, torn)
     if not is_local_kept:
         remove_local(path)
-    with Tract.open(path) as t:
+    with Tract.open(path, incomplete="raise" if is_local_kept else "use") as t:
         read_all(t)  # a known event is read again when it is needed
         if how == "refresh":
             t.refresh()
@@ -304,7 +305,7 @@ def test_a_writer_sets_a_bad_event_aside_and_all_returns_with_the_file(
     assert not file.exists()
     assert kept(path) == {f"event-{name}": torn(good)}
     with Tract.open(path) as t:
-        assert t.compile().warnings != []
+        assert missed(t) != []
         status = t.status()
         assert status.gone == ()
         assert [(q.path, q.cause, q.is_back) for q in status.quarantined] == [
@@ -372,7 +373,7 @@ def test_a_bad_file_is_set_aside_by_a_later_call_of_the_same_handle(
 ) -> None:
     file, _ = damage_event(path, torn)
     remove_local(path)
-    with Tract.open(path) as t:
+    with Tract.open(path, incomplete="use") as t:
         t.commit(user("too fresh"))
         assert file.exists()
         monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))
@@ -639,7 +640,7 @@ def test_commits_between_damage_and_quarantine_are_all_there_when_the_good_files
         assert one.repair().set_aside
     for name in damaged:
         put(store_root(path) / name, good[name])
-    assert len(acknowledged) > 20
+    assert len(acknowledged) > 15  # a commit is refused while files of its branch are lost
     for is_removed in (False, True):
         if is_removed:
             remove_local(path)

@@ -30,7 +30,7 @@ from tests.lab.states import (
 from tests.lab.stores import fill, fill_pack, make_store
 from tests.lab.talk import START_US, Clock, texts, user
 from tract_fs import RepairReport, Tract
-from tract_fs.errors import ArgumentError, ReadOnlyError
+from tract_fs.errors import ArgumentError, HistoryIncomplete, ReadOnlyError
 from tract_fs.model.history import is_ancestor
 from tract_fs.model.names import CommitHash
 from tract_fs.store import quarantine
@@ -250,6 +250,14 @@ def test_without_verify_only_what_was_met_is_dealt_with(path: Path, monkeypatch:
 # adoption
 
 
+def require_refused(t: Tract, lost: str) -> None:
+    """Checks that nothing starts from less than there was, and that the refusal names the lost file."""
+    for call in (t.compile, lambda: t.commit(user("on top of less"))):
+        with pytest.raises(HistoryIncomplete) as caught:
+            call()
+        assert caught.value.lost == (lost,)
+
+
 @pytest.fixture
 def line(tmp_path: Path) -> tuple[Path, list[str]]:
     """A store of five commits in events of their own, and their hashes."""
@@ -265,7 +273,7 @@ def test_pending_commits_come_back_when_their_parents_are_gone(line: tuple[Path,
     lost = event_files(path)[2]
     data = lose(path, lost)
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
-        assert texts(t) == ["0", "1"]
+        require_refused(t, lost)
         assert len(t.status().pending) == 2
         report = t.repair(adopt=True)
         assert report.adopted == (f"main {names[4]}",)
@@ -343,7 +351,8 @@ def test_two_copies_that_adopt_apart_have_one_head_each_after_a_sync(
 
 def test_commits_whose_history_is_not_here_are_not_adopted_and_told(line: tuple[Path, list[str]]) -> None:
     path, names = line
-    lose(path, event_files(path)[2])
+    event = event_files(path)[2]
+    lose(path, event)
     commit = f"objects/{names[3][:2]}/{names[3][2:]}"
     data = lose(path, commit)
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
@@ -351,7 +360,7 @@ def test_commits_whose_history_is_not_here_are_not_adopted_and_told(line: tuple[
         report = t.repair(adopt=True)
         assert report.adopted == ()
         assert [names[3] in told and "is missing (unknown)" in told for told in report.not_adopted] == [True, True]
-        assert texts(t) == ["0", "1"]
+        require_refused(t, event)
         put(store_root(path) / commit, data)
         assert t.repair(adopt=True).adopted == (f"main {names[4]}",)
 
@@ -362,13 +371,17 @@ def test_a_missing_content_is_told_and_what_is_whole_below_it_is_adopted(line: t
         found = t.get_commit(names[4])
         assert found is not None and found.content_hash is not None
         content = found.content_hash
-    lose(path, event_files(path)[2])
+    event = event_files(path)[2]
+    lose(path, event)
     lose(path, f"objects/{content[:2]}/{content[2:]}")
     with Tract.open(path, clock=Clock(START_US + 10**9)) as t:
         report = t.repair(adopt=True)
         assert report.adopted == (f"main {names[3]}",)
         assert len(report.not_adopted) == 1
         assert f"{content} is missing (unknown)" in report.not_adopted[0]
+        assert t.head == names[3]
+        require_refused(t, event)
+    with Tract.open(path, incomplete="use") as t:
         assert texts(t) == ["0", "1", "2", "3"]
 
 

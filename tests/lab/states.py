@@ -19,7 +19,7 @@ from tract_fs import (
     CompiledContext,
     Tract,
 )
-from tract_fs.errors import TractError
+from tract_fs.errors import HistoryIncomplete, TractError
 from tract_fs.store import listing, place, tract_log
 from tract_fs.store.layout import Layout
 
@@ -227,3 +227,11 @@ def refused(t: Tract, error: type[TractError], call: Callable[[], object]) -> Tr
     assert synced(path) == before
     assert (t.branch, t.head, t.branches(), t.tags()) == state
     return told.value
+
+
+def missed(t: Tract) -> list[str]:
+    """Returns how compile() reports that something takes no part: its warnings, or its refusal."""
+    try:
+        return t.compile().warnings
+    except HistoryIncomplete as error:
+        return [str(error)]

@@ -12,9 +12,10 @@ from tract_fs import CommitInfo, CompiledContext, Message, PriorityAnnotation, S
 from tract_fs.cli.contents import content_fields, content_text, headline, message_text
 from tract_fs.cli.output import Column, body, echo_pairs, echo_table, inline, json_text, one_line, some, styled, warn
 from tract_fs.errors import CommitNotFoundError, ContentRedacted, DamageError
-from tract_fs.model.status import HeadDistance, QuarantinedFile, WaitingEvent
+from tract_fs.model.status import HeadDistance, LostFile, QuarantinedFile, WaitingEvent
 
 DIGITS = 12  # of a hash, where people read it
+_MOST_HIDDEN = 10
 REDACTED = "(the content was redacted)"
 _COMMIT_COLUMNS = (
     Column("commit", style="yellow"),
@@ -244,12 +245,25 @@ def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_mi
         ("pending", "\n".join(some([_waiting(event) for event in state.waiting]))),
         ("damaged", "\n".join(map(inline, state.damaged))),
         ("quarantined", "\n".join(some([_quarantined(file) for file in state.quarantined if not file.is_back]))),
+        ("lost", "\n".join(lost_lines(state.lost))),
         ("gone", "\n".join(some(state.gone))),
         ("salvageable", "\n".join(some([f"{file.path} is {file.target}" for file in state.salvageable]))),
         ("unknown", "\n".join(map(inline, state.strays))),
         ("not read", "\n".join(f"local/{name}" for name in some(state.unread_local))),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])
+
+
+def lost_lines(lost: Sequence[LostFile]) -> list[str]:
+    """Returns lost files, each with the commits that stand behind it."""
+    lines = []
+    for file in lost:
+        count = f", {len(file.hidden)} commits stand behind it" if file.hidden else ""
+        lines.append(f"{file.path}: {file.kind} {'damaged' if file.is_damaged else 'missing'}{count}")
+        lines += [f"  {line[:DIGITS]} {line.partition(': ')[2]}" for line in file.hidden[:_MOST_HIDDEN]]
+        if len(file.hidden) > _MOST_HIDDEN:
+            lines.append(f"  and {len(file.hidden) - _MOST_HIDDEN} more")
+    return lines
 
 
 def _other_heads(state: Status) -> list[str]:

@@ -22,6 +22,7 @@ from tract_fs.errors import (
     BranchExists,
     BranchNotFound,
     FormatMissing,
+    HistoryIncomplete,
     StoreNotFound,
     TractError,
     TractNotFound,
@@ -31,6 +32,7 @@ from tract_fs.work.writer import ExpectedHead
 
 STORE_DIRECTORY = ".tract"
 _PATHS = frozenset(["context_path", "file", "path"])  # parameters that may hold any bytes
+_COMMON = ("context_path", "tract_id", "branch", "is_json", "is_incomplete_used")
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 
 
@@ -63,18 +65,21 @@ class Invocation:
         tract_id: str | None = None,
         branch: str | None = None,
         is_json: bool = False,
+        is_incomplete_used: bool = False,
         above: Invocation | None = None,
     ) -> None:
         self.context_path: str | None = context_path
         self.tract_id: str | None = tract_id
         self.branch: str | None = branch
         self.is_json: bool = is_json
+        self.is_incomplete_used: bool = is_incomplete_used
         self.answers: list[object] | None = None  # collects the documents, if a caller sets a list
         if above is not None:
             self.context_path = above.context_path if context_path is None else context_path
             self.tract_id = above.tract_id if tract_id is None else tract_id
             self.branch = above.branch if branch is None else branch
             self.is_json = is_json or above.is_json
+            self.is_incomplete_used = is_incomplete_used or above.is_incomplete_used
             self.answers = above.answers
 
     def require_context(self) -> str:
@@ -98,13 +103,14 @@ class Invocation:
         is_created: bool = False,
         needs_branch: bool = True,
         is_any_branch: bool = False,
+        is_whole: bool = False,
     ) -> Iterator[Tract]:
         """Opens the tract for writing; store, tract and branch must be there.
 
         With `is_created`, the branch must not be there: the first commit makes it. Without `needs_branch`, it may be
-        there. `is_any_branch` is for commands that work on something else than the current branch. Errors: as Tract.open; CommandError, BranchNotFound, BranchExists.
+        there. `is_any_branch` is for commands that work on something else than the current branch. With `is_whole`, --incomplete has no effect. Errors: as Tract.open; CommandError, BranchNotFound, BranchExists.
         """
-        t = self._open(tract_id=tract_id, is_any_branch=is_any_branch)
+        t = self._open(tract_id=tract_id, is_any_branch=is_any_branch, is_whole=is_whole)
         try:
             if is_created:
                 self._require_new(t)
@@ -132,7 +138,14 @@ class Invocation:
         with t:
             yield t
 
-    def _open(self, *, tract_id: str | None = None, read_only: bool = False, is_any_branch: bool = False) -> Tract:
+    def _open(
+        self,
+        *,
+        tract_id: str | None = None,
+        read_only: bool = False,
+        is_any_branch: bool = False,
+        is_whole: bool = False,
+    ) -> Tract:
         path = self.require_context()
         current = CurrentBranch(self.branch, is_unknown=False) if self.branch else read_current_branch(path)
         if current.fault and not is_any_branch:
@@ -140,6 +153,7 @@ class Invocation:
                 f"{current.fault}, so the branch chosen by 'tract switch' is unknown; choose it again with 'tract switch NAME', or give --branch"
             )
         names: dict[str, Any] = {"tract_id": tract_id or self.tract_id or "default", "branch": current.name}
+        names["incomplete"] = "use" if self.is_incomplete_used and not is_whole else "raise"
         try:
             t = Tract.open(path, **names, create=False, read_only=read_only)
         except (TractNotFound, BranchNotFound):  # the commands decide what must be there, and say so in their own words
@@ -170,6 +184,9 @@ class Invocation:
         """Returns whether the branch has commits; False only in an empty store or tract. Errors: CommandError, BranchNotFound."""
         if t.head is not None:
             return True
+        incomplete = t.incomplete()
+        if incomplete is not None:
+            raise incomplete
         self.require_tract(t)
         self._require_whole(t)
         if self.branch is not None or t.tract_id in Tract.tracts(self.require_context()):
@@ -205,6 +222,12 @@ class Invocation:
             raise CommandError(
                 f"branch {t.branch!r} has no head: {waiting} events are pending or damaged; see 'tract status'"
             )
+
+    def warn_if_incomplete(self, t: Tract) -> None:
+        """Prints a warning if lost files hide a part of the branch; the answer lists what the head shows."""
+        error = t.incomplete()
+        if error is not None:
+            warn(str(error))
 
     def no_branch(self, t: Tract) -> BranchNotFound:
         """Returns the error that the branch is missing, with the commands to choose or make one."""
@@ -270,6 +293,8 @@ def warnings_of(t: Tract) -> list[str]:
     """Returns what a compile of the head warns of; nothing where it can't be compiled: what was written stands all the same."""
     try:
         return t.compile().warnings
+    except HistoryIncomplete as error:
+        return [str(error)]
     except (TractError, OSError):
         return []
 
@@ -280,6 +305,12 @@ def with_store(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("-C", "context_path", metavar="PATH", help="Context directory [the nearest above with .tract].")
     @click.option("--tract", "tract_id", metavar="ID", help="Tract in the store [default].")
     @click.option("--branch", metavar="NAME", help="Branch of the tract [the current one].")
+    @click.option(
+        "--incomplete",
+        "is_incomplete_used",
+        is_flag=True,
+        help="Work with what is whole where files are lost.",
+    )
     @click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
     @click.pass_context
     @wraps(function)
@@ -287,7 +318,7 @@ def with_store(function: Callable[..., None]) -> Callable[..., None]:
         for parameter in context.command.params:
             if parameter.name in options and parameter.name not in _PATHS:
                 options[parameter.name] = _as_text(options[parameter.name], parameter)
-        given = {name: options.pop(name) for name in ("context_path", "tract_id", "branch", "is_json")}
+        given = {name: options.pop(name) for name in _COMMON}
         invocation = Invocation(**given, above=context.obj)
         if context.obj is None or isinstance(context.command, click.Group):
             context.obj = invocation

@@ -72,6 +72,7 @@ def log(
         invocation.answer(
             lambda: [info.to_dict() for info in infos], lambda: show_commits(t, infos, is_selected=is_selected)
         )
+        invocation.warn_if_incomplete(t)
 
 
 @click.command(short_help="Show a commit.")
@@ -214,6 +215,7 @@ def query(invocation: Invocation, field: str, operator: str, value: str, is_nest
             lambda: [info.to_dict() for info in infos],
             lambda: show_commits(t, infos, is_config_shown=True),
         )
+        invocation.warn_if_incomplete(t)
 
 
 def _content_or_redacted(t: Tract, info: CommitInfo) -> tuple[object, bool]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import click
+from msgspec import to_builtins
 
 from tract_fs import RepairReport
-from tract_fs.cli.display import show_warnings
+from tract_fs.cli.display import lost_lines, show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import echo_pairs, fail_if, some
 from tract_fs.model.damage import UNREADABLE
@@ -14,8 +15,11 @@ from tract_fs.upkeep.repair import restore_format
 
 @click.command(short_help="Check every file and repair the store.")
 @click.option("--adopt", is_flag=True, help="Bring back pending commits whose parents' events are gone for good.")
+@click.option(
+    "--give-up", "give_up", multiple=True, metavar="HASH", help="Go on without a lost file for good, in all copies."
+)
 @with_store
-def repair(invocation: Invocation, *, adopt: bool) -> None:
+def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...]) -> None:
     """Check every file of the store by its hash, and repair what can be repaired.
 
     A damaged file that has not changed for ten seconds is moved to the quarantine below .tract/local and kept there;
@@ -25,21 +29,25 @@ def repair(invocation: Invocation, *, adopt: bool) -> None:
 
     --adopt is for pending events whose missing files will never come. Each of their heads whose whole history is here
     becomes a second head of its branch, with its commits and their configs.
+
+    Lost files are listed with the commits that stand behind them, and the exit code is 1. --give-up HASH makes the gap of
+    one permanent: a lost content is left out of every context, and nothing waits for a lost commit or event any more. If
+    the file comes back later, it takes effect again.
     """
     restore_format(invocation.require_context())
-    with invocation.writing(is_any_branch=True) as t:
+    with invocation.writing(is_any_branch=True, is_whole=True) as t:
         if invocation.tract_id is not None:
             invocation.require_tract(t)
-        report = t.repair(adopt=adopt)
+        report = t.repair(adopt=adopt, give_up=give_up)
     fields = {name: getattr(report, name) for name in report.__struct_fields__}
-    document = {name: list(value) if type(value) is tuple else value for name, value in fields.items()}
+    document = {name: to_builtins(value) for name, value in fields.items()}
 
     def show() -> None:
         _show(report)
         show_warnings(report.advice)
 
     invocation.answer(lambda: document, show, wrote="repaired")
-    fail_if(any(UNREADABLE in line for line in report.unmoved))
+    fail_if(report.lost or any(UNREADABLE in line for line in report.unmoved))
 
 
 def _show(report: RepairReport) -> None:
@@ -52,6 +60,8 @@ def _show(report: RepairReport) -> None:
         ("recovered", "\n".join(some(report.salvaged))),
         ("adopted", "\n".join(report.adopted)),
         ("not adopted", "\n".join(some(report.not_adopted))),
+        ("given up", "\n".join(report.given_up)),
+        ("lost", "\n".join(lost_lines(report.lost))),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])
 

@@ -36,7 +36,7 @@ def sync(invocation: Invocation, path: str, verify: bool) -> None:
     with invocation.writing(is_any_branch=True) as t, _progress(is_hidden=invocation.is_json) as progress:
         report = t.sync(path, verify=verify, progress=progress)
     invocation.answer(lambda: _document(report), lambda: _show(report), wrote="synced")
-    fail_if(not all(bad.is_replaced for bad in report.bad))
+    fail_if(not report.is_whole)
 
 
 @click.group(cls=InOrder, no_args_is_help=False, short_help="Carry a tract in one file.")
@@ -154,6 +154,9 @@ def _show(report: SyncReport) -> None:
         show_warnings([f"bad file {bad.side}: {bad.path}: {bad.cause}; {what}"])
     for side, pending in (("here", report.pending_here), ("there", report.pending_there)):
         show_warnings([f"pending {side}: {line}" for line in some(pending)])
+    show_warnings(
+        [f"lost: {path} is on neither side; the copies are not whole without it" for path in some(report.lost)]
+    )
 
 
 def _summary(transfer: Transfer) -> str:

@@ -55,7 +55,8 @@ def create_bundle(reader: TractReader, file: str | os.PathLike[str], *, since: s
         builds_on=tuple(sorted("/".join(parent) for parent in parents - inside)),
     )
     size = write_bundle(path, header, _members(reader.store, objects, places))
-    return _info(path, header, size, missing=tuple(sorted(objects.missing)))
+    lost = {gap.lost.hash for gap in reader.hidden.lost_files()}
+    return _info(path, header, size, missing=tuple(sorted(objects.missing | lost)))
 
 
 def verify_bundle(file: str | os.PathLike[str]) -> BundleInfo:

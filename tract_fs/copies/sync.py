@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from tract_fs.errors import ArgumentError, JsonValueError, NotAStore, StoreNotFound
 from tract_fs.model.events import decode_event, split_parent
 from tract_fs.model.exchange import BadFile, Count, Side, SyncReport, Transfer
+from tract_fs.model.members import named_objects
+from tract_fs.model.names import hash_bytes
 from tract_fs.store import files
 from tract_fs.store.address import Address
 from tract_fs.store.holdings import Holdings
@@ -55,10 +57,22 @@ def sync_stores(
         with holding:
             store.forget_redacted()
             pending_here = pending_of(store)
+            lost = exchange.needed - store.redacted() if exchange.needed else set()
+            paths = {Address("object", name).path for name in lost}
+            paths |= {gap.lost.path for tract in store.list_tracts() for gap in store.hidden(tract).lost_files()}
         bad = tuple(exchange.bad.values())
         is_same = all(file.is_replaced for file in bad)  # of equal files, both sides make the same view
         pending_there = pending_here if is_same else _pending_there(other.layout)
-        return SyncReport(other.layout.context, is_new, here.wrote, there.wrote, bad, pending_here, pending_there)
+        return SyncReport(
+            path=other.layout.context,
+            is_new=is_new,
+            received=here.wrote,
+            sent=there.wrote,
+            bad=bad,
+            pending_here=pending_here,
+            pending_there=pending_there,
+            lost=tuple(sorted(paths)),
+        )
     finally:
         ours.close()
         other.close()
@@ -170,6 +184,15 @@ class _Exchange:
         self._done = 0
         self._total = 0
         self.bad: dict[tuple[Side, Address], BadFile] = {}
+        self._named: set[str] = set()  # objects that what was copied names
+        self._copied: set[str] = set()  # objects
+
+    @property
+    def needed(self) -> set[str]:
+        """The objects that what was copied names and that neither side has."""
+        sides = (self._here.holdings, self._there.holdings)
+        absent = self._named - self._copied
+        return {name for name in absent if not any(side.has(Address("object", name)) for side in sides)}
 
     def run(self, *, verify: bool, doubted: set[str], durable: bool) -> None:
         """Verifies, receives, then sends."""
@@ -250,8 +273,16 @@ class _Exchange:
                 self._mend(source, address, cause, data)
             if data is not None:
                 target.put(address, data)
+                self._note(address, data)
             elif not cause:
                 source.require_there()  # else a tool removed the file after the listing
+
+    def _note(self, address: Address, data: bytes) -> None:
+        """Notes which objects a copied file is, and which it names."""
+        for line in data.split(b"\n") if address.kind == "pack" else (data,):
+            if address.kind != "event":
+                self._copied.add(address.name if address.kind == "object" else hash_bytes(line))
+            self._named |= named_objects(line)
 
     def _report(self, address: Address | None) -> None:
         if self._progress is not None:

@@ -9,7 +9,7 @@ model/history.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -30,7 +30,7 @@ from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.messages import Message, Rendering, is_joinable, joined_rendering, with_text
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit, CommitOperation
-from tract_fs.model.slots import REDACTED, Edit, Slot
+from tract_fs.model.slots import LOST, REDACTED, Edit, Slot
 from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
 from tract_fs.model.tokens import PER_REPLY, TokenCounter
 
@@ -67,7 +67,7 @@ class ContextCompiler(Protocol):
 
 
 class Loaded(Struct, frozen=True, gc=False):
-    """A commit, its rendering (None without content) and its config as canonical JSON."""
+    """A commit, its rendering (None without content, LOST where that can't be read) and its config as canonical JSON."""
 
     commit: Commit
     rendering: Rendering | None
@@ -306,6 +306,26 @@ class ContextState:
         fork._spine = None
         return fork.apply(CommitHash(""), loaded).snapshot().token_count
 
+    def lost(self) -> list[str]:
+        """Returns the commits whose contents would show by the default options, but are missing or damaged."""
+        return [slot.shown_commit for slot in self._iter_lost()]
+
+    def lost_slots(self) -> list[str]:
+        """Returns the appends and summaries that would show these contents."""
+        return [slot.commit for slot in self._iter_lost()]
+
+    def _iter_lost(self) -> Iterator[Slot]:
+        self.snapshot()
+        absent = self._layout.absent
+        return (slot for position, slot in enumerate(self.slots()) if slot.is_lost and position not in absent)
+
+    def holds_unreadable(self) -> bool:
+        """Returns whether the content of a slot or an edit is redacted, missing or damaged."""
+        return any(
+            slot.rendering in (REDACTED, LOST) or any(edit.rendering is LOST for edit in slot.edits)
+            for slot in self.slots()
+        )
+
     def has_open_calls(self) -> bool:
         """Returns whether a tool call of these slots has no answer among them."""
         return has_open_calls(self.slots())
@@ -451,6 +471,8 @@ class ContextState:
                 config = config if edit.config is None else edit.config
                 if options.include_edit_annotations and rendering.text is not None:
                     rendering = self._marked(slot.commit, rendering)
+            if rendering is LOST:
+                continue
             shown.append((rendering, slot.commit))
             configs.append(config)
         if options.aggregate_same_role:

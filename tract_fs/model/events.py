@@ -93,9 +93,9 @@ class Usage(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", t
 
 
 class Redact(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="redact"):
-    """A content that may be absent from now on."""
+    """A content that may be absent from now on, or a commit or event that is given up."""
 
-    object: ContentHash
+    object: ContentHash  # or the hash of that commit or event
     reason: str | None = None
 
 
@@ -177,6 +177,14 @@ def tag_op(name: str, target: str | None) -> dict[str, object]:
     op: dict[str, object] = {"kind": "tag", "name": name}
     if target is not None:
         op["target"] = target
+    return op
+
+
+def redact_op(name: str, reason: str | None = None) -> dict[str, object]:
+    """Returns the JSON form of a redaction."""
+    op: dict[str, object] = {"kind": "redact", "object": name}
+    if reason is not None:
+        op["reason"] = reason
     return op
 
 

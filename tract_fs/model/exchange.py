@@ -58,7 +58,10 @@ class BadFile(Struct, frozen=True):
 
 
 class SyncReport(Struct, frozen=True):
-    """What a sync did. `pending_…`: "tract/hash: reason", one per event that waits for something on that side."""
+    """What a sync did. `pending_…`: "tract/hash: reason", one per event that waits for something on that side.
+
+    `lost`: the paths of files that what was copied, or what is hidden here, needs and that neither side has.
+    """
 
     path: str
     is_new: bool  # the store there was made by this sync
@@ -67,6 +70,12 @@ class SyncReport(Struct, frozen=True):
     bad: tuple[BadFile, ...]
     pending_here: tuple[str, ...]
     pending_there: tuple[str, ...]
+    lost: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is lost, and every bad file was replaced."""
+        return not self.lost and all(bad.is_replaced for bad in self.bad)
 
 
 class BundleHeader(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,7 +91,7 @@ class BundleHeader(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class BundleInfo(Struct, frozen=True):
-    """What is in a bundle; `missing` are hashes of contents and commits of its events that the store did not have."""
+    """What is in a bundle; `missing` are hashes of contents and commits of its events, and of events, that the store did not have."""
 
     path: str
     tracts: tuple[str, ...]

@@ -14,6 +14,7 @@ from msgspec.json import Decoder
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.content import is_content
+from tract_fs.model.events import Move, decode_event
 from tract_fs.model.names import are_hashes, is_tract_id
 from tract_fs.model.objects import decode_commit
 
@@ -110,3 +111,18 @@ def is_object_of_ours(data: bytes) -> bool:
 def is_line(data: bytes) -> bool:
     """Returns whether bytes can be stored as one line of a pack and read back unchanged."""
     return bool(data) and b"\n" not in data and not data.endswith(b"\r")
+
+
+def named_objects(data: bytes) -> set[str]:
+    """Returns the objects that a commit or event names in these bytes; nothing for other bytes."""
+    try:
+        if data.startswith(b'{"commit":'):
+            commit = decode_commit(data)
+            return {*commit.parents} | ({commit.content} if commit.content is not None else set())
+        if data.startswith(_EVENT_START):
+            event = decode_event(data)
+            heads = {op.head for op in event.branch_ops() if isinstance(op, Move)}
+            return {entry.commit for entry in event.iter_commits()} | heads
+    except JsonValueError:
+        pass
+    return set()

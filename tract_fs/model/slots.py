@@ -33,7 +33,22 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
     @property
     def is_shown(self) -> bool:
         """Whether the slot shows in the context, before summaries hide others and tool calls are paired."""
-        return self.priority is not Priority.SKIP
+        return self.priority is not Priority.SKIP and self._shown_rendering() is not LOST
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the slot would show, if the content that it shows were not missing or damaged."""
+        return self.priority is not Priority.SKIP and self._shown_rendering() is LOST
+
+    @property
+    def shown_commit(self) -> str:
+        """The commit whose content shows: that of the edit that applies, or the slot's own."""
+        edit = self.winner() if self.edits else None
+        return self.commit if edit is None else edit.commit
+
+    def _shown_rendering(self) -> Rendering:
+        edit = self.winner() if self.edits else None
+        return self.rendering if edit is None else edit.rendering
 
     def winner(self) -> Edit | None:
         """Returns the edit that applies, or None."""
@@ -61,3 +76,5 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
 
 # The rendering of a redacted append or summary. It never shows, but a summary of it still takes its place.
 REDACTED = Rendering("", None, None, "freeform", None, 0)
+# The rendering of a content that is missing or damaged. A slot that would show it is lost; none is stored.
+LOST = Rendering("", None, "lost", "freeform", None, 0)

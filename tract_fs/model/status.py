@@ -48,8 +48,18 @@ class SalvageableFile(Struct, frozen=True):
     target: str
 
 
+class LostFile(Struct, frozen=True):
+    """A file that hidden events wait for, or are: missing, or damaged and not repaired."""
+
+    path: str
+    kind: str  # content, commit, event or pack
+    hash: str
+    is_damaged: bool
+    hidden: tuple[str, ...]  # "hash: first words" of the commits that stand behind it, oldest first
+
+
 class RepairReport(Struct, frozen=True):
-    """What a repair did."""
+    """What a repair did, and what is lost."""
 
     checked_count: int  # files that were hashed
     mended: tuple[str, ...]  # files whose right bytes could be recovered from the damaged ones
@@ -60,6 +70,8 @@ class RepairReport(Struct, frozen=True):
     dropped_caches: tuple[str, ...]
     adopted: tuple[str, ...]  # "branch hash": heads that came back with their commits
     not_adopted: tuple[str, ...]  # "event hash: what is missing"
+    lost: tuple[LostFile, ...]  # of all tracts; until each is back or given up, what stands behind it is not shown
+    given_up: tuple[str, ...]  # hashes that were given up now
     advice: tuple[str, ...]
 
 
@@ -95,6 +107,7 @@ class Status(Struct, frozen=True):
     damaged: tuple[str, ...]
     gone: tuple[str, ...]  # hashes of events that this copy knew and that are missing
     quarantined: tuple[QuarantinedFile, ...]
+    lost: tuple[LostFile, ...]  # files without which a part of the tract is hidden
     strays: tuple[str, ...]  # paths of unknown files in the store
     salvageable: tuple[SalvageableFile, ...]  # unknown files that repair() puts where they belong
     unread_local: tuple[str, ...]  # names in local/ that were not made here, and are never read

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct, field
 
@@ -69,6 +69,13 @@ class Pending(Struct, frozen=True):
 
     reason: str
     missing: str = ""
+
+    @property
+    def missing_kind(self) -> Literal["content", "commit", "event"]:
+        """What `missing` is the hash of."""
+        if "content" in self.reason:
+            return "content"
+        return "commit" if "commit" in self.reason or "head" in self.reason else "event"
 
     def describe(self) -> str:
         """Returns the reason with what is missing."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -268,6 +269,17 @@ class Quarantine:
         except OSError:  # another user's directory counts as empty
             self._listed = []
         return self._listed
+
+    def damaged_bytes(self, address: Address) -> bytes | None:
+        """Returns the bytes of a damaged file, where it was or in the quarantine; None if it is gone or can't be read."""
+        places = [address.path_in(self._layout)]
+        places += [f"{self._layout.root}/{file}" for file, note in self.entries() if note.address == address]
+        for place in places:
+            with suppress(OSError):
+                data = files.read(place, limit_bytes=address.limit_bytes)
+                if data is not None:
+                    return data
+        return None
 
     def _note(self, name: str) -> Note:
         """Returns the note of a quarantined file; one without a cause where it is missing, or beyond the first thousands."""

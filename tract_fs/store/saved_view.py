@@ -11,7 +11,7 @@ from msgspec.json import Decoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.model.names import are_hashes, is_hex
+from tract_fs.model.names import are_hashes, is_hash, is_hex
 from tract_fs.model.view import View
 from tract_fs.store import files
 from tract_fs.store.arrivals import MOST_RECORDS
@@ -31,6 +31,7 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     fans: dict[str, tuple[int, int]]  # directory: inode, ctime in ns
     packs: list[str]
     root: int  # inode of the store's directory
+    traces: dict[str, tuple[str, str]] = {}  # gone event: digest of its branch, its last commit; empty where unknown
 
 
 _LIMIT_BYTES = 1 << 30
@@ -80,5 +81,18 @@ def decode(layout: Layout, data: bytes) -> SavedView | None:
 def _is_sound(saved: SavedView) -> bool:
     """Returns whether a handle can have written these values: they become paths, and times to compare and parse."""
     are_counts = 0 <= saved.count < MOST_RECORDS and saved.again_count >= 0 and saved.usage_count >= 0
-    are_names = are_hashes(saved.gone) and are_hashes(saved.packs) and FANS.issuperset(saved.fans)
-    return are_counts and are_names and is_hex(saved.chain) and len(saved.chain) == 32 and saved.view.is_sound()
+    are_names = are_hashes([*saved.gone, *saved.traces]) and are_hashes(saved.packs) and FANS.issuperset(saved.fans)
+    are_traces = all(map(_is_trace, saved.traces.values()))
+    return (
+        are_counts
+        and are_names
+        and are_traces
+        and is_hex(saved.chain)
+        and len(saved.chain) == 32
+        and saved.view.is_sound()
+    )
+
+
+def _is_trace(trace: tuple[str, str]) -> bool:
+    branch, commit = trace
+    return (not branch or (len(branch) == 14 and is_hex(branch))) and (not commit or is_hash(commit))

@@ -6,7 +6,7 @@ Format: FORMAT.md.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from threading import Thread
 
@@ -19,6 +19,7 @@ from tract_fs.store.arrivals import Record
 from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.events import Events
 from tract_fs.store.ground import Ground
+from tract_fs.store.hidden import HiddenEvents
 from tract_fs.store.index.file import IndexFile
 from tract_fs.store.layout import Layout
 from tract_fs.store.lock import StoreLock
@@ -83,9 +84,11 @@ class Store:
         read_only: bool,
         lock_timeout_s: float,
         distrusts_caches: bool = False,
+        accepts_gaps: bool = False,
     ) -> None:
         self.layout = layout
         self.read_only = read_only
+        self.accepts_gaps = accepts_gaps  # a content that is missing or damaged counts as redacted
         self.distrusts_caches = distrusts_caches  # no answer comes from what local/ caches of the history
         self._needs_recovery = False
         self._ground = Ground(layout)
@@ -107,6 +110,7 @@ class Store:
         self._sync_failed = False
         self._redacted: frozenset[str] | None = None
         self._logs: dict[str, TractLog] = {}
+        self._hidden: dict[str, HiddenEvents] = {}
         self._look_depth = 0
         self._to_look_at: dict[str, None] = {}
         self._looked_at: set[str] = set()
@@ -242,13 +246,24 @@ class Store:
                 require_store=self.require_store,
                 renew_place=self.renew_place,
                 redacted=self.redacted,
+                note_redacted=self.note_redacted,
                 quarantined=self.quarantine.events,
                 losses=self.quarantine.losses,
                 read_only=self.read_only,
+                accepts_gaps=self.accepts_gaps,
             )
             log = self._logs[tract] = TractLog(tract, parts)
             log.open(verify=verify)
         return log
+
+    def hidden(self, tract: str) -> HiddenEvents:
+        """Returns what events of a tract show that take no part."""
+        found = self._hidden.get(tract)
+        if found is None:
+            found = self._hidden[tract] = HiddenEvents(
+                self.log(tract), self.log, self.objects, self.redacted, self.quarantine.damaged_bytes
+            )
+        return found
 
     def _finds(self, tract: str, name: EventHash) -> bool:
         """Answers a tract's log whether an event of another tract is visible; looks for the event if it has a file.
@@ -317,6 +332,7 @@ class Store:
             is_durable=self._is_durable,
             read_only=read_only,
             lock_timeout_s=self.lock_timeout_s,
+            accepts_gaps=self.accepts_gaps,
         )
         other.open(create=False)
         return other
@@ -549,6 +565,11 @@ class Store:
                 )
             self._redacted = frozenset(found)
         return self._redacted
+
+    def note_redacted(self, names: Iterable[str]) -> None:
+        """Adds what an event redacts, if `redacted` has read the events already."""
+        if self._redacted is not None:
+            self._redacted |= frozenset(names)
 
     def forget_redacted(self) -> None:
         """Makes the next call of `redacted` read the events again."""

@@ -19,6 +19,10 @@ both, from `open`, and from `origins`, whenever a look-up finds arrivals damaged
 not, the view is ahead of every stamp: `stamp` has the count -1, nothing is saved, and no append is recorded as plain. Once the lock is free, the next listing or
 write records these events.
 
+A handle that accepts gaps (`Parts.accepts_gaps`) counts a content that is missing or damaged as redacted. So it sees
+events that other handles do not: it keeps these in `_unrecorded`, and writes no arrivals and no saved view but the
+records of its own events.
+
 `_is_offering` is set only while the view judges an event. Then other tracts' logs may ask this one what is visible, and it answers with what is visible so far.
 """
 
@@ -30,6 +34,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 from enum import Enum
 from functools import partial
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -42,7 +47,7 @@ from tract_fs.errors import (
     ObjectMissing,
     ReadOnlyError,
 )
-from tract_fs.model.events import Event
+from tract_fs.model.events import Event, Redact
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
@@ -87,9 +92,18 @@ class Parts(Struct, frozen=True):
     require_store: Callable[[], None]
     renew_place: Callable[[], bool]
     redacted: Callable[[], frozenset[str]]
+    note_redacted: Callable[[list[ContentHash]], None]
     quarantined: Callable[[str], dict[str, str]]
     losses: Callable[[str], PackLosses]
     read_only: bool
+    accepts_gaps: bool
+
+
+class Trace(NamedTuple):
+    """What records show of an event: the digest of the branch that it moves, and the last commit that it brings; empty where unknown."""
+
+    branch: bytes
+    commit: bytes
 
 
 class TractLog:
@@ -109,8 +123,10 @@ class TractLog:
         self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
         self.quarantined: dict[str, str] = {}  # event hash: why its file was quarantined; there is no other
         self.damaged_packs: list[DamagedPack] = []  # that had events of this tract, or may have had
-        self._lost: set[str] = set()  # events that these packs lack, as of the last look
+        self.lost_in_packs: set[str] = set()  # events that these packs lack, as of the last look
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
+        self.traces: dict[str, Trace] = {}  # of those gone, as far as records show anything
+        self.changes = 0  # rises whenever one of these, or the pending events, may have changed
         self._known: KnownEvents | None = None  # visible events; built when first needed
         self._unrecorded: set[str] = set()  # visible events that are not in arrivals
         self._late: list[EventHash] = []  # those of them that `_admit` met, in the order of the view
@@ -189,8 +205,15 @@ class TractLog:
         return self._parts.objects.commit(name)
 
     def content_type(self, name: ContentHash) -> str | None:
-        """Returns the type of a content; "" if it is redacted and absent, ILL_FORMED if it is no valid content, None if it is missing."""
-        return self._parts.objects.content_type(name) or ("" if name in self._parts.redacted() else None)
+        """Returns the type of a content; "" if it is absent and redacted, or this handle accepts gaps, ILL_FORMED if it is no valid content, None if it is missing."""
+        return self._parts.objects.content_type(name) or (
+            "" if self._parts.accepts_gaps or name in self._parts.redacted() else None
+        )
+
+    @property
+    def hides_any(self) -> bool:
+        """Whether some event takes no part: it is pending, damaged, gone or quarantined; or a damaged pack may have had some."""
+        return bool(self.view.pending or self.damaged or self.gone or self.quarantined or self.damaged_packs)
 
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
@@ -219,18 +242,22 @@ class TractLog:
         self.again_count, self.usage_count = saved.again_count, saved.usage_count
         self.is_durable = saved.is_durable
         self.gone = set(saved.gone)
+        self.traces = {name: Trace(bytes.fromhex(b), bytes.fromhex(c)) for name, (b, c) in saved.traces.items()}
         self.version += 1
+        self.changes += 1
         self._reset_origins()
         self._state = State.CURRENT
         self.catch_up()
         self.list_if_due()
+        if self._parts.accepts_gaps and self.view.pending:
+            self._admit(set())
 
     def save(self, *, records: list[Record] | None = None) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
 
         `records` are all there are, if the caller has them.
         """
-        if self._parts.read_only or self._unrecorded or self._state is not State.CURRENT:
+        if self._parts.read_only or self._parts.accepts_gaps or self._unrecorded or self._state is not State.CURRENT:
             return
         if self._count == self._saved_count and not self._listing.is_changed:
             return
@@ -240,6 +267,7 @@ class TractLog:
             count=self._count,
             is_durable=self.is_durable,
             gone=sorted(self.gone),
+            traces={name: (trace.branch.hex(), trace.commit.hex()) for name, trace in self.traces.items()},
             chain=self._chain.hex(),
             again_count=self.again_count,
             usage_count=self.usage_count,
@@ -436,6 +464,7 @@ class TractLog:
                     self.catch_up(is_locked=True)
         for name in [name for name in self.damaged if not self._parts.events.exists(self.tract, name)]:
             del self.damaged[name]
+            self.changes += 1
         new = seen.new
         if new:
             self.catch_up()  # a writer of this copy records an event before it writes it, so most new files are known by now
@@ -510,10 +539,12 @@ class TractLog:
 
         self._apply_all(seen.new, own, take)
         self.version += 1
+        self.changes += 1
         self.is_durable = not visible
-        self._lost = set()
-        self.gone = (known_before | self._witnessed).difference(visible)
-        gone = [Record(arrivals.GONE, NO_BRANCH, bytes.fromhex(name), NO_HASH, 0) for name in sorted(self.gone)]
+        self.lost_in_packs = set()
+        self.gone = (known_before | self._witnessed | self._recorded_damaged()).difference(visible)
+        self.traces = self._find_traces()
+        gone = [self._gone_record(name, is_own=name in own) for name in sorted(self.gone)]
         if written is not None:
             written.add(gone + last)  # an event's record is last, or the end of the file would look torn
             written.flush()
@@ -541,6 +572,7 @@ class TractLog:
         if set_aside or self.quarantined:
             exists = self._parts.events.exists
             self.quarantined = {name: why for name, why in set_aside.items() if not exists(self.tract, name)}
+            self.changes += 1
         for name in self.damaged:  # list its directory again, so that a repair in place is noticed
             seen.fans.pop(name[:2], None)
         self._parts.packs.forget_recent()
@@ -548,14 +580,16 @@ class TractLog:
 
     def _note_losses(self) -> None:
         """Counts events that damaged packs are proved to lack as gone."""
-        self.damaged_packs, lost = self._parts.losses(self.tract)
-        if lost == self._lost:
+        before, (self.damaged_packs, lost) = self.damaged_packs, self._parts.losses(self.tract)
+        self.changes += before != self.damaged_packs
+        if lost == self.lost_in_packs:
             return
-        self._lost = lost
+        self.lost_in_packs = lost
         known, get = self.known(), self._parts.events.get
         gone = {name for name in lost - self.gone if name not in known and get(self.tract, name) is None}
         self._listing.is_changed = self._listing.is_changed or bool(gone)
         self.gone |= gone
+        self.changes += 1
 
     def known(self) -> KnownEvents:
         """Returns the hashes of all visible events. Cost: reads the arrivals that have no rows, the first time."""
@@ -576,6 +610,28 @@ class TractLog:
         return self._known
 
     # leaves
+
+    def _recorded_damaged(self) -> set[str]:
+        """Returns the damaged events that arrivals list: whatever became of its other caches, this copy met them."""
+        records = arrivals.iter_sound(self._arrivals) if self.damaged else ()
+        return {name for record in records if (name := record.event.hex()) in self.damaged}
+
+    def _find_traces(self) -> dict[str, Trace]:
+        """Returns what the records in arrivals show of the events that are gone. Cost: reads arrivals, if any is gone."""
+        found = {name: self.traces[name] for name in self.gone if name in self.traces}
+        for record in arrivals.iter_sound(self._arrivals) if self.gone else ():
+            name = record.event.hex()
+            if name in self.gone:
+                before = found.get(name, Trace(b"", b""))
+                branch = before.branch if record.branch == NO_BRANCH else record.branch
+                brings = record.commit != NO_HASH and record.kind != arrivals.USAGE
+                found[name] = Trace(branch, record.commit if brings else before.commit)
+        return found
+
+    def _gone_record(self, name: str, *, is_own: bool) -> Record:
+        trace = self.traces.get(name, Trace(b"", b""))
+        kind = arrivals.GONE_OWN if is_own else arrivals.GONE
+        return Record(kind, trace.branch or NO_BRANCH, bytes.fromhex(name), trace.commit or NO_HASH, 0)
 
     def _recorded_events(self, count: int) -> set[str]:
         """Returns the events of the first records, as far as the damaged arrivals can be read; everything is loaded again at the next call."""
@@ -618,11 +674,17 @@ class TractLog:
 
     def _offer(self, name: EventHash, event: Event, *, is_own: bool) -> bool:
         """Applies an event to the view; False if it stays pending."""
+        redacted = [op.object for op in event.ops if type(op) is Redact]
+        if redacted:
+            self._parts.note_redacted(redacted)
+            self.changes += 1
+        before = self.view.pending.get(name)
         self._is_offering = True
         try:
             return self.view.apply(name, event, self, is_own=is_own)
         finally:
             self._is_offering = False
+            self.changes += self.view.pending.get(name) != before
 
     def _add_plain(self, name: EventHash, record: Record) -> bool:
         branch = self._branches.get(record.branch)
@@ -690,6 +752,8 @@ class TractLog:
 
     def _record_late(self) -> None:
         """Records what became visible while this handle could not write arrivals; the lock is held, the view caught up."""
+        if self._parts.accepts_gaps:
+            return
         late = [name for name in self._late if name in self._unrecorded]
         if len(late) != len(self._unrecorded):
             self.rebuild(is_ours=True)  # some came by a rebuild, in no order of arrivals
@@ -722,8 +786,8 @@ class TractLog:
         self._inode = self._arrivals.signature()[0]
 
     def _try_lock(self, held: ExitStack) -> bool:
-        """Locks the store until `held` ends, if this handle can write and the lock is free; returns whether it did."""
-        if self._parts.read_only:
+        """Locks the store until `held` ends, if this handle can write arrivals and the lock is free; returns whether it did."""
+        if self._parts.read_only or self._parts.accepts_gaps:
             return False
         try:
             held.enter_context(self._parts.locked())
@@ -758,13 +822,16 @@ class TractLog:
         known = self.known()
         pending = self.view.pending
         fresh = {EventHash(name) for name in (*names, *pending) if name not in known or name in pending}
-        before = dict(pending)
+        before, damaged = dict(pending), dict(self.damaged)
         for name, event in iter_in_causal_order(fresh, self._readable):
             if self._offer(name, event, is_own=name in own):
                 known.add(name)
                 self.damaged.pop(name, None)
                 self.gone.discard(name)
+                self.traces.pop(name, None)
                 take(name, event)
+                self.changes += 1
+        self.changes += (before, damaged) != (self.view.pending, self.damaged)
         self._listing.is_changed = self._listing.is_changed or before != self.view.pending
 
     def _readable(self, name: EventHash) -> Event | None:
@@ -812,9 +879,9 @@ class TractLog:
         last: Record | None = None
         number = -1
         for number, last in enumerate(arrivals.iter_sound(self._arrivals)):
-            if last.kind in arrivals.OWN_KINDS:
+            if last.kind in arrivals.OWN_KINDS or last.kind == arrivals.GONE_OWN:
                 own.add(last.event.hex())
-            if (is_ours or number < covered) and (last.kind in arrivals.EVENT_KINDS or last.kind == arrivals.GONE):
+            if (is_ours or number < covered) and last.kind in arrivals.EVENT_KINDS | arrivals.GONE_KINDS:
                 known.add(last.event.hex())
         if last is not None and number >= max(covered, self._seen_count()) and self._is_unwritten(last):
             known.discard(last.event.hex())

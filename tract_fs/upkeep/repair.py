@@ -5,25 +5,29 @@ Only caches and left-over temporary files are deleted. The report names what cou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 
 from tract_fs.errors import ArgumentError
 from tract_fs.model.damage import unreadable
+from tract_fs.model.events import redact_op
 from tract_fs.model.names import is_hash, is_tract_id
-from tract_fs.model.status import RepairReport
+from tract_fs.model.status import LostFile, RepairReport
 from tract_fs.store import files, texts
 from tract_fs.store.address import Address
 from tract_fs.store.bytes import read_hashed
 from tract_fs.store.left_over import remove_left_over
+from tract_fs.store.transaction import Transaction
 from tract_fs.store.tree import iter_files, list_unknown
 from tract_fs.upkeep.adopt import Adopted, Adoption
 from tract_fs.upkeep.salvage import find_salvageable
-from tract_fs.upkeep.status import missing_names
+from tract_fs.upkeep.status import lost_files, missing_names
+from tract_fs.work.reader import TractReader
 from tract_fs.work.session import Session, StorePath, require_layout
 
 _AT_ONCE = 8  # files dealt with in one hold of the lock
+_LEAST_DIGITS = 4
 
 
 def restore_format(path: StorePath) -> bool:
@@ -45,10 +49,16 @@ class Repair:
         self._unmoved: list[str] = []
         self._salvaged: list[str] = []
         self._dropped: list[str] = []
+        self._given_up: list[str] = []
 
-    def run(self, *, adopt: bool, verify: bool) -> RepairReport:
+    def run(self, *, adopt: bool, verify: bool, give_up: Iterable[str]) -> RepairReport:
         """Repairs the store, and returns the report; see the facade."""
         self._store.require_writable()
+        if self._store.accepts_gaps:
+            raise ArgumentError("repair() of a handle that was opened with incomplete='use': open the store without it")
+        if isinstance(give_up, str) or not isinstance(give_up, Iterable):
+            raise ArgumentError(f"give_up {give_up!r}: give a list of hashes of lost files")
+        names = list(give_up)
         texts.restore_format(self._layout)
         if self._reader.overlay.is_staging:
             raise ArgumentError("repair() can't run inside a batch: end the batch first")
@@ -59,6 +69,7 @@ class Repair:
             self._rebuild()
         self._reader.log.list_events(is_forced=True)
         self._salvage()
+        self._give_up(names)
         remove_left_over(self._layout)
         return self._report(self._adopt() if adopt else Adopted([], []))
 
@@ -133,6 +144,12 @@ class Repair:
 
     def _salvage(self) -> None:
         """Restores missing files from unknown, quarantined and fresh damaged ones. Repeats, since a restored event may wait for more."""
+        gaps = [gap.lost for reader in self._readers() for gap in reader.hidden.lost_files()]
+        lost = {one.hash: one.path for one in gaps}
+        if lost:
+            with self._store.locked():
+                self._mended += [lost[name] for name in self._store.write_from_redo(lost)]
+            self._store.list_events()
         misplaced = [found.path for found in self._store.findings.values() if found.outcome == "fresh"]
         misplaced += [entry.file for entry in self._store.quarantine.entries()]
         while found := find_salvageable(
@@ -147,12 +164,47 @@ class Repair:
                     self._salvaged.append(target.path)
             self._reader.log.list_events(is_forced=True)
 
+    def _readers(self) -> Iterator[TractReader]:
+        """Yields a reader of each tract of the store, the handle's own first."""
+        own = self._reader
+        yield own
+        for tract in self._store.list_tracts():
+            if tract != own.log.tract:
+                yield TractReader(self._store, self._store.log(tract), own.branch, own.types, own.counter)
+
+    def _give_up(self, names: list[str]) -> None:
+        """Redacts lost files, each in the tracts that miss it. Errors: ArgumentError if one is not lost, nothing written."""
+        if not names:
+            return
+        lost = {reader.log.tract: {gap.lost.hash for gap in reader.hidden.lost_files()} for reader in self._readers()}
+        chosen = {_require_one(name, set().union(*lost.values())) for name in names}
+        with self._store.locked():
+            for tract, there in lost.items():
+                log = self._store.log(tract)
+                log.catch_up(is_locked=True)
+                transaction = Transaction(self._reader.branch, log.view, None)
+                transaction.ops += [redact_op(name) for name in sorted(chosen & there)]
+                if not transaction.is_empty:
+                    transaction.tick(self._now_us)
+                    self._store.write(log, transaction)
+        self._given_up = sorted(chosen)
+        self._store.list_events()
+
     def _adopt(self) -> Adopted:
         with self._store.locked():
             log = self._reader.log
             log.catch_up(is_locked=True)
             log.list_events(is_forced=True)
             return Adoption(self._reader, now_us=self._now_us).run()
+
+    def _lost(self) -> Iterator[LostFile]:
+        """Yields the lost files of all tracts, each once."""
+        seen: set[str] = set()
+        for reader in self._readers():
+            for found in lost_files(reader):
+                if found.path not in seen:
+                    seen.add(found.path)
+                    yield found
 
     def _report(self, adopted: Adopted) -> RepairReport:
         of: dict[str, list[str]] = {}
@@ -169,9 +221,20 @@ class Repair:
             dropped_caches=tuple(sorted(self._dropped)),
             adopted=tuple(adopted.heads),
             not_adopted=tuple(adopted.refused),
+            lost=tuple(self._lost()),
+            given_up=tuple(self._given_up),
             advice=(),
         )
         return structs.replace(report, advice=tuple(_advice(report)))
+
+
+def _require_one(name: object, lost: set[str]) -> str:
+    """Returns the lost hash that begins with the digits given. Errors: ArgumentError."""
+    found = [one for one in lost if type(name) is str and len(name) >= _LEAST_DIGITS and one.startswith(name)]
+    if len(found) != 1:
+        known = ", ".join(sorted(lost)) or "nothing is lost"
+        raise ArgumentError(f"give_up {name!r}: not the hash of one lost file ({known}); nothing was given up")
+    return found[0]
 
 
 def _advice(report: RepairReport) -> Iterator[str]:
@@ -182,5 +245,10 @@ def _advice(report: RepairReport) -> Iterator[str]:
         yield "damaged files that changed just now may belong to a copy in progress: let it finish, wait ten seconds, and repair again"
     if report.unmoved:
         yield "some files could not be repaired: check their permissions, or move them out of the store by hand"
+    if report.lost:
+        yield (
+            "the commits that stand behind lost files are kept, and 'tract show HASH' reaches them. Fetch the files from another copy; "
+            "where there is none, 'tract repair --give-up HASH' makes the gap permanent"
+        )
     if report.not_adopted:
         yield "events that could not be adopted wait for the files named: fetch them from another copy of this store"

@@ -10,7 +10,8 @@ from tract_fs.errors import DamageError, TokenizerError
 from tract_fs.model.damage import NO_FILE
 from tract_fs.model.history import linear_order
 from tract_fs.model.names import CommitHash, format_time
-from tract_fs.model.status import HeadDistance, QuarantinedFile, SalvageableFile, Status, WaitingEvent
+from tract_fs.model.slots import LOST
+from tract_fs.model.status import HeadDistance, LostFile, QuarantinedFile, SalvageableFile, Status, WaitingEvent
 from tract_fs.model.view import View
 from tract_fs.store.address import Address
 from tract_fs.store.packs import SMALL_BYTES
@@ -25,6 +26,7 @@ _DAY_US = 86_400_000_000
 _MANY_FILES = 3000  # of a thousand commits: 4 KiB of disk and an inode each, and most of the time of a cold compile
 _MOST_NAMED = 3
 _MAY_LACK = "it may have had newer events, of any tract"
+_FIRST_CHARACTERS = 60
 _MANY_PACKS = 16  # that a handle keeps open
 
 
@@ -72,6 +74,7 @@ def survey(session: Session) -> Status:
         damaged=(*_damaged_packs(reader), *sorted(f"{name}: {reason}" for name, reason in log.damaged.items())),
         gone=gone,
         quarantined=quarantined,
+        lost=tuple(lost_files(reader)),
         strays=tuple(unknown),
         salvageable=tuple(SalvageableFile(found.path, found.target.path) for found in salvageable),
         unread_local=tuple(unproved(reader.store.layout)),
@@ -98,6 +101,36 @@ def _damaged_packs(reader: TractReader) -> Iterator[str]:
             yield f"{path}: {damage.cause}; " + (f"events lost with it: {lost}" if lost else "no event is lost with it")
     for path, cause in sorted(doubtful.items()):
         yield f"{path}: quarantined ({cause}); {_MAY_LACK}: fetch these from another copy, then remove it from the quarantine"
+
+
+def lost_files(reader: TractReader) -> list[LostFile]:
+    """Returns the lost files of the reader's tract, with what stands behind each."""
+    return [
+        LostFile(
+            path=gap.lost.path,
+            kind=gap.lost.kind,
+            hash=gap.lost.hash,
+            is_damaged=gap.lost.is_damaged,
+            hidden=tuple(f"{name}: {_first_words(reader, name)}" for name in gap.commits),
+        )
+        for gap in reader.hidden.lost_files()
+    ]
+
+
+def _first_words(reader: TractReader, name: CommitHash) -> str:
+    """Returns the start of a commit's text, or what is known of it instead."""
+    commit = reader.log.commit(name)
+    if commit is None:
+        return "(the commit is lost)"
+    if commit.content is None:
+        return f"({commit.operation.value})"
+    try:
+        rendering = reader.loaded(name).rendering
+    except DamageError:
+        rendering = LOST
+    if rendering is None or rendering is LOST:
+        return "(its content is lost)"
+    return " ".join((rendering.text or rendering.body or "")[: 8 * _FIRST_CHARACTERS].split())[:_FIRST_CHARACTERS]
 
 
 def missing_names(reader: TractReader) -> set[str]:
@@ -129,6 +162,9 @@ def _history(session: Session) -> _History:
         found.commit_count = len(order)
         found.distances = tuple(_distance(reader, order, other) for other in found.others)
         snapshot = session.contexts.state(head).snapshot()
+        unread = session.contexts.lost(head)
+        if unread:
+            found.fault = str(reader.gap_error(unread))
         found.effective_count = snapshot.commit_count
         found.token_count, found.token_source = snapshot.token_count, snapshot.token_source
     except (DamageError, TokenizerError) as error:
@@ -217,6 +253,11 @@ def _advice(status: Status) -> Iterator[str]:
         yield "damaged files: fetch them from another copy, or run 'tract repair' to quarantine them"
     if any(not file.is_back for file in status.quarantined):
         yield "quarantined files: fetch them from another copy of this store (sync, rsync, git); they take effect by themselves when they are back"
+    if status.lost:
+        yield (
+            "lost files hide a part of the history: fetch them from another copy of this store. Where there is none: --incomplete "
+            "goes on with what is whole, and 'tract repair --give-up HASH' makes the gap permanent"
+        )
     if status.gone:
         yield (
             "events that this copy knew are gone (a checkout, a restore, a sync with --delete): fetch their files from another copy if that was not meant"

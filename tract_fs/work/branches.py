@@ -41,10 +41,11 @@ class TractBranches:
         reader = self._reader
         require_branch_name(name)
         reader.store.require_writable()
-        with self._writer.transaction(ANY) as transaction:
+        with self._writer.transaction(ANY, is_move=at is None) as transaction:
             heads = reader.overlay.heads(name)
             if heads:
                 raise BranchExists(tract_id=reader.log.tract, branch=name, head=heads[0])
+            reader.require_complete(name)
             start = self._require_start("a branch") if at is None else reader.resolve(at)
             self._writer.tick(transaction)
             if name == transaction.branch:
@@ -81,13 +82,15 @@ class TractBranches:
         require_branch_name(new)
         reader.store.require_writable()
         self._require_no_batch("rename_branch()")
-        with self._writer.transaction(ANY) as transaction:
+        with self._writer.transaction(ANY, is_move=False) as transaction:
             heads = self._require_heads(old)
             if len(heads) > 1:
                 raise BranchDiverged(branch=old, heads=heads)
             there = reader.overlay.heads(new)
             if there:
                 raise BranchExists(tract_id=reader.log.tract, branch=new, head=there[0])
+            reader.require_complete(old)
+            reader.require_complete(new)
             self._writer.tick(transaction)
             transaction.add_move("create", new, heads[0], self._moves(new))
             transaction.add_delete(old, self._moves(old))
@@ -100,12 +103,13 @@ class TractBranches:
         require_branch_name(name)
         reader.store.require_writable()
         self._require_no_batch("delete_branch()")
-        with self._writer.transaction(ANY) as transaction:
+        with self._writer.transaction(ANY, is_move=False) as transaction:
             heads = self._require_heads(name)
             if len(heads) > 1 and not force:
                 raise BranchDiverged(branch=name, heads=heads)
             if name == reader.branch and not force:
                 raise BranchInUse(branch=name)
+            reader.require_complete(name)
             self._writer.tick(transaction)
             transaction.add_delete(name, self._moves(name))
 
@@ -168,7 +172,7 @@ class TractBranches:
         reader = self._reader
         require_branch_name(name)
         reader.store.require_writable()
-        with self._writer.transaction(ANY) as transaction:
+        with self._writer.transaction(ANY, is_move=False) as transaction:
             target = self._require_start("a tag") if ref is None else reader.resolve(ref)
             old = reader.overlay.tag(name)
             if old is not None and old != target and not force:
@@ -183,7 +187,7 @@ class TractBranches:
         reader = self._reader
         require_branch_name(name)
         reader.store.require_writable()
-        with self._writer.transaction(ANY) as transaction:
+        with self._writer.transaction(ANY, is_move=False) as transaction:
             if reader.overlay.tag(name) is None:
                 raise TagNotFound(tract_id=reader.log.tract, tag=name)
             self._writer.tick(transaction)
@@ -202,6 +206,7 @@ class TractBranches:
         self._require_no_batch("fork()")
         with store.locked():
             reader.log.catch_up(is_locked=True)
+            reader.require_complete()
             head = self._require_start("a fork")
             if store.has_tract(tract_id):
                 raise TractExists(tract_id=tract_id)

@@ -60,7 +60,7 @@ def _copy(reader: TractReader, name: CommitHash, commit: Commit) -> Draft:
             if commit.content not in reader.store.redacted():
                 raise
             raise ContentRedacted(hash=name, content_hash=commit.content) from error
-        rendering = reader.loaded(name).rendering
+        rendering = reader.require_loaded(name).rendering
     return Draft(
         operation=commit.operation,
         data=data,

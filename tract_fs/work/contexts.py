@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
-from tract_fs.errors import ArgumentError
+from tract_fs.errors import ArgumentError, DamageError
 from tract_fs.model.compiler import (
     CompileOptions,
     ContextCompiler,
@@ -63,12 +63,25 @@ class ContextReader:
             raise ArgumentError("give at_time or at_commit, not both")
         if options.orphans not in ("drop", "raise", "keep"):
             raise ArgumentError(f"orphans {options.orphans!r}: use drop, raise or keep")
+        if not isinstance(at_time, datetime | None):
+            raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
+        try:
+            return self._compile(at_time, at_commit, options)
+        except DamageError:
+            reader = self._reader
+            if not reader.store.accepts_gaps or at_commit is not None or reader.pinned or reader.overlay.is_staging:
+                raise
+        self._reader.log.rebuild(is_ours=True)  # so that the head is the last whole commit
+        self.forget()
+        return self._compile(at_time, at_commit, options)
+
+    def _compile(self, at_time: datetime | None, at_commit: str | None, options: CompileOptions) -> CompiledContext:
         reader = self._reader
         head = reader.head()
+        if at_commit is None:
+            self._require_complete(head, at_time)
         cut = head if at_commit is None else reader.resolve(at_commit)
         if at_time is not None:
-            if not isinstance(at_time, datetime):
-                raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
             order = [] if head is None else linear_order(head, reader.commit)
             return self._compile_made_by(order, to_us(at_time), options)
         if self._compiler is not None:
@@ -79,11 +92,52 @@ class ContextReader:
         if cut is None:
             return self.state(None).compile(options).to_context(notes=notes)
         state = self.state(cut)
+        if reader.gaps:
+            state = self._without_gaps(cut, state, notes)
         if reader.misfits:
             notes += self._notes_of_types(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
         return state.compile(options, later=later).to_context(usage=usage, notes=notes)
+
+    def _require_complete(self, head: CommitHash | None, at_time: datetime | None) -> None:
+        """Raises HistoryIncomplete if the answer would lack what is hidden: a cut before the head's time lacks nothing."""
+        reader = self._reader
+        if not reader.log.hides_any:
+            return
+        if (
+            at_time is None
+            or head is None
+            or not isinstance(at_time, datetime)
+            or reader.commit(head).created_us <= to_us(at_time)
+        ):
+            reader.require_complete()
+
+    def _without_gaps(self, cut: CommitHash, state: ContextState, notes: list[str]) -> ContextState:
+        """Returns the state with the contents that can be read by now. Adds a note for each commit that is left out.
+
+        Errors: HistoryIncomplete if any is, unless the handle accepts gaps.
+        """
+        state = self._renewed(cut, state)
+        self._note_lost(state, notes)
+        return state
+
+    def _renewed(self, head: CommitHash | None, state: ContextState) -> ContextState:
+        """Returns the state of `head` with the contents that can be read by now."""
+        if not self._reader.gaps or not self._reader.has_gap_closed():
+            return state
+        self._reader.gaps.clear()
+        self.forget()
+        return self.state(head)
+
+    def _note_lost(self, state: ContextState, notes: list[str]) -> None:
+        reader = self._reader
+        lost = state.lost()
+        if lost and not reader.store.accepts_gaps:
+            raise reader.gap_error(lost)
+        notes += [
+            f"commit {name} is left out: its content {reader.gaps.get(CommitHash(name))} is lost" for name in lost
+        ]
 
     def beside(self, reader: TractReader) -> ContextReader:
         """Returns what compiles heads of another tract of the store, by the same compiler."""
@@ -95,6 +149,13 @@ class ContextReader:
             names = [] if head is None else linear_order(head, self._reader.commit)
             return self._compiler.compile(self._history(names), CompileOptions())
         return self.state(head).snapshot().to_context()
+
+    def lost(self, head: CommitHash | None) -> list[str]:
+        """Returns the commits that the context of a commit leaves out, because their contents are missing or damaged."""
+        if self._compiler is not None:
+            return []
+        state = self._renewed(head, self.state(head))
+        return state.lost() if self._reader.gaps else []
 
     def is_cached(self, head: CommitHash) -> bool:
         """Returns whether the state of `head` is in memory."""
@@ -236,7 +297,7 @@ class ContextReader:
     def _store(self, state: ContextState) -> None:
         log = self._reader.log
         stamp = log.stamp()
-        if state.head is None or stamp[0] < 0 or state.uses_custom_types():
+        if state.head is None or stamp[0] < 0 or state.uses_custom_types() or state.holds_unreadable():
             return
         again_count = self._reader.records_version()[1]
         state = state.condensed()
@@ -264,6 +325,8 @@ class ContextReader:
         notes = [*self._notes(), *self._notes_of_dates(left_out_us)]
         if self._reader.misfits:
             notes += self._notes_of_types(state)
+        if self._reader.gaps:
+            self._note_lost(state, notes)
         return state.compile(options, later=later).to_context(notes=notes)
 
     def _notes_of_types(self, state: ContextState) -> list[str]:
@@ -324,6 +387,7 @@ class ContextReader:
     def _history(self, names: list[CommitHash]) -> list[HistoryEntry]:
         """Returns what a custom compiler gets, root first."""
         reader = self._reader
+        names = [name for name in names if not self._is_left_out(name)]
         priorities: dict[str, Priority] = {}
         for name in names:
             commit = reader.commit(name)
@@ -342,14 +406,27 @@ class ContextReader:
             for name in names
         ]
 
+    def _is_left_out(self, name: CommitHash) -> bool:
+        """Returns whether a custom compiler does not get a commit: its content is redacted, or lost and this handle accepts gaps."""
+        store = self._reader.store
+        content = self._reader.commit(name).content
+        if content is None or store.objects.get(content) is not None:
+            return False
+        return store.accepts_gaps or content in store.redacted()
+
     def _notes(self) -> list[str]:
         log = self._reader.log
-        waiting = len(log.view.pending.keys() | log.damaged.keys() | log.gone | log.quarantined.keys())
+        if not log.hides_any:
+            return []
         notes = [
             f"{path}: damaged ({cause}){'; newer events of this tract may be lost with it' if is_doubtful else ''}; "
             "fetch it from another copy of this store"
             for path, cause, is_doubtful in log.damaged_packs
         ]
+        error = self._reader.incomplete()
+        if error is not None:
+            return [*notes, f"branch {error.branch!r} is incomplete: {error.reason}"]
+        waiting = len(log.view.pending.keys() | log.damaged.keys() | log.gone | log.quarantined.keys())
         if waiting:
             notes.append(f"{waiting} events of this tract are pending, damaged or gone, and take no part; see status()")
         return notes

@@ -22,6 +22,9 @@ def diff(session: Session, a: str | None, b: str | None) -> ContextDiff:
     reader, contexts = session.reader, session.contexts
     contexts_b, commit_b = (contexts, reader.head()) if b is None else _find(reader, contexts, b)
     contexts_a, commit_a = (contexts_b, _first_parent(reader, commit_b)) if a is None else _find(reader, contexts, a)
+    lost = set(contexts_a.lost(commit_a)) ^ set(contexts_b.lost(commit_b))
+    if lost and not reader.store.accepts_gaps:  # what both lack is no difference
+        raise reader.gap_error(sorted(lost))
     return compare(
         contexts_a.compile_head(commit_a),
         contexts_b.compile_head(commit_b),

@@ -103,7 +103,7 @@ class LogFilter(Struct, frozen=True):
     def _contains(self, reader: TractReader, name: CommitHash, commit: Commit, text: str) -> bool:
         if commit.message is not None and text in commit.message.casefold():
             return True
-        rendering = reader.loaded(name).rendering
+        rendering = reader.require_loaded(name).rendering
         return rendering is not None and any(text in part.casefold() for part in _texts(rendering))
 
 

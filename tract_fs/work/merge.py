@@ -132,6 +132,7 @@ class TractMerger:
         reader = self._reader
         if request.ref is not None:
             source, other = reader.resolve_foreign(request.ref)
+            source.require_complete_ref(request.ref)
             plan = plan_merge(transaction.head, other, reader.commit)
             if plan.kind != "up-to-date" and not reader.has(other):
                 transaction.add_foreign(source.log.view)
@@ -179,5 +180,5 @@ class TractMerger:
 
     def _text(self, name: CommitHash) -> str:
         """Returns the text of a commit's content, empty if it was redacted."""
-        rendering = self._reader.loaded(name).rendering
+        rendering = self._reader.require_loaded(name).rendering
         return "" if rendering is None else rendering.text or rendering.body or ""

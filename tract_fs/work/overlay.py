@@ -12,17 +12,19 @@ from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
 from tract_fs.model.events import BroughtCommit
 from tract_fs.model.names import CommitHash
 from tract_fs.store.foreign_commits import ForeignCommits
+from tract_fs.store.hidden import HiddenEvents
 from tract_fs.store.objects import Objects
 from tract_fs.store.tract_log import TractLog
 from tract_fs.store.transaction import Transaction
 
 
 class Overlay:
-    """The view of one tract and the transaction of the open batch, if there is one."""
+    """The view of one tract and the transaction of the open batch, if there is one; and, by their hashes, the whole commits of hidden events."""
 
-    def __init__(self, log: TractLog, foreign: ForeignCommits, objects: Objects) -> None:
+    def __init__(self, log: TractLog, foreign: ForeignCommits, hidden: HiddenEvents, objects: Objects) -> None:
         self._log = log
         self._foreign = foreign
+        self._hidden = hidden
         self._objects = objects
         self._staged: Transaction | None = None
 
@@ -93,7 +95,9 @@ class Overlay:
         """Returns whether this tract has a commit of this full hash."""
         if self.is_staged(name) or self._log.origins.events_of(name):
             return True
-        return bool(self._log.view.foreign) and name in self._foreign.names()
+        if self._log.view.foreign and name in self._foreign.names():
+            return True
+        return self._log.hides_any and name in self._hidden.commits()
 
     def may_have(self, name: str) -> bool:
         """Returns whether a commit may be in a history of this tract: `has`, or a staged merge brings commits of
@@ -104,6 +108,7 @@ class Overlay:
     def names_with_prefix(self, prefix: str) -> set[str]:
         """Returns the commits of this tract whose hashes begin with `prefix`."""
         names = {digest.hex() for digest in self._log.origins.commits_with_prefix(prefix)} | self._foreign.names()
+        names |= self._hidden.commits().keys()
         if self._staged is not None:
             names.update(self._staged.commits)
         return {name for name in names if name.startswith(prefix)}
@@ -116,7 +121,9 @@ class Overlay:
         foreign_parents = () if staged is None else staged.foreign_parents
         entry = self._log.origins.brought(name)
         if entry is None and (foreign_parents or self._log.view.foreign):
-            return self._foreign.brought(name, foreign_parents)
+            entry = self._foreign.brought(name, foreign_parents)
+        if entry is None and self._log.hides_any:
+            return self._hidden.commits().get(name)
         return entry
 
     def usage(self, name: CommitHash) -> tuple[int, int] | None:
@@ -126,6 +133,8 @@ class Overlay:
                 if commit == name:
                     return prompt_tokens, completion_tokens
         usage = self._log.origins.usage(name)
+        if usage is None and self._log.hides_any:
+            usage = self._hidden.usage(name)
         return None if usage is None else (usage.prompt_tokens, usage.completion_tokens)
 
     def staged_matches(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitHash]:

@@ -11,21 +11,28 @@ from tract_fs.errors import (
     BranchNotFound,
     CommitNotFoundError,
     ContentRedacted,
+    DamageError,
+    FileUnreadable,
+    HashMismatch,
+    HistoryIncomplete,
     InvalidObject,
     JsonValueError,
     ObjectMissing,
     TokenizerError,
 )
+from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
-from tract_fs.model.config_query import FieldPath, Scalar
+from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.events import BroughtCommit, NewCommit
 from tract_fs.model.history import is_ancestor, iter_newest_first
+from tract_fs.model.incomplete import Incomplete, Lost
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import CommitHash, ContentHash, is_hash, is_hex, to_datetime
 from tract_fs.model.objects import Commit
 from tract_fs.model.refs import HEAD, Ref, parse_ref
+from tract_fs.model.slots import LOST
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.foreign_commits import ForeignCommits
@@ -39,6 +46,8 @@ if TYPE_CHECKING:
 _CACHED_BYTES = 32 * 1024 * 1024
 _CACHED_NEW = 1024
 _SHORTEST_PREFIX = 4
+_MOST_NAMED = 3
+LOSSES = (ObjectMissing, HashMismatch, FileUnreadable)  # of a file, not of a call
 
 
 class TractReader:
@@ -65,7 +74,9 @@ class TractReader:
         self.branch = branch
         self.types = types
         self.counter = counter
-        self.overlay = Overlay(log, self.foreign, store.objects)
+        self.hidden = store.hidden(log.tract)
+        self.overlay = Overlay(log, self.foreign, self.hidden, store.objects)
+        self.gaps: dict[CommitHash, ContentHash] = {}  # commits whose contents could not be read for a context
         self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
         self.misfits: dict[ContentHash, str] = {}  # rendered contents that their registered types do not fit: why
         self.throw_away: object = None  # keeps a throw-away store for as long as a reference to it is left
@@ -84,6 +95,76 @@ class TractReader:
         if head is None:
             raise BranchNotFound(tract_id=self.log.tract, branch=branch)
         return head
+
+    def incomplete(self, branch: str | None = None) -> HistoryIncomplete | None:
+        """Returns what hides a part of a branch (None: the handle's) from this copy, or None. Cost: nothing if no event
+        is hidden.
+        """
+        if self.pinned is not None or not self.log.hides_any:
+            return None
+        found = self.hidden.of(self.branch if branch is None else branch)
+        return None if found is None else self.error_of(found)
+
+    def require_complete(self, branch: str | None = None) -> None:
+        """Raises HistoryIncomplete if a part of a branch is hidden, unless this handle accepts gaps."""
+        if self.log.hides_any and not self.store.accepts_gaps:
+            error = self.incomplete(branch)
+            if error is not None:
+                raise error
+
+    def require_head(self, head: CommitHash) -> None:
+        """Raises HistoryIncomplete for a head that can't be read. A handle that accepts gaps goes back to the last whole
+        commit instead: its view is rebuilt.
+        """
+        if self.store.accepts_gaps:
+            self.log.rebuild(is_ours=True)
+            return
+        lost = Lost("commit", head, "", self.store.objects.exists(head))
+        raise self.error_of(Incomplete(self.branch, (lost,), (), ()))
+
+    def require_complete_ref(self, ref: str) -> None:
+        """Raises HistoryIncomplete if a ref names a branch of which a part is hidden, unless this handle accepts gaps."""
+        parsed = parse_ref(ref)
+        if parsed is not None and parsed.name in self.log.view.branches:
+            self.require_complete(parsed.name)
+
+    def error_of(self, found: Incomplete) -> HistoryIncomplete:
+        """Returns the error that lists what is lost, and what stands behind it."""
+        lost = [one.describe() for one in found.lost]
+        reason = "; ".join(
+            [*lost[:_MOST_NAMED], *([f"and {len(lost) - _MOST_NAMED} more"] if lost[_MOST_NAMED:] else [])]
+        )
+        if found.commits:
+            count = len(found.commits)
+            reason += f"; {count} commit{'s stand' if count > 1 else ' stands'} behind it, up to {found.commits[-1]}"
+        return HistoryIncomplete(
+            tract_id=self.log.tract,
+            branch=found.branch,
+            reason=reason,
+            hash=found.lost[0].hash,
+            path=found.lost[0].path,
+            lost=tuple(one.path for one in found.lost),
+            commits=found.commits,
+        )
+
+    def gap_error(self, names: Iterable[str]) -> DamageError:
+        """Returns the error for commits whose contents the context needs: HistoryIncomplete, or FileUnreadable where a file
+        is there.
+        """
+        lost = []
+        for name in names:
+            content = self.commit(CommitHash(name)).content or ContentHash("")
+            try:
+                self.store.objects.require(content, "content")
+            except FileUnreadable as unreadable:
+                return unreadable
+            except DamageError:
+                pass
+            lost.append(Lost("content", content, "", self.store.objects.exists(content)))
+        error = self.error_of(Incomplete(self.branch, tuple(dict.fromkeys(lost)), (), ()))
+        shown = ", ".join(names)
+        reason = f"{error.reason}, the content of commit {shown}; skip, edit or summarize the commit"
+        return HistoryIncomplete(**{**error.fields, "reason": reason})
 
     def commit(self, name: CommitHash) -> Commit:
         """Returns a commit of the store. Errors: ObjectMissing, HashMismatch, InvalidObject."""
@@ -202,6 +283,8 @@ class TractReader:
         """Returns what is known of a commit: its object, its config and its tokens by this handle's counter."""
         commit = self.commit(name)
         entry = self.overlay.entry(name)
+        if entry is None and self.log.hides_any and not self.store.accepts_gaps:
+            self._require_entry(name)
         config = b"" if entry is None else bytes(entry.config)
         if commit.content is None:
             return CommitFacts(commit, config, 0)
@@ -213,9 +296,20 @@ class TractReader:
                     rendering = self._render(name, commit, entry)
                 except TokenizerError:  # a log needs no count
                     return CommitFacts(commit, config, None)
+                except LOSSES:
+                    return CommitFacts(commit, config, tokens or 0)
                 self.keep_rendering(name, rendering)
             tokens = rendering.tokens
         return CommitFacts(commit, config, tokens)
+
+    def _require_entry(self, name: CommitHash) -> None:
+        """Raises HistoryIncomplete for a commit whose config and token counts are lost with its event."""
+        if name in self.hidden.commits():
+            lost = [one.lost for one in self.hidden.lost_files() if one.lost.kind == "event"]
+            if lost:
+                error = self.error_of(Incomplete(self.branch, tuple(lost), (), ()))
+                reason = f"{error.reason}, and with it the generation config and token counts of commit {name}"
+                raise HistoryIncomplete(**{**error.fields, "reason": reason})
 
     def content(self, name: CommitHash) -> object:
         """Returns the typed content of a commit (fresh). Errors: CommitNotFoundError if it has none; damage."""
@@ -233,7 +327,7 @@ class TractReader:
 
     def loaded(self, name: CommitHash, commit: Commit | None = None) -> Loaded:
         """Returns a commit, with its rendering and config, for the compiler; `commit` is that commit if the caller has
-        read it.
+        read it. A content that can't be read is noted in `gaps`.
         """
         if commit is None:
             commit = self.commit(name)
@@ -247,10 +341,27 @@ class TractReader:
         config = None if entry is None or not entry.config else bytes(entry.config).decode()
         try:
             return Loaded(commit, rendering or self._render(name, commit, entry), config)
-        except ObjectMissing:
-            if commit.content not in self.store.redacted():
-                raise
-            return Loaded(commit, None, None)  # a redacted content makes no message
+        except LOSSES:
+            self.gaps[name] = commit.content
+            if commit.content in self.store.redacted():
+                return Loaded(commit, None, None)  # a redacted content makes no message
+            return Loaded(commit, LOST, config)
+
+    def require_loaded(self, name: CommitHash) -> Loaded:
+        """Returns a commit as `loaded` does; a content that is lost counts as redacted if this handle accepts gaps.
+
+        Errors: HistoryIncomplete.
+        """
+        found = self.loaded(name)
+        if found.rendering is not LOST:
+            return found
+        if not self.store.accepts_gaps:
+            raise self.gap_error([name])
+        return Loaded(found.commit, None, None)
+
+    def has_gap_closed(self) -> bool:
+        """Returns whether a content in `gaps` can be read by now. Cost: a read of each."""
+        return any(self.store.objects.get(content) is not None for content in self.gaps.values())
 
     def keep_rendering(self, name: CommitHash, rendering: Rendering) -> None:
         """Caches the rendering of a commit, within bounds."""
@@ -318,6 +429,8 @@ class TractReader:
             foreign = self.foreign.names()
             foreign_hits = (hit for log in sources for hit in self._select(log, path, operator, value))
             hits = sorted({*hits, *(hit for hit in foreign_hits if hit[1] in foreign)})
+        if self.log.hides_any:
+            hits = sorted({*hits, *self._select_hidden(path, operator, value)})
         written = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
         return written + [self.info(name) for name in self.overlay.staged_matches(path, operator, value)]
 
@@ -342,6 +455,15 @@ class TractReader:
 
             index = self._config_indexes[log.tract] = ConfigIndex(self.store.index, log, self.store.events)
         return index.select(path, operator, value)
+
+    def _select_hidden(self, path: FieldPath, operator: str, value: Scalar) -> Iterator[Hit]:
+        """Yields the matching commits of hidden events, as far as these can be read."""
+        entries = [entry for entry in self.hidden.commits().values() if entry is not None and entry.config]
+        column = FieldColumn(path)
+        column.add((number, canonical.decode(bytes(entry.config))) for number, entry in enumerate(entries))
+        for number in column.select(operator, value):
+            entry = entries[number]
+            yield self.commit(entry.commit).created_us, entry.commit, bytes(entry.config)
 
     def _loader(self) -> Callable[[str], CommitFacts]:
         """Returns what loads the facts of a query's result on first use, however late; it keeps a throw-away store."""

@@ -183,5 +183,5 @@ class Resolver:
             data=reader.store.objects.require(commit.content or "", "content"),
             content_type=commit.content_type,
             config=reader.facts(edit).config or None,
-            rendering=reader.loaded(edit).rendering,
+            rendering=reader.require_loaded(edit).rendering,
         )

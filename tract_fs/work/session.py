@@ -35,6 +35,7 @@ from tract_fs.work.reader import TractReader
 from tract_fs.work.writer import TractWriter
 
 Durability = Literal["durable", "fast"]
+OnIncomplete = Literal["raise", "use"]
 StorePath = str | os.PathLike[str]
 
 
@@ -137,6 +138,7 @@ class Session:
         create: bool,
         verify: bool,
         lock_timeout_s: float,
+        incomplete: OnIncomplete,
     ) -> Session:
         """Opens a tract of the store at `path`; see `Tract.open`. No path: a throw-away store."""
         require_tract_id(tract_id)
@@ -145,6 +147,8 @@ class Session:
             raise ArgumentError(f"durability {durability!r}: use durable or fast")
         if type(lock_timeout_s) not in (int, float) or not 0 <= lock_timeout_s < math.inf:
             raise ArgumentError(f"lock_timeout_s {lock_timeout_s!r}: give seconds, from 0")
+        if incomplete not in ("raise", "use"):
+            raise ArgumentError(f"incomplete {incomplete!r}: use raise or use")
         throw_away = None
         if path is None:
             throw_away = ThrowAway()
@@ -156,6 +160,7 @@ class Session:
             read_only=read_only,
             lock_timeout_s=float(lock_timeout_s),
             distrusts_caches=verify,
+            accepts_gaps=incomplete == "use",
         )
         store.open(create=create)
         types = ContentTypes()

@@ -90,6 +90,7 @@ class TractSummarizer:
         if commits is not None and (isinstance(commits, str) or not isinstance(commits, Iterable)):
             raise ArgumentError(f"commits {commits!r}: give a list of commits")
         self._writer.require_branch()
+        self._reader.require_complete()
         head = self._reader.head()
         if expected_head is not ANY and expected_head != head:
             raise HeadMoved(branch=self._reader.branch, expected=expected_head, actual=head)
@@ -191,4 +192,6 @@ def _stretch(state: ContextState, first: CommitHash, last: CommitHash) -> list[C
             raise SummarizeError(target=end, reason="the context does not show it, so no stretch can end there")
     if places[first] > places[last]:
         raise SummarizeError(target=first, reason=f"in the context it comes after {last}; name the earlier one first")
-    return shown[places[first] : places[last] + 1]
+    lost = state.in_history_order([first, *map(CommitHash, state.lost_slots()), last])
+    hidden = lost[lost.index(first) + 1 : lost.index(last)]
+    return shown[places[first] : places[last] + 1] + [name for name in hidden if name not in places]

@@ -347,23 +347,27 @@ class TractWriter:
         """Returns whether the running call is inside an open batch."""
         return self.current is not None and self._is_inside
 
-    def transaction(self, expected_head: ExpectedHead) -> AbstractContextManager[Transaction]:
+    def transaction(self, expected_head: ExpectedHead, *, is_move: bool = True) -> AbstractContextManager[Transaction]:
         """Returns as a context the batch's transaction, or one of its own that is written at the end if anything was
-        staged.
+        staged. Without `is_move`, the branch stays where it is.
 
         Only what a batch has staged can be read (`head`, `commit`, compile); wrap it in `batch()` to read it here.
-        Errors: HeadMoved, LockTimeout.
+        Errors: HeadMoved, LockTimeout, HistoryIncomplete.
         """
         if self.current is None:
-            return _Written(self, self._reader, expected_head)
+            return _Written(self, self._reader, expected_head, is_move=is_move)
         if not self._is_inside:
             raise BatchOpen("a batch is open outside this call; make the call after its end; nothing was written")
-        return self._joined(self.current, expected_head)
+        return self._joined(self.current, expected_head, is_move=is_move)
 
     @contextmanager
-    def _joined(self, batch: Batch, expected_head: ExpectedHead) -> Iterator[Transaction]:
+    def _joined(self, batch: Batch, expected_head: ExpectedHead, *, is_move: bool) -> Iterator[Transaction]:
         """Yields the transaction of a batch, begun on first need; drops what is staged here if an error is raised."""
-        transaction = batch.transaction or self._begin_batch(batch)
+        transaction = batch.transaction
+        if transaction is None:
+            transaction = self._begin_batch(batch, is_move=is_move)
+        elif is_move:
+            self._reader.require_complete()
         self.require_head(expected_head, transaction)
         mark = transaction.mark()
         try:
@@ -374,12 +378,12 @@ class TractWriter:
             batch.is_cut_off = False
             raise
 
-    def _begin_batch(self, batch: Batch) -> Transaction:
+    def _begin_batch(self, batch: Batch, *, is_move: bool) -> Transaction:
         store = self._reader.store
         store.require_writable()
         store.acquire()
         try:
-            transaction = self.begin()
+            transaction = self.begin(is_move=is_move)
             batch.start = transaction.mark()
             batch.transaction = transaction
         except BaseException:
@@ -388,11 +392,20 @@ class TractWriter:
         self._overlay.show(transaction)
         return transaction
 
-    def begin(self) -> Transaction:
-        """Returns a transaction on the head, caught up with other writers; the store's lock is held."""
+    def begin(self, *, is_move: bool = True) -> Transaction:
+        """Returns a transaction on the head, caught up with other writers; the store's lock is held.
+
+        Errors: HistoryIncomplete if `is_move` and a part of the branch is hidden, or its head can't be read.
+        """
         reader = self._reader
         reader.log.catch_up(is_locked=True)
-        return Transaction(reader.branch, reader.log.view, reader.log.own_head(reader.branch))
+        if is_move:
+            reader.require_complete()
+        head = reader.log.own_head(reader.branch)
+        if is_move and head is not None and reader.log.commit(head.commit) is None:
+            reader.require_head(head.commit)
+            head = reader.log.own_head(reader.branch)
+        return Transaction(reader.branch, reader.log.view, head)
 
     def finish(self, transaction: Transaction) -> None:
         """Writes a transaction; the store's lock is held. Errors: BatchTooLarge; OSError of the disk."""
@@ -516,7 +529,8 @@ class _Written:
     it.
     """
 
-    def __init__(self, writer: TractWriter, reader: TractReader, expected_head: ExpectedHead) -> None:
+    def __init__(self, writer: TractWriter, reader: TractReader, expected_head: ExpectedHead, *, is_move: bool) -> None:
+        self._is_move = is_move
         self._writer = writer
         self._reader = reader
         self._expected_head = expected_head
@@ -526,7 +540,7 @@ class _Written:
         store.require_writable()
         store.acquire()
         try:
-            self._transaction = self._writer.begin()
+            self._transaction = self._writer.begin(is_move=self._is_move)
             self._writer.require_head(self._expected_head, self._transaction)
             return self._transaction
         except BaseException:
