@@ -248,7 +248,7 @@ def test_a_fresh_handle_that_fails_at_any_call_harms_nothing(
                     t.close()
             except OSError as error:
                 assert error.errno == code
-            except (NotAStore, CommitUncertain) as error:  # FORMAT can't be read; the last sync failed
+            except (FileUnreadable, NotAStore, CommitUncertain) as error:
                 assert isinstance(error.__cause__, OSError)
                 assert error.__cause__.errno == code
         now, _ = by_fresh_handle(path)
