@@ -1,46 +1,70 @@
 """tract_fs: git-like version control for the context of an LLM agent, on plain files."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
-from tract_fs.model.content import (
-    ArtifactContent,
-    DialogueContent,
-    FreeformContent,
-    InstructionContent,
-    MessageContent,
-    OutputContent,
-    Priority,
-    ReasoningContent,
-    ToolIOContent,
-)
-from tract_fs.model.info import (
-    CommitInfo,
-    ImportReport,
-    PriorityAnnotation,
-    ReflogEntry,
-    TokenBudgetConfig,
-    TokenUsage,
-    TractConfig,
-)
-from tract_fs.model.messages import Message
-from tract_fs.model.objects import CommitOperation
-from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
-from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
-from tract_fs.tract import Tract
-from tract_fs.work.writer import ANY
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tract_fs.copies.bundle import verify_bundle
+    from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
     from tract_fs.model.conflicts import Conflict, ConflictSide
+    from tract_fs.model.content import (
+        ArtifactContent,
+        DialogueContent,
+        FreeformContent,
+        InstructionContent,
+        MessageContent,
+        OutputContent,
+        Priority,
+        ReasoningContent,
+        ToolIOContent,
+    )
     from tract_fs.model.diff import ConfigChange, ContextDiff, DiffedContext, DiffedMessage, DiffEntry
     from tract_fs.model.exchange import BadFile, BundleApplied, BundleInfo, SyncReport, Transfer
+    from tract_fs.model.info import (
+        CommitInfo,
+        ImportReport,
+        PriorityAnnotation,
+        ReflogEntry,
+        TokenBudgetConfig,
+        TokenUsage,
+        TractConfig,
+    )
+    from tract_fs.model.messages import Message
+    from tract_fs.model.objects import CommitOperation
+    from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
     from tract_fs.model.status import PackReport, RepairReport, Status
+    from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
+    from tract_fs.tract import Tract
     from tract_fs.work.merge import MergeResult
+    from tract_fs.work.writer import ANY
 
 __version__ = "0.1.0"
-_ON_NEED = {
+_MODULES = {  # imported on first need, so that the command has its signal handlers before all else
+    "tract_fs.model.compiler": ["CompileOptions", "ContextCompiler", "HistoryEntry"],
+    "tract_fs.model.content": [
+        "ArtifactContent",
+        "DialogueContent",
+        "FreeformContent",
+        "InstructionContent",
+        "MessageContent",
+        "OutputContent",
+        "Priority",
+        "ReasoningContent",
+        "ToolIOContent",
+    ],
+    "tract_fs.model.info": [
+        "CommitInfo",
+        "ImportReport",
+        "PriorityAnnotation",
+        "ReflogEntry",
+        "TokenBudgetConfig",
+        "TokenUsage",
+        "TractConfig",
+    ],
+    "tract_fs.model.messages": ["Message"],
+    "tract_fs.model.objects": ["CommitOperation"],
+    "tract_fs.model.snapshot": ["CompileSnapshot", "CompiledContext"],
+    "tract_fs.model.tokens": ["EstimateCounter", "TokenCounter", "VocabularyCounter"],
+    "tract_fs.tract": ["Tract"],
+    "tract_fs.work.writer": ["ANY"],
     "tract_fs.copies.bundle": ["verify_bundle"],
     "tract_fs.model.conflicts": ["Conflict", "ConflictSide"],
     "tract_fs.model.diff": ["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"],
@@ -48,6 +72,7 @@ _ON_NEED = {
     "tract_fs.model.status": ["PackReport", "RepairReport", "Status"],
     "tract_fs.work.merge": ["MergeResult"],
 }
+_OWNERS = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "ANY",
@@ -100,8 +125,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Returns what few programs need, imported on first need."""
-    for module, names in _ON_NEED.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Returns a name of the package, imported on first need."""
+    from importlib import import_module
+
+    if name not in _OWNERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_OWNERS[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_OWNERS]

@@ -113,14 +113,14 @@ def test_an_interrupt_while_modules_are_imported_ends_in_silence(store: Run, tmp
     lines = [
         "import signal, sys",
         "sys.path.insert(0, sys.argv.pop(1))",
-        "import tract_fs_script",
+        "import tract_fs.cli.entry",
         "listen = signal.signal",
         "def signal_and_say(*arguments):",
         "    signal.signal = listen",
         "    try: return listen(*arguments)",
         "    finally: print(flush=True)",
         "signal.signal = signal_and_say",
-        "sys.exit(tract_fs_script.script())",
+        "sys.exit(tract_fs.cli.entry.script())",
     ]
     line = "\n".join(lines)
     root = str(Path(__file__).parents[2])

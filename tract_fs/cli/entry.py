@@ -1,6 +1,6 @@
 """The command `tract` from its first moment on: Ctrl-C ends it in silence while its modules are still imported.
 
-This module stands outside the package, because importing anything of that imports most of it.
+The packages above import next to nothing, so the handler is set before all else.
 """
 
 from __future__ import annotations
