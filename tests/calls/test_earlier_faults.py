@@ -27,6 +27,7 @@ from tract_fs.errors import (
     ContentValidationError,
     EditTargetError,
     HeadMoved,
+    HistoryIncomplete,
     JsonValueError,
     ObjectMissing,
     UsageError,
@@ -343,14 +344,17 @@ def test_a_missing_parent_never_shortens_history_silently(tmp_path: Path) -> Non
             assert caught.value.hash == made[2]
             assert str(caught.value).startswith(f"objects/{made[2][:2]}/{made[2][2:]}: the commit {made[2]} is missing")
     shutil.rmtree(path / ".tract" / "local")
-    with Tract.open(path) as tract:  # the line ends before the gap, and that is told
+    with Tract.open(path) as tract:
+        with pytest.raises(HistoryIncomplete, match=rf"{made[2][2:]} \(commit\) is missing; 4 commits stand behind it"):
+            tract.compile()
+    with Tract.open(path, incomplete="use") as tract:  # the line ends before the gap, with a warning
         assert texts(tract) == ["text 0", "text 1"]
         status = tract.status()
         assert status.head == made[1]
         assert len(status.pending) == 4
         assert sum(f"a commit is missing {made[2]}" in line for line in status.pending) == 1
-        assert "4 events of this tract are pending" in tract.compile().warnings[0]
-        assert tract.get_commit(made[5]) is None
+        assert "(commit) is missing; 4 commits stand behind it" in tract.compile().warnings[0]
+        assert tract.get_commit(made[5]) is not None  # what is whole is reached by its hash
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")], ids=["nan", "inf", "minus_inf"])

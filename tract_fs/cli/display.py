@@ -258,7 +258,8 @@ def lost_lines(lost: Sequence[LostFile]) -> list[str]:
     """Returns lost files, each with the commits that stand behind it."""
     lines = []
     for file in lost:
-        count = f", {len(file.hidden)} commits stand behind it" if file.hidden else ""
+        behind = "1 commit stands behind it" if len(file.hidden) == 1 else f"{len(file.hidden)} commits stand behind it"
+        count = f", {behind}" if file.hidden else ""
         lines.append(f"{file.path}: {file.kind} {'damaged' if file.is_damaged else 'missing'}{count}")
         lines += [f"  {line[:DIGITS]} {line.partition(': ')[2]}" for line in file.hidden[:_MOST_HIDDEN]]
         if len(file.hidden) > _MOST_HIDDEN:
