@@ -9,11 +9,13 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.lab.disk import Strike, Trap
 from tests.lab.states import TEXT_FILES, prove_places
+from tract_fs.store import redo
 from tract_fs.store.place import MARKER
 
 OTHER_BOOT = b"tractredo1\n" + b"another-boot".ljust(53, b"\n")
@@ -89,6 +91,17 @@ def start_anew(path: str | Path) -> None:
         if data.startswith(b"tractredo1\n"):
             log.write_bytes(OTHER_BOOT + data[64:])
     prove_places(Path(path))
+
+
+@contextmanager
+def in_next_boot() -> Iterator[None]:
+    """Lets the machine have another boot id than the one in which a store was written."""
+    before = redo.boot_id
+    redo.boot_id = lambda: "the-next-boot"
+    try:
+        yield
+    finally:
+        redo.boot_id = before
 
 
 def lose_loose_files(path: str | Path, how: str = "absent") -> None:

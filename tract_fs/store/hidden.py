@@ -167,7 +167,8 @@ class HiddenEvents:
             log = self._log if tract == self._log.tract else self._other(tract)
             pending = log.view.pending.get(name)
             if pending is None:
-                return None if log.is_visible(tract, name) else self._lost_event(log, name)
+                is_lost = name not in log.torn and not log.is_visible(tract, name)
+                return self._lost_event(log, name) if is_lost else None
             if not pending.missing:
                 return None
             if pending.missing_kind != "event":
@@ -193,7 +194,8 @@ class HiddenEvents:
         digest = b"" if branch is None else log.branch_digest(branch)
         head = None if branch is None else log.own_head(branch)
         found: dict[EventHash, Unread] = {}
-        names = (log.damaged.keys() | log.quarantined.keys() | log.gone) - log.view.pending.keys() - self._given_up
+        names = (log.damaged.keys() | log.quarantined.keys() | log.gone) - log.view.pending.keys()
+        names -= self._given_up | log.torn
         for name in map(EventHash, names):
             lost = self._lost_event(log, name)
             trace = log.traces.get(name)

@@ -32,6 +32,8 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     packs: list[str]
     root: int  # inode of the store's directory
     traces: dict[str, tuple[str, str]] = {}  # gone event: digest of its branch, its last commit; empty where unknown
+    boot: str = ""  # of the machine, when this was saved
+    torn: list[str] = []  # damaged events that a power cut kept from being written
 
 
 _LIMIT_BYTES = 1 << 30
@@ -81,7 +83,11 @@ def decode(layout: Layout, data: bytes) -> SavedView | None:
 def _is_sound(saved: SavedView) -> bool:
     """Returns whether a handle can have written these values: they become paths, and times to compare and parse."""
     are_counts = 0 <= saved.count < MOST_RECORDS and saved.again_count >= 0 and saved.usage_count >= 0
-    are_names = are_hashes([*saved.gone, *saved.traces]) and are_hashes(saved.packs) and FANS.issuperset(saved.fans)
+    are_names = (
+        are_hashes([*saved.gone, *saved.traces, *saved.torn])
+        and are_hashes(saved.packs)
+        and FANS.issuperset(saved.fans)
+    )
     are_traces = all(map(_is_trace, saved.traces.values()))
     return (
         are_counts

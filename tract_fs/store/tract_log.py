@@ -51,8 +51,8 @@ from tract_fs.model.events import Event, Redact
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
-from tract_fs.store import arrivals, files, saved_view, tree
-from tract_fs.store.arrivals import NO_BRANCH, NO_HASH, Arrivals, Record
+from tract_fs.store import arrivals, files, redo, saved_view, tree
+from tract_fs.store.arrivals import MOST_RECORDS, NO_BRANCH, NO_HASH, Arrivals, Record
 from tract_fs.store.events import Events, as_event_hash
 from tract_fs.store.folding import iter_in_causal_order, records_of
 from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError
@@ -124,6 +124,8 @@ class TractLog:
         self.quarantined: dict[str, str] = {}  # event hash: why its file was quarantined; there is no other
         self.damaged_packs: list[DamagedPack] = []  # that had events of this tract, or may have had
         self.lost_in_packs: set[str] = set()  # events that these packs lack, as of the last look
+        self.torn: set[str] = set()  # damaged ones that a power cut kept from being written: this copy never had them
+        self._is_after_cut = False  # the machine was started again since the view was saved, and this handle opens now
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
         self.traces: dict[str, Trace] = {}  # of those gone, as far as records show anything
         self.changes = 0  # rises whenever one of these, or the pending events, may have changed
@@ -230,9 +232,18 @@ class TractLog:
         self._break()
         saved = saved_view.read(self._parts.layout, self.tract)
         is_ours = saved is not None and self._is_ours(saved) and self._state is not State.MISLED
+        is_of_boot = saved is not None and is_ours and saved.boot == redo.boot_id()
+        self._is_after_cut = not is_of_boot and not self._parts.layout.is_new_place
+        self.torn = set(saved.torn) if saved is not None and is_ours else set()
         if verify or saved is None or not is_ours:
             self.rebuild(is_ours=is_ours)
-            return
+        else:
+            self._load(saved)
+        self._note_torn()
+        self._is_after_cut = False
+
+    def _load(self, saved: SavedView) -> None:
+        """Uses a saved view of this copy, and follows what came since."""
         self.view = saved.view
         self._count, self._chain = saved.count, bytes.fromhex(saved.chain)
         self._inode = self._arrivals.signature()[0]
@@ -251,6 +262,16 @@ class TractLog:
         self.list_if_due()
         if self._parts.accepts_gaps and self.view.pending:
             self._admit(set())
+
+    def _note_torn(self) -> None:
+        """After a power cut, notes which damaged events this copy never had: they were being written then, or copied.
+
+        A durable commit was acknowledged only once the redo log had it, from which it has been written again by now.
+        """
+        if self._is_after_cut:
+            self._listing.is_changed = True  # the next view is of this boot
+            self.torn |= self.damaged.keys() - self.gone
+            self.changes += 1
 
     def save(self, *, records: list[Record] | None = None) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
@@ -275,6 +296,8 @@ class TractLog:
             fans=self._listing.fans,
             packs=sorted(self._listing.packs_seen),
             root=self._listing.root_inode(),
+            boot=redo.boot_id(),
+            torn=sorted(self.torn),
         )
         lags = self._count != self._saved_count
         if saved_view.write(self._parts.layout, self.tract, saved):
@@ -542,7 +565,11 @@ class TractLog:
         self.changes += 1
         self.is_durable = not visible
         self.lost_in_packs = set()
-        self.gone = (known_before | self._witnessed | self._recorded_damaged()).difference(visible)
+        met = self._recorded_damaged()
+        if self._is_after_cut:
+            known_before -= self.damaged.keys() - met
+        self.gone = (known_before | self._witnessed | met).difference(visible)
+        self._note_torn()
         self.traces = self._find_traces()
         gone = [self._gone_record(name, is_own=name in own) for name in sorted(self.gone)]
         if written is not None:
@@ -612,9 +639,17 @@ class TractLog:
     # leaves
 
     def _recorded_damaged(self) -> set[str]:
-        """Returns the damaged events that arrivals list: whatever became of its other caches, this copy met them."""
-        records = arrivals.iter_sound(self._arrivals) if self.damaged else ()
-        return {name for record in records if (name := record.event.hex()) in self.damaged}
+        """Returns the damaged events that arrivals list: whatever became of its other caches, this copy met them. After a
+        power cut, only those that the saved view covers: a later one may never have reached the disk.
+        """
+        records = enumerate(arrivals.iter_sound(self._arrivals) if self.damaged else ())
+        end = self._covered_count() if self._is_after_cut and self.damaged else MOST_RECORDS
+        return {name for n, record in records if n < end and (name := record.event.hex()) in self.damaged}
+
+    def _covered_count(self) -> int:
+        """Returns how many records of arrivals the saved view covers; 0 if there is none of this copy."""
+        saved = saved_view.read(self._parts.layout, self.tract)
+        return saved.count if saved is not None and self._is_ours(saved) else 0
 
     def _find_traces(self) -> dict[str, Trace]:
         """Returns what the records in arrivals show of the events that are gone. Cost: reads arrivals, if any is gone."""
@@ -827,6 +862,7 @@ class TractLog:
             if self._offer(name, event, is_own=name in own):
                 known.add(name)
                 self.damaged.pop(name, None)
+                self.torn.discard(name)
                 self.gone.discard(name)
                 self.traces.pop(name, None)
                 take(name, event)
