@@ -29,7 +29,7 @@ from tests.lab.states import answers, bound_layout, own_place, remove_local, sto
 from tests.lab.strangers import OPENINGS, check
 from tests.lab.talk import user
 from tract_fs import Tract
-from tract_fs.errors import LockTimeout, NotAStore, TractError
+from tract_fs.errors import HistoryIncomplete, LockTimeout, NotAStore, TractError
 from tract_fs.store import files, place
 
 
@@ -128,7 +128,11 @@ def test_a_directory_that_becomes_a_link_under_an_open_handle_is_not_written_thr
             try:
                 t.commit(user(f"after {number}"))
             except (TractError, OSError) as error:
-                assert str(world.made) in str(error) or ".tract" in str(error)
+                assert (
+                    str(world.made) in str(error)
+                    or ".tract" in str(error)
+                    or "objects is a symbolic link" in str(error)
+                )
     mine = {path: found for path, found in world.tree().items() if path.startswith(("mine", "my-store"))}
     assert mine == {path: found for path, found in before.items() if path.startswith(("mine", "my-store"))}
 
@@ -304,6 +308,6 @@ def test_a_write_through_a_linked_directory_names_the_link(world: World) -> None
     link_to_mine(world, "events/default")
     with (
         Tract.open(world.made, durability="fast") as t,
-        pytest.raises(OSError, match=r"events/default is a symbolic link, and none is followed in a store"),
+        pytest.raises(HistoryIncomplete, match=r"events/default is a symbolic link, and none is followed in a store"),
     ):
         t.commit(user("refused"))

@@ -673,6 +673,15 @@ class Store:
                 log.list_events(is_forced=True)
                 raise ObjectMissing(path=Address("event", name, log.tract).path, kind="event", hash=name)
 
+    def link_above(self, path: str) -> str | None:
+        """Returns the directory on the way to a path of the store that is a symbolic link, or None."""
+        parts = path.split("/")[:-1]
+        for end in range(1, len(parts) + 1):
+            with suppress(OSError):
+                if files.is_link(f"{self.layout.root}/{'/'.join(parts[:end])}"):
+                    return "/".join(parts[:end])
+        return None
+
     def _is_here(self, tract: str, event: str) -> bool:
         """Returns whether an event has a file, or its right bytes are in a pack. Cost: one stat for a loose one."""
         return files.may_exist(self.layout.event(tract, event)) or self.bytes.packed(event) is not None

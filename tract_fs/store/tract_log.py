@@ -482,7 +482,7 @@ class TractLog:
             self.rebuild(is_ours=True)
             return
         if self._unrecorded:
-            with ExitStack() as held:
+            with ExitStack() as held, suppress(OSError):  # arrivals can't be written: these events stay in memory
                 if self._try_lock(held):
                     self.catch_up(is_locked=True)
         for name in [name for name in self.damaged if not self._parts.events.exists(self.tract, name)]:

@@ -137,6 +137,8 @@ class TractReader:
         if found.commits:
             count = len(found.commits)
             reason += f"; {count} commit{'s stand' if count > 1 else ' stands'} behind it, up to {found.commits[-1]}"
+        links = {link for one in found.lost if (link := self.store.link_above(one.path)) is not None}
+        reason += "".join(f"; {link} is a symbolic link, and none is followed in a store" for link in sorted(links))
         return HistoryIncomplete(
             tract_id=self.log.tract,
             branch=found.branch,
