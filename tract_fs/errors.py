@@ -391,13 +391,19 @@ class DamageError(StoreError):
 class ObjectMissing(DamageError):
     """Raised when an object or event is named in the store but missing. Fetch it from another copy."""
 
-    template = "{path}: the {kind} {hash} is missing; fetch it from another copy of this store"
+    template = (
+        "{path}: the {kind} {hash} is missing; fetch it from another copy of this store; where there is none, 'tract repair' "
+        "lists what can be kept"
+    )
 
 
 class HashMismatch(DamageError):
     """Raised when the bytes of a file do not hash to its name. Fetch it from another copy."""
 
-    template = "{path}: bytes hash to {actual}, not to {expected}; fetch the file from another copy of this store"
+    template = (
+        "{path}: bytes hash to {actual}, not to {expected}; fetch the file from another copy of this store; where there is "
+        "none, 'tract repair' lists what can be kept"
+    )
     expected: str
     actual: str
 
