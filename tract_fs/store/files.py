@@ -289,11 +289,12 @@ def _set_path(error: BaseException, path: str) -> None:
 
 def _owner_of(path: str) -> str:
     """Returns whose file is at `path`, or whose directory is the nearest above, as a part of a sentence."""
+    whose = "it"
     while path:
         with suppress(OSError):
             found = os.stat(path, follow_symlinks=False)
-            return f"{path}{_BELONGS}{_user_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
-        path = path.rpartition("/")[0]
+            return f"{whose}{_BELONGS}{_user_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+        whose = path = path.rpartition("/")[0]
     return "its directory can't be examined"
 
 
