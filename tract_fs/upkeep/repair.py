@@ -59,7 +59,8 @@ class Repair:
         if isinstance(give_up, str) or not isinstance(give_up, Iterable):
             raise ArgumentError(f"give_up {give_up!r}: give a list of hashes of lost files")
         names = list(give_up)
-        texts.restore_format(self._layout)
+        if texts.restore_format(self._layout):
+            self._mended.append("FORMAT")
         if self._reader.overlay.is_staging:
             raise ArgumentError("repair() can't run inside a batch: end the batch first")
         self._mend_texts()
