@@ -254,9 +254,12 @@ def test_a_commit_on_an_event_that_is_gone_is_refused_and_the_next_calls_name_it
             t.commit(user("c"))
         assert caught.value.path == cut
         assert synced(tmp_path) == left
-        with pytest.raises(HistoryIncomplete, match=cut):
-            t.compile()
-        assert [info.message for info in t.log(None)] == [None]  # what there is
+        for call in (t.compile, lambda: t.commit(user("c"))):
+            with pytest.raises(HistoryIncomplete) as told:
+                call()
+            assert told.value.path == cut
+        assert synced(tmp_path) == left
+        assert len(t.log()) == 1
         assert t.status().gone == (cut.replace("events/default/", "").replace("/", ""),)
 
 
@@ -274,9 +277,8 @@ def test_a_commit_on_an_event_of_a_pack_that_an_older_one_replaced_is_refused(tm
         shutil.copy(tmp_path / "older", older)
         with pytest.raises(ObjectMissing):
             t.commit(user("c"))
-        with pytest.raises(HistoryIncomplete, match=r"\(event\) is missing"):
+        with pytest.raises(HistoryIncomplete):
             t.compile()
-        assert len(t.log(None)) == 1
 
 
 def test_a_packed_event_is_there_for_the_next_commit(tmp_path: Path) -> None:
