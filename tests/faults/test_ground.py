@@ -281,6 +281,18 @@ def test_a_commit_on_an_event_of_a_pack_that_an_older_one_replaced_is_refused(tm
             t.compile()
 
 
+def test_a_repair_makes_no_store_where_a_handles_store_was_just_taken_away(tmp_path: Path) -> None:
+    with open_tract(tmp_path) as t:
+        t.commit(user("a"))
+        t.compile()
+        root = store_root(tmp_path)
+        for name in ("FORMAT", "objects", "events", ".gitignore", ".gitattributes"):
+            (root / name).rename(tmp_path / name)
+        with pytest.raises(StoreGone):
+            t.repair()
+        assert [child.name for child in root.iterdir()] == ["local"]
+
+
 def test_a_packed_event_is_there_for_the_next_commit(tmp_path: Path) -> None:
     with open_tract(tmp_path) as t:
         t.commit(user("a"))
