@@ -15,7 +15,7 @@ from tests.lab.copies import open_tract
 from tests.lab.states import event_files, list_always, own_place, store_root, synced
 from tests.lab.talk import texts, user
 from tract_fs import Tract
-from tract_fs.errors import FormatMissing, HistoryIncomplete, ObjectMissing, StoreGone, StoreNotFound
+from tract_fs.errors import DamageError, FormatMissing, HistoryIncomplete, ObjectMissing, StoreGone, StoreNotFound
 from tract_fs.store import files
 
 FORMAT = b'{"format":"tract-fs","version":1}\n'
@@ -261,6 +261,18 @@ def test_a_commit_on_an_event_that_is_gone_is_refused_and_the_next_calls_name_it
         assert synced(tmp_path) == left
         assert len(t.log()) == 1
         assert t.status().gone == (cut.replace("events/default/", "").replace("/", ""),)
+
+
+def test_a_commit_on_an_event_whose_file_was_emptied_is_refused(tmp_path: Path) -> None:
+    with open_tract(tmp_path) as t:
+        t.commit(user("a"))
+        (event,) = event_files(tmp_path)
+        (store_root(tmp_path) / event).chmod(0o644)
+        (store_root(tmp_path) / event).write_bytes(b"")
+        left = synced(tmp_path)
+        with pytest.raises(DamageError):
+            t.commit(user("b"))
+        assert synced(tmp_path) == left
 
 
 def test_a_commit_on_an_event_of_a_pack_that_an_older_one_replaced_is_refused(tmp_path: Path) -> None:

@@ -566,6 +566,14 @@ def may_exist(path: str) -> bool:
     return os.access(path, os.F_OK)
 
 
+def has_bytes(path: str) -> bool:
+    """Returns whether there is a file at `path` that is not empty. Cost: one stat."""
+    try:
+        return os.stat(path, follow_symlinks=False).st_size > 0
+    except OSError:
+        return False
+
+
 def signature(path: str) -> Signature | None:
     """Returns the signature of a file or directory; None if there is none."""
     found = status_of(path)
