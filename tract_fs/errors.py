@@ -214,11 +214,17 @@ class SummarizeError(TractError, ValueError):
 class HeadMoved(TractError):
     """Raised when the branch's head is not the expected one. Read the new commits, try again; nothing was written."""
 
-    template = (
-        "branch {branch!r} is at {actual}, not at {expected}; read the new commits, then try again; nothing was written"
-    )
+    template = "branch {branch!r} {found}, {wanted}; read the new commits, then try again; nothing was written"
     expected: str | None
     actual: str | None
+
+    def __init__(self, message: str | None = None, /, **fields: object) -> None:
+        if message is None:
+            actual, expected = fields["actual"], fields["expected"]
+            found = "has no commits" if actual is None else f"is at {actual}"
+            wanted = "though no commit was expected" if expected is None else f"not at {expected}"
+            message = self.template.format(**fields, found=found, wanted=wanted)
+        super().__init__(message, **fields)
 
 
 class MergeError(TractError, ValueError):
@@ -385,13 +391,19 @@ class DamageError(StoreError):
 class ObjectMissing(DamageError):
     """Raised when an object or event is named in the store but missing. Fetch it from another copy."""
 
-    template = "{path}: the {kind} {hash} is missing; fetch it from another copy of this store"
+    template = (
+        "{path}: the {kind} {hash} is missing; fetch it from another copy of this store; where there is none, 'tract repair' "
+        "lists what can be kept"
+    )
 
 
 class HashMismatch(DamageError):
     """Raised when the bytes of a file do not hash to its name. Fetch it from another copy."""
 
-    template = "{path}: bytes hash to {actual}, not to {expected}; fetch the file from another copy of this store"
+    template = (
+        "{path}: bytes hash to {actual}, not to {expected}; fetch the file from another copy of this store; where there is "
+        "none, 'tract repair' lists what can be kept"
+    )
     expected: str
     actual: str
 

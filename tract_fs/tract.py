@@ -492,7 +492,7 @@ class Tract:
         )
         with self._guard.reading:
             reader = self._session.reader
-            return list(map(reader.info, islice(wanted.iter_commits(reader), count)))
+            return reader.whole_or_rebuilt(lambda: list(map(reader.info, islice(wanted.iter_commits(reader), count))))
 
     def reflog(self, limit: int | None = None) -> list[ReflogEntry]:
         """Returns the moves of this branch that this copy made, newest first; None: all. What a batch has staged is not

@@ -1001,3 +1001,14 @@ def test_a_full_disk_gets_no_half_made_store(path: Path) -> None:
         assert (store_root(path) / ".gitattributes").read_bytes() == b"* -text -diff -merge\n"
         assert (store_root(path) / ".gitignore").read_bytes() == b"!*\n/local\n"
         assert t.commit(user("a")).parents == ()
+
+
+@pytest.mark.parametrize("below", [".tract", ".tract/objects", ".tract/new"])
+def test_no_store_is_made_inside_a_store(tmp_path: Path, below: str) -> None:
+    Tract.open(tmp_path).close()
+    with pytest.raises(NotAStore) as caught:
+        Tract.open(tmp_path / below)
+    assert str(caught.value) == (
+        f"{tmp_path / below}: this is inside a store; give the directory that is to hold .tract"
+    )
+    assert not (tmp_path / below / ".tract").exists()

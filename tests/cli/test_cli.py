@@ -222,6 +222,30 @@ def test_an_edit_by_text_of_a_tool_result_block_is_refused_and_names_the_way(sto
     assert store("log", "--json").document[0]["commit_hash"] == target
 
 
+def test_an_expected_head_of_none_is_refused_in_words(store: Run) -> None:
+    head = commit(store, "-m", "one")
+    told = store("commit", "-m", "two", "--expected-head", "none")
+    assert told.err == (
+        f"tract: branch 'main' is at {head}, though no commit was expected; read the new commits, then try again; nothing was written\n"
+    )
+
+
+def test_an_edit_by_role_and_text_drops_no_image_and_no_tool_call(store: Run) -> None:
+    image = {
+        "role": "user",
+        "content": [{"type": "text", "text": "wrnog"}, {"type": "image_url", "image_url": {"url": "data:x"}}],
+    }
+    for message in (image, CALL, {"role": "user", "name": "Bo", "content": "named"}):
+        target = commit(store, "--json-content", json.dumps({"content_type": "message", "message": message}))
+        refused = store("edit", target, "--role", "assistant", "-m", "right")
+        assert refused.code == 1
+        assert "--role would make a dialogue turn of this message" in refused.err
+        assert "--json-content" in refused.err
+    plain = commit(store, "--json-content", '{"content_type":"message","message":{"role":"user","content":"wrnog"}}')
+    assert store("edit", plain, "--role", "assistant", "-m", "right").code == 0
+    assert store("compile", "--json").document["messages"][-1] == {"role": "assistant", "content": "right"}
+
+
 def test_a_late_tool_result_goes_out_behind_its_call_unless_as_committed(store: Run) -> None:
     user = {"role": "user", "content": "hurry"}
     store("import", write("c.json", [CALL, user, RESULT]))
@@ -601,7 +625,7 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
         (["import", "empty.json"], 1, "empty.json: neither JSON nor JSON lines"),
         (["import", "latin.json"], 1, "latin.json: not UTF-8 at byte 2"),
         (["import", "deep.json"], 1, "deep.json: neither JSON nor JSON lines: nested too deep"),
-        (["import", "nan.json"], 1, "NaN is no JSON"),
+        (["import", "nan.json"], 1, "NaN is not JSON"),
         (["import", "object.json"], 1, "object.json: no OpenAI chat messages here"),
         (["import", "roleless.json"], 1, "roleless.json: no OpenAI chat messages here"),
         (["import", "none.json"], 1, "none.json: no messages in this file"),

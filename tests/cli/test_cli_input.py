@@ -91,7 +91,7 @@ def test_a_plain_word_is_a_text(store: Run, text: str) -> None:
 def test_a_key_that_stands_twice_is_an_error_with_its_line(store: Run, data: str, line: int, key: str) -> None:
     Path("talk.json").write_text(data, encoding="utf-8")
     result = store("import", "talk.json")
-    said = f'tract: talk.json: line {line}: the key "{key}" stands twice in one object; keep the one that is meant\n'
+    said = f'tract: talk.json: line {line}: the key "{key}" appears twice in one object; keep the one that is meant\n'
     assert (result.code, result.err) == (1, said)
     assert store("log").out == ""
 
@@ -108,7 +108,7 @@ def test_a_key_that_stands_twice_is_an_error_with_its_line(store: Run, data: str
 )
 def test_a_key_that_stands_twice_is_an_error_in_every_option(store: Run, arguments: list[str]) -> None:
     result = store("commit", *arguments)
-    assert (result.code, "stands twice in one object" in result.err) == (2, True)
+    assert (result.code, "appears twice in one object" in result.err) == (2, True)
     assert store("log").out == ""
 
 

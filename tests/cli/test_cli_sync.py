@@ -152,6 +152,20 @@ def test_force_replaces_a_bundle(store: Run) -> None:
     assert store("bundle", "verify", "file", "--json").document["events"] == 2
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/stdin"), reason="needs /dev/stdin")
+def test_a_bundle_goes_through_pipes_named_as_files(store: Run, tmp_path: Path) -> None:
+    commit(store, "-m", "one")
+    made = process("bundle", "create", "/dev/stdout", cwd=tmp_path)
+    assert made.stderr.startswith(b"made: stdout, 1 content, 1 commit, 1 event of default, ")
+    checked = process("bundle", "verify", "/dev/stdin", cwd=tmp_path, input=made.stdout)
+    assert checked.stdout.startswith(b"good: stdin, 1 content, 1 commit, 1 event of default, ")
+
+
+def test_a_damaged_bundle_on_stdin_is_named_so(store: Run) -> None:
+    told = store("bundle", "verify", "-", stdin=b"garbage")
+    assert told.err.startswith("tract: stdin, line 1: ")
+
+
 def test_a_terminal_gets_a_progress_bar(store: Run, tmp_path: Path) -> None:
     commit(store, "-m", "one")
     os.mkdir("stick")

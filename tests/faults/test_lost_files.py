@@ -235,6 +235,19 @@ def test_a_handle_that_is_told_to_works_with_what_is_whole(line: tuple[Path, lis
             assert (t.status().other_heads, t.incomplete(), t.compile().warnings) == ((), None, [])
 
 
+@pytest.mark.parametrize("position", [3, 5])
+def test_a_log_of_a_handle_that_is_told_to_ends_before_a_lost_commit(
+    line: tuple[Path, list[str]], position: int
+) -> None:
+    path, names = line
+    lose(path, object_name(names[position]))
+    with open_tract(path) as t, pytest.raises(ObjectMissing) as caught:
+        t.log()
+    assert "'tract repair' lists what can be kept" in str(caught.value)
+    with open_tract(path, incomplete="use") as t:
+        assert [info.commit_hash for info in t.log()] == names[:position][::-1]
+
+
 @pytest.mark.parametrize("kind", ["commit", "event"])
 def test_a_handle_that_is_told_to_goes_on_before_a_lost_commit_or_event(
     line: tuple[Path, list[str]], kind: str

@@ -15,7 +15,7 @@ import pytest
 
 from tests.lab.talk import texts, user
 from tract_fs import CommitInfo, Tract
-from tract_fs.errors import ClosedError, TractError
+from tract_fs.errors import BatchOpen, ClosedError, TractError
 from tract_fs.store import events, objects
 
 
@@ -318,3 +318,25 @@ def test_closing_a_handle_in_a_batch_of_another_thread_waits_for_its_end(tmp_pat
     run_together(write, close)
     with Tract.open(tmp_path) as fresh:
         assert texts(fresh) == ["one", "two"]
+
+
+def test_a_wait_for_another_threads_batch_ends_where_the_clock_of_the_module_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[type[Exception] | None] = []
+
+    def write() -> None:
+        try:
+            t.commit(user("b"))
+        except TractError as error:
+            found.append(type(error))
+
+    with Tract.open(tmp_path, lock_timeout_s=0.05) as t, t.batch():
+        t.commit(user("a"))
+        with monkeypatch.context() as frozen:
+            frozen.setattr(time, "monotonic", lambda: 5.0)  # as a test that freezes the time does
+            thread = threading.Thread(target=write, daemon=True)
+            thread.start()
+            thread.join(5)
+    thread.join(5)
+    assert found == [BatchOpen]

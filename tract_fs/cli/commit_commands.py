@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from tract_fs import CommitInfo, Tract
-from tract_fs.cli.contents import PAYLOAD_TYPES, build_content
+from tract_fs.cli.contents import PAYLOAD_TYPES, build_content, to_plain
 from tract_fs.cli.display import DIGITS, annotation_document, require_commit, show_warnings
 from tract_fs.cli.invocation import Invocation, expected_of, warnings_of, with_store
 from tract_fs.cli.output import inline, styled
 from tract_fs.cli.values import parse_generation_config, parse_pairs, read_stdin, require_json, require_text
-from tract_fs.errors import EditTargetError
+from tract_fs.errors import ContentRedacted, DamageError, EditTargetError
 
 
 def _content_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -114,6 +115,8 @@ def _commit(
             _answer_commit(invocation, t, t.commit(content, **given), [])
             return
         target = t.resolve(target)
+        if role is not None and content_type is None and not fields:
+            _require_no_more_than_text(t, target)
         if is_text_alone:
             info = t.get_commit(target)
             if info is not None and info.content_type in PAYLOAD_TYPES:
@@ -124,6 +127,20 @@ def _commit(
         except EditTargetError as error:
             raise _named(t, target, error) from None
         _answer_commit(invocation, t, made, _new(_pairing_warnings(t, target), before))
+
+
+def _require_no_more_than_text(t: Tract, target: str) -> None:
+    """Raises EditTargetError for a message with images, tool calls or the like: a role and a text would drop them."""
+    plain: dict[str, Any] = {}
+    with suppress(ContentRedacted, DamageError):  # an edit is the way out of these
+        plain = to_plain(t.get_content(target))
+    message = plain.get("message") if plain.get("content_type") == "message" else None
+    if message is not None and not (message.keys() <= {"role", "content"} and isinstance(message["content"], str)):
+        raise EditTargetError(
+            target=target,
+            reason="--role would make a dialogue turn of this message, without its images, tool calls and other fields; "
+            "give the whole content (--json-content)",
+        )
 
 
 def _named(t: Tract, target: str, error: EditTargetError) -> EditTargetError:

@@ -16,9 +16,12 @@ from tract_fs.cli.display import show_warnings
 from tract_fs.cli.invocation import InOrder, Invocation, with_store
 from tract_fs.cli.output import fail_if, inline, some
 from tract_fs.cli.streams import read_whole
+from tract_fs.errors import BundleDamaged
 from tract_fs.model.exchange import Count
 
 _KINDS = ("objects", "events", "packs")
+_STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # beside "-"
+_STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _Progress = Callable[[int, int, str], None]
 
 
@@ -52,15 +55,16 @@ def bundle(invocation: Invocation) -> None:
 @with_store
 def create(invocation: Invocation, file: str, since: str | None, force: bool) -> None:
     """Write the tract, with what it builds on, into FILE; - is stdout, and what was made is shown on stderr."""
+    is_sent = file == "-" or file in _STDOUT
     with ExitStack() as held:
         t = held.enter_context(invocation.writing(is_any_branch=True))
         invocation.require_tract(t)
-        if file != "-":
+        if not is_sent:
             made = t.bundle(file, since=since, force=force)
         else:
             made = t.bundle(os.path.join(_temporary(held), "bundle"), since=since)
             _send(made.path)
-    if file != "-":
+    if not is_sent:
         invocation.answer(lambda: asdict(made), lambda: _show_bundle("made", made), wrote="written: the bundle")
     else:
         _answer_on_stderr(invocation, made)
@@ -79,6 +83,10 @@ def _temporary(held: ExitStack) -> str:
     return held.enter_context(TemporaryDirectory(prefix="tract-"))
 
 
+def _is_stdin(file: str) -> bool:
+    return file == "-" or file in _STDIN
+
+
 def _send(path: str) -> None:
     """Writes a file to stdout. Errors: OSError, OutputLost."""
     with open(path, "rb") as stream:
@@ -89,7 +97,7 @@ def _send(path: str) -> None:
 @contextmanager
 def _received(file: str) -> Iterator[str]:
     """Yields the path of a bundle; where it comes on stdin, that of a copy that is removed afterwards."""
-    if file != "-":
+    if not _is_stdin(file):
         yield file
         return
     if sys.stdin is None or sys.stdin.isatty():
@@ -98,7 +106,10 @@ def _received(file: str) -> Iterator[str]:
         path = os.path.join(_temporary(held), "stdin")
         with open(path, "wb") as stream:
             stream.write(read_whole(sys.stdin))
-        yield path
+        try:
+            yield path
+        except BundleDamaged as error:
+            raise BundleDamaged(**{**error.fields, "path": "stdin"}) from None
 
 
 @bundle.command(short_help="Check a bundle.")
@@ -108,7 +119,7 @@ def verify(invocation: Invocation, file: str) -> None:
     """Check every hash of the bundle FILE (- is stdin), and list what it contains. Needs no store."""
     with _received(file) as path:
         info = verify_bundle(path)
-        info = replace(info, path="stdin") if file == "-" else info
+        info = replace(info, path="stdin") if _is_stdin(file) else info
     invocation.answer(lambda: asdict(info), lambda: _show_bundle("good", info))
 
 
@@ -119,7 +130,7 @@ def apply(invocation: Invocation, file: str) -> None:
     """Apply the bundle FILE (- is stdin) to the store: all of it or, if anything in it is damaged, nothing."""
     with invocation.writing(is_any_branch=True) as t, _received(file) as path:
         report = t.apply_bundle(path)
-        report = replace(report, path="stdin") if file == "-" else report
+        report = replace(report, path="stdin") if _is_stdin(file) else report
 
     def show() -> None:
         counts = _counted(

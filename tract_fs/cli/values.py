@@ -39,7 +39,7 @@ class DuplicateKey(ValueError):
     def __init__(self, key: str, line: int) -> None:
         self.key = key
         self.line = line
-        super().__init__(f"the key {json.dumps(key, ensure_ascii=False)} stands twice in one object")
+        super().__init__(f"the key {json.dumps(key, ensure_ascii=False)} appears twice in one object")
 
 
 def parse_json(text: str) -> Any:
@@ -90,7 +90,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _duplicate_line(text: str) -> int:
@@ -142,19 +142,19 @@ def require_plain(text: str, option: str) -> Any:
 
 
 def _near_json(text: str, error: ValueError) -> str:
-    """Returns what a text that is no JSON may be meant for, up to the text's own spelling; empty for plain words."""
+    """Returns what a text that is not JSON may be meant for, up to the text's own spelling; empty for plain words."""
     number = _NEAR_NUMBER.fullmatch(text)
     if number is not None and any(part and part.strip("_") for part in (number[2], number[4])):
         whole = (number[2] or "").replace("_", "").lstrip("0") or "0"
         fraction = "" if number[3] is None else f".{number[4].replace('_', '') or '0'}"
         sign = number[1].replace("+", "")
-        return f"is no JSON: write {sign}{whole}{fraction}{number[5] or ''} for the number, "
+        return f"is not JSON: write {sign}{whole}{fraction}{number[5] or ''} for the number, "
     if text in _NEAR_WORDS:
-        return f"is no JSON: write {_NEAR_WORDS[text]} for the value, "
+        return f"is not JSON: write {_NEAR_WORDS[text]} for the value, "
     if _NO_NUMBER.fullmatch(text):
-        return "is no number in JSON: write "
+        return "is not a number in JSON: write "
     if text.startswith(_OPENING):
-        return f"begins like JSON, but is none ({error}): correct it, or write "
+        return f"begins like JSON, but is not valid ({error}): correct it, or write "
     return ""
 
 

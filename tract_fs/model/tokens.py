@@ -92,7 +92,9 @@ def count_message(counter: TokenCounter, strings: list[str], *, has_name: bool) 
             tokens += count
     except (TractError, MemoryError, RecursionError):
         raise
-    except Exception as error:  # whatever the caller's own counter raises
+    except Exception as error:
+        if isinstance(counter, (EstimateCounter, VocabularyCounter)):
+            raise  # these raise nothing: a signal handler did
         raise TokenizerError.of(counter.name, f"{type(error).__name__}: {error}") from error
     if tokens > MOST_TOKENS:
         raise TokenizerError.of(counter.name, f"it counted {tokens} tokens in one message")

@@ -8,7 +8,7 @@ from tract_fs.errors import FormatMissing, JsonValueError, NotAStore, StoreNotFo
 from tract_fs.model import canonical
 from tract_fs.model.damage import unreadable, with_line_ends_undone
 from tract_fs.store import files
-from tract_fs.store.layout import EARLIER_TEXTS, FORMAT_VERSION, TEXT_FILES, Layout
+from tract_fs.store.layout import EARLIER_TEXTS, FORMAT_VERSION, STORE_DIRECTORY, TEXT_FILES, Layout
 
 _LIMIT_BYTES = 1 << 20
 
@@ -107,6 +107,9 @@ def require_format(layout: Layout, *, create: bool) -> None:
             if files.kind_at(above) != "directory":
                 raise NotAStore(path=layout.context, reason="a part of the path is a file")
             raise StoreNotFound(path=layout.context)
+        if f"/{STORE_DIRECTORY}/" in f"{layout.context}/":
+            reason = f"this is inside a store; give the directory that is to hold {STORE_DIRECTORY}"
+            raise NotAStore(path=layout.context, reason=reason)
         try:
             files.make_directory(layout.local_root, is_new_store=True)
         except (NotADirectoryError, FileExistsError):

@@ -161,7 +161,7 @@ class TractBranches:
             raise UndoError(branch=branch, reason=reason)
         is_first = found.old_head is None and (move.head is None or not move.op.replaces)
         if is_first:
-            raise UndoError(branch=branch, reason="its first move is the last one that this copy made")
+            raise UndoError(branch=branch, reason="only the move that made the branch is left")
         return found
 
     def _mark(self, replaced: Sequence[EventHash]) -> list[EventHash]:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
+from functools import partial
 from threading import Lock, get_ident
 from types import FrameType
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from tract_fs.work.writer import TractWriter
 _LOOK_EVERY_S = 0.05  # whether the call that is inside was broken off
 _FIRST_WAIT_S = 0.00002  # for the end of a batch
 _LONGEST_WAIT_S = 0.001
+_monotonic = partial(time.monotonic)  # the clock itself: a wait must end where a test has frozen the module's
 
 
 class Kind(Enum):
@@ -109,7 +111,7 @@ class SessionGuard:
         while True:
             try:
                 if self._calls.setdefault(self._turn, call) is not call:
-                    deadline = deadline or time.monotonic() + self._timeout_s
+                    deadline = deadline or _monotonic() + self._timeout_s
                     self._wait(call, deadline)
                 if self._is_restore_due:
                     self._restore()
@@ -134,8 +136,8 @@ class SessionGuard:
             if may_pass:
                 return
             self.leave(frame, None)
-            deadline = deadline or time.monotonic() + self._timeout_s
-            if time.monotonic() > deadline:
+            deadline = deadline or _monotonic() + self._timeout_s
+            if _monotonic() > deadline:
                 raise BatchOpen(f"another thread had a batch open for {self._timeout_s:g} s; {_ADVICE}")
             time.sleep(wait_s)
             wait_s = min(1.5 * wait_s, _LONGEST_WAIT_S)
@@ -207,7 +209,7 @@ class SessionGuard:
                         f"a call on tract {self._reader.log.tract!r} from inside another call of the same handle, as from "
                         f"a signal handler, a finalizer or a callback; {_ELSEWHERE}"
                     )
-                elif time.monotonic() > deadline:
+                elif _monotonic() > deadline:
                     raise LockTimeout(
                         f"another thread was inside a call of this handle for {self._timeout_s:g} s; nothing was written; "
                         "try again, or raise lock_timeout_s",

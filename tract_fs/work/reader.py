@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tract_fs.errors import (
     AmbiguousRefError,
@@ -43,6 +43,7 @@ from tract_fs.work.overlay import Overlay
 if TYPE_CHECKING:
     from tract_fs.store.index.configs import ConfigIndex, Hit
 
+_T = TypeVar("_T")
 _CACHED_BYTES = 32 * 1024 * 1024
 _CACHED_NEW = 1024
 _SHORTEST_PREFIX = 4
@@ -121,6 +122,18 @@ class TractReader:
             return
         lost = Lost("commit", head, "", self.store.objects.exists(head))
         raise self.error_of(Incomplete(self.branch, (lost,), (), ()))
+
+    def whole_or_rebuilt(self, read: Callable[[], _T]) -> _T:
+        """Returns what `read` returns. Where a lost file stops it, a handle that accepts gaps rebuilds its view, so that the
+        head is the last whole commit, and reads again.
+        """
+        try:
+            return read()
+        except DamageError:
+            if not self.store.accepts_gaps or self.pinned is not None or self.overlay.is_staging:
+                raise
+        self.log.rebuild(is_ours=True)
+        return read()
 
     def require_complete_ref(self, ref: str) -> None:
         """Raises HistoryIncomplete if a ref names a branch of which a part is hidden, unless this handle accepts gaps."""
