@@ -433,6 +433,26 @@ def test_ten_thousand_odd_caches_with_right_checks_raise_nothing(warm: Warm, nam
     fuzz(warm, name, seed=seed, rounds=100)
 
 
+def test_the_sums_that_these_tests_make_are_those_that_a_writer_writes(warm: Warm) -> None:
+    layout = bound_layout(warm.path)
+    tables = ("tracts", "records", "packs", "members", "pack_events", "sums", "configs", "config_stamps")
+    wanted = "select * from sums where rows"
+
+    def rows(connection: sqlite3.Connection) -> list[list[Any]]:
+        texts = [wanted if table == "sums" else f"select * from {table}" for table in tables]
+        return [sorted(connection.execute(text).fetchall()) for text in texts]
+
+    with opened(Path(layout.index)) as connection:
+        before = rows(connection)
+        for table in ("tracts", "records", "packs", "pack_events", "configs"):
+            connection.execute(f"update {table} set crc = 7")
+        connection.execute("update sums set rows = 7, total = 7")
+        make_sums_right(connection, layout.seal)
+        assert rows(connection) == before
+        assert {family for family, *_ in connection.execute(wanted)} == {"event", "commit", "member"}
+    warm.restore()
+
+
 def test_the_caches_of_this_fuzz_are_read(warm: Warm) -> None:
     """A snapshot of another text, with the right seal, is what a plain open shows."""
     layout = bound_layout(warm.path)

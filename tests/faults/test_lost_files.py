@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.lab.power import in_next_boot
 from tests.lab.states import copy_store, event_files, own_place, put, remove_local, store_root, synced, told
 from tests.lab.talk import START_US, Clock, say, texts, user
 from tract_fs import InstructionContent, Tract
-from tract_fs.errors import ArgumentError, HistoryIncomplete, ObjectMissing, TractError
+from tract_fs.errors import ArgumentError, HashMismatch, HistoryIncomplete, ObjectMissing, TractError
 from tract_fs.store.place import MARKER
 
 LINE = ["m0", "m1", "m2", "m3", "m4", "m5"]
@@ -454,6 +455,84 @@ def test_a_damaged_content_keeps_no_context_of_its_skip(line: tuple[Path, list[s
     put(store_root(path) / name, good)
     with open_tract(path) as t:
         assert "m3" in texts(t)
+
+
+def test_an_event_that_goes_before_any_view_covers_it_is_gone(line: tuple[Path, list[str]]) -> None:
+    """A handle with gaps saves no view: its record is all that shows its event. A later event of this copy is there."""
+    path, _ = line
+    with open_tract(path, clock=Clock(START_US + 10**9)) as t:
+        with open_tract(path, incomplete="use", clock=Clock(START_US + 2 * 10**9)) as used:
+            used.commit(user("m6"))
+        first = event_files(path)[6]
+        t.refresh()
+        last = t.commit(user("m7")).commit_hash
+        data = lose(path, first)
+        for _ in range(2):
+            with open_tract(path) as fresh:
+                assert fresh.status().gone == (hash_of(first),)
+                require_refused(fresh, first, [last])
+        put(store_root(path) / first, data)
+        t.refresh()
+        assert (texts(t), t.status().gone) == ([*LINE, "m6", "m7"], ())
+
+
+# a power cut
+
+
+def cut_while_open(path: Path, name: str) -> None:
+    """Empties an event and removes the redo logs, as a power cut may that came before they were synced."""
+    put(store_root(path) / name, b"")
+    for log in own_place(path).glob("redo*"):
+        log.unlink()
+
+
+def require_named_as_damaged(path: Path, name: str) -> None:
+    """Checks that a handle that knows the event refuses to compile, and so does one that has rebuilt the view."""
+    with open_tract(path) as t:
+        with pytest.raises(HashMismatch) as damaged:
+            t.compile()
+        assert damaged.value.path == name
+    for is_verified in (True, False):
+        with open_tract(path, verify=is_verified) as t:
+            require_refused(t, name, [])
+
+
+@pytest.mark.parametrize("durability", ["durable", "fast"])
+def test_an_event_torn_by_a_power_cut_is_shown_and_not_missed(line: tuple[Path, list[str]], durability: Any) -> None:
+    path, names = line
+    running = Tract.open(path, durability=durability, clock=Clock(START_US + 10**9))  # no close saves its view
+    running.commit(user("torn"))
+    torn = event_files(path)[6]
+    cut_while_open(path, torn)
+    hidden = ["1 events of this tract are pending, damaged or gone, and take no part; see status()"]
+    with in_next_boot():
+        with open_tract(path, clock=Clock(START_US + 2 * 10**9)) as t:
+            assert (texts(t), t.compile().warnings) == (LINE, hidden)
+            assert [line.partition(":")[0] for line in t.status().damaged] == [hash_of(torn)]
+            assert t.status().gone == ()
+            assert t.commit(user("on")).parents == (names[5],)
+        for number, is_verified in enumerate((False, True)):
+            with open_tract(path, verify=is_verified, clock=Clock(START_US + 3 * 10**9)) as t:
+                assert (texts(t), t.compile().warnings) == ([*LINE, "on", "and on"][: 7 + number], hidden)
+                t.commit(user("and on"))
+                assert texts(t)[7:] == ["and on"] * (1 + number)
+
+
+def test_in_the_same_boot_a_damaged_event_is_no_torn_one(line: tuple[Path, list[str]]) -> None:
+    path, _ = line
+    running = open_tract(path, clock=Clock(START_US + 10**9))  # no close saves its view
+    running.commit(user("damaged"))
+    name = event_files(path)[6]
+    cut_while_open(path, name)
+    require_named_as_damaged(path, name)
+
+
+def test_a_power_cut_does_not_excuse_an_event_that_a_saved_view_covers(line: tuple[Path, list[str]]) -> None:
+    path, _ = line
+    name = event_files(path)[5]
+    cut_while_open(path, name)
+    with in_next_boot():
+        require_named_as_damaged(path, name)
 
 
 # every single damage

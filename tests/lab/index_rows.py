@@ -66,27 +66,31 @@ def make_sums_right(connection: sqlite3.Connection, seal: bytes) -> None:
     _make_tracts_right(connection, seal)
     _make_packs_right(connection, seal)
     connection.execute("delete from sums")
-    events, commits, places = Sums("event"), Sums("commit"), Sums("member")
+    sums = {family: Sums(family) for family in ("event", "commit", "member")}
+
+    def count(family: str, key: object, crc: int) -> None:
+        if isinstance(key, int):
+            sums[family].rows[key >> 56 & 0xFF] += 1
+            sums[family].totals[key >> 56 & 0xFF] += crc
+
     for number, kind, event, commit, event_key, commit_key in connection.execute(
         "select id, kind, event, commit_hash, event_key, commit_key from records"
     ).fetchall():
         with suppress(*_ODD):
-            crc = zlib.crc32(records._CHECKED.pack(number, kind.encode(), event, commit or NO_HASH), seed)
+            letter = kind.encode() if isinstance(kind, str) else kind
+            crc = zlib.crc32(records._CHECKED.pack(number, letter, event, commit or NO_HASH), seed)
             connection.execute("update records set crc = ? where id = ?", (crc, number))
-            if event_key is not None:
-                events.add(event_key, crc)
-            if commit_key is not None:
-                commits.add(commit_key, crc)
+            count("event", event_key, crc)
+            count("commit", commit_key, crc)
     for place, size, name, key in connection.execute("select place, size, name, key from members").fetchall():
         with suppress(*_ODD):
-            places.add(key, members._crc(seed, place, size, name))
-    for sums in (events, commits, places):
-        with suppress(*_ODD):
-            sums.write(connection)
+            count("member", key, members._crc(seed, place, size, name))
+    for family in sums.values():
+        family.write(connection)
     _make_configs_right(connection, seal)
 
 
-_ODD: Any = (TypeError, ValueError, OverflowError, AttributeError, records.struct.error, sqlite3.Error)
+_ODD: Any = (TypeError, ValueError, OverflowError, records.struct.error, sqlite3.Error)
 
 
 def _make_tracts_right(connection: sqlite3.Connection, seal: bytes) -> None:

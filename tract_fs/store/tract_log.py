@@ -399,8 +399,8 @@ class TractLog:
         if kept is None or (is_locked and len(kept) < len(found)):
             saved = saved_view.read(self._parts.layout, self.tract)
             is_covered = saved is not None and saved.count >= count and self._is_ours(saved)
-            if kept is None or is_covered:
-                self.rebuild(is_ours=is_covered)  # what a saved view of this copy covers was there, and is gone
+            if kept is None or is_covered:  # what a saved view covers was there, or what another record follows
+                self.rebuild(is_ours=is_covered or not self._is_after_cut)
                 return
         self._state = State.BROKEN
         for record in kept:
@@ -698,7 +698,8 @@ class TractLog:
         self._added.append(name)
         if self._known is not None:
             self._known.add(name)
-        if record.kind in arrivals.PLAIN_KINDS and self._add_plain(name, record):
+        is_plain = record.kind in arrivals.PLAIN_KINDS and not self._is_after_cut  # a power cut may have torn its file
+        if is_plain and self._add_plain(name, record):
             return True
         try:
             event = self._parts.events.require(self.tract, name)
@@ -738,7 +739,8 @@ class TractLog:
     def _written(self, records: list[Record]) -> list[Record] | None:
         """Returns the records without those of the last event, if its file is missing (yet); None if an earlier event is missing.
 
-        A missing earlier event is gone, or the records are not from this copy, whose writers write each event before they record the next.
+        This copy's writers write each event before they record the next. So a missing earlier event is gone, unless a power
+        cut kept its file from the disk, but not its record.
         """
         end = len(records)
         is_last = True
