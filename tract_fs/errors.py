@@ -428,14 +428,14 @@ class InvalidObject(DamageError):
 class HistoryIncomplete(DamageError):
     """Raised when files are lost or unread, so that this copy would show or go on from less than it had or its files show.
 
-    `lost` are the paths of the files, `commits` those that stand behind them, oldest first; `hash` and `path` are of the
+    `lost` are the paths of the files, `commits` those that depend on them, oldest first; `hash` and `path` are of the
     first file. Fetch the files from another copy: that ends it. `open(incomplete="use")` works with what is whole;
     `repair(give_up=[hash])` makes the gap permanent.
     """
 
     template = (
         "branch {branch!r} of tract {tract_id!r} is incomplete: {reason}; fetch what is lost from another copy of this "
-        "store, go on without it (incomplete='use', --incomplete), or give it up (tract repair --give-up HASH)"
+        "store, go on without it (incomplete='use', --incomplete), or give it up (tract repair --give-up {hash:.12})"
     )
     tract_id: str
     branch: str

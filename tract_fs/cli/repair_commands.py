@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from tract_fs import RepairReport
 from tract_fs.cli.display import lost_lines, show_warnings
@@ -30,15 +30,17 @@ def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...]) -> 
     --adopt is for pending events whose missing files will never come. Each of their heads whose whole history is here
     becomes a second head of its branch, with its commits and their configs.
 
-    Lost files are listed with the commits that stand behind them, and the exit code is 1. --give-up HASH makes the gap of
+    Lost files are listed with the commits that depend on them, and the exit code is 1. --give-up HASH makes the gap of
     one permanent: a lost content is left out of every context, and nothing waits for a lost commit or event any more. If
     the file comes back later, it takes effect again.
     """
-    restore_format(invocation.require_context())
+    is_format_restored = restore_format(invocation.require_context())
     with invocation.writing(is_any_branch=True, is_whole=True) as t:
         if invocation.tract_id is not None:
             invocation.require_tract(t)
         report = t.repair(adopt=adopt, give_up=give_up)
+    if is_format_restored:
+        report = structs.replace(report, mended=("FORMAT", *report.mended))
     fields = {name: getattr(report, name) for name in report.__struct_fields__}
     document = {name: to_builtins(value) for name, value in fields.items()}
 

@@ -59,7 +59,8 @@ class Repair:
         if isinstance(give_up, str) or not isinstance(give_up, Iterable):
             raise ArgumentError(f"give_up {give_up!r}: give a list of hashes of lost files")
         names = list(give_up)
-        texts.restore_format(self._layout)
+        if texts.restore_format(self._layout):
+            self._mended.append("FORMAT")
         if self._reader.overlay.is_staging:
             raise ArgumentError("repair() can't run inside a batch: end the batch first")
         self._mend_texts()
@@ -247,7 +248,7 @@ def _advice(report: RepairReport) -> Iterator[str]:
         yield "some files could not be repaired: check their permissions, or move them out of the store by hand"
     if report.lost:
         yield (
-            "the commits that stand behind lost files are kept, and 'tract show HASH' reaches them. Fetch the files from another copy; "
+            "the commits that depend on lost files are kept, and 'tract show HASH' reaches them. Fetch the files from another copy; "
             "where there is none, 'tract repair --give-up HASH' makes the gap permanent"
         )
     if report.not_adopted:
