@@ -347,7 +347,7 @@ class ReadOnlyError(StoreError):
 
 
 class CommitUncertain(StoreError):
-    """Raised when the disk failed in such a way that it is open whether a commit stands; chained from its OSError.
+    """Raised when the disk failed, so that a commit may stand or not; chained from its OSError.
 
     `hash` is the newest commit that may stand (of a transaction without commits: its event), `hashes` are all of them.
     Look for it in the history, perhaps after a power cut, before you commit the same again.

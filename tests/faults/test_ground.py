@@ -15,7 +15,7 @@ from tests.lab.copies import open_tract
 from tests.lab.states import event_files, list_always, own_place, store_root, synced
 from tests.lab.talk import texts, user
 from tract_fs import Tract
-from tract_fs.errors import FormatMissing, HistoryIncomplete, ObjectMissing, StoreGone, StoreNotFound
+from tract_fs.errors import DamageError, FormatMissing, HistoryIncomplete, ObjectMissing, StoreGone, StoreNotFound
 from tract_fs.store import files
 
 FORMAT = b'{"format":"tract-fs","version":1}\n'
@@ -263,6 +263,18 @@ def test_a_commit_on_an_event_that_is_gone_is_refused_and_the_next_calls_name_it
         assert t.status().gone == (cut.replace("events/default/", "").replace("/", ""),)
 
 
+def test_a_commit_on_an_event_whose_file_was_emptied_is_refused(tmp_path: Path) -> None:
+    with open_tract(tmp_path) as t:
+        t.commit(user("a"))
+        (event,) = event_files(tmp_path)
+        (store_root(tmp_path) / event).chmod(0o644)
+        (store_root(tmp_path) / event).write_bytes(b"")
+        left = synced(tmp_path)
+        with pytest.raises(DamageError):
+            t.commit(user("b"))
+        assert synced(tmp_path) == left
+
+
 def test_a_commit_on_an_event_of_a_pack_that_an_older_one_replaced_is_refused(tmp_path: Path) -> None:
     with open_tract(tmp_path) as t:
         t.commit(user("a"))
@@ -279,6 +291,18 @@ def test_a_commit_on_an_event_of_a_pack_that_an_older_one_replaced_is_refused(tm
             t.commit(user("c"))
         with pytest.raises(HistoryIncomplete):
             t.compile()
+
+
+def test_a_repair_makes_no_store_where_a_handles_store_was_just_taken_away(tmp_path: Path) -> None:
+    with open_tract(tmp_path) as t:
+        t.commit(user("a"))
+        t.compile()
+        root = store_root(tmp_path)
+        for name in ("FORMAT", "objects", "events", ".gitignore", ".gitattributes"):
+            (root / name).rename(tmp_path / name)
+        with pytest.raises(StoreGone):
+            t.repair()
+        assert [child.name for child in root.iterdir()] == ["local"]
 
 
 def test_a_packed_event_is_there_for_the_next_commit(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import getpass
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -47,7 +48,10 @@ def closed_to_others(file: Path) -> Iterator[None]:
         yield
 
 
-WAYS = {"bad sector": (bad_sector, "Input/output error"), "no permission": (closed_to_others, "Permission denied")}
+WAYS = {
+    "bad sector": (bad_sector, "Input/output error"),
+    "no permission": (closed_to_others, f"Permission denied; it belongs to user {getpass.getuser()}, mode 0444"),
+}
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ def test_a_refusal_says_whose_file_it_is(tmp_path: Path) -> None:
     from pwd import getpwuid
 
     owner = getpwuid(path.stat().st_uid).pw_name
-    assert caught.value.strerror == f"Permission denied; {path} belongs to user {owner}, mode 0640"
+    assert caught.value.strerror == f"Permission denied; it belongs to user {owner}, mode 0640"
     assert caught.value.filename == str(path)
 
 

@@ -98,7 +98,7 @@ def annotation_document(made: PriorityAnnotation) -> dict[str, object]:
 def show_commits(
     t: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool = False, is_selected: bool = False
 ) -> None:
-    """Prints commits, one a line; where none was selected, it says so on stderr."""
+    """Prints commits, one a line; a line on stderr where none was selected."""
     rows = []
     annotations: dict[str, list[PriorityAnnotation]] = {}
     for info in infos:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import click
-from msgspec import structs, to_builtins
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from tract_fs import RepairReport
 from tract_fs.cli.display import lost_lines, show_warnings
@@ -34,13 +35,12 @@ def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...]) -> 
     one permanent: a lost content is left out of every context, and nothing waits for a lost commit or event any more. If
     the file comes back later, it takes effect again.
     """
-    is_format_restored = restore_format(invocation.require_context())
+    mended = ["FORMAT"] if restore_format(invocation.require_context()) else []
     with invocation.writing(is_any_branch=True, is_whole=True) as t:
         if invocation.tract_id is not None:
             invocation.require_tract(t)
         report = t.repair(adopt=adopt, give_up=give_up)
-    if is_format_restored:
-        report = structs.replace(report, mended=("FORMAT", *report.mended))
+    report = replace(report, mended=(*mended, *report.mended))
     fields = {name: getattr(report, name) for name in report.__struct_fields__}
     document = {name: to_builtins(value) for name, value in fields.items()}
 

@@ -289,11 +289,12 @@ def _set_path(error: BaseException, path: str) -> None:
 
 def _owner_of(path: str) -> str:
     """Returns whose file is at `path`, or whose directory is the nearest above, as a part of a sentence."""
+    whose = "it"
     while path:
         with suppress(OSError):
             found = os.stat(path, follow_symlinks=False)
-            return f"{path}{_BELONGS}{_user_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
-        path = path.rpartition("/")[0]
+            return f"{whose}{_BELONGS}{_user_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+        whose = path = path.rpartition("/")[0]
     return "its directory can't be examined"
 
 
@@ -563,6 +564,14 @@ def exists(path: str) -> bool:
 def may_exist(path: str) -> bool:
     """Returns whether there may be something at `path`: a hint for a writer, who writes the file if not. Cost: no exception."""
     return os.access(path, os.F_OK)
+
+
+def has_bytes(path: str) -> bool:
+    """Returns whether there is a file at `path` that is not empty. Cost: one stat."""
+    try:
+        return os.stat(path, follow_symlinks=False).st_size > 0
+    except OSError:
+        return False
 
 
 def signature(path: str) -> Signature | None:

@@ -372,7 +372,7 @@ class Store:
                 raise
 
     def restore(self, *, holds_lock: bool) -> None:
-        """Puts the store straight after a call that an error broke off: frees the lock, unless a batch holds it, closes
+        """Cleans up after a call that an error interrupted: frees the lock, unless a batch holds it, closes
         the index, and reads everything again, at once or after the batch.
         """
         self.index.move()
@@ -662,13 +662,13 @@ class Store:
         self._checkpointing = None
 
     def _require_parents(self, log: TractLog) -> None:
-        """Raises ObjectMissing if an event that the next one builds on is gone: no other copy could show the next one.
+        """Raises ObjectMissing if an event that the next one builds on is gone or emptied: no other copy could show the next.
 
         The handle then lists the store again, so that the next call sees what there is. Cost: one stat per head.
         """
         last, path = self._last_event  # of which the path is known, in a run of commits
         for name in log.view.event_heads:
-            if not (name == last and files.may_exist(path)) and not self._is_here(log.tract, name):
+            if not (name == last and files.has_bytes(path)) and not self._is_here(log.tract, name):
                 place.require_no_links(self.layout)
                 log.list_events(is_forced=True)
                 raise ObjectMissing(path=Address("event", name, log.tract).path, kind="event", hash=name)
@@ -684,7 +684,7 @@ class Store:
 
     def _is_here(self, tract: str, event: str) -> bool:
         """Returns whether an event has a file, or its right bytes are in a pack. Cost: one stat for a loose one."""
-        return files.may_exist(self.layout.event(tract, event)) or self.bytes.packed(event) is not None
+        return files.has_bytes(self.layout.event(tract, event)) or self.bytes.packed(event) is not None
 
     def _write_files(
         self, log: TractLog, fresh: dict[str, bytes], contents: dict[str, None], event: Entry, records: list[Record]
@@ -732,7 +732,7 @@ class Store:
             ) from (error)
 
     def _take_back(self, log: TractLog, redo_size: int, written: list[str], error: BaseException) -> None:
-        """Takes back what a refused transaction has written. Each step stands by itself: none is left out because of another.
+        """Removes what a refused transaction has written. An error in one step does not stop the others.
 
         Errors: _InDoubtError if a power cut may bring the transaction back.
         """
@@ -862,7 +862,7 @@ class Store:
 
 
 class _InDoubtError(Exception):
-    """It is open whether a transaction stands; caused by the first error."""
+    """A transaction may stand or not; its cause is the first error."""
 
 
 class _Holding:

@@ -59,6 +59,8 @@ class Repair:
         if isinstance(give_up, str) or not isinstance(give_up, Iterable):
             raise ArgumentError(f"give_up {give_up!r}: give a list of hashes of lost files")
         names = list(give_up)
+        if not any(map(files.list_names, (self._layout.objects, self._layout.events, self._layout.packs))):
+            self._store.require_store()  # taken away, but for local/: no store is begun in its place
         if texts.restore_format(self._layout):
             self._mended.append("FORMAT")
         if self._reader.overlay.is_staging:

@@ -147,7 +147,7 @@ class TractBranches:
         """Returns what an undo takes back. Errors: UndoError."""
         branch, found = self._reader.branch, find_undoable(self._reader)
         if found is None:
-            raise UndoError(branch=branch, reason="this copy has made no move of it that could be taken back")
+            raise UndoError(branch=branch, reason="this copy made no move of it that can be undone")
         move = found.move
         for left in (found.last.head, move.head):
             if left != transaction.head:
@@ -161,7 +161,7 @@ class TractBranches:
             raise UndoError(branch=branch, reason=reason)
         is_first = found.old_head is None and (move.head is None or not move.op.replaces)
         if is_first:
-            raise UndoError(branch=branch, reason="its first move is the last one that this copy made")
+            raise UndoError(branch=branch, reason="only the move that made the branch is left")
         return found
 
     def _mark(self, replaced: Sequence[EventHash]) -> list[EventHash]:
