@@ -347,7 +347,7 @@ class ReadOnlyError(StoreError):
 
 
 class CommitUncertain(StoreError):
-    """Raised when the disk failed in such a way that it is open whether a commit stands; chained from its OSError.
+    """Raised when the disk failed, so that a commit may stand or not; chained from its OSError.
 
     `hash` is the newest commit that may stand (of a transaction without commits: its event), `hashes` are all of them.
     Look for it in the history, perhaps after a power cut, before you commit the same again.
@@ -428,14 +428,14 @@ class InvalidObject(DamageError):
 class HistoryIncomplete(DamageError):
     """Raised when files are lost or unread, so that this copy would show or go on from less than it had or its files show.
 
-    `lost` are the paths of the files, `commits` those that stand behind them, oldest first; `hash` and `path` are of the
+    `lost` are the paths of the files, `commits` those that depend on them, oldest first; `hash` and `path` are of the
     first file. Fetch the files from another copy: that ends it. `open(incomplete="use")` works with what is whole;
     `repair(give_up=[hash])` makes the gap permanent.
     """
 
     template = (
         "branch {branch!r} of tract {tract_id!r} is incomplete: {reason}; fetch what is lost from another copy of this "
-        "store, go on without it (incomplete='use', --incomplete), or give it up (tract repair --give-up HASH)"
+        "store, go on without it (incomplete='use', --incomplete), or give it up (tract repair --give-up {hash:.12})"
     )
     tract_id: str
     branch: str

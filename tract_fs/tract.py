@@ -635,13 +635,13 @@ class Tract:
     # upkeep
 
     def repair(self, *, adopt: bool = False, verify: bool = True, give_up: Iterable[str] = ()) -> RepairReport:
-        """Checks every file of the store by its hash, quarantines or mends damaged ones, puts stray files in their
+        """Checks every file of the store by its hash, quarantines or mends damaged ones, puts unknown files in their
         place, and rebuilds all caches.
 
         With `adopt`, pending commits of this tract whose parents' events are gone for good come back as second heads,
         wherever their whole history is here. `verify=False` checks no files but those that were found damaged before.
         Nothing is deleted but caches. The report's `lost` lists the files that could not be found, and the commits that
-        stand behind each. `give_up`, hashes of lost files or 4 digits and more of them, makes the gaps permanent in all
+        depend on each. `give_up`, hashes of lost files or 4 digits and more of them, makes the gaps permanent in all
         copies, until a file is back: a lost content is then like a redacted one.
         Cost: reads the store. Errors: ReadOnlyError, LockTimeout; ArgumentError inside a batch, and for a hash that is
         not lost.

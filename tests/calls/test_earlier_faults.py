@@ -344,7 +344,7 @@ def test_a_missing_parent_never_shortens_history_silently(tmp_path: Path) -> Non
             assert caught.value.hash == made[2]
             assert str(caught.value).startswith(f"objects/{made[2][:2]}/{made[2][2:]}: the commit {made[2]} is missing")
     shutil.rmtree(path / ".tract" / "local")
-    missing = rf"{made[2][2:]} \(commit\) is missing; 4 commits stand behind it"
+    missing = rf"{made[2][2:]} \(commit\) is missing; 4 commits depend on it"
     with Tract.open(path) as tract, pytest.raises(HistoryIncomplete, match=missing):
         tract.compile()
     with Tract.open(path, incomplete="use") as tract:  # the line ends before the gap, with a warning
@@ -352,8 +352,8 @@ def test_a_missing_parent_never_shortens_history_silently(tmp_path: Path) -> Non
         status = tract.status()
         assert status.head == made[1]
         assert len(status.pending) == 4
-        assert sum(f"a commit is missing {made[2]}" in line for line in status.pending) == 1
-        assert "(commit) is missing; 4 commits stand behind it" in tract.compile().warnings[0]
+        assert sum(f"a commit is missing: {made[2]}" in line for line in status.pending) == 1
+        assert "(commit) is missing; 4 commits depend on it" in tract.compile().warnings[0]
         assert tract.get_commit(made[5]) is not None  # what is whole is reached by its hash
 
 

@@ -861,7 +861,7 @@ def test_a_copy_gets_a_merge_back_only_with_the_fork(tmp_path: Path) -> None:
         with open_tract(tmp_path / "copy") as partial:
             assert len(partial.status().pending) == 1
             with pytest.raises(
-                HistoryIncomplete, match=r"events/second/\w+/\w+ \(event\) is missing; 1 commit stands behind"
+                HistoryIncomplete, match=r"events/second/\w+/\w+ \(event\) is missing; 1 commit depends on it"
             ):
                 texts(partial)
             bring_files(source, tmp_path / "copy")

@@ -770,7 +770,7 @@ def test_a_branch_whose_events_wait_is_no_empty_branch(store: Run, tmp_path: Pat
     event.unlink()
     subprocess.run(["rm", "-r", str(tmp_path / ".tract" / "local")], check=True)
     told = store("compile")
-    assert (told.code, "(event) is missing; 1 commit stands behind it" in told.err) == (1, True)
+    assert (told.code, "(event) is missing; 1 commit depends on it" in told.err) == (1, True)
     assert store("status").code == 1
 
 

@@ -176,7 +176,7 @@ def test_undo_shows_what_it_took_back(store: Run) -> None:
     ]
     store("branch", "dev")
     store("branch", "--delete", "main", "--force")
-    assert store("undo").out.splitlines() == [f"main is back at {one[:12]}", "took back its end"]
+    assert store("undo").out.splitlines() == [f"main is back at {one[:12]}", "took back its deletion"]
 
 
 def test_undo_of_the_first_commit_is_refused(store: Run) -> None:

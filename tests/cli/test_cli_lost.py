@@ -44,7 +44,7 @@ def test_what_would_go_on_from_less_is_refused_with_the_name_of_the_file(
     for arguments in (["compile"], ["commit", "-m", "on less"], ["reset", "main~1"], ["undo"], ["branch", "new"]):
         told = tract(*arguments)
         assert (told.code, told.out) == (1, "")
-        assert f"{name} (content) is missing; 3 commits stand behind it" in told.err
+        assert f"{name} (content) is missing; 3 commits depend on it" in told.err
     assert tract("compile", "--json").code == 1
 
 
@@ -57,21 +57,21 @@ def test_log_and_query_warn_and_show_reaches_what_is_whole(tract: Any, lost: tup
     assert tract("show", lost[2][5][:12]).out.endswith("\nm5\n")
 
 
-def test_repair_lists_what_stands_behind_a_lost_file_until_it_is_given_up(
+def test_repair_lists_what_depends_on_a_lost_file_until_it_is_given_up(
     tract: Any, lost: tuple[Path, str, list[str]]
 ) -> None:
     _, content, names = lost
     told = tract("repair")
     assert told.code == 1
     assert told.out.splitlines()[1:] == [
-        f"lost     objects/{content[:2]}/{content[2:]}: content missing, 3 commits stand behind it",
+        f"lost     objects/{content[:2]}/{content[2:]}: content {content[:12]} is missing, 3 commits depend on it",
         f"           {names[3][:12]} (its content is lost)",
         f"           {names[4][:12]} m4",
         f"           {names[5][:12]} m5",
     ]
     document = tract("repair", "--json").document
     assert [found["hash"] for found in document["lost"]] == [content]
-    assert tract("status").out.count("content missing, 3 commits stand behind it") == 1
+    assert tract("status").out.count(f"content {content[:12]} is missing, 3 commits depend on it") == 1
     told = tract("repair", "--give-up", "0123")
     assert (told.code, "not the hash of one lost file" in told.err) == (1, True)
     told = tract("repair", "--give-up", content[:8])
@@ -91,7 +91,7 @@ def test_a_handle_without_the_lost_file_is_asked_for_by_an_option(
     assert tract("repair", "--incomplete").code == 1
 
 
-def test_sync_and_bundle_say_what_is_lost(tract: Any, lost: tuple[Path, str, Any], tmp_path: Path) -> None:
+def test_sync_and_bundle_list_what_is_lost(tract: Any, lost: tuple[Path, str, Any], tmp_path: Path) -> None:
     (tmp_path / "stick").mkdir()
     told = tract("sync", str(tmp_path / "stick"))
     assert told.code == 1

@@ -193,5 +193,5 @@ def test_a_failure_after_the_answer_does_not_make_a_commit_look_failed(
         patched.setattr(Tract, "close", fail)
         result = store("commit", "-m", "x")
     assert (result.code, result.out.startswith("[main ")) == (0, True)
-    assert result.err.startswith("warning: all is written, but the caches could not be saved: ")
+    assert result.err.startswith("warning: everything is written, but the caches could not be saved: ")
     assert shown_texts(store) == ["x"]

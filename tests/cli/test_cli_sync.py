@@ -128,7 +128,7 @@ def test_bundles_carry_a_store_to_another_place(store: Run) -> None:
     told = store("-C", "there", "bundle", "apply", "new.bundle")
     assert (told.code, told.out) == (0, f"new from {os.getcwd()}/new.bundle: 1 content, 1 commit, 1 event\n")
     assert told.err.startswith("warning: pending: default/")
-    assert told.err.endswith(f"its parent is not visible {made['builds_on'][0].split('/')[1]}\n")
+    assert told.err.endswith(f"its parent is not visible: {made['builds_on'][0].split('/')[1]}\n")
     assert store("-C", "there", "bundle", "apply", "all.bundle").err == ""
     assert shown_texts(store, "-C", "there") == ["one", "two"]
     assert store("-C", "there", "bundle", "apply", "all.bundle").out.endswith(": nothing\n")

@@ -128,8 +128,8 @@ def test_bundles_apply_in_any_order_and_twice(tmp_path: Path) -> None:
         heads += make(here, text, clock_us=START_US + number * 10**9)
         bundle(here, tmp_path / text, **({"since": heads[-2]} if number else {}))
     names = events_of(here)
-    assert apply(there, tmp_path / "three").pending == (f"default/{names[2]}: its parent is not visible {names[1]}",)
-    assert apply(there, tmp_path / "two").pending == (f"default/{names[1]}: its parent is not visible {names[0]}",)
+    assert apply(there, tmp_path / "three").pending == (f"default/{names[2]}: its parent is not visible: {names[1]}",)
+    assert apply(there, tmp_path / "two").pending == (f"default/{names[1]}: its parent is not visible: {names[0]}",)
     with open_tract(there) as t:
         assert t.head is None
         assert len(t.status().pending) == 2

@@ -377,7 +377,7 @@ def test_an_object_that_can_not_be_read_is_not_taken_for_missing(path: Path) -> 
         return os_error(errno.EACCES, given[0]) if is_object else None
 
     with disk(fails), Tract.open(path) as t:
-        with pytest.raises(HistoryIncomplete, match=r"commit\) is damaged; 8 commits stand behind it"):
+        with pytest.raises(HistoryIncomplete, match=r"commit\) is damaged; 8 commits depend on it"):
             t.compile()
         assert {waiting.state for waiting in t.status().waiting} <= {"damaged", "pending"}
         assert t.repair().unmoved != ()

@@ -100,7 +100,7 @@ def reset(invocation: Invocation, ref: str, expected_head: str | None) -> None:
 @click.option("--expected-head", metavar="HASH", help="Do it only if this is the head.")
 @with_store
 def undo(invocation: Invocation, expected_head: str | None) -> None:
-    """Set the branch back to where it was before its last move in this copy, whoever made that. A second undo goes one
+    """Set the branch back to where it was before its last move in this copy, made by any process. A second undo goes one
     move further back; 'reset' goes forward again.
     """
     with invocation.writing(needs_branch=False) as t:
@@ -122,7 +122,7 @@ def _answer_undo(invocation: Invocation, t: Tract, entry: ReflogEntry, before: l
     def show() -> None:
         click.echo(sentence)
         if left is None:
-            click.echo("took back its end")
+            click.echo("took back its deletion")
             return
         what = "the move to"
         if head in before:

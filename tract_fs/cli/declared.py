@@ -1,6 +1,6 @@
 """Tracts that were made on the command line and have no commit yet: each is an empty directory for its events.
 
-It says that the name is meant, in this copy; git does not carry it along. The first commit makes the tract itself.
+It marks the name as meant, in this copy; git copies no empty directory. The first commit makes the tract itself.
 """
 
 from __future__ import annotations

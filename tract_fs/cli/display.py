@@ -98,7 +98,7 @@ def annotation_document(made: PriorityAnnotation) -> dict[str, object]:
 def show_commits(
     t: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool = False, is_selected: bool = False
 ) -> None:
-    """Prints commits, one a line; where none was selected, it says so on stderr."""
+    """Prints commits, one a line; a line on stderr where none was selected."""
     rows = []
     annotations: dict[str, list[PriorityAnnotation]] = {}
     for info in infos:
@@ -228,7 +228,11 @@ def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_mi
     """Prints the state of a tract."""
     none = "no such branch" if is_branch_missing else "no commits yet"
     is_waiting = bool(state.pending or state.damaged or state.quarantined)
-    count = f"{state.commit_count} in the history, {state.effective_count} in the context"
+    is_read = state.commit_count > 0 or state.head is None
+    shown = (
+        f"{state.effective_count} in the context" if state.token_source or not is_read else "the context can't be read"
+    )
+    count = f"{state.commit_count} in the history, {shown}" if is_read else "the history can't be read"
     pairs = [
         ("store", inline(path)),
         ("tract", f"{state.tract_id}, branch {inline(state.branch)}"),
@@ -255,12 +259,13 @@ def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_mi
 
 
 def lost_lines(lost: Sequence[LostFile]) -> list[str]:
-    """Returns lost files, each with the commits that stand behind it."""
+    """Returns lost files, each with the commits that depend on it."""
     lines = []
     for file in lost:
-        behind = "1 commit stands behind it" if len(file.hidden) == 1 else f"{len(file.hidden)} commits stand behind it"
-        count = f", {behind}" if file.hidden else ""
-        lines.append(f"{file.path}: {file.kind} {'damaged' if file.is_damaged else 'missing'}{count}")
+        dependent = "1 commit depends on it" if len(file.hidden) == 1 else f"{len(file.hidden)} commits depend on it"
+        count = f", {dependent}" if file.hidden else ""
+        state = "damaged" if file.is_damaged else "missing"
+        lines.append(f"{file.path}: {file.kind} {file.hash[:DIGITS]} is {state}{count}")
         lines += [f"  {line[:DIGITS]} {line.partition(': ')[2]}" for line in file.hidden[:_MOST_HIDDEN]]
         if len(file.hidden) > _MOST_HIDDEN:
             lines.append(f"  and {len(file.hidden) - _MOST_HIDDEN} more")
@@ -279,7 +284,7 @@ def _distance(distance: HeadDistance) -> str:
 
 
 def _waiting(event: WaitingEvent) -> str:
-    missing = f" {event.missing} ({event.state})" if event.missing else ""
+    missing = f": {event.missing} ({event.state})" if event.missing else ""
     return f"{event.event}: {event.reason}{missing}"
 
 

@@ -124,7 +124,7 @@ class Invocation:
         try:
             t.close()
         except (OSError, TractError) as error:
-            warn(f"all is written, but the caches could not be saved: {error}")
+            warn(f"everything is written, but the caches could not be saved: {error}")
 
     @contextmanager
     def reading(self) -> Iterator[Tract]:

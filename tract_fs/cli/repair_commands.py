@@ -31,7 +31,7 @@ def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...]) -> 
     --adopt is for pending events whose missing files will never come. Each of their heads whose whole history is here
     becomes a second head of its branch, with its commits and their configs.
 
-    Lost files are listed with the commits that stand behind them, and the exit code is 1. --give-up HASH makes the gap of
+    Lost files are listed with the commits that depend on them, and the exit code is 1. --give-up HASH makes the gap of
     one permanent: a lost content is left out of every context, and nothing waits for a lost commit or event any more. If
     the file comes back later, it takes effect again.
     """

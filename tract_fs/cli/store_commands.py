@@ -131,15 +131,25 @@ def status(invocation: Invocation) -> None:
             **{name: to_builtins(value) for name, value in fields.items()},
         }
 
+        fault = _why_not_compiled(t)
+
         def show() -> None:
             show_status(state, path, tracts, is_branch_missing=bool(missing))
-            show_warnings([*missing, *state.warnings, *state.advice])
+            warnings = [warning for warning in state.warnings if not fault or fault not in warning]
+            show_warnings([*missing, *warnings, *state.advice])
 
         invocation.answer(lambda: document, show)
-        try:
-            t.compile()
-        except DamageError as error:
-            raise CommandError(f"the context can't be compiled: {error}") from None
+        if fault:
+            raise CommandError(f"the context can't be compiled: {fault}")
+
+
+def _why_not_compiled(t: Tract) -> str:
+    """Returns the error of a compile of the head; empty if there is none."""
+    try:
+        t.compile()
+    except DamageError as error:
+        return str(error)
+    return ""
 
 
 @click.command(short_help="Run the main commands on a bundled transcript.")

@@ -62,7 +62,7 @@ def encode_event_list(events: Mapping[str, list[str]], size_bytes: int) -> bytes
 
 
 def decode_event_list(line: bytes) -> tuple[int, dict[str, list[str]]] | None:
-    """Returns the size in bytes of the members before a list of events, and the events; None if the line is none that is whole."""
+    """Returns the size in bytes of the members before a list of events, and the events; None if it is no whole list."""
     if not is_event_list(line):
         return None
     head, tail = line[:-_LIST_TAIL_BYTES], line[-_LIST_TAIL_BYTES:]

@@ -55,7 +55,7 @@ class LostFile(Struct, frozen=True):
     kind: str  # content, commit, event or pack
     hash: str
     is_damaged: bool
-    hidden: tuple[str, ...]  # "hash: first words" of the commits that stand behind it, oldest first
+    hidden: tuple[str, ...]  # "hash: first words" of the commits that depend on it, oldest first
 
 
 class RepairReport(Struct, frozen=True):
@@ -70,7 +70,7 @@ class RepairReport(Struct, frozen=True):
     dropped_caches: tuple[str, ...]
     adopted: tuple[str, ...]  # "branch hash": heads that came back with their commits
     not_adopted: tuple[str, ...]  # "event hash: what is missing"
-    lost: tuple[LostFile, ...]  # of all tracts; until each is back or given up, what stands behind it is not shown
+    lost: tuple[LostFile, ...]  # of all tracts; until each is back or given up, what depends on it is not shown
     given_up: tuple[str, ...]  # hashes that were given up now
     advice: tuple[str, ...]
 

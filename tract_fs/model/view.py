@@ -79,7 +79,7 @@ class Pending(Struct, frozen=True):
 
     def describe(self) -> str:
         """Returns the reason with what is missing."""
-        return f"{self.reason} {self.missing}".rstrip()
+        return f"{self.reason}: {self.missing}" if self.missing else self.reason
 
 
 class MoveState(Struct, frozen=True):

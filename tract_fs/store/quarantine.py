@@ -308,7 +308,7 @@ class Quarantine:
 
 
 def _kind_of(name: str) -> Kind | None:
-    """Returns the kind of a quarantined file by its name; None of a note, or of a file that is not of the quarantine."""
+    """Returns the kind of a quarantined file by its name; None for a note, or for any other file."""
     kind, _, rest = name.partition("-")
     for known in LIMITS_BYTES:
         if kind == known and is_hash(rest[:64]) and not name.endswith(_NOTE):

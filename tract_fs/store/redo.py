@@ -228,7 +228,7 @@ def needs_recovery(path: str, seal: bytes = b"") -> bool:
 def iter_entries(path: str, seal: bytes = b"") -> Iterator[Entry]:
     """Yields the entries of a log up to the first bad one: with bytes of another hash, too large for its kind, or with a wrong tract.
 
-    None of a log of another place than that of `seal`. Memory: one entry, whatever the size of the file.
+    A log of another place than that of `seal` has none. Memory: one entry, whatever the size of the file.
     """
     reader = files.RangeReader(path)
     try:

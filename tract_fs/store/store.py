@@ -372,7 +372,7 @@ class Store:
                 raise
 
     def restore(self, *, holds_lock: bool) -> None:
-        """Puts the store straight after a call that an error broke off: frees the lock, unless a batch holds it, closes
+        """Cleans up after a call that an error interrupted: frees the lock, unless a batch holds it, closes
         the index, and reads everything again, at once or after the batch.
         """
         self.index.move()
@@ -732,7 +732,7 @@ class Store:
             ) from (error)
 
     def _take_back(self, log: TractLog, redo_size: int, written: list[str], error: BaseException) -> None:
-        """Takes back what a refused transaction has written. Each step stands by itself: none is left out because of another.
+        """Removes what a refused transaction has written. An error in one step does not stop the others.
 
         Errors: _InDoubtError if a power cut may bring the transaction back.
         """
@@ -862,7 +862,7 @@ class Store:
 
 
 class _InDoubtError(Exception):
-    """It is open whether a transaction stands; caused by the first error."""
+    """A transaction may stand or not; its cause is the first error."""
 
 
 class _Holding:

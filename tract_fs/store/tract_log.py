@@ -606,7 +606,7 @@ class TractLog:
         self._listing.settle(seen)
 
     def _note_losses(self) -> None:
-        """Counts events that damaged packs are proved to lack as gone."""
+        """Counts as gone the events that damaged packs are sure to lack."""
         before, (self.damaged_packs, lost) = self.damaged_packs, self._parts.losses(self.tract)
         self.changes += before != self.damaged_packs
         if lost == self.lost_in_packs:
@@ -639,7 +639,7 @@ class TractLog:
     # leaves
 
     def _recorded_damaged(self) -> set[str]:
-        """Returns the damaged events that arrivals list: whatever became of its other caches, this copy met them. After a
+        """Returns the damaged events that arrivals list: this copy knew them, even if its other caches are lost. After a
         power cut, only those that the saved view covers: a later one may never have reached the disk.
         """
         records = enumerate(arrivals.iter_sound(self._arrivals) if self.damaged else ())

@@ -250,7 +250,7 @@ def _advice(report: RepairReport) -> Iterator[str]:
         yield "some files could not be repaired: check their permissions, or move them out of the store by hand"
     if report.lost:
         yield (
-            "the commits that stand behind lost files are kept, and 'tract show HASH' reaches them. Fetch the files from another copy; "
+            "the commits that depend on lost files are kept, and 'tract show HASH' reaches them. Fetch the files from another copy; "
             "where there is none, 'tract repair --give-up HASH' makes the gap permanent"
         )
     if report.not_adopted:

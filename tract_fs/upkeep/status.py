@@ -104,7 +104,7 @@ def _damaged_packs(reader: TractReader) -> Iterator[str]:
 
 
 def lost_files(reader: TractReader) -> list[LostFile]:
-    """Returns the lost files of the reader's tract, with what stands behind each."""
+    """Returns the lost files of the reader's tract, with the commits that depend on each."""
     return [
         LostFile(
             path=gap.lost.path,
@@ -270,9 +270,9 @@ def _advice(status: Status) -> Iterator[str]:
     if status.other_heads or status.diverged_branches:
         yield "a branch has several heads: all are kept, and this copy goes on with its own line; 'tract merge' joins them"
     if status.salvageable:
-        yield "stray files have the bytes of missing ones: 'tract repair' restores these"
+        yield "unknown files have the bytes of missing ones: 'tract repair' restores these"
     if len(status.strays) > len(status.salvageable):
-        yield "stray files are ignored; move out of the store what you do not need"
+        yield "unknown files are ignored; move out of the store what you do not need"
     if status.loose_count >= _MANY_FILES or status.small_pack_count >= _MANY_PACKS:
         yield (
             f"{status.loose_count} loose files and {status.small_pack_count} packs under 32 MiB: 'tract pack' makes a few packs of them, "
@@ -284,4 +284,4 @@ def _advice(status: Status) -> Iterator[str]:
             "wrote them. They are never read; remove them, unless another machine mounts this directory and works in it"
         )
     if status.warnings:
-        yield "see the warnings: nothing is lost by waiting, and another copy of the store may have what can't be read here"
+        yield "nothing is lost by waiting: another copy of the store may have what can't be read here"

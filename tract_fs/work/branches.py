@@ -147,7 +147,7 @@ class TractBranches:
         """Returns what an undo takes back. Errors: UndoError."""
         branch, found = self._reader.branch, find_undoable(self._reader)
         if found is None:
-            raise UndoError(branch=branch, reason="this copy has made no move of it that could be taken back")
+            raise UndoError(branch=branch, reason="this copy made no move of it that can be undone")
         move = found.move
         for left in (found.last.head, move.head):
             if left != transaction.head:

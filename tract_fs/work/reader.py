@@ -142,14 +142,14 @@ class TractReader:
             self.require_complete(parsed.name)
 
     def error_of(self, found: Incomplete) -> HistoryIncomplete:
-        """Returns the error that lists what is lost, and what stands behind it."""
+        """Returns the error that lists what is lost, and the commits that depend on it."""
         lost = [one.describe() for one in found.lost]
         reason = "; ".join(
             [*lost[:_MOST_NAMED], *([f"and {len(lost) - _MOST_NAMED} more"] if lost[_MOST_NAMED:] else [])]
         )
         if found.commits:
             count = len(found.commits)
-            reason += f"; {count} commit{'s stand' if count > 1 else ' stands'} behind it, up to {found.commits[-1]}"
+            reason += f"; {count} commit{'s depend' if count > 1 else ' depends'} on it, up to {found.commits[-1]}"
         links = {link for one in found.lost if (link := self.store.link_above(one.path)) is not None}
         reason += "".join(f"; {link} is a symbolic link, and none is followed in a store" for link in sorted(links))
         return HistoryIncomplete(
@@ -178,8 +178,9 @@ class TractReader:
             lost.append(Lost("content", content, "", self.store.objects.exists(content)))
         error = self.error_of(Incomplete(self.branch, tuple(dict.fromkeys(lost)), (), ()))
         shown = ", ".join(names)
-        reason = f"{error.reason}, the content of commit {shown}; skip, edit or summarize the commit"
-        return HistoryIncomplete(**{**error.fields, "reason": reason})
+        fields = {**error.fields, "reason": f"{error.reason}, the content of commit {shown}"}
+        message = HistoryIncomplete.template.format(**fields)
+        return HistoryIncomplete(f"{message}, or skip, edit or summarize the commit", **fields)
 
     def commit(self, name: CommitHash) -> Commit:
         """Returns a commit of the store. Errors: ObjectMissing, HashMismatch, InvalidObject."""
