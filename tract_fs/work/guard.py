@@ -118,14 +118,14 @@ class SessionGuard:
                     self._is_restore_due = False
                 if self.is_closed and kind is not Kind.LOAD:
                     raise ClosedError(tract_id=self._reader.log.tract)
-                may_pass = self._writer.current is None or self._may_pass(call, kind, batch)
-                if (
-                    may_pass and kind is not Kind.LOAD and not self._writer.holds_lock
-                ):  # under it, only this handle writes
-                    self._reader.store.events.begin_call()
+                is_alone = self._writer.current is None
+                may_pass = is_alone or self._may_pass(call, kind, batch)
+                if kind is not Kind.LOAD and (is_alone or (may_pass and not self._writer.holds_lock)):
+                    reader = self._reader
+                    reader.store.events.begin_call()
                     if kind is not Kind.WRITE:
-                        self._reader.log.catch_up()
-                    self._reader.log.list_if_due()
+                        reader.log.catch_up()
+                    reader.log.list_if_due()
             except StoreGone as error:
                 if kind is not Kind.CLOSE:  # which only closes files then
                     self.leave(frame, error)
@@ -158,7 +158,11 @@ class SessionGuard:
 
     def _pass_on(self, turn: int) -> None:
         """Lets the call that has waited longest enter in place of the one that is inside."""
-        waiter = self._waiters.popleft()
+        try:
+            waiter = self._waiters.popleft()
+        except IndexError:  # it has just given up
+            self._calls.pop(turn, None)
+            return
         self._calls[turn] = waiter.call
         waiter.bell.release()
 
