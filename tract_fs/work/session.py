@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -280,11 +281,11 @@ class Session:
                 self.store.close()
                 self._throw_away = self.reader.throw_away = None
 
-    def _restore(self) -> None:
-        """Puts all straight after a call that an error broke off anywhere: frees the lock, closes what was half done,
+    def _restore(self, frame: FrameType | None) -> None:
+        """Puts all straight after the call of the function `frame`, which an error broke off anywhere: frees the lock, closes what was half done,
         and loads everything again at the next call, unless an open batch needs it as it is.
         """
-        self.writer.end_call()
+        self.writer.end_call(frame)
         self.store.restore(holds_lock=self.writer.holds_lock)
         self.reader.forget_renderings()
         self.contexts.forget()
