@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -29,6 +29,7 @@ from tract_fs.model.messages import render
 from tract_fs.model.names import format_time, iter_times
 from tract_fs.model.objects import Commit, CommitOperation, encode_append, encode_commit
 from tract_fs.model.tokens import EstimateCounter, count_json_message
+from tract_fs.store.redo import Entry, RedoLog
 from tract_fs.store.store import Store
 from tract_fs.work import import_stream as streaming_module
 
@@ -176,6 +177,32 @@ def test_a_source_or_a_config_that_fails_is_told_with_the_position(tmp_path: Pat
         with pytest.raises(KeyboardInterrupt):
             t.import_stream(interrupted())
         assert t.compile().commit_count == 18
+
+
+def test_what_stands_before_a_failing_write_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    append, sync = RedoLog.append, RedoLog.sync
+
+    def append_twice(log: RedoLog, entries: Sequence[Entry]) -> int:
+        steps.append("append")
+        if steps.count("append") == 3:
+            raise OSError(28, "No space left on device")
+        return append(log, entries)
+
+    def note_sync(log: RedoLog) -> None:
+        steps.append("sync")
+        sync(log)
+
+    with Tract.open(tmp_path) as t:
+        monkeypatch.setattr(RedoLog, "append", append_twice)
+        monkeypatch.setattr(RedoLog, "sync", note_sync)
+        with pytest.raises(ImportInterrupted) as caught:
+            t.import_stream(messages(40), batch_size=10)
+        assert (caught.value.position, caught.value.head) == (20, t.head)
+        assert steps == ["append", "append", "append", "sync"]
+        monkeypatch.undo()
+        t.import_stream(messages(20, start=20), batch_size=10)
+        assert t.compile().to_openai() == list(messages(40))
 
 
 def interrupted() -> Iterator[dict[str, Any]]:

@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from tests.lab.talk import Clock, say, texts, user
-from tract_fs import Tract
-from tract_fs.errors import BatchOpen, CallInsideCall, LockTimeout
+from tract_fs import Tract, TractConfig
+from tract_fs.errors import BatchOpen, CallInsideCall, ImportInterrupted, LockTimeout
+from tract_fs.model.info import TokenBudgetConfig
 
 
 class ArmedClock(Clock):
@@ -360,3 +361,79 @@ def test_fifty_tasks_with_batches_cancellations_errors_and_threads_keep_what_was
     with Tract.open(tmp_path, verify=True) as fresh:
         assert {info.commit_hash for info in fresh.log(None)} == there
         assert fresh.status().warnings == ()
+
+
+def open_with_callback(path: Path, callback: Any, *, timeout_s: float = 5, compiler: Any = None) -> Tract:
+    """Opens a tract whose budget is passed by every commit, so that each calls `callback`."""
+    budget = TokenBudgetConfig(max_tokens=1, action="callback", callback=callback)
+    config = TractConfig(token_budget=budget)
+    return Tract.open(path, config=config, compiler=compiler, durability="fast", lock_timeout_s=timeout_s)
+
+
+def messages(count: int) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": f"imported {number}"} for number in range(count)]
+
+
+@pytest.mark.parametrize("name", ["import_messages", "import_stream"])
+def test_another_thread_does_not_join_an_import_while_a_callback_runs(tmp_path: Path, name: str) -> None:
+    refused: list[str] = []
+    seen: list[list[str]] = []
+
+    def commit() -> None:
+        seen.append(texts(tract))
+        try:
+            say(tract, "of another thread")
+        except BatchOpen as error:
+            refused.append(str(error))
+
+    def veto(*_: int) -> None:
+        if not seen and threading.current_thread() is threading.main_thread():
+            thread = threading.Thread(target=commit)
+            thread.start()
+            thread.join()
+            raise ValueError("vetoed")
+
+    with open_with_callback(tmp_path / "store", veto, timeout_s=0.3) as tract:
+        with pytest.raises((ValueError, ImportInterrupted), match="vetoed"):
+            getattr(tract, name)(messages(3))
+        assert seen == [[]]
+        assert refused == [
+            "another thread had a batch open for 0.3 s; make the call inside its with block, or after its end; nothing was "
+            "written"
+        ]
+        say(tract, "after")
+        assert_all_copies_show(tract, tmp_path, ["after"])
+
+
+class BrokenCompiler:
+    def compile(self, *_: object) -> Any:
+        raise OSError("broken")
+
+
+@pytest.mark.parametrize("is_other_thread", [False, True])
+@pytest.mark.parametrize("name", ["import_messages", "import_stream"])
+def test_an_import_is_whole_whatever_fails_in_a_callback(tmp_path: Path, name: str, is_other_thread: bool) -> None:
+    called: list[str] = []
+
+    def fail() -> None:
+        with pytest.raises(OSError, match="broken"):
+            tract.compile()
+        called.append("compile")
+
+    def callback(*_: int) -> None:
+        called.append("callback")
+        if called != ["callback", "callback"]:
+            return  # only the second message finds another one staged
+        if is_other_thread:
+            thread = threading.Thread(target=fail)
+            thread.start()
+            thread.join()
+        else:
+            fail()
+
+    with open_with_callback(tmp_path / "store", callback, compiler=BrokenCompiler()) as tract:
+        getattr(tract, name)(messages(3))
+        assert called == ["callback", "callback", "compile", "callback"]
+        assert len(tract.log(None)) == 3
+    with Tract.open(tmp_path / "store") as tract:
+        assert_all_copies_show(tract, tmp_path, ["imported 0", "imported 1", "imported 2"])

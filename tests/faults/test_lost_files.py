@@ -85,6 +85,55 @@ LOST: dict[str, Callable[[Path, str], str]] = {
 }
 
 
+def open_another_tract(path: Path) -> None:
+    with open_tract(path, tract_id="other") as t:
+        say(t, "of another tract")
+
+
+def use_what_there_is(path: Path) -> None:
+    with open_tract(path, incomplete="use") as t:
+        assert texts(t) == LINE[:3]
+
+
+def lose_the_saved_view(path: Path) -> None:
+    with open_tract(path) as t, pytest.raises(HistoryIncomplete):
+        t.compile()
+    (own_place(path) / "tracts" / "default" / "view").unlink()
+
+
+def lose_all_about_the_tract(path: Path) -> None:
+    lose_the_saved_view(path)
+    shutil.rmtree(own_place(path) / "tracts" / "default")
+
+
+@pytest.mark.parametrize(
+    "before", [open_another_tract, use_what_there_is, lose_the_saved_view, lose_all_about_the_tract]
+)
+def test_a_torn_event_counts_as_lost_in_a_place_that_has_no_saved_view(
+    line: tuple[Path, list[str]], before: Callable[[Path], None]
+) -> None:
+    path, names = line
+    name = event_files(path)[3]
+    put(store_root(path) / name, (store_root(path) / name).read_bytes()[:-20])
+    remove_local(path)
+    before(path)
+    for _ in range(2):
+        with open_tract(path) as t:
+            require_refused(t, name, names[4:])
+
+
+def test_a_restart_of_the_machine_makes_no_altered_event_a_torn_one(line: tuple[Path, list[str]]) -> None:
+    path, names = line
+    last = event_files(path)[5]
+    data = lose(path, last)
+    remove_local(path)
+    with open_tract(path) as t:
+        assert texts(t) == LINE[:5]
+    put(store_root(path) / last, data.replace(names[5].encode(), names[4].encode()))  # whole JSON, other bytes
+    with in_next_boot(), open_tract(path) as t:
+        require_refused(t, last, [])
+
+
 @pytest.mark.parametrize("kind", LOST)
 def test_a_clone_without_one_file_refuses_to_go_on_from_before_it(line: tuple[Path, list[str]], kind: str) -> None:
     path, names = line

@@ -117,6 +117,29 @@ def test_a_log_of_another_boot_or_an_unknown_one_needs_recovery_if_it_has_entrie
     assert redo.needs_recovery(str(path.with_name("absent"))) is False
 
 
+@pytest.mark.parametrize(
+    ("boot_now", "data", "is_earlier"),
+    [
+        (BOOT, HEADER + OBJECT_BYTES, False),
+        ("another boot", HEADER + OBJECT_BYTES, True),
+        ("another boot", HEADER, True),
+        ("", HEADER, False),
+        ("another boot", HEADER[:40], False),
+        ("another boot", HEADER[:48] + b"0123456789abcdef", False),
+        ("another boot", b"", False),
+        ("another boot", b"garbage" * 20, False),
+    ],
+    ids=["this boot", "entries", "no entries", "no boot known", "cut", "of another place", "an empty file", "garbage"],
+)
+def test_a_log_of_an_earlier_boot_has_a_whole_header_of_this_place(
+    path: Path, monkeypatch: pytest.MonkeyPatch, boot_now: str, data: bytes, is_earlier: bool
+) -> None:
+    monkeypatch.setattr(redo, "boot_id", lambda: boot_now)
+    path.write_bytes(data)
+    assert redo.is_of_earlier_boot(str(path), b"seal" * 8) is is_earlier
+    assert redo.is_of_earlier_boot(str(path.with_name("absent")), b"seal" * 8) is False
+
+
 def test_a_checkpoint_is_due_once_appends_pass_the_next_multiple(log: RedoLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redo, "CHECKPOINT_BYTES", 64 + 2 * len(OBJECT_BYTES))
     log.append([OBJECT])

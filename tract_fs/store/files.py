@@ -567,11 +567,9 @@ def may_exist(path: str) -> bool:
 
 
 def has_bytes(path: str) -> bool:
-    """Returns whether there is a file at `path` that is not empty. Cost: one stat."""
-    try:
-        return os.stat(path, follow_symlinks=False).st_size > 0
-    except OSError:
-        return False
+    """Returns whether there is a file at `path` that is not empty. Cost: one stat. Errors: OSError for all but absence."""
+    found = status_of(path)
+    return found is not None and found.st_size > 0
 
 
 def signature(path: str) -> Signature | None:

@@ -35,14 +35,12 @@ class Layout:
         self.local_root = os.path.join(self.root, "local")
         self.use_place(None)
 
-    def use_place(self, name: str | None, seal: bytes = b"", *, is_new: bool = False) -> None:
-        """Makes `local` the directory of this copy's own files, which `is_new` if this process has just made it; without
-        a name, a path that nobody can have created.
+    def use_place(self, name: str | None, seal: bytes = b"") -> None:
+        """Makes `local` the directory of this copy's own files; without a name, a path that nobody can have created.
 
         `seal` are 32 bytes that the caches of this place are bound to, so that those of another place are not accepted.
         """
         self.seal = seal or os.urandom(32)
-        self.is_new_place = is_new
         self.local = f"{self.local_root}/{name or 'none.' + os.urandom(16).hex()}"
         self.lock = f"{self.local}/lock"
         self.line = f"{self.local}/line"

@@ -32,11 +32,10 @@ def bind(layout: Layout, *, create: bool) -> bool:
     Without a place, `local` is a path that does not exist.
     """
     found = _find(layout)
-    is_new = found is None
-    if is_new and create:
+    if found is None and create:
         with suppress(OSError):  # a disk that can't be written: the handle does without
             found = _make(layout)
-    layout.use_place(*found or (None,), is_new=is_new)
+    layout.use_place(*found or (None,))
     return found is not None
 
 

@@ -225,6 +225,13 @@ def needs_recovery(path: str, seal: bytes = b"") -> bool:
     return not boot or not header.startswith(_MAGIC + boot.encode() + b"\n")
 
 
+def is_of_earlier_boot(path: str, seal: bytes) -> bool:
+    """Returns whether the log at `path` was begun in this place and in an earlier boot, with or without entries."""
+    header, boot = files.read_at(path, 0, EMPTY_BYTES) or b"", boot_id()
+    is_of_place = len(header) == EMPTY_BYTES and _is_of_place(header, seal)
+    return bool(boot) and is_of_place and not header.startswith(_MAGIC + boot.encode() + b"\n")
+
+
 def iter_entries(path: str, seal: bytes = b"") -> Iterator[Entry]:
     """Yields the entries of a log up to the first bad one: with bytes of another hash, too large for its kind, or with a wrong tract.
 

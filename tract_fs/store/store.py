@@ -60,6 +60,8 @@ class Store:
       fails too, it sets `_failure`, and the handle writes no more.
     - `needs_recovery`: a redo log of another boot waits. An open and each first `acquire` recover from it; an open that
       can't get the lock at once leaves it to the next write.
+    - `_is_after_boot`: the machine was started again since this copy began its redo log; found by `open`, before it
+      recovers. A place that was bound later has no such log.
     - `_unsynced`, `_in_doubt`: entries that this handle appended to the redo log and no sync has covered, and the
       commits that they brought; `_sync` empties both.
     - `_has_undurable_ancestor`: set by a durable write on events that no redo log holds, and by `renew_place`. The next
@@ -91,6 +93,7 @@ class Store:
         self.accepts_gaps = accepts_gaps  # a content that is missing or damaged counts as redacted
         self.distrusts_caches = distrusts_caches  # no answer comes from what local/ caches of the history
         self._needs_recovery = False
+        self._is_after_boot = False
         self._ground = Ground(layout)
         self._writer = writer
         self._is_durable = is_durable
@@ -142,6 +145,9 @@ class Store:
         self._ground.note()
         place.bind(self.layout, create=not self.read_only)
         self._use_place()
+        with suppress(PermissionError):  # local/ of another user
+            paths = redo.log_paths(self.layout.local, self.layout.redo)
+            self._is_after_boot = any(redo.is_of_earlier_boot(path, self.layout.seal) for path in paths)
         self._needs_recovery = True
         if self.needs_recovery and not self.read_only:
             with suppress(LockTimeout, PermissionError), self.locked_now():  # the first to have the lock recovers
@@ -214,6 +220,7 @@ class Store:
         if not place.bind(self.layout, create=not self.read_only):
             return False
         self._use_place()
+        self._is_after_boot = False
         if self._lock_depth:
             self._lock.acquire(self.lock_timeout_s)
             before[0].release()
@@ -245,6 +252,7 @@ class Store:
                 finds=self._finds,
                 require_store=self.require_store,
                 renew_place=self.renew_place,
+                is_after_boot=lambda: self._is_after_boot,
                 redacted=self.redacted,
                 note_redacted=self.note_redacted,
                 quarantined=self.quarantine.events,
@@ -324,15 +332,17 @@ class Store:
         """Returns the ids of the tracts that have events, sorted."""
         return tree.list_tracts(self.layout, self.packs)
 
-    def beside(self, *, writer: str, read_only: bool) -> Store:
-        """Opens another store of the same files and settings, for another handle. Errors: as `open`."""
+    def beside(self, *, writer: str, read_only: bool, accepts_gaps: bool | None = None) -> Store:
+        """Opens another store of the same files and settings, for another handle; `accepts_gaps`: by default as this one
+        does. Errors: as `open`.
+        """
         other = Store(
             self.layout,
             writer=writer,
             is_durable=self._is_durable,
             read_only=read_only,
             lock_timeout_s=self.lock_timeout_s,
-            accepts_gaps=self.accepts_gaps,
+            accepts_gaps=self.accepts_gaps if accepts_gaps is None else accepts_gaps,
         )
         other.open(create=False)
         return other

@@ -47,11 +47,13 @@ from tract_fs.errors import (
     ObjectMissing,
     ReadOnlyError,
 )
+from tract_fs.model.damage import TORN, ZEROED, diagnose
 from tract_fs.model.events import Event, Redact
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
 from tract_fs.store import arrivals, files, redo, saved_view, tree
+from tract_fs.store.address import Address
 from tract_fs.store.arrivals import MOST_RECORDS, NO_BRANCH, NO_HASH, Arrivals, Record
 from tract_fs.store.events import Events, as_event_hash
 from tract_fs.store.folding import iter_in_causal_order, records_of
@@ -91,6 +93,7 @@ class Parts(Struct, frozen=True):
     finds: Callable[[str, EventHash], bool]
     require_store: Callable[[], None]
     renew_place: Callable[[], bool]
+    is_after_boot: Callable[[], bool]  # whether this copy last wrote in an earlier boot, where no saved view shows it
     redacted: Callable[[], frozenset[str]]
     note_redacted: Callable[[list[ContentHash]], None]
     quarantined: Callable[[str], dict[str, str]]
@@ -232,8 +235,9 @@ class TractLog:
         self._break()
         saved = saved_view.read(self._parts.layout, self.tract)
         is_ours = saved is not None and self._is_ours(saved) and self._state is not State.MISLED
-        is_of_boot = saved is not None and is_ours and saved.boot == redo.boot_id()
-        self._is_after_cut = not is_of_boot and not self._parts.layout.is_new_place
+        self._is_after_cut = (
+            saved.boot != redo.boot_id() if saved is not None and is_ours else self._parts.is_after_boot()
+        )
         self.torn = set(saved.torn) if saved is not None and is_ours else set()
         if verify or saved is None or not is_ours:
             self.rebuild(is_ours=is_ours)
@@ -266,12 +270,21 @@ class TractLog:
     def _note_torn(self) -> None:
         """After a power cut, notes which damaged events this copy never had: they were being written then, or copied.
 
-        A durable commit was acknowledged only once the redo log had it, from which it has been written again by now.
+        A durable commit was acknowledged only once the redo log had it, from which it has been written again by now. A
+        cut leaves files that are empty, end early or contain zeros; other damage is not its doing.
         """
         if self._is_after_cut:
             self._listing.is_changed = True  # the next view is of this boot
-            self.torn |= self.damaged.keys() - self.gone
+            self.torn.update(name for name in self.damaged.keys() - self.gone if self._ends_early(name))
             self.changes += 1
+
+    def _ends_early(self, name: str) -> bool:
+        """Returns whether the file of a damaged event has what a power cut leaves."""
+        address = Address("event", name, self.tract)
+        data: bytes | None = None
+        with suppress(OSError):
+            data = files.read(address.path_in(self._parts.layout), limit_bytes=address.limit_bytes)
+        return data is not None and diagnose(data, name).cause in (TORN, ZEROED)
 
     def save(self, *, records: list[Record] | None = None) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
@@ -399,8 +412,8 @@ class TractLog:
         if kept is None or (is_locked and len(kept) < len(found)):
             saved = saved_view.read(self._parts.layout, self.tract)
             is_covered = saved is not None and saved.count >= count and self._is_ours(saved)
-            if kept is None or is_covered:  # what a saved view covers was there, or what another record follows
-                self.rebuild(is_ours=is_covered or not self._is_after_cut)
+            if kept is None or is_covered:
+                self.rebuild(is_ours=is_covered)  # what a saved view of this copy covers was there, and is gone
                 return
         self._state = State.BROKEN
         for record in kept:
@@ -567,7 +580,7 @@ class TractLog:
         self.lost_in_packs = set()
         met = self._recorded_damaged()
         if self._is_after_cut:
-            known_before -= self.damaged.keys() - met
+            known_before -= {name for name in self.damaged.keys() - met if self._ends_early(name)}
         self.gone = (known_before | self._witnessed | met).difference(visible)
         self._note_torn()
         self.traces = self._find_traces()
@@ -640,11 +653,16 @@ class TractLog:
 
     def _recorded_damaged(self) -> set[str]:
         """Returns the damaged events that arrivals list: this copy knew them, even if its other caches are lost. After a
-        power cut, only those that the saved view covers: a later one may never have reached the disk.
+        power cut, only those that the saved view covers, or that a cut does not damage so: a later one may never have
+        reached the disk.
         """
         records = enumerate(arrivals.iter_sound(self._arrivals) if self.damaged else ())
         end = self._covered_count() if self._is_after_cut and self.damaged else MOST_RECORDS
-        return {name for n, record in records if n < end and (name := record.event.hex()) in self.damaged}
+        found: dict[str, int] = {}
+        for number, record in records:
+            if (name := record.event.hex()) in self.damaged:
+                found.setdefault(name, number)
+        return {name for name, number in found.items() if number < end or not self._ends_early(name)}
 
     def _covered_count(self) -> int:
         """Returns how many records of arrivals the saved view covers; 0 if there is none of this copy."""
@@ -739,8 +757,8 @@ class TractLog:
     def _written(self, records: list[Record]) -> list[Record] | None:
         """Returns the records without those of the last event, if its file is missing (yet); None if an earlier event is missing.
 
-        This copy's writers write each event before they record the next. So a missing earlier event is gone, unless a power
-        cut kept its file from the disk, but not its record.
+        This copy's writers write each event before they record the next. So a missing earlier event is gone, or a power
+        cut kept its file from the disk, but not its record, or the records are not of this copy.
         """
         end = len(records)
         is_last = True

@@ -12,7 +12,6 @@ import sys
 from threading import get_ident
 from types import FrameType
 
-from tract_fs.store.files import process
 from tract_fs.store.transaction import Mark, Transaction
 
 _ENTERING = frozenset(["__enter__", "__aenter__"])
@@ -29,11 +28,10 @@ class Batch:
     """
 
     def __init__(self, opener: FrameType | None = None, *, is_of_call: bool = False) -> None:
-        """`opener`: the function that entered the batch; `is_of_call`: the running call did, and ends it too."""
+        """`opener`: the function that entered the batch; `is_of_call`: it is part of the running call, which ends it too."""
         self.is_of_call = is_of_call
         self._opener = opener
         self.thread = get_ident()
-        self.pid = process.id
         self.outer: Batch | None = None  # the batch that this one joined
         self.transaction: Transaction | None = None  # of the outermost batch, from its first write on
         self.start: Mark | None = None  # of the transaction, before the first write inside
@@ -42,8 +40,19 @@ class Batch:
         self.is_over = False
 
     def is_around(self, frame: FrameType | None) -> bool:
-        """Returns whether a function, given by its frame, was called by the function that entered the batch."""
-        return self.is_of_call or (self._opener is not None and is_below(frame, self._opener))
+        """Returns whether a function of this thread, given by its frame, was called by the function that entered the
+        batch. All calls of the thread are inside the batch of a call: they are made by a callback of it.
+        """
+        if self.is_of_call:
+            return self.thread == get_ident()
+        return self._opener is not None and is_below(frame, self._opener)
+
+    def ends_with(self, frame: FrameType | None) -> bool:
+        """Returns whether a batch of a call is over with the call of the function `frame`, which an error ended; False
+        where that one was made by a callback, or by another thread meanwhile.
+        """
+        opener = self._opener
+        return self.is_of_call and (opener is None or opener is frame or not is_running(self.thread, opener))
 
     def forget_opener(self) -> None:
         """Forgets the function that entered the batch, if that has ended: its variables may be all that keeps the batch

@@ -74,7 +74,7 @@ class SessionGuard:
         writer: TractWriter,
         *,
         timeout_s: float,
-        restore: Callable[[], object],
+        restore: Callable[[FrameType | None], object],
         on_fork: Callable[[], object],
     ) -> None:
         self._reader = reader
@@ -114,7 +114,7 @@ class SessionGuard:
                     deadline = deadline or _monotonic() + self._timeout_s
                     self._wait(call, deadline)
                 if self._is_restore_due:
-                    self._restore()
+                    self._restore(None)
                     self._is_restore_due = False
                 if self.is_closed and kind is not Kind.LOAD:
                     raise ClosedError(tract_id=self._reader.log.tract)
@@ -150,7 +150,7 @@ class SessionGuard:
         call = self._calls.get(turn)
         if call is not None and call[1] is frame:
             if error is not None and not isinstance(error, TractError):
-                self._restore()
+                self._restore(frame)
             if self._waiters:
                 self._pass_on(turn)
             else:
@@ -167,12 +167,16 @@ class SessionGuard:
         waiter.bell.release()
 
     def run_outside(self, work: Callable[[], object]) -> None:
-        """Runs code of the user amid a call, which ends for that time: it may call the handle, and others may, too."""
+        """Runs code of the user amid a call, which ends for that time: it may call the handle, and others may, too. The
+        call goes on, or ends, with nobody else inside.
+        """
         call = self._calls[self._turn]
         assert call is not None
         self.leave(call[1], None)
-        work()
-        self.enter(call[1], Kind.CHANGE)
+        try:
+            work()
+        finally:
+            self.enter(call[1], Kind.CHANGE)
 
     def drop(self, batch: Batch) -> None:
         """Ends a batch, and forgets what it holds if it is not over; where a call is under way, the next call does it."""

@@ -139,9 +139,17 @@ class MessageStream:
             if self._writer.budget is not None:
                 self._write_singly(prepared, contents)
             else:
+                failure: Exception | None = None
                 with self._reader.store.locked():
-                    self._write_lines(prepared, contents)
+                    try:
+                        self._write_lines(prepared, contents)
+                    except (
+                        Exception
+                    ) as error:  # raised below: the events before it stand, and the lock's end syncs them
+                        failure = error
                     is_awaited = self._reader.store.is_awaited()
+                if failure is not None:
+                    raise failure
                 self._set_most(_FIRST_MESSAGES if is_awaited else min(2 * self._most, _PACK_MESSAGES))
         if self._progress is not None:
             self._progress(self._committed)

@@ -12,12 +12,13 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, Literal
 
 from msgspec import Struct
 
-from tract_fs.errors import ArgumentError, BatchOpen, BranchNotFound, JsonValueError, TractNotFound
+from tract_fs.errors import ArgumentError, BatchOpen, BranchNotFound, JsonValueError, TractError, TractNotFound
 from tract_fs.model import canonical
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
@@ -278,13 +279,23 @@ class Session:
                 self.reader.close()
             finally:
                 self.store.close()
+                if self.store.accepts_gaps:
+                    self._save_plain_view()
                 self._throw_away = self.reader.throw_away = None
 
-    def _restore(self) -> None:
-        """Puts all straight after a call that an error broke off anywhere: frees the lock, closes what was half done,
-        and loads everything again at the next call, unless an open batch needs it as it is.
+    def _save_plain_view(self) -> None:
+        """Saves the view that a handle without gaps has, so that what this one committed is known if it goes away."""
+        if not self.store.read_only:
+            with suppress(TractError, OSError):
+                store = self.store.beside(writer=_new_writer(), read_only=False, accepts_gaps=False)
+                store.log(self.tract_id)
+                store.close()
+
+    def _restore(self, frame: FrameType | None) -> None:
+        """Puts all straight after the call of the function `frame`, which an error broke off anywhere: frees the lock,
+        closes what was half done, and loads everything again at the next call, unless an open batch needs it as it is.
         """
-        self.writer.end_call()
+        self.writer.end_call(frame)
         self.store.restore(holds_lock=self.writer.holds_lock)
         self.reader.forget_renderings()
         self.contexts.forget()

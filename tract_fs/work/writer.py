@@ -35,11 +35,13 @@ from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import Clock, CommitHash, ContentHash, format_time, hash_bytes, read_clock
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
 from tract_fs.store.transaction import Transaction
-from tract_fs.work.batch import Batch
+from tract_fs.work.batch import Batch, find_opener
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from tract_fs.work.text_edits import TextBasis, TextEdit
 
 
@@ -177,7 +179,7 @@ class TractWriter:
         """Makes all writes of a running call inside one transaction; a batch inside a batch joins it, and drops only its
         own part if it raises.
         """
-        batch = Batch(is_of_call=True)
+        batch = Batch(find_opener(), is_of_call=True)
         try:
             self.open_batch(batch)
             yield
@@ -252,9 +254,9 @@ class TractWriter:
         """Whether the store's lock is held from call to call, for an open batch that has written."""
         return self.current is not None and self.current.transaction is not None
 
-    def end_call(self) -> None:
-        """Ends the batch of a call that was broken off; its lock is freed by the store's `restore`."""
-        if self.current is not None and self.current.is_of_call:
+    def end_call(self, frame: FrameType | None) -> None:
+        """Ends the batch of the call of the function `frame`, if it was broken off; its lock is freed by the store's `restore`."""
+        if self.current is not None and self.current.ends_with(frame):
             self.abandon()
 
     def abandon(self) -> None:
