@@ -205,5 +205,5 @@ def test_an_object_that_looks_like_a_commit_of_another_operation_is_no_commit(tm
     )
     put = put_append(path, TEXT, on=newest(path), commit={"parents": [name]})
     with Tract.open(path) as t:
-        assert t.status().pending == (f"{put.event}: a commit's parent is missing {name}",)
+        assert t.status().pending == (f"{put.event}: a commit's parent is missing: {name}",)
         assert texts(t) == ["mine"]
