@@ -567,8 +567,11 @@ def may_exist(path: str) -> bool:
 
 
 def has_bytes(path: str) -> bool:
-    """Returns whether there is a file at `path` that is not empty. Cost: one stat. Errors: OSError for all but absence."""
-    found = status_of(path)
+    """Returns whether there is a file at `path` that is not empty; True where the system can't tell. Cost: one stat."""
+    try:
+        found = status_of(path)
+    except OSError:
+        return True
     return found is not None and found.st_size > 0
 
 
