@@ -366,8 +366,9 @@ class Tract:
         the branch's other heads.
 
         Goes forward where it can. `resolutions` settles conflicts by target: "ours", "theirs", a content, a priority,
-        or a tuple of these; `prefer` the rest: "ours" or "theirs", and for a head that was set back beside one that
-        contains it "reset" or "commits" (one of each: a tuple).
+        or a tuple of these; `prefer` the rest: "ours", "theirs" or "newer" (alike on every copy), and for a head that
+        was set back beside one that contains it "reset" or "commits" (one of each: a tuple; "commits" by default where
+        there is one of the first three). With one of these three a merge always ends.
         Errors: MergeConflict, ResetConflict, MergeError; CommitNotFoundError, HeadMoved, BudgetExceeded and more, as
         `commit`; nothing is written then.
         """

@@ -261,7 +261,7 @@ def test_a_conflict_is_told_and_nothing_is_written() -> None:
         assert (conflict.ours.commit, conflict.theirs.commit) == (head, t.resolve("side"))
         assert str(caught.value) == (
             f"the lines disagree on commit {target[:12]}: ours edited it to 'OURS', theirs edited it to 'THEIRS'; "
-            "settle each with a resolution ('ours', 'theirs' or a content), or all with prefer 'ours' or 'theirs'; nothing was written"
+            "settle each with a resolution ('ours', 'theirs' or a content), or all with prefer 'ours', 'theirs' or 'newer'; nothing was written"
         )
         assert synced(directory) == before
         assert t.head == head
@@ -379,18 +379,19 @@ def test_an_edit_here_and_a_skip_there_both_apply(tract: Tract) -> None:
     assert texts(tract) == ["OURS", "stays"]
 
 
-def test_criss_cross_merges_that_settled_otherwise_ask_again() -> None:
-    with in_conflict("edit") as (t, _):
+def test_criss_cross_merges_that_settled_otherwise_are_settled_by_the_order_of_their_lines() -> None:
+    with in_conflict("edit") as (t, target):
         side = open_tract(Path(store_of(t).layout.context), branch="side")
         ours, theirs = str(t.head), str(side.head)
         t.merge(theirs, prefer="ours")
         side.merge(ours, prefer="ours")
         assert (texts(t), texts(side)) == (["OURS"], ["THEIRS"])
-        with pytest.raises(MergeConflict) as caught:
-            t.merge("side")
-        assert [(c.ours.text, c.theirs.text) for c in caught.value.conflicts] == [("OURS", "THEIRS")]
-        t.merge("side", prefer="theirs")
+        assert t.merge("side").conflicts == ()
         assert texts(t) == ["THEIRS"]
+        edit_one(t, target, "BY HAND")
+        edit_one(side, target, "BY THE OTHER HAND")
+        with pytest.raises(MergeConflict):
+            t.merge("side")
 
 
 # summaries
@@ -662,7 +663,7 @@ def test_all_heads_are_joined_at_once() -> None:
             copy.close()
 
 
-def test_joins_with_different_resolutions_diverge_and_are_joined_once_more() -> None:
+def test_joins_with_different_resolutions_diverge_and_the_next_join_asks_nothing() -> None:
     target = ""
 
     def begin(t: Tract) -> None:
@@ -681,12 +682,12 @@ def test_joins_with_different_resolutions_diverge_and_are_joined_once_more() -> 
         assert (texts(pair.left), texts(pair.right)) == (["LEFT"], ["RIGHT"])
         pair.sync()
         assert len(heads(pair.left)) == 2
-        with pytest.raises(MergeConflict):
-            pair.left.merge()
-        pair.left.merge(prefer="theirs")
+        assert pair.left.merge().head == pair.right.merge(prefer="ours").head
+        assert texts(pair.right) == texts(pair.left) == ["LEFT"]
+        before = synced(Path(store_of(pair.left).layout.context))
         pair.sync()
+        assert synced(Path(store_of(pair.left).layout.context)) == before
         assert heads(pair.left) == heads(pair.right) == [pair.left.head]
-        assert texts(pair.right) == texts(pair.left) == ["RIGHT"]
 
 
 def test_a_merge_of_a_ref_leaves_other_heads_alone() -> None:
@@ -882,7 +883,7 @@ def test_a_reset_beside_commits_asks_which_gives_way(prefer: str) -> None:
         assert sorted(heads(pair.left)) == sorted([first, last])
         for copy in (pair.left, pair.right):
             with pytest.raises(ResetConflict) as caught:
-                copy.merge(prefer="ours")
+                copy.merge()
             assert (caught.value.reset, caught.value.commits) == ((first,), (last,))
         results = [pair.left.merge(prefer=prefer), pair.right.merge(prefer=("ours", prefer))]
         expected = ("reset", first) if prefer == "reset" else ("forward", last)
@@ -1107,11 +1108,7 @@ def test_what_is_chosen_of_an_edit_and_a_summary_shows(
                     line.annotate(first[start], "pinned")
                 else:
                     sum_up(line, f"sum {number} of {line.branch}", *shown[start % len(shown) :][:count])
-        try:
-            result = t.merge("side", prefer=prefer)
-        except MergeError as error:
-            assert "is to stay by one resolution and to go by another" in str(error)
-            return
+        result = t.merge("side", prefer=prefer)
         shown = t.compile().commit_hashes
         assert len(shown) == len(set(shown))
         hidden = {name for summary in shown for name in covered_by(t, summary)}

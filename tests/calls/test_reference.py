@@ -135,12 +135,17 @@ def test_a_summary_of_a_summary_stands_for_all_that_this_stands_for(store: Store
     assert store.tract().compile(store.commits[-1]).commit_hashes == [inner, two, three]
 
 
-def test_two_summaries_that_did_not_see_each_other_both_stand(store: Store) -> None:
-    one, two, three = (store.say(text) for text in ("one", "two", "three"))
+def test_of_two_summaries_that_share_a_part_the_greater_stands_and_of_equal_ones_the_last(store: Store) -> None:
+    one, two, three, four = (store.say(text) for text in ("one", "two", "three", "four"))
     left = store.summarize([one, two], "left")
-    right = store.summarize([two, three], "right", parents=[three])
+    right = store.summarize([two, three], "right", parents=[four])
     merge = store.commit("merge", parents=[right, left])
-    assert store.tract().compile(merge).commit_hashes == [left, right]
+    assert store.tract().compile(merge).commit_hashes == [left, three, four]
+    other = store.commit("merge", parents=[left, right])
+    assert store.tract().compile(other).commit_hashes == [one, right, four]
+    great = store.summarize([two, three, four], "great", parents=[four])
+    last = store.commit("merge", parents=[great, left])
+    assert store.tract().compile(last).commit_hashes == [one, great]
 
 
 def test_a_cut_by_time_leaves_out_what_came_later(store: Store) -> None:

@@ -11,6 +11,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from tract_fs.model.conflicts import find_conflicts
 from tract_fs.model.content import ContentTypes
 from tract_fs.model.events import Delete, Move, NewCommit, encode_event, move_op, split_parent
 from tract_fs.model.history import linear_order
-from tract_fs.model.merge import join_commit, join_time_us, plan_join
+from tract_fs.model.merge import join_commit, join_time_us, plan_join, settled_resets
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import CommitHash, EventHash, format_time
 from tract_fs.model.objects import Commit, encode_commit
@@ -114,7 +115,8 @@ class PackageCopy(Copy):
         if not heads:
             return {}
         try:
-            plan = plan_join(branch, heads, self.read, prefer=prefer)  # type: ignore[arg-type]
+            is_settled = settled_resets(self.package_view.branches[branch], partial(self.op_of, branch))
+            plan = plan_join(branch, heads, self.read, prefer=prefer, is_settled=is_settled)  # type: ignore[arg-type]
         except ResetConflict as error:
             assert set(error.reset) <= self.set_back(branch), "nothing was set back, and yet the user is asked"
             raise ResetBeside(branch) from None
@@ -132,6 +134,10 @@ class PackageCopy(Copy):
         made["event"] = json.loads(written["event"])["event"]
         assert {kind: encode(kind, body) for kind, body in made.items()} == written
         return made
+
+    def op_of(self, branch: str, name: EventHash) -> Any:
+        event = self.known.events.get(name)
+        return next((op for op in ([] if event is None else event.branch_ops()) if op.branch == branch), None)
 
     def set_back(self, branch: str) -> set[str]:
         return {str(move.head) for move in self.package_view.branches[branch].values() if move.is_reset}

@@ -461,8 +461,14 @@ class ReferenceView:
     def join(self, branch: str, prefer: str | None = None) -> dict[str, dict[str, Any]]:
         """Returns what a join of the branch's heads writes without a word from the user: `event`, and `commit` if one is made; nothing for one head."""
         heads = self.heads(branch)
+        settled: set[str] = set()
         if len(heads) < 2:
             return {}
+        for low in sorted(heads):
+            above = [head for head in heads if low in self.commit_ancestors(head)]
+            if any(self._is_settled(branch, low, high, self.unreplaced(branch)) for high in above):
+                settled.add(low)
+        heads -= settled
         lows = {head for head in heads if any(head in self.commit_ancestors(other) for other in heads)}
         highs = {head for head in heads if any(low in self.commit_ancestors(head) for low in lows)}
         if lows and prefer is None:
@@ -483,6 +489,21 @@ class ReferenceView:
         at = max([at, *[made[name]["created_at"] for name in made]])
         made["event"] = {"tract": self.tract, "at": at, "writer": "", "parents": moves, "ops": [op]}
         return made
+
+    def _is_settled(self, branch: str, low: str, high: str, moves: dict[str, dict[str, Any]]) -> bool:
+        """Says whether merges chose already between a reset to `low` and the commits up to `high`, and the commits stay.
+
+        So it is where the moves to both replaced one reset to `low`; what an undo lists beside is replaced already.
+        """
+
+        def resets_before(name: str) -> set[str]:
+            before = {event: self._move_in(event, branch) or {} for event in moves[name]["replaces"]}
+            undone = {event for op in before.values() for event in op.get("replaces", [])}
+            return {e for e, op in before.items() if (op.get("kind"), op.get("head")) == ("reset", low)} - undone
+
+        of_low = [name for name, op in moves.items() if (op["kind"], op.get("head")) == ("reset", low)]
+        of_high = [name for name, op in moves.items() if op.get("head") == high]
+        return all(any(resets_before(name) & resets_before(other) for other in of_high) for name in of_low)
 
     def tags(self) -> dict[str, str]:
         last: dict[str, str | None] = {}
@@ -861,15 +882,33 @@ class ReferenceTract(ReferenceView):
         return found
 
     def standing_summaries(self, history: list[str]) -> tuple[set[str], set[str]]:
-        """Returns the summaries of a history that stand, and what they hide: judged from the last to the first."""
+        """Returns the summaries of a history that stand, and what does not show because of them.
+
+        Of those that share a leaf one stands: that of the most leaves, and of equal ones the last.
+        """
+        shown = []
+        for name in history:
+            is_skipped = (self.priority(name, history) or self.default_priority(name)) == "skip"
+            if self._is_readable(name, "summarize") and not is_skipped:
+                shown.append(name)
+        leaves = {name: self.leaves(name, history) for name in shown}
         standing: set[str] = set()
         hidden: set[str] = set()
-        for name in reversed(history):
-            is_skipped = (self.priority(name, history) or self.default_priority(name)) == "skip"
-            if self._is_readable(name, "summarize") and name not in hidden and not is_skipped:
+        for name in sorted(shown, key=lambda name: (len(leaves[name]), history.index(name)), reverse=True):
+            if any(leaves[name] & leaves[other] for other in standing):
+                hidden.add(name)
+            else:
                 standing.add(name)
                 hidden |= self.covered(name, history)
         return standing, hidden
+
+    def leaves(self, commit: str, history: list[str]) -> set[str]:
+        """Returns the appends that a summary stands for in the end; a summary that stands for nothing is its own."""
+        targets = self._targets(commit, history) if self.commits[commit]["operation"] == "summarize" else []
+        found: set[str] = set()
+        for target in targets:
+            found |= self.leaves(target, history)
+        return found or {commit}
 
     def _place(self, commit: str, history: list[str], standing: set[str]) -> int:
         """Returns where in a history a commit shows: a standing summary where the first of what it stands for was."""
@@ -957,21 +996,46 @@ class ReferenceTract(ReferenceView):
             ours, theirs = set(lines[one]) - set(lines[other]), set(lines[other]) - set(lines[one])
             for target in set(lines[one]) & set(lines[other]):
                 edits = [self._edit_of(target, lines[head]) for head in (one, other)]
-                if edits[0] in ours and edits[1] in theirs:
+                if edits[0] in ours and edits[1] in theirs and not self._are_settlements(*edits):
                     texts = [self.commits[edit or ""]["content"] for edit in edits]
                     found |= {("edit", target)} if texts[0] != texts[1] else set()
                 said = [set(self._annotations_of(target, names)) for names in (ours, theirs)]
                 levels = [self.priority(target, lines[head]) for head in (one, other)]
                 if self.commits[target]["operation"] == "edit":
                     levels = ["skip" if level == "skip" else "normal" for level in levels]
-                if all(said) and levels[0] != levels[1]:
+                last = [self._last_annotation(target, lines[head]) for head in (one, other)]
+                if all(said) and levels[0] != levels[1] and not self._are_settlements(*last):
                     found.add(("priority", target))
+            for mine in self._outermost(lines[one], ours):
+                for yours in self._outermost(lines[other], theirs):
+                    covered = [self.leaves(mine, lines[one]), self.leaves(yours, lines[other])]
+                    texts = [
+                        self.commits[self._edit_of(name, line) or name]["content"]
+                        for name, line in ((mine, lines[one]), (yours, lines[other]))
+                    ]
+                    is_inside = covered[0] < covered[1] or covered[1] < covered[0]
+                    is_alike = covered[0] == covered[1] and texts[0] == texts[1]
+                    if covered[0] & covered[1] and not is_inside and not is_alike:
+                        ages = {(self.commits[name]["created_at"], name) for name in covered[0] & covered[1]}
+                        found.add(("summary", min(ages)[1]))
         for one, other in permutations(heads, 2):
             ours, theirs = set(lines[one]) - set(lines[other]), set(lines[other]) - set(lines[one])
             for target in lines[one]:
                 if self._edit_of(target, lines[one]) in ours and not self._covering(target, lines[one]) & ours:
                     found |= {("summary", target)} if self._covering(target, lines[other]) & theirs else set()
         return found
+
+    def _outermost(self, line: list[str], names: set[str]) -> list[str]:
+        """Returns those of the summaries `names` that are not skipped on a line and that no other of these covers."""
+        found = [name for name in line if name in names and self.commits[name]["operation"] == "summarize"]
+        found = [name for name in found if self.priority(name, line) != "skip"]
+        return [name for name in found if not any(name in self.covered(other, line) for other in found)]
+
+    def _last_annotation(self, target: str, line: list[str]) -> str | None:
+        return next((name for name in reversed(line) if self._annotations_of(target, {name})), None)
+
+    def _are_settlements(self, *commits: str | None) -> bool:
+        return all(name and self.commits[name].get("metadata") == {"settles": "merge"} for name in commits)
 
     def _edit_of(self, target: str, line: list[str]) -> str | None:
         """Returns the last edit of a commit that is not skipped; one whose content was redacted counts, for a copy may still have it."""

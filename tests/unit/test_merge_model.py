@@ -495,7 +495,7 @@ def test_conflicts_are_told_in_a_sentence() -> None:
     made.edit("right", "base", "root", "R")
     assert describe_all(made.found("left", "right")) == (
         "the lines disagree on commit root: ours edited it to 'text of L xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…', theirs edited it to 'text of R'; "
-        "settle each with a resolution ('ours', 'theirs' or a content), or all with prefer 'ours' or 'theirs'; nothing was written"
+        "settle each with a resolution ('ours', 'theirs' or a content), or all with prefer 'ours', 'theirs' or 'newer'; nothing was written"
     )
 
 

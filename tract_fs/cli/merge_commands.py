@@ -20,9 +20,10 @@ _WORDS = ("ours", "theirs", *(priority.value for priority in Priority))
 @click.argument("ref", required=False)
 @click.option(
     "--prefer",
-    type=click.Choice(["ours", "theirs", "reset", "commits"]),
+    type=click.Choice(["ours", "theirs", "newer", "reset", "commits"]),
     multiple=True,
-    help="Settles each conflict that has no --resolve: ours or theirs; where a head was set back, reset or commits.",
+    help="Settles each conflict that has no --resolve: ours, theirs or newer; where a head was set back, reset or "
+    "commits (the default with one of the first three).",
 )
 @click.option(
     "--resolve",

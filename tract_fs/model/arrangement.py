@@ -6,7 +6,7 @@ without results, a result without its call). Format of summaries: FORMAT.md, sec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import chain
 
 from msgspec import Struct, field
@@ -20,9 +20,10 @@ from tract_fs.model.tool_order import ToolIds, place_results
 class Layout(Struct, frozen=True):
     """How a context departs from the plain order of its slots; all values are positions."""
 
-    absent: frozenset[int] = frozenset()  # covered by a standing summary, or dropped
+    absent: frozenset[int] = frozenset()  # covered or beaten by a standing summary, or dropped
     dropped: frozenset[int] = frozenset()  # tool calls and results that have lost their other half
     places: dict[int, int] = {}  # standing summary: the slot where it shows
+    beaten: dict[int, int] = {}  # summary: the standing one that shows in its place, though it does not cover it
 
     def rank(self, position: int) -> tuple[int, int]:
         """Returns the sort key of the shown order."""
@@ -37,29 +38,61 @@ def arrange(slots: list[Slot], targets: dict[int, list[int]], later: Sequence[Sl
 
     `targets` maps each summary to its targets, in order; `later` are the slots that a cut left out.
     """
-    hidden: frozenset[int] = frozenset()
+    hidden: set[int] = set()
     places: dict[int, int] = {}
+    beaten: dict[int, int] = {}
     if targets:
-        standing, hidden = _stand(slots, targets)
+        standing, hidden, beaten = _stand(slots, targets)
         places = _places(targets, standing)
     dropped = frozenset() if keeps_orphans else frozenset(_orphans(slots, later, hidden))
-    return Layout(hidden | dropped, dropped, places) if hidden or dropped else PLAIN
+    return Layout(frozenset(hidden) | dropped, dropped, places, beaten) if hidden or dropped else PLAIN
 
 
-def _stand(slots: Sequence[Slot], targets: dict[int, list[int]]) -> tuple[list[int], frozenset[int]]:
-    """Returns the standing summaries, and the slots that they hide.
+def _stand(slots: Sequence[Slot], targets: dict[int, list[int]]) -> tuple[list[int], set[int], dict[int, int]]:
+    """Returns the standing summaries, the slots that they hide, and the summaries that they beat.
 
-    A summary stands unless it is skipped or a later standing one covers it. `targets` maps each summary to its targets,
-    in order.
+    `targets` maps each summary to its targets, in order.
     """
-    standing = []
+    standing: list[int] = []
     hidden: set[int] = set()
     for summary in reversed(targets):
         if summary in hidden or not slots[summary].is_shown:
             continue
+        covered: set[int] = set()
+        cover(summary, targets, covered)
+        if not hidden.isdisjoint(covered):
+            return _stand_by_size(slots, targets)
         standing.append(summary)
-        cover(summary, targets, hidden)
-    return standing, frozenset(hidden)
+        hidden |= covered
+    return standing, hidden, {}  # they share nothing, so their sizes do not matter
+
+
+def _stand_by_size(slots: Sequence[Slot], targets: dict[int, list[int]]) -> tuple[list[int], set[int], dict[int, int]]:
+    """Returns the same where summaries share what they cover: of these the one that covers the most appends stands, and
+    of equal ones the last.
+    """
+    leaves = {summary: _leaves(summary, targets) for summary in targets if slots[summary].is_shown}
+    standing: list[int] = []
+    hidden: set[int] = set()
+    winners: dict[int, int] = {}  # leaf: the summary that stands for it
+    beaten: dict[int, int] = {}
+    for summary in sorted(leaves, key=lambda summary: (len(leaves[summary]), summary), reverse=True):
+        winner = next((winners[leaf] for leaf in sorted(leaves[summary] & winners.keys())), None)
+        if winner is None:
+            standing.append(summary)
+            cover(summary, targets, hidden)
+            winners.update(dict.fromkeys(leaves[summary], summary))
+        else:
+            beaten[summary] = winner
+    beaten = {summary: winner for summary, winner in beaten.items() if summary not in hidden}
+    return standing, hidden | beaten.keys(), beaten
+
+
+def _leaves(summary: int, targets: dict[int, list[int]]) -> set[int]:
+    """Returns the appends that a summary covers, and the summaries without targets among what it covers or is."""
+    covered = {summary}
+    cover(summary, targets, covered)
+    return {position for position in covered if not targets.get(position)}
 
 
 def cover(summary: int, targets: dict[int, list[int]], covered: set[int]) -> None:
@@ -120,7 +153,7 @@ def has_open_calls(slots: Sequence[Slot]) -> bool:
     return any(not call.answers for call in _pair(slots, ())[0])
 
 
-def _orphans(slots: Sequence[Slot], later: Sequence[Slot], hidden: frozenset[int]) -> set[int]:
+def _orphans(slots: Sequence[Slot], later: Sequence[Slot], hidden: Set[int]) -> set[int]:
     """Returns the positions of the tool calls and answers that have lost their other half.
 
     A call is an orphan if it had answers and no answer is left, an answer if its call is not left. One orphan can make
@@ -181,6 +214,20 @@ def pairing_warnings(slots: Sequence[Slot], layout: Layout, later: Sequence[Slot
         for p, id_ in lone_answers
         if p in shown
     ]
+    return warnings
+
+
+def summary_warnings(slots: Sequence[Slot], layout: Layout, targets: dict[int, list[int]]) -> list[str]:
+    """Returns warnings about summaries that do not stand because of others with which they share a part."""
+    warnings = []
+    for summary, winner in sorted(layout.beaten.items()):
+        own, others = _leaves(summary, targets), _leaves(winner, targets)
+        is_alike = own == others and slots[summary].shown_rendering() == slots[winner].shown_rendering()
+        if not own < others and not is_alike:
+            warnings.append(
+                f"commit {slots[summary].commit} is left out: another summary, {slots[winner].commit}, stands for some "
+                "of the same commits; revert the one that should not show"
+            )
     return warnings
 
 

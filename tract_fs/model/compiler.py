@@ -24,6 +24,7 @@ from tract_fs.model.arrangement import (
     has_open_calls,
     in_shown_order,
     pairing_warnings,
+    summary_warnings,
 )
 from tract_fs.model.condensing import condense
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
@@ -156,8 +157,7 @@ class ContextState:
         """Returns a state with equal answers that holds only the slots they need; this state if that saves little."""
         if not self._drops_enough(self.snapshot().commit_count) or self.uses_custom_types():
             return self
-        targets = {summary: self._targets(summary) for summary in self._summaries}
-        kept = condense(self.slots(), targets, self._layout)
+        kept = condense(self.slots(), self._all_targets(), self._layout)
         if kept is None:
             return self
         if not self._drops_enough(len(kept.slots)):
@@ -199,13 +199,15 @@ class ContextState:
         return sorted(positions, key=positions.__getitem__)
 
     def covered_by(self, commit: str) -> str | None:
-        """Returns the standing summary that hides a commit, the last if several do, or None."""
+        """Returns the standing summary that hides a commit, or None."""
         position = self._position(commit)
         self.snapshot()
         if position is None or position not in self._layout.absent:
             return None
-        targets = {summary: self._targets(summary) for summary in self._summaries}
-        for summary in sorted(self._layout.places, reverse=True):
+        if position in self._layout.beaten:
+            return self._slots[self._layout.beaten[position]].commit
+        targets = self._all_targets()
+        for summary in self._layout.places:
             covered: set[int] = set()
             cover(summary, targets, covered)
             if position in covered:
@@ -351,6 +353,8 @@ class ContextState:
                 position = self._position(self._require_spine().edit_targets.get(target, ""))
             elif position in self._summaries and commit.priority is Priority.SKIP:
                 position = None  # its targets would show again
+            elif commit.operation is CommitOperation.SUMMARIZE and self.covered_by(target) is not None:
+                position = None  # which of the two stands depends on all that they cover
             if position is None:
                 raise NotHeldError
         if rendering is not None and rendering.answers and commit.operation is not CommitOperation.EDIT:
@@ -449,8 +453,10 @@ class ContextState:
 
     def _arranged(self, later: Sequence[Slot], *, orphans: Orphans) -> Layout:
         """Returns the layout of the slots, after summaries and the pairing of tool calls."""
-        targets = {summary: self._targets(summary) for summary in self._summaries}
-        return arrange(self.slots(), targets, later, keeps_orphans=orphans == "keep")
+        return arrange(self.slots(), self._all_targets(), later, keeps_orphans=orphans == "keep")
+
+    def _all_targets(self) -> dict[int, list[int]]:
+        return {summary: self._targets(summary) for summary in self._summaries}
 
     def _targets(self, summary: int) -> list[int]:
         """Returns the positions of a summary's targets; a target that does not come before it is ignored."""
@@ -492,12 +498,14 @@ class ContextState:
 
     def _warn_lazily(self, layout: Layout, later: Sequence[Slot] = ()) -> Callable[[], list[str]]:
         slots, count, types = self._slots, self._count, self._types
+        targets = self._all_targets() if layout.beaten else {}
 
         def warn() -> list[str]:
             line = slots[:count]
             warnings = [
                 f"commit {line[p].commit} is left out: its tool call or result is" for p in sorted(layout.dropped)
             ]
+            warnings += summary_warnings(line, layout, targets)
             warnings += pairing_warnings(line, layout, later)
             warnings += export_warnings(line, layout)
             unknown = sorted({s.rendering.content_type for s in line} - BUILTIN_TYPES.keys())

@@ -1,21 +1,31 @@
 """Merges one tract: joins the heads of its branch, or brings another line in, with what settles the conflicts.
 
-A join of heads without a message or resolution makes the same two files in every copy; any other merge is an ordinary
-transaction.
+A join of heads makes the same files in every copy if it has no message, and either no conflict or all of them settled
+by prefer="newer"; any other merge is an ordinary transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
 from tract_fs.errors import ArgumentError, BudgetExceeded, MergeError
 from tract_fs.model.conflicts import Conflict, find_conflicts
+from tract_fs.model.events import BranchOp
 from tract_fs.model.history import is_ancestor
 from tract_fs.model.info import CommitInfo, TokenBudgetConfig
-from tract_fs.model.merge import MergeKind, MergePlan, join_commit, join_time_us, plan_join, plan_merge
+from tract_fs.model.merge import (
+    MergeKind,
+    MergePlan,
+    join_commit,
+    join_time_us,
+    plan_join,
+    plan_merge,
+    settled_resets,
+)
 from tract_fs.model.names import CommitHash, EventHash
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.view import MoveState
@@ -123,8 +133,9 @@ class TractMerger:
         changes = Resolver(reader, request.wishes).resolve(conflicts)
         if plan.kind == "up-to-date":
             return MergeResult(plan.kind, plan.parents[0])
-        if moves is not None and self._is_alone and request.message is None and not conflicts:
-            return self._stage_join(transaction, plan, moves)
+        is_alike = not conflicts or (request.wishes.side == "newer" and not request.wishes.answers)
+        if moves is not None and self._is_alone and request.message is None and is_alike:
+            return self._stage_join(transaction, plan, moves, conflicts, changes)
         replaces = None if moves is None else list(moves)
         return self._stage_ordinary(transaction, plan, request.message, replaces, conflicts, changes)
 
@@ -139,24 +150,41 @@ class TractMerger:
             return plan
         if transaction.head is None:
             raise MergeError(f"branch {transaction.branch!r} has no commits that could be joined; nothing was written")
-        moves = reader.log.view.branches.get(transaction.branch, {}).values()
-        shown = {move.head for move in moves if move.is_reset}
+        moves = reader.log.view.branches.get(transaction.branch, {})
+        shown = {move.head for move in moves.values() if move.is_reset}
         own, *others = reader.overlay.heads(transaction.branch)
         heads = [own]  # what an open batch has merged before is hidden below it
         heads += [head for head in others if head in shown or not is_ancestor(head, own, reader.commit)]
-        return plan_join(transaction.branch, heads, reader.commit, prefer=request.wishes.reset)
+        is_settled = settled_resets(moves, partial(self._move_in, transaction.branch))
+        return plan_join(transaction.branch, heads, reader.commit, prefer=request.wishes.reset, is_settled=is_settled)
 
-    def _stage_join(self, transaction: Transaction, plan: MergePlan, moves: dict[EventHash, MoveState]) -> MergeResult:
-        """Stages a join, the same in every copy."""
-        info = commit = None
+    def _move_in(self, branch: str, name: EventHash) -> BranchOp | None:
+        event = self._reader.log.event(self._reader.log.tract, name)
+        return next((op for op in ([] if event is None else event.branch_ops()) if op.branch == branch), None)
+
+    def _stage_join(
+        self,
+        transaction: Transaction,
+        plan: MergePlan,
+        moves: dict[EventHash, MoveState],
+        conflicts: tuple[Conflict, ...],
+        changes: list[Change],
+    ) -> MergeResult:
+        """Stages a join, the same in every copy: each commit is a microsecond after the one before."""
+        head, info, commit, last_us = plan.parents[0], None, None, 0
+        made: list[CommitInfo] = []
         if len(plan.parents) > 1:
             commit = join_commit(plan.parents, self._reader.commit)
+            last_us = commit.created_us
             draft = Draft(operation=CommitOperation.MERGE)
-            info = self._writer.stage(transaction, draft, parents=plan.parents, created_us=commit.created_us)
-        head = CommitHash(info.commit_hash) if info is not None else plan.parents[0]
+            info = self._writer.stage(transaction, draft, parents=plan.parents, created_us=last_us)
+            for change in changes:
+                last_us += 1
+                made.append(self._writer.stage(transaction, change.draft, targets=(change.target,), created_us=last_us))
+            head = CommitHash((made[-1] if made else info).commit_hash)
         transaction.move_to(head, plan.kind, replaces=list(moves))
-        transaction.fix(join_time_us(moves.values(), commit), list(moves))
-        return MergeResult(plan.kind, head, info)
+        transaction.fix(max(join_time_us(moves.values(), commit), last_us), list(moves))
+        return MergeResult(plan.kind, head, info, tuple(made), conflicts)
 
     def _stage_ordinary(
         self,

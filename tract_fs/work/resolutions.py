@@ -1,7 +1,9 @@
 """Resolutions: how the caller of a merge settles its conflicts, as edits and annotations to commit after the merge
 commit.
 
-Compile then applies them by its ordinary rules, and a later merge sees what was decided.
+Compile then applies them by its ordinary rules, and a later merge sees what was decided. Their metadata marks them as
+settlements (model/conflicts). Where a preference chooses sides that can't all hold, edits go before summaries, and of
+two summaries the one that was chosen first stays: FORMAT.md, section 7.
 """
 
 from __future__ import annotations
@@ -9,18 +11,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
+from msgspec.structs import replace
+
 from tract_fs.errors import AmbiguousRefError, ArgumentError, CommitNotFoundError, MergeConflict, MergeError
-from tract_fs.model.conflicts import Conflict, ConflictSide, describe_all
+from tract_fs.model.conflicts import SETTLEMENT, Conflict, ConflictSide, describe_all
 from tract_fs.model.content import Priority
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import CommitOperation
 from tract_fs.work.reader import TractReader
 from tract_fs.work.writer import Draft, TractWriter
 
-SidePreference = Literal["ours", "theirs"]
+SidePreference = Literal["ours", "theirs", "newer"]
 ResetPreference = Literal["reset", "commits"]
 Answer = str | Priority | Draft  # a side, a priority, an edit
-_SIDES: tuple[str, ...] = get_args(SidePreference)
+_PREFERENCES: tuple[str, ...] = get_args(SidePreference)
+_SIDES = ("ours", "theirs")
 _RESETS: tuple[str, ...] = get_args(ResetPreference)
 
 
@@ -44,11 +49,11 @@ def read_wishes(prefer: object, resolutions: Mapping[str, Any] | None, writer: T
     JsonValueError.
     """
     words = prefer if isinstance(prefer, (tuple, list)) else () if prefer is None else (prefer,)
-    sides = [word for word in words if word in _SIDES]
+    sides = [word for word in words if word in _PREFERENCES]
     resets = [word for word in words if word in _RESETS]
     if len(sides) + len(resets) != len(words) or len(sides) > 1 or len(resets) > 1:
         raise ArgumentError(
-            f"prefer {prefer!r}: use 'ours' or 'theirs', 'reset' or 'commits', or one of each as a tuple"
+            f"prefer {prefer!r}: use 'ours', 'theirs' or 'newer', 'reset' or 'commits', or one of each as a tuple"
         )
     if resolutions is not None and not isinstance(resolutions, Mapping):
         raise ArgumentError(f"resolutions {resolutions!r}: give a dict of target: resolution")
@@ -56,6 +61,8 @@ def read_wishes(prefer: object, resolutions: Mapping[str, Any] | None, writer: T
     for ref, value in (resolutions or {}).items():
         several = value if isinstance(value, (tuple, list)) else (value,)
         answers.append((ref, tuple(_read_answer(ref, one, writer) for one in several)))
+    if sides and not resets:
+        resets = ["commits"]  # a merge by preference ends, and drops no commit
     return Wishes(sides[0] if sides else None, resets[0] if resets else None, tuple(answers))
 
 
@@ -78,8 +85,8 @@ class Resolver:
     def __init__(self, reader: TractReader, wishes: Wishes) -> None:
         self._reader = reader
         self._wishes = wishes
-        self._changes: dict[tuple[CommitHash, object], Change] = {}  # by target and what is set for it
-        self._summaries: dict[CommitHash, bool] = {}  # whether it stays
+        self._changes: dict[tuple[CommitHash, object], Change] = {}  # by target and content; None for an annotation
+        self._fates: dict[CommitHash, bool] = {}  # whether a summary stays
 
     def resolve(self, conflicts: Sequence[Conflict]) -> list[Change]:
         """Returns what to commit after the merge commit, in order.
@@ -88,12 +95,55 @@ class Resolver:
         """
         answered = self._assign(conflicts)
         side = self._wishes.side
-        open_conflicts = [c for n, c in enumerate(conflicts) if n not in answered and side is None]
-        if open_conflicts:
-            raise MergeConflict(describe_all(open_conflicts), conflicts=tuple(open_conflicts))
-        for number, conflict in enumerate(conflicts):
-            self._settle(conflict, answered.get(number, side or ""))
+        others = [conflict for number, conflict in enumerate(conflicts) if number not in answered]
+        if others and side is None:
+            raise MergeConflict(describe_all(others), conflicts=tuple(others))
+        for number in sorted(answered):
+            self._settle(conflicts[number], answered[number])
+        self._prefer([(conflict, self._choose(conflict)) for conflict in others])
         return list(self._changes.values())
+
+    def _choose(self, conflict: Conflict) -> ConflictSide:
+        """Returns the side that the preference takes; another one where the content of an edit was redacted."""
+        if self._wishes.side == "newer":
+            return max(filter(self._is_readable, conflict.sides), key=self._age, default=conflict.ours)
+        ours, theirs = conflict.ours, conflict.theirs
+        wished = (ours, theirs) if self._wishes.side == "ours" else (theirs, ours)
+        return next(filter(self._is_readable, (*wished, *conflict.sides)), ours)
+
+    def _is_readable(self, side: ConflictSide) -> bool:
+        return (
+            side.operation is not CommitOperation.EDIT or self._reader.require_loaded(side.commit).rendering is not None
+        )
+
+    def _age(self, side: ConflictSide) -> tuple[str, CommitHash]:
+        return self._reader.commit(side.commit).created_at, side.commit
+
+    def _prefer(self, chosen: list[tuple[Conflict, ConflictSide]]) -> None:
+        """Settles conflicts by the sides that a preference chose, whether these can all hold or not."""
+        summaries = []
+        for conflict, side in chosen:
+            if conflict.kind != "summary":
+                if self._is_readable(side):
+                    self._take_side(conflict, side)
+            elif side.operation is CommitOperation.SUMMARIZE:
+                summaries.append(side)
+            else:
+                self._drop_where_open(side.drops)
+        if self._wishes.side == "newer":
+            summaries.sort(key=self._age, reverse=True)
+        for side in summaries:
+            pending = self._changes.get((side.commit, None))
+            is_skipped = pending is not None and pending.draft.priority is Priority.SKIP
+            if not is_skipped and self._fates.setdefault(side.commit, True):
+                if pending is None:
+                    self._annotate(side.commit, self._priority_of(side))
+                self._drop_where_open(side.drops)
+
+    def _drop_where_open(self, summaries: Sequence[CommitHash]) -> None:
+        for summary in summaries:
+            if not self._fates.setdefault(summary, False):
+                self._annotate(summary, Priority.SKIP)
 
     def _assign(self, conflicts: Sequence[Conflict]) -> dict[int, Answer]:
         """Returns the answers by the position of the conflict that each settles."""
@@ -139,8 +189,9 @@ class Resolver:
         elif conflict.kind == "edit":
             self._add(Change(answer, conflict.target))
         else:
-            side = next(side for side in conflict.sides if side.operation is CommitOperation.SUMMARIZE)
-            self._keep(side.commit)
+            sides = (conflict.ours, *conflict.sides)
+            side = next(side for side in sides if side.operation is CommitOperation.SUMMARIZE)
+            self._keep(side)
             self._add(Change(answer, side.commit))
 
     def _take_side(self, conflict: Conflict, side: ConflictSide) -> None:
@@ -149,18 +200,26 @@ class Resolver:
         elif conflict.kind == "priority":
             self._annotate(conflict.target, side.priority or Priority.NORMAL)
         elif side.operation is CommitOperation.SUMMARIZE:
-            self._keep(side.commit)
-            content_type = self._reader.commit(side.commit).content_type or ""
-            self._annotate(side.commit, side.priority or self._reader.types.default_priority(content_type))
+            self._keep(side)
+            self._annotate(side.commit, self._priority_of(side))
         else:
-            for other in conflict.sides:
-                if other.operation is CommitOperation.SUMMARIZE:
-                    for summary in other.commits:
-                        self._keep(summary, stays=False)
-                        self._annotate(summary, Priority.SKIP)
+            self._drop(side.drops)
 
-    def _keep(self, summary: CommitHash, *, stays: bool = True) -> None:
-        if self._summaries.setdefault(summary, stays) is not stays:
+    def _priority_of(self, side: ConflictSide) -> Priority:
+        content_type = self._reader.commit(side.commit).content_type or ""
+        return side.priority or self._reader.types.default_priority(content_type)
+
+    def _keep(self, side: ConflictSide) -> None:
+        self._fix(side.commit, stays=True)
+        self._drop(side.drops)
+
+    def _drop(self, summaries: Sequence[CommitHash]) -> None:
+        for summary in summaries:
+            self._fix(summary, stays=False)
+            self._annotate(summary, Priority.SKIP)
+
+    def _fix(self, summary: CommitHash, *, stays: bool) -> None:
+        if self._fates.setdefault(summary, stays) is not stays:
             raise MergeError(
                 f"summary {summary} is to stay by one resolution and to go by another: it covers the targets of both; "
                 "nothing was written"
@@ -170,8 +229,8 @@ class Resolver:
         self._add(Change(Draft(operation=CommitOperation.ANNOTATE, priority=priority), target))
 
     def _add(self, change: Change) -> None:
-        key = change.draft.priority or change.draft.data
-        self._changes.setdefault((change.target, key), change)
+        draft = replace(change.draft, metadata=SETTLEMENT)
+        self._changes[change.target, draft.data] = Change(draft, change.target)
 
     def _copy(self, edit: CommitHash) -> Draft:
         """Returns an edit with the content and generation config of another. Errors: ContentRedacted."""
