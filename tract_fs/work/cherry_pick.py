@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tract_fs.errors import CherryPickError, ContentRedacted, ObjectMissing, RevertError
+from tract_fs.model.conflicts import SETTLEMENT
 from tract_fs.model.content import Priority
 from tract_fs.model.info import CommitInfo
 from tract_fs.model.names import CommitHash
@@ -51,7 +52,7 @@ def revert(session: Session, ref: str) -> CommitInfo:
 
 
 def _copy(reader: TractReader, name: CommitHash, commit: Commit) -> Draft:
-    config = reader.facts(name).config
+    config, metadata = reader.facts(name).config, bytes(commit.metadata) or None
     data = rendering = None
     if commit.content is not None:
         try:
@@ -68,7 +69,7 @@ def _copy(reader: TractReader, name: CommitHash, commit: Commit) -> Draft:
         priority=commit.priority,
         reason=commit.reason,
         message=commit.message,
-        metadata=bytes(commit.metadata) or None,
+        metadata=metadata if metadata != SETTLEMENT else None,  # a pick is a decision of its own
         config=config or None,
         rendering=rendering,
     )

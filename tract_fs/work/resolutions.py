@@ -127,18 +127,23 @@ class Resolver:
                 if self._is_readable(side):
                     self._take_side(conflict, side)
             elif side.operation is CommitOperation.SUMMARIZE:
-                summaries.append(side)
+                summaries.append((conflict, side))
             else:
                 self._drop_where_open(side.drops)
         if self._wishes.side == "newer":
-            summaries.sort(key=self._age, reverse=True)
-        for side in summaries:
-            pending = self._changes.get((side.commit, None))
-            is_skipped = pending is not None and pending.draft.priority is Priority.SKIP
-            if not is_skipped and self._fates.setdefault(side.commit, True):
-                if pending is None:
-                    self._annotate(side.commit, self._priority_of(side))
-                self._drop_where_open(side.drops)
+            summaries.sort(key=lambda item: self._age(item[1]), reverse=True)
+        for conflict, side in summaries:
+            others = [other for other in conflict.sides if other.operation is CommitOperation.SUMMARIZE]
+            kept = next(filter(self._may_stay, (side, *sorted(others, key=self._age, reverse=True))), None)
+            if kept is not None:
+                self._fates[kept.commit] = True
+                self._changes.setdefault((kept.commit, None), self._annotation(kept.commit, self._priority_of(kept)))
+                self._drop_where_open(kept.drops)
+
+    def _may_stay(self, side: ConflictSide) -> bool:
+        pending = self._changes.get((side.commit, None))
+        is_skipped = pending is not None and pending.draft.priority is Priority.SKIP
+        return self._fates.get(side.commit, not is_skipped)
 
     def _drop_where_open(self, summaries: Sequence[CommitHash]) -> None:
         for summary in summaries:
@@ -187,16 +192,16 @@ class Resolver:
         elif isinstance(answer, Priority):
             self._annotate(conflict.target, answer)
         elif conflict.kind == "edit":
-            self._add(Change(answer, conflict.target))
+            self._edit(conflict.target, answer)
         else:
             sides = (conflict.ours, *conflict.sides)
             side = next(side for side in sides if side.operation is CommitOperation.SUMMARIZE)
             self._keep(side)
-            self._add(Change(answer, side.commit))
+            self._edit(side.commit, answer)
 
     def _take_side(self, conflict: Conflict, side: ConflictSide) -> None:
         if conflict.kind == "edit":
-            self._add(Change(self._copy(side.commit), conflict.target))
+            self._edit(conflict.target, self._copy(side.commit))
         elif conflict.kind == "priority":
             self._annotate(conflict.target, side.priority or Priority.NORMAL)
         elif side.operation is CommitOperation.SUMMARIZE:
@@ -226,11 +231,13 @@ class Resolver:
             )
 
     def _annotate(self, target: CommitHash, priority: Priority) -> None:
-        self._add(Change(Draft(operation=CommitOperation.ANNOTATE, priority=priority), target))
+        self._changes[target, None] = self._annotation(target, priority)
 
-    def _add(self, change: Change) -> None:
-        draft = replace(change.draft, metadata=SETTLEMENT)
-        self._changes[change.target, draft.data] = Change(draft, change.target)
+    def _annotation(self, target: CommitHash, priority: Priority) -> Change:
+        return Change(Draft(operation=CommitOperation.ANNOTATE, priority=priority, metadata=SETTLEMENT), target)
+
+    def _edit(self, target: CommitHash, edit: Draft) -> None:
+        self._changes[target, edit.data] = Change(replace(edit, metadata=SETTLEMENT), target)
 
     def _copy(self, edit: CommitHash) -> Draft:
         """Returns an edit with the content and generation config of another. Errors: ContentRedacted."""
