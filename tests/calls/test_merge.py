@@ -677,13 +677,14 @@ def test_joins_with_different_resolutions_diverge_and_the_next_join_asks_nothing
         with pytest.raises(MergeConflict) as caught:
             pair.right.merge()
         assert [(c.ours.text, c.theirs.text) for c in caught.value.conflicts] == [("RIGHT", "LEFT")]
-        pair.left.merge(prefer="ours")
         pair.right.merge(prefer="ours")
+        clock_of(pair.left).now_us += 1_000_000
+        pair.left.merge(prefer="ours")
         assert (texts(pair.left), texts(pair.right)) == (["LEFT"], ["RIGHT"])
         pair.sync()
         assert len(heads(pair.left)) == 2
         assert pair.left.merge().head == pair.right.merge(prefer="ours").head
-        assert texts(pair.right) == texts(pair.left) == ["LEFT"]
+        assert texts(pair.right) == texts(pair.left) == ["RIGHT"]  # the older head's line comes last
         before = synced(Path(store_of(pair.left).layout.context))
         pair.sync()
         assert synced(Path(store_of(pair.left).layout.context)) == before
@@ -1195,6 +1196,7 @@ def test_the_command_tells_of_conflicts(run: Callable[..., Told], tmp_path: Path
     ("options", "text"),
     [
         (["--prefer", "theirs", "--prefer", "reset"], "THEIRS"),
+        (["--prefer", "newer"], "OURS"),
         (["--resolve", "TARGET=ours"], "OURS"),
         (["--resolve-text", "TARGET=a=b"], "a=b"),
     ],

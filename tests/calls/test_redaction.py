@@ -71,3 +71,21 @@ def test_a_cut_before_a_redacted_tool_result_compiles(tmp_path: Path) -> None:
         t.refresh()
         assert t.compile(at_commit=call.commit_hash).commit_hashes == [call.commit_hash]
         assert t.compile().commit_hashes == [call.commit_hash]
+
+
+@pytest.mark.parametrize("prefer", ["theirs", "newer"])
+def test_a_merge_by_preference_takes_another_side_than_a_redacted_one(tmp_path: Path, prefer: str) -> None:
+    with Tract.open(tmp_path, clock=lambda: 1_000_000) as t:
+        first = t.commit(DialogueContent("user", "first")).commit_hash
+        t.branch("side")
+        t.edit(first, "ours")
+        t.switch("side")
+        secret = t.edit(first, "secret")
+    redact(tmp_path, secret.content_hash, after='"at":"1970-01-01T00:00:01.000003Z"', at="1970-01-01T00:00:02.000000Z")
+    with Tract.open(tmp_path) as t:
+        t.refresh()
+        with pytest.raises(ContentRedacted):
+            t.merge("side", resolutions={first: "theirs"})
+        t.merge("side", prefer=prefer)
+        assert [message.content for message in t.compile().messages] == ["ours"]
+        assert t.merge("side").kind == "up-to-date"

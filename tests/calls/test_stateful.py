@@ -660,7 +660,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.head == made["event"]["ops"][0]["head"]
 
     @precondition(lambda self: self.head is not None)
-    @rule(which=st.integers(0, 1), name=st.sampled_from(BRANCHES), side=st.sampled_from(("ours", "theirs")))
+    @rule(which=st.integers(0, 1), name=st.sampled_from(BRANCHES), side=st.sampled_from(("ours", "theirs", "newer")))
     def merge(self, which: int, name: str, side: str) -> None:
         handle, own, other = self.handles[which], self.head, self.own_head(name)
         if other is None:

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from tract_fs.errors import ResetConflict
 from tract_fs.model.conflicts import Conflict, describe_all, find_conflicts
 from tract_fs.model.content import Priority
+from tract_fs.model.events import Append, Forward, Move, Reset
 from tract_fs.model.history import linear_order
-from tract_fs.model.merge import join_commit, join_time_us, plan_join, plan_merge
-from tract_fs.model.names import CommitHash, ContentHash, format_time
+from tract_fs.model.merge import join_commit, join_time_us, plan_join, plan_merge, settled_resets
+from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
 from tract_fs.model.reach import Reach
 from tract_fs.model.view import MoveState
@@ -232,6 +234,48 @@ def test_a_preference_says_which_head_gives_way(
     assert (found.kind, found.parents) == (kind, parents)
 
 
+def moved(kind: type[Move], head: str, *replaces: str) -> Move:
+    return kind(branch="main", head=CommitHash(head), commits=(), replaces=tuple(map(EventHash, replaces)))
+
+
+def is_settled(ops: dict[str, Move], low: str, high: str) -> bool:
+    replaced = {name for op in ops.values() for name in op.replaces}
+    moves = {
+        EventHash(name): MoveState("", op.head, isinstance(op, Reset))
+        for name, op in ops.items()
+        if name not in replaced
+    }
+    return settled_resets(moves, lambda name: ops.get(name))(CommitHash(low), CommitHash(high))
+
+
+def test_a_reset_that_two_merges_settled_differently_is_settled() -> None:
+    before = {"r0": moved(Reset, "low", "c0"), "c1": moved(Append, "high", "c0")}
+    assert not is_settled(before, "low", "high")
+    assert is_settled(
+        {**before, "m1": moved(Reset, "low", "r0", "c1"), "m2": moved(Forward, "high", "r0", "c1")}, "low", "high"
+    )
+    later = {**before, "m2": moved(Forward, "high", "r0", "c1"), "c2": moved(Append, "higher", "m2")}
+    assert not is_settled({**later, "r2": moved(Reset, "low", "m2")}, "low", "higher")
+    undone = {**before, "m2": moved(Forward, "high", "r0", "c1"), "c2": moved(Append, "higher", "m2")}
+    assert not is_settled({**undone, "undo": moved(Reset, "low", "m2", "r0")}, "low", "higher")
+
+
+def test_a_settled_reset_is_left_out_of_a_join() -> None:
+    made = forked()
+    made.append("tip", "base")
+    made.append("other", "base")
+
+    def of_root(low: str, high: str) -> bool:
+        return low == "root"
+
+    found = plan_join("main", made.heads("root", "tip"), made.read, prefer=None, is_settled=of_root)
+    assert (found.kind, found.parents) == ("forward", ("tip",))
+    found = plan_join("main", made.heads("root", "tip", "other"), made.read, prefer="reset", is_settled=of_root)
+    assert (found.kind, found.parents) == ("merge", ("other", "tip"))
+    with pytest.raises(ResetConflict):
+        plan_join("main", made.heads("root", "base", "tip"), made.read, prefer=None, is_settled=of_root)
+
+
 def test_the_commit_of_a_join_has_no_time_of_its_own() -> None:
     made = Made()
     first, second = "a" * 64, "b" * 64
@@ -418,6 +462,82 @@ def test_the_text_of_a_summary_is_the_one_that_shows() -> None:
     made.annotate("right", "right-1", "summed", "pinned")
     (conflict,) = made.found("left", "right")
     assert (conflict.theirs.text, conflict.theirs.priority) == ("text of better", Priority.PINNED)
+
+
+def test_two_summaries_that_share_a_part_are_in_conflict_at_the_oldest_commit_of_it() -> None:
+    made = Made()
+    line(made, "one", "two", "three", "four")
+    made.summarize("left", "four", "one", "two", "three")
+    made.summarize("right", "four", "two", "three", "four")
+    assert made.conflicts("left", "right") == [("summary", "two", "text of left", "text of right")]
+    (conflict,) = made.found("left", "right")
+    assert [side.drops for side in conflict.sides] == [("right",), ("left",)]
+
+
+def test_a_summary_of_more_and_one_of_less_agree() -> None:
+    made = Made()
+    line(made, "one", "two", "three")
+    made.summarize("left", "three", "one", "two", "three")
+    made.summarize("right", "three", "two", "three")
+    assert made.conflicts("left", "right") == []
+
+
+def test_two_summaries_of_the_same_agree_if_they_show_the_same() -> None:
+    made = forked()
+    made.append("aside", "base")
+    for name, parent in (("left", "base"), ("right", "aside")):
+        made.add(
+            name, parent, operation="summarize", targets=("root",), content=ContentHash("S"), content_type="dialogue"
+        )
+    assert made.conflicts("left", "right") == []
+    made.edit("right-2", "right", "right", "better")
+    assert made.conflicts("left", "right-2") == [("summary", "root", "text of S", "text of better")]
+
+
+def test_only_the_outermost_summaries_of_a_line_are_compared_and_those_below_are_dropped_with_them() -> None:
+    made = Made()
+    line(made, "one", "two", "three", "four")
+    made.summarize("inner", "four", "one", "two")
+    made.summarize("outer", "inner", "inner", "three")
+    made.summarize("right", "four", "two", "three", "four")
+    (conflict,) = made.found("outer", "right")
+    assert (conflict.target, conflict.ours.commits) == ("two", ("inner", "outer"))
+    assert (conflict.ours.drops, conflict.theirs.drops) == (("right",), ("inner", "outer"))
+
+
+def test_a_skipped_summary_and_one_that_both_have_are_in_conflict_with_none() -> None:
+    made = forked()
+    made.summarize("shared", "base", "root")
+    made.summarize("left", "shared", "root", "base")
+    made.append("right", "shared")
+    assert made.conflicts("left", "right") == []
+    made.summarize("reverted", "right", "base", "right")
+    made.annotate("right-2", "reverted", "reverted", "skip")
+    assert made.conflicts("left", "right-2") == []
+
+
+def settle(made: Made, name: str, parent: str, operation: str, target: str, value: str) -> None:
+    fields: dict[str, Any] = {"content": ContentHash(value), "content_type": "dialogue"}
+    if operation == "annotate":
+        fields = {"priority": Priority(value)}
+    made.add(name, parent, operation=operation, targets=(target,), metadata=Raw(b'{"settles":"merge"}'), **fields)
+
+
+@pytest.mark.parametrize(("operation", "values"), [("edit", ("L", "R")), ("annotate", ("skip", "pinned"))])
+def test_two_settlements_are_not_in_conflict_and_a_settlement_and_a_change_by_hand_are(
+    operation: str, values: tuple[str, str]
+) -> None:
+    made = forked()
+    settle(made, "left", "base", operation, "root", values[0])
+    settle(made, "right", "base", operation, "root", values[1])
+    assert made.conflicts("left", "right") == []
+    if operation == "edit":
+        made.edit("by-hand", "right", "root", "H")
+    else:
+        made.annotate("by-hand", "right", "root", "normal")
+    assert [conflict[:2] for conflict in made.conflicts("left", "by-hand")] == [
+        ("edit" if operation == "edit" else "priority", "root")
+    ]
 
 
 def test_a_conflict_that_a_merge_settled_is_none_again() -> None:

@@ -104,7 +104,7 @@ class Resolver:
         return list(self._changes.values())
 
     def _choose(self, conflict: Conflict) -> ConflictSide:
-        """Returns the side that the preference takes; another one where the content of an edit was redacted."""
+        """Returns the side that the preference takes; another one where the content of that was redacted."""
         if self._wishes.side == "newer":
             return max(filter(self._is_readable, conflict.sides), key=self._age, default=conflict.ours)
         ours, theirs = conflict.ours, conflict.theirs
@@ -112,9 +112,8 @@ class Resolver:
         return next(filter(self._is_readable, (*wished, *conflict.sides)), ours)
 
     def _is_readable(self, side: ConflictSide) -> bool:
-        return (
-            side.operation is not CommitOperation.EDIT or self._reader.require_loaded(side.commit).rendering is not None
-        )
+        is_annotation = side.operation is CommitOperation.ANNOTATE
+        return is_annotation or self._reader.require_loaded(side.commit).rendering is not None
 
     def _age(self, side: ConflictSide) -> tuple[str, CommitHash]:
         return self._reader.commit(side.commit).created_at, side.commit
