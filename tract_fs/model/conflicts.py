@@ -115,7 +115,7 @@ class _Line(Struct):
 
     edits: dict[CommitHash, CommitHash] = field(default_factory=dict)  # target: the edit that applies
     annotations: dict[CommitHash, list[CommitHash]] = field(default_factory=dict)
-    summaries: list[_Summary] = field(default_factory=list)  # those not skipped
+    summaries: list[_Summary] = field(default_factory=list)  # those that not all lines have, and that are not skipped
 
     def covering(self, target: CommitHash) -> list[_Summary]:
         """Returns the summaries that cover `target`; the last of them stands."""
@@ -183,7 +183,7 @@ class _Search:
             if not self._is_only(edit, here, there):
                 continue
             is_hidden = any(self._is_only(summary.commit, here, there) for summary in line.covering(target))
-            summaries = [s for s in other.covering(target) if not self._reach.is_shared(s.commit)]
+            summaries = other.covering(target)
             if not is_hidden and any(self._is_only(summary.commit, there, here) for summary in summaries):
                 self._note("summary", target, here, self._edit_side(here, edit))
                 self._note("summary", target, there, self._summary_side(there, target, summaries[-1]))
@@ -244,12 +244,12 @@ class _Search:
     def _summary_side(self, position: int, target: CommitHash, summary: _Summary) -> ConflictSide:
         """Returns the side of a line's summary that covers `target`."""
         line, name = self._lines[position], summary.commit
-        covering = [other.commit for other in line.covering(target) if not self._reach.is_shared(other.commit)]
+        others = [other.commit for other in line.covering(target) if other.commit != name]
         text = self._text_of(line.edits.get(name, name))
         of_summary = line.annotations.get(name)
         return ConflictSide(
             self._reach.heads[position],
-            (*(other for other in covering if other != name), name),
+            (*others, name),
             CommitOperation.SUMMARIZE,
             text,
             " ".join((CommitOperation.SUMMARIZE.value, summary.content, *sorted(summary.leaves))),
@@ -272,7 +272,7 @@ class _Search:
                 edits.setdefault(commit.targets[0], []).append(name)
             elif commit.operation is CommitOperation.ANNOTATE:
                 line.annotations.setdefault(commit.targets[0], []).append(name)
-            elif commit.operation is CommitOperation.SUMMARIZE:
+            elif commit.operation is CommitOperation.SUMMARIZE and not self._reach.is_shared(name):
                 summaries.append(name)
         for target, of_target in edits.items():
             standing = [edit for edit in of_target if not self._is_skipped(line, edit)]
