@@ -754,7 +754,7 @@ def test_copies_that_merge_at_once_and_went_on_come_together_again(two: Two) -> 
     assert sorted(two.texts()[0]) == ["first", "left", "more left", "more right", "right", "second"]
 
 
-def test_two_merges_that_settle_a_conflict_otherwise_are_joined_once_more(two: Two) -> None:
+def test_two_merges_that_settle_a_conflict_otherwise_are_joined_without_another_question(two: Two) -> None:
     for site, text in ((two.one, "left"), (two.other, "right")):
         site.tract().edit(two.first, user(text))
     two.sync()
@@ -762,12 +762,11 @@ def test_two_merges_that_settle_a_conflict_otherwise_are_joined_once_more(two: T
         site.tract().merge(resolutions={two.first: user(text)})
     two.sync()
     assert [len(heads) for heads in two.heads()] == [2, 2]
-    with pytest.raises(MergeConflict):
-        two.one.tract().merge()
-    merged = two.one.tract().merge(prefer="theirs")
+    merged, twin = two.one.tract().merge(), two.other.tract().merge(prefer="ours")
+    assert merged.head == twin.head
     two.sync()
     assert two.heads() == ({merged.head}, {merged.head})
-    assert two.texts() == [["yours", "second"], ["yours", "second"]]
+    assert two.texts() == [["mine", "second"], ["mine", "second"]]  # the older head's line comes last
 
 
 def test_a_copied_directory_that_goes_on_writing_loses_nothing(two: Two) -> None:
