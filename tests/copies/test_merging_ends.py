@@ -165,6 +165,15 @@ def test_an_edit_by_hand_after_a_settlement_is_in_conflict_with_it() -> None:
         assert texts(both[0]) == ["by hand"]
 
 
+def test_a_picked_settlement_is_an_edit_like_any_other() -> None:
+    with copies(2, lambda t: say(t, "hello")) as both:
+        edits(*both, str(both[0].head))
+        sync(both)
+        (settled,) = both[0].merge(prefer="ours").resolutions
+        assert settled.metadata == {"settles": "merge"}
+        assert both[0].cherry_pick(settled.commit_hash).metadata is None
+
+
 def test_a_preference_alone_keeps_the_commits_beside_a_reset() -> None:
     with copies(2, lambda t: say(t, "one", "two")) as both:
         reset_and_commit(*both, both[0].log(None)[-1].commit_hash)
