@@ -104,6 +104,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "__init__",
             "overlay",
             "reader",
+            "other_heads",
             "contexts",
             "batch",
             "text_edits",
