@@ -117,9 +117,12 @@ class Invocation:
             elif needs_branch and not is_any_branch:
                 self._require_names(t)
             yield t
-        except BaseException:
+        except BaseException as error:
+            named = _with_near_name(t, error) if type(error) is BranchNotFound else error
             with suppress(OSError, TractError):  # the first error counts: it may name what was written
                 t.close()
+            if named is not error:
+                raise named from None
             raise
         try:
             t.close()
@@ -206,6 +209,11 @@ class Invocation:
         if t.branch != "main" or t.tract_id in tracts:
             raise self.no_branch(t)
 
+    def require_known_branch(self, t: Tract) -> None:
+        """Raises BranchNotFound for a --branch without a head that this copy never moved: a name that was mistyped."""
+        if self.branch is not None and t.head is None and t.branches() and not t.reflog(1):
+            raise self.no_branch(t)
+
     def _require_new(self, t: Tract) -> None:
         if t.head is not None:
             raise BranchExists(
@@ -277,6 +285,19 @@ def _near(name: str, names: Sequence[str]) -> str:
 
     found = get_close_matches(name, names, n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _with_near_name(t: Tract, error: BranchNotFound) -> BranchNotFound:
+    """Returns the error that a branch is missing, with the name that was meant, if a branch has one like it."""
+    name, near = str(error.fields["branch"]), ""
+    with suppress(OSError, TractError):
+        near = _near(name, list(t.branches()))
+    if not near or str(error) != error.template.format(**error.fields):
+        return error
+    message = (
+        f"tract {t.tract_id!r} has no branch {name!r}{near}; 'tract branch' lists them, 'tract branch NAME' makes one"
+    )
+    return BranchNotFound(message, **error.fields)
 
 
 def expected_of(t: Tract, given: str | None) -> ExpectedHead:
