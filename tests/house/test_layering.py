@@ -56,6 +56,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "address",
             "files",
             "outer_git",
+            "git_ignore",
             "bounded_cache",
             "texts",
             "waiting_line",

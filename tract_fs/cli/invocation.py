@@ -23,11 +23,13 @@ from tract_fs.errors import (
     BranchNotFound,
     FormatMissing,
     HistoryIncomplete,
+    StoreNotCheckedOut,
     StoreNotFound,
     TractError,
     TractNotFound,
 )
 from tract_fs.model.names import is_hex
+from tract_fs.store.outer_git import how_to_check_out
 from tract_fs.work.writer import ExpectedHead
 
 STORE_DIRECTORY = ".tract"
@@ -161,9 +163,10 @@ class Invocation:
             t = Tract.open(path, **names, create=False, read_only=read_only)
         except (TractNotFound, BranchNotFound):  # the commands decide what must be there, and say so in their own words
             t = Tract.open(path, **names, read_only=read_only)
-        except FormatMissing:
+        except (FormatMissing, StoreNotCheckedOut):
             raise
         except StoreNotFound:
+            self._require_checked_out(path)
             above = "" if self.context_path is not None else ", nor in a directory above"
             raise StoreNotFound(f"{path}: no store here{above}; create one with 'tract init'", path=path) from None
         if current.is_unknown:
@@ -171,6 +174,14 @@ class Invocation:
                 f"local/ was not created by this copy, so the branch chosen by 'tract switch' is unknown; using {current.name}"
             )
         return t
+
+    def _require_checked_out(self, path: str) -> None:
+        """Raises StoreNotCheckedOut if git's index has the store of a directory above that would be meant, were it there."""
+        while self.context_path is None and path != os.path.dirname(path):
+            path = os.path.dirname(path)
+            command = how_to_check_out(path)
+            if command is not None:
+                raise StoreNotCheckedOut(path=path, command=command) from None
 
     def require_tract(self, t: Tract) -> None:
         """Raises CommandError if the tract is not here, but was asked for by name or others have events."""

@@ -22,6 +22,7 @@ from tract_fs.model.status import (
 )
 from tract_fs.model.view import View
 from tract_fs.store.address import Address
+from tract_fs.store.git_ignore import find_ignored
 from tract_fs.store.packs import SMALL_BYTES
 from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
@@ -94,9 +95,11 @@ def survey(session: Session) -> Status:
         small_pack_count=small_pack_count,
         advice=(),
     )
-    return structs.replace(
-        status, advice=tuple(_advice(status, history.other_heads, has_own_lines=bool(log.view.last_own)))
-    )
+    advice = [*_advice(status, history.other_heads, has_own_lines=bool(log.view.last_own))]
+    ignored = find_ignored(reader.store.layout.context)
+    if ignored is not None:
+        advice.append(ignored.describe())
+    return structs.replace(status, advice=tuple(advice))
 
 
 def _damaged_packs(reader: TractReader) -> Iterator[str]:
