@@ -90,7 +90,9 @@ class ContextReader:
             return self._compiler.compile(
                 self._history([] if cut is None else linear_order(cut, reader.commit)), options
             )
-        notes = self._notes() if at_commit is not None else [*self._notes_of_heads(), *self._notes()]
+        notes = self._notes()
+        if at_commit is None and len(reader.log.view.branches.get(reader.branch, ())) > 1:
+            notes = [*self._notes_of_heads(), *notes]
         if cut is None:
             return self.state(None).compile(options).to_context(notes=notes)
         state = self.state(cut)
@@ -332,7 +334,7 @@ class ContextReader:
         return state.compile(options, later=later).to_context(notes=notes)
 
     def _notes_of_heads(self, moment_us: int | None = None) -> list[str]:
-        """Returns what the other heads of the branch have that the context leaves out. Cost: one look, if there are none."""
+        """Returns what the other heads of the branch have that the context leaves out; nothing if there are none."""
         found = self.other_heads.get(made_by_us=moment_us)
         return [] if found is None else [found.describe()]
 
