@@ -119,13 +119,17 @@ def test_a_head_whose_history_is_lost_is_not_counted_and_stops_no_compile(diverg
         say(t, "on")
         (theirs,) = t.status().other_heads
         lost = t.resolve(f"{theirs}~1")
-    (store_root(diverged) / "objects" / lost[:2] / lost[2:]).unlink()
+    file = store_root(diverged) / "objects" / lost[:2] / lost[2:]
+    data = file.read_bytes()
+    file.unlink()
     with Tract.open(diverged) as t:
         assert texts(t) == ["first", "here 1", "here 2", "here 3", "on"]
         assert t.compile().warnings == [
             "branch 'main' has 2 heads; this context leaves out commits of the other, not all of which can be read"
             + JOIN
         ]
+        file.write_bytes(data)
+        assert t.compile().warnings == [TWO_THEIRS]
 
 
 def test_three_heads_count_together() -> None:

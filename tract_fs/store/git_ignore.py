@@ -70,9 +70,7 @@ def find_ignored(context: str) -> IgnoredStore | None:
             if rule != "!":
                 break
         if not rule.startswith("!"):
-            mend_file = (
-                ".gitignore" if source.file == _EXCLUDE else source.file
-            )  # which git has, and overrides the other
+            mend_file = source.file if source.file != _EXCLUDE else ".gitignore"  # which git has, and which comes first
             return IgnoredStore("/".join(names[:end]), rule, source.file, mend_file, _mend(names, end, source.depth))
     return None
 

@@ -37,7 +37,8 @@ class OtherHeadsReader:
         if self._heads != (reader.branch, heads):
             self._oldest_us = 0
             self._found = self._find(heads) if len(heads) > 1 else None
-            self._heads = reader.branch, heads
+            is_whole = self._found is None or self._found.commit_count is not None
+            self._heads = (reader.branch, heads) if is_whole else ("", [])
         return None if made_by_us is not None and made_by_us < self._oldest_us else self._found
 
     def _find(self, heads: list[CommitHash]) -> OtherHeads | None:
