@@ -278,3 +278,23 @@ def test_an_open_handle_tells_as_gone_what_it_wrote_though_another_came_first(tm
         assert len(t.status().gone) == 1
     with Tract.open(tmp_path) as t:
         assert len(t.status().gone) == 1
+
+
+def test_an_event_that_another_handle_found_repaired_is_no_longer_listed_as_damaged(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    with Tract.open(here, durability="fast") as t:
+        t.commit(user("one"))
+    copy_store(here, there)
+    with Tract.open(there, durability="fast") as t:
+        t.commit(user("two"))
+    bring_files(there, here)
+    name = event_files(there)[-1]
+    data = (store_root(here) / name).read_bytes()
+    put(store_root(here) / name, data[:100])
+    with Tract.open(here) as one, Tract.open(here) as other:
+        assert [len(t.status().damaged) for t in (one, other)] == [1, 1]
+        put(store_root(here) / name, data)
+        for t in (other, one):
+            t.refresh()
+        assert [t.status().damaged for t in (one, other)] == [(), ()]
+        assert [len(t.log()) for t in (one, other)] == [2, 2]

@@ -23,9 +23,9 @@ from unittest import mock
 import pytest
 
 from tests.lab.copies import is_good
-from tests.lab.histories import STEPS, Site, Step, World, annotate, check_agreement, edit, say
+from tests.lab.histories import STEPS, STEPS_ON_EQUAL_TEXTS, AlikeWorld, Site, Step, World, check_agreement, say
 from tests.lab.states import TEXT_FILES, files_of, put, put_in_place, remove_local, store_root
-from tests.lab.talk import START_US, Clock, user
+from tests.lab.talk import START_US, Clock
 from tract_fs import Tract
 from tract_fs.errors import ArgumentError, ContentRedacted, DamageError
 from tract_fs.work import session
@@ -38,7 +38,7 @@ HOUR_US = 3_600_000_000
 ROUNDS = 6  # of merges on all copies at once, after which each branch has one head
 
 
-class Copies(World):
+class Copies(AlikeWorld):
     """Copies of one store whose files travel as a careless user's do."""
 
     skews_us = (0, 1, -10_000_000, HOUR_US, -2 * HOUR_US, 5 * HOUR_US)
@@ -53,7 +53,7 @@ class Copies(World):
         return "abcde"[: self.rng.choice((2, 2, 3, 3, 3, 4, 5))]
 
     def steps(self) -> dict[Step, int]:
-        return STEPS_HERE
+        return WITH_REDACTIONS
 
     def add_site(self, path: Path) -> Site:
         path.mkdir()
@@ -61,12 +61,6 @@ class Copies(World):
         site = Site(path, Clock(START_US + self.rng.choice(self.skews_us)), durability)
         self.sites.append(site)
         return site
-
-    def content(self) -> Any:
-        return user(self.rng.choice(("ok", "yes", "no", f"turn {self.rng.randrange(30)}")))
-
-    def side(self) -> str:
-        return self.rng.choice(("ours", "theirs"))
 
     def work(self, site: Site) -> None:
         """Takes a step; where torn files lie about, it may fail on them."""
@@ -166,23 +160,32 @@ class Copies(World):
 
     def check(self) -> dict[str, Any]:
         """Checks that all copies show the same, with nothing pending, damaged or gone; returns what they show."""
-        for site in self.sites:
-            for tract in site.tracts():
-                status = site.tract(tract).status()
-                assert (status.pending, status.damaged, status.gone) == ((), (), ())
+        self.check_heads()
         return check_agreement(self)
 
-    def settle(self, *, at_once: bool) -> dict[str, Any]:
-        """Merges whatever has several heads, on one copy after another or on all at once, until all have one; returns what all show then."""
+    def check_heads(self) -> list[dict[str, set[str]]]:
+        """Checks that all copies have the same heads, with nothing pending, damaged or gone; returns those of each tract."""
+        found = []
+        for site in self.sites:
+            handles = [site.tract(tract) for tract in site.tracts()]
+            for t in handles:
+                status = t.status()
+                assert (status.pending, status.damaged, status.gone) == ((), (), ())
+            found.append([{name: set(heads) for name, heads in t.branches().items()} for t in handles])
+            assert found[-1] == found[0]
+        return found[0]
+
+    def settle(self, *, at_once: bool) -> None:
+        """Merges whatever has several heads, on one copy or on all at once, until all have one."""
         for number in range(ROUNDS if at_once else 1):
             for site in self.sites if at_once else [self.rng.choice(self.sites)]:
                 for tract in site.tracts():
                     self.join_heads(site, site.tract(tract))
             self.meet()
-            found = self.check()
-            if all(len(heads) == 1 for shown in found.values() for heads in shown["branches"].values()):
+            found = self.check_heads()
+            if all(len(heads) == 1 for branches in found for heads in branches.values()):
                 self.seen["rounds"] = max(self.seen["rounds"], number + 1)
-                return found
+                return
         raise AssertionError(f"merging does not end: {found}")
 
     def join_heads(self, site: Site, t: Tract) -> None:
@@ -271,18 +274,7 @@ WAYS: dict[str, Callable[[Copies, Site, Site], object]] = {
 }
 
 
-# -- further steps
-
-
-def _pack(world: World, site: Site, t: Tract) -> None:
-    t.pack()
-
-
-def _summarize_range(world: World, site: Site, t: Tract) -> None:
-    """Summarizes neighbours in the context, summaries among them."""
-    shown = t.compile().commit_hashes
-    first = world.rng.randrange(max(1, len(shown)))
-    world.note(t, t.summarize(shown[first : first + 3], world.content()))
+# -- one more step
 
 
 def _redact(world: World, site: Site, t: Tract) -> None:
@@ -298,13 +290,7 @@ def _redact(world: World, site: Site, t: Tract) -> None:
             t.repair(give_up=[content])
 
 
-def _reopen(world: World, site: Site, t: Tract) -> None:
-    site.close()
-    if world.rng.random() < 0.3:
-        remove_local(site.path)
-
-
-STEPS_HERE: dict[Step, int] = {**STEPS, edit: 12, annotate: 10, _pack: 5, _summarize_range: 6, _redact: 1, _reopen: 4}
+WITH_REDACTIONS: dict[Step, int] = {**STEPS, **STEPS_ON_EQUAL_TEXTS, _redact: 1}
 
 
 # -- histories
@@ -338,26 +324,43 @@ def play(seed: int, *, at_once: bool = False, is_refreshed: bool = True) -> Coun
             else:
                 world.work(site)
         world.meet()
-        found = world.check()
-        world.seen["two heads"] += any(len(heads) > 1 for s in found.values() for heads in s["branches"].values())
+        found = world.check_heads()
+        world.seen["two heads"] += any(len(heads) > 1 for branches in found for heads in branches.values())
+        if world.rng.random() < 0.3:
+            world.check()
         world.settle(at_once=at_once)
+        world.check()
         return Counter({name: 1 for name, count in world.seen.items() if count})
 
 
-def play_all(seeds: range, *, at_once: bool) -> Counter[str]:
+def play_all(seeds: range, **options: bool) -> Counter[str]:
     shares: Counter[str] = Counter()
     for seed in seeds:
-        shares += play(seed, at_once=at_once)
+        shares += play(seed, **options)
     print(f"histories {seeds}:", ", ".join(f"{k} {n / len(seeds):.0%}" for k, n in sorted(shares.items())))
     return shares
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_copies_that_met_all_files_agree(chunk: int) -> None:
-    shares = play_all(range(chunk * FEW, (chunk + 1) * FEW), at_once=False)
+    shares = play_all(range(chunk * FEW, (chunk + 1) * FEW))
     assert shares["two heads"] >= FEW * 0.4
 
 
+@pytest.mark.xfail(strict=True, reason="copies that settle one conflict in two ways at once do so for ever")
+@pytest.mark.parametrize("seed", [6, 7, 27])
+def test_merges_that_all_copies_make_at_once_end(seed: int) -> None:
+    play(seed, at_once=True)
+
+
+@pytest.mark.xfail(strict=True, reason="a new handle does not look again at a pack that was torn when it was read")
+@pytest.mark.parametrize("seed", [2, 204])
+def test_a_new_handle_shows_what_a_refreshed_one_shows(seed: int) -> None:
+    play(seed, is_refreshed=False)
+
+
 @pytest.mark.campaign
-def test_copies_that_met_all_files_agree_in_many_histories() -> None:
-    play_all(range(FIRST, FIRST + MANY), at_once=False)
+@pytest.mark.parametrize("at_once", [False, True], ids=["one after another", "at once"])
+def test_copies_that_met_all_files_agree_in_many_histories(at_once: bool) -> None:
+    play_all(range(FIRST, FIRST + MANY), at_once=at_once)

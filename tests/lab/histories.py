@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 from tests.lab.reference import ReferenceStore, ReferenceTract
-from tests.lab.states import exact, synced, told, told_context
+from tests.lab.states import exact, remove_local, synced, told, told_context
 from tests.lab.talk import START_US, Clock, user
 from tract_fs import CommitInfo, Tract
 from tract_fs.errors import (
@@ -336,6 +336,42 @@ STEPS: dict[Step, int] = {
     _fork: 3,
     _merge_back: 4,
 }
+
+
+# -- copies that say the same
+
+
+class AlikeWorld(World):
+    """Sites whose users say short and often equal things, and settle conflicts either way."""
+
+    def steps(self) -> dict[Step, int]:
+        return {**STEPS, **STEPS_ON_EQUAL_TEXTS}
+
+    def content(self) -> Any:
+        return user(self.rng.choice(("ok", "yes", "no", f"turn {self.rng.randrange(30)}")))
+
+    def side(self) -> str:
+        return self.rng.choice(("ours", "theirs"))
+
+
+def pack(world: World, site: Site, t: Tract) -> None:
+    t.pack()
+
+
+def _summarize_range(world: World, site: Site, t: Tract) -> None:
+    """Summarizes neighbours in the context, summaries among them."""
+    shown = t.compile().commit_hashes
+    first = world.rng.randrange(max(1, len(shown)))
+    world.note(t, t.summarize(shown[first : first + 3], world.content()))
+
+
+def _reopen(world: World, site: Site, t: Tract) -> None:
+    site.close()
+    if world.rng.random() < 0.3:
+        remove_local(site.path)
+
+
+STEPS_ON_EQUAL_TEXTS: dict[Step, int] = {edit: 12, annotate: 10, pack: 5, _summarize_range: 6, _reopen: 4}
 
 
 # -- what must hold
