@@ -520,7 +520,7 @@ def test_repair_puts_back_a_file_that_git_left_under_another_name(place: Place) 
 def test_each_claim_names_tests_that_there_are() -> None:
     here = Path(__file__)
     named = re.findall(r"`(?:(test_\w+)\.)?(test_\w+)`", __doc__ or "")
-    assert len(named) >= 40
+    assert len(named) >= 35
     for module, test in named:
         (file,) = here.parents[1].glob(f"*/{module or here.stem}.py")
         assert f"def {test}(" in file.read_text(encoding="utf-8"), (module, test)

@@ -1,13 +1,19 @@
-"""Real tools that carry the files of two copies to each other: rsync, git, unison, rclone. Each is set up in a directory of its own, apart from its user's settings."""
+"""Real tools that carry the files of two copies to each other: rsync, git, unison, rclone, syncthing. Each is set up in a directory of its own, apart from its user's settings."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import socket
 import subprocess
+import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from tests.lab.states import store_root
+from tests.lab.states import files_of
 
 GIT_SETTINGS = """[user]
 name = Ann
@@ -43,6 +49,9 @@ class Transport:
     def sync(self) -> None:
         """Lets the tool bring both directories to the same files."""
         raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends what the tool has running."""
 
     def run(self, *command: str | Path) -> str:
         """Runs a command, which must succeed; returns what it prints."""
@@ -124,16 +133,102 @@ class Rclone(Transport):
         )
 
 
+class Syncthing(Transport):
+    """Two daemons of this machine that share a folder; nothing leaves the machine."""
+
+    key = "for-this-test-alone"
+    timeout_s = 60.0
+
+    def set_up(self) -> None:
+        self.daemons = [Daemon(self, path) for path in (self.one, self.other)]
+        ids = [daemon.get("/rest/system/status")["myID"] for daemon in self.daemons]
+        for daemon, other, peer in zip(self.daemons, self.daemons[::-1], ids[::-1], strict=True):
+            daemon.share(ids, peer, other.port)
+        self.sync()
+
+    def sync(self) -> None:
+        paths = (self.one, self.other)
+        deadline = time.monotonic() + self.timeout_s
+        for daemon in self.daemons:
+            daemon.scan()
+        while not all(daemon.is_done() for daemon in self.daemons) or len({frozenset(files_of(p)) for p in paths}) > 1:
+            if time.monotonic() > deadline:
+                raise ToolFailed(f"not in sync: {[daemon.get('/rest/db/status?folder=f') for daemon in self.daemons]}")
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        for daemon in self.daemons:
+            daemon.process.terminate()
+            daemon.process.wait(30)
+
+
+class Daemon:
+    """One syncthing, with the directory that it shares."""
+
+    def __init__(self, transport: Syncthing, path: Path) -> None:
+        self.path, self.home = path, transport.folder / f"home-{path.name}"
+        self.gui, self.port = free_port(), free_port()
+        (path / ".stignore").write_text("/.tract/local\n")
+        transport.run("syncthing", "generate", f"--home={self.home}", "--no-default-folder")
+        self.process = subprocess.Popen(
+            [
+                *("syncthing", "serve", f"--home={self.home}", "--no-browser", "--no-upgrade", "--no-restart"),
+                *(f"--gui-address=127.0.0.1:{self.gui}", f"--gui-apikey={transport.key}"),
+            ],
+            env=transport.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(200):
+            with suppress(OSError):
+                self.get("/rest/system/ping")
+                break
+            time.sleep(0.1)
+
+    def get(self, path: str, method: str = "GET", body: Any = None) -> Any:
+        """Asks the daemon; returns what it answers."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.gui}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"X-API-Key": Syncthing.key, "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            data = answer.read()
+        return json.loads(data) if data.strip() else None
+
+    def share(self, ids: list[str], peer: str, port: int) -> None:
+        """Shares the directory with the other daemon, and nothing with the world."""
+        options = self.get("/rest/config/options")
+        options |= dict.fromkeys(
+            ("globalAnnounceEnabled", "localAnnounceEnabled", "relaysEnabled", "natEnabled"), False
+        )
+        options |= {"listenAddresses": [f"tcp://127.0.0.1:{self.port}"], "urAccepted": -1, "reconnectionIntervalS": 1}
+        self.get("/rest/config/options", "PUT", options)
+        self.get("/rest/config/devices", "POST", {"deviceID": peer, "addresses": [f"tcp://127.0.0.1:{port}"]})
+        folder = {"id": "f", "path": str(self.path), "devices": [{"deviceID": name} for name in ids]}
+        self.get("/rest/config/folders", "POST", {**folder, "fsWatcherEnabled": False, "rescanIntervalS": 0})
+
+    def scan(self) -> None:
+        self.get("/rest/db/scan?folder=f", "POST")
+
+    def is_done(self) -> bool:
+        status = self.get("/rest/db/status?folder=f")
+        return status["state"] == "idle" and not status["needTotalItems"] and not status["errors"]
+
+
+def free_port() -> int:
+    """Returns a port of this machine that nobody uses."""
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
+
+
 TRANSPORTS: dict[str, type[Transport]] = {
     "rsync": Rsync,
     "rsync --inplace": RsyncInPlace,
     "git": Git,
     "unison": Unison,
     "rclone": Rclone,
+    "syncthing": Syncthing,
 }
-
-
-def files_beside(path: Path) -> list[str]:
-    """Returns the names of files that a tool made in a store for reasons of its own."""
-    root = store_root(path)
-    return sorted(str(file.relative_to(root)) for file in root.glob("[ep]*/**/.*") if file.is_file())
