@@ -11,7 +11,7 @@ import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.lab.states import files_of
 
@@ -33,6 +33,8 @@ class ToolFailed(AssertionError):
 
 class Transport:
     """A tool, and the two directories that it keeps alike."""
+
+    renames_equal_files: ClassVar[bool] = False  # where both sides made the same file
 
     def __init__(self, folder: Path, one: Path, other: Path, rng: random.Random) -> None:
         self.folder, self.one, self.other, self.rng = folder, one, other, rng
@@ -117,7 +119,9 @@ class Unison(Transport):
 
 
 class Rclone(Transport):
-    """`rclone bisync`, deletions too."""
+    """`rclone bisync`, deletions too. Versions before 1.64 rename a file that both sides made to `..path1` and `..path2`."""
+
+    renames_equal_files = True
 
     def set_up(self) -> None:
         (self.folder / "filters").write_text("- /.tract/local/**\n")
