@@ -31,7 +31,7 @@ from tract_fs.errors import ArgumentError, ContentRedacted, DamageError
 from tract_fs.work import session
 
 CHUNKS = 10
-FEW = 150 // CHUNKS  # per chunk
+FEW = 10  # per chunk
 MANY = int(os.environ.get("TRACT_FS_HISTORIES", "2000"))
 FIRST = int(os.environ.get("TRACT_FS_FIRST", "1000"))
 HOUR_US = 3_600_000_000
@@ -349,7 +349,7 @@ def test_copies_that_met_all_files_agree(chunk: int) -> None:
 
 
 @pytest.mark.xfail(strict=True, reason="copies that settle one conflict in two ways at once do so for ever")
-@pytest.mark.parametrize("seed", [6, 7, 27])
+@pytest.mark.parametrize("seed", [27, 152])
 def test_merges_that_all_copies_make_at_once_end(seed: int) -> None:
     play(seed, at_once=True)
 
