@@ -289,3 +289,23 @@ def test_a_history_that_cannot_be_read_has_no_count(tmp_path: Path) -> None:
     (store_root(tmp_path) / "objects" / first[:2] / first[2:]).unlink()
     with Tract.open(tmp_path) as t:
         assert t.status().commit_count is None
+
+
+def test_an_event_that_another_handle_found_repaired_is_no_longer_listed_as_damaged(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    with Tract.open(here, durability="fast") as t:
+        t.commit(user("one"))
+    copy_store(here, there)
+    with Tract.open(there, durability="fast") as t:
+        t.commit(user("two"))
+    bring_files(there, here)
+    name = event_files(there)[-1]
+    data = (store_root(here) / name).read_bytes()
+    put(store_root(here) / name, data[:100])
+    with Tract.open(here) as one, Tract.open(here) as other:
+        assert [len(t.status().damaged) for t in (one, other)] == [1, 1]
+        put(store_root(here) / name, data)
+        for t in (other, one):
+            t.refresh()
+        assert [t.status().damaged for t in (one, other)] == [(), ()]
+        assert [len(t.log()) for t in (one, other)] == [2, 2]

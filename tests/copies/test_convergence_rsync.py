@@ -5,9 +5,7 @@ What the histories are checked for is what test_convergence checks in memory; th
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import shutil
 import subprocess
 import tempfile
@@ -19,59 +17,17 @@ from typing import Any
 
 import pytest
 
-from tests.lab.reference import ReferenceStore, ReferenceTract
-from tests.lab.states import exact, remove_local, store_root, synced, told, told_context
+from tests.lab.histories import Site, World, check_agreement, join_everything, say
+from tests.lab.reference import ReferenceStore
+from tests.lab.states import remove_local, store_root, synced
 from tests.lab.strategies_events import has_concurrent_removal
 from tests.lab.talk import START_US, Clock, user
-from tract_fs import CommitInfo, Tract
-from tract_fs.errors import (
-    AnnotateTargetError,
-    ArgumentError,
-    BranchDiverged,
-    BranchExists,
-    BranchInUse,
-    BranchNotFound,
-    CherryPickError,
-    CommitNotFoundError,
-    EditTargetError,
-    HistoryIncomplete,
-    MergeConflict,
-    MergeError,
-    ResetConflict,
-    RevertError,
-    SummarizeError,
-    TagNotFound,
-    TractExists,
-    UndoError,
-)
-from tract_fs.upkeep.repair import restore_format
-from tract_fs.work.merge import MergeResult
+from tract_fs.errors import BranchNotFound, MergeConflict, ResetConflict
 
 pytestmark = pytest.mark.needs("rsync")
 
 CHUNKS = 8
 HISTORIES = int(os.environ.get("TRACT_RSYNC_HISTORIES", "208")) // CHUNKS  # per chunk
-TRACTS = ("default", "sub")
-NAMES = ("main", "side", "topic")
-SKEWS_US = (0, 1, -10_000_000, 90_000_000, 86_400_000_000)
-REFUSALS = (
-    AnnotateTargetError,
-    BranchDiverged,
-    BranchExists,
-    BranchInUse,
-    BranchNotFound,
-    CherryPickError,
-    CommitNotFoundError,
-    EditTargetError,
-    MergeConflict,
-    MergeError,
-    ResetConflict,
-    RevertError,
-    SummarizeError,
-    TagNotFound,
-    TractExists,
-    UndoError,
-)
 KEEP_OURS = ("--ignore-existing", "--exclude=/local/")
 
 
@@ -96,115 +52,8 @@ def rsync_to_all(source: Path, targets: Sequence[Path], *options: str) -> None:
     assert [process.wait() for process in running] == [0] * len(targets)
 
 
-class Site:
-    """A directory with the handles that work in it."""
-
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path = path
-        self.clock = clock
-        self.handles: dict[str, Tract] = {}
-
-    def tract(self, name: str = "default") -> Tract:
-        if name not in self.handles:
-            restore_format(self.path)  # which a copy in flight may lack
-            self.handles[name] = Tract.open(self.path, tract_id=name, clock=self.clock, durability="fast")
-        return self.handles[name]
-
-    def has(self, name: str) -> bool:
-        self.tract()
-        return name in Tract.tracts(self.path)
-
-    def tracts(self) -> list[str]:
-        return [name for name in TRACTS if self.has(name)]
-
-    def refresh(self) -> None:
-        for handle in self.handles.values():
-            handle.refresh()
-
-    def close(self) -> None:
-        for handle in self.handles.values():
-            handle.close()
-        self.handles.clear()
-
-
-class World:
-    """Sites, and what their users were told."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.folder = folder
-        self.sites: list[Site] = []
-        for name in ("a", "b", "c"):
-            self.add_site(folder / name)
-        self.said: list[tuple[str, str, int | None]] = []  # tract, commit and the config's n of what was acknowledged
-        self.joins: dict[str, Site] = {}
-        self.seen: Counter[str] = Counter()
-
-    def add_site(self, path: Path) -> Site:
-        path.mkdir()
-        site = Site(path, Clock(START_US + self.rng.choice(SKEWS_US)))
-        self.sites.append(site)
-        return site
-
-    def close(self) -> None:
-        for site in self.sites:
-            site.close()
-
-    # -- steps of one user
-
-    def note(self, t: Tract, *infos: CommitInfo) -> None:
-        for info in infos:
-            config = info.generation_config
-            self.said.append((t.tract_id, info.commit_hash, None if config is None else config.get("n")))
-
-    def work(self, site: Site) -> None:
-        """Takes one step in a tract of a site; what is refused is refused."""
-        t = site.tract(self.rng.choice(("default", "default", "sub")) if site.has("sub") else "default")
-        if self.rng.random() < 0.1:
-            site.clock.now_us += self.rng.choice((-3_600_000_000, 60_000_000))
-        if self.rng.random() < 0.1:
-            with suppress(BranchNotFound):
-                t.switch(self.rng.choice(NAMES))
-        step = self.rng.choices(list(STEPS), list(STEPS.values()))[0]
-        try:
-            step(self, site, t)
-            self.seen[step.__name__.strip("_")] += 1
-        except REFUSALS:
-            pass
-        except HistoryIncomplete:
-            self.seen["refused in flight"] += 1
-        except ArgumentError:
-            if t.head is not None:
-                raise
-
-    def content(self) -> Any:
-        return user(f"said {self.rng.randrange(10**6)}")
-
-    def config(self) -> dict[str, Any] | None:
-        return {"n": self.rng.randrange(100), "model": "m"} if self.rng.random() < 0.5 else None
-
-    def commit_of(self, t: Tract) -> str:
-        """Returns a commit of the tract's history, one of the first as often as not, so that users disagree on some."""
-        names = [info.commit_hash for info in t.log(None)]
-        if not names:
-            raise CommitNotFoundError("no commits", hash=None)
-        return self.rng.choice(names[-3:] if self.rng.random() < 0.5 else names)
-
-    def merge(self, site: Site, t: Tract, ref: str | None, prefer: str | None = None) -> MergeResult:
-        """Merges, settling what is asked for; notes joins that two sites made alike."""
-        try:
-            result = t.merge(ref)
-        except (MergeConflict, ResetConflict) as error:
-            self.seen["conflicts"] += isinstance(error, MergeConflict)
-            self.seen["reset conflicts"] += isinstance(error, ResetConflict)
-            result = t.merge(ref, prefer=("ours", prefer or self.rng.choice(("reset", "commits"))))
-        if result.commit is not None:
-            self.note(t, result.commit, *result.resolutions)
-            if self.joins.setdefault(result.head, site) is not site:
-                self.seen["twin merges"] += 1
-        return result
-
-    # -- syncs
+class RsyncWorld(World):
+    """Sites whose files travel by rsync."""
 
     def sync(self, source: Site, target: Site) -> None:
         """Brings files from a site to another in some way, mostly back too, and looks at what stands there then."""
@@ -213,33 +62,6 @@ class World:
         self.seen[way] += 1
         for site in (source, target):
             self.look(site, is_fresh=self.rng.random() < 0.7)
-
-    def look(self, site: Site, *, is_fresh: bool) -> None:
-        """Reads a site, whatever lies there; where it has just looked, it shows what the files say."""
-        if is_fresh:
-            site.refresh()
-        for tract in site.tracts():
-            t = site.tract(tract)
-            if is_fresh:
-                model = ReferenceStore(site.path).tract(tract)
-                heads = {name: set(found) for name, found in t.branches().items()}
-                assert heads == model.branches()
-                assert t.tags() == model.tags()
-                assert len(t.status().pending) == len(model.pending | model.invalid)
-                self.seen["two heads"] += any(len(found) > 1 for found in heads.values())
-            self.compile(t)
-
-    def compile(self, t: Tract) -> None:
-        """Compiles, unless files that are in flight hide a part of the branch; that is never said of a copy's own line."""
-        incomplete = t.incomplete()
-        if incomplete is None:
-            t.compile()
-            return
-        own = t.reflog(1)
-        assert not own or own[0].head != t.head, "the head is this copy's own move"
-        self.seen["incomplete in flight"] += 1
-        with pytest.raises(HistoryIncomplete):
-            t.compile()
 
     def whole(self, source: Site, target: Site) -> None:
         rsync(source.path, target.path, *KEEP_OURS)
@@ -281,39 +103,39 @@ class World:
 # -- ways of a sync
 
 
-def _one_way(world: World, source: Site, target: Site) -> None:
+def _one_way(world: RsyncWorld, source: Site, target: Site) -> None:
     rsync(source.path, target.path, *KEEP_OURS)
 
 
-def _archive(world: World, source: Site, target: Site) -> None:
+def _archive(world: RsyncWorld, source: Site, target: Site) -> None:
     rsync(source.path, target.path, "--exclude=/local/")
     rsync(target.path, source.path, "--exclude=/local/")
 
 
-def _update(world: World, source: Site, target: Site) -> None:
+def _update(world: RsyncWorld, source: Site, target: Site) -> None:
     rsync(source.path, target.path, "-u", "--exclude=/local/")
     rsync(target.path, source.path, "-u", "--exclude=/local/")
 
 
-def _in_place(world: World, source: Site, target: Site) -> None:
+def _in_place(world: RsyncWorld, source: Site, target: Site) -> None:
     rsync(source.path, target.path, "--inplace", "--exclude=/local/")
     rsync(target.path, source.path, "--inplace", "--exclude=/local/")
 
 
-def _with_local(world: World, source: Site, target: Site) -> None:
+def _with_local(world: RsyncWorld, source: Site, target: Site) -> None:
     rsync(source.path, target.path)
 
 
-def _with_local_both_ways(world: World, source: Site, target: Site) -> None:
+def _with_local_both_ways(world: RsyncWorld, source: Site, target: Site) -> None:
     rsync(source.path, target.path, "-u")
     rsync(target.path, source.path, "-u")
 
 
-def _partial(world: World, source: Site, target: Site) -> None:
+def _partial(world: RsyncWorld, source: Site, target: Site) -> None:
     rsync(source.path, target.path, "--ignore-existing", names=world.some_files(source, 0.6))
 
 
-def _reordered(world: World, source: Site, target: Site) -> None:
+def _reordered(world: RsyncWorld, source: Site, target: Site) -> None:
     names = world.some_files(source, 1)
     events = [name for name in names if name.startswith("events/")]
     rsync(source.path, target.path, "--ignore-existing", names=events)
@@ -322,7 +144,7 @@ def _reordered(world: World, source: Site, target: Site) -> None:
     rsync(source.path, target.path, "--ignore-existing", names=rest[: world.rng.randint(0, len(rest))])
 
 
-def _interrupted(world: World, source: Site, target: Site) -> None:
+def _interrupted(world: RsyncWorld, source: Site, target: Site) -> None:
     """Ends as a killed rsync does: the first files are there, and a part of the next under a name of rsync's own."""
     names = sorted(synced(source.path))
     count = world.rng.randrange(len(names)) if names else 0
@@ -333,7 +155,7 @@ def _interrupted(world: World, source: Site, target: Site) -> None:
         (torn.parent / f".{torn.name}.Ab3xY9").write_bytes((store_root(source.path) / name).read_bytes()[:20])
 
 
-def _interrupted_in_place(world: World, source: Site, target: Site) -> None:
+def _interrupted_in_place(world: RsyncWorld, source: Site, target: Site) -> None:
     """Ends as a killed rsync --inplace does, with a part of a file under its name; then the same command is run again."""
     theirs = synced(target.path)
     fresh = sorted(name for name in synced(source.path) if name not in theirs and "/" in name)
@@ -347,7 +169,7 @@ def _interrupted_in_place(world: World, source: Site, target: Site) -> None:
     rsync(source.path, target.path, "--inplace", "--exclude=/local/")
 
 
-def _copied_store(world: World, source: Site, target: Site) -> None:
+def _copied_store(world: RsyncWorld, source: Site, target: Site) -> None:
     """Copies a directory whole while its handles are open; the copy goes on writing under its own clock."""
     if len(world.sites) < 5:
         path = world.folder / f"copy{len(world.sites)}"
@@ -356,11 +178,11 @@ def _copied_store(world: World, source: Site, target: Site) -> None:
         world.work(site)
 
 
-def _tract_sync(world: World, source: Site, target: Site) -> None:
+def _tract_sync(world: RsyncWorld, source: Site, target: Site) -> None:
     source.tract().sync(target.path, durable=False)
 
 
-def _bundle(world: World, source: Site, target: Site) -> None:
+def _bundle(world: RsyncWorld, source: Site, target: Site) -> None:
     """Carries each tract over as a file of its own."""
     for tract in source.tracts():
         file = world.folder / f"bundle{world.rng.getrandbits(40)}"
@@ -368,8 +190,8 @@ def _bundle(world: World, source: Site, target: Site) -> None:
         target.tract().apply_bundle(file)
 
 
-WAYS: dict[str, Callable[[World, Site, Site], object]] = {
-    "whole": World.whole,
+WAYS: dict[str, Callable[[RsyncWorld, Site, Site], object]] = {
+    "whole": RsyncWorld.whole,
     "one way": _one_way,
     "-a both ways": _archive,
     "-u": _update,
@@ -386,204 +208,10 @@ WAYS: dict[str, Callable[[World, Site, Site], object]] = {
 }
 
 
-# -- steps
-
-
-def _commit(world: World, site: Site, t: Tract) -> None:
-    world.note(t, t.commit(world.content(), generation_config=world.config()))
-
-
-def _batch(world: World, site: Site, t: Tract) -> None:
-    with t.batch():
-        made = [
-            t.commit(world.content(), generation_config={"n": number}) for number in range(world.rng.choice((2, 70)))
-        ]
-    world.note(t, *made)
-
-
-def _edit(world: World, site: Site, t: Tract) -> None:
-    world.note(t, t.edit(world.commit_of(t), world.content(), generation_config=world.config()))
-
-
-def _annotate(world: World, site: Site, t: Tract) -> None:
-    made = t.annotate(world.commit_of(t), world.rng.choice(("skip", "normal", "pinned")))
-    assert made.commit_hash is not None
-    world.said.append((t.tract_id, made.commit_hash, None))
-
-
-def _summarize(world: World, site: Site, t: Tract) -> None:
-    shown = t.compile().commit_hashes
-    chosen = world.rng.sample(shown, min(len(shown), 2))
-    world.note(t, t.summarize(chosen, world.content(), generation_config=world.config()))
-
-
-def _reset(world: World, site: Site, t: Tract) -> None:
-    t.reset(world.commit_of(t))
-
-
-def _undo(world: World, site: Site, t: Tract) -> None:
-    t.undo(anyone=True)
-
-
-def _branch(world: World, site: Site, t: Tract) -> None:
-    t.branch(world.rng.choice(NAMES), at=world.commit_of(t))
-
-
-def _switch(world: World, site: Site, t: Tract) -> None:
-    t.switch(world.rng.choice(NAMES), create=world.rng.random() < 0.5)
-
-
-def _rename(world: World, site: Site, t: Tract) -> None:
-    t.rename_branch(world.rng.choice(NAMES), world.rng.choice(NAMES))
-
-
-def _delete(world: World, site: Site, t: Tract) -> None:
-    t.delete_branch(world.rng.choice(NAMES), force=world.rng.random() < 0.5)
-
-
-def _tag(world: World, site: Site, t: Tract) -> None:
-    t.tag(world.rng.choice(("v1", "v2")), world.commit_of(t), force=True)
-
-
-def _untag(world: World, site: Site, t: Tract) -> None:
-    t.untag(world.rng.choice(("v1", "v2")))
-
-
-def _revert(world: World, site: Site, t: Tract) -> None:
-    world.note(t, t.revert(world.commit_of(t)))
-
-
-def _cherry_pick(world: World, site: Site, t: Tract) -> None:
-    names = [info.commit_hash for name in t.branches() for info in t.log(None, branch=name)]
-    world.note(t, t.cherry_pick(world.rng.choice(names)) if names else t.commit(world.content()))
-
-
-def _join(world: World, site: Site, t: Tract) -> None:
-    world.merge(site, t, None)
-
-
-def _merge(world: World, site: Site, t: Tract) -> None:
-    names = [name for name in t.branches() if name != t.branch]
-    if names:
-        world.merge(site, t, world.rng.choice(names))
-
-
-def _fork(world: World, site: Site, t: Tract) -> None:
-    if t.tract_id == "default" and "sub" not in site.handles:
-        site.handles["sub"] = t.fork("sub")
-
-
-def _merge_back(world: World, site: Site, t: Tract) -> None:
-    other = "sub" if t.tract_id == "default" else "default"
-    if site.has(other):
-        world.merge(site, t, f"{other}:main")
-
-
-STEPS: dict[Callable[[World, Site, Tract], None], int] = {
-    _commit: 34,
-    _batch: 2,
-    _edit: 6,
-    _annotate: 6,
-    _summarize: 4,
-    _reset: 6,
-    _undo: 2,
-    _branch: 5,
-    _switch: 5,
-    _rename: 2,
-    _delete: 3,
-    _tag: 3,
-    _untag: 1,
-    _revert: 2,
-    _cherry_pick: 2,
-    _join: 8,
-    _merge: 6,
-    _fork: 3,
-    _merge_back: 4,
-}
-
-
-# -- what must hold
-
-
-def told_by(site: Site) -> dict[str, Any]:
-    """Returns all that a site shows of its tracts: branches, tags, and log, context and configs of each head; and queries."""
-    found: dict[str, Any] = {}
-    for tract in site.tracts():
-        t = site.tract(tract)
-        branches = {name: sorted(heads) for name, heads in t.branches().items()}
-        lines = {}
-        for head in sorted({head for heads in branches.values() for head in heads}):
-            with t.at(head) as line:
-                lines[head] = ([told(info) for info in line.log(None)], told_context(line.compile()))
-        queries = [[told(info) for info in t.query_by_config("n", ">=", least)] for least in (0, 50)]
-        found[tract] = {"branches": branches, "tags": t.tags(), "lines": lines, "queries": queries}
-    return found
-
-
-def check_agreement(world: World) -> dict[str, Any]:
-    """Checks that all sites hold the same files and tell the same, and what the reference reads in the files; returns that."""
-    files = synced(world.sites[0].path)
-    found = told_by(world.sites[0])
-    for site in world.sites[1:]:
-        names = {name: data for name, data in synced(site.path).items() if not Path(name).name.startswith(".")}
-        assert names == {name: data for name, data in files.items() if not Path(name).name.startswith(".")}
-        assert told_by(site) == found
-    store = ReferenceStore(world.sites[0].path)
-    assert sorted(found) == store.tracts()
-    for tract in found:
-        check_against(store.tract(tract), found[tract])
-        check_nothing_is_missing(world, store.tract(tract))
-    return found
-
-
-def check_against(model: ReferenceTract, found: dict[str, Any]) -> None:
-    assert not model.pending | model.invalid
-    assert {name: set(heads) for name, heads in found["branches"].items()} == model.branches()
-    assert found["tags"] == model.tags()
-    for head, (log, context) in found["lines"].items():
-        expected = model.compile(head)
-        assert [json.loads(info)["commit_hash"] for info in log] == model.log(head)
-        assert context["commits"] == expected.commit_hashes
-        assert context["messages"] == [exact(message) for message in expected.messages]
-        assert context["configs"] == [exact(config) for config in expected.generation_configs]
-        assert context["tokens"] == expected.token_count
-    for infos, least in zip(found["queries"], (0, 50), strict=True):
-        assert [json.loads(info)["commit_hash"] for info in infos] == model.query("n", ">=", least)
-
-
-def check_nothing_is_missing(world: World, model: ReferenceTract) -> None:
-    """Each acknowledged commit is below a head, or a reset or delete saw it; and each site finds it anyway."""
-    kept = {name for heads in model.branches().values() for head in heads for name in model.linear(head)}
-    removals = [name for _, name, _, op in model.ops() if op["kind"] in ("reset", "delete")]
-    brought = {entry["commit"]: name for _, name, _, op in model.ops() for entry in op.get("commits", ())}
-    for site in world.sites:
-        t = site.tract(model.tract)
-        asked = {info.commit_hash for info in t.query_by_config("n", ">=", 0)}
-        for tract, commit, n in world.said:
-            if tract == model.tract:
-                assert t.get_commit(commit) is not None
-                assert n is None or commit in asked
-    for tract, commit, _ in world.said:
-        if tract == model.tract:
-            assert commit in kept or any(model.saw(removal, brought[commit]) for removal in removals)
-
-
-def join_everything(world: World, found: dict[str, Any]) -> None:
-    """Makes each branch one on any site, or on two at once."""
-    for tract in found:
-        for name in [name for name, heads in found[tract]["branches"].items() if len(heads) > 1]:
-            prefer = world.rng.choice(("reset", "commits"))
-            for site in world.rng.sample(world.sites, world.rng.choice((1, 1, 2))):
-                t = site.tract(tract)
-                t.switch(name)
-                if world.merge(site, t, None, prefer).conflicts:
-                    break  # settled in this user's words; another's would be others
-
-
 @contextmanager
-def world_of(folder: Path, seed: int) -> Iterator[World]:
+def world_of(folder: Path, seed: int) -> Iterator[RsyncWorld]:
     path = Path(tempfile.mkdtemp(dir=folder))
-    world = World(path, seed)
+    world = RsyncWorld(path, seed)
     try:
         yield world
     finally:
@@ -591,10 +219,10 @@ def world_of(folder: Path, seed: int) -> Iterator[World]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def converge(world: World) -> Counter[str]:
+def converge(world: RsyncWorld) -> Counter[str]:
     """Plays a history, and checks that its sites come together; returns what occurred in it."""
     rng = world.rng
-    _commit(world, world.sites[0], world.sites[0].tract())
+    say(world, world.sites[0], world.sites[0].tract())
     for _ in range(rng.randint(10, 24)):
         site = rng.choice(world.sites)
         chance = rng.random()

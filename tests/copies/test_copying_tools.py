@@ -1,8 +1,52 @@
-"""The guide on syncing: its command lines run with the real rsync and git, and each mistake has the effect that the guide names."""
+"""The guide on syncing: its command lines run with the real rsync and git, and each mistake has the effect that the guide names.
+
+Claims of the guide and the README, and the tests that hold them (in this module, where no other is named):
+
+| claim | test |
+|---|---|
+| any tool merges two copies, in any order | `test_any_tools_merge_two_copies_in_any_order` |
+| a copy that was cut off opens; what is incomplete is pending | `test_an_rsync_that_is_cut_off_leaves_a_copy_that_opens_and_goes_on` |
+| where both copies moved a branch, it has two heads | `test_the_rsync_lines_bring_both_sides_together` |
+| files are named by what `sha256sum` prints | `test_durability.test_every_file_outside_local_but_three_texts_is_named_by_its_sha256sum` |
+| `sync` works both ways, and a stick without a store gets one | `test_the_lines_with_sync_bring_both_sides_together` |
+| `sync` checks a file before it copies it, and never replaces a good one | `test_sync.test_a_bad_file_that_only_one_side_has_is_not_copied` |
+| `sync` reports a bad file, and quarantines it if the other side has a good one | `test_sync.test_a_file_of_another_size_is_replaced_by_the_good_one_and_set_aside` |
+| `sync` may be interrupted, and the next run continues | `test_sync.test_a_sync_that_is_killed_at_any_call_leaves_both_sides_whole_and_goes_on` |
+| `sync --verify` hashes every file | `test_sync.test_verify_finds_a_file_that_was_altered_in_its_size` |
+| without it, files of two sizes are checked | `test_sync.test_a_file_of_another_size_is_replaced_by_the_good_one_and_set_aside` |
+| without it, files that this copy found damaged are checked | `test_sync.test_an_event_that_this_copy_found_damaged_is_replaced_without_verify` |
+| a bundle carries a tract in one file; `--since` | `test_the_lines_with_bundles_carry_a_tract_over` |
+| a bundle applies whole, or not at all if one byte of it is wrong | `test_bundle.test_any_cut_is_noticed_and_nothing_is_applied` |
+| a bundle that arrives before what it builds on stays pending | `test_a_bundle_that_comes_early_waits_for_what_it_builds_on` |
+| a bundle goes through a pipe | `test_a_bundle_goes_through_a_pipe` |
+| the rsync lines | `test_the_rsync_lines_bring_both_sides_together` |
+| with `--ignore-existing` a damaged copy never replaces a good one | `test_with_ignore_existing_no_damaged_file_goes_over_a_good_one` |
+| with `-a`, `-u`, `--inplace` the copies still come together | `test_with_other_options_the_copies_still_come_together` |
+| with these a damaged file may go over a good one, and is named until it is healed | `test_with_plain_a_a_damaged_file_goes_over_the_good_one_and_is_told_until_it_is_healed` |
+| `--delete` | `test_with_delete_what_only_one_side_had_is_gone_and_told_and_comes_back` |
+| `local/` copied along changes no answer, and is listed | `test_local_copied_along_leaves_the_other_copy_its_own_line` |
+| one way only | `test_one_way_only_that_side_has_all` |
+| the git lines; there are no conflicts | `test_the_git_lines_bring_both_sides_together_without_a_conflict` |
+| git shows no diffs of `.tract` | `test_git_shows_no_lines_of_the_files_of_a_store` |
+| line ends are not rewritten, global ignore rules don't apply | `test_global_rules_of_git_drop_and_rewrite_nothing` |
+| where git stops, both sides are whole, and `git add .` and `git commit` continue | `test_a_pull_that_stops_after_packs_goes_on_by_add_and_commit` |
+| `tract repair` puts back a file that git put in another's place | `test_repair_puts_back_a_file_that_git_left_under_another_name` |
+| rebase, squash, cherry-pick: the same files | `test_a_rebase_keeps_all_files`, `test_a_squash_or_a_cherry_pick_brings_the_same_files` |
+| dropped git commits | `test_dropped_git_commits_are_gone_or_waited_for_until_the_files_are_back` |
+| checkout of an old revision | `test_an_old_revision_shows_the_context_of_then_and_the_newer_one_all` |
+| `git switch` to a branch without the store | `test_ground.test_an_agent_on_a_branch_of_git_without_the_store_is_stopped_and_goes_on_after_the_switch_back` |
+| forced line ends are damage, and never shown | `test_line_ends_that_are_rewritten_by_force_are_damage_and_never_shown` |
+| `git clean` | `test_git_clean_takes_what_git_was_not_told_of` |
+| `git checkout -f`, `git reset --hard` | `test_a_forced_checkout_or_reset_takes_what_was_added_and_not_committed` |
+| `git checkout REVISION -- .tract` brings files back, and removes none | `test_git.test_what_a_rebase_dropped_comes_back_by_a_checkout_of_its_files_alone` |
+| a damaged file is quarantined and kept | `test_quarantine.test_a_bad_file_is_moved_with_a_note_and_kept` |
+| a store from somebody else: `local/` is not read, no link is followed | `test_hostile_store.test_what_a_stranger_put_into_local_is_never_read`, `test_hostile_store.test_no_link_in_a_store_is_followed` |
+"""
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -115,6 +159,51 @@ def test_the_lines_with_bundles_carry_a_tract_over(place: Place) -> None:
     place.run(WITH_BUNDLES, LAST=last)
     place.run("tract -C there bundle apply new.bundle")
     require_together(place, hashed(place.here))
+
+
+def test_a_bundle_that_comes_early_waits_for_what_it_builds_on(place: Place) -> None:
+    (last,) = commit(place.here, "one")
+    place.run("tract -C here bundle create all.bundle; tract init there")
+    commit(place.here, "two", clock_us=1_810_000_000_000_000)
+    place.run(f"tract -C here bundle create new.bundle --since {last}; tract -C there bundle apply new.bundle")
+    with open_tract(place.there, read_only=True) as t:
+        assert (t.head, len(t.status().pending)) == (None, 1)
+    place.run("tract -C there bundle apply all.bundle")
+    require_together(place, hashed(place.here))
+    assert texts_at(place.there) == ["one", "two"]
+
+
+def test_a_bundle_goes_through_a_pipe(place: Place) -> None:
+    commit(place.here, "one", "two")
+    place.run("tract init there; tract -C here bundle create - | tract -C there bundle apply -")
+    require_together(place, hashed(place.here))
+
+
+# any tool
+
+TOOLS = {
+    "cp": "cp -rn {0}/. {1}/",
+    "tar": "tar -C {0} -c --exclude=./.tract/local . | tar -C {1} -x --skip-old-files",
+    "rsync": RSYNC + "{0}/ {1}/",
+    "rsync in place": "rsync -a --inplace --exclude=/.tract/local/ {0}/ {1}/",
+    "rclone": "rclone --config none copy --exclude '/.tract/local/**' {0} {1}",
+    "unison": "UNISON=$PWD/archives unison {0} {1} -batch -silent -ignore 'Path .tract/local'",
+}
+
+
+@pytest.mark.needs("tar", "rclone", "unison")
+@pytest.mark.parametrize("seed", range(4))
+def test_any_tools_merge_two_copies_in_any_order(place: Place, seed: int) -> None:
+    rng = random.Random(seed)
+    union = diverge(place)
+    place.run("mkdir third")
+    routes = [("here", "third"), ("there", "third"), ("third", "here"), ("third", "there")]
+    lines = [TOOLS[rng.choice(list(TOOLS))].format(*route) for route in rng.sample(routes, 4) + routes]
+    for line in lines:
+        place.run(line)
+    require_together(place, union)
+    assert hashed(place.path / "third") == union
+    require_nothing_waits(place.path / "third")
 
 
 # rsync
@@ -360,6 +449,86 @@ def test_git_clean_takes_what_git_was_not_told_of(place: Place) -> None:
     assert before.items() < hashed(place.there).items()
     assert hashed(place.there) == told
     assert texts_at(place.there)[-1] == "told"
+
+
+@pytest.mark.parametrize("line", ["git -C there checkout -q -f", "git -C there reset -q --hard"])
+def test_a_forced_checkout_or_reset_takes_what_was_added_and_not_committed(place: Place, line: str) -> None:
+    start_with_git(place)
+    before = hashed(place.there)
+    commit(place.there, "added")
+    place.run("git -C there add .")
+    commit(place.there, "not added", clock_us=1_820_000_000_000_000)
+    not_added = place.run("git -C there ls-files --others --exclude-standard").split()
+    place.run(line)
+    assert hashed(place.there).keys() == before.keys() | {name.removeprefix(".tract/") for name in not_added}
+    with open_tract(place.there) as t:
+        assert (len(t.status().gone), len(t.status().pending)) == (1, 1)
+
+
+def test_a_squash_or_a_cherry_pick_brings_the_same_files(place: Place) -> None:
+    start_with_git(place)
+    place.run("git -C there switch -q -c topic")
+    for number, text in enumerate(("one", "two", "three")):
+        commit(place.there, text, clock_us=1_800_000_000_000_000 + number * 10**9)
+        place.run(f"git -C there add .; git -C there commit -qm {text}")
+    union = hashed(place.there)
+    place.run("git -C there switch -q main; git -C there cherry-pick topic~2")
+    assert texts_at(place.there)[-1] == "one"
+    place.run("git -C there merge -q --squash topic; git -C there commit -qm squashed")
+    assert hashed(place.there) == union
+    assert texts_at(place.there)[-3:] == ["one", "two", "three"]
+    require_nothing_waits(place.there)
+
+
+def test_git_shows_no_lines_of_the_files_of_a_store(place: Place) -> None:
+    start_with_git(place)
+    shown = place.run("git -C here log -p")
+    assert "Binary files /dev/null and b/.tract/objects/" in shown
+    assert "hello" not in shown
+
+
+def test_a_pull_that_stops_after_packs_goes_on_by_add_and_commit(place: Place) -> None:
+    commit(place.here, *[f"message {number}" for number in range(6)])
+    place.run(GIT_FIRST)
+    for number, path in enumerate((place.here, place.there)):
+        commit(path, f"from {path.name}", clock_us=1_810_000_000_000_000 + number)
+        with open_tract(path) as t:
+            t.pack()
+        commit(path, *[f"message {path.name} {turn}" for turn in range(3)], clock_us=1_820_000_000_000_000 + number)
+        place.run(f"git -C {path.name} add .; git -C {path.name} commit -qm {path.name}")
+    brought = {name for path in (place.here, place.there) for name in place.run(f"git -C {path.name} ls-files").split()}
+    place.run("git -C there pull -q --no-rebase || (git -C there add . && git -C there commit -qm joined)")
+    place.run("git -C here pull -q ../there main")
+    assert hashed(place.here) == hashed(place.there)
+    assert all(is_good(name, data) for name, data in hashed(place.there).items())
+    assert {name for name in brought if "/packs/" in name} <= set(place.run("git -C there ls-files").split())
+    for path in (place.here, place.there):
+        with open_tract(path) as t:
+            t.merge()
+            assert len(t.compile().messages) == 14
+        require_nothing_waits(path)
+
+
+def test_repair_puts_back_a_file_that_git_left_under_another_name(place: Place) -> None:
+    start_with_git(place)
+    (newer,) = commit(place.there, "newer")
+    before = hashed(place.there)
+    file = object_of(place.there, "newer")
+    other = file.with_name("0" * 62)
+    file.rename(other)
+    place.run("tract -C there repair")
+    assert before.items() <= hashed(place.there).items()
+    assert heads(place.there) == {newer}
+    require_nothing_waits(place.there)
+
+
+def test_each_claim_names_tests_that_there_are() -> None:
+    here = Path(__file__)
+    named = re.findall(r"`(?:(test_\w+)\.)?(test_\w+)`", __doc__ or "")
+    assert len(named) >= 35
+    for module, test in named:
+        (file,) = here.parents[1].glob(f"*/{module or here.stem}.py")
+        assert f"def {test}(" in file.read_text(encoding="utf-8"), (module, test)
 
 
 def test_the_guide_is_short() -> None:

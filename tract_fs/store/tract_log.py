@@ -725,6 +725,9 @@ class TractLog:
         self._added.append(name)
         if self._known is not None:
             self._known.add(name)
+        if name in self.damaged:  # another handle read it, so its file was repaired meanwhile
+            del self.damaged[name]
+            self.changes += 1
         is_plain = record.kind in arrivals.PLAIN_KINDS and not self._is_after_cut  # a power cut may have torn its file
         if is_plain and self._add_plain(name, record):
             return True
