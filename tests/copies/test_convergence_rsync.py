@@ -22,7 +22,7 @@ from tests.lab.reference import ReferenceStore
 from tests.lab.states import remove_local, store_root, synced
 from tests.lab.strategies_events import has_concurrent_removal
 from tests.lab.talk import START_US, Clock, user
-from tract_fs.errors import BranchNotFound, MergeConflict, ResetConflict
+from tract_fs.errors import BranchNotFound, ResetConflict
 
 pytestmark = pytest.mark.needs("rsync")
 
