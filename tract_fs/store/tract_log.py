@@ -253,6 +253,7 @@ class TractLog:
         self._inode = self._arrivals.signature()[0]
         self._listing.fans = dict(saved.fans)
         self._listing.packs_seen = set(saved.packs)
+        self._listing.packs_doubted = set(saved.packs if saved.doubted is None else saved.doubted)
         self._saved_count = saved.count
         self.again_count, self.usage_count = saved.again_count, saved.usage_count
         self.is_durable = saved.is_durable
@@ -311,6 +312,7 @@ class TractLog:
             root=self._listing.root_inode(),
             boot=redo.boot_id(),
             torn=sorted(self.torn),
+            doubted=sorted(self._listing.packs_doubted),
         )
         lags = self._count != self._saved_count
         if saved_view.write(self._parts.layout, self.tract, saved):
