@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.lab.copies import hashed, open_tract
-from tests.lab.states import answers, list_always, put, store_root
+from tests.lab.states import answers, list_always, put, put_in_place, store_root
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.errors import TractError
@@ -29,10 +30,11 @@ def make_source(path: Path, chance: Random) -> None:
 
 
 def tear(file: Path, data: bytes, chance: Random) -> None:
-    """Writes a part of a file: its beginning, or zeros where the rest is to come."""
+    """Writes a part of a file, or leaves a part of it: its beginning, or zeros where the rest is to come."""
     size = chance.choice((0, 1, 100, 1000, len(data) // 2))
     torn = data[: min(size, len(data) - 1)]
-    put(file, torn.ljust(len(data), b"\0") if chance.random() < 0.2 else torn)
+    write = put_in_place if file.exists() else put
+    write(file, torn.ljust(len(data), b"\0") if chance.random() < 0.2 else torn)
     keep_mtime(file)
 
 
@@ -68,18 +70,18 @@ def arrive(tmp_path: Path, seed: int) -> None:
         pass
     warm = open_tract(target, read_only=chance.random() < 0.5)
     files = hashed(source)
-    names = sorted(files)
-    steps = chance.sample(names + names, 2 * len(names))  # each is torn first, and filled at its second turn
-    met: set[str] = set()
+    turns = [name for name in sorted(files) for _ in range(chance.choice((1, 2, 2, 4)))]
+    steps = chance.sample(turns, len(turns))
+    left = Counter(turns)
     for name in steps:
         data, file = files[name], store_root(target) / name
-        if name in met:
-            fill(file, data)
-        elif chance.random() < 0.2:
-            put(file, data)
-        else:
+        if left[name] % 2 == 0:  # before the last turn it is torn
             tear(file, data, chance)
-        met.add(name)
+        elif file.exists():
+            fill(file, data)
+        else:
+            put(file, data)
+        left[name] -= 1
         if chance.random() < 8 / len(steps):
             look(target, chance)
         if chance.random() < 8 / len(steps):
@@ -102,6 +104,26 @@ def test_files_filled_in_place_in_any_order_end_as_the_source(
 ) -> None:
     list_always(monkeypatch)
     arrive(tmp_path, seed)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 700])
+def test_a_pack_that_another_copy_heals_is_read_by_the_next_handle(tmp_path: Path, size: int) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    with open_tract(source) as t:
+        for number in range(4):
+            t.commit(user(f"text {number}"))
+        t.pack()
+        target.mkdir()
+        t.sync(target)
+    (name,) = [name for name in hashed(source) if name.startswith("packs/")]
+    put_in_place(store_root(target) / name, hashed(source)[name][:size])
+    with open_tract(target) as t:
+        assert [line.partition(":")[0] for line in t.status().damaged] == [name]
+    with open_tract(source) as t:
+        t.sync(target, verify=True)
+    with open_tract(target) as t:
+        assert [message.content for message in t.compile().messages] == [f"text {number}" for number in range(4)]
+        assert t.status().pending == ()
 
 
 @pytest.mark.campaign
