@@ -42,6 +42,9 @@ _FAST_WAIT_S = 0.0005
 _SUSPECTS_AT_ONCE = 8
 _FRESH_PAUSE_S = 2.0
 _FAILED_PAUSE_S = 60.0
+_NO_LOCK = (
+    "this file system gives no lock ({}): only one writer at a time is safe; two at once leave a branch with two heads"
+)
 _NOT_DURABLE = "it is in the history, but the disk failed to make it durable ({})"
 _DEEPEST_LOOK = 16  # tracts whose logs ask each other in turn, each on ten frames of the stack or so
 
@@ -167,9 +170,19 @@ class Store:
         return self._needs_recovery
 
     @property
-    def lock_fault(self) -> str:
-        """Why this handle works without a lock; empty while it has one."""
-        return self._lock.fault
+    def lock_warning(self) -> str:
+        """What several writers risk where the system gives no lock; empty where it gives one, or this handle can't write.
+
+        Cost: a try for the lock, once.
+        """
+        if not self._is_lock_tried and not (self.read_only or self._lock_depth or self._is_looking_ahead):
+            self._is_lock_tried = True
+            if place.is_there(self.layout):
+                with suppress(LockTimeout, OSError):
+                    self._lock.acquire(0.0)
+                    self._lock.release()
+        fault = self._lock.fault
+        return fault and _NO_LOCK.format(fault)
 
     def require_store(self) -> None:
         """Raises StoreGone unless the store that this handle opened is still at its path. Cost: one stat."""
@@ -197,6 +210,7 @@ class Store:
 
     def _use_place(self) -> None:
         """Uses the lock and the redo log of the place that the layout is bound to; opens neither."""
+        self._is_lock_tried = False
         self._redo = RedoLog(self.layout.redo, self.layout.seal)
         self._lock = StoreLock(
             self.layout.lock,

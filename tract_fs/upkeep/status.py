@@ -78,7 +78,7 @@ def survey(session: Session) -> Status:
         strays=tuple(unknown),
         salvageable=tuple(SalvageableFile(found.path, found.target.path) for found in salvageable),
         unread_local=tuple(unproved(reader.store.layout)),
-        warnings=tuple(_warnings(log.view, history.fault, session.writer.now_us(), reader.store.lock_fault)),
+        warnings=tuple(_warnings(log.view, history.fault, session.writer.now_us(), reader.store.lock_warning)),
         needs_recovery=reader.store.needs_recovery,
         loose_count=loose_count,
         pack_count=pack_count,
@@ -237,11 +237,11 @@ def _is_here(reader: TractReader, name: str) -> bool:
     return reader.store.events.exists(reader.log.tract, name)
 
 
-def _warnings(view: View, fault: str, now_us: int, lock_fault: str) -> Iterator[str]:
+def _warnings(view: View, fault: str, now_us: int, lock_warning: str) -> Iterator[str]:
     if fault:
         yield f"the history can't be read whole: {fault}"
-    if lock_fault:
-        yield f"this file system gives no lock ({lock_fault}): writers go on without one, so two at once leave a branch with two heads"
+    if lock_warning:
+        yield lock_warning
     if view.newest_us > now_us + _DAY_US:
         yield f"the newest event is of {view.newest}, over a day ahead of this clock ({format_time(now_us)}); what is written now is dated after it"
 

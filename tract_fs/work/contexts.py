@@ -415,10 +415,11 @@ class ContextReader:
         return store.accepts_gaps or content in store.redacted()
 
     def _notes(self) -> list[str]:
-        log = self._reader.log
+        log, lock_warning = self._reader.log, self._reader.store.lock_warning
+        notes = [lock_warning] if lock_warning else []
         if not log.hides_any:
-            return []
-        notes = [
+            return notes
+        notes += [
             f"{path}: damaged ({cause}){'; newer events of this tract may be lost with it' if is_doubtful else ''}; "
             "fetch it from another copy of this store"
             for path, cause, is_doubtful in log.damaged_packs
