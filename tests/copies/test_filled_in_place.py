@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -56,10 +57,8 @@ def look(path: Path, chance: Random) -> None:
 
 def look_with(t: Tract, chance: Random) -> None:
     for call in chance.sample((t.log, t.compile, t.status), 2):
-        try:
+        with suppress(TractError):  # a prefix that is not whole may be refused meanwhile
             call()
-        except TractError:
-            pass  # a prefix that is not whole may be refused meanwhile
 
 
 def arrive(tmp_path: Path, seed: int) -> None:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from tract_fs.store import files, tree
 from tract_fs.store.arrivals import ArrivalsDamagedError
 from tract_fs.store.events import Events
-from tract_fs.store.layout import FANS, Layout
+from tract_fs.store.layout import FANS, Layout, is_loose_name
 from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
+from tract_fs.store.under_way import name_under_way
 
 _SETTLED_NS = 2_000_000_000
 _MANY = 256  # events; fewer are looked up one by one
@@ -107,6 +108,7 @@ class Seen(NamedTuple):
     fans: dict[str, tuple[int, int]]
     packs: set[str]
     doubted: set[str]  # those of the packs that were damaged
+    under_way: set[str]  # events that a copying tool has not finished
 
 
 class EventListing:
@@ -120,7 +122,8 @@ class EventListing:
 
     A pack is in `packs_seen` once it was searched, and in `packs_doubted` too if it was damaged then: it is searched
     again at each look, since a copying tool may fill it in place. `look` changes none of these; `settle` accepts its
-    result, and `forget` drops all. `is_changed`: the saved view has an older state.
+    result, and `forget` drops all. A directory with a file under way stays unlisted. `is_changed`: the saved view has an
+    older state.
     """
 
     def __init__(self, tract: str, layout: Layout, packs: Packs, events: Events) -> None:
@@ -132,6 +135,7 @@ class EventListing:
         self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns
         self.packs_seen: set[str] = set()
         self.packs_doubted: set[str] = set()
+        self.under_way: set[str] = set()
         self.is_changed = False
 
     def forget(self) -> None:
@@ -160,16 +164,19 @@ class EventListing:
         self._packs.refresh()
         packs, doubted, new = set(self.packs_seen), set(self.packs_doubted), set[str]()
         is_gone = self._look_at_packs(packs, doubted, new, known)
-        fans = dict(self.fans)
+        fans, under_way = dict(self.fans), set[str]()
         present = set(tree.list_fans(self._directory))
         for fan, found in files.signatures(self._directory, present).items():
             if fans.get(fan) == (found[0], found[2]):
                 continue
             expected = known().in_fan(fan)
-            loose = set(tree.list_fan(self._directory, fan, known=expected))
+            listed, others = tree.list_fan_apart(self._directory, fan, known=expected)
+            loose = set(listed)
+            coming = {fan + name for other in others if is_loose_name(name := name_under_way(other) or "")}
+            under_way |= coming
             new |= loose - expected
             is_gone = is_gone or self._is_any_gone(expected - loose - new)
-            is_settled = time.time_ns() - found[2] > _SETTLED_NS
+            is_settled = not coming and time.time_ns() - found[2] > _SETTLED_NS
             fans[fan] = (found[0], found[2]) if is_settled else _UNLISTED
         for fan in fans.keys() - present:
             is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - new)
@@ -179,13 +186,14 @@ class EventListing:
             is_gone = self._look_at_packs(packs, doubted, new, known) or is_gone
         if new:
             new = known().unknown_of(new)
-        return Seen(new, is_gone, fans, packs, doubted)
+        return Seen(new, is_gone, fans, packs, doubted, under_way)
 
     def settle(self, seen: Seen) -> None:
         """Accepts the result of a look: what it listed is not listed again until it changes."""
         before = self.fans, self.packs_seen, self.packs_doubted
         self.is_changed = self.is_changed or before != (seen.fans, seen.packs, seen.doubted)
         self.fans, self.packs_seen, self.packs_doubted = seen.fans, seen.packs, seen.doubted
+        self.under_way = seen.under_way
 
     def is_all_gone(self, known: KnownEvents) -> bool:
         """Returns whether known events are gone together with their directory."""

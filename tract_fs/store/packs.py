@@ -53,6 +53,7 @@ from tract_fs.store.index.members import MemberIndex, PackMembers, Place
 from tract_fs.store.layout import Layout
 from tract_fs.store.pack_reader import LEAST_MEMBER_BYTES, PackReader, may_be_member
 from tract_fs.store.suspects import Suspects
+from tract_fs.store.under_way import name_under_way
 
 _MOST_HELD = 1 << 17  # members of a held pack; for a larger one, the handle uses an index in memory
 _MOST_WAITING = 1 << 17  # members without rows: rows cost less where many are written at once
@@ -158,6 +159,7 @@ class Packs:
         self._recent = RecentMembers()
         self._written: dict[str, PackMembers] = {}  # packs that this handle wrote, until they have rows
         self.names: set[str] = set()  # all packs but the unreadable ones
+        self.under_way: set[str] = set()  # those that a copying tool has not finished
 
     # which packs there are
 
@@ -173,7 +175,10 @@ class Packs:
         self._is_settled = _is_settled(signature)
         self._signature = signature
         there = files.list_names(self._layout.packs)
-        listed = set(there) if are_hashes(there) else {name for name in there if is_hash(name)}
+        are_all_packs = are_hashes(there)
+        listed = set(there) if are_all_packs else {name for name in there if is_hash(name)}
+        coming = () if are_all_packs else map(name_under_way, there)
+        self.under_way = {name for name in coming if name is not None and is_hash(name)} - listed
         for name in healed | (self._damaged.keys() - listed):
             del self._damaged[name]
             self._held.pop(name, None)

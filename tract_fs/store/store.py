@@ -169,21 +169,6 @@ class Store:
                 self._needs_recovery = any(redo.needs_recovery(path, self.layout.seal) for path in paths)
         return self._needs_recovery
 
-    @property
-    def lock_warning(self) -> str:
-        """What several writers risk where the system gives no lock; empty where it gives one, or this handle can't write.
-
-        Cost: a try for the lock, once.
-        """
-        if not self._is_lock_tried and not (self.read_only or self._lock_depth or self._is_looking_ahead):
-            self._is_lock_tried = True
-            if place.is_there(self.layout):
-                with suppress(LockTimeout, OSError):
-                    self._lock.acquire(0.0)
-                    self._lock.release()
-        fault = self._lock.fault
-        return fault and _NO_LOCK.format(fault)
-
     def require_store(self) -> None:
         """Raises StoreGone unless the store that this handle opened is still at its path. Cost: one stat."""
         if files.signature(self.layout.format) != self._ground.format:
@@ -210,14 +195,29 @@ class Store:
 
     def _use_place(self) -> None:
         """Uses the lock and the redo log of the place that the layout is bound to; opens neither."""
-        self._is_lock_tried = False
         self._redo = RedoLog(self.layout.redo, self.layout.seal)
+        self._is_lock_tried = False
         self._lock = StoreLock(
             self.layout.lock,
             WaitingLine(self.layout.line),
             longest_wait_s=_DURABLE_WAIT_S if self._is_durable else _FAST_WAIT_S,
             meanwhile=self._look_ahead,
         )
+
+    @property
+    def lock_warning(self) -> str:
+        """What several writers risk where the system gives no lock; empty where it gives one, or this handle can't write.
+
+        Cost: a try for the lock, once.
+        """
+        if not self._is_lock_tried and not (self.read_only or self._lock_depth or self._is_looking_ahead):
+            self._is_lock_tried = True
+            if place.is_there(self.layout):
+                with suppress(LockTimeout, OSError):
+                    self._lock.acquire(0.0)
+                    self._lock.release()
+        fault = self._lock.fault
+        return fault and _NO_LOCK.format(fault)
 
     def renew_place(self) -> bool:
         """Binds another place if this copy's was removed with local/; returns whether it did. Cost: two stats.

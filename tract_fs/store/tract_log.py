@@ -220,6 +220,13 @@ class TractLog:
         """Whether some event takes no part: it is pending, damaged, gone or quarantined; or a damaged pack may have had some."""
         return bool(self.view.pending or self.damaged or self.gone or self.quarantined or self.damaged_packs)
 
+    def under_way(self) -> list[str]:
+        """Returns the paths of this tract's events, and of packs, that a copying tool has not finished, and that are missing."""
+        names, packs = self._listing.under_way, self._parts.packs.under_way
+        missing = sorted(name for name in names if name not in self.known()) if names else []
+        found = [Address("event", name, self.tract) for name in missing]
+        return [address.path for address in (*found, *(Address("pack", name) for name in sorted(packs)))]
+
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
         moves = self.view.branches.get(branch)

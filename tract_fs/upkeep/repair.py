@@ -156,7 +156,7 @@ class Repair:
         misplaced = [found.path for found in self._store.findings.values() if found.outcome == "fresh"]
         misplaced += [entry.file for entry in self._store.quarantine.entries()]
         while found := find_salvageable(
-            self._layout, [*list_unknown(self._layout), *misplaced], missing_names(self._reader)
+            self._store, [*list_unknown(self._layout), *misplaced], missing_names(self._reader)
         ):
             with self._store.locked():
                 for path, target in found:

@@ -417,6 +417,10 @@ class ContextReader:
     def _notes(self) -> list[str]:
         log, lock_warning = self._reader.log, self._reader.store.lock_warning
         notes = [lock_warning] if lock_warning else []
+        notes += [
+            f"{path}: this file is still under way: a copying tool has not finished it, and what it brings is missing here"
+            for path in log.under_way()
+        ]
         if not log.hides_any:
             return notes
         notes += [
