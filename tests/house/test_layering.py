@@ -55,6 +55,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "layout",
             "address",
             "files",
+            "outer_git",
             "bounded_cache",
             "texts",
             "waiting_line",
