@@ -115,6 +115,7 @@ class Store:
         self._checkpointing: Thread | None = None
         self._sync_failed = False
         self._redacted: frozenset[str] | None = None
+        self._redo_listed: tuple[list[tuple[str, files.Signature | None]], frozenset[str]] = [], frozenset()
         self._logs: dict[str, TractLog] = {}
         self._hidden: dict[str, HiddenEvents] = {}
         self._look_depth = 0
@@ -565,12 +566,24 @@ class Store:
     def write_from_redo(self, names: Container[str]) -> list[str]:
         """Writes those of the named files that this copy's redo logs hold; returns their names. The lock is held."""
         found = []
-        for path in redo.log_paths(self.layout.local, self.layout.redo):
-            for entry in redo.iter_entries(path, self.layout.seal):
-                if entry.name in names:
-                    files.replace(self._path_of(entry), entry.data, is_synced=True)
-                    found.append(entry.name)
+        for entry in self.iter_redo():
+            if entry.name in names:
+                files.replace(self._path_of(entry), entry.data, is_synced=True)
+                found.append(entry.name)
         return found
+
+    def redo_names(self) -> frozenset[str]:
+        """Returns the hashes of the files that this copy's redo logs hold. Cost: reads them, if they changed since the last call."""
+        paths = redo.log_paths(self.layout.local, self.layout.redo)
+        signatures = [(path, files.signature(path)) for path in paths]
+        if signatures != self._redo_listed[0]:
+            self._redo_listed = signatures, frozenset(entry.name for entry in self.iter_redo())
+        return self._redo_listed[1]
+
+    def iter_redo(self) -> Iterator[Entry]:
+        """Yields the files that this copy's redo logs hold, those of each transaction in the order in which they were written."""
+        for path in redo.log_paths(self.layout.local, self.layout.redo):
+            yield from redo.iter_entries(path, self.layout.seal)
 
     def forget(self) -> None:
         """Drops the cached objects and events, so that they are read again."""

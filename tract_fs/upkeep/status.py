@@ -19,7 +19,7 @@ from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
 from tract_fs.store.tree import count_files, list_unknown
 from tract_fs.upkeep.salvage import MOST_READ, find_salvageable, find_under_way
-from tract_fs.work.reader import TractReader
+from tract_fs.work.reader import WRITTEN_AGAIN, TractReader
 from tract_fs.work.session import Session
 
 _DAY_US = 86_400_000_000
@@ -87,7 +87,9 @@ def survey(session: Session) -> Status:
         small_pack_count=small_pack_count,
         advice=(),
     )
-    return structs.replace(status, advice=tuple(_advice(status)))
+    missing = {file.hash for file in status.lost}.union(gone)
+    is_held = bool(missing) and not reader.store.redo_names().isdisjoint(missing)
+    return structs.replace(status, advice=((WRITTEN_AGAIN,) if is_held else ()) + tuple(_advice(status)))
 
 
 def _damaged_packs(reader: TractReader) -> Iterator[str]:
