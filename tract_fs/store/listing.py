@@ -135,7 +135,6 @@ class EventListing:
         self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns
         self.packs_seen: set[str] = set()
         self.packs_doubted: set[str] = set()
-        self.under_way: set[str] = set()
         self.is_changed = False
 
     def forget(self) -> None:
@@ -193,7 +192,6 @@ class EventListing:
         before = self.fans, self.packs_seen, self.packs_doubted
         self.is_changed = self.is_changed or before != (seen.fans, seen.packs, seen.doubted)
         self.fans, self.packs_seen, self.packs_doubted = seen.fans, seen.packs, seen.doubted
-        self.under_way = seen.under_way
 
     def is_all_gone(self, known: KnownEvents) -> bool:
         """Returns whether known events are gone together with their directory."""

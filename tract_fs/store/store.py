@@ -206,6 +206,11 @@ class Store:
         )
 
     @property
+    def lock_fault(self) -> str:
+        """Why a try for the lock found none; empty while none did."""
+        return self._lock.fault
+
+    @property
     def lock_warning(self) -> str:
         """What several writers risk where the system gives no lock; empty where it gives one, or this handle can't write.
 

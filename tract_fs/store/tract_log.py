@@ -131,6 +131,7 @@ class TractLog:
         self._is_after_cut = False  # the machine was started again since the view was saved, and this handle opens now
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
         self.traces: dict[str, Trace] = {}  # of those gone, as far as records show anything
+        self.under_way: list[str] = []  # paths of missing events, and of packs, that a copying tool has not finished
         self.changes = 0  # rises whenever one of these, or the pending events, may have changed
         self._known: KnownEvents | None = None  # visible events; built when first needed
         self._unrecorded: set[str] = set()  # visible events that are not in arrivals
@@ -219,13 +220,6 @@ class TractLog:
     def hides_any(self) -> bool:
         """Whether some event takes no part: it is pending, damaged, gone or quarantined; or a damaged pack may have had some."""
         return bool(self.view.pending or self.damaged or self.gone or self.quarantined or self.damaged_packs)
-
-    def under_way(self) -> list[str]:
-        """Returns the paths of this tract's events, and of packs, that a copying tool has not finished, and that are missing."""
-        names, packs = self._listing.under_way, self._parts.packs.under_way
-        missing = sorted(name for name in names if name not in self.known()) if names else []
-        found = [Address("event", name, self.tract) for name in missing]
-        return [address.path for address in (*found, *(Address("pack", name) for name in sorted(packs)))]
 
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
@@ -626,6 +620,15 @@ class TractLog:
             seen.fans.pop(name[:2], None)
         self._parts.packs.forget_recent()
         self._listing.settle(seen)
+        self._note_under_way(seen)
+
+    def _note_under_way(self, seen: Seen) -> None:
+        missing = sorted(name for name in seen.under_way if name not in self.known())
+        found = [Address("event", name, self.tract) for name in missing]
+        found += [Address("pack", name) for name in sorted(self._parts.packs.under_way)]
+        paths = [address.path for address in found]
+        self.changes += paths != self.under_way
+        self.under_way = paths
 
     def _note_losses(self) -> None:
         """Counts as gone the events that damaged packs are sure to lack."""

@@ -37,16 +37,14 @@ def list_fans(directory: str) -> list[str]:
 
 def list_fan(directory: str, fan: str, *, known: Set[str] = frozenset()) -> list[str]:
     """Returns the hashes of the loose files in one directory of the fan-out. Hashes in `known` are not checked again."""
-    names = [fan + name for name in files.list_names(f"{directory}/{fan}")]
-    return [name for name in names if name in known or is_loose_name(name[2:])]
+    return list_fan_apart(directory, fan, known=known)[0]
 
 
 def list_fan_apart(directory: str, fan: str, *, known: Set[str] = frozenset()) -> tuple[list[str], list[str]]:
     """Returns the hashes of the loose files in one directory of the fan-out, as `list_fan` does, and the other names."""
-    names = files.list_names(f"{directory}/{fan}")
-    loose = [fan + name for name in names if fan + name in known or is_loose_name(name)]
-    others = [] if len(loose) == len(names) else [name for name in names if not is_loose_name(name)]
-    return loose, others
+    names = [fan + name for name in files.list_names(f"{directory}/{fan}")]
+    loose = [name for name in names if name in known or is_loose_name(name[2:])]
+    return loose, [] if len(loose) == len(names) else [name[2:] for name in names if not is_loose_name(name[2:])]
 
 
 # regular files

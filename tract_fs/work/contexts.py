@@ -45,6 +45,7 @@ class ContextReader:
     def __init__(self, reader: TractReader, compiler: ContextCompiler | None, *, cache_size: int, clock: Clock) -> None:
         self._reader = reader
         self._clock = clock
+        self._quiet_changes = -1  # of the log, when there was nothing to note
         self._compiler = compiler
         self._states: BoundedCache[CommitHash, ContextState] = BoundedCache(cache_size)
         self._stored = SnapshotCache(
@@ -415,13 +416,17 @@ class ContextReader:
         return store.accepts_gaps or content in store.redacted()
 
     def _notes(self) -> list[str]:
-        log, lock_warning = self._reader.log, self._reader.store.lock_warning
+        log, store = self._reader.log, self._reader.store
+        if log.changes == self._quiet_changes and not store.lock_fault:
+            return []
+        lock_warning = store.lock_warning
         notes = [lock_warning] if lock_warning else []
         notes += [
             f"{path}: this file is still under way: a copying tool has not finished it, and what it brings is missing here"
-            for path in log.under_way()
+            for path in log.under_way
         ]
         if not log.hides_any:
+            self._quiet_changes = -1 if notes else log.changes
             return notes
         notes += [
             f"{path}: damaged ({cause}){'; newer events of this tract may be lost with it' if is_doubtful else ''}; "
