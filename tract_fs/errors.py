@@ -380,6 +380,10 @@ class LockTimeout(StoreError):
     template = "{path}: another writer held the lock for over {timeout_s} s; try again, or raise lock_timeout_s; nothing was written"
 
 
+class NoLockWarning(UserWarning):
+    """Warns, at the first write of a handle, that the file system gives no locks: only one writer at a time is safe there."""
+
+
 class CallInsideCall(LockTimeout):
     """Raised at once when a call can't wait, because its own thread is inside another call or batch on the store, which
     would have to end first: in a signal handler, a finalizer, a callback. Make the call afterwards; nothing was written.

@@ -65,6 +65,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "ground",
             "redo",
             "suspects",
+            "under_way",
             "arrivals",
             "index.__init__",
             "index.file",

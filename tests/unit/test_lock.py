@@ -16,7 +16,8 @@ import pytest
 
 from tests.lab.talk import user
 from tract_fs import Tract
-from tract_fs.errors import CallInsideCall, LockTimeout
+from tract_fs.cli.running import run
+from tract_fs.errors import CallInsideCall, LockTimeout, NoLockWarning
 from tract_fs.store import lock as lock_module
 from tract_fs.store.lock import StoreLock, holding_directory
 from tract_fs.store.waiting_line import WaitingLine
@@ -209,13 +210,63 @@ def test_a_wait_ends_where_the_clock_of_the_module_stands_still(
         other.lock.acquire(0.02)
 
 
-def test_a_status_says_that_there_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+NO_LOCK = (
+    "this file system gives no lock ([Errno 5] Input/output error): only one writer at a time is safe; two at once leave a "
+    "branch with two heads"
+)
+
+
+def test_the_first_commit_a_compile_and_a_status_name_a_lock_that_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with flock_fails(monkeypatch, lambda operation, count: errno.EIO), Tract.open(tmp_path) as t:
-        t.commit(user("a"))
-        assert t.status().warnings == (
-            "this file system gives no lock ([Errno 5] Input/output error): writers go on without one, so two at once "
-            "leave a branch with two heads",
-        )
-    with Tract.open(tmp_path) as t:
+        with pytest.warns(NoLockWarning) as caught:
+            t.commit(user("a"))
+        assert [str(warning.message) for warning in caught] == [f"{tmp_path}: {NO_LOCK}"]
         t.commit(user("b"))
+        assert t.compile().warnings == [NO_LOCK]
+        assert t.status().warnings == (NO_LOCK,)
+    with Tract.open(tmp_path) as t:
+        t.commit(user("c"))
+        assert t.compile().warnings == []
         assert t.status().warnings == ()
+
+
+def test_a_handle_that_writes_nothing_names_a_lock_that_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tract.open(tmp_path) as t:
+        t.commit(user("a"))
+    with flock_fails(monkeypatch, lambda operation, count: errno.EIO):
+        with Tract.open(tmp_path) as t:
+            assert t.compile().warnings == [NO_LOCK]
+            assert t.status().warnings == (NO_LOCK,)
+        with Tract.open(tmp_path, read_only=True) as t:
+            assert t.compile().warnings == []
+
+
+def test_the_command_prints_that_there_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with flock_fails(monkeypatch, lambda operation, count: errno.EIO):
+        assert run(["-C", str(tmp_path), "init"]) == 0
+        capsys.readouterr()
+        assert run(["-C", str(tmp_path), "commit", "-m", "a"]) == 0
+        assert capsys.readouterr().err == f"warning: {tmp_path}: {NO_LOCK}\n"
+
+
+def test_a_lock_that_failed_once_keeps_rivals_out_again(
+    two: tuple[Holder, Holder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two
+    with flock_fails(monkeypatch, lambda operation, count: errno.EIO if count == 1 else 0):
+        one.lock.acquire(0.0)
+        assert not one.lock.is_supported
+        one.lock.release()
+        other.lock.acquire(0.0)
+        with pytest.raises(LockTimeout):
+            one.lock.acquire(0.0)
+        other.lock.release()
+        one.lock.acquire(0.0)
+        with pytest.raises(LockTimeout):
+            other.lock.acquire(0.0)

@@ -261,7 +261,8 @@ def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_mi
         ("lost", "\n".join(lost_lines(state.lost))),
         ("gone", "\n".join(some(state.gone))),
         ("salvageable", "\n".join(some([f"{file.path} is {file.target}" for file in state.salvageable]))),
-        ("unknown", "\n".join(map(inline, state.strays))),
+        ("under way", "\n".join(map(inline, some(state.under_way)))),
+        ("unknown", "\n".join(inline(path) for path in state.strays if path not in state.under_way)),
         ("not read", "\n".join(f"local/{name}" for name in some(state.unread_local))),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])

@@ -241,6 +241,10 @@ class Invocation:
             raise CommandError(
                 f"branch {t.branch!r} has no head: {waiting} events are pending or damaged; see 'tract status'"
             )
+        if status.under_way:
+            raise CommandError(
+                f"branch {t.branch!r} has no head: {len(status.under_way)} files are still under way; see 'tract status'"
+            )
 
     def warn_if_incomplete(self, t: Tract) -> None:
         """Prints a warning if lost files hide a part of the branch; the answer lists what the head shows."""

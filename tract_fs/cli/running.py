@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
 from tract_fs.cli.commands import tract
 from tract_fs.cli.invocation import AnswerLost, Stopped
-from tract_fs.cli.output import error_line, json_text
+from tract_fs.cli.output import error_line, json_text, warn
 from tract_fs.cli.streams import OutputLost, whole_output
-from tract_fs.errors import BranchNotFound, CommitUncertain, TractError
+from tract_fs.errors import BranchNotFound, CommitUncertain, NoLockWarning, TractError
 from tract_fs.model.conflicts import Conflict
 
 OPERATION_FAILED = 1
@@ -36,8 +40,25 @@ _ADVICE = {
 
 def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit code."""
-    with whole_output():
+    with whole_output(), _warning_in_one_line():
         return _run(arguments, is_json="--json" in arguments)
+
+
+@contextmanager
+def _warning_in_one_line() -> Iterator[None]:
+    """Prints a warning of the library as the commands print theirs."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, NoLockWarning):
+            warn(str(message))
+        else:
+            shown(message, category, *rest, **named)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", NoLockWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _run(arguments: list[str], *, is_json: bool) -> int:

@@ -139,6 +139,9 @@ class Status(Struct, frozen=True):
     lost: tuple[LostFile, ...]  # files without which a part of the tract is hidden
     strays: tuple[str, ...]  # paths of unknown files in the store
     salvageable: tuple[SalvageableFile, ...]  # unknown files that repair() puts where they belong
+    under_way: tuple[
+        str, ...
+    ]  # unknown files that a copying tool has not finished; the files that they will be are missing
     unread_local: tuple[str, ...]  # names in local/ that were not made here, and are never read
     warnings: tuple[str, ...]
     needs_recovery: bool

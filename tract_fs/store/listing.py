@@ -13,9 +13,10 @@ from typing import NamedTuple
 from tract_fs.store import files, tree
 from tract_fs.store.arrivals import ArrivalsDamagedError
 from tract_fs.store.events import Events
-from tract_fs.store.layout import FANS, Layout
+from tract_fs.store.layout import FANS, Layout, is_loose_name
 from tract_fs.store.origins import Origins
 from tract_fs.store.packs import Packs
+from tract_fs.store.under_way import name_under_way
 
 _SETTLED_NS = 2_000_000_000
 _MANY = 256  # events; fewer are looked up one by one
@@ -106,6 +107,8 @@ class Seen(NamedTuple):
     is_gone: bool
     fans: dict[str, tuple[int, int]]
     packs: set[str]
+    doubted: set[str]  # those of the packs that were damaged
+    under_way: set[str]  # events that a copying tool has not finished
 
 
 class EventListing:
@@ -117,8 +120,10 @@ class EventListing:
     - unlisted: it is there, and is listed at the next look, because it changed a moment before its last listing.
     - listed, with inode and ctime: not listed again while these stay the same.
 
-    A pack is in `packs_seen` once it was searched. `look` changes neither; `settle` accepts its result, and `forget`
-    drops all. `is_changed`: the saved view has an older state.
+    A pack is in `packs_seen` once it was searched, and in `packs_doubted` too if it was damaged then: it is searched
+    again at each look, since a copying tool may fill it in place. `look` changes none of these; `settle` accepts its
+    result, and `forget` drops all. A directory with a file under way stays unlisted. `is_changed`: the saved view has an
+    older state.
     """
 
     def __init__(self, tract: str, layout: Layout, packs: Packs, events: Events) -> None:
@@ -129,12 +134,14 @@ class EventListing:
         self._events = events
         self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns
         self.packs_seen: set[str] = set()
+        self.packs_doubted: set[str] = set()
         self.is_changed = False
 
     def forget(self) -> None:
         """Makes the next look list everything."""
         self.fans.clear()
         self.packs_seen.clear()
+        self.packs_doubted.clear()
 
     def note(self, name: str) -> None:
         """Adds the directory of an event, so that a look notices when it is removed."""
@@ -154,51 +161,61 @@ class EventListing:
         The next look lists the same directories again, unless the caller calls `settle`.
         """
         self._packs.refresh()
-        packs, new = set(self.packs_seen), set[str]()
-        is_gone = self._look_at_packs(packs, new, known)
-        fans = dict(self.fans)
+        packs, doubted, new = set(self.packs_seen), set(self.packs_doubted), set[str]()
+        is_gone = self._look_at_packs(packs, doubted, new, known)
+        fans, under_way = dict(self.fans), set[str]()
         present = set(tree.list_fans(self._directory))
         for fan, found in files.signatures(self._directory, present).items():
             if fans.get(fan) == (found[0], found[2]):
                 continue
             expected = known().in_fan(fan)
-            loose = set(tree.list_fan(self._directory, fan, known=expected))
+            listed, others = tree.list_fan_apart(self._directory, fan, known=expected)
+            loose = set(listed)
+            coming = {fan + name for other in others if is_loose_name(name := name_under_way(other) or "")}
+            under_way |= coming
             new |= loose - expected
             is_gone = is_gone or self._is_any_gone(expected - loose - new)
-            is_settled = time.time_ns() - found[2] > _SETTLED_NS
+            is_settled = not coming and time.time_ns() - found[2] > _SETTLED_NS
             fans[fan] = (found[0], found[2]) if is_settled else _UNLISTED
         for fan in fans.keys() - present:
             is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - new)
             del fans[fan]
         # another process may have packed loose files during the listing
         while self._packs.refresh() or self._packs.names != packs:
-            is_gone = self._look_at_packs(packs, new, known) or is_gone
+            is_gone = self._look_at_packs(packs, doubted, new, known) or is_gone
         if new:
             new = known().unknown_of(new)
-        return Seen(new, is_gone, fans, packs)
+        return Seen(new, is_gone, fans, packs, doubted, under_way)
 
     def settle(self, seen: Seen) -> None:
         """Accepts the result of a look: what it listed is not listed again until it changes."""
-        self.is_changed = self.is_changed or (self.fans, self.packs_seen) != (seen.fans, seen.packs)
-        self.fans, self.packs_seen = seen.fans, seen.packs
+        before = self.fans, self.packs_seen, self.packs_doubted
+        self.is_changed = self.is_changed or before != (seen.fans, seen.packs, seen.doubted)
+        self.fans, self.packs_seen, self.packs_doubted = seen.fans, seen.packs, seen.doubted
 
     def is_all_gone(self, known: KnownEvents) -> bool:
         """Returns whether known events are gone together with their directory."""
         lost = known.fans() - set(tree.list_fans(self._directory))
         return any(self._is_any_gone(known.in_fan(fan)) for fan in lost)
 
-    def _look_at_packs(self, packs: set[str], new: set[str], known: Callable[[], KnownEvents]) -> bool:
-        """Adds the events of packs that are not in `packs` to `new`, and makes `packs` the packs that are there.
+    def _look_at_packs(
+        self, packs: set[str], doubted: set[str], new: set[str], known: Callable[[], KnownEvents]
+    ) -> bool:
+        """Adds the events of packs that are not in `packs`, or in `doubted`, to `new`; makes `packs` those that are there,
+        and `doubted` the damaged ones of them.
 
         Returns whether known events are gone with removed packs.
         """
         there = set(self._packs.names)
-        for pack in there - packs:
+        for pack in there - (packs - doubted):
             new.update(self._packs.event_names(pack, self._tract))
         there &= self._packs.names  # without those that could not be read
         is_any_gone = bool(packs - there) and self._is_any_gone(name for name in known() if name not in new)
         packs.clear()
         packs.update(there)
+        doubted.clear()
+        if there:
+            doubted.update(there & self._packs.damaged().keys())
         return is_any_gone
 
     def _is_any_gone(self, names: Iterable[str]) -> bool:

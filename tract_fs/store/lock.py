@@ -76,8 +76,8 @@ class StoreLock:
 
     States: free; waiting, with a place in the line, inside `acquire`; held, until `release`, `let_go`, `close` or, in the
     child, a fork. `_may_be_held` is set before the system is asked for the lock, so it is true however that ends. Where
-    the file system gives no lock, a try unsets `is_supported` and keeps its reason in `fault`; from then on writers go on
-    without one, and `release` does nothing.
+    the system gives no lock, a try unsets `is_supported` and keeps the reason in `fault`: writers go on without one, and
+    `release` does nothing. A later try that finds a lock, free or held, sets `is_supported` again; `fault` stays.
     """
 
     def __init__(self, path: str, line: WaitingLine, *, longest_wait_s: float, meanwhile: Callable[[], object]) -> None:
@@ -89,7 +89,7 @@ class StoreLock:
         self._thread = 0  # that acquired it
         self._rechecked_at = 0.0
         self.is_supported = True
-        self.fault = ""  # why there is no lock
+        self.fault = ""  # why a try found no lock
         _locks.add(self)
 
     def forget_parent(self) -> None:
@@ -200,6 +200,7 @@ class StoreLock:
         for is_last in (False, True):
             try:
                 _calls().lock(descriptor)
+                self.is_supported = True
                 return True
             except _calls().errors as error:
                 code = _errno_of(error)
@@ -208,8 +209,8 @@ class StoreLock:
                     descriptor = self._file.open()
                     continue
                 self._may_be_held = False
-                if code not in _calls().rivals:
-                    self.is_supported = False
+                self.is_supported = code in _calls().rivals
+                if not self.is_supported:
                     self.fault = str(error)
                 return False
         return False

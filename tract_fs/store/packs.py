@@ -53,6 +53,7 @@ from tract_fs.store.index.members import MemberIndex, PackMembers, Place
 from tract_fs.store.layout import Layout
 from tract_fs.store.pack_reader import LEAST_MEMBER_BYTES, PackReader, may_be_member
 from tract_fs.store.suspects import Suspects
+from tract_fs.store.under_way import name_under_way
 
 _MOST_HELD = 1 << 17  # members of a held pack; for a larger one, the handle uses an index in memory
 _MOST_WAITING = 1 << 17  # members without rows: rows cost less where many are written at once
@@ -98,6 +99,7 @@ class PackDamage(NamedTuple):
     """
 
     signature: files.Signature | None  # of the file, as it was when it was read
+    is_settled: bool  # a change of the file since then changes its signature
     cause: str
     lost: dict[str, list[bytes]] | None
     tracts: frozenset[str]
@@ -157,6 +159,7 @@ class Packs:
         self._recent = RecentMembers()
         self._written: dict[str, PackMembers] = {}  # packs that this handle wrote, until they have rows
         self.names: set[str] = set()  # all packs but the unreadable ones
+        self.under_way: set[str] = set()  # those that a copying tool has not finished
 
     # which packs there are
 
@@ -166,15 +169,16 @@ class Packs:
         Cost: one stat if nothing changed, and one per damaged pack.
         """
         signature = files.signature(self._layout.packs)
-        healed = {
-            name for name, seen in self._damaged.items() if files.signature(self._layout.pack(name)) != seen.signature
-        }
+        healed = {name for name, seen in self._damaged.items() if self._may_have_changed(name, seen)}
         if signature == self._signature and self._is_settled and not healed:
             return False
-        self._is_settled = signature is None or time.time_ns() - signature[2] > _SETTLED_NS
+        self._is_settled = _is_settled(signature)
         self._signature = signature
         there = files.list_names(self._layout.packs)
-        listed = set(there) if are_hashes(there) else {name for name in there if is_hash(name)}
+        are_all_packs = are_hashes(there)
+        listed = set(there) if are_all_packs else {name for name in there if is_hash(name)}
+        coming = () if are_all_packs else map(name_under_way, there)
+        self.under_way = {name for name in coming if name is not None and is_hash(name)} - listed
         for name in healed | (self._damaged.keys() - listed):
             del self._damaged[name]
             self._held.pop(name, None)
@@ -191,6 +195,10 @@ class Packs:
         self._unread = (self._unread & names) | (names - self.names) | (healed & names)
         self.names = names
         return True
+
+    def _may_have_changed(self, name: str, seen: PackDamage) -> bool:
+        signature = files.signature(self._layout.pack(name))
+        return signature != seen.signature or (not seen.is_settled and _is_settled(signature))
 
     def renew(self, name: str) -> bool:
         """Makes sure that a member that was not found is in no pack; if it returns True, the caller must look again.
@@ -446,7 +454,7 @@ class Packs:
         self._written.pop(name, None)
         self._reader.forget()
         self._held[name] = _Held(judged.trusted)
-        self._damaged[name] = PackDamage(signature, judged.cause, judged.lost, frozenset(found.events) - {""})
+        self._note_damage(name, signature, judged.cause, judged.lost, found.events)
         return None
 
     def _doubt(self, name: str, signature: files.Signature | None, cause: str) -> None:
@@ -456,8 +464,18 @@ class Packs:
         lost = None if rows is None else rows.events
         self._written.pop(name, None)
         self._held.pop(name, None)
-        self._damaged[name] = PackDamage(signature, cause, {} if is_stray else lost, frozenset(lost or ()) - {""})
+        self._note_damage(name, signature, cause, {} if is_stray else lost, lost or ())
         self.names.discard(name)
+
+    def _note_damage(
+        self,
+        name: str,
+        signature: files.Signature | None,
+        cause: str,
+        lost: dict[str, list[bytes]] | None,
+        tracts: Iterable[str],
+    ) -> None:
+        self._damaged[name] = PackDamage(signature, _is_settled(signature), cause, lost, frozenset(tracts) - {""})
 
     def _judge(self, name: str, data: bytes, found: PackMembers) -> _Judged:
         """Returns what to trust of a damaged pack with the lines `found`, and what it lacks.
@@ -518,6 +536,11 @@ class Packs:
         """Writes a pack that `assemble` made."""
         files.replace(self._layout.pack(found.pack), data, is_synced=is_synced)
         self.include(found)
+
+
+def _is_settled(signature: files.Signature | None) -> bool:
+    """Returns whether a change from now on changes the signature: the last one is longer ago than a tick of ctime."""
+    return signature is None or time.time_ns() - signature[2] > _SETTLED_NS
 
 
 class _Judged(NamedTuple):

@@ -29,11 +29,12 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     gone: list[str]
     view: View
     fans: dict[str, tuple[int, int]]  # directory: inode, ctime in ns
-    packs: list[str]
+    packs: list[str]  # that were searched for it
     root: int  # inode of the store's directory
     traces: dict[str, tuple[str, str]] = {}  # gone event: digest of its branch, its last commit; empty where unknown
     boot: str = ""  # of the machine, when this was saved
     torn: list[str] = []  # damaged events that a power cut kept from being written
+    doubted: list[str] | None = None  # those of the packs that were damaged then; None: by an earlier version
 
 
 _LIMIT_BYTES = 1 << 30
@@ -85,7 +86,7 @@ def _is_sound(saved: SavedView) -> bool:
     are_counts = 0 <= saved.count < MOST_RECORDS and saved.again_count >= 0 and saved.usage_count >= 0
     are_names = (
         are_hashes([*saved.gone, *saved.traces, *saved.torn])
-        and are_hashes(saved.packs)
+        and are_hashes([*saved.packs, *(saved.doubted or ())])
         and FANS.issuperset(saved.fans)
     )
     are_traces = all(map(_is_trace, saved.traces.values()))

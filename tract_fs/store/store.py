@@ -42,6 +42,9 @@ _FAST_WAIT_S = 0.0005
 _SUSPECTS_AT_ONCE = 8
 _FRESH_PAUSE_S = 2.0
 _FAILED_PAUSE_S = 60.0
+_NO_LOCK = (
+    "this file system gives no lock ({}): only one writer at a time is safe; two at once leave a branch with two heads"
+)
 _NOT_DURABLE = "it is in the history, but the disk failed to make it durable ({})"
 _DEEPEST_LOOK = 16  # tracts whose logs ask each other in turn, each on ten frames of the stack or so
 
@@ -112,6 +115,7 @@ class Store:
         self._checkpointing: Thread | None = None
         self._sync_failed = False
         self._redacted: frozenset[str] | None = None
+        self._redo_listed: tuple[list[tuple[str, files.Signature | None]], frozenset[str]] = [], frozenset()
         self._logs: dict[str, TractLog] = {}
         self._hidden: dict[str, HiddenEvents] = {}
         self._look_depth = 0
@@ -166,11 +170,6 @@ class Store:
                 self._needs_recovery = any(redo.needs_recovery(path, self.layout.seal) for path in paths)
         return self._needs_recovery
 
-    @property
-    def lock_fault(self) -> str:
-        """Why this handle works without a lock; empty while it has one."""
-        return self._lock.fault
-
     def require_store(self) -> None:
         """Raises StoreGone unless the store that this handle opened is still at its path. Cost: one stat."""
         if files.signature(self.layout.format) != self._ground.format:
@@ -198,12 +197,33 @@ class Store:
     def _use_place(self) -> None:
         """Uses the lock and the redo log of the place that the layout is bound to; opens neither."""
         self._redo = RedoLog(self.layout.redo, self.layout.seal)
+        self._is_lock_tried = False
         self._lock = StoreLock(
             self.layout.lock,
             WaitingLine(self.layout.line),
             longest_wait_s=_DURABLE_WAIT_S if self._is_durable else _FAST_WAIT_S,
             meanwhile=self._look_ahead,
         )
+
+    @property
+    def lock_fault(self) -> str:
+        """Why a try for the lock found none; empty while none did."""
+        return self._lock.fault
+
+    @property
+    def lock_warning(self) -> str:
+        """What several writers risk where the system gives no lock; empty where it gives one, or this handle can't write.
+
+        Cost: a try for the lock, once.
+        """
+        if not self._is_lock_tried and not (self.read_only or self._lock_depth or self._is_looking_ahead):
+            self._is_lock_tried = True
+            if place.is_there(self.layout):
+                with suppress(LockTimeout, OSError):
+                    self._lock.acquire(0.0)
+                    self._lock.release()
+        fault = self._lock.fault
+        return fault and _NO_LOCK.format(fault)
 
     def renew_place(self) -> bool:
         """Binds another place if this copy's was removed with local/; returns whether it did. Cost: two stats.
@@ -551,12 +571,24 @@ class Store:
     def write_from_redo(self, names: Container[str]) -> list[str]:
         """Writes those of the named files that this copy's redo logs hold; returns their names. The lock is held."""
         found = []
-        for path in redo.log_paths(self.layout.local, self.layout.redo):
-            for entry in redo.iter_entries(path, self.layout.seal):
-                if entry.name in names:
-                    files.replace(self._path_of(entry), entry.data, is_synced=True)
-                    found.append(entry.name)
+        for entry in self.iter_redo():
+            if entry.name in names:
+                files.replace(self._path_of(entry), entry.data, is_synced=True)
+                found.append(entry.name)
         return found
+
+    def redo_names(self) -> frozenset[str]:
+        """Returns the hashes of the files that this copy's redo logs hold. Cost: reads them, if they changed since the last call."""
+        paths = redo.log_paths(self.layout.local, self.layout.redo)
+        signatures = [(path, files.signature(path)) for path in paths]
+        if signatures != self._redo_listed[0]:
+            self._redo_listed = signatures, frozenset(entry.name for entry in self.iter_redo())
+        return self._redo_listed[1]
+
+    def iter_redo(self) -> Iterator[Entry]:
+        """Yields the files that this copy's redo logs hold, those of each transaction in the order in which they were written."""
+        for path in redo.log_paths(self.layout.local, self.layout.redo):
+            yield from redo.iter_entries(path, self.layout.seal)
 
     def forget(self) -> None:
         """Drops the cached objects and events, so that they are read again."""

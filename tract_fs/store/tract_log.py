@@ -131,6 +131,7 @@ class TractLog:
         self._is_after_cut = False  # the machine was started again since the view was saved, and this handle opens now
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
         self.traces: dict[str, Trace] = {}  # of those gone, as far as records show anything
+        self.under_way: list[str] = []  # paths of missing events, and of packs, that a copying tool has not finished
         self.changes = 0  # rises whenever one of these, or the pending events, may have changed
         self._known: KnownEvents | None = None  # visible events; built when first needed
         self._unrecorded: set[str] = set()  # visible events that are not in arrivals
@@ -253,6 +254,7 @@ class TractLog:
         self._inode = self._arrivals.signature()[0]
         self._listing.fans = dict(saved.fans)
         self._listing.packs_seen = set(saved.packs)
+        self._listing.packs_doubted = set(saved.packs if saved.doubted is None else saved.doubted)
         self._saved_count = saved.count
         self.again_count, self.usage_count = saved.again_count, saved.usage_count
         self.is_durable = saved.is_durable
@@ -311,6 +313,7 @@ class TractLog:
             root=self._listing.root_inode(),
             boot=redo.boot_id(),
             torn=sorted(self.torn),
+            doubted=sorted(self._listing.packs_doubted),
         )
         lags = self._count != self._saved_count
         if saved_view.write(self._parts.layout, self.tract, saved):
@@ -626,6 +629,15 @@ class TractLog:
             seen.fans.pop(name[:2], None)
         self._parts.packs.forget_recent()
         self._listing.settle(seen)
+        self._note_under_way(seen)
+
+    def _note_under_way(self, seen: Seen) -> None:
+        missing = sorted(name for name in seen.under_way if name not in self.known())
+        found = [Address("event", name, self.tract) for name in missing]
+        found += [Address("pack", name) for name in sorted(self._parts.packs.under_way)]
+        paths = [address.path for address in found]
+        self.changes += paths != self.under_way
+        self.under_way = paths
 
     def _note_losses(self) -> None:
         """Counts as gone the events that damaged packs are sure to lack."""

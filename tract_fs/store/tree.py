@@ -7,7 +7,7 @@ the packs are refreshed afterwards: then nothing that was there before the walk 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from typing import Literal, NamedTuple
 
 from tract_fs.model.names import is_hash, is_tract_id
@@ -17,6 +17,7 @@ from tract_fs.store.layout import TEXT_FILES, Layout, is_fan_name, is_loose_name
 from tract_fs.store.packs import Packs
 
 LooseKind = Literal["object", "event"]
+_DEEPEST = 4  # directories in one another: events, a tract, a fan, and one of a copying tool
 
 
 class Listing(NamedTuple):
@@ -36,8 +37,14 @@ def list_fans(directory: str) -> list[str]:
 
 def list_fan(directory: str, fan: str, *, known: Set[str] = frozenset()) -> list[str]:
     """Returns the hashes of the loose files in one directory of the fan-out. Hashes in `known` are not checked again."""
+    return list_fan_apart(directory, fan, known=known)[0]
+
+
+def list_fan_apart(directory: str, fan: str, *, known: Set[str] = frozenset()) -> tuple[list[str], list[str]]:
+    """Returns the hashes of the loose files in one directory of the fan-out, as `list_fan` does, and the other names."""
     names = [fan + name for name in files.list_names(f"{directory}/{fan}")]
-    return [name for name in names if name in known or is_loose_name(name[2:])]
+    loose = [name for name in names if name in known or is_loose_name(name[2:])]
+    return loose, [] if len(loose) == len(names) else [name[2:] for name in names if not is_loose_name(name[2:])]
 
 
 # regular files
@@ -153,6 +160,31 @@ def list_unknown(layout: Layout) -> list[str]:
             names = files.list_kinds(f"{directory}/{fan}")
             found += [f"{shown}/{fan}/{name}" for name, kind in names if kind != "file" or not is_loose_name(name)]
     return sorted(found)
+
+
+def iter_unknown_files(layout: Layout, unknown: Iterable[str]) -> Iterator[str]:
+    """Yields the paths of unknown files, and of the files in unknown directories, from the store's root on.
+
+    A copying tool renames whole directories, too. No link is followed.
+    """
+    for path in unknown:
+        yield from _files_below(layout, path, _DEEPEST)
+
+
+def _files_below(layout: Layout, path: str, depth: int) -> Iterator[str]:
+    inside: list[tuple[str, str]] = []
+    try:
+        inside = files.list_kinds(f"{layout.root}/{path}")  # empty for a file and for a link
+    except OSError as error:
+        if error.errno not in files.UNREADABLE:
+            raise
+    if not inside:
+        yield path
+    for name, kind in sorted(inside):
+        if kind != "directory":
+            yield f"{path}/{name}"
+        elif depth > 1:
+            yield from _files_below(layout, f"{path}/{name}", depth - 1)
 
 
 def _has_loose(directory: str) -> bool:

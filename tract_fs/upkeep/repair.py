@@ -5,19 +5,23 @@ Only caches and left-over temporary files are deleted. The report names what cou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from msgspec import structs
 
-from tract_fs.errors import ArgumentError
+from tract_fs.errors import ArgumentError, JsonValueError
 from tract_fs.model.damage import unreadable
-from tract_fs.model.events import redact_op
+from tract_fs.model.events import Event, decode_event, redact_op
 from tract_fs.model.names import is_hash, is_tract_id
+from tract_fs.model.objects import decode_commit
 from tract_fs.model.status import LostFile, RepairReport
 from tract_fs.store import files, texts
 from tract_fs.store.address import Address
 from tract_fs.store.bytes import read_hashed
 from tract_fs.store.left_over import remove_left_over
+from tract_fs.store.outer_git import outer_repository
+from tract_fs.store.redo import Entry
 from tract_fs.store.transaction import Transaction
 from tract_fs.store.tree import iter_files, list_unknown
 from tract_fs.upkeep.adopt import Adopted, Adoption
@@ -71,6 +75,7 @@ class Repair:
         if verify:
             self._rebuild()
         self._reader.log.list_events(is_forced=True)
+        self._write_again()
         self._salvage()
         self._give_up(names)
         remove_left_over(self._layout)
@@ -147,16 +152,10 @@ class Repair:
 
     def _salvage(self) -> None:
         """Restores missing files from unknown, quarantined and fresh damaged ones. Repeats, since a restored event may wait for more."""
-        gaps = [gap.lost for reader in self._readers() for gap in reader.hidden.lost_files()]
-        lost = {one.hash: one.path for one in gaps}
-        if lost:
-            with self._store.locked():
-                self._mended += [lost[name] for name in self._store.write_from_redo(lost)]
-            self._store.list_events()
         misplaced = [found.path for found in self._store.findings.values() if found.outcome == "fresh"]
         misplaced += [entry.file for entry in self._store.quarantine.entries()]
         while found := find_salvageable(
-            self._layout, [*list_unknown(self._layout), *misplaced], missing_names(self._reader)
+            self._store, [*list_unknown(self._layout), *misplaced], missing_names(self._reader)
         ):
             with self._store.locked():
                 for path, target in found:
@@ -166,6 +165,43 @@ class Repair:
                     files.replace(target.path_in(self._layout), data, is_synced=True)
                     self._salvaged.append(target.path)
             self._reader.log.list_events(is_forced=True)
+
+    def _write_again(self) -> None:
+        """Writes again what this copy wrote itself, what is missing, and what its redo logs still hold: events that it misses,
+        and the objects that these and pending events bring. The logs hold no transaction that was refused.
+        """
+        held = {entry.name: entry for entry in self._store.iter_redo()}
+        wanted: set[str] = set()
+        for reader in self._readers() if held else ():
+            missed = {gap.lost.hash for gap in reader.hidden.lost_files()}
+            if outer_repository(self._layout.context) is None:  # where git may have taken them away, by a checkout
+                missed |= reader.log.gone
+            names = missed & held.keys()
+            wanted |= names
+            events = [self._store.events.get(reader.log.tract, name) for name in reader.log.view.pending]
+            with suppress(JsonValueError):
+                events += [decode_event(held[name].data) for name in names if held[name].tract]
+            for event in events:
+                wanted.update(self._objects_of(event, held) if event is not None else ())
+        wanted -= self._store.redacted()
+        missing = {name: held[name].address.path for name in wanted & held.keys() if not self._is_here(held[name])}
+        if missing:
+            with self._store.locked():
+                self._mended += [missing[name] for name in self._store.write_from_redo(missing)]
+            self._store.list_events()
+
+    def _objects_of(self, event: Event, held: Mapping[str, Entry]) -> Iterator[str]:
+        """Yields the commits that an event brings, and their contents."""
+        for entry in event.iter_commits():
+            yield entry.commit
+            data = held[entry.commit].data if entry.commit in held else self._store.objects.get(entry.commit)
+            with suppress(JsonValueError):
+                content = None if data is None else decode_commit(data).content
+                if content is not None:
+                    yield content
+
+    def _is_here(self, entry: Entry) -> bool:
+        return self._store.bytes.is_written(entry.address) or self._store.bytes.packed(entry.name) is not None
 
     def _readers(self) -> Iterator[TractReader]:
         """Yields a reader of each tract of the store, the handle's own first."""

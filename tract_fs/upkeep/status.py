@@ -27,8 +27,8 @@ from tract_fs.store.packs import SMALL_BYTES
 from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
 from tract_fs.store.tree import count_files, list_unknown
-from tract_fs.upkeep.salvage import find_salvageable
-from tract_fs.work.reader import TractReader
+from tract_fs.upkeep.salvage import MOST_READ, find_salvageable, find_under_way
+from tract_fs.work.reader import WRITTEN_AGAIN, TractReader
 from tract_fs.work.session import Session
 
 _DAY_US = 86_400_000_000
@@ -64,7 +64,8 @@ def survey(session: Session) -> Status:
     waiting = tuple(_waiting(reader, absent))
     gone = tuple(sorted(name for name in log.gone if name not in absent and not _is_here(reader, name)))
     unknown = list_unknown(reader.store.layout)
-    salvageable = find_salvageable(reader.store.layout, unknown, missing_names(reader)) if unknown else []
+    salvageable = find_salvageable(reader.store, unknown, missing_names(reader), limit=MOST_READ) if unknown else []
+    under_way = find_under_way(reader.store, unknown).keys() - {found.path for found in salvageable}
     loose_count, pack_count = count_files(reader.store.layout)
     small_pack_count = sum(size < SMALL_BYTES for size in reader.store.packs.sizes())
     status = Status(
@@ -87,8 +88,9 @@ def survey(session: Session) -> Status:
         lost=tuple(lost_files(reader)),
         strays=tuple(unknown),
         salvageable=tuple(SalvageableFile(found.path, found.target.path) for found in salvageable),
+        under_way=tuple(sorted(under_way)),
         unread_local=tuple(unproved(reader.store.layout)),
-        warnings=tuple(_warnings(log.view, history.fault, session.writer.now_us(), reader.store.lock_fault)),
+        warnings=tuple(_warnings(log.view, history.fault, session.writer.now_us(), reader.store.lock_warning)),
         needs_recovery=reader.store.needs_recovery,
         loose_count=loose_count,
         pack_count=pack_count,
@@ -96,6 +98,9 @@ def survey(session: Session) -> Status:
         advice=(),
     )
     advice = [*_advice(status, history.other_heads, has_own_lines=bool(log.view.last_own))]
+    missing = {file.hash for file in status.lost}.union(gone)
+    if missing and not reader.store.redo_names().isdisjoint(missing):
+        advice.insert(0, WRITTEN_AGAIN)
     ignored = find_ignored(reader.store.layout.context)
     if ignored is not None:
         advice.append(ignored.describe())
@@ -252,11 +257,11 @@ def _is_here(reader: TractReader, name: str) -> bool:
     return reader.store.events.exists(reader.log.tract, name)
 
 
-def _warnings(view: View, fault: str, now_us: int, lock_fault: str) -> Iterator[str]:
+def _warnings(view: View, fault: str, now_us: int, lock_warning: str) -> Iterator[str]:
     if fault:
         yield f"the history can't be read whole: {fault}"
-    if lock_fault:
-        yield f"this file system gives no lock ({lock_fault}): writers go on without one, so two at once leave a branch with two heads"
+    if lock_warning:
+        yield lock_warning
     if view.newest_us > now_us + _DAY_US:
         yield f"the newest event is of {view.newest}, over a day ahead of this clock ({format_time(now_us)}); what is written now is dated after it"
 
@@ -288,7 +293,13 @@ def _advice(status: Status, other_heads: OtherHeads | None, *, has_own_lines: bo
         yield f"branch {branch!r} has {len(heads)} heads: 'tract merge --branch {branch}' joins them"
     if status.salvageable:
         yield "unknown files have the bytes of missing ones: 'tract repair' restores these"
-    if len(status.strays) > len(status.salvageable):
+    if status.under_way:
+        yield (
+            f"files are still under way: {_first_of(status.under_way)}; a copying tool has not finished them, and what they bring is missing "
+            "here: let it finish. If it was broken off, run it again"
+        )
+    named = [*(found.path for found in status.salvageable), *status.under_way]
+    if any(not any(f"{path}/".startswith(f"{stray}/") for path in named) for stray in status.strays):
         yield "unknown files are ignored; move out of the store what you do not need"
     if status.loose_count >= _MANY_FILES or status.small_pack_count >= _MANY_PACKS:
         yield (

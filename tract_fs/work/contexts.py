@@ -47,6 +47,7 @@ class ContextReader:
         self._reader = reader
         self._clock = clock
         self.other_heads = OtherHeadsReader(reader)
+        self._quiet_changes = -1  # of the log, when there was nothing to note
         self._compiler = compiler
         self._states: BoundedCache[CommitHash, ContextState] = BoundedCache(cache_size)
         self._stored = SnapshotCache(
@@ -424,10 +425,19 @@ class ContextReader:
         return store.accepts_gaps or content in store.redacted()
 
     def _notes(self) -> list[str]:
-        log = self._reader.log
-        if not log.hides_any:
+        log, store = self._reader.log, self._reader.store
+        if log.changes == self._quiet_changes and not store.lock_fault:
             return []
-        notes = [
+        lock_warning = store.lock_warning
+        notes = [lock_warning] if lock_warning else []
+        notes += [
+            f"{path}: this file is still under way: a copying tool has not finished it, and what it brings is missing here"
+            for path in log.under_way
+        ]
+        if not log.hides_any:
+            self._quiet_changes = -1 if notes else log.changes
+            return notes
+        notes += [
             f"{path}: damaged ({cause}){'; newer events of this tract may be lost with it' if is_doubtful else ''}; "
             "fetch it from another copy of this store"
             for path, cause, is_doubtful in log.damaged_packs

@@ -48,6 +48,7 @@ _CACHED_BYTES = 32 * 1024 * 1024
 _CACHED_NEW = 1024
 _SHORTEST_PREFIX = 4
 _MOST_NAMED = 3
+WRITTEN_AGAIN = "this copy's redo log still has what is missing: 'tract repair' writes it again"
 LOSSES = (ObjectMissing, HashMismatch, FileUnreadable)  # of a file, not of a call
 
 
@@ -150,6 +151,8 @@ class TractReader:
         if found.commits:
             count = len(found.commits)
             reason += f"; {count} commit{'s depend' if count > 1 else ' depends'} on it, up to {found.commits[-1]}"
+        if not self.store.redo_names().isdisjoint(one.hash for one in found.lost):
+            reason += f"; {WRITTEN_AGAIN}"
         links = {link for one in found.lost if (link := self.store.link_above(one.path)) is not None}
         reason += "".join(f"; {link} is a symbolic link, and none is followed in a store" for link in sorted(links))
         return HistoryIncomplete(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 from msgspec import Raw, Struct
 
@@ -23,6 +24,7 @@ from tract_fs.errors import (
     ContentValidationError,
     EditTargetError,
     HeadMoved,
+    NoLockWarning,
     ObjectTooLarge,
     UsageError,
 )
@@ -87,6 +89,7 @@ class TractWriter:
         self._clock = clock
         self.current: Batch | None = None  # the outermost open batch
         self._is_inside = True  # whether the running call is inside it
+        self._is_lock_checked = False  # whether the user was warned where there is no lock
         self.run_outside: Callable[[Callable[[], object]], object] = lambda work: work()  # where it may call the handle
 
     def draft(
@@ -400,6 +403,10 @@ class TractWriter:
         Errors: HistoryIncomplete if `is_move` and a part of the branch is hidden, or its head can't be read.
         """
         reader = self._reader
+        if not self._is_lock_checked:
+            self._is_lock_checked = True
+            if reader.store.lock_warning:
+                warn(NoLockWarning(f"{reader.store.layout.context}: {reader.store.lock_warning}"), stacklevel=2)
         reader.log.catch_up(is_locked=True)
         if is_move:
             reader.require_complete()
