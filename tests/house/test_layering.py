@@ -129,6 +129,8 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "status",
             "adopt",
             "repair",
+            "settled",
+            "own_files",
             "pack_plan",
             "pack",
         ],

@@ -86,6 +86,10 @@ class PackReport(Struct, frozen=True):
     written_bytes: int
     left: tuple[str, ...]  # "path: why" of files that stay as they are
     is_complete: bool  # False: packs changed during the run, as when two run at once; the next run does the rest
+    waiting_count: (
+        int  # files that a later run removes: the packs with their bytes are new, or git does not track them yet
+    )
+    waiting: tuple[str, ...]  # why files stay beside packs, or are not packed, and what to do
 
 
 class Status(Struct, frozen=True):

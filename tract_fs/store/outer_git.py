@@ -7,6 +7,7 @@ What lies there is a stranger's data: each file is read to a limit, and what can
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -15,6 +16,18 @@ from tract_fs.store import files
 _LINK_BYTES = 4096  # of a file that names a directory
 _INDEX_BYTES = 128 * 1024 * 1024  # a million names
 _WHOLE_NAMES = (2, 3)  # the versions of the index in which each entry has its whole path
+_SHORT_NAMES = 4  # the version in which an entry has only the rest of its path after that of the entry before
+_NAME_BYTES = 4096  # of a path
+_HASH_BYTES = (20, 32)  # of an object's name, by the repository's format
+_EXTENDED = 0x4000
+_STAGE = 0x3000
+_JOINS = {
+    "MERGE_HEAD": "merge",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+}
 
 
 class OuterRepository(NamedTuple):
@@ -50,20 +63,114 @@ def common_directory(git: str) -> str:
 def index_names(git: str, *needles: bytes) -> bool | None:
     """Returns whether a git directory's index has one of these bytes; None if that can't be told.
 
-    A needle is the end of a path from the top of the work tree on, with at least one slash, such as `.tract/packs/<hash>`: names without
-    a directory also stand in lists of untracked files. Cost: reads the index, of at most 128 MiB.
+    A needle is the end of a path from the top of the work tree on, with at least one slash and a zero byte at the end, such as
+    `.tract/packs/<hash>\\0`: names without a directory also stand in lists of untracked files. Cost: reads the index, of at most 128 MiB.
     """
+    found = _found_in_index(git, needles)
+    if found:
+        return True
+    return None if found is None or _is_split(git) else False
+
+
+def tracked(git: str, needles: Collection[bytes]) -> set[bytes]:
+    """Returns those of the needles (see `index_names`) that a git directory's index surely has."""
+    return _found_in_index(git, needles) or set()
+
+
+def stopped_join(git: str, directory: str) -> str:
+    """Returns what git was doing when it stopped with conflicts in a directory of the work tree: `merge`, `rebase`, `cherry-pick`
+    or `revert`; empty if it did not.
+
+    `directory` is its path from the top on.
+    """
+    for name, join in _JOINS.items():
+        if files.has_entry(f"{git}/{name}"):
+            start = os.fsencode(directory) + b"/"
+            with suppress(ValueError):
+                if any(stage and path.startswith(start) for stage, path in _entries(_index_bytes(git) or b"")):
+                    return join
+    return ""
+
+
+def _found_in_index(git: str, needles: Collection[bytes]) -> set[bytes] | None:
+    """Returns those of the needles that an index has; None if it can't be read."""
+    data = _index_bytes(git)
+    if not data:
+        return set() if data is None else None
+    version = int.from_bytes(data[4:8], "big")
+    if version in _WHOLE_NAMES:
+        return {needle for needle in needles if needle in data}
+    found: set[bytes] = set()
+    try:
+        for _, path in _entries(data):
+            found.update(needle for needle in needles if (path + b"\0").endswith(needle))
+    except ValueError:
+        return None
+    return found
+
+
+def _index_bytes(git: str) -> bytes | None:
+    """Returns the bytes of a git directory's index; None if there is none, empty if it can't be read, is too large or no index."""
     data: bytes | None = None
     with suppress(OSError):
         if not files.exists(f"{git}/index"):
-            return False
+            return None
         data = files.read(f"{git}/index", limit_bytes=_INDEX_BYTES)
-    if data is None or data[:4] != b"DIRC":
-        return None
-    if any(needle in data for needle in needles):
-        return True
-    is_whole = int.from_bytes(data[4:8], "big") in _WHOLE_NAMES and not _is_split(git)
-    return False if is_whole else None
+    return data if data is not None and data[:4] == b"DIRC" else b""
+
+
+def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yields stage (0: no conflict) and path of each entry of an index. Errors: ValueError if it is not of a form known here."""
+    failure = ValueError("no index")
+    for hash_bytes in _HASH_BYTES:
+        try:
+            for _ in _entries_of(data, hash_bytes):
+                pass
+        except ValueError as error:
+            failure = error
+        else:
+            yield from _entries_of(data, hash_bytes)
+            return
+    raise failure
+
+
+def _entries_of(data: bytes, hash_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Yields stage and path of each entry of an index whose object names have so many bytes. Errors: ValueError."""
+    version, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
+    if version not in (*_WHOLE_NAMES, _SHORT_NAMES):
+        raise ValueError(f"version {version}")
+    at, path, before = 12, b"", (b"", -1)
+    for _ in range(count):
+        start = at
+        at += 40 + hash_bytes
+        flags = int.from_bytes(data[at : at + 2], "big")
+        at += 4 if flags & _EXTENDED else 2
+        kept = b""
+        if version == _SHORT_NAMES:
+            dropped, at = _number(data, at)
+            if dropped > len(path):
+                raise ValueError("more is dropped than there is")
+            kept = path[: len(path) - dropped]
+        end = data.index(b"\0", at)
+        path = kept + data[at:end]
+        stage = (flags & _STAGE) >> 12
+        if len(path) > _NAME_BYTES or (path, stage) <= before:
+            raise ValueError("no path, or not in order")
+        before = path, stage
+        at = end + 1 if version == _SHORT_NAMES else start + ((end - start) // 8 + 1) * 8
+        yield stage, path
+    if at + hash_bytes > len(data):
+        raise ValueError("cut off")
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """Returns a number of variable length and where it ends. Errors: ValueError."""
+    value = -1
+    for end in range(at, min(at + 5, len(data))):
+        value = ((value + 1) << 7) | (data[end] & 127)
+        if data[end] < 128:
+            return value, end + 1
+    raise ValueError("no number")
 
 
 def _led_to(top: str) -> str | None:

@@ -238,11 +238,23 @@ class Packs:
 
     def holder(self, name: str, packs: Collection[str]) -> str | None:
         """Returns one of `packs` that has the verified bytes of a member, or None if none is known to."""
+        return self.holders(name, packs)[0]
+
+    def holders(self, name: str, *choices: Collection[str]) -> list[str | None]:
+        """Returns the same for each of several collections of packs. Cost: one look-up, and one read for each that has a member."""
         digest = bytes.fromhex(name)
-        for pack, offset, size in self._places(digest):
-            if pack in packs and pack in self.names and self._read_member(pack, offset, size, digest) is not None:
-                return pack
-        return None
+        places = [place for place in self._places(digest) if place.pack in self.names]
+        return [
+            next(
+                (
+                    pack
+                    for pack, offset, size in places
+                    if pack in packs and self._read_member(pack, offset, size, digest) is not None
+                ),
+                None,
+            )
+            for packs in choices
+        ]
 
     def has(self, name: str) -> bool:
         """Returns whether some pack known lists `name`; False is sure only after `renew`."""
@@ -451,7 +463,7 @@ class Packs:
 
     def _doubt(self, name: str, signature: files.Signature | None, cause: str) -> None:
         """Makes a pack unreadable."""
-        rows = self._rows_of(name)
+        rows = self.rows_of(name)
         is_stray = cause == NO_FILE and rows is None  # a link or a directory that only has the name of a pack
         lost = None if rows is None else rows.events
         self._written.pop(name, None)
@@ -469,7 +481,7 @@ class Packs:
         if mended is not None:  # every line is as it was
             return _Judged(cause, found, {})
         listed = _listed_events(data)
-        rows = self._rows_of(name)
+        rows = self.rows_of(name)
         whole = listed if rows is None else rows.events
         known = [digest for events in (listed or {}, whole or {}) for names in events.values() for digest in names]
         lost = None
@@ -479,17 +491,17 @@ class Packs:
             lost = {tract: names for tract, names in lost.items() if names}
         return _Judged(cause, _trusted(data, found, known), lost)
 
-    def _rows_of(self, name: str) -> PackMembers | None:
+    def rows_of(self, name: str) -> PackMembers | None:
         """Returns what a pack contained when it was whole: when it was written, or its rows were; None if unknown."""
         with suppress(IndexDamagedError):
             return self._written.get(name) or self._members.members(name)
         return None
 
-    # for repair
+    # for repair and packing
 
     def good_members(self, name: str, data: bytes) -> list[bytes]:
         """Returns the members of a damaged pack, given its bytes, that are surely unchanged."""
-        found = self._rows_of(name) or self._judge(name, data, _members_of(name, data)).trusted
+        found = self.rows_of(name) or self._judge(name, data, _members_of(name, data)).trusted
         places = sorted({(offset, size, digest) for digest, offset, size in found.members})
         members = ((digest, data[offset : offset + size]) for offset, size, digest in places)
         return [member for digest, member in members if sha256(member).digest() == digest]
@@ -501,7 +513,7 @@ class Packs:
 
     def drop_wrong_rows(self, name: str, data: bytes) -> bool:
         """Discards the index if its rows of a good pack, given its bytes, are wrong; returns whether it did."""
-        rows, right = self._rows_of(name), _members_of(name, data)
+        rows, right = self.rows_of(name), _members_of(name, data)
         if rows is None or (_sorted(rows) == _sorted(right)):
             return False
         self._index.discard()
