@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.states import store_root, synced
+from tests.lab.states import synced
 from tests.lab.talk import user
 from tract_fs import Tract
 
@@ -108,7 +108,9 @@ def make_clones(git: Git, root: Path, chance: random.Random) -> list[Clone]:
     git.run(root, "init", "-q", "--bare", str(hub))
     git.run(root, "init", "-q", str(first))
     clones = [Clone(git, first, hub)]
-    clones[0].say("be brief", "ok", "turn 1", "turn 2", "yes", "turn 3")
+    clones[0].say(
+        "be brief", *TEXTS, *(f"turn {number}" for number in range(150))
+    )  # so that directories have several files
     clones[0].commit()
     git.run(first, "push", "-q", str(hub), "HEAD:main")
     kind = chance.choice(("--depth=1", "--filter=blob:none", "--no-local"))
@@ -130,7 +132,7 @@ def run_history(root: Path, seed: int) -> Counter[str]:
         )
         counts[step] += 1
         if step == "say":
-            clone.say(*chance.choices((*TEXTS, f"turn {number}", "and on"), k=chance.randint(1, 4)))
+            clone.say(*(chance.choice((*TEXTS, f"turn {number}.{turn}")) for turn in range(chance.choice((1, 3, 60)))))
         elif step == "pack":
             counts["removed"] += clone.pack(chance.choice((NOW, NOW, NOW, timedelta(hours=1))))
         elif step == "commit":

@@ -14,6 +14,7 @@ import pytest
 
 from tests.lab import golden
 from tests.lab.states import members_of, synced
+from tests.lab.stores import AT_ONCE
 from tract_fs import DialogueContent, Tract
 
 STORED = Path(__file__).parents[1] / "golden"
@@ -83,7 +84,7 @@ def test_writing_goes_on_at_the_stored_head(store: Path) -> None:
 
 def test_packing_and_syncing_a_stored_store_changes_no_answer(store: Path, tmp_path: Path) -> None:
     with Tract.open(store) as t:
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
         assert t.status().loose_count == 0
         (tmp_path / "copy").mkdir()
         t.sync(tmp_path / "copy")

@@ -126,10 +126,10 @@ FOLDERS: list[tuple[str, list[str]]] = [
         [
             "__init__",
             "salvage",
+            "settled",
             "status",
             "adopt",
             "repair",
-            "settled",
             "own_files",
             "pack_plan",
             "pack",
@@ -166,6 +166,7 @@ OWNERS = {
     "time": {
         "work.guard",
         "upkeep.pack",
+        "upkeep.settled",
         "store.tract_log",
         "store.listing",
         "store.lock",

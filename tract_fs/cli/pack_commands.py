@@ -84,12 +84,10 @@ def _parse_size(text: str | None) -> int | None:
 
 
 def _show(report: PackReport) -> None:
+    removed = report.packed_count + len(report.packs_removed)
     pairs = [
         ("files", f"{report.files_before} before, {report.files_after} after"),
-        (
-            "packed",
-            f"{report.packed_count + report.waiting_count} loose files, of which {report.packed_count} are removed",
-        ),
+        ("packed", f"{removed + report.waiting_count} files, of which {removed} are removed"),
         ("wrote", "\n".join([*report.packs_written, f"{report.written_bytes} bytes"]) if report.packs_written else ""),
         ("removed", "\n".join(report.packs_removed)),
         ("waiting", "\n".join(report.waiting)),

@@ -120,4 +120,6 @@ class Status(Struct, frozen=True):
     loose_count: int  # files of the store, all its tracts, outside packs
     pack_count: int
     small_pack_count: int  # packs under 32 MiB, which pack() joins into one
+    superfluous: tuple[str, ...]  # why files stay whose bytes are in packs, and until when
+    stopped_join: str  # what git stopped with conflicts in the store: "merge", "rebase", …; empty: nothing
     advice: tuple[str, ...]

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tract_fs.store import files
+from tract_fs.store.layout import STORE_DIRECTORY, Layout
 
 _LINK_BYTES = 4096  # of a file that names a directory
 _INDEX_BYTES = 128 * 1024 * 1024  # a million names
@@ -48,6 +49,41 @@ def outer_repository(path: str) -> OuterRepository | None:
     return None
 
 
+class TrackedStore(NamedTuple):
+    """A store whose files git tracks, or may: the git directory, and the path of the store from the top of the work tree on."""
+
+    git_directory: str
+    path: str
+
+    def tracks(self, packs: Collection[str]) -> set[str]:
+        """Returns the packs that git surely tracks."""
+        needles = {_encoded(f"{self.path}/packs/{name}") + b"\0": name for name in packs}
+        return {needles[needle] for needle in _found_in_index(self.git_directory, needles) or ()}
+
+    def stopped_join(self) -> str:
+        """Returns what git was doing when it stopped with conflicts in the store: `merge`, `rebase`, `cherry-pick` or `revert`; else an empty
+        string.
+        """
+        start = _encoded(self.path) + b"/"
+        for name, join in _JOINS.items():
+            if files.has_entry(f"{self.git_directory}/{name}"):
+                with suppress(ValueError):
+                    entries = _entries(_index_bytes(self.git_directory) or b"")
+                    if any(stage and path.startswith(start) for stage, path in entries):
+                        return join
+        return ""
+
+
+def tracked_store(layout: Layout) -> TrackedStore | None:
+    """Returns the store as git tracks it; None if it is in no work tree, or git surely does not track it."""
+    repository = outer_repository(layout.context)
+    if repository is None:
+        return None
+    below = f"{files.real_path(layout.context)}/{STORE_DIRECTORY}".removeprefix(repository.top).lstrip("/")
+    is_tracked = index_names(repository.git_directory, _encoded(f"{below}/FORMAT") + b"\0")
+    return None if is_tracked is False else TrackedStore(repository.git_directory, below)
+
+
 def git_directory(path: str) -> str | None:
     """Returns the git directory of the work tree that a directory lies in; None if it lies in none."""
     found = outer_repository(path)
@@ -72,24 +108,8 @@ def index_names(git: str, *needles: bytes) -> bool | None:
     return None if found is None or _is_split(git) else False
 
 
-def tracked(git: str, needles: Collection[bytes]) -> set[bytes]:
-    """Returns those of the needles (see `index_names`) that a git directory's index surely has."""
-    return _found_in_index(git, needles) or set()
-
-
-def stopped_join(git: str, directory: str) -> str:
-    """Returns what git was doing when it stopped with conflicts in a directory of the work tree: `merge`, `rebase`, `cherry-pick`
-    or `revert`; empty if it did not.
-
-    `directory` is its path from the top on.
-    """
-    for name, join in _JOINS.items():
-        if files.has_entry(f"{git}/{name}"):
-            start = os.fsencode(directory) + b"/"
-            with suppress(ValueError):
-                if any(stage and path.startswith(start) for stage, path in _entries(_index_bytes(git) or b"")):
-                    return join
-    return ""
+def _encoded(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
 
 
 def _found_in_index(git: str, needles: Collection[bytes]) -> set[bytes] | None:

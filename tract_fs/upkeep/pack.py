@@ -23,13 +23,13 @@ from tract_fs.model.status import PackReport
 from tract_fs.store import files
 from tract_fs.store.address import Address
 from tract_fs.store.left_over import remove_left_over
-from tract_fs.store.outer_git import outer_repository
+from tract_fs.store.outer_git import outer_repository, tracked_store
 from tract_fs.store.packs import PackWriter, first_member, scan
 from tract_fs.store.store import PACK_MAX_BYTES, Store
 from tract_fs.store.tree import count_files
 from tract_fs.upkeep.own_files import OwnFiles
 from tract_fs.upkeep.pack_plan import Member, PackPlan
-from tract_fs.upkeep.settled import SettledPacks, describe_delays, tracked_store
+from tract_fs.upkeep.settled import SettledPacks, describe_delays
 
 _GIT_MAX_BYTES = 45_000_000  # hosts of git refuse files over 100 MB, and warn of those over 50
 _LEAST_MAX_BYTES = 1_000_000

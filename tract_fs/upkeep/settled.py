@@ -6,40 +6,17 @@ where git tracks the store, once git tracks the pack, so that `git clean` takes 
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from tract_fs.model.names import format_time
 from tract_fs.store import files
 from tract_fs.store.layout import STORE_DIRECTORY, Layout
-from tract_fs.store.outer_git import OuterRepository, index_names, outer_repository, tracked
+from tract_fs.store.outer_git import TrackedStore
 
+KEEP_NS = 3600 * 10**9  # as packing does if nothing else is asked for
 Delay = Literal["", "untracked", "young"]
-
-
-class TrackedStore:
-    """A store whose files git tracks, in a work tree."""
-
-    def __init__(self, repository: OuterRepository, path: str) -> None:
-        self.git = repository.git_directory
-        self.path = path  # of the store, from the top of the work tree on
-
-    def tracks(self, packs: Collection[str]) -> set[str]:
-        """Returns the packs that git tracks."""
-        names = {os.fsencode(f"{self.path}/packs/{name}") + b"\0": name for name in packs}
-        return {names[needle] for needle in tracked(self.git, names)}
-
-
-def tracked_store(layout: Layout) -> TrackedStore | None:
-    """Returns the store as git tracks it; None if it is in no work tree, or git surely does not track it. Runs no git."""
-    repository = outer_repository(layout.context)
-    if repository is None:
-        return None
-    path = os.path.normpath(os.path.relpath(files.real_path(layout.context), repository.top) + f"/{STORE_DIRECTORY}")
-    is_tracked = index_names(repository.git_directory, os.fsencode(f"{path}/FORMAT") + b"\0")
-    return None if is_tracked is False else TrackedStore(repository, path)
 
 
 class SettledPacks:
@@ -84,7 +61,7 @@ class SettledPacks:
 def describe_delays(counts: Mapping[str, int], young_until: str) -> Iterator[str]:
     """Yields why so many files, by the delay of the packs that have their bytes, stay for now, and what to do."""
     for delay, count in sorted(counts.items()):
-        if delay == "untracked":
+        if count and delay == "untracked":
             yield f"{count} files stay until git tracks the packs that have their bytes: run 'git add {STORE_DIRECTORY}', later 'tract pack'"
-        elif delay == "young":
+        elif count and delay == "young":
             yield f"{count} files stay until {young_until}, for copies that are being made: run 'tract pack' after that"
