@@ -10,11 +10,6 @@ from pathlib import Path
 import pytest
 
 from tract_fs.store.outer_git import TrackedStore, common_directory, git_directory, index_names, outer_repository
-    common_directory,
-    git_directory,
-    index_names,
-    outer_repository,
-)
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
