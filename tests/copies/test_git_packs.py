@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from tests.lab.states import synced
 from tests.lab.talk import user
 from tract_fs import Tract
+from tract_fs.errors import TractError
 
 pytestmark = pytest.mark.needs("git")
 
@@ -67,16 +69,19 @@ class Clone:
 
     def __init__(self, git: Git, path: Path, hub: Path) -> None:
         self.git, self.path, self.hub = git, path, hub
+        self.branch = git.run(path, "branch", "--show-current").strip()
+        self.side = ""  # another branch of git, once there is one
+        self.is_aside = False  # the work tree is of that branch
         self.acknowledged: list[str] = []
         self.added_count = 0
 
     def say(self, *texts: str) -> None:
-        with Tract.open(self.path, durability="fast") as t:
+        with Tract.open(self.path, durability="fast", incomplete="use") as t:
             self.acknowledged += [t.commit(user(text)).commit_hash for text in texts]
 
     def pack(self, keep_loose: timedelta) -> int:
         """Packs; returns how many loose files were removed."""
-        with Tract.open(self.path, durability="fast") as t:
+        with Tract.open(self.path, durability="fast", incomplete="use") as t:
             return t.pack(keep_loose=keep_loose).packed_count
 
     def add(self) -> None:
@@ -89,17 +94,40 @@ class Clone:
 
     def clean(self) -> None:
         """Removes what git was not given, as the user asked, and nothing else."""
+        with Tract.open(self.path, durability="fast", incomplete="use") as t:
+            there = [commit for commit in self.acknowledged[: self.added_count] if is_there(t, commit)]
         self.git.run(self.path, "clean", "-ffdxq")
-        with Tract.open(self.path, durability="fast") as t:
-            for commit in self.acknowledged[: self.added_count]:
-                assert t.get_content(commit) is not None
+        with Tract.open(self.path, durability="fast", incomplete="use") as t:
+            assert all(is_there(t, commit) for commit in there)
         del self.acknowledged[self.added_count :]
+
+    def switch(self) -> None:
+        """Goes to another branch of git, or back and joins it."""
+        self.commit()
+        if self.is_aside:
+            self.git.run(self.path, "switch", "-q", self.branch)
+        elif self.side:
+            self.git.run(self.path, "merge", "-q", "--no-edit", self.side)
+            self.side = ""
+            return
+        else:
+            self.side = f"{self.path.name}-{len(self.acknowledged)}"
+            self.git.run(self.path, "switch", "-q", "-C", self.side)
+        self.is_aside = not self.is_aside
 
     def exchange(self, how: str) -> None:
         """Pulls from the hub, by merge or rebase, and pushes."""
         self.commit()
         self.git.run(self.path, "pull", "-q", "--no-edit", how, str(self.hub), "main")
         self.git.run(self.path, "push", "-q", str(self.hub), "HEAD:main")
+
+
+def is_there(t: Tract, commit: str) -> bool:
+    """Returns whether a commit can be read; it can't while the work tree is of another branch of git."""
+    try:
+        return t.get_content(commit) is not None
+    except TractError:
+        return False
 
 
 def make_clones(git: Git, root: Path, chance: random.Random) -> list[Clone]:
@@ -146,8 +174,13 @@ def run_history(root: Path, seed: int) -> Counter[str]:
         elif step == "clean" and chance.random() < 0.5:
             clone.clean()
         elif step == "merge":
-            with Tract.open(clone.path, durability="fast") as t:
+            with Tract.open(clone.path, durability="fast", incomplete="use") as t, suppress(TractError):
                 t.merge()
+        elif step == "switch":
+            clone.switch()
+    for clone in clones:
+        while clone.side:
+            clone.switch()
     for clone in [*clones, *clones]:
         clone.exchange("--no-rebase")
     acknowledged = [commit for clone in clones for commit in clone.acknowledged]

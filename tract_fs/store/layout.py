@@ -46,6 +46,7 @@ class Layout:
         self.line = f"{self.local}/line"
         self.current_branch = f"{self.local}/HEAD"
         self.redo = f"{self.local}/redo"
+        self.removed = f"{self.local}/removed"
         self.index = f"{self.local}/index.db"
         self.quarantine = f"{self.local}/quarantine"
 

@@ -27,7 +27,7 @@ from tract_fs.store.outer_git import outer_repository, tracked_store
 from tract_fs.store.packs import PackWriter, first_member, scan
 from tract_fs.store.store import PACK_MAX_BYTES, Store
 from tract_fs.store.tree import count_files
-from tract_fs.upkeep.own_files import OwnFiles
+from tract_fs.upkeep.own_files import OwnFiles, note_removed
 from tract_fs.upkeep.pack_plan import Member, PackPlan
 from tract_fs.upkeep.settled import SettledPacks, describe_delays
 
@@ -231,6 +231,7 @@ class _Packing:
             with self._store.locked():
                 if self._is_changed(verified):
                     return
+                self._note_removed([path[-65:].replace("/", "") for path in slice_])  # <2 digits>/<62 digits>
                 for path in slice_:
                     files.remove(path)
             self._removed_count += len(slice_)
@@ -252,10 +253,15 @@ class _Packing:
             with self._store.locked():
                 if self._is_changed(verified):
                     return
+                self._note_removed(slice_)
                 for name in slice_:
                     files.remove(self._layout.pack(name))
             self._removed_packs += slice_
             self._packs.refresh()
+
+    def _note_removed(self, names: list[str]) -> None:
+        if self._git is not None:
+            note_removed(self._layout, names)
 
     def _is_changed(self, verified: dict[str, files.Signature | None]) -> bool:
         """Returns whether a pack changed since it was verified, by another run or a tool. Then nothing more is removed."""
