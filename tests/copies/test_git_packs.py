@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import subprocess
@@ -12,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.states import synced
+from tests.lab.states import store_root, synced
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import user
-from tract_fs import Tract
+from tract_fs import ArtifactContent, Tract
 from tract_fs.errors import TractError
 
 pytestmark = pytest.mark.needs("git")
 
 HISTORIES = int(os.environ.get("TRACT_GIT_PACK_HISTORIES", "100"))
-FEW = 5
+FEW = 3
 STEPS = 16
 TEXTS = ("ok", "yes", "go on", "done", "no")
-NOW = timedelta(0)
 
 
 class Git:
@@ -162,7 +163,7 @@ def run_history(root: Path, seed: int) -> Counter[str]:
         if step == "say":
             clone.say(*(chance.choice((*TEXTS, f"turn {number}.{turn}")) for turn in range(chance.choice((1, 3, 60)))))
         elif step == "pack":
-            counts["removed"] += clone.pack(chance.choice((NOW, NOW, NOW, timedelta(hours=1))))
+            counts["removed"] += clone.pack(chance.choice((AT_ONCE, AT_ONCE, AT_ONCE, timedelta(hours=1))))
         elif step == "commit":
             clone.commit()
         elif step == "exchange":
@@ -209,3 +210,216 @@ def test_many_clones_that_pack_meet_no_conflict_and_lose_nothing(tmp_path: Path)
         counts += run_history(root, seed)
     print(f"{HISTORIES} histories:", dict(counts))
     assert counts["removed"] > HISTORIES
+
+
+# single rules
+
+
+def make_repository(root: Path, count: int = 20) -> tuple[Git, Path]:
+    """A store in a git work tree, with some turns of its own, all committed."""
+    git, path = Git(root), root / "here"
+    git.run(root, "init", "-q", str(path))
+    with Tract.open(path, durability="fast") as t:
+        for number in range(count):
+            t.commit(user(f"turn {number}"))
+    git.run(path, "add", "-A")
+    git.run(path, "commit", "-qm", "begin")
+    return git, path
+
+
+def loose(path: Path) -> list[str]:
+    return [name for name in synced(path) if name.startswith(("objects/", "events/"))]
+
+
+def packs(path: Path) -> list[str]:
+    return [name for name in synced(path) if name.startswith("packs/")]
+
+
+def texts_at(path: Path) -> list[str]:
+    with Tract.open(path) as t:
+        return [str(message.content) for message in t.compile().messages]
+
+
+def test_no_order_of_pack_and_clean_loses_anything(tmp_path: Path) -> None:
+    git, path = make_repository(tmp_path)
+    with Tract.open(path) as t:
+        t.commit(user("not added"))
+        before = loose(path)
+        report = t.pack(keep_loose=AT_ONCE)
+        assert (report.packed_count, report.waiting_count) == (0, 63)
+        assert report.waiting == (
+            "63 files stay until git tracks the packs that have their bytes: run 'git add .tract', later 'tract pack'",
+        )
+        assert t.status().superfluous == report.waiting
+        assert t.pack(keep_loose=AT_ONCE).packs_written == ()
+    assert loose(path) == before
+    git.run(path, "clean", "-ffdxq")
+    assert packs(path) == []
+    assert texts_at(path) == [f"turn {number}" for number in range(20)]
+
+
+def test_what_git_tracks_in_a_pack_is_removed_but_for_one_file_of_each_directory(tmp_path: Path) -> None:
+    git, path = make_repository(tmp_path, 300)
+    directories = {name.rpartition("/")[0] for name in loose(path)}
+    with Tract.open(path) as t:
+        t.pack()
+        git.run(path, "add", ".tract")
+        young = t.pack()
+        assert young.waiting[0].startswith("900 files stay until 20")
+        assert young.waiting[0].endswith("for copies that are being made: run 'tract pack' after that")
+        report = t.pack(keep_loose=AT_ONCE)
+        assert report.waiting == (
+            f"{len(directories)} files stay, one in each directory, so that git takes no directory for renamed",
+        )
+    assert report.packed_count == 900 - len(directories)
+    assert {name.rpartition("/")[0] for name in loose(path)} == directories
+    assert len(loose(path)) == len(directories)
+    git.run(path, "clean", "-ffdxq")
+    assert texts_at(path) == [f"turn {number}" for number in range(300)]
+
+
+def content_of(text: str) -> str:
+    data = f'{{"content":{{"content_type":"dialogue","role":"user","text":"{text}"}}}}'.encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_git_takes_no_directory_of_the_fan_out_for_renamed(tmp_path: Path) -> None:
+    """Where a directory has lost all files, one of them to a file that looks like it, git moves what others add to it."""
+    git, path = make_repository(tmp_path)
+    there = tmp_path / "there"
+    git.run(tmp_path, "clone", "-q", str(path), str(there))
+    with Tract.open(path) as t:
+        t.pack(keep_loose=AT_ONCE)
+        git.run(path, "add", "-A")
+        t.pack(keep_loose=AT_ONCE)
+        t.commit(user("turn 99"))
+    git.run(path, "add", "-A")
+    git.run(path, "commit", "-qm", "packed")
+    fans = {content_of(f"turn {number}")[:2] for number in range(20)}
+    texts = [f"words {number}" for number in range(2000) if content_of(f"words {number}")[:2] in fans]
+    with Tract.open(there, durability="fast") as t:
+        for text in texts[:60]:
+            t.commit(user(text))
+    git.run(there, "add", "-A")
+    git.run(there, "commit", "-qm", "more")
+    git.run(there, "pull", "-q", "--no-rebase", "--no-edit")
+    assert content_of(texts[0])[:2] in {name.split("/")[1] for name in loose(there)}
+
+
+def test_other_copies_files_are_neither_packed_nor_removed(tmp_path: Path) -> None:
+    git, path = make_repository(tmp_path)
+    git.run(tmp_path, "clone", "-q", str(path), str(tmp_path / "there"))
+    there = tmp_path / "there"
+    before = loose(there)
+    with Tract.open(there) as t:
+        t.commit(user("turn 3"))  # a text that the other copy has too
+        report = t.pack(keep_loose=AT_ONCE)
+        assert (report.written_bytes > 0, report.waiting_count) == (True, 2)
+        assert report.waiting[1] == (
+            "60 files were not written by this copy alone: the copies that wrote them pack them; "
+            "if no other clone packs: 'tract pack --with-others'"
+        )
+        git.run(there, "add", ".tract")
+        t.pack(keep_loose=AT_ONCE)
+        assert set(before) < set(loose(there))
+        assert t.pack(keep_loose=AT_ONCE, with_others=True).written_bytes > 0
+        git.run(there, "add", ".tract")
+        assert t.pack(keep_loose=AT_ONCE, with_others=True).packed_count > 0
+        assert len(t.compile().messages) == 21
+
+
+def test_own_small_packs_are_merged_and_those_of_others_stay(tmp_path: Path) -> None:
+    git, path = make_repository(tmp_path, 3)
+    there = tmp_path / "there"
+    with Tract.open(path) as t:
+        t.pack()
+        git.run(path, "add", "-A")
+        git.run(path, "commit", "-qm", "packed")
+        (first,) = packs(path)
+        git.run(tmp_path, "clone", "-q", str(path), str(there))
+        for number in range(30):
+            t.commit(user(f"more {number}"))
+        t.pack(keep_loose=AT_ONCE)
+        assert first in packs(path) and len(packs(path)) == 2
+        git.run(path, "add", "-A")
+        assert t.pack(keep_loose=AT_ONCE).packs_removed == (first.removeprefix("packs/"),)
+    with Tract.open(there) as t:
+        for number in range(30):
+            t.commit(user(f"more {number}"))
+        t.pack(keep_loose=AT_ONCE)
+        git.run(there, "add", "-A")
+        assert t.pack(keep_loose=AT_ONCE).packs_removed == ()
+    assert first in packs(there)
+
+
+def test_a_file_that_is_back_with_another_branch_stays_there(tmp_path: Path) -> None:
+    git, path = make_repository(tmp_path, 300)
+    git.run(path, "branch", "other")
+    before = loose(path)
+    for branch in ("main", "other"):
+        git.run(path, "switch", "-q", branch)
+        with Tract.open(path) as t:
+            t.pack(keep_loose=AT_ONCE)
+            git.run(path, "add", "-A")
+            removed = t.pack(keep_loose=AT_ONCE).packed_count
+        git.run(path, "add", "-A")
+        git.run(path, "commit", "-qm", f"packed on {branch}")
+        assert (removed > 0) == (branch == "main")
+    assert loose(path) == before
+
+
+def test_a_store_that_git_does_not_track_is_packed_as_any_other(tmp_path: Path) -> None:
+    git, path = make_repository(tmp_path)
+    git.run(path, "rm", "-rq", "--cached", ".tract")
+    with Tract.open(path) as t:
+        assert t.pack(keep_loose=AT_ONCE).packed_count == 60
+
+
+def test_packs_in_a_work_tree_are_as_small_as_hosts_of_git_ask_for(tmp_path: Path) -> None:
+    _, path = make_repository(tmp_path, 1)
+    with Tract.open(path, durability="fast") as t:
+        for number in range(12):
+            t.commit(ArtifactContent(artifact_type="data", content=f"{number}" * 8_000_000))
+        t.commit(ArtifactContent(artifact_type="data", content="x" * 30_000_000))
+        report = t.pack()
+        sizes = [(store_root(path) / name).stat().st_size for name in packs(path)]
+        assert (len(sizes), max(sizes) <= 45_000_000) == (3, True)
+        assert [line.partition(": ")[2] for line in report.left] == [
+            "30000075 bytes, over half of the largest size of a pack"
+        ]
+        t.pack(max_size=20_000_000)
+        assert packs(path) and t.pack(max_size=20_000_000).packs_written == ()
+
+
+def test_a_join_that_stopped_in_a_store_of_an_earlier_version_is_named_with_its_end(tmp_path: Path) -> None:
+    git, path = make_repository(tmp_path, 6)
+    git.run(path, "branch", "other")
+    for branch in ("other", "main"):
+        git.run(path, "switch", "-q", branch)
+        contents = [name for name, data in synced(path).items() if b'"text":"turn' in data]
+        with Tract.open(path) as t:
+            t.commit(user(f"turn {branch}"))
+        for name in contents:
+            (store_root(path) / name).unlink()
+        git.run(path, "add", "-A")
+        git.run(path, "commit", "-qm", branch)
+    assert git.attempt(path, "merge", "other").returncode == 1
+    with Tract.open(path, incomplete="use") as t:
+        status = t.status()
+        assert status.stopped_join == "merge"
+        advice = [line for line in status.advice if "git stopped" in line]
+        assert advice == [
+            "git stopped a merge because it took new files for renamed ones; each file is whole: "
+            "run 'git add .', then 'git commit --no-edit'"
+        ]
+        git.run(path, "add", ".")
+        git.run(path, "commit", "-q", "--no-edit")
+        assert t.status().stopped_join == ""
+
+
+def test_temporary_files_are_out_of_sight_of_git(tmp_path: Path) -> None:
+    git, path = make_repository(tmp_path, 1)
+    (store_root(path) / "packs").mkdir()
+    for name in (".tract/packs/.new.1.0a0a0a0a.1", ".tract/objects/.new.1.0a0a0a0a.2"):
+        (path / name).write_bytes(b"x")
+    assert git.run(path, "status", "--porcelain") == ""

@@ -280,6 +280,12 @@ class Packs:
         names = [*found, *(() if held is None else held.event_names(tract))]
         return [name.hex() for name in dict.fromkeys(names)]
 
+    def member_names(self, pack: str) -> set[bytes]:
+        """Returns the hashes of the members of a pack; empty if it can't be read."""
+        found = self._ask(lambda: self._members.members(pack))
+        held = self._held.get(pack)
+        return {digest for digest, _, _ in found.members} if found is not None else set(held.members if held else ())
+
     def has_events(self, pack: str) -> bool:
         """Returns whether there are events in a pack."""
         found = self._ask(lambda: self._members.has_events(pack))  # which reads the pack, if it was not yet
@@ -463,7 +469,7 @@ class Packs:
 
     def _doubt(self, name: str, signature: files.Signature | None, cause: str) -> None:
         """Makes a pack unreadable."""
-        rows = self.rows_of(name)
+        rows = self._rows_of(name)
         is_stray = cause == NO_FILE and rows is None  # a link or a directory that only has the name of a pack
         lost = None if rows is None else rows.events
         self._written.pop(name, None)
@@ -481,7 +487,7 @@ class Packs:
         if mended is not None:  # every line is as it was
             return _Judged(cause, found, {})
         listed = _listed_events(data)
-        rows = self.rows_of(name)
+        rows = self._rows_of(name)
         whole = listed if rows is None else rows.events
         known = [digest for events in (listed or {}, whole or {}) for names in events.values() for digest in names]
         lost = None
@@ -491,17 +497,17 @@ class Packs:
             lost = {tract: names for tract, names in lost.items() if names}
         return _Judged(cause, _trusted(data, found, known), lost)
 
-    def rows_of(self, name: str) -> PackMembers | None:
+    def _rows_of(self, name: str) -> PackMembers | None:
         """Returns what a pack contained when it was whole: when it was written, or its rows were; None if unknown."""
         with suppress(IndexDamagedError):
             return self._written.get(name) or self._members.members(name)
         return None
 
-    # for repair and packing
+    # for repair
 
     def good_members(self, name: str, data: bytes) -> list[bytes]:
         """Returns the members of a damaged pack, given its bytes, that are surely unchanged."""
-        found = self.rows_of(name) or self._judge(name, data, _members_of(name, data)).trusted
+        found = self._rows_of(name) or self._judge(name, data, _members_of(name, data)).trusted
         places = sorted({(offset, size, digest) for digest, offset, size in found.members})
         members = ((digest, data[offset : offset + size]) for offset, size, digest in places)
         return [member for digest, member in members if sha256(member).digest() == digest]
@@ -513,7 +519,7 @@ class Packs:
 
     def drop_wrong_rows(self, name: str, data: bytes) -> bool:
         """Discards the index if its rows of a good pack, given its bytes, are wrong; returns whether it did."""
-        rows, right = self.rows_of(name), _members_of(name, data)
+        rows, right = self._rows_of(name), _members_of(name, data)
         if rows is None or (_sorted(rows) == _sorted(right)):
             return False
         self._index.discard()

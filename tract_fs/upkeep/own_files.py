@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from tract_fs.model.names import CommitHash
 from tract_fs.store import files
 from tract_fs.store.arrivals import BRING_KINDS, OWN_KINDS, PLAIN_KINDS, Arrivals, Record, iter_sound
-from tract_fs.store.index.members import PackMembers
 from tract_fs.store.layout import Layout
 from tract_fs.store.store import Store
 from tract_fs.store.tree import list_events, list_tracts
@@ -48,11 +47,11 @@ class OwnFiles:
         """Returns whether a content that an own commit names is own."""
         return digest not in self._foreign_contents and digest not in self._removed
 
-    def has_pack(self, pack: PackMembers) -> bool:
+    def has_pack(self, name: str) -> bool:
         """Returns whether a pack is own. Other commits may name its contents: no other copy can have written the pack."""
-        names = pack.names()
-        is_own = names.isdisjoint(self._foreign) and not names.isdisjoint(self._written)
-        return is_own and bytes.fromhex(pack.pack) not in self._removed
+        members = self._store.packs.member_names(name)
+        is_own = members.isdisjoint(self._foreign) and not members.isdisjoint(self._written)
+        return is_own and bytes.fromhex(name) not in self._removed
 
     def _add_tract(self, tract: str) -> None:
         layout = self._store.layout

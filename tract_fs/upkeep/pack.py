@@ -288,7 +288,7 @@ class _Packing:
                 if error.errno not in files.UNREADABLE:
                     raise
                 continue
-            if rows is not None and actual == name and (self._own is None or self._own.has_pack(rows)):
+            if rows is not None and actual == name and (self._own is None or self._own.has_pack(name)):
                 holders = [self._packs.holder(digest.hex(), others) for digest, _, _ in rows.members]
                 if None not in holders:
                     self._remove_packs([name], {other: verified[other] for other in holders if other is not None})

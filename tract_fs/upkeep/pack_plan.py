@@ -113,13 +113,10 @@ class PackPlan:
         packs = self._store.packs
         first = first_member(self._layout.pack(name))
         holder = None if first is None else packs.holder(first, self.kept - {name})
-        rows = packs.rows_of(name) if holder is not None or self._own is not None else None
-        if holder is not None and rows is not None:
-            others = packs.rows_of(holder)
-            if others is not None and rows.names() <= others.names():
-                self.kept.discard(name)
-                return False
-        return self._own is None or (rows is not None and self._own.has_pack(rows))
+        if holder is not None and packs.member_names(name) <= packs.member_names(holder):
+            self.kept.discard(name)
+            return False
+        return self._own is None or self._own.has_pack(name)
 
     def _take_pack(self, name: str) -> None:
         self.kept.discard(name)

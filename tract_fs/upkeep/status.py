@@ -97,6 +97,7 @@ def survey(session: Session) -> Status:
 def _superfluous(store: Store, git: TrackedStore | None) -> Iterator[str]:
     """Yields why loose files stay whose bytes are in packs that a packing does not rely on yet."""
     packs = store.packs
+    packs.refresh()
     settled = SettledPacks(store.layout, packs.names, keep_ns=KEEP_NS, store=git)
     unsettled = sorted(packs.names - settled.names)
     loose: set[bytes] = set()
@@ -105,8 +106,7 @@ def _superfluous(store: Store, git: TrackedStore | None) -> Iterator[str]:
             loose.update(bytes.fromhex(address.name) for address, _ in iter_loose(store.layout, kind))
     counts: Counter[str] = Counter()
     for name in unsettled if loose else ():
-        rows = packs.rows_of(name)
-        there = loose & rows.names() if rows is not None else set()
+        there = loose & packs.member_names(name)
         counts[settled.delay(name)] += len(there)
         loose -= there
     yield from describe_delays(counts, settled.young_until)

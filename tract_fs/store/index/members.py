@@ -47,10 +47,6 @@ class PackMembers(Struct):
     members: list[tuple[bytes, int, int]]
     events: dict[str, list[bytes]]
 
-    def names(self) -> set[bytes]:
-        """Returns the hashes of the members."""
-        return {digest for digest, _, _ in self.members}
-
 
 class Place(NamedTuple):
     """Where a member lies: the pack, and its offset and size in bytes."""
