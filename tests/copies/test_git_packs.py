@@ -156,9 +156,7 @@ def run_history(root: Path, seed: int) -> Counter[str]:
     counts: Counter[str] = Counter()
     for number in range(STEPS):
         clone = chance.choice(clones)
-        step = chance.choice(
-            ("say", "say", "pack", "pack", "pack", "commit", "exchange", "exchange", "add", "gc", "clean", "merge")
-        )
+        step = chance.choice("say say pack pack pack commit exchange exchange add gc clean merge switch switch".split())
         counts[step] += 1
         if step == "say":
             clone.say(*(chance.choice((*TEXTS, f"turn {number}.{turn}")) for turn in range(chance.choice((1, 3, 60)))))
