@@ -156,7 +156,24 @@ def run_history(root: Path, seed: int) -> Counter[str]:
     counts: Counter[str] = Counter()
     for number in range(STEPS):
         clone = chance.choice(clones)
-        step = chance.choice("say say pack pack pack commit exchange exchange add gc clean merge switch switch".split())
+        step = chance.choice(
+            [
+                "say",
+                "say",
+                "pack",
+                "pack",
+                "pack",
+                "commit",
+                "exchange",
+                "exchange",
+                "add",
+                "gc",
+                "clean",
+                "merge",
+                "switch",
+                "switch",
+            ]
+        )
         counts[step] += 1
         if step == "say":
             clone.say(*(chance.choice((*TEXTS, f"turn {number}.{turn}")) for turn in range(chance.choice((1, 3, 60)))))

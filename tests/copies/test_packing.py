@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
@@ -223,6 +224,51 @@ def test_two_copies_with_the_same_files_make_the_same_pack(template: Path, tmp_p
         with open_tract(copy_store(template, tmp_path / name)) as t:
             made.append(t.pack(keep_loose=AT_ONCE).packs_written)
     assert made[0] == made[1]
+
+
+def test_directories_stay_when_their_files_are_packed(path: Path) -> None:
+    """Some tools take a directory that is gone for the removal of what the other side put there."""
+    directories = {
+        file for part in ("objects", "events") for file in (store_root(path) / part).rglob("*") if file.is_dir()
+    }
+    with open_tract(path) as t:
+        t.pack(keep_loose=AT_ONCE)
+    assert kinds(path)["objects"] == kinds(path)["events"] == 0
+    assert all(directory.is_dir() for directory in directories)
+
+
+def test_what_is_packed_stays_until_the_packs_have_been_there_for_the_grace_time(
+    path: Path, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = synced(path)
+    with open_tract(path) as t:
+        report = t.pack()
+        assert (report.packed_count, report.packs_removed, report.waiting_count) == (0, (), len(before) - 3)
+        assert (before.keys() < synced(path).keys(), len(report.packs_written)) == (True, 1)
+        again = t.pack()
+        assert (again.packs_written, again.packed_count, again.waiting_count) == ((), 0, len(before) - 4)
+        assert t.status().superfluous == again.waiting
+        later_ns = time.time_ns() + 3_601 * 10**9
+        monkeypatch.setattr("tract_fs.upkeep.settled.time.time_ns", lambda: later_ns)
+        last = t.pack()
+        assert (last.packed_count, len(last.packs_removed)) == (len(before) - 4, 1)
+        assert (last.waiting, t.status().superfluous) == ((), ())
+    assert is_packed(path)
+    assert told(path) == expected
+
+
+def test_packs_that_wait_for_their_removal_are_not_merged_again(tmp_path: Path) -> None:
+    path = tmp_path / "context"
+    most = 0
+    with open_tract(path) as t:
+        for number in range(20):
+            t.commit(user(f"text {number}"))
+            most = max(most, t.pack().written_bytes, t.pack().written_bytes)
+            assert t.pack().packs_written == ()
+        t.pack(keep_loose=AT_ONCE)
+        assert most < 2 * sum(len(data) for name, data in synced(path).items() if name.startswith("packs/"))
+        assert kinds(path)["packs"] <= 7
+        assert [message.content for message in t.compile().messages] == [f"text {number}" for number in range(20)]
 
 
 def test_members_stand_in_the_order_in_which_a_compile_reads_them(tmp_path: Path) -> None:

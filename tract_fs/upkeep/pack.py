@@ -220,10 +220,10 @@ class _Packing:
     def _staying(self) -> set[str]:
         """Returns the files that stay although they could be removed: in a git work tree the first of each directory."""
         first: dict[str, str] = {}
-        for path in (path for paths in self._held.values() for path in paths):
+        for path in (path for paths in self._held.values() for path in paths) if self._git is not None else ():
             directory = os.path.dirname(path)
             first[directory] = min(first.get(directory, path), path)
-        return set() if self._git is None else set(first.values())
+        return set(first.values())
 
     def _remove_loose(self, written: _Written) -> None:
         verified = {written.pack: written.signature}
@@ -278,6 +278,8 @@ class _Packing:
         stay = self._settled.names & {name for _, name in sizes}
         for _, name in sorted(sizes):
             others = stay - {name}
+            if self._own is not None and not self._own.has_pack(name):
+                continue
             first = first_member(self._layout.pack(name))
             if first is None or self._packs.holder(first, others) is None:
                 continue
@@ -288,7 +290,7 @@ class _Packing:
                 if error.errno not in files.UNREADABLE:
                     raise
                 continue
-            if rows is not None and actual == name and (self._own is None or self._own.has_pack(name)):
+            if rows is not None and actual == name:
                 holders = [self._packs.holder(digest.hex(), others) for digest, _, _ in rows.members]
                 if None not in holders:
                     self._remove_packs([name], {other: verified[other] for other in holders if other is not None})

@@ -78,7 +78,10 @@ class PackPlan:
         sizes = {pack.name: size for pack, size in iter_packs(self._layout)}
         self.signatures = {name: files.signature(self._layout.pack(name)) for name in sizes if name in packs.names}
         self.kept = set(self.signatures)
-        small = [name for name, size in sizes.items() if size < self._small_bytes and self._may_be_merged(name)]
+        by_size = sorted(
+            (name for name in sizes if sizes[name] < self._small_bytes), key=lambda name: (sizes[name], name)
+        )
+        small = [name for name in by_size if self._may_be_merged(name)]  # the inner one first, of packs in packs
         for name in worth_merging({name: sizes[name] for name in small}, new_bytes):
             self._take_pack(name)
 
