@@ -292,6 +292,7 @@ def test_a_place_that_can_not_be_written_hinders_no_answer(template: Made, path:
 
 SAVED_HALF = """
 import os, sqlite3, sys
+from datetime import timedelta
 from tract_fs import Tract
 from tract_fs.store import origins
 from tract_fs.store.index import file as index_file
@@ -319,7 +320,7 @@ with Tract.open(path, durability="fast") as t:
     for number in range(20):
         t.commit(DialogueContent(role="user", text=f"said {number}"), generation_config={"model": "m-1"})
     t.query_by_config("model", "=", "m-1")
-    t.pack(keep_loose=AT_ONCE)
+    t.pack(keep_loose=timedelta(0))
     t.query_by_config("model", "=", "m-1")
 """
 
