@@ -179,6 +179,9 @@ def run_history(root: Path, seed: int) -> Counter[str]:
             clone.say(*(chance.choice((*TEXTS, f"turn {number}.{turn}")) for turn in range(chance.choice((1, 3, 60)))))
         elif step == "pack":
             counts["removed"] += clone.pack(chance.choice((AT_ONCE, AT_ONCE, AT_ONCE, timedelta(hours=1))))
+            if chance.random() < 0.7:
+                clone.add()
+                counts["removed"] += clone.pack(AT_ONCE)
         elif step == "commit":
             clone.commit()
         elif step == "exchange":
