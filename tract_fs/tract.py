@@ -659,22 +659,34 @@ class Tract:
         with self._guard.changing:
             return Repair(self._session).run(adopt=adopt, verify=verify, give_up=give_up)
 
-    def pack(self, *, older_than: timedelta | datetime | None = None) -> PackReport:
-        """Packs the loose files and small packs of the whole store, all its tracts, into packs of at most 256 MiB;
-        those of 32 MiB and more stay.
+    def pack(
+        self,
+        *,
+        older_than: timedelta | datetime | None = None,
+        keep_loose: timedelta = timedelta(hours=1),
+        max_size: int | None = None,
+        with_others: bool = False,
+    ) -> PackReport:
+        """Packs the loose files and small packs of the whole store, all its tracts, into packs of at most `max_size` bytes: 256 MiB, or 45 MB in
+        a git work tree. Those of 32 MiB and more stay.
 
+        What is in packs is removed elsewhere by a later run, once the packs have been in place for `keep_loose`, so that a copy that is being
+        made is whole; with `timedelta(0)` at once. Where git tracks the store, it must track the packs too, and this copy packs and removes only
+        what it alone wrote; with `with_others` all, for a store that no other clone packs. `waiting` of the report says what stays, and why.
         With `older_than` only files that were last changed so long ago, or before then. Others may read and write
         meanwhile, and it may be broken off anywhere and run again. Errors: ArgumentError, ReadOnlyError, LockTimeout;
         HashMismatch if the disk returns other bytes; OSError.
         """
-        from tract_fs.upkeep.pack import pack_store, require_age
+        from tract_fs.upkeep.pack import pack_store, require_options
 
-        before_ns = require_age(older_than)
+        options = require_options(
+            older_than=older_than, keep_loose=keep_loose, max_size=max_size, with_others=with_others
+        )
         with self._guard.changing:
             self._session.require_outside_batch("pack")
             self._session.store.flush()
             beside = self._session.store.beside(writer=self._session.store.writer, read_only=False)
-        return pack_store(beside, before_ns=before_ns)
+        return pack_store(beside, options)
 
     # copies
 

@@ -999,7 +999,7 @@ def test_a_full_disk_gets_no_half_made_store(path: Path) -> None:
     with Tract.open(path, durability="fast") as t:
         assert (store_root(path) / "FORMAT").read_bytes() == b'{"format":"tract-fs","version":1}\n'
         assert (store_root(path) / ".gitattributes").read_bytes() == b"* -text -diff -merge\n"
-        assert (store_root(path) / ".gitignore").read_bytes() == b"!*\n/local\n"
+        assert (store_root(path) / ".gitignore").read_bytes() == b"!*\n/local\n.new.*\n"
         assert t.commit(user("a")).parents == ()
 
 

@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.lab import strategies as given_by_user
 from tests.lab.reference import OrphanedCall, ReferenceStore, ReferenceTract, ResetBeside, hash_of, utc_text
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import START_US, Clock
 from tract_fs import CommitInfo, CompiledContext, ReflogEntry, Tract
 from tract_fs.errors import (
@@ -406,10 +407,10 @@ class StoreMachine(RuleBasedStateMachine):
         """Moves no head and loses no file; what the copy has loose and brings back later is harmless."""
         if is_in_copy and os.path.isdir(self.other_path):
             with self.open(self.other_path) as handle:
-                handle.pack()
+                handle.pack(keep_loose=AT_ONCE)
             return
         before = self.reference
-        report = self.handles[which].pack()
+        report = self.handles[which].pack(keep_loose=AT_ONCE)
         assert report.left == () and not any(name.startswith(("objects", "events")) for name in files_of(self.path))
         self.look()
         found = self.reference

@@ -65,6 +65,8 @@ pytestmark = pytest.mark.needs("git", "rsync")
 
 GUIDE = (Path(__file__).parents[2] / "tract_fs" / "guide" / "sync.md").read_text(encoding="utf-8")
 WITH_TRACT, WITH_BUNDLES, WITH_RSYNC, GIT_FIRST, GIT_OFTEN = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.M | re.S)
+SCALE = (Path(__file__).parents[2] / "tract_fs" / "guide" / "scale.md").read_text(encoding="utf-8")
+GIT_PACK = re.findall(r"^```sh\n(tract -C there pack .*?)^```$", SCALE, re.M | re.S)[0]
 RSYNC = "rsync -a --ignore-existing --exclude=/.tract/local/ "
 
 
@@ -351,6 +353,18 @@ def test_the_git_lines_bring_both_sides_together_without_a_conflict(place: Place
         require_together(place, union)
         assert "local" not in place.run("git -C there ls-files")
     assert len(heads(place.here)) == 2
+
+
+def test_the_lines_for_packing_in_git_keep_all_and_the_other_side_meets_no_conflict(place: Place) -> None:
+    start_with_git(place)
+    texts = [f"there {number}" for number in range(300)]
+    commit(place.there, *texts)
+    loose = sum(not name.startswith("packs/") for name in hashed(place.there))
+    place.run(GIT_PACK)
+    assert sum(not name.startswith("packs/") for name in hashed(place.there)) < loose - 300
+    place.run("git -C here pull -q --no-rebase ../there main")
+    require_together(place, hashed(place.there))
+    assert texts_at(place.here)[-300:] == texts
 
 
 def test_global_rules_of_git_drop_and_rewrite_nothing(place: Place) -> None:

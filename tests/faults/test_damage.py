@@ -38,7 +38,7 @@ from tests.lab.states import (
     told,
     told_context,
 )
-from tests.lab.stores import FILLING, fill, fill_pack
+from tests.lab.stores import AT_ONCE, FILLING, fill, fill_pack
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.errors import DamageError, HashMismatch, HistoryIncomplete, ObjectMissing
@@ -918,7 +918,7 @@ def test_an_index_of_packed_events_changed_by_sql_hides_none(tmp_path: Path, cha
     path = tmp_path / "context"
     with Tract.open(path, durability="fast", clock=Clock()) as t:
         fill(t)
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
         expected = answers(t)
     assert not any(name.startswith("events/") for name in synced(path))
     with opened(index_of(path)) as connection:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.lab.altered import flip, zero
 from tests.lab.states import members_of, put, remove_local, store_root
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.errors import HistoryIncomplete
@@ -34,7 +35,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for number in range(4):
                 t.commit(user(f"{tract} text {number}"))
     with Tract.open(path, clock=Clock()) as t:
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
     remove_local(path)
     return path
 

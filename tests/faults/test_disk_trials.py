@@ -16,6 +16,7 @@ import pytest
 
 from tests.lab.disk import disk, nth
 from tests.lab.power import in_next_boot, start_anew
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import say, texts, user
 from tract_fs import TokenUsage, Tract
 from tract_fs.errors import CommitUncertain, ReadOnlyError, TractError
@@ -58,7 +59,7 @@ WORKS: dict[str, Work] = {
     "reset": lambda t, _: t.reset("main~1"),
     "tag": tag,
     "merge": merge,
-    "pack": lambda t, _: t.pack(),
+    "pack": lambda t, _: t.pack(keep_loose=AT_ONCE),
     "sync": sync,
     "record_usage": lambda t, _: t.record_usage(TokenUsage(1, 2, 3)),
 }

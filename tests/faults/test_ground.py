@@ -13,6 +13,7 @@ import pytest
 
 from tests.lab.copies import open_tract
 from tests.lab.states import event_files, list_always, own_place, store_root, synced
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import texts, user
 from tract_fs import Tract
 from tract_fs.errors import DamageError, FormatMissing, HistoryIncomplete, ObjectMissing, StoreGone, StoreNotFound
@@ -206,7 +207,7 @@ def test_an_agent_on_a_branch_of_git_without_the_store_is_stopped_and_goes_on_af
 def test_a_store_never_starts_afresh_where_parts_of_one_lie(tmp_path: Path, part: str) -> None:
     with Tract.open(tmp_path) as t:
         t.commit(user("a"))
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
         t.commit(user("b"))
     for name in store_root(tmp_path).iterdir():
         if f"{name.name}/" != part:
@@ -278,11 +279,11 @@ def test_a_commit_on_an_event_whose_file_was_emptied_is_refused(tmp_path: Path) 
 def test_a_commit_on_an_event_of_a_pack_that_an_older_one_replaced_is_refused(tmp_path: Path) -> None:
     with open_tract(tmp_path) as t:
         t.commit(user("a"))
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
         (older,) = (store_root(tmp_path) / "packs").iterdir()
         shutil.copy(older, tmp_path / "older")
         t.commit(user("b"))
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
         assert texts(t) == ["a", "b"]
         for pack in (store_root(tmp_path) / "packs").iterdir():
             pack.unlink()
@@ -309,7 +310,7 @@ def test_a_packed_event_is_there_for_the_next_commit(tmp_path: Path) -> None:
     with open_tract(tmp_path) as t:
         t.commit(user("a"))
         with open_tract(tmp_path) as other:
-            other.pack()
+            other.pack(keep_loose=AT_ONCE)
         t.commit(user("b"))
         assert texts(t) == ["a", "b"]
 

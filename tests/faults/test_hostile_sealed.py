@@ -34,6 +34,7 @@ from tests.lab.states import (
     store_root,
     synced,
 )
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import user
 from tract_fs import InstructionContent, Tract
 from tract_fs.errors import HistoryIncomplete, TractError
@@ -369,7 +370,7 @@ def go_on(path: Path, number: int, counts: Counter[str]) -> None:
         ("undo", lambda t: t.undo(anyone=True)),
         ("branch", lambda t: t.branch(f"b{number}")),
         ("repair", lambda t: t.repair()),
-        ("pack", lambda t: t.pack()),
+        ("pack", lambda t: t.pack(keep_loose=AT_ONCE)),
     )
     with Tract.open(path, durability="fast") as t:
         for name, step in steps:
@@ -554,7 +555,7 @@ def check_untouched(world: World, expected: Any, *, is_doubtful: bool = False) -
         assert world.tree() == before
     with Tract.open(world.here, durability="fast") as t:
         t.repair()
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
         check_answers(t, expected, is_doubtful=is_doubtful)
     assert world.tree() == before
     assert {name.split("/")[1] for name in synced(world.here) if name.startswith("events/")} <= {"default", "sub"}

@@ -277,7 +277,7 @@ def test_a_store_whose_local_was_laid_out_by_an_earlier_version_answers_the_same
     with Tract.open(path) as t:
         assert answers(t) == expected
         assert "index.db, lock, tracts" in "".join(t.status().advice)
-    assert (store_root(path) / ".gitignore").read_bytes() == b"!*\n/local\n"
+    assert (store_root(path) / ".gitignore").read_bytes() == b"!*\n/local\n.new.*\n"
 
 
 def test_a_file_with_a_second_name_is_not_appended_to(tmp_path: Path) -> None:

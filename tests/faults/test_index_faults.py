@@ -19,7 +19,7 @@ from tests.lab.altered import flip, zero
 from tests.lab.hostile import hot_journal_of_pages, journal_naming
 from tests.lab.index_rows import index_of, opened
 from tests.lab.states import answers, copy_store, own_place, put, put_in_place, remove_local
-from tests.lab.stores import fill
+from tests.lab.stores import AT_ONCE, fill
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.store import origins
@@ -59,13 +59,13 @@ class Made:
         self.path = folder / "context"
         with Tract.open(self.path, durability="fast", clock=Clock()) as t:
             fill(t)
-            t.pack()
+            t.pack(keep_loose=AT_ONCE)
             answers(t)
         self.older = index_of(self.path).read_bytes()
         with Tract.open(self.path, durability="fast", clock=Clock(1_800_000_000_000_000)) as t:
             for number in range(30):
                 t.commit(user(f"more {number}"), generation_config={"model": "m-1", "temperature": number / 10})
-            t.pack()
+            t.pack(keep_loose=AT_ONCE)
             for number in range(10):
                 t.commit(user(f"still more {number}"), generation_config={"model": "m-2"})
             self.expected = answers(t)
@@ -267,7 +267,7 @@ def test_a_disk_without_room_for_the_index_hinders_nobody(
             t.commit(user(f"goes on {number}"), generation_config={"model": "m-1", "temperature": number})
             if number % 10 == 0:
                 t.flush()
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
         expected = answers(t)
     for _ in range(2):
         for options in OPENINGS.values():
@@ -292,6 +292,7 @@ def test_a_place_that_can_not_be_written_hinders_no_answer(template: Made, path:
 
 SAVED_HALF = """
 import os, sqlite3, sys
+from datetime import timedelta
 from tract_fs import Tract
 from tract_fs.store import origins
 from tract_fs.store.index import file as index_file
@@ -319,7 +320,7 @@ with Tract.open(path, durability="fast") as t:
     for number in range(20):
         t.commit(DialogueContent(role="user", text=f"said {number}"), generation_config={"model": "m-1"})
     t.query_by_config("model", "=", "m-1")
-    t.pack()
+    t.pack(keep_loose=timedelta(0))
     t.query_by_config("model", "=", "m-1")
 """
 

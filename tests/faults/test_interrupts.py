@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.interrupts import Call, faults_after, trace
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import texts, user
 from tract_fs import TokenUsage, Tract
 from tract_fs.errors import TractError
@@ -88,7 +89,7 @@ CALLS: dict[str, Call] = {
     "import_stream": lambda t, _: t.import_stream(iter(messages(100)), batch_size=50),
     "log": lambda t, _: t.log(None, text="m"),
     "merge": merge,
-    "pack": lambda t, _: t.pack(),
+    "pack": lambda t, _: t.pack(keep_loose=AT_ONCE),
     "query": query,
     "record_usage": lambda t, _: t.record_usage(TokenUsage(3, 4, 7)),
     "reflog": lambda t, _: t.reflog(),

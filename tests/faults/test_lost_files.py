@@ -12,6 +12,7 @@ import pytest
 
 from tests.lab.power import in_next_boot
 from tests.lab.states import copy_store, event_files, own_place, put, remove_local, store_root, synced, told
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import START_US, Clock, say, texts, user
 from tract_fs import InstructionContent, Tract
 from tract_fs.errors import ArgumentError, HashMismatch, HistoryIncomplete, ObjectMissing, TractError
@@ -621,7 +622,7 @@ class Small:
             t.commit(user("four"), generation_config={"n": 3})
             self.newest = event_files(path)[-1]
             if is_packed:
-                t.pack()
+                t.pack(keep_loose=AT_ONCE)
             self.head, self.texts = t.head, texts(t)
             self.log, self.hits = self.listed(t)
         self.files = synced(path)

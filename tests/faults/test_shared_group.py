@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.processes import run_child
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import texts, user
 from tract_fs import Tract
 
@@ -51,7 +52,7 @@ def commit(path: Path, text: str, **options: bool) -> Callable[[], object]:
     def work() -> object:
         with Tract.open(path) as t:
             if options.get("is_packed"):
-                t.pack()
+                t.pack(keep_loose=AT_ONCE)
             t.commit(user(text), generation_config={"seed": len(text)})
             return texts(t), len(t.query_by_config("seed", ">", 0))
 

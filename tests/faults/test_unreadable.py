@@ -15,6 +15,7 @@ import pytest
 
 from tests.lab.disk import disk, os_error
 from tests.lab.states import missed, remove_local, store_root
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.cli import main
@@ -153,7 +154,7 @@ def test_repair_and_pack_go_past_it_and_say_so(
         assert main(["-C", str(path), "repair"]) == 1
         assert shown(file) in capsys.readouterr().out
         with Tract.open(path, tract_id="other") as t:
-            packed = t.pack()
+            packed = t.pack(keep_loose=AT_ONCE)
             assert line in packed.left
             assert packed.packed_count == 23
             assert [message.content for message in t.compile().messages] == OTHER_TEXTS
@@ -198,7 +199,7 @@ def test_sync_and_bundle_go_past_it(
 @pytest.fixture
 def packed(path: Path) -> Path:
     with Tract.open(path) as t:
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
     return path
 
 
@@ -214,7 +215,7 @@ def test_a_pack_that_can_not_be_read_is_named(packed: Path, way: tuple[Unreadabl
                     f"packs/{pack.name}: it can't be read: {reason}; it may have had newer events, of any tract",
                 )
                 assert f"packs/{pack.name}: it can't be read: {reason}" in t.repair().unmoved
-                assert t.pack().packed_count == 0
+                assert t.pack(keep_loose=AT_ONCE).packed_count == 0
     with Tract.open(packed) as t:
         assert [message.content for message in t.compile().messages] == TEXTS
         assert t.compile().warnings == []

@@ -129,9 +129,11 @@ FOLDERS: list[tuple[str, list[str]]] = [
         [
             "__init__",
             "salvage",
+            "settled",
             "status",
             "adopt",
             "repair",
+            "own_files",
             "pack_plan",
             "pack",
         ],
@@ -167,6 +169,7 @@ OWNERS = {
     "time": {
         "work.guard",
         "upkeep.pack",
+        "upkeep.settled",
         "store.tract_log",
         "store.listing",
         "store.lock",

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.lab.stores import redact
+from tests.lab.stores import AT_ONCE, redact
 from tract_fs import (
     ArtifactContent,
     DialogueContent,
@@ -219,7 +219,7 @@ def write(path: Path, *, is_packed: bool) -> None:
         story.redaction()
         if is_packed:
             with story.open() as t:
-                t.pack()
+                t.pack(keep_loose=AT_ONCE)
         story.last_part()
     shutil.rmtree(path / ".tract/local")
 

@@ -16,7 +16,7 @@ from msgspec import structs
 from tests.lab.index_rows import make_sums_right, opened
 from tests.lab.inside import contexts_of, log_of, reader_of
 from tests.lab.states import bound_layout, own_place, store_root
-from tests.lab.stores import fill
+from tests.lab.stores import AT_ONCE, fill
 from tests.lab.talk import Clock, user
 from tract_fs import InstructionContent, Tract
 from tract_fs.model import canonical
@@ -35,7 +35,7 @@ def make_context(path: Path) -> Path:
     """A context with a bit of everything, loose and packed, whose place holds all caches."""
     with Tract.open(path, durability="fast", clock=Clock()) as t:
         fill(t)
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
         t.commit(InstructionContent(text="The true instruction."), generation_config={"model": "m-1"})
         t.compile()
         t.query_by_config("model", "=", "m-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from tests.lab.inside import guard_of, store_of, writer_of
@@ -12,6 +13,8 @@ from tract_fs.model.events import encode_event
 from tract_fs.model.names import hash_bytes
 from tract_fs.model.objects import CommitOperation
 from tract_fs.work.writer import Draft
+
+AT_ONCE = timedelta(0)  # packing removes what is in packs in the same run
 
 
 def nth_commit(t: Tract, number: int) -> str:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 
 from tests.lab.states import files_of
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import user
 from tract_fs import Tract
 
@@ -85,10 +86,10 @@ def write_without_local(path: str, durability: str, acknowledge: Acknowledge) ->
 
 def pack_commit_and_pack(path: str, durability: str, acknowledge: Acknowledge) -> None:
     tract = open_unclosed(path, durability)
-    tract.pack()
+    tract.pack(keep_loose=AT_ONCE)
     for number in range(4):  # more than there was, so that the first pack is written again
         acknowledge(tract.commit(user(f"between the packings {number}")).commit_hash)
-    assert len(tract.pack().packs_removed) == 1
+    assert len(tract.pack(keep_loose=AT_ONCE).packs_removed) == 1
 
 
 SCENARIOS: dict[str, Scenario] = {

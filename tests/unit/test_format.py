@@ -102,7 +102,7 @@ def test_a_pack_of_objects_ends_in_an_empty_list() -> None:
 def test_the_three_text_files_are_as_section_2_says(example: Path) -> None:
     assert (example / "FORMAT").read_bytes() == b'{"format":"tract-fs","version":1}\n'
     assert (example / ".gitattributes").read_bytes() == b"* -text -diff -merge\n"
-    assert (example / ".gitignore").read_bytes() == b"!*\n/local\n"
+    assert (example / ".gitignore").read_bytes() == b"!*\n/local\n.new.*\n"
 
 
 def test_the_bundle_example_is_what_the_library_writes_of_the_example_store(example: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.lab.disk import disk
 from tests.lab.inside import log_of, store_of
 from tests.lab.states import event_files, settle_at_once, store_root
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.store import arrivals
@@ -109,7 +110,7 @@ def test_a_directory_that_is_noted_is_missed_when_it_goes(t: Tract, tmp_path: Pa
 
 def test_events_of_packs_are_looked_at_once_each(t: Tract, tmp_path: Path) -> None:
     names = names_of(tmp_path)
-    t.pack()
+    t.pack(keep_loose=AT_ONCE)
     looked = listing_of(t)
     seen = looked.look(KnownEvents)
     (pack,) = seen.packs

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.outer_git import git, git_commit
-from tract_fs.store.outer_git import common_directory, git_directory, index_names, outer_repository
+from tests.lab.outer_git import attempt_git, git, git_commit
+from tract_fs.store.outer_git import TrackedStore, common_directory, git_directory, index_names, outer_repository
 
 
 @pytest.fixture
@@ -63,10 +63,62 @@ def test_the_index_shows_which_paths_git_tracks(top: Path) -> None:
 
 
 @pytest.mark.needs("git")
-@pytest.mark.parametrize("how", [["--index-version", "4"], ["--split-index"]])
-def test_an_index_that_does_not_have_each_path_whole_answers_nothing_about_others(top: Path, how: list[str]) -> None:
-    git(top, "update-index", *how)
+def test_an_index_with_shortened_paths_is_read_path_by_path(top: Path) -> None:
+    (top / "a/new").write_text("three\n")
+    git(top, "update-index", "--index-version", "4")
+    assert index_names(f"{top}/.git", b"a/new\0") is False
+    assert index_names(f"{top}/.git", b"a/new\0", b"b/FORMAT\0") is True
+    git(top, "add", "--intent-to-add", "a/new")  # with flags of a later form
+    assert index_names(f"{top}/.git", b"a/new\0") is True
+
+
+@pytest.mark.needs("git")
+def test_an_index_that_is_split_answers_nothing_about_others(top: Path) -> None:
+    git(top, "update-index", "--split-index")
     assert index_names(f"{top}/.git", b"a/new\0") is None
+
+
+@pytest.mark.needs("git")
+def test_the_index_of_a_repository_with_longer_hashes_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/FORMAT").write_text("one\n")
+    git(tmp_path, "init", "-q", "--object-format=sha256")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "update-index", "--index-version", "4")
+    assert index_names(f"{tmp_path}/.git", b"a/FORMAT\0") is True
+
+
+@pytest.mark.parametrize("version", [2, 4, 5])
+def test_an_index_that_is_cut_or_altered_is_unknown(tmp_path: Path, version: int) -> None:
+    entry = bytes(62) + (b"\0" if version == 4 else b"") + b"a/FORMAT\0" + bytes(8)
+    head = b"DIRC" + version.to_bytes(4, "big")
+    for count, rest in (
+        (2, entry),
+        (1, entry[:70]),
+        (2**32 - 1, entry * 3),
+        (1, bytes(62) + b"\x05a\0"),
+        (1, bytes(62) + b"\xff" * 20),
+    ):
+        (tmp_path / "index").write_bytes(head + count.to_bytes(4, "big") + rest)
+        (tmp_path / "MERGE_HEAD").touch()
+        assert TrackedStore(str(tmp_path), "a").stopped_join() == ""
+        assert version == 2 or index_names(str(tmp_path), b"a/new\0") is None
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize("join", ["merge", "rebase"])
+def test_a_join_that_stopped_with_conflicts_in_a_directory_is_seen(top: Path, join: str) -> None:
+    git(top, "checkout", "-q", "-b", "other")
+    for branch, text in (("other", "x"), ("main", "y")):
+        git(top, "checkout", "-q", branch)
+        (top / "a/FORMAT").write_text(text)
+        git(top, "commit", "-qam", text)
+    assert TrackedStore(f"{top}/.git", "a").stopped_join() == ""
+    attempt_git(top, join, "other")
+    assert TrackedStore(f"{top}/.git", "a").stopped_join() == join
+    assert TrackedStore(f"{top}/.git", "a/b").stopped_join() == ""
+    git(top, "add", ".")
+    assert TrackedStore(f"{top}/.git", "a").stopped_join() == ""  # nothing is left to settle but the commit
 
 
 def test_an_index_that_is_missing_names_nothing_and_a_damaged_one_is_unknown(tmp_path: Path) -> None:

@@ -143,6 +143,9 @@ def test_a_reader_with_an_index_that_lacks_a_pack_keeps_its_members_for_itself(
     assert reader.listed([*wanted, "0" * 64]) == set(wanted)
     assert reader.holder(name_of(late[0]), {name}) == name
     assert reader.holder(name_of(members[0]), {name}) is None
+    assert reader.holders(name_of(late[0]), {name}, set(), reader.names) == [name, None, name]
+    assert reader.member_names(name) == {bytes.fromhex(name_of(member)) for member in late}
+    assert reader.member_names("0" * 64) == set()
     assert read_surely(reader, "0" * 64) is None
     assert index_of(tmp_path).read_bytes() == before
 

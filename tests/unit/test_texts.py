@@ -12,7 +12,7 @@ from tract_fs.store.layout import Layout
 
 WHOLE = {
     ".gitattributes": b"* -text -diff -merge\n",
-    ".gitignore": b"!*\n/local\n",
+    ".gitignore": b"!*\n/local\n.new.*\n",
     "FORMAT": b'{"format":"tract-fs","version":1}\n',
 }
 
@@ -49,8 +49,10 @@ def test_a_missing_text_is_damaged_and_is_written_again(layout: Layout, name: st
     ("name", "data", "is_outdated"),
     [
         (".gitignore", b"!*\n/local/\n", True),  # as an earlier version wrote it
+        (".gitignore", b"!*\n/local\n", True),
         (".gitignore", b"!*\r\n/local\r\n", True),
         (".gitignore", b"!*\n/local", True),
+        (".gitignore", b"!*\r\n/local\r\n.new.*\r\n", True),
         (".gitattributes", b"* -text -diff -merge\r\n", True),
         ("FORMAT", b'{"format":"tract-fs","version":1}\n\n', True),
         (".gitignore", b"/local\n", False),  # what a user wrote stays

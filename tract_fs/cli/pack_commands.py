@@ -15,22 +15,46 @@ from tract_fs.cli.values import parse_moment
 from tract_fs.model.damage import UNREADABLE
 
 _AGE = re.compile(r"(\d{1,6})([smhdw])")
+_SIZE = re.compile(r"(\d{1,9})([KM])B")
+_SIZES = {"K": 1000, "M": 1_000_000}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @click.command(short_help="Pack loose files.")
 @click.option("--older-than", metavar="AGE", help="Only files not changed for 30m, 12h, 7d, 4w, or since a time.")
+@click.option(
+    "--keep-loose",
+    metavar="AGE",
+    default="1h",
+    show_default=True,
+    help="Remove what is in packs only once these have been there so long; 0s: at once, if nobody copies the store now.",
+)
+@click.option(
+    "--max-size", metavar="SIZE", help="Packs of at most 45MB, 500KB; by default 45MB in a git work tree, else 256 MiB."
+)
+@click.option(
+    "--with-others",
+    is_flag=True,
+    help="In a git work tree, also what other copies wrote: only if no other clone packs.",
+)
 @with_store
-def pack(invocation: Invocation, *, older_than: str | None) -> None:
-    """Pack the loose files and small packs of the whole store, all its tracts, into packs of at most 256 MiB.
+def pack(
+    invocation: Invocation, *, older_than: str | None, keep_loose: str, max_size: str | None, with_others: bool
+) -> None:
+    """Pack the loose files and small packs of the whole store, all its tracts.
 
     Nothing is lost, and every answer stays the same: each pack is checked before its members are removed elsewhere.
+    That is done by a later run, so that copies that are being made meanwhile are whole. Where git tracks the store, this
+    copy packs what it wrote itself, and removes it once git tracks the packs: 'git add' them.
     Others may read and write meanwhile. You may interrupt it at any point and run it again. Packs of 32 MiB and more
     are never written again. A file that can't be read stays as it is; then the exit code is 1.
     """
     age = None if older_than is None else _parse_age(older_than)
+    kept = _AGE.fullmatch(keep_loose)
+    if kept is None:
+        raise click.BadParameter(f"{keep_loose!r}: write an age like 0s, 30m or 1h", param_hint="--keep-loose")
     with invocation.writing(is_any_branch=True) as t:
-        report = t.pack(older_than=age)
+        report = t.pack(older_than=age, keep_loose=_span(kept), max_size=_parse_size(max_size), with_others=with_others)
     invocation.answer(lambda: asdict(report), lambda: _show(report), wrote="packed")
     fail_if(any(UNREADABLE in line for line in report.left))
 
@@ -38,7 +62,7 @@ def pack(invocation: Invocation, *, older_than: str | None) -> None:
 def _parse_age(text: str) -> timedelta | datetime:
     age = _AGE.fullmatch(text)
     if age is not None:
-        return timedelta(**{_UNITS[age[2]]: int(age[1])})
+        return _span(age)
     try:
         return parse_moment(text, "--older-than")
     except click.BadParameter:
@@ -46,12 +70,27 @@ def _parse_age(text: str) -> timedelta | datetime:
         raise click.BadParameter(f"{text!r}: {hint}", param_hint="--older-than") from None
 
 
+def _span(age: re.Match[str]) -> timedelta:
+    return timedelta(**{_UNITS[age[2]]: int(age[1])})
+
+
+def _parse_size(text: str | None) -> int | None:
+    if text is None:
+        return None
+    size = _SIZE.fullmatch(text)
+    if size is None:
+        raise click.BadParameter(f"{text!r}: write a size like 45MB", param_hint="--max-size")
+    return int(size[1]) * _SIZES[size[2]]
+
+
 def _show(report: PackReport) -> None:
+    removed = report.packed_count + len(report.packs_removed)
     pairs = [
         ("files", f"{report.files_before} before, {report.files_after} after"),
-        ("packed", f"{report.packed_count} loose files"),
+        ("packed", f"{removed + report.waiting_count} files, of which {removed} are removed"),
         ("wrote", "\n".join([*report.packs_written, f"{report.written_bytes} bytes"]) if report.packs_written else ""),
         ("removed", "\n".join(report.packs_removed)),
+        ("waiting", "\n".join(report.waiting)),
         ("left", "\n".join(some(report.left))),
         (
             "stopped",

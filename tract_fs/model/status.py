@@ -115,6 +115,10 @@ class PackReport(Struct, frozen=True):
     written_bytes: int
     left: tuple[str, ...]  # "path: why" of files that stay as they are
     is_complete: bool  # False: packs changed during the run, as when two run at once; the next run does the rest
+    waiting_count: (
+        int  # files that a later run removes: the packs with their bytes are new, or git does not track them yet
+    )
+    waiting: tuple[str, ...]  # why files stay beside packs, or are not packed, and what to do
 
 
 class Status(Struct, frozen=True):
@@ -148,4 +152,6 @@ class Status(Struct, frozen=True):
     loose_count: int  # files of the store, all its tracts, outside packs
     pack_count: int
     small_pack_count: int  # packs under 32 MiB, which pack() joins into one
+    superfluous: tuple[str, ...]  # why files stay whose bytes are in packs, and until when
+    stopped_join: str  # what git stopped with conflicts in the store: "merge", "rebase", …; empty: nothing
     advice: tuple[str, ...]

@@ -16,10 +16,10 @@ FORMAT_VERSION = 1
 FORMAT_BYTES = b'{"format":"tract-fs","version":1}\n'
 TEXT_FILES = {
     ".gitattributes": b"* -text -diff -merge\n",
-    ".gitignore": b"!*\n/local\n",  # without a slash at the end, which would not match a link of that name
+    ".gitignore": b"!*\n/local\n.new.*\n",  # /local without a slash at the end, which would not match a link of that name
     "FORMAT": FORMAT_BYTES,  # written last: a directory with it is a store
 }
-EARLIER_TEXTS = {".gitignore": b"!*\n/local/\n"}
+EARLIER_TEXTS = {".gitignore": (b"!*\n/local/\n", b"!*\n/local\n")}
 
 
 class Layout:
@@ -46,6 +46,7 @@ class Layout:
         self.line = f"{self.local}/line"
         self.current_branch = f"{self.local}/HEAD"
         self.redo = f"{self.local}/redo"
+        self.removed = f"{self.local}/removed"
         self.index = f"{self.local}/index.db"
         self.quarantine = f"{self.local}/quarantine"
 

@@ -7,15 +7,28 @@ What lies there is a stranger's data: each file is read to a limit, and what can
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
 from tract_fs.store import files
-from tract_fs.store.layout import STORE_DIRECTORY
+from tract_fs.store.layout import STORE_DIRECTORY, Layout
 
 _LINK_BYTES = 4096  # of a file that names a directory
 _INDEX_BYTES = 128 * 1024 * 1024  # a million names
 _WHOLE_NAMES = (2, 3)  # the versions of the index in which each entry has its whole path
+_SHORT_NAMES = 4  # the version in which an entry has only the rest of its path after that of the entry before
+_NAME_BYTES = 4096  # of a path
+_HASH_BYTES = (20, 32)  # of an object's name, by the repository's format
+_EXTENDED = 0x4000
+_STAGE = 0x3000
+_JOINS = {
+    "MERGE_HEAD": "merge",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+}
 
 
 class OuterRepository(NamedTuple):
@@ -36,6 +49,41 @@ def outer_repository(path: str) -> OuterRepository | None:
     return None
 
 
+class TrackedStore(NamedTuple):
+    """A store whose files git tracks, or may: the git directory, and the path of the store from the top of the work tree on."""
+
+    git_directory: str
+    path: str
+
+    def tracks(self, packs: Collection[str]) -> set[str]:
+        """Returns the packs that git surely tracks."""
+        needles = {_encoded(f"{self.path}/packs/{name}") + b"\0": name for name in packs}
+        return {needles[needle] for needle in _found_in_index(self.git_directory, needles) or ()}
+
+    def stopped_join(self) -> str:
+        """Returns what git was doing when it stopped with conflicts in the store: `merge`, `rebase`, `cherry-pick` or `revert`; else an empty
+        string.
+        """
+        start = _encoded(self.path) + b"/"
+        for name, join in _JOINS.items():
+            if files.has_entry(f"{self.git_directory}/{name}"):
+                with suppress(ValueError):
+                    entries = _entries(_index_bytes(self.git_directory) or b"")
+                    if any(stage and path.startswith(start) for stage, path in entries):
+                        return join
+        return ""
+
+
+def tracked_store(layout: Layout) -> TrackedStore | None:
+    """Returns the store as git tracks it; None if it is in no work tree, or git surely does not track it."""
+    repository = outer_repository(layout.context)
+    if repository is None:
+        return None
+    below = f"{files.real_path(layout.context)}/{STORE_DIRECTORY}".removeprefix(repository.top).lstrip("/")
+    is_tracked = index_names(repository.git_directory, _encoded(f"{below}/FORMAT") + b"\0")
+    return None if is_tracked is False else TrackedStore(repository.git_directory, below)
+
+
 def git_directory(path: str) -> str | None:
     """Returns the git directory of the work tree that a directory lies in; None if it lies in none."""
     found = outer_repository(path)
@@ -51,20 +99,98 @@ def common_directory(git: str) -> str:
 def index_names(git: str, *needles: bytes) -> bool | None:
     """Returns whether a git directory's index has one of these bytes; None if that can't be told.
 
-    A needle is the end of a path from the top of the work tree on, with at least one slash, such as `.tract/packs/<hash>`: names without
-    a directory also stand in lists of untracked files. Cost: reads the index, of at most 128 MiB.
+    A needle is the end of a path from the top of the work tree on, with at least one slash and a zero byte at the end, such as
+    `.tract/packs/<hash>\\0`: names without a directory also stand in lists of untracked files. Cost: reads the index, of at most 128 MiB.
     """
+    found = _found_in_index(git, needles)
+    if found:
+        return True
+    return None if found is None or _is_split(git) else False
+
+
+def _encoded(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
+
+
+def _found_in_index(git: str, needles: Collection[bytes]) -> set[bytes] | None:
+    """Returns those of the needles that an index has; None if it can't be read."""
+    data = _index_bytes(git)
+    if not data:
+        return set() if data is None else None
+    version = int.from_bytes(data[4:8], "big")
+    if version in _WHOLE_NAMES:
+        return {needle for needle in needles if needle in data}
+    found: set[bytes] = set()
+    try:
+        for _, path in _entries(data):
+            found.update(needle for needle in needles if (path + b"\0").endswith(needle))
+    except ValueError:
+        return None
+    return found
+
+
+def _index_bytes(git: str) -> bytes | None:
+    """Returns the bytes of a git directory's index; None if there is none, empty if it can't be read, is too large or no index."""
     data: bytes | None = None
     with suppress(OSError):
         if not files.exists(f"{git}/index"):
-            return False
+            return None
         data = files.read(f"{git}/index", limit_bytes=_INDEX_BYTES)
-    if data is None or data[:4] != b"DIRC":
-        return None
-    if any(needle in data for needle in needles):
-        return True
-    is_whole = int.from_bytes(data[4:8], "big") in _WHOLE_NAMES and not _is_split(git)
-    return False if is_whole else None
+    return data if data is not None and data[:4] == b"DIRC" else b""
+
+
+def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yields stage (0: no conflict) and path of each entry of an index. Errors: ValueError if it is not of a form known here."""
+    failure = ValueError("no index")
+    for hash_bytes in _HASH_BYTES:
+        try:
+            for _ in _entries_of(data, hash_bytes):
+                pass
+        except ValueError as error:
+            failure = error
+        else:
+            yield from _entries_of(data, hash_bytes)
+            return
+    raise failure
+
+
+def _entries_of(data: bytes, hash_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Yields stage and path of each entry of an index whose object names have so many bytes. Errors: ValueError."""
+    version, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
+    if version not in (*_WHOLE_NAMES, _SHORT_NAMES):
+        raise ValueError(f"version {version}")
+    at, path, before = 12, b"", (b"", -1)
+    for _ in range(count):
+        start = at
+        at += 40 + hash_bytes
+        flags = int.from_bytes(data[at : at + 2], "big")
+        at += 4 if flags & _EXTENDED else 2
+        kept = b""
+        if version == _SHORT_NAMES:
+            dropped, at = _number(data, at)
+            if dropped > len(path):
+                raise ValueError("more is dropped than there is")
+            kept = path[: len(path) - dropped]
+        end = data.index(b"\0", at)
+        path = kept + data[at:end]
+        stage = (flags & _STAGE) >> 12
+        if len(path) > _NAME_BYTES or (path, stage) <= before:
+            raise ValueError("no path, or not in order")
+        before = path, stage
+        at = end + 1 if version == _SHORT_NAMES else start + ((end - start) // 8 + 1) * 8
+        yield stage, path
+    if at + hash_bytes > len(data):
+        raise ValueError("cut off")
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """Returns a number of variable length and where it ends. Errors: ValueError."""
+    value = -1
+    for end in range(at, min(at + 5, len(data))):
+        value = ((value + 1) << 7) | (data[end] & 127)
+        if data[end] < 128:
+            return value, end + 1
+    raise ValueError("no number")
 
 
 def how_to_check_out(context: str) -> str | None:
@@ -78,7 +204,7 @@ def how_to_check_out(context: str) -> str | None:
     if found is None:
         return None
     store = os.path.relpath(os.path.join(files.real_path(context), STORE_DIRECTORY), found.top)
-    name = f"{store}/FORMAT".encode("utf-8", "surrogateescape")
+    name = _encoded(f"{store}/FORMAT")
     # Before a name stand its flags, of two bytes: the lower is the name's length, or zero if git leaves the file out of the
     # work tree. With a sparse index a directory that is left out may have one name instead.
     left_out = b"\0%b\0" % name, b"\0%b\0" % name.removesuffix(b"FORMAT")

@@ -246,11 +246,23 @@ class Packs:
 
     def holder(self, name: str, packs: Collection[str]) -> str | None:
         """Returns one of `packs` that has the verified bytes of a member, or None if none is known to."""
+        return self.holders(name, packs)[0]
+
+    def holders(self, name: str, *choices: Collection[str]) -> list[str | None]:
+        """Returns the same for each of several collections of packs. Cost: one look-up, and one read for each that has a member."""
         digest = bytes.fromhex(name)
-        for pack, offset, size in self._places(digest):
-            if pack in packs and pack in self.names and self._read_member(pack, offset, size, digest) is not None:
-                return pack
-        return None
+        places = [place for place in self._places(digest) if place.pack in self.names]
+        return [
+            next(
+                (
+                    pack
+                    for pack, offset, size in places
+                    if pack in packs and self._read_member(pack, offset, size, digest) is not None
+                ),
+                None,
+            )
+            for packs in choices
+        ]
 
     def has(self, name: str) -> bool:
         """Returns whether some pack known lists `name`; False is sure only after `renew`."""
@@ -275,6 +287,12 @@ class Packs:
         held = self._held.get(pack)
         names = [*found, *(() if held is None else held.event_names(tract))]
         return [name.hex() for name in dict.fromkeys(names)]
+
+    def member_names(self, pack: str) -> set[bytes]:
+        """Returns the hashes of the members of a pack; empty if it can't be read."""
+        found = self._ask(lambda: self._members.members(pack))
+        held = self._held.get(pack)
+        return {digest for digest, _, _ in found.members} if found is not None else set(held.members if held else ())
 
     def has_events(self, pack: str) -> bool:
         """Returns whether there are events in a pack."""

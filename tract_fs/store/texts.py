@@ -31,7 +31,8 @@ def outdated(layout: Layout) -> list[str]:
     found = []
     for name, text in TEXT_FILES.items():
         data = _read(layout, name) or b""
-        if text in with_line_ends_undone(data) or data == EARLIER_TEXTS.get(name):
+        forms = with_line_ends_undone(data)
+        if text in forms or any(earlier == data or earlier in forms for earlier in EARLIER_TEXTS.get(name, ())):
             found.append(name)
     return found
 

@@ -2,7 +2,7 @@
 
 The order is the one in which a compile reads: by tract, then by the time of the events, each commit after its content, each event after the commits
 that it brings; then the objects that none of these events brings. A file is packed only if a line of a pack gives the same bytes; others stay loose.
-Damaged files stay for the quarantine.
+Damaged files stay for the quarantine. In a git work tree only the own files of this copy are packed: each copy packs its own.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from tract_fs.model.members import is_event_line, is_line, is_object_of_ours
 from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import files
 from tract_fs.store.address import Address
-from tract_fs.store.packs import SMALL_BYTES, scan
+from tract_fs.store.packs import SMALL_BYTES, first_member, scan
 from tract_fs.store.store import Store
 from tract_fs.store.tree import iter_loose, iter_packs
+from tract_fs.upkeep.own_files import OwnFiles
 
 
 class Member(NamedTuple):
@@ -32,15 +33,19 @@ class Member(NamedTuple):
 
 
 class PackPlan:
-    """What one run packs: files last changed before `before_ns`, or all.
+    """What one run packs: files last changed before `before_ns`, or all; with `own`, only own files. Packs are at most `max_bytes` large.
 
-    States: new; looked, after `look` has listed the files; done, once `iter_members` has yielded all. Only then `sources` and `left` are complete.
+    States: new; looked, after `look` has listed the files; done, once `iter_members` has yielded all. Only then `sources`, `left` and
+    `foreign_count` are complete.
     """
 
-    def __init__(self, store: Store, before_ns: int | None) -> None:
+    def __init__(self, store: Store, before_ns: int | None, *, max_bytes: int, own: OwnFiles | None) -> None:
         self._store = store
         self._layout = store.layout
         self._before_ns = before_ns
+        self._own = own
+        self._large_bytes = max_bytes // 2  # so that each pack which another member does not fit into is as large
+        self._small_bytes = min(SMALL_BYTES, self._large_bytes)
         self._objects: set[bytes] = set()  # loose
         self._events: dict[bytes, str] = {}  # loose: tract by hash
         self._packed: set[bytes] = set()  # members of small packs
@@ -48,28 +53,42 @@ class PackPlan:
         self._done: set[bytes] = set()
         self._small: list[str] = []
         self._is_short = False  # a member of a small pack can no longer be read
-        self.kept: dict[str, files.Signature | None] = {}  # packs that stay, with their signatures
+        self.signatures: dict[str, files.Signature | None] = {}  # of the packs
+        self.kept: set[str] = set()  # packs whose members are not packed again
         self._unreadable: dict[bytes, str] = {}  # loose files that the system can't read
         self.left: list[str] = []  # "path: reason" of files that are not packed
 
     def look(self) -> None:
         """Lists the store: loose files before packs, because a packing moves files from the former to the latter."""
         new_bytes = 0
-        self._store.packs.refresh()
+        packs = self._store.packs
+        packs.refresh()
         for address, size in chain(iter_loose(self._layout, "object"), iter_loose(self._layout, "event")):
             if self._is_old(address):
+                digest = bytes.fromhex(address.name)
                 if address.kind == "object":
-                    self._objects.add(bytes.fromhex(address.name))
+                    self._objects.add(digest)
                 else:
-                    self._events.setdefault(bytes.fromhex(address.name), address.tract)
-                new_bytes += 0 if self._store.packs.has(address.name) else size
-        self._store.packs.refresh()
+                    self._events.setdefault(digest, address.tract)
+                is_own = self._own is None or self._own.has(
+                    digest
+                )  # contents are not counted: their commits are not read yet
+                new_bytes += size if is_own and not packs.has(address.name) else 0
+        packs.refresh()
         sizes = {pack.name: size for pack, size in iter_packs(self._layout)}
-        kept = [name for name in sizes if name in self._store.packs.names]
-        self.kept = {name: files.signature(self._layout.pack(name)) for name in kept}
-        small = [name for name, size in sizes.items() if size < SMALL_BYTES and self._is_old(Address("pack", name))]
+        self.signatures = {name: files.signature(self._layout.pack(name)) for name in sizes if name in packs.names}
+        self.kept = set(self.signatures)
+        by_size = sorted(
+            (name for name in sizes if sizes[name] < self._small_bytes), key=lambda name: (sizes[name], name)
+        )
+        small = [name for name in by_size if self._may_be_merged(name)]  # the inner one first, of packs in packs
         for name in worth_merging({name: sizes[name] for name in small}, new_bytes):
             self._take_pack(name)
+
+    @property
+    def foreign_count(self) -> int:
+        """How many loose files are not own, so that they are not packed."""
+        return 0 if self._own is None else len(self._objects - self._done) + len(self._events.keys() - self._done)
 
     def sources(self) -> list[str]:
         """Returns the small packs if all their members were yielded; else none."""
@@ -81,15 +100,29 @@ class PackPlan:
             for commit in commits:
                 yield from self._with_content(commit)
             yield from self._one(event)
-        rest = self._packed | self._objects
+        own = self._own
+        rest = self._packed | (self._objects if own is None else {name for name in self._objects if own.has(name)})
         commits_left = [(found.created_at, name) for name in rest if (found := self._commit(name)) is not None]
         for _, name in sorted(commits_left):
             yield from self._with_content(name)
         for name in sorted(rest | self._events.keys()):
-            yield from self._one(name)
+            if own is None or name in self._packed or own.has(name):
+                yield from self._one(name)
+
+    def _may_be_merged(self, name: str) -> bool:
+        """Returns whether a small pack may be written again. One that lies in another pack is not; it waits for its removal."""
+        if not self._is_old(Address("pack", name)):
+            return False
+        packs = self._store.packs
+        first = first_member(self._layout.pack(name))
+        holder = None if first is None else packs.holder(first, self.kept - {name})
+        if holder is not None and packs.member_names(name) <= packs.member_names(holder):
+            self.kept.discard(name)
+            return False
+        return self._own is None or self._own.has_pack(name)
 
     def _take_pack(self, name: str) -> None:
-        self.kept.pop(name, None)
+        self.kept.discard(name)
         try:
             rows, actual = scan(self._layout.pack(name), name)
         except OSError as error:
@@ -115,8 +148,10 @@ class PackPlan:
 
     def _readable_events(self) -> Iterator[tuple[str, str, bytes, tuple[bytes, ...]]]:
         """Yields tract, time and hash of each event that can be read, and the commits that it brings."""
+        own = self._own
         for digest in self._events.keys() | self._packed_events:
-            data = self._read(digest)
+            is_packed = own is None or digest in self._packed_events or own.has(digest)
+            data = self._read(digest) if is_packed else None
             if data is not None:
                 try:
                     event = decode_event(data)
@@ -134,10 +169,11 @@ class PackPlan:
             return None
 
     def _with_content(self, commit: bytes) -> Iterator[Member]:
-        if commit in self._packed or commit in self._objects:
+        if commit in self._packed or (commit in self._objects and (self._own is None or self._own.has(commit))):
             found = self._commit(commit)
-            if found is not None and found.content is not None:
-                yield from self._one(bytes.fromhex(found.content))
+            content = None if found is None or found.content is None else bytes.fromhex(found.content)
+            if content is not None and (self._own is None or content in self._packed or self._own.has_content(content)):
+                yield from self._one(content)
             yield from self._one(commit)
 
     def _one(self, digest: bytes) -> Iterator[Member]:
@@ -154,7 +190,11 @@ class PackPlan:
             paths.append(self._layout.object(name))
         if digest in self._events and self._is_event(data, self._events[digest]):
             paths.append(self._layout.event(self._events[digest], name))
-        if paths or digest in self._packed:
+        if len(data) > self._large_bytes and digest not in self._packed:
+            self.left.append(
+                f"{self._address(digest).path}: {len(data)} bytes, over half of the largest size of a pack"
+            )
+        elif paths or digest in self._packed:
             yield Member(name, data, paths)
         else:
             self.left.append(f"{self._address(digest).path}: not of this version of the format")

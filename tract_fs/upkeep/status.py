@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from msgspec import Struct, structs
@@ -23,11 +24,13 @@ from tract_fs.model.status import (
 from tract_fs.model.view import View
 from tract_fs.store.address import Address
 from tract_fs.store.git_ignore import find_ignored
+from tract_fs.store.outer_git import TrackedStore, tracked_store
 from tract_fs.store.packs import SMALL_BYTES
 from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
-from tract_fs.store.tree import count_files, list_unknown
+from tract_fs.store.tree import count_files, iter_loose, list_unknown
 from tract_fs.upkeep.salvage import MOST_READ, find_salvageable, find_under_way
+from tract_fs.upkeep.settled import KEEP_NS, SettledPacks, describe_delays
 from tract_fs.work.reader import WRITTEN_AGAIN, TractReader
 from tract_fs.work.session import Session
 
@@ -66,6 +69,7 @@ def survey(session: Session) -> Status:
     unknown = list_unknown(reader.store.layout)
     salvageable = find_salvageable(reader.store, unknown, missing_names(reader), limit=MOST_READ) if unknown else []
     under_way = find_under_way(reader.store, unknown).keys() - {found.path for found in salvageable}
+    git = tracked_store(reader.store.layout)
     loose_count, pack_count = count_files(reader.store.layout)
     small_pack_count = sum(size < SMALL_BYTES for size in reader.store.packs.sizes())
     status = Status(
@@ -95,6 +99,8 @@ def survey(session: Session) -> Status:
         loose_count=loose_count,
         pack_count=pack_count,
         small_pack_count=small_pack_count,
+        superfluous=tuple(_superfluous(reader.store, git)),
+        stopped_join="" if git is None else git.stopped_join(),
         advice=(),
     )
     advice = [*_advice(status, history.other_heads, has_own_lines=bool(log.view.last_own))]
@@ -105,6 +111,24 @@ def survey(session: Session) -> Status:
     if ignored is not None:
         advice.append(ignored.describe())
     return structs.replace(status, advice=tuple(advice))
+
+
+def _superfluous(store: Store, git: TrackedStore | None) -> Iterator[str]:
+    """Yields why loose files stay whose bytes are in packs that a packing does not rely on yet."""
+    packs = store.packs
+    packs.refresh()
+    settled = SettledPacks(store.layout, packs.names, keep_ns=KEEP_NS, store=git)
+    unsettled = sorted(packs.names - settled.names)
+    loose: set[bytes] = set()
+    if unsettled:
+        for kind in ("object", "event"):
+            loose.update(bytes.fromhex(address.name) for address, _ in iter_loose(store.layout, kind))
+    counts: Counter[str] = Counter()
+    for name in unsettled if loose else ():
+        there = loose & packs.member_names(name)
+        counts[settled.delay(name)] += len(there)
+        loose -= there
+    yield from describe_delays(counts, settled.young_until)
 
 
 def _damaged_packs(reader: TractReader) -> Iterator[str]:
@@ -306,6 +330,10 @@ def _advice(status: Status, other_heads: OtherHeads | None, *, has_own_lines: bo
             f"{status.loose_count} loose files and {status.small_pack_count} packs under 32 MiB: 'tract pack' makes a few packs of them, "
             "which takes less room and makes copies and cold reads faster"
         )
+    yield from status.superfluous
+    if status.stopped_join:
+        end = "git commit --no-edit" if status.stopped_join == "merge" else f"git {status.stopped_join} --continue"
+        yield f"git stopped a {status.stopped_join} because it took new files for renamed ones; each file is whole: run 'git add .', then '{end}'"
     if status.unread_local:
         yield (
             f"local/ contains entries that this copy did not create here: {_first_of(status.unread_local)}. A copying tool brought them, or an earlier version "
