@@ -368,7 +368,7 @@ class Tract:
 
         Goes forward where it can. `resolutions` settles conflicts by target: "ours", "theirs", a content, a priority,
         or a tuple of these; `prefer` the rest: "ours" or "theirs", and for a head that was set back beside one that
-        contains it "reset" or "commits" (one of each: a tuple). With `allow_unrelated`, lines with no commit in common
+        contains it "reset" or "commits" (one of each: a tuple). With `allow_unrelated`, heads with no commit in common
         are joined, too. Errors: MergeConflict, ResetConflict, UnrelatedHistories, MergeError; CommitNotFoundError, HeadMoved, BudgetExceeded and more, as
         `commit`; nothing is written then.
         """

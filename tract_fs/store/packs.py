@@ -549,6 +549,11 @@ class PackWriter:
         """The size in bytes of the pack if it ends here, or a little more."""
         return self._member_bytes + self._list_bytes
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no member yet."""
+        return self._member_bytes == 0
+
     def add(self, name: str, member: bytes) -> None:
         """Appends a member: canonical JSON, and its hash."""
         if is_event_line(member):

@@ -120,7 +120,7 @@ class TractMerger:
             self._writer.require_not_deleted(transaction.branch)
         moves = dict(reader.log.view.branches.get(transaction.branch, {})) if request.ref is None else None
         plan = self._plan(transaction, request)
-        if not request.allow_unrelated:
+        if request.ref is None and not request.allow_unrelated:
             self._require_related(plan)
         conflicts: tuple[Conflict, ...] = ()
         if len(plan.parents) > 1:
@@ -185,7 +185,7 @@ class TractMerger:
         return MergeResult(plan.kind, head, info, made, conflicts)
 
     def _require_related(self, plan: MergePlan) -> None:
-        """Raises UnrelatedHistories if the lines of a merge have nothing in common."""
+        """Raises UnrelatedHistories if heads of the branch have no commit in common: most likely, two projects were mixed."""
         stranger = plan.reach.unrelated()
         if stranger is not None:
             read = self._reader.commit
