@@ -747,6 +747,14 @@ def test_parts_of_one_history_are_related(tmp_path: Path) -> None:
         assert set(event_files(here)) == set(event_files(there)) == {events[place] for place in (*mine, *theirs)}
 
 
+def test_forks_of_one_history_under_one_name_are_related(two: tuple[Path, Path]) -> None:
+    for number, path in enumerate(two):
+        with open_tract(path, clock=Clock(1_830_000_000_000_000 + number)) as t, t.fork("child") as child:
+            child.commit(user(f"child {number}"))
+    report = sync(*two)
+    assert [(one.tract_id, len(one.heads)) for one in report.diverged] == [("child", 2), ("default", 2)]
+
+
 def test_a_store_of_a_newer_format_is_refused(two: tuple[Path, Path]) -> None:
     here, there = two
     before = synced(here)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tract_fs.model.events import Event, Move
+from tract_fs.model.events import Append, Event
 from tract_fs.model.lineage import Lineage, first_words
 from tract_fs.model.names import CommitHash, EventHash
 from tract_fs.model.objects import Commit, CommitOperation
@@ -13,7 +13,7 @@ def lineage(**parents: str) -> Lineage:
     """Returns a lineage of events by name, each with its parents in one string, in order of time."""
     found = Lineage()
     for place, (name, names) in enumerate(parents.items()):
-        move = Move(branch="main", commits=(), head=CommitHash(f"head of {name}"), kind="append", replaces=())
+        move = Append(branch="main", commits=(), head=CommitHash(f"head of {name}"), replaces=())
         at = f"2026-01-01T00:00:00.{place:06}Z"
         found.add(name, Event(at=at, ops=(move,), parents=tuple(map(EventHash, names.split())), tract="t", writer=""))
     return found
@@ -34,8 +34,9 @@ def test_a_parent_on_the_other_side_relates() -> None:
         assert not one.is_unrelated(other)
 
 
-def test_an_event_that_begins_a_fork_is_a_first_event() -> None:
-    assert lineage(a="other/x").is_unrelated(lineage(b="other/x"))
+def test_a_fork_builds_on_another_tract_and_proves_nothing() -> None:
+    assert not lineage(a="other/x").is_unrelated(lineage(b="other/y"))
+    assert not lineage(a="other/x").is_unrelated(lineage(b=""))
 
 
 def test_the_first_commit_is_that_of_the_earliest_first_event() -> None:

@@ -1,7 +1,7 @@
 """Lineages: whether two sets of events of one tract come from one history.
 
 Two that have no event in common, though each begins with one of its own, are two projects of one name. Where a side
-has no first event (it is part of a history that waits for the rest), nothing is proved.
+has no first event, nothing is proved: it is a fork, or a part of a history that waits for the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _FIRST_CHARACTERS = 60
 
 
 class Lineage:
-    """The events of one tract on one side: their hashes, those of their parents, and the first one without parents."""
+    """The events of one tract on one side: their hashes, those of their parents in it, and the first of those without any parents."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -27,7 +27,7 @@ class Lineage:
             parent for owner, parent in (split_parent(p, event.tract) for p in event.parents) if owner == event.tract
         ]
         self.parents.update(parents)
-        if not parents and (self.first is None or (event.at, name) < self._first_place):
+        if not event.parents and (self.first is None or (event.at, name) < self._first_place):
             self.first, self._first_place = event, (event.at, name)
 
     def is_unrelated(self, other: Lineage) -> bool:
