@@ -32,6 +32,7 @@ _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 _IRREPLACEABLE = _UNWRITABLE | {errno.EIO}
 _LOCK_TIMEOUT_S = 10.0  # for a recovery after a power cut there; the sync itself needs no lock
 _LAST = "~"  # after every time
+_KEPT_BYTES = 64 * 1024
 
 
 def sync_stores(
@@ -324,6 +325,13 @@ class _Names(NamedTuple):
         return cls(objects, set().union(*map(named_objects, lines)) - objects)
 
 
+class _File(NamedTuple):
+    """The verified bytes of a file, and the objects in it."""
+
+    data: bytes
+    names: _Names
+
+
 class _Way:
     """The copying of files from one side to the other.
 
@@ -337,7 +345,7 @@ class _Way:
         self._target = target
         self._missing = dict.fromkeys(addresses)
         self._packs = {address.name for address in self._missing if address.kind == "pack"}
-        self._seen: set[Address] = set()
+        self._seen: dict[Address, _File | None] = {}  # with the file itself, if it waits for others and is small
 
     def copy(self, events: list[tuple[str, Address]]) -> None:
         """Copies the events, loose (`events`, each with its time) and in packs, oldest first, each after what it needs; then what no event needs.
@@ -355,42 +363,42 @@ class _Way:
             self._send(address)
 
     def _send(self, first: Address) -> None:
-        """Copies a file after all that it needs. A file that needs others is read again after them: packs are large."""
+        """Copies a file after all that it needs; a large one that needs others is read again after them."""
         stack = [first]
         while stack:
             address = stack.pop()
             if address not in self._missing:
                 continue
-            data, names = None, None
+            file = self._seen.get(address)
             if address not in self._seen:
-                self._seen.add(address)
                 if address.kind == "object":
                     self._exchange.report(address)
-                data = self._exchange.read(self._source, address)
-                names = None if data is None else _Names.of(address, data)
-                needs = [] if names is None else self._needs(names)
+                file = self._read(address)
+                needs = [] if file is None else self._needs(file.names)
+                is_kept = file is not None and len(file.data) <= _KEPT_BYTES
+                self._seen[address] = file if needs and is_kept else None
                 if needs:
                     stack += [address, *needs]
                     continue
             del self._missing[address]
+            self._seen[address] = None
             if address.kind != "object":
                 self._exchange.report(address)
-            if names is None:
-                data = self._exchange.read(self._source, address)
-            if data is not None:
-                self._put(address, data, names or _Names.of(address, data))
-            elif address.kind == "pack":
-                self._send_members(address)
+            self._put(address, file or self._read(address))
 
-    def _send_members(self, pack: Address) -> None:
-        """Copies the unchanged members of a damaged pack, each as a file of its own."""
-        for address, data in self._source.holdings.good_members(pack):
-            if not self._target.holdings.has(address):
-                self._put(address, data, _Names.of(address, data))
+    def _read(self, address: Address) -> _File | None:
+        data = self._exchange.read(self._source, address)
+        return None if data is None else _File(data, _Names.of(address, data))
 
-    def _put(self, address: Address, data: bytes, names: _Names) -> None:
-        self._target.put(address, data)
-        self._exchange.note(names)
+    def _put(self, address: Address, file: _File | None) -> None:
+        """Writes a file; of a damaged pack, the unchanged members, each as a file of its own."""
+        if file is not None:
+            self._target.put(address, file.data)
+            self._exchange.note(file.names)
+        elif address.kind == "pack":
+            for member, data in self._source.holdings.good_members(address):
+                if not self._target.holdings.has(member):
+                    self._put(member, _File(data, _Names.of(member, data)))
 
     def _needs(self, names: _Names) -> list[Address]:
         """Returns the files to copy that have what a file names."""
