@@ -24,7 +24,7 @@ ReadObject = Callable[[str], bytes | None]  # by its hash
 def require_related_stores(ours: Holdings, theirs: Holdings) -> None:
     """Raises UnrelatedHistories if a tract of both stores has nothing in common; both are listed.
 
-    Cost: a read of all events of a tract whose first few are not on both sides.
+    Cost: a look at the names listed; where a tract has no event on both sides, a read of all of them.
     """
     here, there = ours.loose_events(), theirs.loose_events()
     related = {address.tract for address in ours.files.keys() & theirs.files.keys() if address.kind == "event"}
