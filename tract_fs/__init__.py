@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tract_fs.model.messages import Message
     from tract_fs.model.objects import CommitOperation
     from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
-    from tract_fs.model.status import PackReport, RepairReport, Status
+    from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
     from tract_fs.tract import Tract
     from tract_fs.work.merge import MergeResult
@@ -69,7 +69,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.conflicts": ["Conflict", "ConflictSide"],
     "tract_fs.model.diff": ["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"],
     "tract_fs.model.exchange": ["BadFile", "BundleApplied", "BundleInfo", "DivergedBranch", "SyncReport", "Transfer"],
-    "tract_fs.model.status": ["PackReport", "RepairReport", "Status"],
+    "tract_fs.model.status": ["OtherHeads", "PackReport", "RepairReport", "Status"],
     "tract_fs.work.merge": ["MergeResult"],
 }
 _OWNERS = {name: module for module, names in _MODULES.items() for name in names}
@@ -103,6 +103,7 @@ __all__ = [
     "MergeResult",
     "Message",
     "MessageContent",
+    "OtherHeads",
     "OutputContent",
     "PackReport",
     "Priority",

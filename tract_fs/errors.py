@@ -330,6 +330,19 @@ class FormatMissing(StoreNotFound):
     found: str
 
 
+class StoreNotCheckedOut(StoreNotFound):
+    """Raised when git's index has a store at this path, and the work tree has not: a sparse checkout, or removed files.
+
+    Run `command`, and it is there again. A new one in its place would be a second root; nothing was written.
+    """
+
+    template = (
+        "{path}: git has a store here that is not checked out; '{command}' brings it back. To begin another one, remove this "
+        "one from git first (git rm -r --cached); nothing was written"
+    )
+    command: str
+
+
 class StoreGone(StoreError):
     """Raised when the store that a handle has open is no longer at its path; `reason` is what lies there now.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tract_fs.errors import HistoryIncomplete
     from tract_fs.model.diff import ContextDiff
     from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
-    from tract_fs.model.status import PackReport, RepairReport, Status
+    from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.work.branches import TractBranches
     from tract_fs.work.merge import MergeResult
     from tract_fs.work.summaries import TractSummarizer
@@ -546,6 +546,13 @@ class Tract:
         """
         with self._guard.reading:
             return self._session.reader.incomplete()
+
+    def other_heads(self) -> OtherHeads | None:
+        """Returns the other heads of this branch, with how many commits the context leaves out because only these
+        contain them; None if the branch has one head. `describe()` gives the sentence that `compile` warns with.
+        """
+        with self._guard.reading:
+            return self._session.contexts.other_heads.get()
 
     # branches and tags
 

@@ -278,3 +278,14 @@ def test_an_open_handle_tells_as_gone_what_it_wrote_though_another_came_first(tm
         assert len(t.status().gone) == 1
     with Tract.open(tmp_path) as t:
         assert len(t.status().gone) == 1
+
+
+def test_a_history_that_cannot_be_read_has_no_count(tmp_path: Path) -> None:
+    with Tract.open(tmp_path) as t:
+        assert t.status().commit_count == 0
+        first = t.commit(user("one")).commit_hash
+        t.commit(user("two"))
+        assert t.status().commit_count == 2
+    (store_root(tmp_path) / "objects" / first[:2] / first[2:]).unlink()
+    with Tract.open(tmp_path) as t:
+        assert t.status().commit_count is None

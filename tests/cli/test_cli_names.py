@@ -93,6 +93,29 @@ def test_a_missing_branch_of_an_argument_is_answered_with_a_command(store: Run) 
     assert "tract 'default' has no branch 'dev'; 'tract branch' lists them, 'tract branch NAME' makes one" in said
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["switch", "mian"],
+        ["branch", "--rename", "mian", "other"],
+        ["branch", "--delete", "mian"],
+        ["branch", "new", "--branch", "mian"],
+        ["tag", "x", "--branch", "mian"],
+        ["undo", "--branch", "mian"],
+    ],
+)
+def test_a_mistyped_branch_is_answered_with_the_name_that_was_meant(store: Run, arguments: list[str]) -> None:
+    commit(store, "-m", "one")
+    said = refused(store, *arguments, error="BranchNotFound")
+    assert "tract 'default' has no branch 'mian' (did you mean 'main'?); " in said
+
+
+def test_an_undo_on_a_deleted_branch_is_no_mistake(store: Run) -> None:
+    commit(store, "-m", "one")
+    assert [store(*words).code for words in (["branch", "dev"], ["branch", "--delete", "dev"])] == [0, 0]
+    assert store("undo", "--branch", "dev").out.startswith("dev is back at ")
+
+
 def test_an_open_without_create_makes_no_tract_and_no_branch(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFound):
         Tract.open(tmp_path, create=False)

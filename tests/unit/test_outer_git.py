@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.lab.outer_git import git, git_commit
 from tract_fs.store.outer_git import common_directory, git_directory, index_names, outer_repository
-
-ENVIRONMENT = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-
-
-def git(path: Path, *arguments: str) -> None:
-    who = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "protocol.file.allow=always"]
-    subprocess.run(["git", "-C", str(path), *who, *arguments], env=ENVIRONMENT, capture_output=True, check=True)
 
 
 @pytest.fixture
@@ -26,8 +19,7 @@ def top(tmp_path: Path) -> Path:
     (top / "a/FORMAT").write_text("one\n")
     (top / "a/b/FORMAT").write_text("two\n")
     git(top, "init", "-q")
-    git(top, "add", ".")
-    git(top, "commit", "-qm", "begin")
+    git_commit(top)
     return top
 
 

@@ -46,6 +46,8 @@ def branch(
         elif is_delete:
             t.delete_branch(names[0], force=force)
         else:
+            if ref is None:
+                invocation.require_known_branch(t)
             t.branch(names[0], at=ref)
         done = "renamed" if is_rename else "deleted" if is_delete else "made"
         show_warnings(warnings)
@@ -105,6 +107,7 @@ def undo(invocation: Invocation, expected_head: str | None) -> None:
     """
     with invocation.writing(needs_branch=False) as t:
         invocation.require_tract(t)
+        invocation.require_known_branch(t)
         before = [info.commit_hash for info in t.log(_COUNTED)]
         t.undo(expected_head=expected_of(t, expected_head), anyone=True)
         _answer_undo(invocation, t, t.reflog(1)[0], before)
@@ -192,6 +195,8 @@ def tag(invocation: Invocation, *, name: str | None, ref: str | None, is_delete:
         if is_delete:
             t.untag(name)
         else:
+            if ref is None:
+                invocation.require_known_branch(t)
             show_warnings(name_warnings(name, t.tags()))
             t.tag(name, ref, force=force)
         done = "removed" if is_delete else "set"

@@ -10,7 +10,7 @@ import click
 
 from tract_fs import CommitInfo, Tract
 from tract_fs.cli.contents import PAYLOAD_TYPES, build_content, to_plain
-from tract_fs.cli.display import DIGITS, annotation_document, require_commit, show_warnings
+from tract_fs.cli.display import DIGITS, annotation_document, head_warnings, require_commit, show_warnings
 from tract_fs.cli.invocation import Invocation, expected_of, warnings_of, with_store
 from tract_fs.cli.output import inline, styled
 from tract_fs.cli.values import parse_generation_config, parse_pairs, read_stdin, require_json, require_text
@@ -154,6 +154,8 @@ def _named(t: Tract, target: str, error: EditTargetError) -> EditTargetError:
 
 
 def _answer_commit(invocation: Invocation, t: Tract, made: CommitInfo, warnings: list[str]) -> None:
+    warnings = list(dict.fromkeys((*warnings, *head_warnings(t))))
+
     def show() -> None:
         about = f" of {made.targets[0][:DIGITS]}" if made.targets else ""
         click.echo(
@@ -178,7 +180,7 @@ def annotate(invocation: Invocation, target: str, priority: str, reason: str | N
         target = t.resolve(target)
         before = _pairing_warnings(t, target)
         made = t.annotate(target, priority, reason=reason, expected_head=expected_of(t, expected_head))
-        warnings = _new(_pairing_warnings(t, target), before)
+        warnings = list(dict.fromkeys((*_new(_pairing_warnings(t, target), before), *head_warnings(t))))
 
         def show() -> None:
             shown = styled(str(made.commit_hash)[:DIGITS], fg="yellow")

@@ -11,7 +11,7 @@ import click
 from tract_fs import CommitInfo, CompiledContext, Message, PriorityAnnotation, Status, Tract
 from tract_fs.cli.contents import content_fields, content_text, headline, message_text
 from tract_fs.cli.output import Column, body, echo_pairs, echo_table, inline, json_text, one_line, some, styled, warn
-from tract_fs.errors import CommitNotFoundError, ContentRedacted, DamageError
+from tract_fs.errors import CommitNotFoundError, ContentRedacted, DamageError, TractError
 from tract_fs.model.status import HeadDistance, LostFile, QuarantinedFile, WaitingEvent
 
 DIGITS = 12  # of a hash, where people read it
@@ -29,6 +29,15 @@ def show_warnings(warnings: Sequence[str]) -> None:
     """Prints warnings to stderr."""
     for warning in warnings:
         warn(warning)
+
+
+def head_warnings(t: Tract) -> list[str]:
+    """Returns what the other heads of the branch have that its context leaves out; nothing if there are none, or they can't be read."""
+    try:
+        found = t.other_heads()
+    except (TractError, OSError):  # what was written stands all the same
+        return []
+    return [] if found is None else [found.describe()]
 
 
 def name_warnings(name: str, names: Iterable[str]) -> list[str]:
@@ -228,7 +237,7 @@ def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_mi
     """Prints the state of a tract."""
     none = "no such branch" if is_branch_missing else "no commits yet"
     is_waiting = bool(state.pending or state.damaged or state.quarantined)
-    is_read = state.commit_count > 0 or state.head is None
+    is_read = state.commit_count is not None
     shown = (
         f"{state.effective_count} in the context" if state.token_source or not is_read else "the context can't be read"
     )

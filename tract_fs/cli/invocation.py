@@ -23,11 +23,13 @@ from tract_fs.errors import (
     BranchNotFound,
     FormatMissing,
     HistoryIncomplete,
+    StoreNotCheckedOut,
     StoreNotFound,
     TractError,
     TractNotFound,
 )
 from tract_fs.model.names import is_hex
+from tract_fs.store.outer_git import how_to_check_out
 from tract_fs.work.writer import ExpectedHead
 
 STORE_DIRECTORY = ".tract"
@@ -117,9 +119,12 @@ class Invocation:
             elif needs_branch and not is_any_branch:
                 self._require_names(t)
             yield t
-        except BaseException:
+        except BaseException as error:
+            named = _with_near_name(t, error) if type(error) is BranchNotFound else error
             with suppress(OSError, TractError):  # the first error counts: it may name what was written
                 t.close()
+            if named is not error:
+                raise named from None
             raise
         try:
             t.close()
@@ -158,9 +163,10 @@ class Invocation:
             t = Tract.open(path, **names, create=False, read_only=read_only)
         except (TractNotFound, BranchNotFound):  # the commands decide what must be there, and say so in their own words
             t = Tract.open(path, **names, read_only=read_only)
-        except FormatMissing:
+        except (FormatMissing, StoreNotCheckedOut):
             raise
         except StoreNotFound:
+            self._require_checked_out(path)
             above = "" if self.context_path is not None else ", nor in a directory above"
             raise StoreNotFound(f"{path}: no store here{above}; create one with 'tract init'", path=path) from None
         if current.is_unknown:
@@ -168,6 +174,14 @@ class Invocation:
                 f"local/ was not created by this copy, so the branch chosen by 'tract switch' is unknown; using {current.name}"
             )
         return t
+
+    def _require_checked_out(self, path: str) -> None:
+        """Raises StoreNotCheckedOut if git's index has the store of a directory above that would be meant, were it there."""
+        while self.context_path is None and path != os.path.dirname(path):
+            path = os.path.dirname(path)
+            command = how_to_check_out(path)
+            if command is not None:
+                raise StoreNotCheckedOut(path=path, command=command) from None
 
     def require_tract(self, t: Tract) -> None:
         """Raises CommandError if the tract is not here, but was asked for by name or others have events."""
@@ -204,6 +218,11 @@ class Invocation:
             self.require_tract(t)
         self._require_whole(t)
         if t.branch != "main" or t.tract_id in tracts:
+            raise self.no_branch(t)
+
+    def require_known_branch(self, t: Tract) -> None:
+        """Raises BranchNotFound for a --branch without a head that this copy never moved: a name that was mistyped."""
+        if self.branch is not None and t.head is None and t.branches() and not t.reflog(1):
             raise self.no_branch(t)
 
     def _require_new(self, t: Tract) -> None:
@@ -277,6 +296,19 @@ def _near(name: str, names: Sequence[str]) -> str:
 
     found = get_close_matches(name, names, n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _with_near_name(t: Tract, error: BranchNotFound) -> BranchNotFound:
+    """Returns the error that a branch is missing, with the name that was meant, if a branch has one like it."""
+    name, near = str(error.fields["branch"]), ""
+    with suppress(OSError, TractError):
+        near = _near(name, list(t.branches()))
+    if not near or str(error) != error.template.format(**error.fields):
+        return error
+    message = (
+        f"tract {t.tract_id!r} has no branch {name!r}{near}; 'tract branch' lists them, 'tract branch NAME' makes one"
+    )
+    return BranchNotFound(message, **error.fields)
 
 
 def expected_of(t: Tract, given: str | None) -> ExpectedHead:

@@ -9,6 +9,7 @@ from tract_fs.cli.contents import to_plain
 from tract_fs.cli.display import (
     annotation_document,
     annotations_of,
+    head_warnings,
     own_annotation,
     require_commit,
     show_commit,
@@ -73,6 +74,8 @@ def log(
             lambda: [info.to_dict() for info in infos], lambda: show_commits(t, infos, is_selected=is_selected)
         )
         invocation.warn_if_incomplete(t)
+        if tag is None:
+            show_warnings(head_warnings(t))
 
 
 @click.command(short_help="Show a commit.")

@@ -15,6 +15,7 @@ from tract_fs.cli.output import inline
 from tract_fs.cli.values import parse_generation_config
 from tract_fs.errors import DamageError
 from tract_fs.model.names import require_tract_id
+from tract_fs.store.git_ignore import find_ignored
 
 
 @click.command(short_help="Make a store.")
@@ -39,6 +40,9 @@ def init(invocation: Invocation, path: str | None) -> None:
         declare_tract(directory, invocation.tract_id)
         line += f"; {'there is a tract' if is_there else 'made the tract'} {invocation.tract_id}"
     invocation.answer(lambda: {"path": directory, "is_new": is_new}, lambda: click.echo(line), wrote=f"written: {line}")
+    ignored = find_ignored(directory)
+    if ignored is not None:
+        show_warnings([ignored.describe()])
 
 
 @click.command("import", short_help="Commit the messages of a file.")

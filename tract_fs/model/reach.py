@@ -57,6 +57,10 @@ class Reach:
                 related |= bits
         return next((head for position, head in enumerate(self.heads) if not related >> position & 1), None)
 
+    def unshared(self) -> list[CommitHash]:
+        """Returns the commits that some of the histories have and some have not, in no order."""
+        return [commit for commit, bits in self._bits.items() if bits != self._all]
+
     def is_only(self, commit: CommitHash, position: int, other: int) -> bool:
         """Returns whether a commit is in the history of the head at `position` but not of that at `other`."""
         return self.has(position, commit) and not self.has(other, commit)

@@ -14,6 +14,39 @@ class HeadDistance(Struct, frozen=True):
     only_here: int
 
 
+class OtherHeads(Struct, frozen=True):
+    """The other heads of a branch, and the commits that the context leaves out because only these contain them."""
+
+    branch: str
+    heads: tuple[str, ...]
+    commit_count: int | None  # None if they can't all be read
+    own_count: int  # how many of them writers of this copy made
+    has_own_line: bool  # this copy goes on with the line that it moved last; else with the newest head
+    has_more_elsewhere: bool  # another head has more of this copy's own commits than the one it goes on with
+    is_unrelated: bool = False  # a head has no commit in common with the others: two projects met
+
+    def describe(self) -> str:
+        """Returns one sentence: how many heads, what the context leaves out, which rule chose its head, and what joins them."""
+        others = "the other" if len(self.heads) == 1 else "the others"
+        if self.commit_count is None:
+            left_out = f"leaves out commits of {others}, not all of which can be read"
+        elif self.commit_count == 0:
+            left_out = f"contains all commits of {others}"
+        else:
+            own = f", {self.own_count} of them this copy's own" if self.own_count else ""
+            left_out = f"leaves out {self.commit_count} commit{'s' * (self.commit_count > 1)} of {others}{own}"
+        rule = ""
+        if not self.has_own_line:
+            rule = " (this copy has no line of its own here, so it goes on with the newest head)"
+        elif self.has_more_elsewhere:
+            rule = " (this copy goes on with the line that it moved last, though another has more of the commits that it made)"
+        count = len(self.heads) + 1
+        advice = "'tract merge' joins them"
+        if self.is_unrelated:
+            advice = "they have no commit in common, as where two projects met, so 'tract merge' refuses to join them"
+        return f"branch {self.branch!r} has {count} heads; this context {left_out}{rule}; {advice}"
+
+
 class WaitingEvent(Struct, frozen=True):
     """A pending event, and what this copy knows of the file that it waits for.
 
@@ -97,7 +130,7 @@ class Status(Struct, frozen=True):
     other_heads: tuple[str, ...]
     distances: tuple[HeadDistance, ...]  # one per other head
     diverged_branches: dict[str, tuple[str, ...]]  # the other branches with more than one head
-    commit_count: int  # commits in the history of `head`
+    commit_count: int | None  # commits in the history of `head`; None if it can't be read
     effective_count: int
     token_count: int
     token_source: str

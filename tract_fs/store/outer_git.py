@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tract_fs.store import files
+from tract_fs.store.layout import STORE_DIRECTORY
 
 _LINK_BYTES = 4096  # of a file that names a directory
 _INDEX_BYTES = 128 * 1024 * 1024  # a million names
@@ -64,6 +65,28 @@ def index_names(git: str, *needles: bytes) -> bool | None:
         return True
     is_whole = int.from_bytes(data[4:8], "big") in _WHOLE_NAMES and not _is_split(git)
     return False if is_whole else None
+
+
+def how_to_check_out(context: str) -> str | None:
+    """Returns the command that brings back the store of a context directory that git's index has, while no file of it is there.
+
+    None if the index has none there, or that can't be told. Cost: reads the index, if the directory is in a work tree.
+    """
+    from shlex import quote  # only for this message
+
+    found = outer_repository(context)
+    if found is None:
+        return None
+    store = os.path.relpath(os.path.join(files.real_path(context), STORE_DIRECTORY), found.top)
+    name = f"{store}/FORMAT".encode("utf-8", "surrogateescape")
+    # Before a name stand its flags, of two bytes: the lower is the name's length, or zero if git leaves the file out of the
+    # work tree. With a sparse index a directory that is left out may have one name instead.
+    left_out = b"\0%b\0" % name, b"\0%b\0" % name.removesuffix(b"FORMAT")
+    if index_names(found.git_directory, *left_out):
+        return f"git -C {quote(found.top)} sparse-checkout add {quote(store)}"
+    if index_names(found.git_directory, b"%c%b\0" % (len(name) & 0xFF, name)):
+        return f"git -C {quote(found.top)} checkout -- {quote(store)}"
+    return None
 
 
 def _led_to(top: str) -> str | None:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 
-from tract_fs.errors import FormatMissing, JsonValueError, NotAStore, StoreNotFound, UnsupportedFormat
+from tract_fs.errors import (
+    FormatMissing,
+    JsonValueError,
+    NotAStore,
+    StoreNotCheckedOut,
+    StoreNotFound,
+    UnsupportedFormat,
+)
 from tract_fs.model import canonical
 from tract_fs.model.damage import unreadable, with_line_ends_undone
 from tract_fs.store import files
 from tract_fs.store.layout import EARLIER_TEXTS, FORMAT_VERSION, STORE_DIRECTORY, TEXT_FILES, Layout
+from tract_fs.store.outer_git import how_to_check_out
 
 _LIMIT_BYTES = 1 << 20
 
@@ -77,7 +85,7 @@ def require_format(layout: Layout, *, create: bool) -> None:
     """Returns if there is a store at the layout's path; with `create`, creates one if there is none.
 
     Line ends that a tool rewrote do not matter.
-    Errors: StoreNotFound, FormatMissing (parts of a store lie there), NotAStore, UnsupportedFormat.
+    Errors: StoreNotFound, FormatMissing (parts of a store lie there), StoreNotCheckedOut (git has it), NotAStore, UnsupportedFormat.
     """
     if files.kind_at(layout.context) == "other":
         raise NotAStore(path=layout.context, reason="a file, where a context directory was expected")
@@ -99,6 +107,9 @@ def require_format(layout: Layout, *, create: bool) -> None:
         raise NotAStore(path=layout.format, reason="no regular file; move it away")
     if data is None and parts:
         raise FormatMissing(path=layout.context, found=", ".join(parts))
+    command = how_to_check_out(layout.context) if data is None else None
+    if command is not None:
+        raise StoreNotCheckedOut(path=layout.context, command=command)
     if data is None or (create and not data.strip(b"\0")):  # blank: a power cut lost the bytes of a new store
         if not create:
             above = layout.context

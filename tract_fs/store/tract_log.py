@@ -375,6 +375,15 @@ class TractLog:
                 if record.kind in arrivals.OWN_KINDS and not is_other:
                     yield as_event_hash(record.event)
 
+    def own_events_since(self, count: int, chain: str) -> tuple[set[bytes], tuple[int, str]]:
+        """Returns the events of this copy's writers that arrivals record after a stamp, those that are gone included, and the stamp after them."""
+        found: set[bytes] = set()
+        for record, after in arrivals.iter_new(self._arrivals, count, self._count, bytes.fromhex(chain)):
+            count, chain = count + 1, after.hex()
+            if record.kind in arrivals.OWN_KINDS or record.kind == arrivals.GONE_OWN:
+                found.add(record.event)
+        return found, (count, chain)
+
     def covers(self, count: int, chain: str) -> bool:
         """Returns whether a stamp belongs to this copy's past."""
         if not 0 <= count <= self._count:

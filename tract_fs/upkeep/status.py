@@ -12,9 +12,18 @@ from tract_fs.model.history import linear_order
 from tract_fs.model.lineage import first_words
 from tract_fs.model.names import CommitHash, format_time
 from tract_fs.model.slots import LOST
-from tract_fs.model.status import HeadDistance, LostFile, QuarantinedFile, SalvageableFile, Status, WaitingEvent
+from tract_fs.model.status import (
+    HeadDistance,
+    LostFile,
+    OtherHeads,
+    QuarantinedFile,
+    SalvageableFile,
+    Status,
+    WaitingEvent,
+)
 from tract_fs.model.view import View
 from tract_fs.store.address import Address
+from tract_fs.store.git_ignore import find_ignored
 from tract_fs.store.packs import SMALL_BYTES
 from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
@@ -35,8 +44,9 @@ class _History(Struct):
 
     head: CommitHash | None = None
     others: tuple[CommitHash, ...] = ()
+    other_heads: OtherHeads | None = None
     distances: tuple[HeadDistance, ...] = ()
-    commit_count: int = 0
+    commit_count: int | None = None  # None if the history can't be read
     effective_count: int = 0
     token_count: int = 0
     token_source: str = ""
@@ -85,7 +95,11 @@ def survey(session: Session) -> Status:
         small_pack_count=small_pack_count,
         advice=(),
     )
-    return structs.replace(status, advice=tuple(_advice(status)))
+    advice = [*_advice(status, history.other_heads, has_own_lines=bool(log.view.last_own))]
+    ignored = find_ignored(reader.store.layout.context)
+    if ignored is not None:
+        advice.append(ignored.describe())
+    return structs.replace(status, advice=tuple(advice))
 
 
 def _damaged_packs(reader: TractReader) -> Iterator[str]:
@@ -158,6 +172,7 @@ def _history(session: Session) -> _History:
         found.head = head = reader.head()
         heads = [shown.commit for shown in reader.log.view.heads(reader.branch, reader.log)]
         found.others = tuple(commit for commit in heads if commit != head)
+        found.other_heads = session.contexts.other_heads.get()
         order = [] if head is None else linear_order(head, reader.commit)
         found.commit_count = len(order)
         found.distances = tuple(_distance(reader, order, other) for other in found.others)
@@ -246,7 +261,7 @@ def _warnings(view: View, fault: str, now_us: int, lock_fault: str) -> Iterator[
         yield f"the newest event is of {view.newest}, over a day ahead of this clock ({format_time(now_us)}); what is written now is dated after it"
 
 
-def _advice(status: Status) -> Iterator[str]:
+def _advice(status: Status, other_heads: OtherHeads | None, *, has_own_lines: bool) -> Iterator[str]:
     if status.needs_recovery:
         yield "a power cut left work to finish: open the store once for writing"
     if status.damaged:
@@ -267,8 +282,10 @@ def _advice(status: Status) -> Iterator[str]:
             "pending events: finish the copy that brought them; they apply by themselves when the rest arrives. "
             "If it is gone for good: tract repair --adopt"
         )
-    if status.other_heads or status.diverged_branches:
-        yield "a branch has several heads: all are kept, and this copy goes on with its own line; 'tract merge' joins them"
+    if other_heads is not None:
+        yield other_heads.describe()
+    for branch, heads in status.diverged_branches.items():
+        yield f"branch {branch!r} has {len(heads)} heads: 'tract merge --branch {branch}' joins them"
     if status.salvageable:
         yield "unknown files have the bytes of missing ones: 'tract repair' restores these"
     if len(status.strays) > len(status.salvageable):
@@ -283,5 +300,10 @@ def _advice(status: Status) -> Iterator[str]:
             f"local/ contains entries that this copy did not create here: {_first_of(status.unread_local)}. A copying tool brought them, or an earlier version "
             "wrote them. They are never read; remove them, unless another machine mounts this directory and works in it"
         )
+        if not has_own_lines:
+            yield (
+                "this copy has no record of a commit of its own in this tract. If a tool that also deletes (rsync --delete) brought that local/, it removed those of before: events that "
+                "went with them are not listed as gone, and no line counts as this copy's own. Leave local/ out: --exclude=/.tract/local/"
+            )
     if status.warnings:
         yield "nothing is lost by waiting: another copy of the store may have what can't be read here"

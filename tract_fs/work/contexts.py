@@ -29,6 +29,7 @@ from tract_fs.model.slots import Slot
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.snapshot_cache import SnapshotCache
+from tract_fs.work.other_heads import OtherHeadsReader
 from tract_fs.work.reader import TractReader
 
 _STORE_MIN_COMMITS = 64
@@ -45,6 +46,7 @@ class ContextReader:
     def __init__(self, reader: TractReader, compiler: ContextCompiler | None, *, cache_size: int, clock: Clock) -> None:
         self._reader = reader
         self._clock = clock
+        self.other_heads = OtherHeadsReader(reader)
         self._compiler = compiler
         self._states: BoundedCache[CommitHash, ContextState] = BoundedCache(cache_size)
         self._stored = SnapshotCache(
@@ -89,6 +91,8 @@ class ContextReader:
                 self._history([] if cut is None else linear_order(cut, reader.commit)), options
             )
         notes = self._notes()
+        if at_commit is None and len(reader.log.view.branches.get(reader.branch, ())) > 1:
+            notes = [*self._notes_of_heads(), *notes]
         if cut is None:
             return self.state(None).compile(options).to_context(notes=notes)
         state = self.state(cut)
@@ -322,12 +326,17 @@ class ContextReader:
         state = self._empty().apply_all(zip(kept, map(self._reader.loaded, kept), strict=True))
         later = self._later([name for name in order if not made[name]]) if state.has_open_calls() else ()
         left_out_us = max((read(name).created_us for name in order if not made[name]), default=0)
-        notes = [*self._notes(), *self._notes_of_dates(left_out_us)]
+        notes = [*self._notes_of_heads(moment_us), *self._notes(), *self._notes_of_dates(left_out_us)]
         if self._reader.misfits:
             notes += self._notes_of_types(state)
         if self._reader.gaps:
             self._note_lost(state, notes)
         return state.compile(options, later=later).to_context(notes=notes)
+
+    def _notes_of_heads(self, moment_us: int | None = None) -> list[str]:
+        """Returns what the other heads of the branch have that the context leaves out; nothing if there are none."""
+        found = self.other_heads.get(made_by_us=moment_us)
+        return [] if found is None else [found.describe()]
 
     def _notes_of_types(self, state: ContextState) -> list[str]:
         """Returns which commits that show do not fit their registered types. Cost: reads all commits of the state."""
