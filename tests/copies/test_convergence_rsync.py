@@ -193,11 +193,12 @@ class World:
     def merge(self, site: Site, t: Tract, ref: str | None, prefer: str | None = None) -> MergeResult:
         """Merges, settling what is asked for; notes joins that two sites made alike."""
         try:
-            result = t.merge(ref)
+            result = t.merge(ref, allow_unrelated=True)
         except (MergeConflict, ResetConflict) as error:
             self.seen["conflicts"] += isinstance(error, MergeConflict)
             self.seen["reset conflicts"] += isinstance(error, ResetConflict)
-            result = t.merge(ref, prefer=("ours", prefer or self.rng.choice(("reset", "commits"))))
+            kept = prefer or self.rng.choice(("reset", "commits"))
+            result = t.merge(ref, prefer=("ours", kept), allow_unrelated=True)
         if result.commit is not None:
             self.note(t, result.commit, *result.resolutions)
             if self.joins.setdefault(result.head, site) is not site:
@@ -357,7 +358,7 @@ def _copied_store(world: World, source: Site, target: Site) -> None:
 
 
 def _tract_sync(world: World, source: Site, target: Site) -> None:
-    source.tract().sync(target.path, durable=False)
+    source.tract().sync(target.path, durable=False, allow_unrelated=True)
 
 
 def _bundle(world: World, source: Site, target: Site) -> None:
@@ -365,7 +366,7 @@ def _bundle(world: World, source: Site, target: Site) -> None:
     for tract in source.tracts():
         file = world.folder / f"bundle{world.rng.getrandbits(40)}"
         source.tract(tract).bundle(file)
-        target.tract().apply_bundle(file)
+        target.tract().apply_bundle(file, allow_unrelated=True)
 
 
 WAYS: dict[str, Callable[[World, Site, Site], object]] = {
