@@ -334,8 +334,6 @@ def test_parts_of_a_history_are_not_taken_for_another_one(tmp_path: Path) -> Non
     for number, since in enumerate(said[:-1]):
         bundle(here, tmp_path / f"since {number}", since=since)
     bundle(here, tmp_path / "all")
-    with open_tract(here) as t:
-        t.reset(said[0])
     first = tmp_path / "first"
     make(first, "one")
     assert apply(first, tmp_path / "since 2").new_events == 1
