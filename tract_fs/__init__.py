@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         ToolIOContent,
     )
     from tract_fs.model.diff import ConfigChange, ContextDiff, DiffedContext, DiffedMessage, DiffEntry
-    from tract_fs.model.exchange import BadFile, BundleApplied, BundleInfo, SyncReport, Transfer
+    from tract_fs.model.exchange import BadFile, BundleApplied, BundleInfo, DivergedBranch, SyncReport, Transfer
     from tract_fs.model.info import (
         CommitInfo,
         ImportReport,
@@ -68,7 +68,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.copies.bundle": ["verify_bundle"],
     "tract_fs.model.conflicts": ["Conflict", "ConflictSide"],
     "tract_fs.model.diff": ["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"],
-    "tract_fs.model.exchange": ["BadFile", "BundleApplied", "BundleInfo", "SyncReport", "Transfer"],
+    "tract_fs.model.exchange": ["BadFile", "BundleApplied", "BundleInfo", "DivergedBranch", "SyncReport", "Transfer"],
     "tract_fs.model.status": ["OtherHeads", "PackReport", "RepairReport", "Status"],
     "tract_fs.work.merge": ["MergeResult"],
 }
@@ -94,6 +94,7 @@ __all__ = [
     "DiffEntry",
     "DiffedContext",
     "DiffedMessage",
+    "DivergedBranch",
     "EstimateCounter",
     "FreeformContent",
     "HistoryEntry",

@@ -240,6 +240,22 @@ class MergeConflict(MergeError):
     conflicts: tuple[Any, ...]
 
 
+class UnrelatedHistories(MergeError):
+    """Raised when `sync`, `apply_bundle` or `merge` would mix two histories of one name that have nothing in common.
+
+    Two projects met. Give each a directory of its own, or pass `allow_unrelated=True` (`--unrelated`) to mix them for good.
+    `ours` and `theirs` are the starts of their first messages. Nothing was written.
+    """
+
+    template = (
+        "tract {tract_id!r}{where}: two histories with nothing in common: ours begins with {ours!r}, the other with {theirs!r}; "
+        "give each project a directory of its own, or mix them for good with --unrelated (allow_unrelated=True); nothing was written"
+    )
+    tract_id: str
+    ours: str
+    theirs: str
+
+
 class ResetConflict(MergeError):
     """Raised when one head of a branch was reset and another one contains it. Merge again with `prefer`.
 

@@ -360,6 +360,7 @@ class Tract:
         prefer: str | tuple[str, ...] | None = None,
         resolutions: Mapping[str, Any] | None = None,
         message: str | None = None,
+        allow_unrelated: bool = False,
         expected_head: ExpectedHead = ANY,
     ) -> MergeResult:
         """Brings another line into this branch: that of `ref` (a branch, a commit, `tract:branch`), or, without one,
@@ -368,15 +369,19 @@ class Tract:
         Goes forward where it can. `resolutions` settles conflicts by target: "ours", "theirs", a content, a priority,
         or a tuple of these; `prefer` the rest: "ours", "theirs" or "newer" (alike on every copy), and for a head that
         was set back beside one that contains it "reset" or "commits" (one of each: a tuple; "commits" by default where
-        there is one of the first three). With one of these three a merge always ends.
-        Errors: MergeConflict, ResetConflict, MergeError; CommitNotFoundError, HeadMoved, BudgetExceeded and more, as
+        there is one of the first three). With one of these three a merge always ends. With `allow_unrelated`, heads with no
+        commit in common are joined, too.
+        Errors: MergeConflict, ResetConflict, UnrelatedHistories, MergeError; CommitNotFoundError, HeadMoved,
+        BudgetExceeded and more, as
         `commit`; nothing is written then.
         """
         from tract_fs.work.merge import MergeRequest, TractMerger
 
         with self._guard.writing:
             self._session.store.require_writable()
-            request = MergeRequest.of(ref, prefer, resolutions, message, self._session.writer)
+            request = MergeRequest.of(
+                ref, prefer, resolutions, message, self._session.writer, allow_unrelated=allow_unrelated
+            )
             return TractMerger(self._session).merge(request, expected_head)
 
     def cherry_pick(self, ref: str) -> CommitInfo:
@@ -696,14 +701,17 @@ class Tract:
         *,
         verify: bool = False,
         durable: bool = True,
+        allow_unrelated: bool = False,
         progress: Callable[[int, int, str], object] | None = None,
     ) -> SyncReport:
         """Brings this store and the one in the directory `path` (made there if need be) to the same files, both ways;
         local/ is not copied.
 
-        It may be broken off anywhere and run again. `verify` hashes every file of both; `progress(done, total, path)`
-        is called for each file.
-        Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, ReadOnlyError, nothing copied then; OSError.
+        It may be broken off anywhere and run again; what is there then is a whole beginning. `verify` hashes every file
+        of both; `progress(done, total, path)` is called for each file. With `allow_unrelated`, a tract that has nothing
+        in common with that of the same name there is mixed with it for good.
+        Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, ReadOnlyError, UnrelatedHistories, nothing
+        copied then; OSError.
         """
         from tract_fs.copies.sync import sync_stores
 
@@ -711,7 +719,15 @@ class Tract:
             self._session.require_outside_batch("sync")
             store = self._session.store
             store.require_writable()
-        return sync_stores(store, path, holding=self._guard.changing, verify=verify, durable=durable, progress=progress)
+        return sync_stores(
+            store,
+            path,
+            holding=self._guard.changing,
+            verify=verify,
+            durable=durable,
+            allow_unrelated=allow_unrelated,
+            progress=progress,
+        )
 
     def bundle(self, path: str | os.PathLike[str], *, since: str | None = None, force: bool = False) -> BundleInfo:
         """Writes this tract, with what it builds on, into one file; with `since`, a ref, only what that commit's events
@@ -726,16 +742,18 @@ class Tract:
             self._session.reader.log.list_events(is_forced=True)
             return create_bundle(self._session.reader, path, since=since, force=force)
 
-    def apply_bundle(self, path: str | os.PathLike[str]) -> BundleApplied:
-        """Brings the events and objects of a bundle, of whatever tracts, into the store, after all of it was checked.
+    def apply_bundle(self, path: str | os.PathLike[str], *, allow_unrelated: bool = False) -> BundleApplied:
+        """Brings the events and objects of a bundle, of whatever tracts, into the store, after all of it was checked:
+        all of it or, whatever breaks it off, none that shows.
 
-        Errors: BundleDamaged, UnsupportedFormat, ReadOnlyError, nothing written then; OSError.
+        `allow_unrelated` as for `sync`. Errors: BundleDamaged, UnsupportedFormat, ReadOnlyError, UnrelatedHistories,
+        nothing written then; OSError.
         """
         from tract_fs.copies.bundle import apply_bundle
 
         with self._guard.changing:
             self._session.require_outside_batch("apply_bundle")
-            return apply_bundle(self._session.store, path)
+            return apply_bundle(self._session.store, path, allow_unrelated=allow_unrelated)
 
     # parts that few calls need
 

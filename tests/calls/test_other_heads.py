@@ -49,6 +49,24 @@ def test_the_commits_of_another_copy_are_counted(diverged: Path) -> None:
         assert t.status().advice == (TWO_THEIRS,)
 
 
+def test_heads_without_a_common_commit_are_not_advised_to_be_joined(tmp_path: Path) -> None:
+    for name, text, start_us in (
+        ("here", "You are the tax bot.", START_US),
+        ("there", "You are the gardener.", LATER_US),
+    ):
+        with Tract.open(tmp_path / name, clock=Clock(start_us)) as t:
+            say(t, text)
+    with Tract.open(tmp_path / "here", clock=Clock(2 * LATER_US)) as t:
+        t.sync(tmp_path / "there", allow_unrelated=True)
+        apart = "they have no commit in common, as where two projects met, so 'tract merge' refuses to join them"
+        assert t.compile().warnings == [
+            f"branch 'main' has 2 heads; this context leaves out 1 commit of the other; {apart}"
+        ]
+        assert t.status().advice == tuple(t.compile().warnings)
+        t.merge(allow_unrelated=True)
+        assert t.compile().warnings == []
+
+
 def test_a_commit_a_batch_and_another_handle_leave_the_count_right(diverged: Path) -> None:
     with Tract.open(diverged, clock=Clock(2 * LATER_US)) as t:
         say(t, "on")

@@ -378,10 +378,20 @@ def test_of_several_conversations_one_must_be_chosen(store: Run) -> None:
 def test_all_conversations_go_to_tracts_named_by_the_file(store: Run) -> None:
     write("My Run+2.json", [{"messages": [{"role": "user", "content": str(n)}]} for n in range(11)])
     told = store("import", "My Run+2.json", "--all", "--json").document["imported"]
-    assert [one["tract_id"] for one in told] == [f"my-run-2-{n:02}" for n in range(1, 12)]
-    assert shown_texts(store, "--tract", "my-run-2-03") == ["2"]
+    assert [one["tract_id"][:11] for one in told] == [f"my-run-2-{n:02}" for n in range(1, 12)]
+    assert [one["tract_id"][11:] for one in told[:3]] == ["-829062e3", "-62b724b9", "-9d0b6920"]
+    assert shown_texts(store, "--tract", "my-run-2-03-9d0b6920") == ["2"]
     told = store("import", "My Run+2.json", "--all", "--tract", "again", "--json").document["imported"]
-    assert told[0]["tract_id"] == "again-01"
+    assert told[0]["tract_id"] == "again-01-829062e3"
+
+
+def test_other_conversations_in_a_file_of_the_same_name_go_to_other_tracts(store: Run) -> None:
+    for text in ("desk", "laptop"):
+        write("c.json", [{"messages": [{"role": "user", "content": text}]}] * 1)
+        assert store("import", "c.json", "--all").code == 0
+    tracts = store("status", "--json").document["tracts"]
+    assert [tract[:4] for tract in tracts] == ["c-1-", "c-1-"]
+    assert sorted(shown_texts(store, "--tract", tract)[0] for tract in tracts) == ["desk", "laptop"]
 
 
 def test_an_import_keeps_every_float_and_warns_of_digits_that_none_holds(store: Run, tmp_path: Path) -> None:
@@ -406,16 +416,20 @@ def test_an_import_of_all_that_was_broken_off_goes_on_when_run_again(store: Run)
     conversations = [{"messages": [{"role": "user", "content": str(n)}]} for n in range(3)]
     store("import", write("c.json", conversations[:2]), "--all")
     told = store("import", write("c.json", conversations), "--all", "--json").document["imported"]
-    assert [(one["tract_id"], one["is_new"]) for one in told] == [("c-1", False), ("c-2", False), ("c-3", True)]
-    assert len(store("log", "--tract", "c-1", "--json").document) == 1
+    assert [(one["tract_id"], one["is_new"]) for one in told] == [
+        ("c-1-829062e3", False),
+        ("c-2-62b724b9", False),
+        ("c-3-9d0b6920", True),
+    ]
+    assert len(store("log", "--tract", "c-1-829062e3", "--json").document) == 1
 
 
 def test_an_import_of_all_never_adds_to_other_commits(store: Run) -> None:
-    commit(store, "-m", "mine", "--tract", "c-2", "-c")
+    commit(store, "-m", "mine", "--tract", "c-2-62b724b9", "-c")
     conversations = [{"messages": [{"role": "user", "content": str(n)}]} for n in range(3)]
     told = store("import", write("c.json", conversations), "--all")
     assert (told.code, "nothing was written" in told.err) == (1, True)
-    assert store("status", "--json").document["tracts"] == ["c-2"]
+    assert store("status", "--json").document["tracts"] == ["c-2-62b724b9"]
 
 
 @pytest.mark.parametrize("stem", ["con", "...", "ÄÖ", "x" * 300, "a.b-", "nul.x"])

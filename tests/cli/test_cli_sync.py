@@ -38,6 +38,8 @@ def test_a_sync_tells_scripts_all_of_it(store: Run) -> None:
         "pending_here": [],
         "pending_there": [],
         "lost": [],
+        "diverged": [],
+        "merge": None,
     }
 
 
@@ -72,6 +74,116 @@ def test_events_that_wait_are_told(store: Run) -> None:
     assert told.code == 1
     assert told.err.count("warning: pending here: default/") == 2
     assert told.err.count("warning: pending there: default/") == 2
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "cut", "altered"])
+@pytest.mark.parametrize("kind", ["content", "commit", "event"])
+def test_a_sync_of_what_is_not_whole_ends_with_1_and_names_the_file(store: Run, kind: str, how: str) -> None:
+    for text in ("one", "two", "three"):
+        commit(store, "-m", text)
+    files = {name: data for name, data in hashed(Path(".")).items() if data.startswith(f'{{"{kind}":'.encode())}
+    name = sorted(files)[1] if kind != "content" else next(name for name, data in files.items() if b"two" in data)
+    if how == "gone":
+        Path(".tract", name).unlink()
+    else:
+        data = {"empty": b"", "cut": files[name][:-5], "altered": files[name].replace(b'"', b"'", 1)}[how]
+        put_in_place(Path(".tract", name), data)
+    os.mkdir("stick")
+    told = store("sync", "stick")
+    assert (told.code, name in told.err) == (1, True)
+
+
+def diverged(store: Run, here: list[str], there: list[str]) -> None:
+    """Makes a copy in `stick`, and runs a command on each side, so that its branch has two heads after a sync."""
+    commit(store, "-m", "shared")
+    os.mkdir("stick")
+    store("sync", "stick")
+    for arguments in (here, ["-C", "stick", *there]):
+        assert store(*arguments).code == 0
+
+
+def test_a_second_head_is_shown_and_is_no_failure(store: Run) -> None:
+    diverged(store, ["commit", "-m", "here"], ["commit", "-m", "there"])
+    for _ in range(2):
+        told = store("sync", "stick")
+        assert told.code == 0
+        assert told.err == "warning: branch 'main' has 2 heads: 'tract merge' or 'tract sync PATH --merge' joins them\n"
+    told = store("sync", "stick", "--tract", "default", "--branch", "main", "--json")
+    (one,) = told.document["diverged"]
+    assert (told.code, one["tract_id"], one["branch"], len(one["heads"])) == (0, "default", "main", 2)
+
+
+def test_a_second_head_of_another_tract_is_shown_with_its_name(store: Run) -> None:
+    commit(store, "-m", "x", "--tract", "other", "-c")
+    commit(store, "-m", "y", "-c", "--tract", "default")
+    os.mkdir("stick")
+    store("sync", "stick")
+    commit(store, "-m", "here", "--tract", "other")
+    commit(store, "-C", "stick", "-m", "there", "--tract", "other")
+    told = store("sync", "stick", "--merge")
+    assert (told.code, told.err) == (
+        0,
+        "warning: branch 'main' of tract 'other' has 2 heads: 'tract merge --tract other --branch main' joins them\n",
+    )
+
+
+def test_a_sync_joins_the_heads_and_sends_that_too(store: Run) -> None:
+    diverged(store, ["commit", "-m", "here"], ["commit", "-m", "there"])
+    told = store("sync", "stick", "--merge")
+    assert (told.code, told.err) == (0, "")
+    assert told.out.splitlines()[0].startswith("received 2 objects, 1 event (")
+    assert "; sent 3 objects, 2 events (" in told.out.splitlines()[0]
+    assert told.out.splitlines()[1].startswith("main joins 2 lines at ")
+    assert shown_texts(store) == shown_texts(store, "-C", "stick")
+    assert sorted(shown_texts(store)) == ["here", "shared", "there"]
+    assert hashed(Path("stick")) == hashed(Path("."))
+    assert store("sync", "stick", "--merge").out == "received nothing; sent nothing\n"
+
+
+def test_a_sync_leaves_a_conflict_as_merge_does(store: Run) -> None:
+    diverged(store, ["edit", "main", "-m", "A"], ["edit", "main", "-m", "B"])
+    told = store("sync", "stick", "--merge")
+    assert told.code == 1
+    assert told.out.startswith("received 2 objects, 1 event (")
+    assert "branch 'main' has 2 heads" in told.err
+    assert told.err.splitlines()[-1] == store("merge").err.splitlines()[-1]
+    assert store("merge", "--prefer", "ours").code == 0
+    assert store("sync", "stick", "--merge").code == 0
+    assert shown_texts(store, "-C", "stick") == ["A"]
+
+
+def test_two_projects_on_one_stick_are_not_mixed(store: Run) -> None:
+    commit(store, "--type", "instruction", "-m", "You are the tax bot.")
+    os.mkdir("stick")
+    store("sync", "stick")
+    assert store("init", "other").code == 0
+    commit(store, "-C", "other", "--type", "instruction", "-m", "You are the gardener.")
+    before = [hashed(Path(path)) for path in ("stick", "other")]
+    told = store("-C", "other", "sync", "stick")
+    assert (told.code, told.out) == (1, "")
+    assert told.err == (
+        f"tract: tract 'default', here and in {os.getcwd()}/stick: two histories with nothing in common: ours begins with "
+        "'You are the gardener.', the other with 'You are the tax bot.'; give each project a directory of its own, or mix "
+        "them for good with --unrelated (allow_unrelated=True); nothing was written\n"
+    )
+    store("bundle", "create", "file")
+    told = store("-C", "other", "bundle", "apply", "file", "--json")
+    assert (told.code, '"error": "UnrelatedHistories"' in told.err) == (1, True)
+    assert [hashed(Path(path)) for path in ("stick", "other")] == before
+    assert store("-C", "other", "bundle", "apply", "file", "--unrelated").code == 0
+    told = store("-C", "other", "merge")
+    assert (told.code, "two histories with nothing in common" in told.err) == (1, True)
+    assert store("-C", "other", "merge", "--unrelated").code == 0
+    assert store("-C", "other", "sync", "stick").code == 0
+
+
+def test_a_sync_mixes_two_projects_where_it_is_asked_for(store: Run) -> None:
+    commit(store, "-m", "one")
+    assert store("init", "other").code == 0
+    commit(store, "-C", "other", "-m", "two")
+    assert store("sync", "other", "--merge").code == 1
+    assert store("sync", "other", "--merge", "--unrelated").code == 0
+    assert sorted(shown_texts(store)) == sorted(shown_texts(store, "-C", "other")) == ["one", "two"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.lab.copies import hashed, is_good, object_of, open_tract, require_nothing_waits, texts_at
-from tests.lab.disk import Killed, disk, killed_at
-from tests.lab.states import answers, copy_store, put_in_place, remove_local, store_root, synced
+from tests.lab.disk import Killed, Trap, die, disk, killed_at, set_trap
+from tests.lab.processes import run_child
+from tests.lab.states import answers, copy_store, members_of, put_in_place, remove_local, store_root, synced
 from tests.lab.stores import fill, fill_pack
 from tests.lab.talk import START_US, Clock, user
 from tract_fs import BundleInfo, Tract, verify_bundle
@@ -26,6 +28,7 @@ from tract_fs.errors import (
     CommitNotFoundError,
     HistoryIncomplete,
     ReadOnlyError,
+    UnrelatedHistories,
     UnsupportedFormat,
 )
 from tract_fs.model.events import encode_event, move_op
@@ -52,6 +55,15 @@ def events_of(path: Path) -> list[str]:
     """Returns the hashes of the events of a store, in order of time."""
     found = {data: name for name, data in hashed(path).items() if name.startswith("events")}
     return ["".join(found[data].split("/")[-2:]) for data in sorted(found)]
+
+
+def file_hashes(path: Path) -> set[str]:
+    """Returns the hashes of the objects and events of a store, loose and in packs."""
+    files = hashed(path)
+    packed = [line for name, data in files.items() if name.startswith("packs/") for line in members_of(data)]
+    return {hashlib.sha256(data).hexdigest() for data in [*packed, *files.values()]} - {
+        name.removeprefix("packs/") for name in files
+    }
 
 
 def sealed(lines: list[bytes]) -> bytes:
@@ -98,7 +110,7 @@ def test_an_incremental_bundle_holds_what_came_after_a_commit(tmp_path: Path) ->
     assert info.builds_on == (f"default/{before[1]}",)
     report = apply(there, tmp_path / "new")
     assert (report.new_events, report.new_commits, report.new_contents, report.pending) == (2, 2, 1, ())
-    assert hashed(there) == hashed(here)
+    assert file_hashes(there) == file_hashes(here)
     assert texts_at(there) == ["one", "two", "three", "one"]
     assert bundle(here, tmp_path / "newer", since=third).events == 1
     assert bundle(here, tmp_path / "all but one", since=first).events == 3
@@ -119,6 +131,20 @@ def test_since_leaves_out_no_line_that_went_beside_the_commit(tmp_path: Path) ->
     info = bundle(here, tmp_path / "file", since=mine)
     assert (info.events, info.commits, info.contents) == (1, 1, 1)
     assert b'"there"' in (tmp_path / "file").read_bytes()
+
+
+def test_the_objects_of_a_large_bundle_fill_several_packs_and_its_events_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    make(here, *(f"text {number}" for number in range(40)))
+    bundle(here, tmp_path / "file")
+    monkeypatch.setattr("tract_fs.copies.bundle.PACK_MAX_BYTES", 10_000)
+    apply(there, tmp_path / "file")
+    packs = [data for name, data in hashed(there).items() if name.startswith("packs/")]
+    with_events = [data for data in packs if b'\n{"event":' in b"\n" + data]
+    assert (len(packs) > 2, len(with_events), with_events[0].count(b'{"event":')) == (True, 1, 40)
+    assert texts_at(there) == [f"text {number}" for number in range(40)]
 
 
 def test_bundles_apply_in_any_order_and_twice(tmp_path: Path) -> None:
@@ -206,17 +232,26 @@ def test_a_bundle_is_a_function_of_the_store(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_64_objects_or_more_are_written_as_one_pack(tmp_path: Path) -> None:
-    for count, packs in ((31, 0), (32, 1)):
-        here, there = tmp_path / f"here{count}", tmp_path / f"there{count}"
-        make(here, *(f"text {number}" for number in range(count)))
-        bundle(here, tmp_path / str(count))
-        apply(there, tmp_path / str(count))
+def test_two_events_or_64_objects_are_written_as_one_pack(tmp_path: Path) -> None:
+    for count, is_batch, packs in ((1, False, 0), (2, False, 1), (31, True, 0), (32, True, 1)):
+        here, there, file = (tmp_path / f"{name}{count}" for name in ("here", "there", "file"))
+        said = [f"text {number}" for number in range(count)]
+        with open_tract(here, clock=Clock()) as t:
+            if is_batch:
+                with t.batch():
+                    for text in said:
+                        t.commit(user(text))
+            else:
+                for text in said:
+                    t.commit(user(text))
+            t.bundle(file)
+        assert apply(there, file).new_commits == count
         assert sum(name.startswith("packs/") for name in synced(there)) == packs
         assert sum(name.startswith("objects/") for name in synced(there)) == (0 if packs else 2 * count)
-        assert texts_at(there) == [f"text {number}" for number in range(count)]
+        assert sum(name.startswith("events/") for name in synced(there)) == (0 if packs else 1)
+        assert texts_at(there) == said
         before = synced(there)
-        assert apply(there, tmp_path / str(count)).new_contents == 0
+        assert apply(there, file).new_contents == 0
         assert synced(there) == before
 
 
@@ -252,6 +287,59 @@ def test_a_bad_file_gives_way_to_the_good_one_of_a_bundle(tmp_path: Path) -> Non
     assert (report.new_contents, report.new_events, report.pending) == (1, 0, ())
     assert file.read_bytes() == good
     assert texts_at(there) == ["one", "two"]
+
+
+def test_bad_files_give_way_to_the_good_ones_of_a_bundle_that_becomes_a_pack(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    make(here, "one", "two", "three")
+    copy_store(here, there)
+    bundle(here, tmp_path / "file")
+    files = [store_root(there) / name for name in hashed(there)]
+    good = {file: file.read_bytes() for file in files}
+    for file in files:
+        put_in_place(file, b"torn")
+    remove_local(there)
+    report = apply(there, tmp_path / "file")
+    assert (report.new_contents, report.new_commits, report.new_events, report.pending) == (3, 3, 3, ())
+    assert {file: file.read_bytes() for file in files} == good
+    assert texts_at(there) == ["one", "two", "three"]
+
+
+# unrelated histories
+
+
+def test_a_bundle_of_another_project_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    make(here, "You are the tax bot.", "my salary is 90k")
+    make(there, "You are\x1b[2J the gardener. " + "x" * 100, "water the roses", clock_us=1_800_000_000_000_000)
+    bundle(here, tmp_path / "file")
+    before = synced(there)
+    with open_tract(there) as t, pytest.raises(UnrelatedHistories) as caught:
+        t.apply_bundle(tmp_path / "file")
+    assert (caught.value.tract_id, caught.value.theirs) == ("default", "You are the tax bot.")
+    assert caught.value.ours == "You are\x1b[2J the gardener. " + "x" * 34
+    assert "\\x1b[2J" in str(caught.value) and "\x1b" not in str(caught.value)
+    assert str(tmp_path / "file") in str(caught.value)
+    assert synced(there) == before
+    with open_tract(there) as t:
+        assert t.apply_bundle(tmp_path / "file", allow_unrelated=True).new_events == 2
+        assert len(t.status().other_heads) == 1
+        assert t.apply_bundle(tmp_path / "file").new_events == 0
+
+
+def test_parts_of_a_history_are_not_taken_for_another_one(tmp_path: Path) -> None:
+    """The events of a part wait: it has no first event, so nothing proves that it is of another project."""
+    here = tmp_path / "here"
+    said = make(here, "one", "two", "three", "four")
+    for number, since in enumerate(said[:-1]):
+        bundle(here, tmp_path / f"since {number}", since=since)
+    bundle(here, tmp_path / "all")
+    first = tmp_path / "first"
+    make(first, "one")
+    assert apply(first, tmp_path / "since 2").new_events == 1
+    assert len(apply(first, tmp_path / "since 1").pending) == 2
+    assert apply(first, tmp_path / "all").pending == ()
+    assert texts_at(first) == ["one", "two", "three", "four"]
 
 
 # the file
@@ -572,12 +660,39 @@ def test_a_bundle_that_is_broken_off_while_it_is_applied_leaves_a_whole_store(tm
                 pass
         remove_local(there)
         require_nothing_waits(there)
-        assert texts_at(there) == expected[: len(texts_at(there))]
+        assert texts_at(there) in ([], expected)
         found = {name: data for name, data in hashed(there).items() if "/." not in name}
         assert all(is_good(name, data) for name, data in found.items())
         assert apply(there, file).pending == ()
         assert texts_at(there) == expected
     assert number > 10
+
+
+def _apply_and_die(there: Path, file: Path, number: int) -> bool:
+    """Applies a bundle in a child that is killed at its n-th change of the disk; returns whether it was."""
+
+    def work(_note: Callable[[bytes], None]) -> None:
+        with open_tract(there) as t, set_trap(Trap(number, die)):
+            t.apply_bundle(file)
+
+    return run_child(work)[0] == -signal.SIGKILL
+
+
+def test_a_kill_amid_a_bundle_leaves_all_of_it_or_nothing_that_shows(tmp_path: Path) -> None:
+    here, file = tmp_path / "here", tmp_path / "file"
+    make(here, *(f"text {number}" for number in range(100)))
+    bundle(here, file)
+    expected = texts_at(here)
+    seen = []
+    number, is_killed = 0, True
+    while is_killed:
+        number += 1
+        there = tmp_path / str(number)
+        is_killed = _apply_and_die(there, file, number)
+        seen.append(len(texts_at(there)))
+        assert texts_at(there) in ([], expected)
+    assert sorted(seen) == seen and set(seen) == {0, 100}
+    assert number > 4
 
 
 def test_what_a_bundle_brought_survives_a_power_cut_of_its_own(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def _copied_store(world: RsyncWorld, source: Site, target: Site) -> None:
 
 
 def _tract_sync(world: RsyncWorld, source: Site, target: Site) -> None:
-    source.tract().sync(target.path, durable=False)
+    source.tract().sync(target.path, durable=False, allow_unrelated=True)
 
 
 def _bundle(world: RsyncWorld, source: Site, target: Site) -> None:
@@ -187,7 +187,7 @@ def _bundle(world: RsyncWorld, source: Site, target: Site) -> None:
     for tract in source.tracts():
         file = world.folder / f"bundle{world.rng.getrandbits(40)}"
         source.tract(tract).bundle(file)
-        target.tract().apply_bundle(file)
+        target.tract().apply_bundle(file, allow_unrelated=True)
 
 
 WAYS: dict[str, Callable[[RsyncWorld, Site, Site], object]] = {

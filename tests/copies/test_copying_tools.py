@@ -51,6 +51,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -144,11 +145,10 @@ def require_together(place: Place, expected: dict[str, bytes]) -> None:
 
 def test_the_lines_with_sync_bring_both_sides_together(place: Place) -> None:
     union = diverge(place)
-    (place.path / "stick").mkdir()
     place.run(WITH_TRACT)
-    place.run("tract -C here sync stick")
+    place.run("tract -C here sync stick/NAME")
     require_together(place, union)
-    assert hashed(place.path / "stick") == union
+    assert hashed(place.path / "stick" / "NAME") == union
 
 
 def test_the_lines_with_bundles_carry_a_tract_over(place: Place) -> None:
@@ -326,6 +326,42 @@ def test_an_rsync_that_is_cut_off_leaves_a_copy_that_opens_and_goes_on(place: Pl
     place.run(f"{RSYNC} here/ third/; {RSYNC} there/ third/")
     assert hashed(third) == union
     require_nothing_waits(third)
+
+
+def cut_off(place: Place, options: str) -> Path:
+    """Copies a file of 3 MB with rsync, ends that amid the file, and returns where the file belongs."""
+    commit(place.here, "x" * 3_000_000)
+    file = next(name for name, data in hashed(place.here).items() if len(data) > 3_000_000)
+    words = f"rsync -a --ignore-existing --exclude=/.tract/local/ --bwlimit=2000 {options} here/ there/".split()
+    target = store_root(place.there) / file
+    with subprocess.Popen(words, cwd=place.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not any(
+            found.stat().st_size > 200_000 for found in (target.parent.iterdir() if target.parent.is_dir() else ())
+        ):
+            time.sleep(0.01)
+        process.terminate()
+    assert process.returncode != 0
+    return target
+
+
+@pytest.mark.parametrize("options", ["", "--partial-dir=.rsync-partial"])
+def test_the_rsync_line_cut_off_leaves_whole_files_alone_and_goes_on(place: Place, options: str) -> None:
+    target = cut_off(place, options)
+    assert not target.exists()
+    assert all(is_good(name, data) for name, data in hashed(place.there).items() if "/." not in name)
+    place.run(f"{RSYNC} {options} here/ there/")
+    assert hashed(place.there) == hashed(place.here)
+    require_nothing_waits(place.there)
+
+
+@pytest.mark.parametrize("options", ["-P", "--partial", "--inplace"])
+def test_rsync_with_options_that_keep_half_a_file_never_completes_it(place: Place, options: str) -> None:
+    target = cut_off(place, options)
+    assert 0 < target.stat().st_size < 3_000_000
+    place.run(f"{RSYNC} {options} here/ there/")
+    assert target.stat().st_size < 3_000_000
+    place.run("tract -C here sync there")
+    assert target.stat().st_size > 3_000_000
 
 
 # git

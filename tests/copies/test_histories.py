@@ -251,14 +251,14 @@ def _completed(world: Copies, source: Site, target: Site) -> None:
 
 
 def _tract_sync(world: Copies, source: Site, target: Site) -> None:
-    source.tract().sync(target.path, durable=False)
+    source.tract().sync(target.path, durable=False, allow_unrelated=True)
 
 
 def _bundle(world: Copies, source: Site, target: Site) -> None:
     for tract in source.tracts():
         with suppress(ArgumentError, DamageError), tempfile.TemporaryDirectory(dir=world.folder) as folder:
             source.tract(tract).bundle(Path(folder, "all.bundle"))
-            target.tract().apply_bundle(Path(folder, "all.bundle"))
+            target.tract().apply_bundle(Path(folder, "all.bundle"), allow_unrelated=True)
 
 
 WAYS: dict[str, Callable[[Copies, Site, Site], object]] = {

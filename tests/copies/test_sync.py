@@ -23,6 +23,7 @@ from tests.lab.states import (
     TEXT_FILES,
     answers,
     copy_store,
+    event_files,
     members_of,
     own_place,
     put,
@@ -34,7 +35,15 @@ from tests.lab.states import (
 from tests.lab.stores import fill, fill_pack
 from tests.lab.talk import Clock, user
 from tract_fs import SyncReport, Tract
-from tract_fs.errors import ArgumentError, ClosedError, NotAStore, ReadOnlyError, StoreNotFound, UnsupportedFormat
+from tract_fs.errors import (
+    ArgumentError,
+    ClosedError,
+    NotAStore,
+    ReadOnlyError,
+    StoreNotFound,
+    UnrelatedHistories,
+    UnsupportedFormat,
+)
 from tract_fs.model.events import encode_event
 from tract_fs.model.names import hash_bytes
 from tract_fs.store import tree
@@ -317,6 +326,71 @@ def test_a_new_copy_that_is_killed_at_any_call_is_whole_and_goes_on(tmp_path: Pa
     assert kills > 12
 
 
+def full_after(path: Path, size_bytes: int) -> Callable[[str, int, tuple[Any, ...]], OSError | None]:
+    """Lets the disk of a store be full after so many bytes."""
+    left = size_bytes
+
+    def fails(call: str, _number: int, arguments: tuple[Any, ...]) -> OSError | None:
+        nonlocal left
+        if call == "write" and os.readlink(f"/proc/self/fd/{arguments[0]}").startswith(f"{path}/"):
+            left -= len(arguments[1])
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if call == "write" and left < 0 else None
+
+    return fails
+
+
+def long_history(path: Path, *, packed: tuple[int, ...] = ()) -> list[str]:
+    """Makes 20 commits of 500 bytes, one of them of a content that was there, a batch after the tenth; packs after some. Returns the texts."""
+    texts = [f"{number % 17}: {'x' * 500}" for number in range(20)]
+    for number, text in enumerate(texts):
+        with open_tract(path, clock=Clock(1_800_000_000_000_000 + number * 10**6)) as t, t.batch():
+            t.commit(user(text))
+            if number == 10:
+                for part in range(40):  # 80 objects in a pack of their own
+                    t.commit(user(f"part {part}"))
+        if number in packed:
+            with open_tract(path) as t:
+                t.pack()
+    return [*texts[:11], *(f"part {part}" for part in range(40)), *texts[11:]]
+
+
+@pytest.mark.parametrize("packed", [(), (12,), (4, 15)], ids=["loose", "packed once", "packed twice"])
+def test_a_disk_that_fills_up_has_the_beginning_of_the_history(tmp_path: Path, packed: tuple[int, ...]) -> None:
+    here = tmp_path / "here"
+    texts = long_history(here, packed=packed)
+    whole = sum(len(data) for data in synced(here).values())
+    lengths = []
+    for part in range(1, 12):
+        stick = tmp_path / f"stick {part}"
+        stick.mkdir()
+        with open_tract(here) as t, disk(full_after(stick, 2000 + whole * part // 12)):
+            with pytest.raises(OSError, match="No space left") as caught:
+                t.sync(stick)
+            assert (caught.value.errno, str(caught.value.filename).startswith(str(stick))) == (errno.ENOSPC, True)
+        require_nothing_waits(stick)
+        shown = texts_at(stick)
+        assert shown == texts[: len(shown)]
+        lengths.append(len(shown))
+        assert sync(here, stick).received.files == 0
+        assert texts_at(stick) == texts
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) > 5 if not packed else lengths[-1] > 50
+
+
+def test_a_disk_that_fills_up_amid_an_update_shows_what_it_had_and_a_beginning_of_the_rest(tmp_path: Path) -> None:
+    here, stick = tmp_path / "here", tmp_path / "stick"
+    stick.mkdir()
+    with open_tract(here, clock=Clock()) as t:
+        t.commit(user("before"))
+        t.sync(stick)
+    texts = ["before", *long_history(here)]
+    with open_tract(here) as t, disk(full_after(stick, 8000)), pytest.raises(OSError, match="No space left"):
+        t.sync(stick)
+    require_nothing_waits(stick)
+    shown = texts_at(stick)
+    assert shown == texts[: len(shown)] and 3 < len(shown) < 12
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
 def test_a_disk_that_fails_at_any_call_leaves_nothing_by_half_and_says_where(tmp_path: Path, code: int) -> None:
     here, there = diverged(tmp_path)
@@ -591,7 +665,94 @@ def test_a_file_that_cannot_be_read_is_reported_and_blocks_no_other(tmp_path: Pa
     assert hashed(there) == hashed(here)
 
 
+@pytest.mark.parametrize("with_events", [False, True], ids=["objects", "objects and events"])
+def test_the_good_members_of_a_damaged_pack_are_copied_one_by_one(tmp_path: Path, with_events: bool) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    there.mkdir()
+    with open_tract(here, clock=Clock()) as t:
+        if with_events:
+            for number in range(20):
+                t.commit(user(f"text {number}"))
+            t.pack()
+        else:
+            fill_pack(t, 40)
+    (pack,) = (store_root(here) / "packs").iterdir()
+    lines = members_of(pack.read_bytes())
+    lost = next(line for line in lines if line.startswith(b'{"content":'))
+    remove_local(here)
+    put_in_place(pack, pack.read_bytes().replace(lost, lost.replace(b"content", b"kontent")))
+    report = sync(here, there)
+    assert [(bad.side, bad.path, bad.is_replaced) for bad in report.bad] == [("here", f"packs/{pack.name}", False)]
+    assert not report.is_whole
+    assert {hashlib.sha256(data).hexdigest() for data in hashed(there).values()} >= {
+        hashlib.sha256(line).hexdigest() for line in lines if line != lost
+    }
+    assert sync(here, there).sent.files == 0
+
+
 # refused
+
+
+@pytest.mark.parametrize("packed", ["", "here", "there"])
+def test_two_projects_with_a_tract_of_one_name_are_not_mixed(tmp_path: Path, packed: str) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for path, text in ((here, "You are the tax bot."), (there, "You are\nthe gardener\x1b[2J. " + 80 * "x")):
+        with open_tract(path, clock=Clock(1_800_000_000_000_000 + len(text))) as t:
+            t.commit(user(text))
+            t.commit(user("hello"))
+            if packed == path.name:
+                t.pack()
+    before = synced(here), synced(there)
+    with open_tract(here) as t:
+        with pytest.raises(UnrelatedHistories) as caught:
+            t.sync(there)
+        assert (caught.value.tract_id, caught.value.ours) == ("default", "You are the tax bot.")
+        assert caught.value.theirs == "You are the gardener\x1b[2J. " + 34 * "x"
+        assert "\\x1b[2J" in str(caught.value) and "\x1b" not in str(caught.value)
+        assert (synced(here), synced(there)) == before
+        assert [(one.branch, len(one.heads)) for one in t.sync(there, allow_unrelated=True).diverged] == [("main", 2)]
+        t.sync(there)
+        with pytest.raises(UnrelatedHistories, match="the gardener"):
+            t.merge()
+        t.merge(allow_unrelated=True)
+
+
+def test_one_unrelated_tract_among_others_stops_the_sync_before_anything_is_written(two: tuple[Path, Path]) -> None:
+    here, there = two
+    with open_tract(here, tract_id="other", clock=Clock(1_830_000_000_000_000)) as t:
+        t.commit(user("of another project"))
+    before = synced(here), synced(there)
+    with pytest.raises(UnrelatedHistories) as caught:
+        sync(here, there)
+    assert (caught.value.tract_id, caught.value.theirs) == ("other", "of another tract")
+    assert (synced(here), synced(there)) == before
+
+
+def test_parts_of_one_history_are_related(tmp_path: Path) -> None:
+    """Files that came by halves have no event in common, but build on each other, or one side has no first event."""
+    whole = tmp_path / "whole"
+    with open_tract(whole, clock=Clock()) as t:
+        for text in ("one", "two", "three", "four"):
+            t.commit(user(text))
+    events = event_files(whole)
+    for number, (mine, theirs) in enumerate([((0, 1), (2, 3)), ((0,), (3,)), ((1,), (3,)), ((0,), (1, 2, 3))]):
+        here, there = tmp_path / f"here {number}", tmp_path / f"there {number}"
+        for path, kept in ((here, mine), (there, theirs)):
+            copy_store(whole, path)
+            remove_local(path)
+            for place, name in enumerate(events):
+                if place not in kept:
+                    (store_root(path) / name).unlink()
+        sync(here, there)
+        assert set(event_files(here)) == set(event_files(there)) == {events[place] for place in (*mine, *theirs)}
+
+
+def test_forks_of_one_history_under_one_name_are_related(two: tuple[Path, Path]) -> None:
+    for number, path in enumerate(two):
+        with open_tract(path, clock=Clock(1_830_000_000_000_000 + number)) as t, t.fork("child") as child:
+            child.commit(user(f"child {number}"))
+    report = sync(*two)
+    assert [(one.tract_id, len(one.heads)) for one in report.diverged] == [("child", 2), ("default", 2)]
 
 
 def test_a_store_of_a_newer_format_is_refused(two: tuple[Path, Path]) -> None:
@@ -926,7 +1087,7 @@ def test_a_power_cut_that_left_work_on_the_other_side_is_made_good_first(tmp_pat
     put(redo, data[:11] + b"another boot".ljust(53, b"\n") + data[64:])
     for name in hashed(there):
         (store_root(there) / name).unlink()
-    sync(here, there)
+    sync(here, there, allow_unrelated=True)
     assert hashed(here) == hashed(there)
     with open_tract(here) as t:
         assert len(t.status().other_heads) == 1

@@ -28,6 +28,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "refs",
             "objects",
             "events",
+            "lineage",
             "members",
             "history",
             "view",
@@ -143,6 +144,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
         [
             "__init__",
             "bundle_file",
+            "unrelated",
             "sync",
             "bundle",
         ],

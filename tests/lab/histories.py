@@ -176,11 +176,12 @@ class World:
     def merge(self, site: Site, t: Tract, ref: str | None, prefer: str | None = None) -> MergeResult:
         """Merges, settling what is asked for; notes joins that two sites made alike."""
         try:
-            result = t.merge(ref)
+            result = t.merge(ref, allow_unrelated=True)
         except (MergeConflict, ResetConflict) as error:
             self.seen["conflicts"] += isinstance(error, MergeConflict)
             self.seen["reset conflicts"] += isinstance(error, ResetConflict)
-            result = t.merge(ref, prefer=(self.side(), prefer or self.rng.choice(("reset", "commits"))))
+            wish = (self.side(), prefer or self.rng.choice(("reset", "commits")))
+            result = t.merge(ref, prefer=wish, allow_unrelated=True)
         if result.commit is not None:
             self.note(t, result.commit, *result.resolutions)
             if self.joins.setdefault(result.head, site) is not site:

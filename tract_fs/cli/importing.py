@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import click
@@ -20,6 +22,7 @@ from tract_fs.transcripts.openai import Conversation, find_conversations
 
 _LONG_IMPORT_MESSAGES = 200
 _STREAMED_MESSAGES = 10_000  # one conversation of so many is imported in several transactions
+_DIGEST_DIGITS = 8
 _POSITION = re.compile(r"^messages\[(\d+)\]")
 _Advance = Callable[[int], object]
 
@@ -69,7 +72,10 @@ def import_file(
     else:
         stem = invocation.tract_id or tract_id_of(file)
         digits = len(str(len(conversations)))
-        chosen = {f"{stem}-{n:0{digits}}": conversation for n, conversation in enumerate(conversations, 1)}
+        chosen = {
+            f"{stem}-{n:0{digits}}-{_digest(conversation)}": conversation
+            for n, conversation in enumerate(conversations, 1)
+        }
     contents = {tract_id: to_contents(conversation.messages, "openai") for tract_id, conversation in chosen.items()}
     is_held = _held(invocation, contents) if is_all else dict.fromkeys(contents, False)
     count = sum(len(contents[tract_id]) for tract_id, held in is_held.items() if not held)
@@ -93,6 +99,11 @@ def import_file(
                 stand = f"{len(done):,} of {len(chosen):,} conversations stand; run the same command again to go on"
                 raise Stopped(f"stopped: {stand}" if is_all else "stopped: nothing was written") from None
     return done
+
+
+def _digest(conversation: Conversation) -> str:
+    """Returns what distinguishes the tract of a conversation from that of another one with the same name, which another machine imports."""
+    return sha256(json.dumps(conversation.messages, sort_keys=True).encode()).hexdigest()[:_DIGEST_DIGITS]
 
 
 def _choose(conversations: Sequence[Conversation], number: int | None, file: str) -> Conversation:

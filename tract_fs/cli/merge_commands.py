@@ -35,6 +35,7 @@ _WORDS = ("ours", "theirs", *(priority.value for priority in Priority))
 @click.option(
     "--resolve-text", "texts", multiple=True, metavar="TARGET=TEXT", help="Settles one commit with a new text."
 )
+@click.option("--unrelated", is_flag=True, help="Join heads that have no commit in common, too.")
 @click.option("-m", "--message", metavar="TEXT", help="Commit message.")
 @with_store
 def merge(
@@ -44,6 +45,7 @@ def merge(
     prefer: tuple[str, ...],
     words: tuple[str, ...],
     texts: tuple[str, ...],
+    unrelated: bool,
     message: str | None,
 ) -> None:
     """Merge the line of REF (a branch, a commit, TRACT:BRANCH) into this branch; without REF, join its diverged heads.
@@ -56,9 +58,9 @@ def merge(
         answers: dict[str, tuple[Any, ...]] = {}
         for target, answer in pairs + [(target, _new_content(t, target, text)) for target, text in pairs_of_text]:
             answers[target] = (*answers.get(target, ()), answer)
-        result = t.merge(ref, prefer=prefer or None, resolutions=answers, message=message)
-        wrote = "" if result.kind == "up-to-date" else f"written: {_sentence(t, result)}, which is {result.head}"
-        invocation.answer(lambda: _document(t, result), lambda: click.echo(_sentence(t, result)), wrote=wrote)
+        result = t.merge(ref, prefer=prefer or None, resolutions=answers, message=message, allow_unrelated=unrelated)
+        wrote = "" if result.kind == "up-to-date" else f"written: {merge_sentence(t, result)}, which is {result.head}"
+        invocation.answer(lambda: merge_document(t, result), lambda: click.echo(merge_sentence(t, result)), wrote=wrote)
 
 
 def _pair(given: str, option: str) -> tuple[str, str]:
@@ -84,7 +86,8 @@ def _new_content(t: Tract, target: str, text: str) -> dict[str, Any]:
     return with_text(to_plain(t.get_content(t.resolve(target))), text)
 
 
-def _sentence(t: Tract, result: MergeResult) -> str:
+def merge_sentence(t: Tract, result: MergeResult) -> str:
+    """Returns what a merge did, in one line."""
     head, branch = result.head[:DIGITS], inline(t.branch)
     if result.kind == "up-to-date":
         return f"{branch} is up to date at {head}"
@@ -94,7 +97,8 @@ def _sentence(t: Tract, result: MergeResult) -> str:
     return f"{branch} joins {len(result.commit.parents)} lines at {head}{settled}"
 
 
-def _document(t: Tract, result: MergeResult) -> dict[str, object]:
+def merge_document(t: Tract, result: MergeResult) -> dict[str, object]:
+    """Returns what a merge did as a JSON document."""
     return {
         "tract_id": t.tract_id,
         "branch": t.branch,

@@ -52,7 +52,10 @@ def init(invocation: Invocation, path: str | None) -> None:
     "--conversation", type=click.IntRange(min=1), metavar="N", help="The Nth conversation of the file, from 1."
 )
 @click.option(
-    "--all", "is_all", is_flag=True, help="Import each conversation into its own tract: the file's stem with -1, -2, …"
+    "--all",
+    "is_all",
+    is_flag=True,
+    help="Import each conversation into its own tract: the file's stem, its number, and 8 digits of its hash.",
 )
 @click.option(
     "--config", "pairs", multiple=True, metavar="KEY=VALUE", help="Generation config where the file has none."

@@ -14,10 +14,11 @@ from msgspec.structs import asdict, replace
 from tract_fs import BundleInfo, SyncReport, Transfer, verify_bundle
 from tract_fs.cli.display import show_warnings
 from tract_fs.cli.invocation import InOrder, Invocation, with_store
+from tract_fs.cli.merge_commands import merge_document, merge_sentence
 from tract_fs.cli.output import fail_if, inline, some
 from tract_fs.cli.streams import read_whole
-from tract_fs.errors import BundleDamaged
-from tract_fs.model.exchange import Count
+from tract_fs.errors import BundleDamaged, TractError
+from tract_fs.model.exchange import Count, DivergedBranch
 
 _KINDS = ("objects", "events", "packs")
 _STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # beside "-"
@@ -28,17 +29,46 @@ _Progress = Callable[[int, int, str], None]
 @click.command(short_help="Sync with another copy of the store.")
 @click.argument("path")
 @click.option("--verify", is_flag=True, help="Hash every file of both sides, not only those to copy.")
+@click.option("--merge", "is_merged", is_flag=True, help="Then join the heads of the branch, and sync that too.")
+@click.option(
+    "--unrelated", is_flag=True, help="Mix tracts that have nothing in common, too; this can't be taken back."
+)
 @with_store
-def sync(invocation: Invocation, path: str, verify: bool) -> None:
+def sync(invocation: Invocation, path: str, verify: bool, is_merged: bool, unrelated: bool) -> None:
     """Bring this store and the one in the directory PATH to the same files, both ways.
 
-    PATH is a context directory, or a directory to make a copy in, such as a mounted stick. Every file is
-    checked before it is copied. A good file is never replaced; a bad one is quarantined if the other side has a good
-    one. A bad file that stays is shown, and the exit code is 1. You may interrupt it at any point and run it again. local/ is never copied.
+    PATH is a context directory, or a directory to make a copy in, such as stick/NAME on a mounted stick: one for each
+    project. Every file is checked before it is copied. A good file is never replaced; a bad one is quarantined if the
+    other side has a good one. The exit code is 1 if a bad file stays, or a file is missing on both sides; each is shown.
+    A branch with several heads is shown, too, and is no failure. You may interrupt it at any point and run it again.
+    local/ is never copied.
     """
-    with invocation.writing(is_any_branch=True) as t, _progress(is_hidden=invocation.is_json) as progress:
-        report = t.sync(path, verify=verify, progress=progress)
-    invocation.answer(lambda: _document(report), lambda: _show(report), wrote="synced")
+    fault: TractError | OSError | None = None
+    merged: dict[str, object] | None = None
+    sentence = ""
+    with (
+        invocation.writing(is_any_branch=not is_merged, needs_branch=False) as t,
+        _progress(is_hidden=invocation.is_json) as progress,
+    ):
+        report = t.sync(path, verify=verify, allow_unrelated=unrelated, progress=progress)
+        current = t.tract_id, str(t.branch)
+        if is_merged and any((one.tract_id, one.branch) == current for one in report.diverged):
+            try:
+                result = t.merge(allow_unrelated=unrelated)
+                merged, sentence = merge_document(t, result), merge_sentence(t, result)
+                report = report.followed_by(t.sync(path))
+            except (TractError, OSError) as error:  # what the sync brought stands, and is shown first
+                fault = error
+
+    def show() -> None:
+        _show(report)
+        if sentence:
+            click.echo(sentence)
+        show_warnings(some([_heads(one, is_current=(one.tract_id, one.branch) == current) for one in report.diverged]))
+
+    invocation.answer(lambda: {**_document(report), "merge": merged}, show, wrote="synced")
+    if fault is not None:
+        raise fault
     fail_if(not report.is_whole)
 
 
@@ -125,11 +155,12 @@ def verify(invocation: Invocation, file: str) -> None:
 
 @bundle.command(short_help="Apply a bundle.")
 @click.argument("file")
+@click.option("--unrelated", is_flag=True, help="Apply it also to a tract that has nothing in common with it.")
 @with_store
-def apply(invocation: Invocation, file: str) -> None:
-    """Apply the bundle FILE (- is stdin) to the store: all of it or, if anything in it is damaged, nothing."""
+def apply(invocation: Invocation, file: str, unrelated: bool) -> None:
+    """Apply the bundle FILE (- is stdin) to the store: all of it, or, if it is damaged or broken off, nothing that shows."""
     with invocation.writing(is_any_branch=True) as t, _received(file) as path:
-        report = t.apply_bundle(path)
+        report = t.apply_bundle(path, allow_unrelated=unrelated)
         report = replace(report, path="stdin") if _is_stdin(file) else report
 
     def show() -> None:
@@ -170,6 +201,17 @@ def _show(report: SyncReport) -> None:
     )
 
 
+def _heads(one: DivergedBranch, *, is_current: bool) -> str:
+    if is_current:
+        return (
+            f"branch {one.branch!r} has {len(one.heads)} heads: 'tract merge' or 'tract sync PATH --merge' joins them"
+        )
+    names = f"--tract {one.tract_id} --branch {one.branch}"
+    return (
+        f"branch {one.branch!r} of tract {one.tract_id!r} has {len(one.heads)} heads: 'tract merge {names}' joins them"
+    )
+
+
 def _summary(transfer: Transfer) -> str:
     counts = _counted(*((getattr(transfer, kind).files, kind[:-1]) for kind in _KINDS))
     return f"{counts} ({transfer.size_bytes} bytes)" if transfer.files else "nothing"
@@ -184,6 +226,7 @@ def _document(report: SyncReport) -> dict[str, object]:
     for name in ("received", "sent"):
         document[name] = {kind: _count(getattr(document[name], kind)) for kind in _KINDS}
     document["bad"] = [asdict(bad) for bad in report.bad]
+    document["diverged"] = [asdict(one) for one in report.diverged]
     return document
 
 

@@ -1,6 +1,7 @@
 """Bundles: writes the events of a tract with their objects into one file, all or those after a commit, and applies such a file to a store.
 
-A bundle is verified as a whole before any part of it is written. Its events wait if what they build on is missing. Format: FORMAT.md, section 12.
+A bundle is verified as a whole before any part of it is written, and all of its events become visible at once: there is only one, or they are in one pack.
+They wait if what they build on is missing. Format: FORMAT.md, section 12.
 """
 
 from __future__ import annotations
@@ -8,17 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
+from itertools import chain
 from typing import NamedTuple
 
-from msgspec import structs
-
 from tract_fs.copies.bundle_file import BundleReader, Member, write_bundle
+from tract_fs.copies.unrelated import lineage_of, require_related
 from tract_fs.errors import ArgumentError, BundleExists, CommitNotFoundError
 from tract_fs.model.content import is_content
 from tract_fs.model.events import Event, Move, split_parent
 from tract_fs.model.exchange import BUNDLE_FORMAT, BUNDLE_VERSION, BundleApplied, BundleHeader, BundleInfo
+from tract_fs.model.lineage import Lineage
+from tract_fs.model.members import LIST_NAME_BYTES, LIST_TRACT_BYTES
 from tract_fs.model.names import EventHash
 from tract_fs.store import files
+from tract_fs.store.address import MAX_PACK_BYTES, Address
 from tract_fs.store.holdings import Holdings
 from tract_fs.store.packs import Packs, PackWriter
 from tract_fs.store.store import PACK_MAX_BYTES, PACK_MIN_OBJECTS, Store
@@ -72,19 +76,25 @@ def verify_bundle(file: str | os.PathLike[str]) -> BundleInfo:
     return _info(path, reader.header, reader.size_bytes)
 
 
-def apply_bundle(store: Store, file: str | os.PathLike[str]) -> BundleApplied:
-    """Writes the members of a bundle that the store lacks, after it was verified as a whole: objects, then events in causal order.
+def apply_bundle(store: Store, file: str | os.PathLike[str], *, allow_unrelated: bool = False) -> BundleApplied:
+    """Writes the members of a bundle that the store lacks, after it was verified as a whole; a kill leaves all of them, or none that shows.
 
-    64 objects or more become one pack. Errors: BundleDamaged, UnsupportedFormat, ReadOnlyError, with nothing written; OSError.
+    Two events or more, or 64 objects, become one pack. Errors: BundleDamaged, UnsupportedFormat, UnrelatedHistories,
+    ReadOnlyError, with nothing written; OSError.
     """
     store.require_writable()
     path = require_file(file)
     packs = Packs(store.layout, read_only=False)
     packs.refresh()
     with closing(Holdings(store.layout, packs)) as holdings:
-        report, events = _apply(holdings, path)
+        bundle = _Incoming(path, holdings)
+        if not allow_unrelated:
+            bundle.require_related()
+        size = bundle.write()
     store.forget_redacted()
-    return structs.replace(report, pending=_waiting(store, events))
+    contents, commits, events = bundle.counts
+    waiting = _waiting(store, {tract: lineage.names for tract, lineage in bundle.lineages.items()})
+    return BundleApplied(path, bundle.tracts, contents, commits, events, size, waiting)
 
 
 def require_file(file: object) -> str:
@@ -214,52 +224,108 @@ def _info(path: str, header: BundleHeader, size_bytes: int, *, missing: tuple[st
     )
 
 
-def _apply(holdings: Holdings, path: str) -> tuple[BundleApplied, dict[str, list[str]]]:
-    """Verifies a bundle, then writes what the store lacks; returns what was new, and the bundle's events by tract."""
-    first = BundleReader(path)
-    contents = commits = new_events = 0
-    lacking: set[bytes] = set()
-    events: dict[str, list[str]] = {}
-    for member in first:
-        is_event = isinstance(member.value, Event)
+class _Incoming:
+    """A bundle that was verified as a whole, and what of it a store lacks."""
+
+    def __init__(self, path: str, holdings: Holdings) -> None:
+        self._path = path
+        self._holdings = holdings
+        self._lacking: set[bytes] = set()
+        self._event_bytes = 0  # of those that the store lacks
+        self.counts = [0, 0, 0]  # contents, commits and events that the store lacks
+        self.lineages: dict[str, Lineage] = {}  # of its events, by tract
+        self._known: set[str] = set()  # tracts of which the store has an event of the bundle, or one that it builds on
+        reader = BundleReader(path)
+        for member in reader:
+            self._look_at(member)
+        assert reader.header is not None
+        self.tracts = reader.header.tracts
+        for parent in reader.header.builds_on:
+            tract, _, name = parent.partition("/")
+            if tract not in self._known and holdings.read(Address("event", name, tract)) is not None:
+                self._known.add(tract)
+
+    def require_related(self) -> None:
+        """Raises UnrelatedHistories if the store has a tract of the bundle's, and both have nothing in common. Cost: for such a tract, a read of its events."""
+        unknown = self.lineages.keys() - self._known
+        if unknown:
+            self._holdings.list_files()
+        there = self._holdings.loose_events() if unknown else {}
+        for tract in sorted(unknown & there.keys()):
+            names = chain(there[tract], self._holdings.packed_events(tract))
+            require_related(
+                tract,
+                lineage_of(self._holdings, tract, names),
+                self.lineages[tract],
+                read_ours=lambda name: self._holdings.read(Address("object", name)),
+                read_theirs=self._find,
+                where=f", here and in {self._path}",
+            )
+
+    def write(self) -> int:
+        """Writes what the store lacks, so that it survives a power cut; returns its bytes."""
+        if not self._lacking:
+            return 0
+        contents, commits, events = self.counts
+        lacking = (member for member in BundleReader(self._path) if bytes.fromhex(member.name) in self._lacking)
+        if contents + commits >= PACK_MIN_OBJECTS or events > 1:
+            size = self._write_packed(lacking)
+        else:
+            size = 0
+            for member in lacking:  # the event is the last one
+                size += len(member.data)
+                self._holdings.put(member.address, member.data)
+        files.sync_filesystem(self._holdings.layout.root)
+        return size
+
+    def _look_at(self, member: Member) -> None:
+        is_lacking = self._holdings.read(member.address) is None
+        if is_lacking:
+            self._lacking.add(bytes.fromhex(member.name))
+        kind = 0
+        if member.value is not None:
+            kind = 2 if isinstance(member.value, Event) else 1
+        self.counts[kind] += is_lacking
         if isinstance(member.value, Event):
-            events.setdefault(member.value.tract, []).append(member.name)
-        if holdings.read(member.address) is None:
-            lacking.add(bytes.fromhex(member.name))
-            contents += member.value is None
-            commits += member.value is not None and not is_event
-            new_events += is_event
-    assert first.header is not None
-    second = (member for member in BundleReader(path) if bytes.fromhex(member.name) in lacking)
-    size = _write(holdings, second, is_packed=contents + commits >= PACK_MIN_OBJECTS)
-    if lacking:
-        files.sync_filesystem(holdings.layout.root)
-    return BundleApplied(path, first.header.tracts, contents, commits, new_events, size, ()), events
+            tract = member.value.tract
+            self.lineages.setdefault(tract, Lineage()).add(member.name, member.value)
+            self._event_bytes += is_lacking * (len(member.data) + LIST_NAME_BYTES)
+            if not is_lacking:
+                self._known.add(tract)
 
+    def _find(self, name: str) -> bytes | None:
+        return next((member.data for member in BundleReader(self._path) if member.name == name), None)
 
-def _write(holdings: Holdings, members: Iterable[Member], *, is_packed: bool) -> int:
-    """Writes members, the objects of a packed bundle into packs of at most 256 MiB; returns the bytes."""
-    size = 0
-    pack: PackWriter | None = None
-    with ExitStack() as open_packs:
-        for member in members:
-            size += len(member.data)
-            is_event = isinstance(member.value, Event)
-            if pack is not None and (is_event or pack.size_bytes + len(member.data) > PACK_MAX_BYTES):
-                pack.finish()
-                pack = None
-            if is_event or not is_packed:
-                holdings.put(member.address, member.data)
-                continue
-            if pack is None:
-                pack = open_packs.enter_context(PackWriter(holdings.layout))
-            pack.add(member.name, member.data)
-        if pack is not None:
+    def _write_packed(self, members: Iterable[Member]) -> int:
+        """Writes members into packs of at most 256 MiB, all events into the last one, up to the size that a pack may have; returns their bytes."""
+        holdings = self._holdings
+        size = 0
+        damaged: list[Address] = []  # members with another, damaged file at their place
+        is_among_events = False
+        with ExitStack() as open_packs:
+            pack = open_packs.enter_context(PackWriter(holdings.layout))
+            for member in members:
+                needed, limit = len(member.data) + 1, PACK_MAX_BYTES
+                if is_among_events:
+                    limit = MAX_PACK_BYTES - LIST_TRACT_BYTES
+                elif isinstance(member.value, Event):
+                    is_among_events, needed = True, self._event_bytes
+                if pack.size_bytes + needed > limit and not pack.is_empty:
+                    pack.finish()
+                    pack = open_packs.enter_context(PackWriter(holdings.layout))
+                pack.add(member.name, member.data)
+                size += len(member.data)
+                if files.may_exist(member.address.path_in(holdings.layout)):
+                    damaged.append(member.address)
             pack.finish()
-    return size
+        for address in damaged:
+            data = holdings.packed(address)
+            if data is not None:
+                holdings.put(address, data)
+        return size
 
 
-def _waiting(store: Store, events: dict[str, list[str]]) -> tuple[str, ...]:
+def _waiting(store: Store, events: dict[str, set[str]]) -> tuple[str, ...]:
     """Applies the new events, and returns which of them wait, and for what."""
     found = []
     for tract, names in events.items():

@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 from msgspec.json import Decoder
+from msgspec.structs import replace
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
@@ -29,6 +30,9 @@ class Count(Struct, frozen=True):
         """Returns the count with one more file."""
         return Count(self.files + 1, self.size_bytes + size_bytes)
 
+    def __add__(self, other: Count) -> Count:
+        return Count(self.files + other.files, self.size_bytes + other.size_bytes)
+
 
 class Transfer(Struct, frozen=True):
     """What a sync wrote on one side, by kind of file."""
@@ -47,6 +51,9 @@ class Transfer(Struct, frozen=True):
         """Their bytes."""
         return self.objects.size_bytes + self.events.size_bytes + self.packs.size_bytes
 
+    def __add__(self, other: Transfer) -> Transfer:
+        return Transfer(self.objects + other.objects, self.events + other.events, self.packs + other.packs)
+
 
 class BadFile(Struct, frozen=True):
     """A file whose bytes a sync found not to match its name."""
@@ -57,10 +64,19 @@ class BadFile(Struct, frozen=True):
     is_replaced: bool  # it is in quarantine, and a good one is in its place
 
 
+class DivergedBranch(Struct, frozen=True):
+    """A branch with several heads, the newest first. `merge()` joins them."""
+
+    tract_id: str
+    branch: str
+    heads: tuple[str, ...]
+
+
 class SyncReport(Struct, frozen=True):
     """What a sync did. `pending_…`: "tract/hash: reason", one per event that waits for something on that side.
 
-    `lost`: the paths of files that what was copied, or what is hidden here, needs and that neither side has.
+    `lost`: the paths of files that what was copied, or what is hidden here, needs and that neither side has. `diverged`:
+    the branches with several heads, of all tracts.
     """
 
     path: str
@@ -71,11 +87,22 @@ class SyncReport(Struct, frozen=True):
     pending_here: tuple[str, ...]
     pending_there: tuple[str, ...]
     lost: tuple[str, ...] = ()
+    diverged: tuple[DivergedBranch, ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing is lost, and every bad file was replaced."""
         return not self.lost and all(bad.is_replaced for bad in self.bad)
+
+    def followed_by(self, later: SyncReport) -> SyncReport:
+        """Returns the report of this sync and a later one of the same copies as one."""
+        return replace(
+            later,
+            is_new=self.is_new,
+            received=self.received + later.received,
+            sent=self.sent + later.sent,
+            bad=self.bad + later.bad,
+        )
 
 
 class BundleHeader(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -45,6 +45,18 @@ class Reach:
         """Returns shared commits, among them every one that is a parent of a commit that is not shared."""
         return {commit for commit, bits in self._bits.items() if bits == self._all}
 
+    def unrelated(self) -> CommitHash | None:
+        """Returns the first head that has no commit in common with the first one, nor through other heads; None if there is none."""
+        related, masks = 1, set(self._bits.values())
+        while masks:
+            met = {bits for bits in masks if bits & related}
+            if not met:
+                break
+            masks -= met
+            for bits in met:
+                related |= bits
+        return next((head for position, head in enumerate(self.heads) if not related >> position & 1), None)
+
     def unshared(self) -> list[CommitHash]:
         """Returns the commits that some of the histories have and some have not, in no order."""
         return [commit for commit, bits in self._bits.items() if bits != self._all]

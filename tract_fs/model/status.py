@@ -23,6 +23,7 @@ class OtherHeads(Struct, frozen=True):
     own_count: int  # how many of them writers of this copy made
     has_own_line: bool  # this copy goes on with the line that it moved last; else with the newest head
     has_more_elsewhere: bool  # another head has more of this copy's own commits than the one it goes on with
+    is_unrelated: bool = False  # a head has no commit in common with the others: two projects met
 
     def describe(self) -> str:
         """Returns one sentence: how many heads, what the context leaves out, which rule chose its head, and what joins them."""
@@ -40,7 +41,10 @@ class OtherHeads(Struct, frozen=True):
         elif self.has_more_elsewhere:
             rule = " (this copy goes on with the line that it moved last, though another has more of the commits that it made)"
         count = len(self.heads) + 1
-        return f"branch {self.branch!r} has {count} heads; this context {left_out}{rule}; 'tract merge' joins them"
+        advice = "'tract merge' joins them"
+        if self.is_unrelated:
+            advice = "they have no commit in common, as where two projects met, so 'tract merge' refuses to join them"
+        return f"branch {self.branch!r} has {count} heads; this context {left_out}{rule}; {advice}"
 
 
 class WaitingEvent(Struct, frozen=True):

@@ -5,12 +5,13 @@ Only bytes that hash to its name are written at an address, and a good file is n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import sha256
 
 from tract_fs.model.damage import NO_FILE, diagnose, unreadable
+from tract_fs.model.names import hash_bytes
 from tract_fs.store import files
-from tract_fs.store.address import Address
+from tract_fs.store.address import Address, address_of
 from tract_fs.store.bytes import StoredBytes
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
@@ -38,6 +39,36 @@ class Holdings:
     def list_files(self) -> None:
         """Lists the store; see `tree.list_store`."""
         self.files, self.event_packs = list_store(self.layout, self._packs)
+
+    def loose_events(self) -> dict[str, list[str]]:
+        """Returns the hashes of the listed loose events by tract; a tract that has events in packs alone has none."""
+        found: dict[str, list[str]] = {tract: [] for tract in self._packs.tracts()}
+        for address in self.files:
+            if address.kind == "event":
+                found.setdefault(address.tract, []).append(address.name)
+        return found
+
+    def packed_events(self, tract: str) -> Iterator[str]:
+        """Yields the hashes of a tract's events in packs, and of those of an unknown tract."""
+        for pack in sorted(self.event_packs):
+            yield from self._packs.event_names(pack.name, tract)
+
+    def tracts_in(self, packs: Iterable[Address]) -> set[str]:
+        """Returns the tracts that have events in some packs."""
+        return self._packs.tracts({pack.name for pack in packs})
+
+    def pack_of(self, name: str, packs: Collection[str]) -> str | None:
+        """Returns one of some packs that has the verified bytes of a member, or None."""
+        return self._packs.holder(name, packs)
+
+    def good_members(self, pack: Address) -> list[tuple[Address, bytes]]:
+        """Returns the unchanged members of a damaged pack, objects before events."""
+        data = files.read(pack.path_in(self.layout), limit_bytes=pack.limit_bytes) or b""
+        found = [
+            (address_of(member, hash_bytes(member)), member) for member in self._packs.good_members(pack.name, data)
+        ]
+        named = [(address, member) for address, member in found if address is not None]
+        return sorted(named, key=lambda item: item[0].kind == "event")
 
     def has(self, address: Address) -> bool:
         """Returns whether an address has a file, or its bytes are in a pack; not whether they are good."""

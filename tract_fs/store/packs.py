@@ -64,6 +64,7 @@ _RECENT_BYTES = 32 * 1024 * 1024
 _RECENT_OVERHEAD_BYTES = 200
 _TRIES = 3  # of an index that is damaged each time
 _HASH = re.compile(rb'([0-9a-f]{64})"')
+_EVENT_TIME = re.compile(rb'^\{"event":\{"at":"([0-9T:.Z-]+)"', re.MULTILINE)
 
 _T = TypeVar("_T")
 
@@ -305,10 +306,11 @@ class Packs:
         found = bool(self.names) and self._ask(lambda: self._members.has_tract(self.names, tract))
         return found or any(tract in events for events in self._events_in_memory())
 
-    def tracts(self) -> set[str]:
-        """Returns the tracts that have events in packs, or had some that a damaged pack lacks."""
-        found = self._ask(lambda: self._members.tracts(self.names)) if self.names else set()
-        return {tract for tract in found.union(*self._events_in_memory()) if tract}
+    def tracts(self, packs: set[str] | None = None) -> set[str]:
+        """Returns the tracts that have events in packs, or had some that a damaged pack lacks; with `packs`, those with rows of events in these."""
+        names = self.names if packs is None else packs
+        found = self._ask(lambda: self._members.tracts(names)) if names else set()
+        return {tract for tract in found.union(*(self._events_in_memory() if packs is None else ())) if tract}
 
     def _events_in_memory(self) -> list[Mapping[str, list[bytes]]]:
         """Returns the events of held packs, and those that damaged ones lack, by tract."""
@@ -588,6 +590,11 @@ class PackWriter:
         """The size in bytes of the pack if it ends here, or a little more."""
         return self._member_bytes + self._list_bytes
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no member yet."""
+        return self._member_bytes == 0
+
     def add(self, name: str, member: bytes) -> None:
         """Appends a member: canonical JSON, and its hash."""
         if is_event_line(member):
@@ -669,6 +676,18 @@ def first_member(path: str) -> str | None:
         if error.errno not in (errno.ENOENT, *files.UNREADABLE):
             raise
     return None
+
+
+def oldest_event(path: str) -> str:
+    """Returns the least time of the events in a pack, as its lines show it unverified; empty if none does, or the system can't read it."""
+    found: list[bytes] = []
+    try:
+        for block in files.iter_line_blocks(path, limit_bytes=LIMIT_BYTES):
+            found += [min(times)] if (times := _EVENT_TIME.findall(block)) else []
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, *files.UNREADABLE):
+            raise
+    return min(found, default=b"").decode()
 
 
 def _members_of(name: str, data: bytes) -> PackMembers:

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from tract_fs.errors import DamageError, TokenizerError
 from tract_fs.model.damage import NO_FILE
 from tract_fs.model.history import linear_order
+from tract_fs.model.lineage import first_words
 from tract_fs.model.names import CommitHash, format_time
 from tract_fs.model.slots import LOST
 from tract_fs.model.status import (
@@ -38,7 +39,6 @@ _DAY_US = 86_400_000_000
 _MANY_FILES = 3000  # of a thousand commits: 4 KiB of disk and an inode each, and most of the time of a cold compile
 _MOST_NAMED = 3
 _MAY_LACK = "it may have had newer events, of any tract"
-_FIRST_CHARACTERS = 60
 _MANY_PACKS = 16  # that a handle keeps open
 
 
@@ -173,7 +173,7 @@ def _first_words(reader: TractReader, name: CommitHash) -> str:
         rendering = LOST
     if rendering is None or rendering is LOST:
         return "(its content is lost)"
-    return " ".join((rendering.text or rendering.body or "")[: 8 * _FIRST_CHARACTERS].split())[:_FIRST_CHARACTERS]
+    return first_words(rendering.text or rendering.body or "")
 
 
 def missing_names(reader: TractReader) -> set[str]:

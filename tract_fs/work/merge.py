@@ -12,11 +12,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from tract_fs.errors import ArgumentError, BudgetExceeded, MergeError
+from tract_fs.errors import ArgumentError, BudgetExceeded, MergeError, UnrelatedHistories
 from tract_fs.model.conflicts import Conflict, find_conflicts
 from tract_fs.model.events import BranchOp
-from tract_fs.model.history import is_ancestor
+from tract_fs.model.history import is_ancestor, linear_order
 from tract_fs.model.info import CommitInfo, TokenBudgetConfig
+from tract_fs.model.lineage import first_words
 from tract_fs.model.merge import (
     MergeKind,
     MergePlan,
@@ -53,6 +54,7 @@ class MergeRequest(Struct, frozen=True):
     ref: str | None
     wishes: Wishes
     message: str | None
+    allow_unrelated: bool = False
 
     @classmethod
     def of(
@@ -62,6 +64,8 @@ class MergeRequest(Struct, frozen=True):
         resolutions: Mapping[str, Any] | None,
         message: str | None,
         writer: TractWriter,
+        *,
+        allow_unrelated: bool = False,
     ) -> MergeRequest:
         """Returns the request that the arguments of merge() describe. Errors: ArgumentError, ContentValidationError,
         JsonValueError.
@@ -70,7 +74,7 @@ class MergeRequest(Struct, frozen=True):
             raise ArgumentError(
                 f"ref {ref!r}: give a branch, a commit, tract:branch, or None for the heads of this branch"
             )
-        return cls(ref, read_wishes(prefer, resolutions, writer), optional_text(message, "message"))
+        return cls(ref, read_wishes(prefer, resolutions, writer), optional_text(message, "message"), allow_unrelated)
 
 
 class TractMerger:
@@ -126,6 +130,8 @@ class TractMerger:
             self._writer.require_not_deleted(transaction.branch)
         moves = dict(reader.log.view.branches.get(transaction.branch, {})) if request.ref is None else None
         plan = self._plan(transaction, request)
+        if request.ref is None and not request.allow_unrelated:
+            self._require_related(plan)
         conflicts: tuple[Conflict, ...] = ()
         if len(plan.parents) > 1:
             place = plan.parents.index(own) if own in plan.parents else 0
@@ -205,6 +211,16 @@ class TractMerger:
         head = CommitHash(made[-1].commit_hash if made else info.commit_hash)
         transaction.move_to(head, plan.kind, replaces=replaces)
         return MergeResult(plan.kind, head, info, made, conflicts)
+
+    def _require_related(self, plan: MergePlan) -> None:
+        """Raises UnrelatedHistories if heads of the branch have no commit in common: most likely, two projects were mixed."""
+        stranger = plan.reach.unrelated()
+        if stranger is not None:
+            read = self._reader.commit
+            roots = (linear_order(head, read)[0] for head in (plan.parents[0], stranger))
+            ours, theirs = (first_words(self._text(root)) for root in roots)
+            where = f", the lines at {plan.parents[0][:12]} and {stranger[:12]}"
+            raise UnrelatedHistories(tract_id=self._reader.log.tract, ours=ours, theirs=theirs, where=where)
 
     def _text(self, name: CommitHash) -> str:
         """Returns the text of a commit's content, empty if it was redacted."""

@@ -64,6 +64,7 @@ class OtherHeadsReader:
                 > sum(reach.is_only(commit, 0, place) for commit in own)
                 for place in range(1, len(heads))
             ),
+            is_unrelated=reach.unrelated() is not None,
         )
 
     def _own_of(self, commits: list[CommitHash]) -> set[CommitHash]:
