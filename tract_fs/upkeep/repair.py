@@ -50,8 +50,9 @@ class Repair:
         self._salvaged: list[str] = []
         self._dropped: list[str] = []
         self._given_up: list[str] = []
+        self._accepted: list[str] = []
 
-    def run(self, *, adopt: bool, verify: bool, give_up: Iterable[str]) -> RepairReport:
+    def run(self, *, adopt: bool, verify: bool, give_up: Iterable[str], accept: bool) -> RepairReport:
         """Repairs the store, and returns the report; see the facade."""
         self._store.require_writable()
         if self._store.accepts_gaps:
@@ -74,7 +75,10 @@ class Repair:
         self._salvage()
         self._give_up(names)
         remove_left_over(self._layout)
-        return self._report(self._adopt() if adopt else Adopted([], []))
+        adopted = self._adopt() if adopt else Adopted([], [])
+        if accept:
+            self._accept()
+        return self._report(adopted)
 
     def _mend_texts(self) -> None:
         with self._store.locked():
@@ -193,6 +197,14 @@ class Repair:
         self._given_up = sorted(chosen)
         self._store.list_events()
 
+    def _accept(self) -> None:
+        """Accepts in each tract what this copy had and has no more: events that are gone, configs that it showed before."""
+        for reader in self._readers():
+            names = reader.hidden.gone_tails()
+            if names or reader.log.overruled:
+                self._accepted += names
+                reader.log.accept(names)
+
     def _adopt(self) -> Adopted:
         with self._store.locked():
             log = self._reader.log
@@ -226,6 +238,7 @@ class Repair:
             not_adopted=tuple(adopted.refused),
             lost=tuple(self._lost()),
             given_up=tuple(self._given_up),
+            accepted=tuple(sorted(self._accepted)),
             advice=(),
         )
         return structs.replace(report, advice=tuple(_advice(report)))

@@ -96,6 +96,8 @@ class ContextReader:
             state = self._without_gaps(cut, state, notes)
         if reader.misfits:
             notes += self._notes_of_types(state)
+        if reader.log.overruled:
+            notes += self._notes_of_configs(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
         return state.compile(options, later=later).to_context(usage=usage, notes=notes)
@@ -346,6 +348,11 @@ class ContextReader:
                 )
         return notes
 
+    def _notes_of_configs(self, state: ContextState) -> list[str]:
+        """Returns which commits have another generation config than this copy showed before."""
+        shown = set(state.snapshot().list_commits())
+        return [note for commit, note in self._reader.overruled_configs().items() if commit in shown]
+
     def _notes_of_dates(self, left_out_us: int) -> list[str]:
         """Returns what to know of a cut by time that leaves out commits, the newest of them made at `left_out_us`."""
         now_us = read_clock(self._clock) if left_out_us else 0
@@ -426,7 +433,8 @@ class ContextReader:
         error = self._reader.incomplete()
         if error is not None:
             return [*notes, f"branch {error.branch!r} is incomplete: {error.reason}"]
-        waiting = len(log.view.pending.keys() | log.damaged.keys() | log.gone | log.quarantined.keys())
+        gone = log.gone - log.accepted.keys()
+        waiting = len(log.view.pending.keys() | log.damaged.keys() | gone | log.quarantined.keys())
         if waiting:
             notes.append(f"{waiting} events of this tract are pending, damaged or gone, and take no part; see status()")
         return notes

@@ -14,11 +14,19 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
-from tract_fs.errors import ArgumentError, BatchOpen, BranchNotFound, JsonValueError, TractError, TractNotFound
+from tract_fs.errors import (
+    ArgumentError,
+    BatchOpen,
+    BranchNotFound,
+    JsonValueError,
+    ObjectMissing,
+    TractError,
+    TractNotFound,
+)
 from tract_fs.model import canonical
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
@@ -35,6 +43,7 @@ from tract_fs.work.guard import SessionGuard
 from tract_fs.work.reader import TractReader
 from tract_fs.work.writer import TractWriter
 
+_T = TypeVar("_T")
 Durability = Literal["durable", "fast"]
 OnIncomplete = Literal["raise", "use"]
 StorePath = str | os.PathLike[str]
@@ -202,7 +211,7 @@ class Session:
         view = log.view
         if any(move.head is not None for move in view.branches.get(branch, {}).values()):
             return
-        is_whole = not (view.pending or log.damaged or log.gone)
+        is_whole = not (view.pending or log.damaged or len(log.gone) > len(log.accepted))
         if is_whole and (branch != "main" or view.branches):
             raise BranchNotFound(tract_id=self.tract_id, branch=branch)
 
@@ -258,6 +267,19 @@ class Session:
     def _step(self, batch: Batch, work: Callable[[Batch], object]) -> None:
         with self.guard.of_batch(batch):  # in a function of its own, whose end tells a call that was broken off
             work(batch)
+
+    def read(self, work: Callable[[], _T]) -> _T:
+        """Returns what a reading call returns. Where a file is missing, what is known only from a cache is looked at again, and
+        `work` is done once more.
+        """
+        with self.guard.reading:
+            try:
+                return work()
+            except ObjectMissing:
+                if self.reader.overlay.is_staging:
+                    raise
+            self.reader.log.list_events(is_forced=True)
+            return work()
 
     def refresh(self) -> None:
         """Lists the store's events at once, and quarantines damaged files that were found."""
