@@ -419,13 +419,16 @@ class Tract:
         since the nearest cached head.
         """
         options = CompileOptions(include_edit_annotations, aggregate_same_role, orphans)
-        return self._session.read(
-            lambda: self._session.contexts.compile(at_time=at_time, at_commit=at_commit, options=options)
-        )
+        with self._guard.reading:
+            contexts = self._session.contexts
+            return self._session.reader.looking_again(
+                lambda: contexts.compile(at_time=at_time, at_commit=at_commit, options=options)
+            )
 
     def get_commit(self, hash: str) -> CommitInfo | None:
         """Returns the commit of a full hash, or None if this tract has none."""
-        return self._session.read(lambda: self._session.reader.get(hash))
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: self._session.reader.get(hash))
 
     def resolve(self, ref: str) -> str:
         """Returns the commit that a ref names: a full hash, a branch, a tag, `@` (the head), or a unique prefix of 4
@@ -434,21 +437,26 @@ class Tract:
         Behind it may stand any number of `~n` (n first parents back) and `^n` (the nth parent), before it `tract:`, for
         a commit that was brought in from that tract. Errors: CommitNotFoundError, AmbiguousRefError.
         """
-        return self._session.read(lambda: self._session.reader.resolve(ref))
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: self._session.reader.resolve(ref))
 
     def get_content(self, hash: str) -> Any:
         """Returns the typed content of a commit (fresh); a dict where its custom type is not registered.
 
         Errors: CommitNotFoundError if this tract has no such commit, or it has no content.
         """
-        return self._session.read(lambda: self._session.reader.content(self._session.reader.require(hash)))
+        with self._guard.reading:
+            return self._session.reader.looking_again(
+                lambda: self._session.reader.content(self._session.reader.require(hash))
+            )
 
     def expand(self, hash: str) -> list[CommitInfo]:
         """Returns the commits that a summary stands for, in history order; a summary among them is not expanded.
 
         Errors: CommitNotFoundError, SummarizeError if the commit is no summary.
         """
-        return self._session.read(lambda: self._summarizer.expand(hash))
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: self._summarizer.expand(hash))
 
     def get_annotations(self, target: str) -> list[PriorityAnnotation]:
         """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than
@@ -456,7 +464,8 @@ class Tract:
 
         Errors: CommitNotFoundError.
         """
-        return self._session.read(lambda: self._session.reader.annotations(target))
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: self._session.reader.annotations(target))
 
     def log(
         self,
@@ -486,10 +495,13 @@ class Tract:
             tag=tag,
             text=text,
         )
-        reader = self._session.reader
-        return self._session.read(
-            lambda: reader.whole_or_rebuilt(lambda: list(map(reader.info, islice(wanted.iter_commits(reader), count))))
-        )
+        with self._guard.reading:
+            reader = self._session.reader
+            return reader.looking_again(
+                lambda: reader.whole_or_rebuilt(
+                    lambda: list(map(reader.info, islice(wanted.iter_commits(reader), count)))
+                )
+            )
 
     def reflog(self, limit: int | None = None) -> list[ReflogEntry]:
         """Returns the moves of this branch that this copy made, newest first; None: all. What a batch has staged is not
@@ -498,7 +510,8 @@ class Tract:
         from tract_fs.work.reflog import iter_reflog
 
         count = require_limit(limit)
-        return self._session.read(lambda: list(islice(iter_reflog(self._session.reader), count)))
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: list(islice(iter_reflog(self._session.reader), count)))
 
     def query_by_config(self, field: str | tuple[str | int, ...], operator: str, value: Scalar) -> list[CommitInfo]:
         """Returns this tract's commits whose generation config matches, by creation time, then hash.
@@ -508,7 +521,8 @@ class Tract:
         ValueError).
         """
         path, compare, scalar = require_field(field), require_operator(operator), require_scalar(value)
-        return self._session.read(lambda: self._session.reader.query(path, compare, scalar))
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: self._session.reader.query(path, compare, scalar))
 
     def diff(self, a: str | None = None, b: str | None = None) -> ContextDiff:
         """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and
@@ -520,13 +534,15 @@ class Tract:
         """
         from tract_fs.work.diff import diff
 
-        return self._session.read(lambda: diff(self._session, a, b))
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: diff(self._session, a, b))
 
     def status(self) -> Status:
         """Returns the state of the tract in this copy, damage included. Cost: reads the history, and lists the store."""
         from tract_fs.upkeep.status import survey
 
-        return self._session.read(lambda: survey(self._session))
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: survey(self._session))
 
     def incomplete(self) -> HistoryIncomplete | None:
         """Returns the error that `compile` and `commit` raise because a part of this branch is hidden, or None.

@@ -166,6 +166,7 @@ OWNERS = {
         "upkeep.pack",
         "store.tract_log",
         "store.listing",
+        "store.outer_git",
         "store.lock",
         "store.packs",
         "store.tree",

@@ -700,13 +700,13 @@ class TractLog:
         if now != self._checkout and not self._is_undecided and not self._listing.look(self.known).is_gone:
             self._checkout = now
 
-    def accept(self, names: set[str]) -> None:
+    def accept(self, names: AbstractSet[str]) -> None:
         """Stops missing events that are gone, until their files are back."""
-        names &= self.gone
-        self.accepted |= dict.fromkeys(names, BY_USER)
-        self._decided |= names
-        self.overruled.clear()
-        self.rebuild(is_ours=True)  # other handles follow new arrivals
+        new = self.gone & names - self.accepted.keys()
+        self.accepted |= dict.fromkeys(new, BY_USER)
+        self._decided |= new
+        self._listing.is_changed = self._listing.is_changed or bool(new)
+        self.changes += 1
 
     def overruled_configs(self) -> Iterator[tuple[CommitHash, bytes, bytes]]:
         """Yields each commit of which this copy showed another generation config than now: that one, and the present one."""
@@ -837,8 +837,7 @@ class TractLog:
         for lost in self._decided - self.accepted.keys() if branches else ():
             branch = self.traces[lost].branch if lost in self.traces else b""
             if not branch or branch in branches:
-                self.accepted[lost] = BY_USER
-        self.changes += 1
+                self.accept({lost})
 
     def _offer(self, name: EventHash, event: Event, *, is_own: bool) -> bool:
         """Applies an event to the view; False if it stays pending."""

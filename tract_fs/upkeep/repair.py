@@ -12,6 +12,7 @@ from msgspec import structs
 from tract_fs.errors import ArgumentError
 from tract_fs.model.damage import unreadable
 from tract_fs.model.events import redact_op
+from tract_fs.model.incomplete import Lost
 from tract_fs.model.names import is_hash, is_tract_id
 from tract_fs.model.status import LostFile, RepairReport
 from tract_fs.store import files, texts
@@ -72,7 +73,7 @@ class Repair:
         if verify:
             self._rebuild()
         self._reader.log.list_events(is_forced=True)
-        self._salvage()
+        self._salvage({name for reader in self._readers() for name in reader.hidden.gone_tails()} if accept else set())
         self._give_up(names)
         remove_left_over(self._layout)
         adopted = self._adopt() if adopt else Adopted([], [])
@@ -149,14 +150,21 @@ class Repair:
             except OSError as error:  # a directory in its place: no reader uses it
                 self._unmoved.append(f"{self._layout.relative(path)}: can't be removed: {error.strerror}")
 
-    def _salvage(self) -> None:
-        """Restores missing files from unknown, quarantined and fresh damaged ones. Repeats, since a restored event may wait for more."""
-        gaps = [gap.lost for reader in self._readers() for gap in reader.hidden.lost_files()]
-        lost = {one.hash: one.path for one in gaps}
-        if lost:
+    def _lost_files(self) -> list[Lost]:
+        return [gap.lost for reader in self._readers() for gap in reader.hidden.lost_files()]
+
+    def _salvage(self, left: set[str]) -> None:
+        """Writes lost files again that the redo logs hold, but for those of `left`; restores missing files from unknown,
+        quarantined and fresh damaged ones. Repeats, since a restored event may wait for more.
+        """
+        while lost := {one.hash: one.path for one in self._lost_files() if one.hash not in left}:
             with self._store.locked():
-                self._mended += [lost[name] for name in self._store.write_from_redo(lost)]
-            self._store.list_events()
+                written = self._store.write_from_redo(lost)
+            if not written:
+                break
+            left.update(written)
+            self._mended += [lost[name] for name in written]
+            self._store.list_events()  # an event that is back may wait for more
         misplaced = [found.path for found in self._store.findings.values() if found.outcome == "fresh"]
         misplaced += [entry.file for entry in self._store.quarantine.entries()]
         while found := find_salvageable(
@@ -204,6 +212,8 @@ class Repair:
             if names or reader.log.overruled:
                 self._accepted += names
                 reader.log.accept(names)
+                reader.log.overruled.clear()
+                reader.log.rebuild(is_ours=True)  # other handles follow the new arrivals
 
     def _adopt(self) -> Adopted:
         with self._store.locked():

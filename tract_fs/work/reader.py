@@ -141,6 +141,18 @@ class TractReader:
         self.log.rebuild(is_ours=True)
         return read()
 
+    def looking_again(self, read: Callable[[], _T]) -> _T:
+        """Returns what `read` returns. Where a file is missing, what is known only from a cache is looked at again before it
+        is believed, and `read` is called once more.
+        """
+        try:
+            return read()
+        except ObjectMissing:
+            if self.overlay.is_staging:
+                raise
+        self.log.list_events(is_forced=True)
+        return read()
+
     def require_complete_ref(self, ref: str) -> None:
         """Raises HistoryIncomplete if a ref names a branch of which a part is hidden, unless this handle accepts gaps."""
         parsed = parse_ref(ref)

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -23,7 +23,6 @@ from tract_fs.errors import (
     BatchOpen,
     BranchNotFound,
     JsonValueError,
-    ObjectMissing,
     TractError,
     TractNotFound,
 )
@@ -43,7 +42,6 @@ from tract_fs.work.guard import SessionGuard
 from tract_fs.work.reader import TractReader
 from tract_fs.work.writer import TractWriter
 
-_T = TypeVar("_T")
 Durability = Literal["durable", "fast"]
 OnIncomplete = Literal["raise", "use"]
 StorePath = str | os.PathLike[str]
@@ -268,19 +266,6 @@ class Session:
         with self.guard.of_batch(batch):  # in a function of its own, whose end tells a call that was broken off
             work(batch)
 
-    def read(self, work: Callable[[], _T]) -> _T:
-        """Returns what a reading call returns. Where a file is missing, what is known only from a cache is looked at again, and
-        `work` is done once more.
-        """
-        with self.guard.reading:
-            try:
-                return work()
-            except ObjectMissing:
-                if self.reader.overlay.is_staging:
-                    raise
-            self.reader.log.list_events(is_forced=True)
-            return work()
-
     def refresh(self) -> None:
         """Lists the store's events at once, and quarantines damaged files that were found."""
         self.store.forget_redacted()
@@ -306,11 +291,13 @@ class Session:
                 self._throw_away = self.reader.throw_away = None
 
     def _save_plain_view(self) -> None:
-        """Saves the view that a handle without gaps has, so that what this one committed is known if it goes away."""
+        """Saves the view that a handle without gaps has, so that what this one committed is known if it goes away, and what it
+        went on without is not missed.
+        """
         if not self.store.read_only:
             with suppress(TractError, OSError):
                 store = self.store.beside(writer=_new_writer(), read_only=False, accepts_gaps=False)
-                store.log(self.tract_id)
+                store.log(self.tract_id).accept(self.reader.log.accepted.keys())
                 store.close()
 
     def _restore(self, frame: FrameType | None) -> None:
