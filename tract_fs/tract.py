@@ -420,10 +420,7 @@ class Tract:
         """
         options = CompileOptions(include_edit_annotations, aggregate_same_role, orphans)
         with self._guard.reading:
-            contexts = self._session.contexts
-            return self._session.reader.looking_again(
-                lambda: contexts.compile(at_time=at_time, at_commit=at_commit, options=options)
-            )
+            return self._session.contexts.compile(at_time=at_time, at_commit=at_commit, options=options)
 
     def get_commit(self, hash: str) -> CommitInfo | None:
         """Returns the commit of a full hash, or None if this tract has none."""

@@ -106,6 +106,7 @@ def _is_sound(saved: SavedView) -> bool:
         and is_hex(saved.chain)
         and len(saved.chain) == 32
         and EXPLANATIONS.issuperset((saved.accepted or {}).values())
+        and (saved.accepted or {}).keys() <= set(saved.gone)
         and saved.view.is_sound()
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
-from tract_fs.errors import ArgumentError, DamageError
+from tract_fs.errors import ArgumentError, DamageError, ObjectMissing
 from tract_fs.model.compiler import (
     CompileOptions,
     ContextCompiler,
@@ -67,11 +67,15 @@ class ContextReader:
             raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
         try:
             return self._compile(at_time, at_commit, options)
-        except DamageError:
+        except DamageError as error:
             reader = self._reader
-            if not reader.store.accepts_gaps or at_commit is not None or reader.pinned or reader.overlay.is_staging:
+            can_rebuild = reader.store.accepts_gaps and at_commit is None and not reader.pinned
+            if reader.overlay.is_staging or not (can_rebuild or isinstance(error, ObjectMissing)):
                 raise
-        self._reader.log.rebuild(is_ours=True)  # so that the head is the last whole commit
+        if can_rebuild:
+            reader.log.rebuild(is_ours=True)  # so that the head is the last whole commit
+        else:
+            reader.log.list_events(is_forced=True)  # what is known only from a cache is looked at again
         self.forget()
         return self._compile(at_time, at_commit, options)
 
@@ -327,6 +331,8 @@ class ContextReader:
         notes = [*self._notes(), *self._notes_of_dates(left_out_us)]
         if self._reader.misfits:
             notes += self._notes_of_types(state)
+        if self._reader.log.overruled:
+            notes += self._notes_of_configs(state)
         if self._reader.gaps:
             self._note_lost(state, notes)
         return state.compile(options, later=later).to_context(notes=notes)
