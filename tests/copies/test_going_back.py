@@ -118,6 +118,20 @@ def test_ten_switches_between_two_branches_show_the_context_of_each(work: Work) 
 
 
 @pytest.mark.needs("git")
+@pytest.mark.parametrize("is_read_only", [False, True])
+def test_a_handle_alone_follows_each_switch(work: Work, is_read_only: bool) -> None:
+    git(work.path, "branch", "side")
+    add(work.path, "on main")
+    record(work.path)
+    work.handle.close()
+    with Tract.open(work.path, read_only=is_read_only) as t:
+        for _ in range(3):
+            for branch, expected in (("side", ["begin"]), ("main", ["begin", "on main"])):
+                git(work.path, "switch", "-q", branch)
+                assert (texts(t), t.compile().warnings) == (expected, [])
+
+
+@pytest.mark.needs("git")
 def test_an_old_commit_a_reset_a_stash_and_a_bisect_go_back_and_come_back(work: Work) -> None:
     for text in ("one", "two", "three"):
         add(work.path, text)

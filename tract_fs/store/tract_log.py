@@ -133,15 +133,11 @@ class TractLog:
         self._is_after_cut = False  # the machine was started again since the view was saved, and this handle opens now
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
         self.accepted: dict[str, str] = {}  # those of them whose going is explained: how (model/incomplete.py)
-        self._decided: set[str] = (
-            set()
-        )  # those of them that are missing, and of which it is decided whether anything explains it
+        self._decided: set[str] = set()  # those of them that are missing, once it is decided whether that is explained
         self._is_undecided = False  # some other one is missing, and git may be about to explain it
         self._checkout = ""  # the state of the outer git repository when all but those gone were last seen
         self._may_lack = False  # a power cut may have taken events that a saved view covers; this handle opens now
-        self.overruled: dict[
-            str, str
-        ] = {}  # commit: the event whose config this copy showed before an earlier event came
+        self.overruled: dict[str, str] = {}  # commit: the event whose config was shown before an earlier one came
         self.traces: dict[str, Trace] = {}  # of those gone, as far as records show anything
         self.changes = 0  # rises whenever one of these, or the pending events, may have changed
         self._known: KnownEvents | None = None  # visible events; built when first needed
@@ -653,7 +649,7 @@ class TractLog:
             seen.fans.pop(name[:2], None)
         self._parts.packs.forget_recent()
         self._listing.settle(seen)
-        if self.gone:
+        if self.gone or self.accepted:
             self._decide(lost_packs)
 
     def _decide(self, lost_packs: AbstractSet[str] = frozenset()) -> None:
@@ -1010,6 +1006,7 @@ class TractLog:
                 self.torn.discard(name)
                 self.gone.discard(name)
                 self.accepted.pop(name, None)
+                self._decided.discard(name)
                 self.traces.pop(name, None)
                 take(name, event)
                 self.changes += 1
