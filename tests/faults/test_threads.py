@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.processes import ROOT
 from tests.lab.talk import texts, user
 from tract_fs import CommitInfo, Tract
 from tract_fs.errors import BatchOpen, ClosedError, TractError
@@ -340,3 +342,27 @@ def test_a_wait_for_another_threads_batch_ends_where_the_clock_of_the_module_sta
             thread.join(5)
     thread.join(5)
     assert found == [BatchOpen]
+
+
+COLLECTING = """
+import gc, sys, threading, time
+from tests.lab.talk import user
+from tract_fs import Tract
+sys.setswitchinterval(1e-5)
+gc.callbacks.append(lambda phase, info: time.sleep(0.0001))
+gc.set_threshold(5)
+with Tract.open(sys.argv[1], durability="fast") as t:
+    t.commit(user("a"))
+    threads = [threading.Thread(target=lambda: [t.log() for _ in range(100)], daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(len(t.log()))
+"""
+
+
+def test_threads_wait_for_one_another_while_garbage_collections_run_python_code(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", COLLECTING, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("1\n", "")

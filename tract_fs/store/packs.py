@@ -534,7 +534,7 @@ class PackWriter:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         files.make_directory(layout.packs)
-        self._file = files.NewFile(layout.packs)
+        self._file: files.NewFile | None = None  # made at the first write, when the context that removes it is entered
         self._digest = sha256()
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -560,9 +560,9 @@ class PackWriter:
         """Gives the pack its name; returns that and its size in bytes."""
         line = encode_event_list(self._events, self._member_bytes)
         self._append(line)
-        self._write()
+        file = self._write()
         name = self._digest.hexdigest()
-        self._file.finish(self._layout.pack(name))
+        file.finish(self._layout.pack(name))
         return name, self._member_bytes + len(line) + 1
 
     def _append(self, line: bytes) -> None:
@@ -571,17 +571,21 @@ class PackWriter:
         if self._waiting_bytes > _WRITE_BYTES:
             self._write()
 
-    def _write(self) -> None:
+    def _write(self) -> files.NewFile:
         data = b"".join(self._waiting)
         self._waiting, self._waiting_bytes = [], 0
         self._digest.update(data)
+        if self._file is None:
+            self._file = files.NewFile(self._layout.packs)
         self._file.write(data)
+        return self._file
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.__exit__()
+        if self._file is not None:
+            self._file.__exit__()
 
 
 def assemble(objects: Mapping[str, bytes]) -> tuple[PackMembers, bytes]:

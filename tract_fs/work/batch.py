@@ -71,8 +71,19 @@ def is_below(frame: FrameType | None, other: FrameType) -> bool:
 
 
 def is_running(thread: int, frame: FrameType) -> bool:
-    """Returns whether a function is still running in a thread."""
-    return is_below(sys._current_frames().get(thread), frame)
+    """Returns whether a function that is no generator or coroutine is still running in a thread of this process.
+
+    A frame of another thread answers itself: `clear` refuses one that runs, and empties one that has ended.
+    `sys._current_frames` is no choice: before Python 3.12.2, all threads may stop for good in it, where the garbage
+    collection that it causes runs Python code.
+    """
+    if thread == get_ident():
+        return is_below(sys._getframe(), frame)
+    try:
+        frame.clear()
+    except RuntimeError:
+        return True
+    return False
 
 
 def find_opener() -> FrameType | None:

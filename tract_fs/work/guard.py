@@ -50,7 +50,9 @@ _ELSEWHERE = (
 )
 
 
-_Call = tuple[int, FrameType]  # a call that is inside: its thread, and the function of this package that entered
+_Call = tuple[
+    int, FrameType, int
+]  # a call that is inside: its thread, the function of this package that entered, the process
 
 
 class _Waiter(NamedTuple):
@@ -103,7 +105,7 @@ class SessionGuard:
 
         Errors: CallInsideCall, BatchOpen, LockTimeout, ClosedError.
         """
-        call = (get_ident(), frame)
+        call = (get_ident(), frame, process.id)
         if self._pid != process.id:
             self._go_on_in_child()
         deadline = 0.0
@@ -210,7 +212,7 @@ class SessionGuard:
                 holder = self._calls.setdefault(turn, call)
                 if holder is call:
                     return
-                if holder is None or not is_running(*holder):
+                if holder is None or _is_over(holder):
                     self._take_over(turn)
                 elif holder[0] == call[0]:
                     raise CallInsideCall(
@@ -265,6 +267,12 @@ class SessionGuard:
         """Drops in a forked child what belongs to the parent. Calls of other threads are gone, and found broken off."""
         self._pid = process.id
         self._on_fork()
+
+
+def _is_over(call: _Call) -> bool:
+    """Returns whether a call was broken off: its function has ended, or its thread stayed behind in the parent of a fork."""
+    thread, frame, pid = call
+    return (pid != process.id and thread != get_ident()) or not is_running(thread, frame)
 
 
 class _Context:
