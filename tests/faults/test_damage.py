@@ -279,10 +279,10 @@ def attempt(call: Callable[[], Any]) -> tuple[bool, Any]:
 
 def check_answers(t: Tract, whole: Whole, *, is_missed: bool = True) -> None:
     """Each call answers right for what can be read of the history, or raises a typed error; what is left out is told of."""
+    is_told, infos = attempt(lambda: [told(info) for info in t.log(None)])  # it looks again where a file is missing
     head_is_told, head = attempt(lambda: t.head)
     if head_is_told:
         assert head in whole.compiled
-    is_told, infos = attempt(lambda: [told(info) for info in t.log(None)])
     full = whole.answers["log"]
     if is_told:
         assert infos == full[len(full) - len(infos) :]
