@@ -463,7 +463,8 @@ class HistoryIncomplete(DamageError):
 
     `lost` are the paths of the files, `commits` those that depend on them, oldest first; `hash` and `path` are of the
     first file. Fetch the files from another copy: that ends it. `open(incomplete="use")` works with what is whole;
-    `repair(give_up=[hash])` makes the gap permanent.
+    `repair(give_up=[hash])` makes the gap permanent. Where whole events are gone and nothing builds on them,
+    `repair(accept=True)` goes on without them.
     """
 
     template = (

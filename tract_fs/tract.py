@@ -431,7 +431,7 @@ class Tract:
     def get_commit(self, hash: str) -> CommitInfo | None:
         """Returns the commit of a full hash, or None if this tract has none."""
         with self._guard.reading:
-            return self._session.reader.get(hash)
+            return self._session.reader.looking_again(lambda: self._session.reader.get(hash))
 
     def resolve(self, ref: str) -> str:
         """Returns the commit that a ref names: a full hash, a branch, a tag, `@` (the head), or a unique prefix of 4
@@ -441,7 +441,7 @@ class Tract:
         a commit that was brought in from that tract. Errors: CommitNotFoundError, AmbiguousRefError.
         """
         with self._guard.reading:
-            return self._session.reader.resolve(ref)
+            return self._session.reader.looking_again(lambda: self._session.reader.resolve(ref))
 
     def get_content(self, hash: str) -> Any:
         """Returns the typed content of a commit (fresh); a dict where its custom type is not registered.
@@ -449,7 +449,9 @@ class Tract:
         Errors: CommitNotFoundError if this tract has no such commit, or it has no content.
         """
         with self._guard.reading:
-            return self._session.reader.content(self._session.reader.require(hash))
+            return self._session.reader.looking_again(
+                lambda: self._session.reader.content(self._session.reader.require(hash))
+            )
 
     def expand(self, hash: str) -> list[CommitInfo]:
         """Returns the commits that a summary stands for, in history order; a summary among them is not expanded.
@@ -457,7 +459,7 @@ class Tract:
         Errors: CommitNotFoundError, SummarizeError if the commit is no summary.
         """
         with self._guard.reading:
-            return self._summarizer.expand(hash)
+            return self._session.reader.looking_again(lambda: self._summarizer.expand(hash))
 
     def get_annotations(self, target: str) -> list[PriorityAnnotation]:
         """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than
@@ -466,7 +468,7 @@ class Tract:
         Errors: CommitNotFoundError.
         """
         with self._guard.reading:
-            return self._session.reader.annotations(target)
+            return self._session.reader.looking_again(lambda: self._session.reader.annotations(target))
 
     def log(
         self,
@@ -498,7 +500,11 @@ class Tract:
         )
         with self._guard.reading:
             reader = self._session.reader
-            return reader.whole_or_rebuilt(lambda: list(map(reader.info, islice(wanted.iter_commits(reader), count))))
+            return reader.looking_again(
+                lambda: reader.whole_or_rebuilt(
+                    lambda: list(map(reader.info, islice(wanted.iter_commits(reader), count)))
+                )
+            )
 
     def reflog(self, limit: int | None = None) -> list[ReflogEntry]:
         """Returns the moves of this branch that this copy made, newest first; None: all. What a batch has staged is not
@@ -508,7 +514,7 @@ class Tract:
 
         count = require_limit(limit)
         with self._guard.reading:
-            return list(islice(iter_reflog(self._session.reader), count))
+            return self._session.reader.looking_again(lambda: list(islice(iter_reflog(self._session.reader), count)))
 
     def query_by_config(self, field: str | tuple[str | int, ...], operator: str, value: Scalar) -> list[CommitInfo]:
         """Returns this tract's commits whose generation config matches, by creation time, then hash.
@@ -519,7 +525,7 @@ class Tract:
         """
         path, compare, scalar = require_field(field), require_operator(operator), require_scalar(value)
         with self._guard.reading:
-            return self._session.reader.query(path, compare, scalar)
+            return self._session.reader.looking_again(lambda: self._session.reader.query(path, compare, scalar))
 
     def diff(self, a: str | None = None, b: str | None = None) -> ContextDiff:
         """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and
@@ -532,14 +538,14 @@ class Tract:
         from tract_fs.work.diff import diff
 
         with self._guard.reading:
-            return diff(self._session, a, b)
+            return self._session.reader.looking_again(lambda: diff(self._session, a, b))
 
     def status(self) -> Status:
         """Returns the state of the tract in this copy, damage included. Cost: reads the history, and lists the store."""
         from tract_fs.upkeep.status import survey
 
         with self._guard.reading:
-            return survey(self._session)
+            return self._session.reader.looking_again(lambda: survey(self._session))
 
     def incomplete(self) -> HistoryIncomplete | None:
         """Returns the error that `compile` and `commit` raise because a part of this branch is hidden, or None.
@@ -556,6 +562,13 @@ class Tract:
         """
         with self._guard.reading:
             return self._session.contexts.other_heads.get()
+
+    def changed_configs(self) -> dict[str, str]:
+        """Returns the commits with another generation config than this copy showed before, because an event with an
+        earlier time arrived later; for each a sentence with both configs. `repair(accept=True)` empties it.
+        """
+        with self._guard.reading:
+            return self._session.reader.overruled_configs()
 
     # branches and tags
 
@@ -647,7 +660,9 @@ class Tract:
 
     # upkeep
 
-    def repair(self, *, adopt: bool = False, verify: bool = True, give_up: Iterable[str] = ()) -> RepairReport:
+    def repair(
+        self, *, adopt: bool = False, verify: bool = True, give_up: Iterable[str] = (), accept: bool = False
+    ) -> RepairReport:
         """Checks every file of the store by its hash, quarantines or mends damaged ones, puts unknown files in their
         place, and rebuilds all caches.
 
@@ -655,14 +670,16 @@ class Tract:
         wherever their whole history is here. `verify=False` checks no files but those that were found damaged before.
         Nothing is deleted but caches. The report's `lost` lists the files that could not be found, and the commits that
         depend on each. `give_up`, hashes of lost files or 4 digits and more of them, makes the gaps permanent in all
-        copies, until a file is back: a lost content is then like a redacted one.
+        copies, until a file is back: a lost content is then like a redacted one. With `accept`, this copy no longer misses
+        events that it had, that are gone, and that nothing builds on, until their files are back; and no longer warns of
+        generation configs that changed.
         Cost: reads the store. Errors: ReadOnlyError, LockTimeout; ArgumentError inside a batch, and for a hash that is
         not lost.
         """
         from tract_fs.upkeep.repair import Repair
 
         with self._guard.changing:
-            return Repair(self._session).run(adopt=adopt, verify=verify, give_up=give_up)
+            return Repair(self._session).run(adopt=adopt, verify=verify, give_up=give_up, accept=accept)
 
     def pack(
         self,

@@ -225,6 +225,9 @@ def test_what_another_handle_wrote_and_a_tool_took_away_is_told_as_gone(tmp_path
                 t.commit(user(f"{number}"))
         for name in synced(tmp_path).keys() - before.keys():
             (store_root(tmp_path) / name).unlink()
+        with pytest.raises(HistoryIncomplete):
+            lagging.commit(user("goes on"))
+        lagging.repair(accept=True)
         lagging.commit(user("goes on"))
         lagging.refresh()
         assert len(lagging.status().gone) == count

@@ -269,6 +269,9 @@ def test_with_delete_what_only_one_side_had_is_gone_and_told_and_comes_back(plac
         assert len(status.gone) == 1
         assert any("gone" in line for line in status.advice)
         assert t.head != before
+        with pytest.raises(HistoryIncomplete) as caught:
+            t.compile()
+        assert [name.replace("/", "")[-64:] for name in caught.value.lost] == list(status.gone)
     place.run(f"{RSYNC} third/ there/; {WITH_RSYNC}")
     require_together(place, union)
     with open_tract(place.there) as t:
@@ -498,6 +501,11 @@ def test_git_clean_takes_what_git_was_not_told_of(place: Place) -> None:
     place.run("git -C there clean -qfd")
     assert before.items() < hashed(place.there).items()
     assert hashed(place.there) == told
+    with open_tract(place.there) as t:
+        with pytest.raises(HistoryIncomplete):
+            t.compile()
+        t.repair(accept=True)
+        assert t.compile().warnings == []
     assert texts_at(place.there)[-1] == "told"
 
 

@@ -390,19 +390,22 @@ def test_an_empty_tract_whose_events_went_away_is_incomplete(line: tuple[Path, l
         assert texts(t) == LINE
 
 
-def test_a_checkout_of_an_older_revision_is_a_going_back(line: tuple[Path, list[str]]) -> None:
-    """Events that went together with the commits that they bring are not missed; a warning counts them."""
+def test_a_going_back_that_nothing_explains_is_missed_until_it_is_accepted(line: tuple[Path, list[str]]) -> None:
+    """Events that went together with the commits that they bring, as by a sync with --delete from an older copy."""
     path, names = line
     for name in names[4:]:
         lose(path, content_of(path, name))
         lose(path, object_name(name))
-    for name in event_files(path)[4:]:
+    events = event_files(path)[4:]
+    for name in events:
         lose(path, name)
     with open_tract(path, clock=Clock(START_US + 10**9)) as t:
-        assert texts(t) == LINE[:4]
-        assert t.compile().warnings == [
-            "2 events of this tract are pending, damaged or gone, and take no part; see status()"
-        ]
+        with pytest.raises(HistoryIncomplete) as caught:
+            t.compile()
+        assert sorted(caught.value.lost) == sorted(events)
+        report = t.repair(accept=True)
+        assert (sorted(report.accepted), report.lost) == (sorted(map(hash_of, events)), ())
+        assert (texts(t), t.compile().warnings) == (LINE[:4], [])
         assert t.commit(user("on an older revision")).parents == (names[3],)
 
 

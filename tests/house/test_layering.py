@@ -174,6 +174,7 @@ OWNERS = {
         "upkeep.settled",
         "store.tract_log",
         "store.listing",
+        "store.outer_git",
         "store.lock",
         "store.packs",
         "store.tree",

@@ -41,15 +41,12 @@ def find(
     known: str = "",
     visible: str = "ab",
     contained: str = "",
-    is_tract_empty: bool = False,
 ) -> Incomplete | None:
     waiting = {event_name(found.ops[0].head[0].lower()): Waiting(found, CONTENT) for found in events}  # type: ignore[union-attr]
     shown = Shown(
         branch="main",
         event=None if head is None else event_name(head),
         is_own=is_own,
-        is_branch_known=head is not None,
-        is_tract_empty=is_tract_empty,
     )
     return find_incomplete(
         shown,
@@ -121,15 +118,22 @@ def test_what_an_adopted_head_contains_is_settled_with_all_that_its_moves_replac
         (missing(), {"is_own": True}, False),
         (missing(), {"is_own": True, "known": "x"}, True),
         (missing(is_after_head=False), {"is_own": True, "known": "x"}, False),
-        (missing(is_taken_back=True), {"known": "x"}, False),
-        (missing(is_taken_back=True), {"known": "x", "head": None}, False),
-        (missing(is_taken_back=True, is_of_branch=True), {"known": "x", "head": None}, True),
-        (missing(is_taken_back=True), {"known": "x", "head": None, "is_tract_empty": True}, True),
+        (missing(is_taken_back=True), {"known": "x"}, True),
+        (missing(is_taken_back=True), {"known": "x", "is_own": True}, True),
+        (missing(is_taken_back=True, is_accepted=True), {"known": "x"}, False),
+        (missing(is_accepted=True), {"known": "x", "head": None}, False),
     ],
 )
 def test_an_event_that_can_not_be_read(unread: Unread, options: dict[str, Any], is_missed: bool) -> None:
     found = find(unread={"x": unread}, **options)
-    assert found == (Incomplete("main", (LOST_X,), (), ()) if is_missed else None)
+    is_going_back = unread.is_taken_back
+    assert found == (Incomplete("main", (LOST_X,), (), (), is_going_back) if is_missed else None)
+
+
+def test_what_waits_for_an_accepted_event_is_a_hole_and_no_going_back() -> None:
+    unread = {"x": missing(is_taken_back=True, is_accepted=True)}
+    found = find(event("c", "x"), is_own=True, known="cx", unread=unread)
+    assert found == Incomplete("main", (CONTENT,), (event_name("c"),), (commit_name("c"),), False)
 
 
 def test_a_lost_file_is_described_by_its_path() -> None:

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.lab.outer_git import attempt_git, git, git_commit
-from tract_fs.store.outer_git import TrackedStore, common_directory, git_directory, index_names, outer_repository
+from tract_fs.store.outer_git import (
+    TrackedStore,
+    checkout_state,
+    common_directory,
+    git_directory,
+    head_of,
+    index_names,
+    is_at_work,
+    names_of_index,
+    outer_repository,
+)
 
 
 @pytest.fixture
@@ -125,3 +135,62 @@ def test_an_index_that_is_missing_names_nothing_and_a_damaged_one_is_unknown(tmp
     assert index_names(str(tmp_path), b"a/FORMAT\0") is False
     (tmp_path / "index").write_bytes(b"no index with a/FORMAT\0")
     assert index_names(str(tmp_path), b"a/FORMAT\0") is None
+
+
+@pytest.mark.needs("git")
+def test_the_state_of_a_checkout_changes_whenever_git_moves_head_or_the_stash(top: Path) -> None:
+    seen: list[str] = []
+    for arguments in (
+        ["branch", "side"],
+        ["switch", "-q", "side"],
+        ["switch", "-q", "-"],
+        ["commit", "-q", "--allow-empty", "-m", "one"],
+        ["reset", "-q", "--hard", "HEAD~1"],
+        ["checkout", "-q", "--detach"],
+        ["switch", "-q", "side"],
+    ):
+        git(top, *arguments)
+        seen.append(checkout_state(f"{top}/.git"))
+    (top / "a/FORMAT").write_text("changed\n")
+    for arguments in (["stash", "-q"], ["stash", "pop", "-q"]):
+        git(top, *arguments)
+        seen.append(checkout_state(f"{top}/.git"))
+    assert len(set(seen)) == len(seen) == 9
+    for arguments in (["add", "."], ["status"], ["pack-refs", "--all"], ["branch", "other"]):
+        git(top, *arguments)
+        assert checkout_state(f"{top}/.git") == seen[-1]
+    assert head_of(f"{top}/.git") == "ref: refs/heads/side"
+
+
+def test_no_path_is_made_of_a_ref_that_leads_elsewhere(tmp_path: Path) -> None:
+    made = tmp_path / "git"
+    (made / "refs").mkdir(parents=True)
+    states = set()
+    for text in ("one", "two"):
+        (tmp_path / "secret").write_text(text)
+        (made / "HEAD").write_text("ref: refs/../../secret\n")
+        states.add(checkout_state(str(made)))
+    assert len(states) == 1
+    (made / "HEAD").write_bytes(b"x" * 5000)
+    os.mkfifo(made / "packed-refs")
+    assert head_of(str(made)) == ""
+    assert len(checkout_state(str(made))) == 64
+
+
+@pytest.mark.needs("git")
+def test_git_is_at_work_while_its_index_is_locked_or_fresh(top: Path) -> None:
+    git_directory = top / ".git"
+    assert is_at_work(str(git_directory))
+    os.utime(git_directory / "index", (1, 1))
+    assert not is_at_work(str(git_directory))
+    (git_directory / "index.lock").touch()
+    assert is_at_work(str(git_directory))
+
+
+@pytest.mark.needs("git")
+def test_which_files_of_a_store_the_index_has(top: Path) -> None:
+    found = outer_repository(str(top))
+    assert found is not None
+    assert names_of_index(found, f"{top}/a", {"b/FORMAT", "events/x"}) == {"b/FORMAT"}
+    assert names_of_index(found, f"{top}/a", {"events/x"}) == set()
+    assert names_of_index(found, f"{top}/untracked", {"events/x"}) == {"events/x"}  # git has no part in it

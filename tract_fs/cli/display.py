@@ -259,7 +259,8 @@ def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_mi
         ("damaged", "\n".join(map(inline, state.damaged))),
         ("quarantined", "\n".join(some([_quarantined(file) for file in state.quarantined if not file.is_back]))),
         ("lost", "\n".join(lost_lines(state.lost))),
-        ("gone", "\n".join(some(state.gone))),
+        ("gone", "\n".join(some([_gone(name, state.explained) for name in state.gone]))),
+        ("configs", "\n".join(some(state.overruled))),
         ("salvageable", "\n".join(some([f"{file.path} is {file.target}" for file in state.salvageable]))),
         ("under way", "\n".join(map(inline, some(state.under_way)))),
         ("unknown", "\n".join(inline(path) for path in state.strays if path not in state.under_way)),
@@ -291,6 +292,10 @@ def _distance(distance: HeadDistance) -> str:
     since = f"since {distance.common[:DIGITS]}" if distance.common else "with nothing in common"
     commits = "commit" if distance.only_there == 1 else "commits"
     return f": {distance.only_there} {commits} only there, {distance.only_here} only here, {since}"
+
+
+def _gone(name: str, explained: dict[str, str]) -> str:
+    return f"{name}: {explained[name]}" if name in explained else name
 
 
 def _waiting(event: WaitingEvent) -> str:

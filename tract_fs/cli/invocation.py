@@ -247,10 +247,14 @@ class Invocation:
             )
 
     def warn_if_incomplete(self, t: Tract) -> None:
-        """Prints a warning if lost files hide a part of the branch; the answer lists what the head shows."""
+        """Prints a warning if lost files hide a part of the branch, and of each commit whose config is not the one shown before; the
+        answer lists what the head shows.
+        """
         error = t.incomplete()
         if error is not None:
             warn(str(error))
+        for line in t.changed_configs().values():
+            warn(line)
 
     def no_branch(self, t: Tract) -> BranchNotFound:
         """Returns the error that the branch is missing, with the commands to choose or make one."""

@@ -19,8 +19,9 @@ from tract_fs.upkeep.repair import restore_format
 @click.option(
     "--give-up", "give_up", multiple=True, metavar="HASH", help="Go on without a lost file for good, in all copies."
 )
+@click.option("--accept", is_flag=True, help="Accept that events which this copy had are gone.")
 @with_store
-def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...]) -> None:
+def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...], accept: bool) -> None:
     """Check every file of the store by its hash, and repair what can be repaired.
 
     A damaged file that has not changed for ten seconds is moved to the quarantine below .tract/local and kept there;
@@ -34,12 +35,16 @@ def repair(invocation: Invocation, *, adopt: bool, give_up: tuple[str, ...]) -> 
     Lost files are listed with the commits that depend on them, and the exit code is 1. --give-up HASH makes the gap of
     one permanent: a lost content is left out of every context, and nothing waits for a lost commit or event any more. If
     the file comes back later, it takes effect again.
+
+    --accept is for events that this copy had and that are gone as a whole, as after a restore of an older state: it goes
+    on without them. If their files come back later, they show again. It also ends the warnings of generation configs
+    that an event from another copy changed.
     """
     mended = ["FORMAT"] if restore_format(invocation.require_context()) else []
     with invocation.writing(is_any_branch=True, is_whole=True) as t:
         if invocation.tract_id is not None:
             invocation.require_tract(t)
-        report = t.repair(adopt=adopt, give_up=give_up)
+        report = t.repair(adopt=adopt, give_up=give_up, accept=accept)
     report = replace(report, mended=(*mended, *report.mended))
     fields = {name: getattr(report, name) for name in report.__struct_fields__}
     document = {name: to_builtins(value) for name, value in fields.items()}
@@ -63,6 +68,7 @@ def _show(report: RepairReport) -> None:
         ("adopted", "\n".join(report.adopted)),
         ("not adopted", "\n".join(some(report.not_adopted))),
         ("given up", "\n".join(report.given_up)),
+        ("accepted", "\n".join(some(report.accepted))),
         ("lost", "\n".join(lost_lines(report.lost))),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])

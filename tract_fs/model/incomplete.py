@@ -2,7 +2,8 @@
 
 A copy never goes on from less than it had, nor starts from less than its files show. So a hidden event counts where this
 copy knew it before and it builds on the head, and, in a copy whose head is not its own move, wherever it moves the
-branch on from another move. What a copy in progress brings does not count where this copy works on its own line. Nothing here reads a disk.
+branch on from another move. What a copy in progress brings does not count where this copy works on its own line. A tail that
+is gone as a whole, with nothing present that builds on it, does not count once something explains it. Nothing here reads a disk.
 Rules: FORMAT.md, section 7.
 """
 
@@ -17,6 +18,10 @@ from tract_fs.model.events import Event, Move
 from tract_fs.model.names import CommitHash, EventHash
 
 LostKind = Literal["content", "commit", "event", "pack"]
+BY_GIT = "git took it away"
+BY_CUT = "a power cut took it away"
+BY_USER = "it was accepted"
+EXPLANATIONS = frozenset([BY_GIT, BY_CUT, BY_USER])  # why a known event is gone, and not missed
 
 
 class Lost(Struct, frozen=True, order=True):
@@ -56,7 +61,8 @@ class Unread(NamedTuple):
     commit: CommitHash | None  # the last that it brings; None: it is unknown
     is_of_branch: bool | None  # of the branch in question; None: it is unknown
     is_after_head: bool  # its commit builds on the head that could be shown, as far as that is known
-    is_taken_back: bool  # it went together with what it brings, as by a checkout of an older revision
+    is_taken_back: bool  # it went together with what it brings
+    is_accepted: bool = False  # it is missing, and something explains that: a checkout by git, or the user accepted it
 
 
 class Incomplete(Struct, frozen=True):
@@ -66,6 +72,9 @@ class Incomplete(Struct, frozen=True):
     lost: tuple[Lost, ...]
     events: tuple[EventHash, ...]
     commits: tuple[CommitHash, ...]  # that these events bring or set as heads, oldest first
+    is_going_back: bool = (
+        False  # whole events are gone and nothing present builds on them: only this copy's records show them
+    )
 
 
 class Shown(Struct, frozen=True):
@@ -74,8 +83,6 @@ class Shown(Struct, frozen=True):
     branch: str
     event: EventHash | None
     is_own: bool  # this copy made the move
-    is_branch_known: bool  # some visible event moves the branch
-    is_tract_empty: bool
 
 
 def find_incomplete(
@@ -104,7 +111,8 @@ def find_incomplete(
     events.sort(key=lambda name: (waiting[name].event.at, name))
     lost = {waiting[name].lost for name in events}
     missed = {name: found for name, found in unread.items() if _is_missed(name, found, shown, known, contains)}
-    lost.update(found.lost for name, found in missed.items() if name not in settled)
+    missed = {name: found for name, found in missed.items() if name not in settled}
+    lost.update(found.lost for found in missed.values())
     if not lost:
         return None
     commits: dict[CommitHash, None] = {}
@@ -113,7 +121,8 @@ def find_incomplete(
             if op.branch == shown.branch and isinstance(op, Move):
                 commits.update((entry.commit, None) for entry in op.commits)
                 commits[op.head] = None
-    return Incomplete(shown.branch, tuple(sorted(lost)), tuple(events), tuple(commits))
+    is_going_back = not events and all(found.is_taken_back for found in missed.values())
+    return Incomplete(shown.branch, tuple(sorted(lost)), tuple(events), tuple(commits), is_going_back)
 
 
 def _counts(
@@ -170,9 +179,6 @@ def _is_missed(
     name: EventHash, found: Unread, shown: Shown, known: Container[str], contains: Callable[[CommitHash], bool]
 ) -> bool:
     """Returns whether an event that can't be read may have moved the branch on from what is shown."""
-    if found.is_of_branch is False or (found.commit is not None and contains(found.commit)):
+    if found.is_accepted or found.is_of_branch is False or (found.commit is not None and contains(found.commit)):
         return False
-    if found.is_taken_back:
-        is_of_branch = found.is_of_branch or shown.is_tract_empty
-        return shown.event is None and not shown.is_branch_known and is_of_branch
     return not shown.is_own or (name in known and found.is_after_head)

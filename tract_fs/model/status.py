@@ -105,6 +105,7 @@ class RepairReport(Struct, frozen=True):
     not_adopted: tuple[str, ...]  # "event hash: what is missing"
     lost: tuple[LostFile, ...]  # of all tracts; until each is back or given up, what depends on it is not shown
     given_up: tuple[str, ...]  # hashes that were given up now
+    accepted: tuple[str, ...]  # events that are gone, and not missed from now on
     advice: tuple[str, ...]
 
 
@@ -143,6 +144,8 @@ class Status(Struct, frozen=True):
     waiting: tuple[WaitingEvent, ...]  # the same events, with the state of what each waits for
     damaged: tuple[str, ...]
     gone: tuple[str, ...]  # hashes of events that this copy knew and that are missing
+    explained: dict[str, str]  # those of them that are not missed: why, such as "git took it away"
+    overruled: tuple[str, ...]  # commits with another generation config than this copy showed before: both configs
     quarantined: tuple[QuarantinedFile, ...]
     lost: tuple[LostFile, ...]  # files without which a part of the tract is hidden
     strays: tuple[str, ...]  # paths of unknown files in the store

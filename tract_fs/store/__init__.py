@@ -16,6 +16,8 @@ Row: the same in the index, where it can be looked up.
 Index: one SQLite file with what can be looked up and rebuilt: rows of records, places of pack members, configs.
 View: what the visible events of a tract amount to: branches, heads, tags. A saved view is a file beside arrivals.
 Pending: an event that waits for a parent or an object.
+Gone: an event that this copy knew and that is not visible now. It is missed, unless a checkout by git, a power cut or the user
+explains it.
 Origins of a commit: the visible events that brought it. They carry its config and token counts.
 Snapshot: the compiled state of one head, on disk.
 Suspect: a file whose bytes did not hash to its name when it was read.

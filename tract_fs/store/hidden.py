@@ -79,10 +79,19 @@ class HiddenEvents:
                 behind.setdefault(lost, []).append(name)
         for found in self._unread(None).values():
             is_contained = found.commit is not None and any(self._contains(b, found.commit) for b in view.branches)
-            if not is_contained and (not found.is_taken_back or not view.branches):
+            if not is_contained and not found.is_accepted:
                 behind.setdefault(found.lost, [])
         behind.update((pack, []) for pack in self._doubtful_packs())
         return [Gap(lost, tuple(self._commits_of(names))) for lost, names in sorted(behind.items())]
+
+    def gone_tails(self) -> set[str]:
+        """Returns the missing events that this copy knew, that nothing explains, and that no event waits for."""
+        if not self._log.hides_any:
+            return set()
+        self._refresh()
+        awaited = {lost.hash for _, lost in self._waiting.values()}
+        found = self._unread(None).items()
+        return {str(name) for name, one in found if not one.lost.is_damaged and not one.is_accepted} - awaited
 
     def commits(self) -> dict[CommitHash, BroughtCommit | None]:
         """Returns the whole commits that only hidden events bring, with their entries in the least (`at`, hash) of
@@ -131,8 +140,6 @@ class HiddenEvents:
             branch=branch,
             event=head,
             is_own=head is not None and own is not None and own[0] == head,
-            is_branch_known=bool(log.view.branches.get(branch)),
-            is_tract_empty=not log.view.branches,
         )
         found = find_incomplete(
             shown,
@@ -147,7 +154,7 @@ class HiddenEvents:
             return found
         if found is None:
             return Incomplete(branch, packs, (), ())
-        return replace(found, lost=(*found.lost, *packs))
+        return replace(found, lost=(*found.lost, *packs), is_going_back=False)
 
     def _doubtful_packs(self) -> Iterator[Lost]:
         """Yields the damaged packs that may have had events that nothing names."""
@@ -186,7 +193,7 @@ class HiddenEvents:
 
     def _lost_event(self, log: TractLog, name: EventHash) -> Lost:
         is_damaged = name in log.damaged or name in log.quarantined or name in log.lost_in_packs
-        return Lost("event", name, log.tract, is_damaged)
+        return Lost("event", name, log.tract, is_damaged, "" if is_damaged else log.accepted.get(name, ""))
 
     def _unread(self, branch: str | None) -> dict[EventHash, Unread]:
         """Returns the events that are missing or damaged themselves."""
@@ -201,11 +208,13 @@ class HiddenEvents:
             trace = log.traces.get(name)
             commit = CommitHash(trace.commit.hex()) if trace is not None and trace.commit else None
             is_of_branch = None if trace is None or not trace.branch else trace.branch == digest
-            is_there = commit is not None and log.commit(commit) is not None
+            is_there = commit is not None and self._objects.exists(commit) and log.commit(commit) is not None
             is_after = head is None or not is_there or self._is_below(head.commit, commit or head.commit)
             if self._is_elsewhere(name) if lost.is_damaged else log.is_visible(log.tract, name):
                 continue
-            found[name] = Unread(lost, commit, is_of_branch, is_after, not lost.is_damaged and not is_there)
+            is_taken_back = not lost.is_damaged and not is_there
+            is_accepted = not lost.is_damaged and name in log.accepted
+            found[name] = Unread(lost, commit, is_of_branch, is_after, is_taken_back, is_accepted)
         return found
 
     def _is_elsewhere(self, name: EventHash) -> bool:

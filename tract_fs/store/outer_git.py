@@ -7,15 +7,21 @@ What lies there is a stranger's data: each file is read to a limit, and what can
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from hashlib import sha256
 from typing import NamedTuple
 
+from tract_fs.model.names import is_branch_name
 from tract_fs.store import files
 from tract_fs.store.layout import STORE_DIRECTORY, Layout
 
 _LINK_BYTES = 4096  # of a file that names a directory
 _INDEX_BYTES = 128 * 1024 * 1024  # a million names
+_REFS_BYTES = 64 * 1024 * 1024  # of `packed-refs`
+_FEW = 64
+_AT_WORK_NS = 2_000_000_000  # git moves HEAD right after it has written the index
 _WHOLE_NAMES = (2, 3)  # the versions of the index in which each entry has its whole path
 _SHORT_NAMES = 4  # the version in which an entry has only the rest of its path after that of the entry before
 _NAME_BYTES = 4096  # of a path
@@ -213,6 +219,77 @@ def how_to_check_out(context: str) -> str | None:
     if index_names(found.git_directory, b"%c%b\0" % (len(name) & 0xFF, name)):
         return f"git -C {quote(found.top)} checkout -- {quote(store)}"
     return None
+
+
+def names_of_index(found: OuterRepository, root: str, paths: set[str]) -> set[str]:
+    """Returns which of a store's files, by their paths from its directory `root` on, git's index has; all if it has not the store.
+
+    Cost: reads the index, for few paths once each.
+    """
+    below = files.real_path(root)[len(found.top) :].strip("/")
+    needles = {path: _encoded(f"{below}/{path}") + b"\0" for path in (*paths, "FORMAT")}
+    if index_names(found.git_directory, needles.pop("FORMAT")) is False:
+        return paths
+    if not index_names(found.git_directory, *needles.values()):
+        return set()
+    if len(paths) > _FEW:
+        return paths
+    return {path for path, needle in needles.items() if index_names(found.git_directory, needle)}
+
+
+def checkout_state(git: str) -> str:
+    """Returns a text that differs once git has moved HEAD or the stash of a work tree, in hexadecimal.
+
+    It covers HEAD, the commit of the ref that it names, the stash, and the length of HEAD's reflog, which grows when HEAD goes away and
+    comes back. Cost: reads a few small files.
+    """
+    common = common_directory(git)
+    head = head_of(git)
+    found = [head, *(_commit_of(git, common, ref) for ref in (head.removeprefix("ref: "), "refs/stash"))]
+    found += [_text(f"{place}/reftable/tables.list") for place in dict.fromkeys((git, common))]
+    log = None
+    with suppress(OSError):
+        log = files.signature(f"{git}/logs/HEAD")
+    found.append("" if log is None else str(log[1]))
+    return sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def head_of(git: str) -> str:
+    """Returns what HEAD names: `ref: refs/heads/<branch>`, or a commit; empty if it can't be read."""
+    return _text(f"{git}/HEAD")
+
+
+def is_at_work(git: str) -> bool:
+    """Returns whether git may be about to move HEAD: it changes the index, or did a moment ago."""
+    try:
+        if any(files.exists(f"{git}/{name}") for name in ("index.lock", "HEAD.lock")):
+            return True
+        written = files.times(f"{git}/index")
+    except OSError:
+        return False
+    return written is not None and abs(time.time_ns() - written[0]) < _AT_WORK_NS
+
+
+def _commit_of(git: str, common: str, ref: str) -> str:
+    """Returns the commit of a ref, empty if it has none: of a file of its own, or a line of `packed-refs`."""
+    if not ref.startswith("refs/") or not is_branch_name(ref):
+        return ""
+    found = _text(f"{git}/{ref}") or _text(f"{common}/{ref}")
+    if not found:
+        packed: bytes | None = None
+        with suppress(OSError):
+            packed = files.read(f"{common}/packed-refs", limit_bytes=_REFS_BYTES)
+        before, is_there, _ = (packed or b"").partition(f" {ref}\n".encode("utf-8", "surrogateescape"))
+        found = before.rpartition(b"\n")[2].decode("ascii", "replace") if is_there else ""
+    return found
+
+
+def _text(path: str) -> str:
+    """Returns the text of a small file without white space at its ends; empty if there is none, or it can't be read."""
+    data: bytes | None = None
+    with suppress(OSError):
+        data = files.read(path, limit_bytes=_LINK_BYTES)
+    return "" if data is None else data.decode("utf-8", "surrogateescape").strip()
 
 
 def _led_to(top: str) -> str | None:

@@ -11,6 +11,7 @@ from msgspec.json import Decoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
+from tract_fs.model.incomplete import EXPLANATIONS
 from tract_fs.model.names import are_hashes, is_hash, is_hex
 from tract_fs.model.view import View
 from tract_fs.store import files
@@ -35,6 +36,13 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     boot: str = ""  # of the machine, when this was saved
     torn: list[str] = []  # damaged events that a power cut kept from being written
     doubted: list[str] | None = None  # those of the packs that were damaged then; None: by an earlier version
+    # the state of the outer git repository when all events but those gone were last seen; empty: there is none
+    checkout: str = ""
+    accepted: dict[str, str] | None = None  # gone event: what explains it; None: an earlier version has accepted all
+    undecided: list[str] = []  # gone events of which it was not decided yet whether anything explains them
+    overruled: dict[
+        str, str
+    ] = {}  # commit: the event with the config that this copy showed before an earlier event came
 
 
 _LIMIT_BYTES = 1 << 30
@@ -85,7 +93,8 @@ def _is_sound(saved: SavedView) -> bool:
     """Returns whether a handle can have written these values: they become paths, and times to compare and parse."""
     are_counts = 0 <= saved.count < MOST_RECORDS and saved.again_count >= 0 and saved.usage_count >= 0
     are_names = (
-        are_hashes([*saved.gone, *saved.traces, *saved.torn])
+        are_hashes([*saved.gone, *saved.traces, *saved.torn, *(saved.accepted or ()), *saved.undecided])
+        and are_hashes([*saved.overruled, *saved.overruled.values()])
         and are_hashes([*saved.packs, *(saved.doubted or ())])
         and FANS.issuperset(saved.fans)
     )
@@ -96,6 +105,8 @@ def _is_sound(saved: SavedView) -> bool:
         and are_traces
         and is_hex(saved.chain)
         and len(saved.chain) == 32
+        and EXPLANATIONS.issuperset((saved.accepted or {}).values())
+        and (saved.accepted or {}).keys() <= set(saved.gone)
         and saved.view.is_sound()
     )
 

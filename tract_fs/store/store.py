@@ -10,7 +10,15 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from threading import Thread
 
-from tract_fs.errors import BatchTooLarge, CommitUncertain, LockTimeout, ObjectMissing, ReadOnlyError, StoreGone
+from tract_fs.errors import (
+    BatchTooLarge,
+    CommitUncertain,
+    HeadMoved,
+    LockTimeout,
+    ObjectMissing,
+    ReadOnlyError,
+    StoreGone,
+)
 from tract_fs.model.events import MAX_EVENT_BYTES, Redact
 from tract_fs.model.names import EventHash, hash_bytes
 from tract_fs.store import files, place, redo, texts, tree
@@ -513,7 +521,7 @@ class Store:
 
         Errors: BatchTooLarge; ObjectMissing if an event that it builds on is gone; OSError of the disk; CommitUncertain.
         """
-        self._require_parents(log)
+        self._require_parents(log, transaction)
         line = log.view.line_moves(transaction.branch, transaction.start, log)
         data = transaction.encode(log.tract, self._writer, log.view, line)
         if len(data) > MAX_EVENT_BYTES:
@@ -703,8 +711,9 @@ class Store:
         self._in_doubt = []
         self._checkpointing = None
 
-    def _require_parents(self, log: TractLog) -> None:
-        """Raises ObjectMissing if an event that the next one builds on is gone or emptied: no other copy could show the next.
+    def _require_parents(self, log: TractLog, transaction: Transaction) -> None:
+        """Raises ObjectMissing if an event that the next one builds on is gone or emptied: no other copy could show the next;
+        HeadMoved if that is explained, as by a checkout by git.
 
         The handle then lists the store again, so that the next call sees what there is. Cost: one stat per head.
         """
@@ -713,6 +722,10 @@ class Store:
             if not (name == last and files.has_bytes(path)) and not self._is_here(log.tract, name):
                 place.require_no_links(self.layout)
                 log.list_events(is_forced=True)
+                if not log.hides_any and not log.shows(name):
+                    before, now = transaction.start, log.own_head(transaction.branch)
+                    expected, actual = (None if head is None else head.commit for head in (before, now))
+                    raise HeadMoved(branch=transaction.branch, expected=expected, actual=actual)
                 raise ObjectMissing(path=Address("event", name, log.tract).path, kind="event", hash=name)
 
     def link_above(self, path: str) -> str | None:

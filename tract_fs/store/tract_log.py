@@ -31,6 +31,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack, suppress
 from enum import Enum
 from functools import partial
@@ -48,11 +49,12 @@ from tract_fs.errors import (
     ReadOnlyError,
 )
 from tract_fs.model.damage import TORN, ZEROED, diagnose
-from tract_fs.model.events import Event, Redact
+from tract_fs.model.events import Event, Move, Redact
+from tract_fs.model.incomplete import BY_CUT, BY_GIT, BY_USER
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
-from tract_fs.store import arrivals, files, redo, saved_view, tree
+from tract_fs.store import arrivals, files, outer_git, redo, saved_view, tree
 from tract_fs.store.address import Address
 from tract_fs.store.arrivals import MOST_RECORDS, NO_BRANCH, NO_HASH, Arrivals, Record
 from tract_fs.store.events import Events, as_event_hash
@@ -130,6 +132,12 @@ class TractLog:
         self.torn: set[str] = set()  # damaged ones that a power cut kept from being written: this copy never had them
         self._is_after_cut = False  # the machine was started again since the view was saved, and this handle opens now
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
+        self.accepted: dict[str, str] = {}  # those of them whose going is explained: how (model/incomplete.py)
+        self._decided: set[str] = set()  # those of them that are missing, once it is decided whether that is explained
+        self._is_undecided = False  # some other one is missing, and git may be about to explain it
+        self._checkout = ""  # the state of the outer git repository when all but those gone were last seen
+        self._may_lack = False  # a power cut may have taken events that a saved view covers; this handle opens now
+        self.overruled: dict[str, str] = {}  # commit: the event whose config was shown before an earlier one came
         self.traces: dict[str, Trace] = {}  # of those gone, as far as records show anything
         self.under_way: list[str] = []  # paths of missing events, and of packs, that a copying tool has not finished
         self.changes = 0  # rises whenever one of these, or the pending events, may have changed
@@ -218,8 +226,9 @@ class TractLog:
 
     @property
     def hides_any(self) -> bool:
-        """Whether some event takes no part: it is pending, damaged, gone or quarantined; or a damaged pack may have had some."""
-        return bool(self.view.pending or self.damaged or self.gone or self.quarantined or self.damaged_packs)
+        """Whether some event takes no part: it is pending, damaged, gone unexplained or quarantined; or a damaged pack may have had some."""
+        is_any_missed = len(self.gone) > len(self.accepted)
+        return bool(self.view.pending or self.damaged or is_any_missed or self.quarantined or self.damaged_packs)
 
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
@@ -239,13 +248,26 @@ class TractLog:
         self._is_after_cut = (
             saved.boot != redo.boot_id() if saved is not None and is_ours else self._parts.is_after_boot()
         )
-        self.torn = set(saved.torn) if saved is not None and is_ours else set()
+        self._remember(saved if is_ours else None)
+        self._may_lack = self._is_after_cut and not (saved is not None and is_ours and saved.is_durable)
         if verify or saved is None or not is_ours:
             self.rebuild(is_ours=is_ours)
         else:
             self._load(saved)
         self._note_torn()
-        self._is_after_cut = False
+        self._is_after_cut = self._may_lack = False
+
+    def _remember(self, saved: SavedView | None) -> None:
+        """Uses what only a saved view of this copy shows: what is decided of the events that are gone, and what was shown before."""
+        if saved is None:
+            self.torn, self.accepted, self._decided, self.overruled = set(), {}, set(), {}
+            self._checkout = self._checkout_now()
+            return
+        self.torn = set(saved.torn)
+        self.accepted = dict.fromkeys(saved.gone, BY_USER) if saved.accepted is None else dict(saved.accepted)
+        self._decided = set(saved.gone).difference(saved.undecided)
+        self.overruled = dict(saved.overruled)
+        self._checkout = saved.checkout
 
     def _load(self, saved: SavedView) -> None:
         """Uses a saved view of this copy, and follows what came since."""
@@ -299,6 +321,7 @@ class TractLog:
             return
         if self._arrivals.signature()[0] != self._inode:
             return
+        self._note_checkout()
         saved = SavedView(
             count=self._count,
             is_durable=self.is_durable,
@@ -314,6 +337,10 @@ class TractLog:
             boot=redo.boot_id(),
             torn=sorted(self.torn),
             doubted=sorted(self._listing.packs_doubted),
+            checkout=self._checkout,
+            accepted=self.accepted,
+            undecided=sorted(self.gone - self._decided),
+            overruled=self.overruled,
         )
         lags = self._count != self._saved_count
         if saved_view.write(self._parts.layout, self.tract, saved):
@@ -556,6 +583,7 @@ class TractLog:
 
         Memory: names and times of events, and hashes of commits; all records only where there is no file.
         """
+        checkout, packs = self._checkout_now(), self._listing.packs_seen - self._parts.packs.names
         self._listing.forget()
         self.view = View(self.tract)
         self.damaged.clear()
@@ -567,7 +595,7 @@ class TractLog:
         seen = self._listing.look(self.known)
         written = None if file is None else arrivals.NewArrivals(file, self._arrivals.start)
         visible: list[EventHash] = []
-        brought: set[bytes] = set()
+        brought: dict[bytes, bytes] = {}  # by the first event, in causal order
         last: list[Record] = []
         kept: list[Record] = []  # all, unless they are many and in a file
 
@@ -581,7 +609,9 @@ class TractLog:
             if written is None or len(kept) < _KEPT_RECORDS:
                 kept.extend(last)
             for record in last:
-                brought.add(record.commit)
+                first = brought.setdefault(record.commit, record.event)
+                if record.kind == arrivals.BRINGS_AGAIN and name in known_before and first.hex() not in known_before:
+                    self.overruled.setdefault(record.commit.hex(), name)
                 self.again_count += record.kind == arrivals.BRINGS_AGAIN
                 self.usage_count += record.kind == arrivals.USAGE
 
@@ -615,10 +645,12 @@ class TractLog:
         else:
             self._reset_origins()
         self._saved_count = -1
-        self._settle(seen)
+        self._settle(seen, packs)
+        if not self._is_undecided:
+            self._checkout = checkout
         return records
 
-    def _settle(self, seen: Seen) -> None:
+    def _settle(self, seen: Seen, lost_packs: AbstractSet[str] = frozenset()) -> None:
         self._note_losses()
         set_aside = self._parts.quarantined(self.tract)
         if set_aside or self.quarantined:
@@ -630,6 +662,8 @@ class TractLog:
         self._parts.packs.forget_recent()
         self._listing.settle(seen)
         self._note_under_way(seen)
+        if self.gone or self.accepted:
+            self._decide(lost_packs)
 
     def _note_under_way(self, seen: Seen) -> None:
         missing = sorted(name for name in seen.under_way if name not in self.known())
@@ -638,6 +672,67 @@ class TractLog:
         paths = [address.path for address in found]
         self.changes += paths != self.under_way
         self.under_way = paths
+
+    def _decide(self, lost_packs: AbstractSet[str] = frozenset()) -> None:
+        """Decides of the events that are newly missing whether anything explains it: see FORMAT.md, section 7."""
+        missing = self.gone - self.view.pending.keys() - self.damaged.keys() - self.quarantined.keys()
+        missing -= self.lost_in_packs
+        self._decided &= missing
+        self.accepted = {name: why for name, why in self.accepted.items() if name in missing}
+        new = missing - self._decided
+        self._is_undecided = False
+        if not new:
+            return
+        explained = self._explain(new, lost_packs)
+        if explained is None:
+            self._is_undecided = True
+        else:
+            self._decided |= new
+            self.accepted |= explained
+            self._listing.is_changed = True
+        self.changes += 1
+
+    def _explain(self, names: set[str], lost_packs: AbstractSet[str]) -> dict[str, str] | None:
+        """Returns those of the missing events whose going is explained, and how; None where git may be about to explain it."""
+        if self._may_lack:
+            return dict.fromkeys(names, BY_CUT)
+        layout = self._parts.layout
+        git = outer_git.outer_repository(layout.context)
+        if git is None:
+            return {}
+        if outer_git.checkout_state(git.git_directory) == self._checkout:
+            return None if outer_git.is_at_work(git.git_directory) else {}
+        paths = {Address("event", name, self.tract).path: name for name in names}
+        packs = {Address("pack", name).path for name in lost_packs}
+        kept = outer_git.names_of_index(git, layout.root, packs | paths.keys())
+        return {} if kept & packs else {name: BY_GIT for path, name in paths.items() if path not in kept}
+
+    def _checkout_now(self) -> str:
+        git = outer_git.git_directory(self._parts.layout.context)
+        return "" if git is None else outer_git.checkout_state(git)
+
+    def _note_checkout(self) -> None:
+        """Notes the state of the outer git repository, if all events that are known are still there after a look at it."""
+        now = self._checkout_now()
+        if now != self._checkout and not self._is_undecided and not self._listing.look(self.known).is_gone:
+            self._checkout = now
+
+    def accept(self, names: AbstractSet[str]) -> None:
+        """Stops missing events that are gone, until their files are back."""
+        new = self.gone & names - self.accepted.keys()
+        self.accepted |= dict.fromkeys(new, BY_USER)
+        self._decided |= new
+        self._listing.is_changed = self._listing.is_changed or bool(new)
+        self.changes += 1
+
+    def overruled_configs(self) -> Iterator[tuple[CommitHash, bytes, bytes]]:
+        """Yields each commit of which this copy showed another generation config than now: that one, and the present one."""
+        for name, event in self.overruled.items():
+            commit = CommitHash(name)
+            with suppress(DamageError):
+                shown, now = self._parts.events.entry(self.tract, event, commit), self.origins.brought(commit)
+                if shown is not None and now is not None and bytes(shown.config) != bytes(now.config):
+                    yield commit, bytes(shown.config), bytes(now.config)
 
     def _note_losses(self) -> None:
         """Counts as gone the events that damaged packs are sure to lack."""
@@ -734,6 +829,8 @@ class TractLog:
         if not is_recorded:
             self._unrecorded.discard(name)
             return True
+        if len(self.gone) > len(self.accepted) and record.kind in arrivals.OWN_KINDS:
+            self._overtake(name, record)
         self._added.append(name)
         if self._known is not None:
             self._known.add(name)
@@ -749,6 +846,18 @@ class TractLog:
             return False
         self._offer(name, event, is_own=record.kind in arrivals.OWN_KINDS)
         return True
+
+    def _overtake(self, name: EventHash, record: Record) -> None:
+        """Stops missing the events on which this copy had to build with a move that it made all the same (incomplete='use')."""
+        branches = {record.branch}
+        if record.kind not in arrivals.PLAIN_KINDS:
+            event = self._parts.events.get(self.tract, name)
+            ops = () if event is None else event.branch_ops()
+            branches = {arrivals.branch_digest(op.branch) for op in ops if isinstance(op, Move)}
+        for lost in self._decided - self.accepted.keys() if branches else ():
+            branch = self.traces[lost].branch if lost in self.traces else b""
+            if not branch or branch in branches:
+                self.accept({lost})
 
     def _offer(self, name: EventHash, event: Event, *, is_own: bool) -> bool:
         """Applies an event to the view; False if it stays pending."""
@@ -878,8 +987,20 @@ class TractLog:
         records = records_of(name, event, arrivals.SEEN, self._parts.objects, self.origins.is_brought)
         self.is_durable = False
         for record in records:
+            if record.kind == arrivals.BRINGS_AGAIN:
+                self._note_overruled(record.commit.hex(), event.at, name)
             self._add_to_commits(record)
         return records
+
+    def _note_overruled(self, commit: str, at: str, name: EventHash) -> None:
+        """Notes the event whose config was shown of a commit, if the event `name` comes before it in causal order."""
+        before = [(found.at, other) for other in self._bringing(commit) if (found := self.event(self.tract, other))]
+        if before and (at, name) < min(before):
+            self.overruled.setdefault(commit, min(before)[1])
+            self._listing.is_changed = True
+
+    def _bringing(self, commit: str) -> list[EventHash]:
+        return [as_event_hash(name) for name in self.origins.events_of(commit)]
 
     def _add_to_commits(self, record: Record) -> None:
         self.origins.add(record)
@@ -908,6 +1029,8 @@ class TractLog:
                 self.damaged.pop(name, None)
                 self.torn.discard(name)
                 self.gone.discard(name)
+                self.accepted.pop(name, None)
+                self._decided.discard(name)
                 self.traces.pop(name, None)
                 take(name, event)
                 self.changes += 1
@@ -994,8 +1117,11 @@ class TractLog:
         self._unrecorded.clear()
         self._late.clear()
         self._listing.is_changed = False
+        checkout = self._checkout
         self.open(verify=False)
         lost = {name for name in self._witnessed if not self._parts.events.exists(self.tract, name)}
         if lost - self.gone:  # the other handle mistook their records for those of a killed writer
             self.gone |= lost
+            self._checkout = checkout  # when this handle saw them last
+            self._decide()
             self._listing.is_changed = True

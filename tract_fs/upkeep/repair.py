@@ -5,23 +5,20 @@ Only caches and left-over temporary files are deleted. The report names what cou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 
-from tract_fs.errors import ArgumentError, JsonValueError
+from tract_fs.errors import ArgumentError
 from tract_fs.model.damage import unreadable
-from tract_fs.model.events import Event, decode_event, redact_op
+from tract_fs.model.events import redact_op
+from tract_fs.model.incomplete import Lost
 from tract_fs.model.names import is_hash, is_tract_id
-from tract_fs.model.objects import decode_commit
 from tract_fs.model.status import LostFile, RepairReport
 from tract_fs.store import files, texts
 from tract_fs.store.address import Address
 from tract_fs.store.bytes import read_hashed
 from tract_fs.store.left_over import remove_left_over
-from tract_fs.store.outer_git import outer_repository
-from tract_fs.store.redo import Entry
 from tract_fs.store.transaction import Transaction
 from tract_fs.store.tree import iter_files, list_unknown
 from tract_fs.upkeep.adopt import Adopted, Adoption
@@ -54,8 +51,9 @@ class Repair:
         self._salvaged: list[str] = []
         self._dropped: list[str] = []
         self._given_up: list[str] = []
+        self._accepted: list[str] = []
 
-    def run(self, *, adopt: bool, verify: bool, give_up: Iterable[str]) -> RepairReport:
+    def run(self, *, adopt: bool, verify: bool, give_up: Iterable[str], accept: bool) -> RepairReport:
         """Repairs the store, and returns the report; see the facade."""
         self._store.require_writable()
         if self._store.accepts_gaps:
@@ -75,11 +73,13 @@ class Repair:
         if verify:
             self._rebuild()
         self._reader.log.list_events(is_forced=True)
-        self._write_again()
-        self._salvage()
+        self._salvage({name for reader in self._readers() for name in reader.hidden.gone_tails()} if accept else set())
         self._give_up(names)
         remove_left_over(self._layout)
-        return self._report(self._adopt() if adopt else Adopted([], []))
+        adopted = self._adopt() if adopt else Adopted([], [])
+        if accept:
+            self._accept()
+        return self._report(adopted)
 
     def _mend_texts(self) -> None:
         with self._store.locked():
@@ -150,8 +150,21 @@ class Repair:
             except OSError as error:  # a directory in its place: no reader uses it
                 self._unmoved.append(f"{self._layout.relative(path)}: can't be removed: {error.strerror}")
 
-    def _salvage(self) -> None:
-        """Restores missing files from unknown, quarantined and fresh damaged ones. Repeats, since a restored event may wait for more."""
+    def _lost_files(self) -> list[Lost]:
+        return [gap.lost for reader in self._readers() for gap in reader.hidden.lost_files()]
+
+    def _salvage(self, left: set[str]) -> None:
+        """Writes lost files again that the redo logs hold, but for those of `left`; restores missing files from unknown,
+        quarantined and fresh damaged ones. Repeats, since a restored event may wait for more.
+        """
+        while lost := {one.hash: one.path for one in self._lost_files() if one.hash not in left}:
+            with self._store.locked():
+                written = self._store.write_from_redo(lost)
+            if not written:
+                break
+            left.update(written)
+            self._mended += [lost[name] for name in written]
+            self._store.list_events()  # an event that is back may wait for more
         misplaced = [found.path for found in self._store.findings.values() if found.outcome == "fresh"]
         misplaced += [entry.file for entry in self._store.quarantine.entries()]
         while found := find_salvageable(
@@ -165,43 +178,6 @@ class Repair:
                     files.replace(target.path_in(self._layout), data, is_synced=True)
                     self._salvaged.append(target.path)
             self._reader.log.list_events(is_forced=True)
-
-    def _write_again(self) -> None:
-        """Writes again what this copy wrote itself, what is missing, and what its redo logs still hold: events that it misses,
-        and the objects that these and pending events bring. The logs hold no transaction that was refused.
-        """
-        held = {entry.name: entry for entry in self._store.iter_redo()}
-        wanted: set[str] = set()
-        for reader in self._readers() if held else ():
-            missed = {gap.lost.hash for gap in reader.hidden.lost_files()}
-            if outer_repository(self._layout.context) is None:  # where git may have taken them away, by a checkout
-                missed |= reader.log.gone
-            names = missed & held.keys()
-            wanted |= names
-            events = [self._store.events.get(reader.log.tract, name) for name in reader.log.view.pending]
-            with suppress(JsonValueError):
-                events += [decode_event(held[name].data) for name in names if held[name].tract]
-            for event in events:
-                wanted.update(self._objects_of(event, held) if event is not None else ())
-        wanted -= self._store.redacted()
-        missing = {name: held[name].address.path for name in wanted & held.keys() if not self._is_here(held[name])}
-        if missing:
-            with self._store.locked():
-                self._mended += [missing[name] for name in self._store.write_from_redo(missing)]
-            self._store.list_events()
-
-    def _objects_of(self, event: Event, held: Mapping[str, Entry]) -> Iterator[str]:
-        """Yields the commits that an event brings, and their contents."""
-        for entry in event.iter_commits():
-            yield entry.commit
-            data = held[entry.commit].data if entry.commit in held else self._store.objects.get(entry.commit)
-            with suppress(JsonValueError):
-                content = None if data is None else decode_commit(data).content
-                if content is not None:
-                    yield content
-
-    def _is_here(self, entry: Entry) -> bool:
-        return self._store.bytes.is_written(entry.address) or self._store.bytes.packed(entry.name) is not None
 
     def _readers(self) -> Iterator[TractReader]:
         """Yields a reader of each tract of the store, the handle's own first."""
@@ -228,6 +204,16 @@ class Repair:
                     self._store.write(log, transaction)
         self._given_up = sorted(chosen)
         self._store.list_events()
+
+    def _accept(self) -> None:
+        """Accepts in each tract what this copy had and has no more: events that are gone, configs that it showed before."""
+        for reader in self._readers():
+            names = reader.hidden.gone_tails()
+            if names or reader.log.overruled:
+                self._accepted += names
+                reader.log.accept(names)
+                reader.log.overruled.clear()
+                reader.log.rebuild(is_ours=True)  # other handles follow the new arrivals
 
     def _adopt(self) -> Adopted:
         with self._store.locked():
@@ -262,6 +248,7 @@ class Repair:
             not_adopted=tuple(adopted.refused),
             lost=tuple(self._lost()),
             given_up=tuple(self._given_up),
+            accepted=tuple(sorted(self._accepted)),
             advice=(),
         )
         return structs.replace(report, advice=tuple(_advice(report)))

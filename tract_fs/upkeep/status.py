@@ -10,8 +10,9 @@ from msgspec import Struct, structs
 from tract_fs.errors import DamageError, TokenizerError
 from tract_fs.model.damage import NO_FILE
 from tract_fs.model.history import linear_order
+from tract_fs.model.incomplete import BY_CUT, BY_GIT
 from tract_fs.model.lineage import first_words
-from tract_fs.model.names import CommitHash, format_time
+from tract_fs.model.names import CommitHash, format_time, is_branch_name, is_hex
 from tract_fs.model.slots import LOST
 from tract_fs.model.status import (
     HeadDistance,
@@ -23,6 +24,7 @@ from tract_fs.model.status import (
     WaitingEvent,
 )
 from tract_fs.model.view import View
+from tract_fs.store import outer_git
 from tract_fs.store.address import Address
 from tract_fs.store.git_ignore import find_ignored
 from tract_fs.store.outer_git import TrackedStore, tracked_store
@@ -38,6 +40,7 @@ from tract_fs.work.session import Session
 _DAY_US = 86_400_000_000
 _MANY_FILES = 3000  # of a thousand commits: 4 KiB of disk and an inode each, and most of the time of a cold compile
 _MOST_NAMED = 3
+_DIGITS = 12
 _MAY_LACK = "it may have had newer events, of any tract"
 _MANY_PACKS = 16  # that a handle keeps open
 
@@ -88,6 +91,8 @@ def survey(session: Session) -> Status:
         waiting=waiting,
         damaged=(*_damaged_packs(reader), *sorted(f"{name}: {reason}" for name, reason in log.damaged.items())),
         gone=gone,
+        explained={name: why for name, why in sorted(log.accepted.items()) if name in gone},
+        overruled=tuple(reader.overruled_configs().values()),
         quarantined=quarantined,
         lost=tuple(lost_files(reader)),
         strays=tuple(unknown),
@@ -103,8 +108,10 @@ def survey(session: Session) -> Status:
         stopped_join="" if git is None else git.stopped_join(),
         advice=(),
     )
-    advice = [*_advice(status, history.other_heads, has_own_lines=bool(log.view.last_own))]
-    missing = {file.hash for file in status.lost}.union(gone)
+    advice = [
+        *_advice(status, history.other_heads, has_own_lines=bool(log.view.last_own), git_head=_git_head(reader.store))
+    ]
+    missing = {file.hash for file in status.lost}.union(gone) - log.accepted.keys()
     if missing and not reader.store.redo_names().isdisjoint(missing):
         advice.insert(0, WRITTEN_AGAIN)
     ignored = find_ignored(reader.store.layout.context)
@@ -290,7 +297,17 @@ def _warnings(view: View, fault: str, now_us: int, lock_warning: str) -> Iterato
         yield f"the newest event is of {view.newest}, over a day ahead of this clock ({format_time(now_us)}); what is written now is dated after it"
 
 
-def _advice(status: Status, other_heads: OtherHeads | None, *, has_own_lines: bool) -> Iterator[str]:
+def _git_head(store: Store) -> str:
+    """Returns what HEAD of the outer git repository names, in words."""
+    git = outer_git.git_directory(store.layout.context)
+    head = "" if git is None else outer_git.head_of(git)
+    branch = head.removeprefix("ref: refs/heads/")
+    if branch != head and is_branch_name(branch):
+        return f"branch {branch}"
+    return head[:_DIGITS] if is_hex(head) else "HEAD"
+
+
+def _advice(status: Status, other_heads: OtherHeads | None, *, has_own_lines: bool, git_head: str) -> Iterator[str]:
     if status.needs_recovery:
         yield "a power cut left work to finish: open the store once for writing"
     if status.damaged:
@@ -302,10 +319,18 @@ def _advice(status: Status, other_heads: OtherHeads | None, *, has_own_lines: bo
             "lost files hide a part of the history: fetch them from another copy of this store. Where there is none: --incomplete "
             "goes on with what is whole, and 'tract repair --give-up HASH' makes the gap permanent"
         )
-    if status.gone:
+    went = list(status.explained.values())
+    if len(status.gone) > len(went):
         yield (
-            "events that this copy knew are gone (a checkout, a restore, a sync with --delete): fetch their files from another copy if that was not meant"
+            f"{len(status.gone) - len(went)} events that this copy knew are gone, and no checkout by git explains it (a restore, a sync with --delete, "
+            "lost files): fetch their files from another copy; if they are to stay away, 'tract repair --accept'"
         )
+    if BY_GIT in went:
+        yield (
+            f"{went.count(BY_GIT)} events that this copy knew are gone: they went with git's checkout of {git_head}, and are back after a 'git switch' back"
+        )
+    if BY_CUT in went:
+        yield f"{went.count(BY_CUT)} events that this copy knew are gone: a power cut came before they were durable"
     if status.pending:
         yield (
             "pending events: finish the copy that brought them; they apply by themselves when the rest arrives. "

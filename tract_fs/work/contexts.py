@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
-from tract_fs.errors import ArgumentError, DamageError
+from tract_fs.errors import ArgumentError, DamageError, ObjectMissing
 from tract_fs.model.compiler import (
     CompileOptions,
     ContextCompiler,
@@ -70,11 +70,15 @@ class ContextReader:
             raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
         try:
             return self._compile(at_time, at_commit, options)
-        except DamageError:
+        except DamageError as error:
             reader = self._reader
-            if not reader.store.accepts_gaps or at_commit is not None or reader.pinned or reader.overlay.is_staging:
+            can_rebuild = reader.store.accepts_gaps and at_commit is None and not reader.pinned
+            if reader.overlay.is_staging or not (can_rebuild or isinstance(error, ObjectMissing)):
                 raise
-        self._reader.log.rebuild(is_ours=True)  # so that the head is the last whole commit
+        if can_rebuild:
+            reader.log.rebuild(is_ours=True)  # so that the head is the last whole commit
+        else:
+            reader.log.list_events(is_forced=True)  # what is known only from a cache is looked at again
         self.forget()
         return self._compile(at_time, at_commit, options)
 
@@ -101,6 +105,8 @@ class ContextReader:
             state = self._without_gaps(cut, state, notes)
         if reader.misfits:
             notes += self._notes_of_types(state)
+        if reader.log.overruled:
+            notes += self._notes_of_configs(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
         return state.compile(options, later=later).to_context(usage=usage, notes=notes)
@@ -330,6 +336,8 @@ class ContextReader:
         notes = [*self._notes_of_heads(moment_us), *self._notes(), *self._notes_of_dates(left_out_us)]
         if self._reader.misfits:
             notes += self._notes_of_types(state)
+        if self._reader.log.overruled:
+            notes += self._notes_of_configs(state)
         if self._reader.gaps:
             self._note_lost(state, notes)
         return state.compile(options, later=later).to_context(notes=notes)
@@ -355,6 +363,11 @@ class ContextReader:
                     "shows as far as it can be read: edit or skip it, or give the type's class a default or the field"
                 )
         return notes
+
+    def _notes_of_configs(self, state: ContextState) -> list[str]:
+        """Returns which commits have another generation config than this copy showed before."""
+        shown = set(state.snapshot().list_commits())
+        return [note for commit, note in self._reader.overruled_configs().items() if commit in shown]
 
     def _notes_of_dates(self, left_out_us: int) -> list[str]:
         """Returns what to know of a cut by time that leaves out commits, the newest of them made at `left_out_us`."""
@@ -445,7 +458,8 @@ class ContextReader:
         error = self._reader.incomplete()
         if error is not None:
             return [*notes, f"branch {error.branch!r} is incomplete: {error.reason}"]
-        waiting = len(log.view.pending.keys() | log.damaged.keys() | log.gone | log.quarantined.keys())
+        gone = log.gone - log.accepted.keys()
+        waiting = len(log.view.pending.keys() | log.damaged.keys() | gone | log.quarantined.keys())
         if waiting:
             notes.append(f"{waiting} events of this tract are pending, damaged or gone, and take no part; see status()")
         return notes

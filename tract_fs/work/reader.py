@@ -26,7 +26,7 @@ from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.events import BroughtCommit, NewCommit
 from tract_fs.model.history import is_ancestor, iter_newest_first
-from tract_fs.model.incomplete import Incomplete, Lost
+from tract_fs.model.incomplete import BY_GIT, Incomplete, Lost
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import CommitHash, ContentHash, is_hash, is_hex, to_datetime
@@ -49,6 +49,12 @@ _CACHED_NEW = 1024
 _SHORTEST_PREFIX = 4
 _MOST_NAMED = 3
 WRITTEN_AGAIN = "this copy's redo log still has what is missing: 'tract repair' writes it again"
+_MOST_SHOWN = 200  # characters of a config
+_GONE = (
+    "branch {branch!r} of tract {tract_id!r} is incomplete: it went back, and no checkout by git explains it: {reason}; "
+    "fetch what is gone from another copy of this store, go on without it (incomplete='use', --incomplete), or accept "
+    "that it is gone (tract repair --accept)"
+)
 LOSSES = (ObjectMissing, HashMismatch, FileUnreadable)  # of a file, not of a call
 
 
@@ -136,6 +142,18 @@ class TractReader:
         self.log.rebuild(is_ours=True)
         return read()
 
+    def looking_again(self, read: Callable[[], _T]) -> _T:
+        """Returns what `read` returns. Where a file is missing, what is known only from a cache is looked at again before it
+        is believed, and `read` is called once more.
+        """
+        try:
+            return read()
+        except ObjectMissing:
+            if self.overlay.is_staging:
+                raise
+        self.log.list_events(is_forced=True)
+        return read()
+
     def require_complete_ref(self, ref: str) -> None:
         """Raises HistoryIncomplete if a ref names a branch of which a part is hidden, unless this handle accepts gaps."""
         parsed = parse_ref(ref)
@@ -153,17 +171,23 @@ class TractReader:
             reason += f"; {count} commit{'s depend' if count > 1 else ' depends'} on it, up to {found.commits[-1]}"
         if not self.store.redo_names().isdisjoint(one.hash for one in found.lost):
             reason += f"; {WRITTEN_AGAIN}"
+        if any(one.cause == BY_GIT for one in found.lost):
+            reason += (
+                "; it went with a checkout by git, and what builds on it stayed, since git does not track that: "
+                "'git switch' back and 'git add' it"
+            )
         links = {link for one in found.lost if (link := self.store.link_above(one.path)) is not None}
         reason += "".join(f"; {link} is a symbolic link, and none is followed in a store" for link in sorted(links))
-        return HistoryIncomplete(
-            tract_id=self.log.tract,
-            branch=found.branch,
-            reason=reason,
-            hash=found.lost[0].hash,
-            path=found.lost[0].path,
-            lost=tuple(one.path for one in found.lost),
-            commits=found.commits,
-        )
+        fields = {
+            "tract_id": self.log.tract,
+            "branch": found.branch,
+            "reason": reason,
+            "hash": found.lost[0].hash,
+            "path": found.lost[0].path,
+            "lost": tuple(one.path for one in found.lost),
+            "commits": found.commits,
+        }
+        return HistoryIncomplete(_GONE.format(**fields) if found.is_going_back else None, **fields)
 
     def gap_error(self, names: Iterable[str]) -> DamageError:
         """Returns the error for commits whose contents the context needs: HistoryIncomplete, or FileUnreadable where a file
@@ -378,6 +402,14 @@ class TractReader:
             raise self.gap_error([name])
         return Loaded(found.commit, None, None)
 
+    def overruled_configs(self) -> dict[str, str]:
+        """Returns the commits that have another generation config than this copy showed before, and a sentence on each."""
+        return {
+            commit: f"commit {commit}: this copy showed the generation config {_shown(before)}, and an event that arrived later with an earlier "
+            f"time sets {_shown(now)}, which applies; edit the commit to set another, 'tract repair --accept' ends this warning"
+            for commit, before, now in self.log.overruled_configs()
+        }
+
     def has_gap_closed(self) -> bool:
         """Returns whether a content in `gaps` can be read by now. Cost: a read of each."""
         return any(self.store.objects.get(content) is not None for content in self.gaps.values())
@@ -512,3 +544,9 @@ class TractReader:
         if not names:
             raise CommitNotFoundError(hash=prefix, where=f"tract {self.log.tract!r}")
         return CommitHash(names.pop())
+
+
+def _shown(config: bytes) -> str:
+    """Returns a config as a part of a sentence, cut after some characters."""
+    text = config.decode() or "{}"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

@@ -18,7 +18,14 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from tract_fs.errors import ArgumentError, BatchOpen, BranchNotFound, JsonValueError, TractError, TractNotFound
+from tract_fs.errors import (
+    ArgumentError,
+    BatchOpen,
+    BranchNotFound,
+    JsonValueError,
+    TractError,
+    TractNotFound,
+)
 from tract_fs.model import canonical
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
@@ -202,7 +209,7 @@ class Session:
         view = log.view
         if any(move.head is not None for move in view.branches.get(branch, {}).values()):
             return
-        is_whole = not (view.pending or log.damaged or log.gone)
+        is_whole = not (view.pending or log.damaged or len(log.gone) > len(log.accepted))
         if is_whole and (branch != "main" or view.branches):
             raise BranchNotFound(tract_id=self.tract_id, branch=branch)
 
@@ -284,11 +291,13 @@ class Session:
                 self._throw_away = self.reader.throw_away = None
 
     def _save_plain_view(self) -> None:
-        """Saves the view that a handle without gaps has, so that what this one committed is known if it goes away."""
+        """Saves the view that a handle without gaps has, so that what this one committed is known if it goes away, and what it
+        went on without is not missed.
+        """
         if not self.store.read_only:
             with suppress(TractError, OSError):
                 store = self.store.beside(writer=_new_writer(), read_only=False, accepts_gaps=False)
-                store.log(self.tract_id)
+                store.log(self.tract_id).accept(self.reader.log.accepted.keys())
                 store.close()
 
     def _restore(self, frame: FrameType | None) -> None:
