@@ -34,16 +34,15 @@ class Pair(AlikeWorld):
 
     skews_us = (0, -10_000_000, 3_600_000_000)
 
-    def __init__(self, folder: Path, seed: int, *, packs: bool) -> None:
+    def __init__(self, folder: Path, seed: int) -> None:
         super().__init__(folder, seed)
-        self.packs = packs
         self.tool: Transport | None = None
 
     def names(self) -> str:
         return "ab"
 
     def steps(self) -> dict[Step, int]:
-        return WITH_PACKS if self.packs else WITHOUT_PACKS
+        return WITH_PACKS
 
     def begin(self, transport: type[Transport]) -> None:
         """Says a few things at one site, and sets the tool up."""
@@ -91,11 +90,11 @@ class Pair(AlikeWorld):
 
 
 @contextmanager
-def pair(seed: int, *, packs: bool) -> Iterator[Pair]:
+def pair(seed: int) -> Iterator[Pair]:
     """Gives two sites that take the same steps whenever they get this seed."""
     path = Path(tempfile.mkdtemp(prefix="tract-tools-"))
     labels = random.Random(-seed)
-    world = Pair(path, seed, packs=packs)
+    world = Pair(path, seed)
     try:
         with mock.patch.object(session, "_new_writer", lambda: f"{labels.getrandbits(128):032x}"):
             yield world
@@ -107,9 +106,9 @@ def pair(seed: int, *, packs: bool) -> Iterator[Pair]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def play(seed: int, tool: str, *, packs: bool = True) -> Counter[str]:
+def play(seed: int, tool: str) -> Counter[str]:
     """Plays a history, and checks that the two copies agree at its end; returns what occurred in it."""
-    with pair(seed, packs=packs) as world:
+    with pair(seed) as world:
         world.begin(TRANSPORTS[tool])
         for _ in range(world.rng.randint(3, 5)):
             for site in world.sites:
@@ -123,10 +122,10 @@ def play(seed: int, tool: str, *, packs: bool = True) -> Counter[str]:
         return Counter({name: 1 for name, count in world.seen.items() if count})
 
 
-def play_all(seeds: range, tool: str, *, packs: bool) -> None:
+def play_all(seeds: range, tool: str) -> None:
     shares: Counter[str] = Counter()
     for seed in seeds:
-        shares += play(seed, tool, packs=packs)
+        shares += play(seed, tool)
     print(f"{tool}, histories {seeds}:", ", ".join(f"{k} {n / len(seeds):.0%}" for k, n in sorted(shares.items())))
 
 
@@ -134,51 +133,28 @@ def play_all(seeds: range, tool: str, *, packs: bool) -> None:
 @pytest.mark.needs("rsync")
 @pytest.mark.parametrize("tool", ["rsync", "rsync --inplace"])
 def test_copies_that_rsync_keeps_alike_agree(tool: str) -> None:
-    play_all(range(4), tool, packs=True)
+    play_all(range(4), tool)
 
 
 @pytest.mark.slow
 @pytest.mark.needs("git")
 def test_clones_that_pull_from_each_other_agree() -> None:
-    play_all(range(6), "git", packs=False)
+    play_all(range(6), "git")
 
 
 @pytest.mark.slow
 @pytest.mark.needs("unison")
 def test_copies_that_unison_keeps_alike_agree() -> None:
-    play_all(range(6), "unison", packs=False)
+    play_all(range(6), "unison")
 
 
 @pytest.mark.slow
 @pytest.mark.needs("rclone")
 def test_copies_that_rclone_keeps_alike_agree() -> None:
-    play_all(range(4), "rclone", packs=False)
-
-
-@pytest.mark.needs("git")
-@pytest.mark.xfail(strict=True, reason="git takes files that two sides packed away for renamed ones")
-@pytest.mark.parametrize("seed", [4, 12])
-def test_clones_that_pack_and_pull_from_each_other_agree(seed: int) -> None:
-    play(seed, "git", packs=True)
-
-
-@pytest.mark.needs("unison")
-@pytest.mark.xfail(strict=True, reason="unison skips a directory that pack removed where the other side changed it")
-@pytest.mark.parametrize("seed", [2, 10])
-def test_copies_that_pack_and_that_unison_keeps_alike_agree(seed: int) -> None:
-    play(seed, "unison", packs=True)
-
-
-@pytest.mark.needs("rclone")
-@pytest.mark.xfail(
-    strict=True, reason="rclone refuses to delete half of the files at once, which is what a pack removes"
-)
-@pytest.mark.parametrize("seed", [0, 1])
-def test_copies_that_pack_and_that_rclone_keeps_alike_agree(seed: int) -> None:
-    play(seed, "rclone", packs=True)
+    play_all(range(4), "rclone")
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("tool", [pytest.param(name, marks=pytest.mark.needs(name.split()[0])) for name in TRANSPORTS])
 def test_copies_that_a_tool_keeps_alike_agree_in_many_histories(tool: str) -> None:
-    play_all(range(FIRST, FIRST + MANY), tool, packs=True)
+    play_all(range(FIRST, FIRST + MANY), tool)

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +18,7 @@ import pytest
 
 from tests.lab.reference import ReferenceStore, ReferenceTract
 from tests.lab.states import exact, remove_local, synced, told, told_context
+from tests.lab.stores import AT_ONCE
 from tests.lab.talk import START_US, Clock, user
 from tract_fs import CommitInfo, Tract
 from tract_fs.errors import (
@@ -356,7 +358,7 @@ class AlikeWorld(World):
 
 
 def pack(world: World, site: Site, t: Tract) -> None:
-    t.pack()
+    t.pack(keep_loose=world.rng.choice((AT_ONCE, AT_ONCE, timedelta(hours=1))))
 
 
 def _summarize_range(world: World, site: Site, t: Tract) -> None:

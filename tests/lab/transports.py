@@ -133,7 +133,15 @@ class Rclone(Transport):
     def bisync(self, *options: str) -> None:
         self.run(
             *("rclone", "bisync", self.one, self.other, "--filters-file", self.folder / "filters"),
-            *("--workdir", self.folder / "bisync", "--config", self.folder / "rclone.conf", *options),
+            *(
+                "--workdir",
+                self.folder / "bisync",
+                "--config",
+                self.folder / "rclone.conf",
+                "--max-delete",
+                "100",
+                *options,
+            ),
         )
 
 
