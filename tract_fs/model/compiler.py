@@ -300,9 +300,9 @@ class ContextState:
             and loaded.commit.operation is CommitOperation.APPEND
             and self._extends_simply(rendering)
         ):
-            if self._types.default_priority(loaded.commit.content_type or "") is Priority.SKIP:
+            if not rendering.tokens or self._types.default_priority(loaded.commit.content_type or "") is Priority.SKIP:
                 return snapshot.token_count
-            return (snapshot.token_count or PER_REPLY) + rendering.tokens
+            return snapshot.token_count + rendering.tokens + (0 if snapshot.commit_count else PER_REPLY)
         fork = self._moved(CommitHash(""))
         fork._slots = self.slots()
         fork._spine = None
@@ -382,7 +382,7 @@ class ContextState:
         elif self._snapshot is not None and slot.is_shown:
             message = Message.from_rendering(slot.rendering, (slot.commit,))
             warn = state._warn_lazily(self._layout)
-            state._snapshot = self._snapshot.extended(message, slot.config, slot.rendering.tokens, warn)
+            state._snapshot = self._snapshot.extended(message, slot.config, slot.rendering, warn)
         if state._spine is not None:
             state._spine.add(slot, position)
         return state
@@ -390,7 +390,7 @@ class ContextState:
     def _extends_simply(self, rendering: Rendering) -> bool:
         """Returns whether this append only adds a message: all tool calls that it answers are shown, unedited."""
         if not rendering.answers:
-            return True
+            return rendering.content_type != "tools"
         calls = self._last_calls()
         for call in rendering.answers:
             position = calls.get(call)
@@ -466,6 +466,7 @@ class ContextState:
     def _compile(self, options: CompileOptions, layout: Layout, later: Sequence[Slot]) -> CompileSnapshot:
         shown: list[tuple[Rendering, str]] = []
         configs: list[str | None] = []
+        tools: Rendering | None = None
         absent = layout.absent
         for position, slot in in_shown_order(self.slots(), layout) if layout.places else enumerate(self.slots()):
             if slot.priority is Priority.SKIP or position in absent:
@@ -477,7 +478,8 @@ class ContextState:
                 config = config if edit.config is None else edit.config
                 if options.include_edit_annotations and rendering.text is not None:
                     rendering = self._marked(slot.commit, rendering)
-            if rendering is LOST:
+            if rendering is LOST or not rendering.is_message:
+                tools = slot.tools or tools
                 continue
             shown.append((rendering, slot.commit))
             configs.append(config)
@@ -488,7 +490,17 @@ class ContextState:
             tokens = sum([rendering.tokens for rendering, _ in shown])
         commits = [commit for _, commit in shown]
         warn = self._warn_lazily(layout, later)
-        return CompileSnapshot(messages, configs, commits, tokens=tokens, source=self._counter.name, warn=warn)
+        has_blobs = any([rendering.has_blobs for rendering, _ in shown])
+        return CompileSnapshot(
+            messages,
+            configs,
+            commits,
+            tokens=tokens,
+            source=self._counter.name,
+            warn=warn,
+            tools=tools,
+            has_blobs=has_blobs,
+        )
 
     def _marked(self, commit: str, rendering: Rendering) -> Rendering:
         try:

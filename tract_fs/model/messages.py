@@ -12,16 +12,20 @@ from msgspec import Struct
 
 from tract_fs.errors import ContentValidationError
 from tract_fs.model import canonical
+from tract_fs.model.blobs import iter_references
 from tract_fs.model.content import (
+    SILENT_TYPES,
     ArtifactContent,
     ContentTypes,
     DialogueContent,
     FreeformContent,
     InstructionContent,
     MessageContent,
+    RecordContent,
     ToolIOContent,
+    ToolsContent,
 )
-from tract_fs.model.tokens import TokenCounter, count_json_message, count_message
+from tract_fs.model.tokens import PER_MESSAGE, TokenCounter, count_json_message, count_message
 
 _TEXT_BLOCKS = ("text", "input_text", "output_text")
 
@@ -37,6 +41,12 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     tokens: int
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    has_blobs: bool = False  # the body names blobs in place of data
+
+    @property
+    def is_message(self) -> bool:
+        """Whether it is a message, and no record or list of tools."""
+        return self.text is not None or self.content_type not in SILENT_TYPES
 
 
 class Message:
@@ -62,6 +72,13 @@ class Message:
         message._content_type = rendering.content_type
         message._body = rendering.body
         message._commits = commits
+        return message
+
+    def with_fields(self, fields: dict[str, Any]) -> Message:
+        """Returns this provider message with other fields, by the same commits."""
+        message = Message(self._role, self._text, self._name)
+        message._content_type, message._commits = self._content_type, self._commits
+        message._body = canonical.encode_checked(fields).decode()
         return message
 
     @property
@@ -133,6 +150,13 @@ class Message:
         return {"role": "assistant", "content": None, "tool_calls": [call]}
 
     @property
+    def has_blobs(self) -> bool:
+        """Whether it names blobs in place of data. Cost: a decoding, for a list of blocks that may."""
+        if self._text is not None or self._body is None or '"blob' not in self._body:
+            return False
+        return any(True for _ in iter_references(self._decoded()))
+
+    @property
     def is_tool_io(self) -> bool:
         """Whether the message renders one tool call or result, not a provider message."""
         return self._content_type == "tool_io"
@@ -161,6 +185,10 @@ def render(
     """Returns the rendering of `content`; its tokens are counted only if `tokens` is None."""
     if isinstance(content, MessageContent):
         return _render_provider(content.message, counter, tokens)
+    if isinstance(content, RecordContent):
+        return Rendering("", None, None, content_type, None, 0)
+    if isinstance(content, ToolsContent):
+        return _render_tools(content, counter, tokens)
     name = None
     body = None
     calls: tuple[str, ...] = ()
@@ -219,6 +247,15 @@ def joined_rendering(role: str, text: str, name: str | None, counter: TokenCount
     return Rendering(role, text, name, "", None, count_message(counter, strings, has_name=name is not None))
 
 
+def _render_tools(content: ToolsContent, counter: TokenCounter, tokens: int | None) -> Rendering:
+    """Returns the rendering of a list of tools; its tokens are those of its JSON text."""
+    body = canonical.encode_checked({"tools": content.tools}).decode()
+    if tokens is None:
+        text = canonical.encode_checked(content.tools).decode()
+        tokens = count_message(counter, [text] if content.tools else [], has_name=False) - PER_MESSAGE
+    return Rendering("", None, None, "tools", body, tokens)
+
+
 def _render_provider(message: dict[str, Any], counter: TokenCounter, tokens: int | None) -> Rendering:
     role: str = message["role"]
     content = message.get("content")
@@ -229,7 +266,9 @@ def _render_provider(message: dict[str, Any], counter: TokenCounter, tokens: int
         tokens = count_json_message(counter, message)
     calls, answers = tool_ids(message)
     text = content if type(content) is str else None
-    return Rendering(role, text, name, "message", canonical.encode_checked(message).decode(), tokens, calls, answers)
+    has_blobs = text is None and any(True for _ in iter_references(message))
+    body = canonical.encode_checked(message).decode()
+    return Rendering(role, text, name, "message", body, tokens, calls, answers, has_blobs)
 
 
 def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -11,14 +11,24 @@ from typing import Any
 
 from tract_fs.model import canonical
 from tract_fs.model.exports import openai_messages
-from tract_fs.model.messages import Message
+from tract_fs.model.messages import Message, Rendering
 from tract_fs.model.tokens import PER_REPLY
 
 
 class CompileSnapshot:
     """The result of a compile in its cached form: parallel entries per effective commit."""
 
-    __slots__ = ("_commits", "_configs", "_messages", "_tokens", "_warn", "commit_count", "source")
+    __slots__ = (
+        "_commits",
+        "_configs",
+        "_messages",
+        "_tokens",
+        "_warn",
+        "commit_count",
+        "has_blobs",
+        "source",
+        "tools_rendering",
+    )
 
     def __init__(
         self,
@@ -29,6 +39,8 @@ class CompileSnapshot:
         tokens: int,
         source: str,
         warn: Callable[[], list[str]],
+        tools: Rendering | None = None,
+        has_blobs: bool = False,
     ) -> None:
         self._messages = messages
         self._configs = configs
@@ -37,6 +49,8 @@ class CompileSnapshot:
         self._warn = warn
         self.commit_count = len(commits)
         self.source = source
+        self.tools_rendering = tools
+        self.has_blobs = has_blobs  # messages name blobs in place of data
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -54,9 +68,15 @@ class CompileSnapshot:
         return tuple(self._commits[: self.commit_count])
 
     @property
+    def tools(self) -> list[Any]:
+        """The definitions of the tools (fresh): those of the last ToolsContent; empty if there is none."""
+        return _decode_tools(self.tools_rendering)
+
+    @property
     def token_count(self) -> int:
-        """The tokens of the messages and of the reply's start; 0 if there are no messages."""
-        return self._tokens + PER_REPLY if self.commit_count else 0
+        """The tokens of the messages and of the reply's start, 0 if there are no messages, and those of the tools."""
+        tools = 0 if self.tools_rendering is None else self.tools_rendering.tokens
+        return tools + (self._tokens + PER_REPLY if self.commit_count else 0)
 
     @property
     def token_source(self) -> str:
@@ -69,7 +89,7 @@ class CompileSnapshot:
         return self._warn()
 
     def extended(
-        self, message: Message, config: str | None, tokens: int, warn: Callable[[], list[str]]
+        self, message: Message, config: str | None, rendering: Rendering, warn: Callable[[], list[str]]
     ) -> CompileSnapshot:
         """Returns the snapshot with one more message; copies the lists only if another snapshot has extended them."""
         count = self.commit_count
@@ -79,7 +99,16 @@ class CompileSnapshot:
         messages.append(message)
         configs.append(config)
         commits.append(message.commit_hashes[0])
-        return CompileSnapshot(messages, configs, commits, tokens=self._tokens + tokens, source=self.source, warn=warn)
+        return CompileSnapshot(
+            messages,
+            configs,
+            commits,
+            tokens=self._tokens + rendering.tokens,
+            source=self.source,
+            warn=warn,
+            tools=self.tools_rendering,
+            has_blobs=self.has_blobs or rendering.has_blobs,
+        )
 
     def list_messages(self) -> list[Message]:
         """Returns the messages as a list of the caller's own."""
@@ -89,9 +118,20 @@ class CompileSnapshot:
         """Returns the commit of each message as a list of the caller's own."""
         return self._commits[: self.commit_count]
 
-    def to_context(self, *, usage: tuple[int, int] | None = None, notes: Sequence[str] = ()) -> CompiledContext:
-        """Returns the result for a caller; `usage` is (prompt, completion) tokens as the provider reported them."""
-        return CompiledContext.from_snapshot(self, usage, tuple(notes))
+    def to_context(
+        self,
+        *,
+        usage: tuple[int, int] | None = None,
+        notes: Sequence[str] = (),
+        messages: list[Message] | None = None,
+    ) -> CompiledContext:
+        """Returns the result for a caller; `usage` is (prompt, completion) tokens as the provider reported them.
+
+        `messages`: those with the data of blobs in them, where there are any.
+        """
+        context = CompiledContext.from_snapshot(self, usage, tuple(notes))
+        context._messages = messages
+        return context
 
 
 class CompiledContext:
@@ -106,6 +146,7 @@ class CompiledContext:
         "_configs",
         "_messages",
         "_snapshot",
+        "_tools",
         "_warnings",
         "commit_count",
         "token_count",
@@ -120,12 +161,14 @@ class CompiledContext:
         token_count: int,
         token_source: str,
         warnings: list[str] | None = None,
+        tools: list[Any] | None = None,
     ) -> None:
         self._snapshot: CompileSnapshot | None = None
         self._messages: list[Message] | None = messages
         self._configs: list[dict[str, Any]] | None = generation_configs
         self._commits: list[str] | None = commit_hashes
         self._warnings: list[str] | tuple[str, ...] = warnings or []
+        self._tools: list[Any] | None = tools or []
         self.token_count = token_count
         self.token_source = token_source
         self.commit_count = len(commit_hashes)
@@ -137,7 +180,7 @@ class CompiledContext:
         """Returns a result that shares with `snapshot` what is immutable."""
         context = cls.__new__(cls)
         context._snapshot = snapshot
-        context._messages = context._configs = context._commits = None
+        context._messages = context._configs = context._commits = context._tools = None
         context._warnings = notes
         context.token_count = snapshot.token_count if usage is None else usage[0]
         context.token_source = snapshot.source if usage is None else f"api:{usage[0]}+{usage[1]}"
@@ -169,6 +212,14 @@ class CompiledContext:
         return self._commits
 
     @property
+    def tools(self) -> list[Any]:
+        """The definitions of the tools to send beside the messages: those of the last ToolsContent; empty if there is none."""
+        if self._tools is None:
+            assert self._snapshot is not None
+            self._tools = self._snapshot.tools
+        return self._tools
+
+    @property
     def warnings(self) -> list[str]:
         """Warnings about the messages, in sentences."""
         if isinstance(self._warnings, tuple):
@@ -195,9 +246,16 @@ class CompiledContext:
         return f"CompiledContext({self.commit_count} commits, {self.token_count} tokens by {self.token_source})"
 
     def _fields(self) -> tuple[object, ...]:
-        lists = self.messages, self.generation_configs, self.commit_hashes, self.warnings
+        lists = self.messages, self.generation_configs, self.commit_hashes, self.warnings, self.tools
         return (*lists, self.token_count, self.token_source, self.commit_count)
 
 
 def _decode_config(text: str | None) -> dict[str, Any]:
     return {} if text is None else canonical.decode(text.encode())
+
+
+def _decode_tools(rendering: Rendering | None) -> list[Any]:
+    if rendering is None or rendering.body is None:
+        return []
+    tools: list[Any] = canonical.decode(rendering.body.encode())["tools"]
+    return tools

@@ -22,11 +22,12 @@ from tract_fs.model.compiler import (
 )
 from tract_fs.model.content import Priority
 from tract_fs.model.history import is_ancestor, linear_order
+from tract_fs.model.messages import Message
 from tract_fs.model.names import Clock, CommitHash, format_time, read_clock, to_us
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.reach import Reach
 from tract_fs.model.slots import Slot
-from tract_fs.model.snapshot import CompiledContext
+from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.snapshot_cache import SnapshotCache
 from tract_fs.work.other_heads import OtherHeadsReader
@@ -109,7 +110,7 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
-        return state.compile(options, later=later).to_context(usage=usage, notes=notes)
+        return self._to_context(state.compile(options, later=later), notes, usage)
 
     def _require_complete(self, head: CommitHash | None, at_time: datetime | None) -> None:
         """Raises HistoryIncomplete if the answer would lack what is hidden: a cut before the head's time lacks nothing."""
@@ -340,7 +341,31 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         if self._reader.gaps:
             self._note_lost(state, notes)
-        return state.compile(options, later=later).to_context(notes=notes)
+        return self._to_context(state.compile(options, later=later), notes)
+
+    def _to_context(
+        self, snapshot: CompileSnapshot, notes: list[str], usage: tuple[int, int] | None = None
+    ) -> CompiledContext:
+        """Returns the result for a caller, with the data of the blobs that its messages name."""
+        if not snapshot.has_blobs:
+            return snapshot.to_context(usage=usage, notes=notes)
+        messages, lost = self.with_data(snapshot.list_messages())
+        return snapshot.to_context(usage=usage, notes=[*notes, *lost], messages=messages)
+
+    def with_data(self, messages: list[Message]) -> tuple[list[Message], list[str]]:
+        """Returns messages with the data of the blobs that they name, and a sentence for each blob that is lost."""
+        found: list[Message] = []
+        notes: list[str] = []
+        for message in messages:
+            if message.has_blobs:
+                message, lost = self._reader.with_data(message)  # noqa: PLW2901
+                notes += [
+                    f"commit {message.commit_hashes[0]}: its attachment, blob {name}, is missing or damaged, and a text "
+                    "stands for it; fetch the blob from another copy"
+                    for name in lost
+                ]
+            found.append(message)
+        return found, notes
 
     def _notes_of_heads(self, moment_us: int | None = None) -> list[str]:
         """Returns what the other heads of the branch have that the context leaves out; nothing if there are none."""

@@ -29,6 +29,7 @@ from tract_fs.errors import (
     UsageError,
 )
 from tract_fs.model import canonical
+from tract_fs.model.blobs import encode_blob
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.content import MAX_OBJECT_BYTES, MessageContent, Priority
 from tract_fs.model.events import usage_op
@@ -176,6 +177,15 @@ class TractWriter:
             op = usage_op(transaction.head, counts.prompt_tokens, counts.completion_tokens, counts.total_tokens)
             transaction.add_usage(op, transaction.head, counts.prompt_tokens, counts.completion_tokens)
             return transaction.head
+
+    def put_blob(self, data: bytes) -> str:
+        """Writes a blob at once, and returns its hash; see the facade."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise ArgumentError(f"blob of {type(data).__name__}: give bytes")
+        stored = encode_blob(bytes(data))
+        name = hash_bytes(stored)
+        self._reader.store.put_object(name, stored)
+        return name
 
     @contextmanager
     def batch(self) -> Iterator[None]:
