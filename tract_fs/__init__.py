@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         PriorityAnnotation,
         ReflogEntry,
         TokenBudgetConfig,
-        TokenUsage,
         TractConfig,
     )
     from tract_fs.model.messages import Message
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
     from tract_fs.model.status import PackReport, RepairReport, Status
     from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
+    from tract_fs.model.usage import TokenUsage
     from tract_fs.tract import Tract
     from tract_fs.work.merge import MergeResult
     from tract_fs.work.writer import ANY
@@ -56,13 +56,13 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "PriorityAnnotation",
         "ReflogEntry",
         "TokenBudgetConfig",
-        "TokenUsage",
         "TractConfig",
     ],
     "tract_fs.model.messages": ["Message"],
     "tract_fs.model.objects": ["CommitOperation"],
     "tract_fs.model.snapshot": ["CompileSnapshot", "CompiledContext"],
     "tract_fs.model.tokens": ["EstimateCounter", "TokenCounter", "VocabularyCounter"],
+    "tract_fs.model.usage": ["TokenUsage"],
     "tract_fs.tract": ["Tract"],
     "tract_fs.work.writer": ["ANY"],
     "tract_fs.copies.bundle": ["verify_bundle"],

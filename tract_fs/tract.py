@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import Scalar, require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
-from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TokenUsage, TractConfig
+from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TractConfig
 from tract_fs.model.names import Clock
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
@@ -251,11 +251,11 @@ class Tract:
             level = require_priority(priority)
             return self._session.writer.annotate(target, level, reason=reason, expected_head=expected_head)
 
-    def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None = None) -> CompiledContext:
+    def record_usage(self, usage: object, *, head_hash: str | None = None) -> CompiledContext:
         """Records the provider's token counts for the context compiled at the head, and returns that context with them.
 
-        Accepts a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError; HeadMoved if `head_hash` is not
-        the head.
+        Accepts a TokenUsage, or what OpenAI or Anthropic returns as `usage`: a dict, or the SDK's object. Tokens of the
+        prompt that a cache holds count too. Errors: UsageError; HeadMoved if `head_hash` is not the head.
         """
         with self._guard.changing:
             self._session.writer.record_usage(usage, head_hash=head_hash)

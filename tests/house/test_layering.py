@@ -27,6 +27,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "exports",
             "refs",
             "objects",
+            "usage",
             "events",
             "members",
             "history",

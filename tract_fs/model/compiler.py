@@ -476,13 +476,14 @@ class ContextState:
             shown.append((rendering, slot.commit))
             configs.append(config)
         if options.aggregate_same_role:
-            messages, tokens = _join_roles(shown, self._counter)
+            messages, counts = _join_roles(shown, self._counter)
         else:
             messages = [Message.from_rendering(rendering, (commit,)) for rendering, commit in shown]
-            tokens = sum([rendering.tokens for rendering, _ in shown])
+            counts = [rendering.tokens for rendering, _ in shown]
         commits = [commit for _, commit in shown]
         warn = self._warn_lazily(layout, later)
-        return CompileSnapshot(messages, configs, commits, tokens=tokens, source=self._counter.name, warn=warn)
+        source = self._counter.name
+        return CompileSnapshot(messages, configs, commits, counts, tokens=sum(counts), source=source, warn=warn)
 
     def _marked(self, commit: str, rendering: Rendering) -> Rendering:
         try:
@@ -511,10 +512,10 @@ class ContextState:
         return warn
 
 
-def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tuple[list[Message], int]:
-    """Returns the messages with neighbours of one role and name joined by a blank line, and their tokens."""
+def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tuple[list[Message], list[int]]:
+    """Returns the messages with neighbours of one role and name joined by a blank line, and the tokens of each."""
     messages: list[Message] = []
-    tokens = 0
+    counts: list[int] = []
     position = 0
     while position < len(shown):
         rendering, commit = shown[position]
@@ -528,7 +529,7 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             position += 1
         if len(group) == 1:
             messages.append(Message.from_rendering(rendering, (commit,)))
-            tokens += rendering.tokens
+            counts.append(rendering.tokens)
         else:
             text = "\n\n".join(member.text or "" for member, _ in group)
             try:
@@ -536,5 +537,5 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             except TokenizerError as error:
                 raise error.at(group[0][1]) from error.__cause__
             messages.append(Message.from_rendering(joined, tuple(name for _, name in group)))
-            tokens += joined.tokens
-    return messages, tokens
+            counts.append(joined.tokens)
+    return messages, counts
