@@ -3,6 +3,40 @@
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tract_fs.copies.bundle import verify_bundle
+    from tract_fs.errors import (
+        AmbiguousRefError,
+        ArgumentError,
+        BatchOpen,
+        BranchExists,
+        BranchNotFound,
+        BudgetExceeded,
+        ClosedError,
+        CommitNotFoundError,
+        CommitUncertain,
+        ContentValidationError,
+        DamageError,
+        EditTargetError,
+        ExportError,
+        HeadMoved,
+        HistoryIncomplete,
+        JsonValueError,
+        LockTimeout,
+        MergeConflict,
+        MergeError,
+        ObjectTooLarge,
+        OrphanedToolCall,
+        ReadOnlyError,
+        StoreError,
+        StoreGone,
+        StoreNotFound,
+        SummarizeError,
+        TagExists,
+        TagNotFound,
+        TokenizerError,
+        TractError,
+        TractNotFound,
+        UsageError,
+    )
     from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
     from tract_fs.model.conflicts import Conflict, ConflictSide
     from tract_fs.model.content import (
@@ -38,6 +72,40 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _MODULES = {  # imported on first need, so that the command has its signal handlers before all else
+    "tract_fs.errors": [
+        "AmbiguousRefError",
+        "ArgumentError",
+        "BatchOpen",
+        "BranchExists",
+        "BranchNotFound",
+        "BudgetExceeded",
+        "ClosedError",
+        "CommitNotFoundError",
+        "CommitUncertain",
+        "ContentValidationError",
+        "DamageError",
+        "EditTargetError",
+        "ExportError",
+        "HeadMoved",
+        "HistoryIncomplete",
+        "JsonValueError",
+        "LockTimeout",
+        "MergeConflict",
+        "MergeError",
+        "ObjectTooLarge",
+        "OrphanedToolCall",
+        "ReadOnlyError",
+        "StoreError",
+        "StoreGone",
+        "StoreNotFound",
+        "SummarizeError",
+        "TagExists",
+        "TagNotFound",
+        "TokenizerError",
+        "TractError",
+        "TractNotFound",
+        "UsageError",
+    ],
     "tract_fs.model.compiler": ["CompileOptions", "ContextCompiler", "HistoryEntry"],
     "tract_fs.model.content": [
         "ArtifactContent",
@@ -76,62 +144,96 @@ _OWNERS = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "ANY",
+    "AmbiguousRefError",
+    "ArgumentError",
     "ArtifactContent",
     "BadFile",
+    "BatchOpen",
+    "BranchExists",
+    "BranchNotFound",
+    "BudgetExceeded",
     "BundleApplied",
     "BundleInfo",
+    "ClosedError",
     "CommitInfo",
+    "CommitNotFoundError",
     "CommitOperation",
+    "CommitUncertain",
     "CompileOptions",
     "CompileSnapshot",
     "CompiledContext",
     "ConfigChange",
     "Conflict",
     "ConflictSide",
+    "ContentValidationError",
     "ContextCompiler",
     "ContextDiff",
+    "DamageError",
     "DialogueContent",
     "DiffEntry",
     "DiffedContext",
     "DiffedMessage",
+    "EditTargetError",
     "EstimateCounter",
+    "ExportError",
     "FreeformContent",
+    "HeadMoved",
     "HistoryEntry",
+    "HistoryIncomplete",
     "ImportReport",
     "InstructionContent",
+    "JsonValueError",
+    "LockTimeout",
+    "MergeConflict",
+    "MergeError",
     "MergeResult",
     "Message",
     "MessageContent",
+    "ObjectTooLarge",
+    "OrphanedToolCall",
     "OutputContent",
     "PackReport",
     "Priority",
     "PriorityAnnotation",
+    "ReadOnlyError",
     "ReasoningContent",
     "ReflogEntry",
     "RepairReport",
     "Status",
+    "StoreError",
+    "StoreGone",
+    "StoreNotFound",
+    "SummarizeError",
     "SyncReport",
+    "TagExists",
+    "TagNotFound",
     "TokenBudgetConfig",
     "TokenCounter",
     "TokenUsage",
+    "TokenizerError",
     "ToolIOContent",
     "Tract",
     "TractConfig",
+    "TractError",
+    "TractNotFound",
     "Transfer",
+    "UsageError",
     "VocabularyCounter",
     "__version__",
     "verify_bundle",
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Returns a name of the package, imported on first need."""
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker would take any name for one of the package
 
-    if name not in _OWNERS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_OWNERS[name]), name)
-    return value
+    def __getattr__(name: str) -> object:
+        """Returns a name of the package, imported on first need."""
+        from importlib import import_module
+
+        if name not in _OWNERS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_OWNERS[name]), name)
+        return value
 
 
 def __dir__() -> list[str]:
