@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         TokenBudgetConfig,
         TractConfig,
     )
+    from tract_fs.model.media import Media, MediaCounter, MediaEstimate
     from tract_fs.model.messages import Message
     from tract_fs.model.objects import CommitOperation
     from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
@@ -126,6 +127,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "TokenBudgetConfig",
         "TractConfig",
     ],
+    "tract_fs.model.media": ["Media", "MediaCounter", "MediaEstimate"],
     "tract_fs.model.messages": ["Message"],
     "tract_fs.model.objects": ["CommitOperation"],
     "tract_fs.model.snapshot": ["CompileSnapshot", "CompiledContext"],
@@ -184,6 +186,9 @@ __all__ = [
     "InstructionContent",
     "JsonValueError",
     "LockTimeout",
+    "Media",
+    "MediaCounter",
+    "MediaEstimate",
     "MergeConflict",
     "MergeError",
     "MergeResult",

@@ -18,6 +18,7 @@ from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import Scalar, require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
 from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TractConfig
+from tract_fs.model.media import MediaCounter
 from tract_fs.model.names import Clock
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
@@ -71,6 +72,7 @@ class Tract:
         branch: str = "main",
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
+        media: MediaCounter | None = None,
         compiler: ContextCompiler | None = None,
         durability: Durability = "durable",
         read_only: bool = False,
@@ -84,6 +86,7 @@ class Tract:
 
         The first commit makes the tract and the branch. With `create=False` nothing is made: store, tract and branch must
         be there; only `main` of a tract without commits, and `default` of a store without tracts, need not.
+        `tokenizer` counts texts, `media` images and documents; by default both estimate.
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
         since 1970, or a datetime, before year 8999. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
         all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
@@ -94,7 +97,7 @@ class Tract:
             path,
             tract_id=tract_id,
             branch=branch,
-            options=SessionOptions.of(config, tokenizer, compiler, clock),
+            options=SessionOptions.of(config, tokenizer, media, compiler, clock),
             durability=durability,
             read_only=read_only,
             create=create,

@@ -20,6 +20,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "damage",
             "canonical",
             "content",
+            "media",
             "tokens",
             "messages",
             "text_edits",

@@ -32,7 +32,7 @@ from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.slots import LOST, REDACTED, Edit, Slot
 from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
-from tract_fs.model.tokens import PER_REPLY, TokenCounter
+from tract_fs.model.tokens import PER_REPLY, TokenCounter, source_name
 
 Orphans = Literal["drop", "raise", "keep"]
 
@@ -376,9 +376,11 @@ class ContextState:
         if self._snapshot is not None and not self._extends_simply(slot.rendering):
             state._snapshot = None
         elif self._snapshot is not None and slot.is_shown:
-            message = Message.from_rendering(slot.rendering, (slot.commit,))
+            rendering = slot.rendering
+            source = source_name(self._counter, has_media=True) if rendering.has_media else self._snapshot.source
+            message = Message.from_rendering(rendering, (slot.commit,))
             warn = state._warn_lazily(self._layout)
-            state._snapshot = self._snapshot.extended(message, slot.config, slot.rendering.tokens, warn)
+            state._snapshot = self._snapshot.extended(message, slot.config, rendering.tokens, source=source, warn=warn)
         if state._spine is not None:
             state._spine.add(slot, position)
         return state
@@ -482,7 +484,7 @@ class ContextState:
             counts = [rendering.tokens for rendering, _ in shown]
         commits = [commit for _, commit in shown]
         warn = self._warn_lazily(layout, later)
-        source = self._counter.name
+        source = source_name(self._counter, has_media=any(rendering.has_media for rendering, _ in shown))
         return CompileSnapshot(messages, configs, commits, counts, tokens=sum(counts), source=source, warn=warn)
 
     def _marked(self, commit: str, rendering: Rendering) -> Rendering:

@@ -6,6 +6,7 @@ does to a returned value reaches the store, a cache or a later answer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ from tract_fs.model.content import (
     MessageContent,
     ToolIOContent,
 )
-from tract_fs.model.tokens import TokenCounter, count_json_message, count_message
+from tract_fs.model.tokens import TokenCounter, count_json_message, count_message, recorded_tokens
 
 _TEXT_BLOCKS = ("text", "input_text", "output_text")
 
@@ -37,6 +38,7 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     tokens: int
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    has_media: bool = False  # `tokens` counts media by a rule of their own
 
 
 class Message:
@@ -156,11 +158,17 @@ class Message:
 
 
 def render(
-    content: object, content_type: str, types: ContentTypes, counter: TokenCounter, *, tokens: int | None = None
+    content: object,
+    content_type: str,
+    types: ContentTypes,
+    counter: TokenCounter,
+    *,
+    recorded: Mapping[str, int] | None = None,
 ) -> Rendering:
-    """Returns the rendering of `content`; its tokens are counted only if `tokens` is None."""
+    """Returns the rendering of `content`; its tokens are counted only if `recorded` has no count by this counter."""
+    tokens, has_media = recorded_tokens(counter, recorded) if recorded else (None, False)
     if isinstance(content, MessageContent):
-        return _render_provider(content.message, counter, tokens)
+        return _render_provider(content.message, counter, tokens, has_media=has_media)
     name = None
     body = None
     calls: tuple[str, ...] = ()
@@ -195,7 +203,7 @@ def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Renderi
     if rendering.content_type == "message" and body is not None:
         message = canonical.decode(body.encode())
         message["content"] = text
-        return _render_provider(message, counter, None)
+        return _render_provider(message, counter)
     strings = [rendering.role, text] if rendering.name is None else [rendering.role, text, rendering.name]
     tokens = count_message(counter, strings, has_name=rendering.name is not None)
     return Rendering(
@@ -219,17 +227,20 @@ def joined_rendering(role: str, text: str, name: str | None, counter: TokenCount
     return Rendering(role, text, name, "", None, count_message(counter, strings, has_name=name is not None))
 
 
-def _render_provider(message: dict[str, Any], counter: TokenCounter, tokens: int | None) -> Rendering:
+def _render_provider(
+    message: dict[str, Any], counter: TokenCounter, tokens: int | None = None, *, has_media: bool = False
+) -> Rendering:
     role: str = message["role"]
     content = message.get("content")
     name = message.get("name")
     if type(name) is not str:
         name = None
     if tokens is None:
-        tokens = count_json_message(counter, message)
+        tokens, has_media = count_json_message(counter, message)
     calls, answers = tool_ids(message)
     text = content if type(content) is str else None
-    return Rendering(role, text, name, "message", canonical.encode_checked(message).decode(), tokens, calls, answers)
+    body = canonical.encode_checked(message).decode()
+    return Rendering(role, text, name, "message", body, tokens, calls, answers, has_media)
 
 
 def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -71,7 +71,7 @@ class CompileSnapshot:
 
     @property
     def token_source(self) -> str:
-        """The name of the counter that counted."""
+        """The name of the counter that counted, with that of the media's counter where these are among the messages."""
         return self.source
 
     @property
@@ -80,7 +80,7 @@ class CompileSnapshot:
         return self._warn()
 
     def extended(
-        self, message: Message, config: str | None, tokens: int, warn: Callable[[], list[str]]
+        self, message: Message, config: str | None, tokens: int, *, source: str, warn: Callable[[], list[str]]
     ) -> CompileSnapshot:
         """Returns the snapshot with one more message; copies the lists only if another snapshot has extended them."""
         count = self.commit_count
@@ -93,7 +93,7 @@ class CompileSnapshot:
         commits.append(message.commit_hashes[0])
         counts.append(tokens)
         return CompileSnapshot(
-            messages, configs, commits, counts, tokens=self._tokens + tokens, source=self.source, warn=warn
+            messages, configs, commits, counts, tokens=self._tokens + tokens, source=source, warn=warn
         )
 
     def list_messages(self) -> list[Message]:

@@ -27,6 +27,7 @@ from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.reach import Reach
 from tract_fs.model.slots import Slot
 from tract_fs.model.snapshot import CompiledContext
+from tract_fs.model.tokens import cache_name
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.snapshot_cache import SnapshotCache
 from tract_fs.work.reader import TractReader
@@ -275,7 +276,7 @@ class ContextReader:
             return None
         log, counter = self._reader.log, self._reader.counter
         if (
-            stored.counter != counter.name
+            stored.counter != cache_name(counter)
             or stored.again_count != self._reader.records_version()[1]
             or not log.covers(stored.count, stored.chain)
         ):
@@ -302,7 +303,7 @@ class ContextReader:
             state.slots(),
             summaries=state.summaries,
             is_condensed=state.is_condensed,
-            counter=self._reader.counter.name,
+            counter=cache_name(self._reader.counter),
             stamp=stamp,
             again_count=again_count,
         )

@@ -33,6 +33,7 @@ from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, Tok
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import Clock, CommitHash, ContentHash, format_time, hash_bytes, read_clock
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
+from tract_fs.model.tokens import source_name
 from tract_fs.model.usage import TokenUsage
 from tract_fs.store.transaction import Transaction
 from tract_fs.work.batch import Batch, find_opener
@@ -335,8 +336,10 @@ class TractWriter:
         if draft.data is not None:
             transaction.add_content(commit.content or "", draft.data)
         reader = self._reader
-        count = 0 if draft.rendering is None else draft.rendering.tokens
-        tokens = {} if draft.rendering is None else {reader.counter.name: count}
+        count, tokens = 0, {}
+        if draft.rendering is not None:
+            count = draft.rendering.tokens
+            tokens = {source_name(reader.counter, has_media=draft.rendering.has_media): count}
         name = transaction.add_commit(commit, data, created_us, draft.config, tokens)
         if draft.rendering is not None:
             reader.keep_rendering(name, draft.rendering)
