@@ -25,6 +25,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "messages",
             "text_edits",
             "tool_order",
+            "blocks",
             "exports",
             "refs",
             "objects",

@@ -120,7 +120,7 @@ class Message:
     def to_openai(self) -> dict[str, Any]:
         """Returns the message as OpenAI's chat completions take it (fresh).
 
-        A provider message is returned unchanged. A tool call or result with a `call_id` becomes a structured one; one
+        A provider message is returned unchanged; `CompiledContext.to_openai()` converts its blocks. A tool call or result with a `call_id` becomes a structured one; one
         without becomes a text of the assistant or the user, since the provider accepts no call without an id.
         """
         if self._content_type != "tool_io":

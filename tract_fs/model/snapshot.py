@@ -222,10 +222,13 @@ class CompiledContext:
     def to_openai(self, *, as_committed: bool = False) -> list[dict[str, Any]]:
         """Returns the messages as OpenAI's chat completions take them (fresh); neighbouring tool calls share a message.
 
-        What lies between a tool call and its results goes behind the results, and an empty message or text block is
-        left out, unless `as_committed` is set: providers refuse both. `messages` and `warnings` show what was committed.
+        What lies between a tool call and its results goes behind the results, an empty message or text block is left
+        out, and blocks of Anthropic and of OpenAI's responses are converted, unless `as_committed` is set: the provider
+        refuses them. `messages` and `warnings` show what was committed. A model's thinking is left out, and `warnings`
+        names it from then on. Errors: ExportError if a block can't be converted.
         """
-        return [message for message, _ in openai_messages(self.messages, as_committed=as_committed)]
+        exported = openai_messages(self.messages, as_committed=as_committed, warnings=self.warnings)
+        return [message for message, _ in exported]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all fields as JSON values (fresh); `messages` as they were committed."""
