@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import Scalar, require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
-from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TokenUsage, TractConfig
+from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TractConfig
+from tract_fs.model.media import MediaCounter
 from tract_fs.model.names import Clock
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
@@ -71,6 +72,7 @@ class Tract:
         branch: str = "main",
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
+        media: MediaCounter | None = None,
         compiler: ContextCompiler | None = None,
         durability: Durability = "durable",
         read_only: bool = False,
@@ -84,6 +86,7 @@ class Tract:
 
         The first commit makes the tract and the branch. With `create=False` nothing is made: store, tract and branch must
         be there; only `main` of a tract without commits, and `default` of a store without tracts, need not.
+        `tokenizer` counts texts, `media` images and documents; by default both estimate.
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
         since 1970, or a datetime, before year 8999. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
         all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
@@ -94,7 +97,7 @@ class Tract:
             path,
             tract_id=tract_id,
             branch=branch,
-            options=SessionOptions.of(config, tokenizer, compiler, clock),
+            options=SessionOptions.of(config, tokenizer, media, compiler, clock),
             durability=durability,
             read_only=read_only,
             create=create,
@@ -227,9 +230,7 @@ class Tract:
         from tract_fs.transcripts.added import to_content
 
         content = to_content(message)
-        return self.commit(
-            content, metadata=metadata, generation_config=generation_config, expected_head=expected_head
-        )
+        return self.commit(content, metadata=metadata, generation_config=generation_config, expected_head=expected_head)
 
     def put_blob(self, data: bytes) -> str:
         """Stores bytes as an object of their own, and returns its hash: the name for a RecordContent, or for a message (`blob:<hash>`
@@ -282,11 +283,11 @@ class Tract:
             level = require_priority(priority)
             return self._session.writer.annotate(target, level, reason=reason, expected_head=expected_head)
 
-    def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None = None) -> CompiledContext:
+    def record_usage(self, usage: object, *, head_hash: str | None = None) -> CompiledContext:
         """Records the provider's token counts for the context compiled at the head, and returns that context with them.
 
-        Accepts a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError; HeadMoved if `head_hash` is not
-        the head.
+        Accepts a TokenUsage, or what OpenAI or Anthropic returns as `usage`: a dict, or the SDK's object. Tokens of the
+        prompt that a cache holds count too. Errors: UsageError; HeadMoved if `head_hash` is not the head.
         """
         with self._guard.changing:
             self._session.writer.record_usage(usage, head_hash=head_hash)

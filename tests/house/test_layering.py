@@ -21,13 +21,16 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "canonical",
             "content",
             "blobs",
+            "media",
             "tokens",
             "messages",
             "text_edits",
             "tool_order",
+            "blocks",
             "exports",
             "refs",
             "objects",
+            "usage",
             "events",
             "lineage",
             "members",
@@ -99,6 +102,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
         "transcripts",
         [
             "openai",
+            "added",
             "__init__",
         ],
     ),
@@ -221,7 +225,7 @@ MOST_STATEMENTS = 6
 MOST_ATTRIBUTES = 12
 # Calls that use no open session, or only what never changes in it; `close` closes the guard, `edit` is a commit, and a
 # batch enters it by itself.
-UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "edit", "batch"}
+UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "add", "edit", "batch"}
 GUARDS = {"self._guard.reading", "self._guard.writing", "self._guard.changing"}
 CORE = {"msgspec", "orjson", "portalocker"}
 STDLIB_AND_OPTIONAL = {"toktok"}

@@ -114,7 +114,9 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and is_hash(value)
 
 
-def put_data(message: dict[str, Any], read: Callable[[str], str | None], absent: Callable[[str], str]) -> list[str]:
+def put_data(
+    message: dict[str, Any], read: Callable[[str], str | None], absent: Callable[[str], str] = "[blob {}]".format
+) -> list[str]:
     """Puts the data of blobs in the places that name them; changes the message, and returns the hashes that `read` lacks.
 
     `read` returns the base64 of a blob, or None. A block whose blob is not there becomes a text, which `absent` returns.

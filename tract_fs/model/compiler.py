@@ -33,7 +33,7 @@ from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.slots import LOST, REDACTED, Edit, Slot
 from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
-from tract_fs.model.tokens import PER_REPLY, TokenCounter
+from tract_fs.model.tokens import PER_REPLY, TokenCounter, source_name
 
 Orphans = Literal["drop", "raise", "keep"]
 
@@ -380,9 +380,11 @@ class ContextState:
         if self._snapshot is not None and not self._extends_simply(slot.rendering):
             state._snapshot = None
         elif self._snapshot is not None and slot.is_shown:
-            message = Message.from_rendering(slot.rendering, (slot.commit,))
+            rendering = slot.rendering
+            source = source_name(self._counter, has_media=True) if rendering.has_media else self._snapshot.source
+            message = Message.from_rendering(rendering, (slot.commit,))
             warn = state._warn_lazily(self._layout)
-            state._snapshot = self._snapshot.extended(message, slot.config, slot.rendering, warn)
+            state._snapshot = self._snapshot.extended(message, slot.config, rendering, source=source, warn=warn)
         if state._spine is not None:
             state._spine.add(slot, position)
         return state
@@ -467,6 +469,7 @@ class ContextState:
         shown: list[tuple[Rendering, str]] = []
         configs: list[str | None] = []
         tools: Rendering | None = None
+        has_blobs = False
         absent = layout.absent
         for position, slot in in_shown_order(self.slots(), layout) if layout.places else enumerate(self.slots()):
             if slot.priority is Priority.SKIP or position in absent:
@@ -478,25 +481,28 @@ class ContextState:
                 config = config if edit.config is None else edit.config
                 if options.include_edit_annotations and rendering.text is not None:
                     rendering = self._marked(slot.commit, rendering)
-            if rendering is LOST or not rendering.is_message:
-                tools = slot.tools or tools
-                continue
+            if rendering.text is None:
+                if rendering is LOST or not rendering.is_message:
+                    tools = slot.tools or tools
+                    continue
+                has_blobs = has_blobs or rendering.has_blobs
             shown.append((rendering, slot.commit))
             configs.append(config)
         if options.aggregate_same_role:
-            messages, tokens = _join_roles(shown, self._counter)
+            messages, counts = _join_roles(shown, self._counter)
         else:
             messages = [Message.from_rendering(rendering, (commit,)) for rendering, commit in shown]
-            tokens = sum([rendering.tokens for rendering, _ in shown])
+            counts = [rendering.tokens for rendering, _ in shown]
         commits = [commit for _, commit in shown]
         warn = self._warn_lazily(layout, later)
-        has_blobs = any([rendering.has_blobs for rendering, _ in shown])
+        source = source_name(self._counter, has_media=any(rendering.has_media for rendering, _ in shown))
         return CompileSnapshot(
             messages,
             configs,
             commits,
-            tokens=tokens,
-            source=self._counter.name,
+            counts,
+            tokens=sum(counts),
+            source=source,
             warn=warn,
             tools=tools,
             has_blobs=has_blobs,
@@ -531,10 +537,10 @@ class ContextState:
         return warn
 
 
-def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tuple[list[Message], int]:
-    """Returns the messages with neighbours of one role and name joined by a blank line, and their tokens."""
+def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tuple[list[Message], list[int]]:
+    """Returns the messages with neighbours of one role and name joined by a blank line, and the tokens of each."""
     messages: list[Message] = []
-    tokens = 0
+    counts: list[int] = []
     position = 0
     while position < len(shown):
         rendering, commit = shown[position]
@@ -548,7 +554,7 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             position += 1
         if len(group) == 1:
             messages.append(Message.from_rendering(rendering, (commit,)))
-            tokens += rendering.tokens
+            counts.append(rendering.tokens)
         else:
             text = "\n\n".join(member.text or "" for member, _ in group)
             try:
@@ -556,5 +562,5 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             except TokenizerError as error:
                 raise error.at(group[0][1]) from error.__cause__
             messages.append(Message.from_rendering(joined, tuple(name for _, name in group)))
-            tokens += joined.tokens
-    return messages, tokens
+            counts.append(joined.tokens)
+    return messages, counts

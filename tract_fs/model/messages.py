@@ -6,13 +6,14 @@ does to a returned value reaches the store, a cache or a later answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from tract_fs.errors import ContentValidationError
 from tract_fs.model import canonical
-from tract_fs.model.blobs import iter_references
+from tract_fs.model.blobs import iter_references, put_data
 from tract_fs.model.content import (
     SILENT_TYPES,
     ArtifactContent,
@@ -25,7 +26,7 @@ from tract_fs.model.content import (
     ToolIOContent,
     ToolsContent,
 )
-from tract_fs.model.tokens import PER_MESSAGE, TokenCounter, count_json_message, count_message
+from tract_fs.model.tokens import PER_MESSAGE, TokenCounter, count_json_message, count_message, recorded_tokens
 
 _TEXT_BLOCKS = ("text", "input_text", "output_text")
 
@@ -41,6 +42,7 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     tokens: int
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    has_media: bool = False  # `tokens` counts media by a rule of their own
     has_blobs: bool = False  # the body names blobs in place of data
 
     @property
@@ -135,7 +137,7 @@ class Message:
     def to_openai(self) -> dict[str, Any]:
         """Returns the message as OpenAI's chat completions take it (fresh).
 
-        A provider message is returned unchanged. A tool call or result with a `call_id` becomes a structured one; one
+        A provider message is returned unchanged; `CompiledContext.to_openai()` converts its blocks. A tool call or result with a `call_id` becomes a structured one; one
         without becomes a text of the assistant or the user, since the provider accepts no call without an id.
         """
         if self._content_type != "tool_io":
@@ -180,15 +182,21 @@ class Message:
 
 
 def render(
-    content: object, content_type: str, types: ContentTypes, counter: TokenCounter, *, tokens: int | None = None
+    content: object,
+    content_type: str,
+    types: ContentTypes,
+    counter: TokenCounter,
+    *,
+    recorded: Mapping[str, int] | None = None,
+    read_blob: Callable[[str], str | None] = lambda _: None,
 ) -> Rendering:
-    """Returns the rendering of `content`; its tokens are counted only if `tokens` is None."""
+    """Returns the rendering of `content`; its tokens are counted only if `recorded` has no count by this counter.
+
+    `read_blob` returns the base64 of a blob, whose tokens count too; None if it is not there.
+    """
+    tokens, has_media = recorded_tokens(counter, recorded) if recorded else (None, False)
     if isinstance(content, MessageContent):
-        return _render_provider(content.message, counter, tokens)
-    if isinstance(content, RecordContent):
-        return Rendering("", None, None, content_type, None, 0)
-    if isinstance(content, ToolsContent):
-        return _render_tools(content, counter, tokens)
+        return _render_provider(content.message, counter, tokens, has_media=has_media, read_blob=read_blob)
     name = None
     body = None
     calls: tuple[str, ...] = ()
@@ -209,6 +217,10 @@ def render(
         text = content.content
     elif isinstance(content, FreeformContent):
         text = canonical.indent(content.payload)
+    elif isinstance(content, RecordContent):
+        return Rendering("", None, None, content_type, None, 0)
+    elif isinstance(content, ToolsContent):
+        return _render_tools(content, counter, tokens)
     else:
         role, text = _custom_role_and_text(content, content_type, types)
     if tokens is None:
@@ -223,7 +235,7 @@ def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Renderi
     if rendering.content_type == "message" and body is not None:
         message = canonical.decode(body.encode())
         message["content"] = text
-        return _render_provider(message, counter, None)
+        return _render_provider(message, counter)
     strings = [rendering.role, text] if rendering.name is None else [rendering.role, text, rendering.name]
     tokens = count_message(counter, strings, has_name=rendering.name is not None)
     return Rendering(
@@ -256,19 +268,31 @@ def _render_tools(content: ToolsContent, counter: TokenCounter, tokens: int | No
     return Rendering("", None, None, "tools", body, tokens)
 
 
-def _render_provider(message: dict[str, Any], counter: TokenCounter, tokens: int | None) -> Rendering:
+def _render_provider(
+    message: dict[str, Any],
+    counter: TokenCounter,
+    tokens: int | None = None,
+    *,
+    has_media: bool = False,
+    read_blob: Callable[[str], str | None] = lambda _: None,
+) -> Rendering:
     role: str = message["role"]
     content = message.get("content")
     name = message.get("name")
     if type(name) is not str:
         name = None
-    if tokens is None:
-        tokens = count_json_message(counter, message)
-    calls, answers = tool_ids(message)
+    body = canonical.encode_checked(message).decode()
     text = content if type(content) is str else None
     has_blobs = text is None and any(True for _ in iter_references(message))
-    body = canonical.encode_checked(message).decode()
-    return Rendering(role, text, name, "message", body, tokens, calls, answers, has_blobs)
+    calls, answers = tool_ids(message)
+    if tokens is None:
+        if has_blobs:
+            message = canonical.decode(body.encode())
+            put_data(
+                message, lambda name: read_blob(name) or ""
+            )  # a blob that is not there counts as media of no known size
+        tokens, has_media = count_json_message(counter, message)
+    return Rendering(role, text, name, "message", body, tokens, calls, answers, has_media, has_blobs)
 
 
 def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -33,8 +33,10 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
     @property
     def is_shown(self) -> bool:
         """Whether the slot shows in the context, before summaries hide others and tool calls are paired."""
+        if self.priority is Priority.SKIP:
+            return False
         rendering = self._shown_rendering()
-        return self.priority is not Priority.SKIP and rendering is not LOST and rendering.is_message
+        return rendering.text is not None or (rendering is not LOST and rendering.is_message)
 
     @property
     def tools(self) -> Rendering | None:

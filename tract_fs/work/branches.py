@@ -21,7 +21,6 @@ from tract_fs.errors import (
     TractExists,
     UndoError,
 )
-from tract_fs.model.events import usage_op
 from tract_fs.model.names import CommitHash, EventHash, require_branch_name, require_tract_id
 from tract_fs.store.transaction import Transaction
 from tract_fs.work.reflog import Undoable, find_undoable, undo_mark
@@ -217,8 +216,7 @@ class TractBranches:
             transaction.move_to(head, "create")
             usage = reader.log.origins.usage(head)
             if usage is not None:
-                op = usage_op(head, usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
-                transaction.add_usage(op, head, usage.prompt_tokens, usage.completion_tokens)
+                transaction.add_usage(head, usage.counts)
             store.write(log, transaction)
 
     def _require_start(self, what: str) -> CommitHash:

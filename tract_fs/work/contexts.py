@@ -28,6 +28,8 @@ from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.reach import Reach
 from tract_fs.model.slots import Slot
 from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
+from tract_fs.model.tokens import cache_name
+from tract_fs.model.usage import TokenUsage
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.snapshot_cache import SnapshotCache
 from tract_fs.work.other_heads import OtherHeadsReader
@@ -90,17 +92,14 @@ class ContextReader:
             self._require_complete(head, at_time)
         cut = head if at_commit is None else reader.resolve(at_commit)
         if at_time is not None:
-            order = [] if head is None else linear_order(head, reader.commit)
-            return self._compile_made_by(order, to_us(at_time), options)
+            return self._compile_made_by(self._order(head), to_us(at_time), options)
         if self._compiler is not None:
-            return self._compiler.compile(
-                self._history([] if cut is None else linear_order(cut, reader.commit)), options
-            )
+            return self._compile_by(self._compiler, self._order(cut), options)
         notes = self._notes()
         if at_commit is None and len(reader.log.view.branches.get(reader.branch, ())) > 1:
             notes = [*self._notes_of_heads(), *notes]
         if cut is None:
-            return self.state(None).compile(options).to_context(notes=notes)
+            return self.state(None).compile(options).to_context(None, notes=notes)
         state = self.state(cut)
         if reader.gaps:
             state = self._without_gaps(cut, state, notes)
@@ -110,7 +109,7 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
-        return self._to_context(state.compile(options, later=later), notes, usage)
+        return self._to_context(state.compile(options, later=later), cut, notes, usage)
 
     def _require_complete(self, head: CommitHash | None, at_time: datetime | None) -> None:
         """Raises HistoryIncomplete if the answer would lack what is hidden: a cut before the head's time lacks nothing."""
@@ -139,6 +138,7 @@ class ContextReader:
         if not self._reader.gaps or not self._reader.has_gap_closed():
             return state
         self._reader.gaps.clear()
+        self._reader.uncounted.clear()
         self.forget()
         return self.state(head)
 
@@ -158,9 +158,8 @@ class ContextReader:
     def compile_head(self, head: CommitHash | None) -> CompiledContext:
         """Returns the context of a commit (None: of no commits) as it compiles where that is the head, without usage."""
         if self._compiler is not None:
-            names = [] if head is None else linear_order(head, self._reader.commit)
-            return self._compiler.compile(self._history(names), CompileOptions())
-        return self.state(head).snapshot().to_context()
+            return self._compile_by(self._compiler, self._order(head), CompileOptions())
+        return self.state(head).snapshot().to_context(head)
 
     def lost(self, head: CommitHash | None) -> list[str]:
         """Returns the commits that the context of a commit leaves out, because their contents are missing or damaged."""
@@ -291,7 +290,7 @@ class ContextReader:
             return None
         log, counter = self._reader.log, self._reader.counter
         if (
-            stored.counter != counter.name
+            stored.counter != cache_name(counter)
             or stored.again_count != self._reader.records_version()[1]
             or not log.covers(stored.count, stored.chain)
         ):
@@ -309,7 +308,13 @@ class ContextReader:
     def _store(self, state: ContextState) -> None:
         log = self._reader.log
         stamp = log.stamp()
-        if state.head is None or stamp[0] < 0 or state.uses_custom_types() or state.holds_unreadable():
+        if (
+            state.head is None
+            or stamp[0] < 0
+            or state.uses_custom_types()
+            or state.holds_unreadable()
+            or self._reader.uncounted
+        ):
             return
         again_count = self._reader.records_version()[1]
         state = state.condensed()
@@ -318,7 +323,7 @@ class ContextReader:
             state.slots(),
             summaries=state.summaries,
             is_condensed=state.is_condensed,
-            counter=self._reader.counter.name,
+            counter=cache_name(self._reader.counter),
             stamp=stamp,
             again_count=again_count,
         )
@@ -330,7 +335,7 @@ class ContextReader:
         made = {name: read(name).created_us <= moment_us for name in order}
         kept = [name for name in order if made[name]]
         if self._compiler is not None:
-            return self._compiler.compile(self._history(kept), options)
+            return self._compile_by(self._compiler, kept, options)
         state = self._empty().apply_all(zip(kept, map(self._reader.loaded, kept), strict=True))
         later = self._later([name for name in order if not made[name]]) if state.has_open_calls() else ()
         left_out_us = max((read(name).created_us for name in order if not made[name]), default=0)
@@ -341,30 +346,29 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         if self._reader.gaps:
             self._note_lost(state, notes)
-        return self._to_context(state.compile(options, later=later), notes)
+        return self._to_context(state.compile(options, later=later), state.head, notes)
 
     def _to_context(
-        self, snapshot: CompileSnapshot, notes: list[str], usage: tuple[int, int] | None = None
+        self, snapshot: CompileSnapshot, head: CommitHash | None, notes: list[str], usage: TokenUsage | None = None
     ) -> CompiledContext:
         """Returns the result for a caller, with the data of the blobs that its messages name."""
         if not snapshot.has_blobs:
-            return snapshot.to_context(usage=usage, notes=notes)
+            return snapshot.to_context(head, usage=usage, notes=notes)
         messages, lost = self.with_data(snapshot.list_messages())
-        return snapshot.to_context(usage=usage, notes=[*notes, *lost], messages=messages)
+        return snapshot.to_context(head, usage=usage, notes=[*notes, *lost], messages=messages)
 
     def with_data(self, messages: list[Message]) -> tuple[list[Message], list[str]]:
         """Returns messages with the data of the blobs that they name, and a sentence for each blob that is lost."""
         found: list[Message] = []
         notes: list[str] = []
         for message in messages:
-            if message.has_blobs:
-                message, lost = self._reader.with_data(message)  # noqa: PLW2901
-                notes += [
-                    f"commit {message.commit_hashes[0]}: its attachment, blob {name}, is missing or damaged, and a text "
-                    "stands for it; fetch the blob from another copy"
-                    for name in lost
-                ]
-            found.append(message)
+            shown, lost = self._reader.with_data(message) if message.has_blobs else (message, [])
+            found.append(shown)
+            notes += [
+                f"commit {message.commit_hashes[0]}: its attachment, blob {name}, is missing or damaged, and a text "
+                "stands for it; fetch the blob from another copy"
+                for name in lost
+            ]
         return found, notes
 
     def _notes_of_heads(self, moment_us: int | None = None) -> list[str]:
@@ -431,6 +435,19 @@ class ContextReader:
         """Returns a commit as it was made, None if its content was redacted."""
         rendering = self._reader.loaded(name).rendering
         return None if rendering is None else Slot(name, rendering, None, Priority.NORMAL)
+
+    def _order(self, head: CommitHash | None) -> list[CommitHash]:
+        """Returns the history of `head` in linear order, root first."""
+        return [] if head is None else linear_order(head, self._reader.commit)
+
+    def _compile_by(
+        self, compiler: ContextCompiler, names: list[CommitHash], options: CompileOptions
+    ) -> CompiledContext:
+        """Returns what a custom compiler makes of a history; its last commit is the head, unless the compiler names one."""
+        context = compiler.compile(self._history(names), options)
+        if context.head is None and names:
+            context.head = names[-1]
+        return context
 
     def _history(self, names: list[CommitHash]) -> list[HistoryEntry]:
         """Returns what a custom compiler gets, root first."""

@@ -35,7 +35,7 @@ from tract_fs.model.names import CommitHash, ContentHash, is_hash, is_hex, to_da
 from tract_fs.model.objects import Commit
 from tract_fs.model.refs import HEAD, Ref, parse_ref
 from tract_fs.model.slots import LOST
-from tract_fs.model.tokens import TokenCounter
+from tract_fs.model.tokens import TokenCounter, recorded_tokens
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.foreign_commits import ForeignCommits
 from tract_fs.store.store import Store
@@ -86,7 +86,8 @@ class TractReader:
         self.counter = counter
         self.hidden = store.hidden(log.tract)
         self.overlay = Overlay(log, self.foreign, self.hidden, store.objects)
-        self.gaps: dict[CommitHash, ContentHash] = {}  # commits whose contents could not be read for a context
+        self.gaps: dict[CommitHash, str] = {}  # commits whose contents, or blobs, could not be read for a context
+        self.uncounted: set[CommitHash] = set()  # those of them whose tokens were counted without a blob
         self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
         self.misfits: dict[ContentHash, str] = {}  # rendered contents that their registered types do not fit: why
         self.throw_away: object = None  # keeps a throw-away store for as long as a reference to it is left
@@ -334,7 +335,7 @@ class TractReader:
         config = b"" if entry is None else bytes(entry.config)
         if commit.content is None:
             return CommitFacts(commit, config, 0)
-        tokens = None if entry is None else entry.tokens.get(self.counter.name)
+        tokens = None if entry is None else recorded_tokens(self.counter, entry.tokens)[0]
         if tokens is None or commit.content_type not in BUILTIN_TYPES:
             rendering = self._renderings.get(name)
             if rendering is None:
@@ -344,7 +345,8 @@ class TractReader:
                     return CommitFacts(commit, config, None)
                 except LOSSES:
                     return CommitFacts(commit, config, tokens or 0)
-                self.keep_rendering(name, rendering)
+                if name not in self.uncounted:
+                    self.keep_rendering(name, rendering)
             tokens = rendering.tokens
         return CommitFacts(commit, config, tokens)
 
@@ -394,14 +396,15 @@ class TractReader:
         if known is not None:
             return known, []
         fields = message.to_dict()
-        absent = put_data(fields, self._base64, self._shown_absent)
+        absent = put_data(fields, self.read_blob, self._shown_absent)
         found = message.with_fields(fields)
         if absent:
-            return found, [name for name in absent if name not in self.store.redacted()]
+            return found, [name for name in dict.fromkeys(absent) if name not in self.store.redacted()]
         self._with_data.put(key, found, 2 * len(found.canonical_json) + 300)
         return found, []
 
-    def _base64(self, name: str) -> str | None:
+    def read_blob(self, name: str) -> str | None:
+        """Returns the base64 of a blob, or None if it is missing or damaged."""
         data = self.store.objects.get(name)
         return None if data is None else base64_of(data)
 
@@ -471,14 +474,28 @@ class TractReader:
     def _render(self, name: str, commit: Commit, entry: BroughtCommit | None) -> Rendering:
         assert commit.content is not None and commit.content_type is not None
         is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on its registration
-        tokens = entry.tokens.get(self.counter.name) if entry is not None and is_builtin else None
+        recorded = entry.tokens if entry is not None and is_builtin else None
         content, misfit = self._decode(commit.content, commit.content_type)
         if misfit:
             self.misfits[commit.content] = misfit
+        absent: list[str] = []
+
+        def read_blob(blob: str) -> str | None:
+            text = self.read_blob(blob)
+            if text is None:
+                absent.append(blob)
+            return text
+
         try:
-            return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
+            found = render(
+                content, commit.content_type, self.types, self.counter, recorded=recorded, read_blob=read_blob
+            )
         except TokenizerError as error:
             raise error.at(name) from error.__cause__
+        if absent:
+            self.uncounted.add(CommitHash(name))
+            self.gaps[CommitHash(name)] = absent[0]
+        return found
 
     def forget_renderings(self) -> None:
         """Drops all renderings, since a content type was registered."""
