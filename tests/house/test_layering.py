@@ -30,6 +30,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "events",
             "members",
             "history",
+            "lines",
             "view",
             "incomplete",
             "reach",

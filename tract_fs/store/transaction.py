@@ -85,6 +85,11 @@ class Transaction:
         return bool(self.commits) or self._is_set
 
     @property
+    def goes_forward(self) -> bool:
+        """Whether the head contains the one that the transaction started from, and all staged commits."""
+        return self.kind in ("append", "forward", "merge")
+
+    @property
     def is_append(self) -> bool:
         """Returns whether new commits on the branch's line are all that is staged."""
         return (

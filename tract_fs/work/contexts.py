@@ -157,10 +157,6 @@ class ContextReader:
         state = self._renewed(head, self.state(head))
         return state.lost() if self._reader.gaps else []
 
-    def is_cached(self, head: CommitHash) -> bool:
-        """Returns whether the state of `head` is in memory."""
-        return self._version == self._reader.records_version() and self._states.get(head) is not None
-
     def state(self, head: CommitHash | None) -> ContextState:
         """Returns the state after the history of `head` (None: of no commits); from the nearest cached one on."""
         if head is None:

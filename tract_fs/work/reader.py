@@ -25,9 +25,10 @@ from tract_fs.model.compiler import Loaded
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
 from tract_fs.model.events import BroughtCommit, NewCommit
-from tract_fs.model.history import is_ancestor, iter_newest_first
+from tract_fs.model.history import KnownHistory, iter_newest_first
 from tract_fs.model.incomplete import Incomplete, Lost
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
+from tract_fs.model.lines import shows
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import CommitHash, ContentHash, is_hash, is_hex, to_datetime
 from tract_fs.model.objects import Commit
@@ -81,6 +82,7 @@ class TractReader:
         self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
         self.misfits: dict[ContentHash, str] = {}  # rendered contents that their registered types do not fit: why
         self.throw_away: object = None  # keeps a throw-away store for as long as a reference to it is left
+        self._history = KnownHistory(self.commit)
         self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
         self._written: dict[CommitHash, NewCommit] = {}  # recent commits of this session
@@ -194,10 +196,29 @@ class TractReader:
         """Returns the info of a commit by its full hash, or None if this tract has none."""
         return self.info(CommitHash(name)) if self.has(name) else None
 
-    def is_in_history(self, name: str) -> bool:
-        """Returns whether a commit is in the history of the head."""
+    def is_in_history(self, name: CommitHash) -> bool:
+        """Returns whether a commit is in the history of the head.
+
+        Cost: that of a look-up where the branch's moves show it; else a walk, over what no walk for this head has met.
+        """
         head = self.head()
-        return head is not None and self.overlay.may_have(name) and is_ancestor(CommitHash(name), head, self.commit)
+        if head is None or not self.overlay.may_have(name):
+            return False
+        return name == head or self._is_in_line(name) or self._history.has(head, name)
+
+    def _is_in_line(self, name: CommitHash) -> bool:
+        """Returns whether the moves of branches show that a commit is in the history of the head; False: it is unknown."""
+        if self.pinned is not None:
+            return shows(self.log.view.lines, name, self.pinned, None, self.log.places)
+        line = self.overlay.line(self.branch)
+        if line is None:
+            return False
+        start, staged = line
+        if name in staged:
+            return True
+        is_single = len(self.log.view.branches.get(self.branch, ())) == 1
+        branch = self.branch if is_single else None
+        return start is not None and shows(self.log.view.lines, name, start, branch, self.log.places)
 
     def require(self, name: object) -> CommitHash:
         """Returns a full hash, if this tract has a commit of it. Errors: CommitNotFoundError."""
@@ -211,21 +232,6 @@ class TractReader:
         if not self.is_in_history(name):
             raise CommitNotFoundError(hash=name, where=f"the history of branch {self.branch!r}")
         return name
-
-    def require_all_in_history(self, refs: Iterable[str]) -> tuple[CommitHash, ...]:
-        """Returns commits of the head's history. Cost: one walk, down to the oldest of them. Errors:
-        CommitNotFoundError, AmbiguousRefError.
-        """
-        names = tuple(map(self.resolve, refs))
-        missing = set(names)
-        for name in self.iter_log() if missing else ():
-            missing.discard(name)
-            if not missing:
-                break
-        for name in names:
-            if name in missing:
-                raise CommitNotFoundError(hash=name, where=f"the history of branch {self.branch!r}")
-        return names
 
     def resolve(self, ref: object) -> CommitHash:
         """Returns the commit of this tract that a ref names: a full hash, branch, tag, `@`, or unique prefix of 4
@@ -409,6 +415,10 @@ class TractReader:
         """Drops all renderings, since a content type was registered."""
         self._renderings.clear()
         self.misfits.clear()
+
+    def forget_history(self) -> None:
+        """Drops what is known of the head's history, since an error may have left it half known."""
+        self._history.forget()
 
     def iter_log(self) -> Iterator[CommitHash]:
         """Yields the history of the head, newest first."""

@@ -298,6 +298,7 @@ class Session:
         self.writer.end_call(frame)
         self.store.restore(holds_lock=self.writer.holds_lock)
         self.reader.forget_renderings()
+        self.reader.forget_history()
         self.contexts.forget()
 
     def _after_fork(self) -> None:

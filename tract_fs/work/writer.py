@@ -443,9 +443,7 @@ class TractWriter:
             return ()
         is_edit = draft.operation is CommitOperation.EDIT
         reader = self._reader
-        head = reader.head()
-        if head is None:
-            self.require_not_deleted(reader.branch)
+        self.require_branch()
         try:
             target = reader.resolve(draft.target)
         except CommitNotFoundError as error:
@@ -453,8 +451,7 @@ class TractWriter:
                 raise EditTargetError(target=draft.target, reason="no such commit in this branch's history") from error
             raise
         commit = reader.commit(target)
-        is_known = head is not None and self._contexts.is_cached(head) and self._contexts.state(head).has(target)
-        if not is_known and not reader.is_in_history(target):
+        if not reader.is_in_history(target):
             if is_edit:
                 raise EditTargetError(target=target, reason=f"it is not in the history of branch {reader.branch!r}")
             raise CommitNotFoundError(hash=target, where=f"the history of branch {reader.branch!r}")
