@@ -114,3 +114,18 @@ def _follow(config: Any, path: FieldPath) -> tuple[bool, Any]:
                 return False, None
             config = config[key]
     return True, config
+
+
+def is_part(wanted: object, found: object) -> bool:
+    """Returns whether a JSON value equals another, or an object has all fields of another, at any depth.
+
+    `1` equals `1.0`; a bool is no number.
+    """
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(
+            key in found and is_part(value, found[key]) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list | tuple):
+        is_list = isinstance(found, list) and len(found) == len(wanted)
+        return is_list and all(map(is_part, wanted, found))
+    return isinstance(wanted, bool) == isinstance(found, bool) and wanted == found

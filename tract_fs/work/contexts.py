@@ -293,7 +293,7 @@ class ContextReader:
     def _store(self, state: ContextState) -> None:
         log = self._reader.log
         stamp = log.stamp()
-        if state.head is None or stamp[0] < 0 or state.uses_custom_types() or state.holds_unreadable():
+        if state.head is None or stamp[0] < 0 or state.depends_on_types() or state.holds_unreadable():
             return
         again_count = self._reader.records_version()[1]
         state = state.condensed()
@@ -388,7 +388,7 @@ class ContextReader:
         for name in names:
             commit = reader.commit(name)
             if commit.content_type is not None:
-                priorities[name] = reader.types.default_priority(commit.content_type)
+                priorities[name] = reader.default_priority(name)
             elif commit.priority is not None:
                 priorities[commit.targets[0]] = commit.priority
         return [

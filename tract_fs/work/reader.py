@@ -22,8 +22,8 @@ from tract_fs.errors import (
 )
 from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
-from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
-from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
+from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar, is_part
+from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority, ReadContent
 from tract_fs.model.events import BroughtCommit, NewCommit
 from tract_fs.model.history import KnownHistory, iter_newest_first
 from tract_fs.model.incomplete import Incomplete, Lost
@@ -192,9 +192,12 @@ class TractReader:
         """Returns whether this tract has a commit of this full hash."""
         return type(name) is str and is_hash(name) and self.overlay.has(name)
 
-    def get(self, name: str) -> CommitInfo | None:
-        """Returns the info of a commit by its full hash, or None if this tract has none."""
-        return self.info(CommitHash(name)) if self.has(name) else None
+    def get(self, ref: object) -> CommitInfo | None:
+        """Returns the info of the commit that a ref names, or None if it names none. Errors: AmbiguousRefError."""
+        try:
+            return self.info(self.resolve(ref))
+        except CommitNotFoundError:
+            return None
 
     def is_in_history(self, name: CommitHash) -> bool:
         """Returns whether a commit is in the history of the head.
@@ -219,12 +222,6 @@ class TractReader:
         is_single = len(self.log.view.branches.get(self.branch, ())) == 1
         branch = self.branch if is_single else None
         return start is not None and shows(self.log.view.lines, name, start, branch, self.log.places)
-
-    def require(self, name: object) -> CommitHash:
-        """Returns a full hash, if this tract has a commit of it. Errors: CommitNotFoundError."""
-        if type(name) is not str or not self.has(name):
-            raise CommitNotFoundError(hash=name, where=f"tract {self.log.tract!r}")
-        return CommitHash(name)
 
     def require_in_history(self, ref: str) -> CommitHash:
         """Returns a commit of the head's history. Errors: CommitNotFoundError, AmbiguousRefError."""
@@ -341,7 +338,7 @@ class TractReader:
                 f"commit {name} is of operation {commit.operation.value} and has no content", hash=name
             )
         try:
-            return self._decode(commit.content, commit.content_type)[0]
+            return self._decode(commit.content, commit.content_type).content
         except ObjectMissing as error:
             if commit.content not in self.store.redacted():
                 raise
@@ -381,6 +378,15 @@ class TractReader:
             raise self.gap_error([name])
         return Loaded(found.commit, None, None)
 
+    def default_priority(self, name: CommitHash) -> Priority:
+        """Returns the priority that a commit has until it is annotated: that of its content, or of its type."""
+        commit = self.commit(name)
+        if commit.content_type is None:
+            return Priority.NORMAL
+        rendering = None if commit.content_type in BUILTIN_TYPES else self.loaded(name, commit).rendering
+        own = None if rendering is None else rendering.priority
+        return self.types.default_priority(commit.content_type) if own is None else own
+
     def has_gap_closed(self) -> bool:
         """Returns whether a content in `gaps` can be read by now. Cost: a read of each."""
         return any(self.store.objects.get(content) is not None for content in self.gaps.values())
@@ -403,11 +409,11 @@ class TractReader:
         assert commit.content is not None and commit.content_type is not None
         is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on its registration
         tokens = entry.tokens.get(self.counter.name) if entry is not None and is_builtin else None
-        content, misfit = self._decode(commit.content, commit.content_type)
-        if misfit:
-            self.misfits[commit.content] = misfit
+        read = self._decode(commit.content, commit.content_type)
+        if read.misfit:
+            self.misfits[commit.content] = read.misfit
         try:
-            return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
+            return render(read.content, commit.content_type, self.types, self.counter, tokens=tokens, shown=read.shown)
         except TokenizerError as error:
             raise error.at(name) from error.__cause__
 
@@ -435,15 +441,16 @@ class TractReader:
         tract = self.log.tract
         annotations = []
         for other in self.iter_log():
+            if other == name:
+                break  # what is about it comes after it
             commit = self.commit(other)
             if commit.priority is not None and commit.targets[0] == name:
                 made = to_datetime(commit.created_us)
                 annotations.append(PriorityAnnotation(other, tract, name, commit.priority, commit.reason, made))
         target = self.commit(name)
-        if target.content_type is not None:
-            level = self.types.default_priority(target.content_type)
-            if level is not Priority.NORMAL:
-                annotations.append(PriorityAnnotation(None, tract, name, level, None, to_datetime(target.created_us)))
+        level = self.default_priority(name)
+        if level is not Priority.NORMAL:
+            annotations.append(PriorityAnnotation(None, tract, name, level, None, to_datetime(target.created_us)))
         return annotations[::-1]
 
     def query(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitInfo]:
@@ -459,6 +466,17 @@ class TractReader:
             hits = sorted({*hits, *self._select_hidden(path, operator, value)})
         written = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
         return written + [self.info(name) for name in self.overlay.staged_matches(path, operator, value)]
+
+    def find(self, metadata: Mapping[str, object]) -> list[CommitInfo]:
+        """Returns the commits of this tract whose metadata has these fields, by creation time, then hash. Cost: reads all
+        commits of the tract.
+        """
+        found = []
+        for name in self.overlay.names_with_prefix(""):
+            commit = self.commit(CommitHash(name))
+            if commit.metadata and is_part(metadata, canonical.decode(bytes(commit.metadata))):
+                found.append((commit.created_us, CommitHash(name)))
+        return [self.info(name) for _, name in sorted(found)]
 
     def records_version(self) -> tuple[int, int]:
         """Returns numbers that change when the config or tokens recorded for a commit may have changed: since the open,
@@ -504,7 +522,7 @@ class TractReader:
         with self.loading:
             return self.facts(CommitHash(name))
 
-    def _decode(self, content: str, content_type: str) -> tuple[object, str]:
+    def _decode(self, content: str, content_type: str) -> ReadContent:
         data = self.store.objects.require(content, "content")
         try:
             return self.types.read(data, content_type)

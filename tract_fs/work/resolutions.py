@@ -150,8 +150,7 @@ class Resolver:
             self._annotate(conflict.target, side.priority or Priority.NORMAL)
         elif side.operation is CommitOperation.SUMMARIZE:
             self._keep(side.commit)
-            content_type = self._reader.commit(side.commit).content_type or ""
-            self._annotate(side.commit, side.priority or self._reader.types.default_priority(content_type))
+            self._annotate(side.commit, side.priority or self._reader.default_priority(side.commit))
         else:
             for other in conflict.sides:
                 if other.operation is CommitOperation.SUMMARIZE:

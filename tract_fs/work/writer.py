@@ -6,7 +6,7 @@ disk before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -110,7 +110,7 @@ class TractWriter:
             edited = self._edit_text(target, content)
             content, basis, target = edited.content, edited.basis, edited.basis.target
             config = edited.config if config is None else config
-        data, content_type, typed = reader.types.encode(content)
+        data, content_type, read = reader.types.encode(content)
         return Draft(
             operation=operation,
             data=data,
@@ -119,7 +119,7 @@ class TractWriter:
             message=optional_text(message, "message"),
             metadata=optional_object(metadata, "metadata"),
             config=config,
-            rendering=render(typed, content_type, reader.types, reader.counter),
+            rendering=render(read.content, content_type, reader.types, reader.counter, shown=read.shown),
             basis=basis,
         )
 
@@ -161,6 +161,16 @@ class TractWriter:
         draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=priority, reason=text)
         made = self.write(draft, expected_head)
         return PriorityAnnotation(made.commit_hash, made.tract_id, made.targets[0], priority, text, made.created_at)
+
+    def annotate_all(
+        self, targets: Iterable[str], priority: Priority, *, reason: str | None, expected_head: ExpectedHead
+    ) -> list[PriorityAnnotation]:
+        """Commits an annotation of each target, in order; see the facade. Call it in a batch."""
+        if isinstance(targets, str) or not isinstance(targets, Iterable):
+            raise ArgumentError(f"targets {targets!r}: give a list of commits")
+        with self.transaction(expected_head):
+            names = [self._reader.resolve(ref) for ref in targets]  # before the head moves
+        return [self.annotate(name, priority, reason=reason, expected_head=ANY) for name in names]
 
     def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None) -> CommitHash:
         """Records the usage of the head and returns it; see the facade."""
@@ -601,3 +611,9 @@ def optional_object(value: object, name: str) -> bytes | None:
     if type(value) is not dict:
         raise ArgumentError(f"{name} {value!r}: give a dict or None")
     return canonical.encode_kept(value, name=name)
+
+
+def require_object(value: object, name: str) -> None:
+    """Raises ArgumentError or JsonValueError unless a value is a dict that can be stored."""
+    if optional_object(value, name) is None:
+        raise ArgumentError(f"{name} {value!r}: give a dict")
