@@ -126,6 +126,7 @@ def is_part(wanted: object, found: object) -> bool:
             key in found and is_part(value, found[key]) for key, value in wanted.items()
         )
     if isinstance(wanted, list | tuple):
-        is_list = isinstance(found, list) and len(found) == len(wanted)
-        return is_list and all(map(is_part, wanted, found))
+        if not isinstance(found, list) or len(found) != len(wanted):
+            return False
+        return all(is_part(one, other) for one, other in zip(wanted, found, strict=True))
     return isinstance(wanted, bool) == isinstance(found, bool) and wanted == found
