@@ -145,6 +145,20 @@ def test_a_call_on_an_old_commit_reads_few_commits(tmp_path: Path, monkeypatch: 
                 t.reset(str(head))
 
 
+def test_an_old_commit_of_a_fork_is_found_without_a_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = long_store(tmp_path)
+    with Tract.open(tmp_path, durability="fast", clock=Clock()) as t, t.fork("sub") as sub, sub.fork("deep") as deep:
+        say(sub, "more")
+        say(deep, "most")
+        say(t, "other")
+    reads = count_reads(monkeypatch)
+    for tract in ("sub", "deep"):
+        with Tract.open(tmp_path, tract_id=tract, durability="fast", clock=Clock()) as t:
+            del reads[:]
+            t.annotate(names[20], "pinned")
+            assert len(reads) < 40, tract
+
+
 def test_a_batch_of_annotations_reads_few_commits_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = long_store(tmp_path)
     reads = count_reads(monkeypatch)

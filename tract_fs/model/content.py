@@ -283,7 +283,7 @@ class ContentTypes:
         custom = self._custom.get(content_type)
         return Priority.NORMAL if custom is None else custom.priority
 
-    def encode(self, content: object) -> tuple[bytes, str, ReadContent]:
+    def encode(self, content: object) -> tuple[bytes, str, object]:
         """Returns the stored bytes of a content, its type's name, and the content as it will be read back.
 
         Accepts a built-in struct, an instance of a registered type, or a dict with a `content_type`.
@@ -296,18 +296,18 @@ class ContentTypes:
         kind = _OF_TEXTS.get(name)
         if kind is not None:  # strings and None decode to themselves, so only their types need a check
             try:
-                return envelope, name, ReadContent(msgspec.convert(fields, kind))
+                return envelope, name, msgspec.convert(fields, kind)
             except msgspec.ValidationError:
                 pass  # the decoder names the place
         try:
             typed = self.decode(envelope, name)
             custom = self._custom.get(name)
             if custom is None:
-                return envelope, name, ReadContent(typed)
+                return envelope, name, typed
             text = custom.text_of(typed)
             shown = ShownAs(custom.role, custom.priority, None if text == default_text(fields) else text)
             envelope = _envelope(name, {**fields, SHOWN_KEY: msgspec.to_builtins(shown)})
-            return envelope, name, self.read(envelope, name)
+            return envelope, name, self.decode(envelope, name)
         except JsonValueError as error:
             raise _from_msgspec(name, error.reason) from None
 
@@ -345,6 +345,10 @@ class ContentTypes:
             return ReadContent(fields, error.reason, shown)
         unknown = sorted(fields.keys() - {"content_type", *_field_names(custom.kind).values()})
         return ReadContent(content, "; ".join(f"the type has no field `{name}`" for name in unknown), shown)
+
+    def shown_as(self, data: bytes, content_type: str) -> ShownAs | None:
+        """Returns how stored bytes show; None for a built-in type, and where an earlier version stored them."""
+        return None if content_type in BUILTIN_TYPES else _custom_fields(data, content_type)[1]
 
     def plain_fields(self, content: object) -> dict[str, object]:
         """Returns the stored fields of an instance of a registered type."""

@@ -8,7 +8,7 @@ history: what the lines do not show is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -62,31 +62,25 @@ class Line(Struct):
 
 
 class Place(NamedTuple):
-    """A visible move that brought a commit."""
+    """A visible move that brought a commit, and the line of its branch; None if that is not known."""
 
     event: EventHash
     at: str
     op: Move
+    line: Line | None
 
 
-def shows(
-    lines: Mapping[str, Line],
-    target: CommitHash,
-    head: CommitHash,
-    branch: str | None,
-    places: Callable[[CommitHash], list[Place]],
-) -> bool:
-    """Returns whether the lines show that `target` is in the history of `head`; False: it is unknown.
+def shows(target: CommitHash, head: CommitHash, line: Line | None, places: Callable[[CommitHash], list[Place]]) -> bool:
+    """Returns whether lines show that `target` is in the history of `head`; False: it is unknown.
 
-    `branch` is the one whose only move that nothing replaces set `head`; None if there is none. `places` returns the moves
-    that brought a commit. Cost: a few calls of `places`, whatever the length of the history.
+    `line` is that of the branch whose only move that nothing replaces set `head`; None if there is none. `places` returns
+    the moves that brought a commit. Cost: a few calls of `places`, whatever the length of the history.
     """
     wanted = places(target)
     queue: list[CommitHash | None] = [head]
-    line = None if branch is None else lines.get(branch)
     if line is not None:
         bend = line.bends[-1]
-        if any(place.op.branch == branch and place.at > bend.at for place in wanted):
+        if any(place.line is line and place.at > bend.at for place in wanted):
             return True
         queue = _sources(line, bend, None)
     if not wanted:
@@ -99,15 +93,15 @@ def shows(
             continue
         seen.add(commit)
         for place in places(commit):
-            other = lines.get(place.op.branch)
-            bend_before = None if other is None or place.at <= other.forked_at else other.start_of(place.at)
-            if other is None or bend_before is None:
+            other = place.line
+            start = None if other is None or place.at <= other.forked_at else other.start_of(place.at)
+            if other is None or start is None:
                 continue
-            since = max(bend_before.at, other.forked_at)
+            since = max(start.at, other.forked_at)
             if any(_is_before(target, one, commit, place, since) for one in wanted):
                 return True
-            if other.forked_at <= bend_before.at:
-                queue += _sources(other, bend_before, place.at)
+            if other.forked_at <= start.at:
+                queue += _sources(other, start, place.at)
             else:
                 queue += [turn.commit for turn in other.inlets if since < turn.at < place.at]
     return False
@@ -115,7 +109,7 @@ def shows(
 
 def _is_before(target: CommitHash, one: Place, commit: CommitHash, place: Place, since: str) -> bool:
     """Returns whether `target`, which `one` brought, is before `commit`, which `place` brought, in a line since a time."""
-    if one.op.branch != place.op.branch or one.at <= since:
+    if one.line is not place.line or one.at <= since:
         return False
     if one.event != place.event:
         return one.at < place.at

@@ -235,7 +235,7 @@ class TractLog:
         """
         events = [(event.hex(), self.event(self.tract, as_event_hash(event))) for event in self.origins.events_of(name)]
         return [
-            Place(EventHash(event_name), event.at, op)
+            Place(EventHash(event_name), event.at, op, self.view.lines.get(op.branch))
             for event_name, event in events
             if event is not None
             for op in event.moves_that_bring(name)

@@ -109,7 +109,7 @@ class Overlay:
         """Returns whether this tract has a commit of this full hash."""
         if self.is_staged(name) or self._log.origins.events_of(name):
             return True
-        if self._log.view.foreign and name in self._foreign.names():
+        if self._log.view.foreign and self._foreign.has(CommitHash(name)):
             return True
         return self._log.hides_any and name in self._hidden.commits()
 

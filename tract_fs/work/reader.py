@@ -212,16 +212,17 @@ class TractReader:
     def _is_in_line(self, name: CommitHash) -> bool:
         """Returns whether the moves of branches show that a commit is in the history of the head; False: it is unknown."""
         if self.pinned is not None:
-            return shows(self.log.view.lines, name, self.pinned, None, self.log.places)
+            return shows(name, self.pinned, None, self.foreign.places)
         line = self.overlay.line(self.branch)
         if line is None:
             return False
         start, staged = line
         if name in staged:
             return True
-        is_single = len(self.log.view.branches.get(self.branch, ())) == 1
-        branch = self.branch if is_single else None
-        return start is not None and shows(self.log.view.lines, name, start, branch, self.log.places)
+        view = self.log.view
+        is_single = len(view.branches.get(self.branch, ())) == 1
+        own = view.lines.get(self.branch) if is_single else None
+        return start is not None and shows(name, start, own, self.foreign.places)
 
     def require_in_history(self, ref: str) -> CommitHash:
         """Returns a commit of the head's history. Errors: CommitNotFoundError, AmbiguousRefError."""

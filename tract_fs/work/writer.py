@@ -110,7 +110,8 @@ class TractWriter:
             edited = self._edit_text(target, content)
             content, basis, target = edited.content, edited.basis, edited.basis.target
             config = edited.config if config is None else config
-        data, content_type, read = reader.types.encode(content)
+        data, content_type, typed = reader.types.encode(content)
+        shown = reader.types.shown_as(data, content_type)
         return Draft(
             operation=operation,
             data=data,
@@ -119,7 +120,7 @@ class TractWriter:
             message=optional_text(message, "message"),
             metadata=optional_object(metadata, "metadata"),
             config=config,
-            rendering=render(read.content, content_type, reader.types, reader.counter, shown=read.shown),
+            rendering=render(typed, content_type, reader.types, reader.counter, shown=shown),
             basis=basis,
         )
 
