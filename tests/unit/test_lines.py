@@ -11,7 +11,7 @@ from tests.lab.strategies_events import TRACTS, History, make_history
 from tests.lab.views import Files
 from tract_fs.model.events import Append, BroughtCommit, Delete, Merge, Reset
 from tract_fs.model.history import KnownHistory, is_ancestor, linear_order
-from tract_fs.model.lines import Line, Place, Turn, shows
+from tract_fs.model.lines import BringingMove, Line, Turn, shows
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.view import View
@@ -37,10 +37,10 @@ def views_in_parts(history: History, rng: random.Random) -> tuple[dict[str, View
     return views, files
 
 
-def places_in(files: Files, views: dict[str, View], commit: CommitHash) -> list[Place]:
+def moves_in(files: Files, views: dict[str, View], commit: CommitHash) -> list[BringingMove]:
     visible = [(name, event) for name, event in files.events.items() if name in files.visible and event.find(commit)]
     return [
-        Place(name, event.at, op, views[event.tract].lines.get(op.branch))  # type: ignore[arg-type]
+        BringingMove(name, event.at, op, views[event.tract].lines.get(op.branch))  # type: ignore[arg-type]
         for name, event in visible
         for op in event.moves_that_bring(commit)
     ]
@@ -52,13 +52,13 @@ def test_what_the_lines_of_a_random_history_show_is_in_it() -> None:
         rng = random.Random(seed)
         views, files = views_in_parts(make_history(random.Random(seed)), rng)
         found = {entry.commit for n, e in files.events.items() if n in files.visible for entry in e.iter_commits()}
-        places = {commit: places_in(files, views, commit) for commit in found}
+        brought = {commit: moves_in(files, views, commit) for commit in found}
         for view in views.values():
             for branch, moves in view.branches.items():
                 line = view.lines[branch] if len(moves) == 1 else None
                 for head in {move.head for move in moves.values()} - {None}:
                     for target in found:
-                        if shows(target, head, line, lambda name: places.get(name, [])):  # type: ignore[arg-type]  # noqa: B023
+                        if shows(target, head, line, lambda name: brought.get(name, [])):  # type: ignore[arg-type]  # noqa: B023
                             assert is_ancestor(target, head, files.commits.__getitem__), f"seed {seed}"  # type: ignore[arg-type]
                             shown += 1
     assert shown > 1000

@@ -61,7 +61,7 @@ class Line(Struct):
         return None if is_bend or not earlier else earlier[-1]
 
 
-class Place(NamedTuple):
+class BringingMove(NamedTuple):
     """A visible move that brought a commit, and the line of its branch; None if that is not known."""
 
     event: EventHash
@@ -70,17 +70,19 @@ class Place(NamedTuple):
     line: Line | None
 
 
-def shows(target: CommitHash, head: CommitHash, line: Line | None, places: Callable[[CommitHash], list[Place]]) -> bool:
+def shows(
+    target: CommitHash, head: CommitHash, line: Line | None, moves_of: Callable[[CommitHash], list[BringingMove]]
+) -> bool:
     """Returns whether lines show that `target` is in the history of `head`; False: it is unknown.
 
-    `line` is that of the branch whose only move that nothing replaces set `head`; None if there is none. `places` returns
-    the moves that brought a commit. Cost: a few calls of `places`, whatever the length of the history.
+    `line` is that of the branch whose only move that nothing replaces set `head`; None if there is none. `moves_of` returns
+    the moves that brought a commit. Cost: a few calls of `moves_of`, whatever the length of the history.
     """
-    wanted = places(target)
+    wanted = moves_of(target)
     queue: list[CommitHash | None] = [head]
     if line is not None:
         bend = line.bends[-1]
-        if any(place.line is line and place.at > bend.at for place in wanted):
+        if any(move.line is line and move.at > bend.at for move in wanted):
             return True
         queue = _sources(line, bend, None)
     if not wanted:
@@ -92,28 +94,28 @@ def shows(target: CommitHash, head: CommitHash, line: Line | None, places: Calla
         if commit is None or commit in seen or len(seen) > _MOST_STEPS:
             continue
         seen.add(commit)
-        for place in places(commit):
-            other = place.line
-            start = None if other is None or place.at <= other.forked_at else other.start_of(place.at)
+        for move in moves_of(commit):
+            other = move.line
+            start = None if other is None or move.at <= other.forked_at else other.start_of(move.at)
             if other is None or start is None:
                 continue
             since = max(start.at, other.forked_at)
-            if any(_is_before(target, one, commit, place, since) for one in wanted):
+            if any(_is_before(target, one, commit, move, since) for one in wanted):
                 return True
             if other.forked_at <= start.at:
-                queue += _sources(other, start, place.at)
+                queue += _sources(other, start, move.at)
             else:
-                queue += [turn.commit for turn in other.inlets if since < turn.at < place.at]
+                queue += [turn.commit for turn in other.inlets if since < turn.at < move.at]
     return False
 
 
-def _is_before(target: CommitHash, one: Place, commit: CommitHash, place: Place, since: str) -> bool:
-    """Returns whether `target`, which `one` brought, is before `commit`, which `place` brought, in a line since a time."""
-    if one.line is not place.line or one.at <= since:
+def _is_before(target: CommitHash, one: BringingMove, commit: CommitHash, move: BringingMove, since: str) -> bool:
+    """Returns whether `target`, which `one` brought, is before `commit`, which `move` brought, in a line since a time."""
+    if one.line is not move.line or one.at <= since:
         return False
-    if one.event != place.event:
-        return one.at < place.at
-    names = [entry.commit for entry in place.op.commits]
+    if one.event != move.event:
+        return one.at < move.at
+    names = [entry.commit for entry in move.op.commits]
     return names.index(target) < names.index(commit)
 
 

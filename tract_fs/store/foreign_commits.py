@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tract_fs.model.events import BroughtCommit, split_parent
-from tract_fs.model.lines import Place, shows
+from tract_fs.model.lines import BringingMove, shows
 from tract_fs.model.names import CommitHash, EventHash
 from tract_fs.store.events import Events
 from tract_fs.store.objects import Objects
 from tract_fs.store.tract_log import TractLog
 
-EventPlace = tuple[str, EventHash]  # tract, event
+Place = tuple[str, EventHash]  # tract, event
 _FEW = 16  # logs, each of which is asked for each commit
 _SHORT_RECORDS = 4096
 
@@ -53,15 +53,17 @@ class ForeignCommits:
         self.sources()
         return (self._names is None and self._is_shown(name)) or name in self.names()
 
-    def places(self, name: CommitHash) -> list[Place]:
+    def bringing_moves(self, name: CommitHash) -> list[BringingMove]:
         """Returns the visible moves of any of these tracts that brought a commit; only its own tract's if there are many."""
-        found = self._log.places(name)
+        found = self._log.bringing_moves(name)
         sources = self.sources() if self._log.view.foreign else []
-        return [*found, *(place for log in sources for place in log.places(name))] if len(sources) <= _FEW else found
+        return (
+            [*found, *(move for log in sources for move in log.bringing_moves(name))] if len(sources) <= _FEW else found
+        )
 
     def _is_shown(self, name: CommitHash) -> bool:
         roots = {root for foreign in self._log.view.foreign.values() for root in foreign.roots}
-        return len(roots) <= _FEW and any(shows(name, root, None, self.places) for root in roots)
+        return len(roots) <= _FEW and any(shows(name, root, None, self.bringing_moves) for root in roots)
 
     def names(self) -> set[CommitHash]:
         """Returns all of them, as far as the commits on the way are present and valid.
@@ -118,7 +120,7 @@ class ForeignCommits:
                 queue += _tracts_of(found[tract])
         return [found[tract] for tract in sorted(found)]
 
-    def _ancestors(self, further: Iterable[str]) -> set[EventPlace]:
+    def _ancestors(self, further: Iterable[str]) -> set[Place]:
         """Returns the events of all tracts that this tract's events build on by parents in other tracts."""
         tract = self._log.tract
         queue = [split_parent(parent, tract) for f in self._log.view.foreign.values() for parent in f.parents]
@@ -135,7 +137,7 @@ def _tracts_of(log: TractLog) -> set[str]:
     return {_owner(parent) for foreign in log.view.foreign.values() for parent in foreign.parents}
 
 
-def _places(logs: Iterable[TractLog], commit: str) -> list[EventPlace]:
+def _places(logs: Iterable[TractLog], commit: str) -> list[Place]:
     return [(log.tract, EventHash(name.hex())) for log in logs for name in log.origins.events_of(commit)]
 
 

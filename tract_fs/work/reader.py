@@ -212,7 +212,7 @@ class TractReader:
     def _is_in_line(self, name: CommitHash) -> bool:
         """Returns whether the moves of branches show that a commit is in the history of the head; False: it is unknown."""
         if self.pinned is not None:
-            return shows(name, self.pinned, None, self.foreign.places)
+            return shows(name, self.pinned, None, self.foreign.bringing_moves)
         line = self.overlay.line(self.branch)
         if line is None:
             return False
@@ -222,7 +222,7 @@ class TractReader:
         view = self.log.view
         is_single = len(view.branches.get(self.branch, ())) == 1
         own = view.lines.get(self.branch) if is_single else None
-        return start is not None and shows(name, start, own, self.foreign.places)
+        return start is not None and shows(name, start, own, self.foreign.bringing_moves)
 
     def require_in_history(self, ref: str) -> CommitHash:
         """Returns a commit of the head's history. Errors: CommitNotFoundError, AmbiguousRefError."""
