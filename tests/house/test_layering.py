@@ -31,6 +31,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "lineage",
             "members",
             "history",
+            "lines",
             "view",
             "incomplete",
             "reach",

@@ -10,7 +10,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from tract_fs.errors import ContentValidationError
 from tract_fs.model import canonical
 from tract_fs.model.content import (
     ArtifactContent,
@@ -19,7 +18,10 @@ from tract_fs.model.content import (
     FreeformContent,
     InstructionContent,
     MessageContent,
+    Priority,
+    ShownAs,
     ToolIOContent,
+    default_text,
 )
 from tract_fs.model.tokens import TokenCounter, count_json_message, count_message
 
@@ -37,6 +39,7 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     tokens: int
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    priority: Priority | None = None  # that the content carries; None: that of its type here
 
 
 class Message:
@@ -156,9 +159,15 @@ class Message:
 
 
 def render(
-    content: object, content_type: str, types: ContentTypes, counter: TokenCounter, *, tokens: int | None = None
+    content: object,
+    content_type: str,
+    types: ContentTypes,
+    counter: TokenCounter,
+    *,
+    tokens: int | None = None,
+    shown: ShownAs | None = None,
 ) -> Rendering:
-    """Returns the rendering of `content`; its tokens are counted only if `tokens` is None."""
+    """Returns the rendering of `content`, as `shown` if that is given; its tokens are counted only if `tokens` is None."""
     if isinstance(content, MessageContent):
         return _render_provider(content.message, counter, tokens)
     name = None
@@ -181,12 +190,15 @@ def render(
         text = content.content
     elif isinstance(content, FreeformContent):
         text = canonical.indent(content.payload)
+    elif shown is not None and shown.text is not None:
+        role, text = shown.role, shown.text
     else:
         role, text = _custom_role_and_text(content, content_type, types)
     if tokens is None:
         strings = [role, text] if name is None else [role, text, name]
         tokens = count_message(counter, strings, has_name=name is not None)
-    return Rendering(role, text, name, content_type, body, tokens, calls, answers)
+    priority = None if shown is None else shown.priority
+    return Rendering(role, text, name, content_type, body, tokens, calls, answers, priority)
 
 
 def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:
@@ -268,15 +280,8 @@ def _custom_role_and_text(content: object, content_type: str, types: ContentType
     """Returns role and text of a content with a text, of a registered type, or of a dict of an unknown type or of one that the record does not fit."""
     custom = types.get(content_type)
     role = "assistant" if custom is None else custom.role
-    if custom is not None and custom.text is not None and isinstance(content, custom.kind):
-        rendered = custom.text(content)
-        if type(rendered) is not str:
-            reason = f"its text function returned {rendered!r}, not a string"
-            raise ContentValidationError(content_type=content_type, field="text", reason=reason)
-        return role, rendered
-    for key in ("text", "content"):
-        text = content.get(key) if isinstance(content, dict) else getattr(content, key, None)
-        if isinstance(text, str):
-            return role, text
-    fields = content if isinstance(content, dict) else types.plain_fields(content)
-    return role, canonical.indent({k: v for k, v in fields.items() if k != "content_type"})
+    text = None if custom is None else custom.text_of(content)
+    if text is None:
+        fields = content if isinstance(content, dict) else types.plain_fields(content)
+        text = default_text(fields)
+    return role, text
