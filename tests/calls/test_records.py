@@ -98,6 +98,16 @@ def test_what_an_edit_shows_is_its_own_content(tmp_path: Path) -> None:
             t.edit(t.commit(RecordContent("b", {})).commit_hash, "text")
 
 
+def test_pop_takes_the_last_message_and_leaves_records(tmp_path: Path) -> None:
+    with Tract.open(tmp_path) as t:
+        t.commit(user("one"))
+        two = t.commit(user("two"))
+        record = t.commit(RecordContent("a", {}))
+        popped = t.pop()
+        assert (popped.commit_hash if popped else "", texts(t)) == (two.commit_hash, ["one"])
+        assert record.commit_hash in [info.commit_hash for info in t.log()]
+
+
 def test_a_record_can_stand_for_nothing(tmp_path: Path) -> None:
     with Tract.open(tmp_path) as t:
         said = t.commit(user("one"))

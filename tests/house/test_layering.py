@@ -35,6 +35,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "lineage",
             "members",
             "history",
+            "lines",
             "view",
             "incomplete",
             "reach",

@@ -155,7 +155,7 @@ class ContextState:
 
     def condensed(self) -> ContextState:
         """Returns a state with equal answers that holds only the slots they need; this state if that saves little."""
-        if not self._drops_enough(self.snapshot().commit_count) or self.uses_custom_types():
+        if not self._drops_enough(self.snapshot().commit_count) or self.depends_on_types():
             return self
         kept = condense(self.slots(), self._all_targets(), self._layout)
         if kept is None:
@@ -223,8 +223,7 @@ class ContextState:
         if self.is_condensed:
             self._require_held(loaded)
         if loaded.rendering is not None and commit.operation is not CommitOperation.EDIT:
-            assert commit.content_type is not None
-            priority = self._types.default_priority(commit.content_type)
+            priority = self._default_priority(loaded.rendering, commit.content_type)
             if not commit.targets:
                 return self._append(name, Slot(name, loaded.rendering, loaded.config, priority))
             summary = Slot(name, loaded.rendering, loaded.config, priority, (), commit.targets)
@@ -249,7 +248,7 @@ class ContextState:
 
         Errors: NotHeldError.
         """
-        state, default_priority = self, self._types.default_priority
+        state, default_priority = self, self._default_priority
         for name, one in loaded:
             commit, rendering = one.commit, one.rendering
             is_plain = rendering is not None and commit.operation is CommitOperation.APPEND
@@ -257,7 +256,7 @@ class ContextState:
                 state = state.apply(name, one)
                 continue
             assert rendering is not None
-            slot = Slot(name, rendering, one.config, default_priority(commit.content_type or ""))
+            slot = Slot(name, rendering, one.config, default_priority(rendering, commit.content_type))
             state.head = name
             state._slots.append(slot)
             if state._spine is not None:
@@ -300,7 +299,7 @@ class ContextState:
             and loaded.commit.operation is CommitOperation.APPEND
             and self._extends_simply(rendering)
         ):
-            if not rendering.tokens or self._types.default_priority(loaded.commit.content_type or "") is Priority.SKIP:
+            if not rendering.tokens or self._default_priority(rendering, loaded.commit.content_type) is Priority.SKIP:
                 return snapshot.token_count
             return snapshot.token_count + rendering.tokens + (0 if snapshot.commit_count else PER_REPLY)
         fork = self._moved(CommitHash(""))
@@ -332,11 +331,16 @@ class ContextState:
         """Returns whether a tool call of these slots has no answer among them."""
         return has_open_calls(self.slots())
 
-    def uses_custom_types(self) -> bool:
-        """Returns whether a slot or an edit has a content type that is not built in."""
-        types = {slot.rendering.content_type for slot in self.slots()}
-        types.update(edit.rendering.content_type for slot in self.slots() if slot.edits for edit in slot.edits)
-        return not types <= BUILTIN_TYPES.keys()
+    def depends_on_types(self) -> bool:
+        """Returns whether a slot or an edit shows as its content type is registered here."""
+        shown = [slot.rendering for slot in self.slots()]
+        shown += [edit.rendering for slot in self.slots() if slot.edits for edit in slot.edits]
+        return not {one.content_type for one in shown if one.priority is None} <= BUILTIN_TYPES.keys()
+
+    def _default_priority(self, rendering: Rendering, content_type: str | None) -> Priority:
+        """Returns the priority of an append or summary until it is annotated."""
+        own = rendering.priority
+        return self._types.default_priority(content_type or "") if own is None else own
 
     def _can_grow(self) -> bool:
         """Returns whether an append may change this state in place; the caller must have the only reference to it."""
@@ -526,7 +530,9 @@ class ContextState:
             warnings += summary_warnings(line, layout, targets)
             warnings += pairing_warnings(line, layout, later)
             warnings += export_warnings(line, layout)
-            unknown = sorted({s.rendering.content_type for s in line} - BUILTIN_TYPES.keys())
+            unknown = sorted(
+                {s.rendering.content_type for s in line if s.rendering.priority is None} - BUILTIN_TYPES.keys()
+            )
             warnings += [
                 f"content type {name!r} is not registered: its commits are compiled by the defaults"
                 for name in unknown

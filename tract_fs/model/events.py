@@ -137,6 +137,11 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
         """Returns all commits that the event brings, in order."""
         return [entry for op in self.ops if isinstance(op, Move) for entry in op.commits]
 
+    def moves_that_bring(self, commit: str) -> list[Move]:
+        """Returns the operations that bring a commit; one of them must."""
+        moves: list[Move] = [op for op in self.ops if isinstance(op, Move) and op.commits]
+        return moves if len(moves) == 1 else [op for op in moves if any(one.commit == commit for one in op.commits)]
+
     def find(self, commit: str) -> BroughtCommit | None:
         """Returns the entry of a commit that this event brings, or None."""
         return next((entry for entry in self.iter_commits() if entry.commit == commit), None)

@@ -11,7 +11,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from tract_fs.errors import ContentValidationError
 from tract_fs.model import canonical
 from tract_fs.model.blobs import iter_references, put_data
 from tract_fs.model.content import (
@@ -22,9 +21,12 @@ from tract_fs.model.content import (
     FreeformContent,
     InstructionContent,
     MessageContent,
+    Priority,
     RecordContent,
+    ShownAs,
     ToolIOContent,
     ToolsContent,
+    default_text,
 )
 from tract_fs.model.tokens import PER_MESSAGE, TokenCounter, count_json_message, count_message, recorded_tokens
 
@@ -44,6 +46,7 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     answers: tuple[str, ...] = ()
     has_media: bool = False  # `tokens` counts media by a rule of their own
     has_blobs: bool = False  # the body names blobs in place of data
+    priority: Priority | None = None  # that the content carries; None: that of its type here
 
     @property
     def is_message(self) -> bool:
@@ -188,9 +191,11 @@ def render(
     counter: TokenCounter,
     *,
     recorded: Mapping[str, int] | None = None,
+    shown: ShownAs | None = None,
     read_blob: Callable[[str], str | None] = lambda _: None,
 ) -> Rendering:
-    """Returns the rendering of `content`; its tokens are counted only if `recorded` has no count by this counter.
+    """Returns the rendering of `content`, as `shown` if that is given; its tokens are counted only if `recorded` has no
+    count by this counter.
 
     `read_blob` returns the base64 of a blob, whose tokens count too; None if it is not there.
     """
@@ -221,12 +226,15 @@ def render(
         return Rendering("", None, None, content_type, None, 0)
     elif isinstance(content, ToolsContent):
         return _render_tools(content, counter, tokens)
+    elif shown is not None and shown.text is not None:
+        role, text = shown.role, shown.text
     else:
         role, text = _custom_role_and_text(content, content_type, types)
     if tokens is None:
         strings = [role, text] if name is None else [role, text, name]
         tokens = count_message(counter, strings, has_name=name is not None)
-    return Rendering(role, text, name, content_type, body, tokens, calls, answers)
+    priority = None if shown is None else shown.priority
+    return Rendering(role, text, name, content_type, body, tokens, calls, answers, priority=priority)
 
 
 def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:
@@ -331,15 +339,8 @@ def _custom_role_and_text(content: object, content_type: str, types: ContentType
     """Returns role and text of a content with a text, of a registered type, or of a dict of an unknown type or of one that the record does not fit."""
     custom = types.get(content_type)
     role = "assistant" if custom is None else custom.role
-    if custom is not None and custom.text is not None and isinstance(content, custom.kind):
-        rendered = custom.text(content)
-        if type(rendered) is not str:
-            reason = f"its text function returned {rendered!r}, not a string"
-            raise ContentValidationError(content_type=content_type, field="text", reason=reason)
-        return role, rendered
-    for key in ("text", "content"):
-        text = content.get(key) if isinstance(content, dict) else getattr(content, key, None)
-        if isinstance(text, str):
-            return role, text
-    fields = content if isinstance(content, dict) else types.plain_fields(content)
-    return role, canonical.indent({k: v for k, v in fields.items() if k != "content_type"})
+    text = None if custom is None else custom.text_of(content)
+    if text is None:
+        fields = content if isinstance(content, dict) else types.plain_fields(content)
+        text = default_text(fields)
+    return role, text

@@ -74,6 +74,7 @@ class Transaction:
         self._newest = view.newest
         self._newest_us: int | None = None  # the same in microseconds; None: not parsed yet
         self.now = ""  # the last time taken, as an event stores it
+        self.return_count = 0  # how often something was dropped
 
     @property
     def is_empty(self) -> bool:
@@ -84,6 +85,11 @@ class Transaction:
     def is_move(self) -> bool:
         """Whether the transaction's own branch moves, with new commits or without."""
         return bool(self.commits) or self._is_set
+
+    @property
+    def goes_forward(self) -> bool:
+        """Whether the head contains the one that the transaction started from, and all staged commits."""
+        return self.kind in ("append", "forward", "merge")
 
     @property
     def is_append(self) -> bool:
@@ -192,6 +198,7 @@ class Transaction:
 
     def return_to(self, mark: Mark) -> None:
         """Drops what was staged since a mark."""
+        self.return_count += 1
         objects, contents, commits, made, ops, usages = mark.counts
         staged: tuple[tuple[dict[Any, Any], int], ...] = (
             (self.objects, objects),

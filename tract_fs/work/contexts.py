@@ -32,6 +32,7 @@ from tract_fs.model.tokens import cache_name
 from tract_fs.model.usage import TokenUsage
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.snapshot_cache import SnapshotCache
+from tract_fs.store.transaction import Transaction
 from tract_fs.work.other_heads import OtherHeadsReader
 from tract_fs.work.reader import TractReader
 
@@ -62,6 +63,7 @@ class ContextReader:
         self._version = reader.records_version()
         self._replayed = 0  # commits replayed since a state was stored
         self._newest: ContextState | None = None
+        self._staged: tuple[Transaction, int, ContextState] | None = None  # the last state amid a batch
 
     def compile(self, *, at_time: datetime | None, at_commit: str | None, options: CompileOptions) -> CompiledContext:
         """Returns the compiled context of the head, or of a cut of its history."""
@@ -168,22 +170,34 @@ class ContextReader:
         state = self._renewed(head, self.state(head))
         return state.lost() if self._reader.gaps else []
 
-    def is_cached(self, head: CommitHash) -> bool:
-        """Returns whether the state of `head` is in memory."""
-        return self._version == self._reader.records_version() and self._states.get(head) is not None
-
     def state(self, head: CommitHash | None) -> ContextState:
         """Returns the state after the history of `head` (None: of no commits); from the nearest cached one on."""
         if head is None:
             return self._empty()
         if self._version != self._reader.records_version():
             self.forget()
-        state = self._states.get(head)
+        state = self._held(head)
         if state is None:
             state = self._replay(head)
-            if not self._reader.overlay.is_staging:
+            transaction = self._reader.overlay.transaction
+            if transaction is None:
                 self._states.put(head, state)
                 self._newest = state
+            else:
+                self._staged = transaction, transaction.return_count, state
+        return state
+
+    def _held(self, head: CommitHash) -> ContextState | None:
+        """Returns a state that is in memory, or None. The one that was made last amid a batch is used in that batch alone, as
+        long as nothing is dropped there.
+        """
+        state = self._states.get(head)
+        if state is None and self._staged is not None:
+            transaction, return_count, staged = self._staged
+            if transaction is not self._reader.overlay.transaction or return_count != transaction.return_count:
+                self._staged = None
+            elif staged.head == head:
+                return staged
         return state
 
     def whole_state(self, head: CommitHash | None) -> ContextState:
@@ -210,7 +224,7 @@ class ContextReader:
         """Drops all states in memory, since what they depend on has changed."""
         self._version = self._reader.records_version()
         self._states.clear()
-        self._newest = None
+        self._newest = self._staged = None
         self._replayed = 0
 
     def save(self) -> None:
@@ -232,7 +246,7 @@ class ContextReader:
         cursor: CommitHash | None = head
         has_merge = False
         while cursor is not None:
-            base = self._states.get(cursor) or self._load(cursor)
+            base = self._held(cursor) or self._load(cursor)
             if base is not None:
                 break
             commit = reader.commit(cursor)
@@ -311,7 +325,7 @@ class ContextReader:
         if (
             state.head is None
             or stamp[0] < 0
-            or state.uses_custom_types()
+            or state.depends_on_types()
             or state.holds_unreadable()
             or self._reader.uncounted
         ):
@@ -457,7 +471,7 @@ class ContextReader:
         for name in names:
             commit = reader.commit(name)
             if commit.content_type is not None:
-                priorities[name] = reader.types.default_priority(commit.content_type)
+                priorities[name] = reader.default_priority(name)
             elif commit.priority is not None:
                 priorities[commit.targets[0]] = commit.priority
         return [

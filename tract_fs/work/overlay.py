@@ -7,6 +7,8 @@ in this package reads the staged transaction, but its writer.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from tract_fs.model import canonical
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
 from tract_fs.model.events import BroughtCommit
@@ -59,6 +61,18 @@ class Overlay:
         own = self._log.own_head(branch)
         return None if own is None else own.commit
 
+    def line(self, branch: str) -> tuple[CommitHash | None, Container[str]] | None:
+        """Returns the written head of a branch and its staged commits, all of which the head contains that is shown; None
+        if a staged move went elsewhere.
+        """
+        staged = self._staged
+        if staged is None:
+            own = self._log.own_head(branch)
+            return None if own is None else own.commit, ()
+        if branch != staged.branch or branch in staged.others or not staged.goes_forward:
+            return None
+        return None if staged.start is None else staged.start.commit, staged.commits
+
     def heads(self, branch: str) -> list[CommitHash]:
         """Returns all heads of a branch, the one that this copy works on first; empty if there is no such branch."""
         own = self.head(branch)
@@ -96,7 +110,7 @@ class Overlay:
         """Returns whether this tract has a commit of this full hash."""
         if self.is_staged(name) or self._log.origins.events_of(name):
             return True
-        if self._log.view.foreign and name in self._foreign.names():
+        if self._log.view.foreign and self._foreign.has(CommitHash(name)):
             return True
         return self._log.hides_any and name in self._hidden.commits()
 

@@ -219,8 +219,8 @@ class Session:
             raise BranchNotFound(tract_id=self.tract_id, branch=branch)
 
     def open_beside(self, *, tract_id: str, branch: str, pinned: CommitHash | None = None) -> Session:
-        """Returns another session on the same store with the same options; read-only if it is pinned to a commit."""
-        store = self.store.beside(writer=_new_writer(), read_only=pinned is not None)
+        """Returns another session on the same store with the same options; read-only too, or if it is pinned to a commit."""
+        store = self.store.beside(writer=_new_writer(), read_only=self.store.read_only or pinned is not None)
         return Session(
             store,
             tract_id=tract_id,
@@ -312,6 +312,7 @@ class Session:
         self.writer.end_call(frame)
         self.store.restore(holds_lock=self.writer.holds_lock)
         self.reader.forget_renderings()
+        self.reader.forget_history()
         self.contexts.forget()
 
     def _after_fork(self) -> None:

@@ -6,7 +6,7 @@ disk before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,7 @@ class TractWriter:
             content, basis, target = edited.content, edited.basis, edited.basis.target
             config = edited.config if config is None else config
         data, content_type, typed = reader.types.encode(content)
+        shown = reader.types.shown_as(data, content_type)
         return Draft(
             operation=operation,
             data=data,
@@ -127,7 +128,9 @@ class TractWriter:
             message=optional_text(message, "message"),
             metadata=optional_object(metadata, "metadata"),
             config=config,
-            rendering=render(typed, content_type, reader.types, reader.counter, read_blob=reader.read_blob),
+            rendering=render(
+                typed, content_type, reader.types, reader.counter, shown=shown, read_blob=reader.read_blob
+            ),
             basis=basis,
         )
 
@@ -170,6 +173,16 @@ class TractWriter:
         draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=priority, reason=text)
         made = self.write(draft, expected_head)
         return PriorityAnnotation(made.commit_hash, made.tract_id, made.targets[0], priority, text, made.created_at)
+
+    def annotate_all(
+        self, targets: Iterable[str], priority: Priority, *, reason: str | None, expected_head: ExpectedHead
+    ) -> list[PriorityAnnotation]:
+        """Commits an annotation of each target, in order; see the facade. Call it in a batch."""
+        if isinstance(targets, str) or not isinstance(targets, Iterable):
+            raise ArgumentError(f"targets {targets!r}: give a list of commits")
+        with self.transaction(expected_head):
+            names = [self._reader.resolve(ref) for ref in targets]  # before the head moves
+        return [self.annotate(name, priority, reason=reason, expected_head=ANY) for name in names]
 
     def record_usage(self, usage: object, *, head_hash: str | None) -> CommitHash:
         """Records the usage of the head and returns it; see the facade."""
@@ -470,9 +483,7 @@ class TractWriter:
             return ()
         is_edit = draft.operation is CommitOperation.EDIT
         reader = self._reader
-        head = reader.head()
-        if head is None:
-            self.require_not_deleted(reader.branch)
+        self.require_branch()
         try:
             target = reader.resolve(draft.target)
         except CommitNotFoundError as error:
@@ -480,8 +491,7 @@ class TractWriter:
                 raise EditTargetError(target=draft.target, reason="no such commit in this branch's history") from error
             raise
         commit = reader.commit(target)
-        is_known = head is not None and self._contexts.is_cached(head) and self._contexts.state(head).has(target)
-        if not is_known and not reader.is_in_history(target):
+        if not reader.is_in_history(target):
             if is_edit:
                 raise EditTargetError(target=target, reason=f"it is not in the history of branch {reader.branch!r}")
             raise CommitNotFoundError(hash=target, where=f"the history of branch {reader.branch!r}")
@@ -632,3 +642,9 @@ def optional_object(value: object, name: str) -> bytes | None:
     if type(value) is not dict:
         raise ArgumentError(f"{name} {value!r}: give a dict or None")
     return canonical.encode_kept(value, name=name)
+
+
+def require_object(value: object, name: str) -> None:
+    """Raises ArgumentError or JsonValueError unless a value is a dict that can be stored."""
+    if optional_object(value, name) is None:
+        raise ArgumentError(f"{name} {value!r}: give a dict")
