@@ -306,9 +306,11 @@ def test_add_refuses_what_is_no_message(given: object) -> None:
 
 
 def test_a_blob_is_an_object_and_no_content() -> None:
-    assert [is_object_of_ours(data) for data in (b'{"blob":"aGk="}', b'{"blob":"a"}', b'{"blob":7}')] == [
+    assert [
+        is_object_of_ours(data) for data in (b'{"blob":{"base64":"aGk="}}', b'{"blob":{"base64":"a"}}', b'{"blob":7}')
+    ] == [
         True,
         False,
         False,
     ]
-    assert not is_content(b'{"blob":"aGk="}')
+    assert not is_content(b'{"blob":{"base64":"aGk="}}')

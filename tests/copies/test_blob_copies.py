@@ -81,7 +81,7 @@ def test_a_bundle_carries_the_blobs_that_its_contents_name(tmp_path: Path, is_pa
     first, *lines = (tmp_path / "file").read_bytes().split(b"\n")
     header = json.loads(first)
     assert (header["version"], header["blobs"]) == (2, 2)
-    assert sorted(lines[:2]) == [b'{"blob":"b2YgYSBtZXNzYWdl"}', b'{"blob":"b2YgYSByZWNvcmQ="}']
+    assert sorted(lines[:2]) == [b'{"blob":{"base64":"b2YgYSBtZXNzYWdl"}}', b'{"blob":{"base64":"b2YgYSByZWNvcmQ="}}']
     assert verify_bundle(tmp_path / "file").blobs == 2
     with Tract.open(there) as t:
         report = t.apply_bundle(tmp_path / "file")

@@ -15,7 +15,7 @@ from tract_fs.model import canonical
 from tract_fs.model.content import MAX_OBJECT_BYTES
 from tract_fs.model.names import is_hash
 
-_START, _END = b'{"blob":"', b'"}'
+_START, _END = b'{"blob":{"base64":"', b'"}}'  # 22 bytes: a line of a pack under 16 is no member
 _PREFIX = "blob:"  # of a hash in the place of a URL or of data
 _MEDIA_BLOCKS = ("image_url", "input_image", "image", "document", "file", "input_file", "input_audio")
 _HOLDERS = ("image_url", "source", "file", "input_audio")  # what of such a block may hold its data, beside itself
