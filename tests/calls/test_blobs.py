@@ -343,6 +343,8 @@ def test_an_attachment_counts_as_its_data_does(tmp_path: Path) -> None:
         assert first == second
         assert t.compile().token_source == "estimate:utf8/4+media"
         assert t.log()[1].token_count == first
+        diff = t.diff()
+        assert (diff.a.token_count, diff.b.token_count) == (first + 3, 2 * first + 3)
 
 
 class Letters:

@@ -161,7 +161,7 @@ class ContextReader:
         """Returns the context of a commit (None: of no commits) as it compiles where that is the head, without usage."""
         if self._compiler is not None:
             return self._compile_by(self._compiler, self._order(head), CompileOptions())
-        return self.state(head).snapshot().to_context(head)
+        return self._to_context(self.state(head).snapshot(), head, [])
 
     def lost(self, head: CommitHash | None) -> list[str]:
         """Returns the commits that the context of a commit leaves out, because their contents are missing or damaged."""
