@@ -128,7 +128,7 @@ class Message:
         io = ToolIOContent(**self._decoded())
         if io.call_id is None:
             return {"role": "assistant" if io.direction == "call" else "user", "content": self._text}
-        payload = canonical.encode_checked(io.payload).decode()
+        payload = io.payload if isinstance(io.payload, str) else canonical.encode_checked(io.payload).decode()
         if io.direction == "result":
             return {"role": "tool", "tool_call_id": io.call_id, "content": payload}
         call = {"id": io.call_id, "type": "function", "function": {"name": io.tool_name, "arguments": payload}}
@@ -272,7 +272,8 @@ def _id_of(value: object, key: str) -> str:
 
 def _tool_text(content: ToolIOContent) -> str:
     status = "" if content.status is None else f" ({content.status})"
-    return f"Tool {content.direction}: {content.tool_name}{status}\n{canonical.indent(content.payload)}"
+    payload = content.payload if isinstance(content.payload, str) else canonical.indent(content.payload)
+    return f"Tool {content.direction}: {content.tool_name}{status}\n{payload}"
 
 
 def _custom_role_and_text(content: object, content_type: str, types: ContentTypes) -> tuple[str, str]:

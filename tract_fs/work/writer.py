@@ -137,7 +137,8 @@ class TractWriter:
 
     def render_message(self, message: dict[str, Any]) -> Rendering:
         """Returns the rendering of a provider message that was checked before."""
-        return render(MessageContent(message), "message", self._reader.types, self._reader.counter)
+        plain: Any = canonical.dumped_in(message)
+        return render(MessageContent(plain), "message", self._reader.types, self._reader.counter)
 
     def import_contents(
         self, contents: Sequence[object], generation_config: dict[str, Any] | None, expected_head: ExpectedHead
