@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import Scalar, require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
-from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TokenUsage, TractConfig
+from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TractConfig
+from tract_fs.model.media import MediaCounter
 from tract_fs.model.names import Clock
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
@@ -71,6 +72,7 @@ class Tract:
         branch: str = "main",
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
+        media: MediaCounter | None = None,
         compiler: ContextCompiler | None = None,
         durability: Durability = "durable",
         read_only: bool = False,
@@ -84,6 +86,7 @@ class Tract:
 
         The first commit makes the tract and the branch. With `create=False` nothing is made: store, tract and branch must
         be there; only `main` of a tract without commits, and `default` of a store without tracts, need not.
+        `tokenizer` counts texts, `media` images and documents; by default both estimate.
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
         since 1970, or a datetime, before year 8999. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
         all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
@@ -94,7 +97,7 @@ class Tract:
             path,
             tract_id=tract_id,
             branch=branch,
-            options=SessionOptions.of(config, tokenizer, compiler, clock),
+            options=SessionOptions.of(config, tokenizer, media, compiler, clock),
             durability=durability,
             read_only=read_only,
             create=create,
@@ -193,7 +196,8 @@ class Tract:
     ) -> CommitInfo:
         """Commits a content, and returns once it is in the history (with `durable`: once a power cut can't undo it).
 
-        `content` is a content type, an instance of a registered type, or a dict with `content_type`.
+        `content` is a content type, an instance of a registered type, or a dict with `content_type`; an object of an SDK
+        (with `model_dump()`) is taken wherever a dict is.
         `generation_config` is any JSON object. `expected_head` (a hash; None: the branch is empty) makes it a
         compare-and-swap.
         Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout,
@@ -287,11 +291,11 @@ class Tract:
         with self._guard.changing:
             return self._branches.clear(expected_head)
 
-    def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None = None) -> CompiledContext:
+    def record_usage(self, usage: object, *, head_hash: str | None = None) -> CompiledContext:
         """Records the provider's token counts for the context compiled at the head, and returns that context with them.
 
-        Accepts a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError; HeadMoved if `head_hash` is not
-        the head.
+        Accepts a TokenUsage, or what OpenAI or Anthropic returns as `usage`: a dict, or the SDK's object. Tokens of the
+        prompt that a cache holds count too. Errors: UsageError; HeadMoved if `head_hash` is not the head.
         """
         with self._guard.changing:
             self._session.writer.record_usage(usage, head_hash=head_hash)
@@ -345,7 +349,7 @@ class Tract:
 
     def import_messages(
         self,
-        messages: Sequence[dict[str, Any]],
+        messages: Sequence[object],
         *,
         format: str = "openai",
         generation_config: dict[str, Any] | None = None,
@@ -353,6 +357,7 @@ class Tract:
     ) -> list[CommitInfo]:
         """Commits each message of a provider's list whole, all in one transaction; each with `generation_config`.
 
+        A message is a dict, or an object of an SDK.
         Errors: ArgumentError for an unknown format; ContentValidationError naming the message; HeadMoved; nothing is
         written then.
         """
@@ -364,7 +369,7 @@ class Tract:
 
     def import_stream(
         self,
-        messages: Iterable[dict[str, Any]],
+        messages: Iterable[object],
         *,
         format: str = "openai",
         generation_config: dict[str, Any] | Callable[[int, dict[str, Any]], dict[str, Any] | None] | None = None,

@@ -33,7 +33,7 @@ from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.slots import LOST, REDACTED, Edit, Slot
 from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
-from tract_fs.model.tokens import PER_REPLY, TokenCounter
+from tract_fs.model.tokens import PER_REPLY, TokenCounter, source_name
 
 Orphans = Literal["drop", "raise", "keep"]
 
@@ -384,9 +384,11 @@ class ContextState:
         if self._snapshot is not None and not self._extends_simply(slot.rendering):
             state._snapshot = None
         elif self._snapshot is not None and slot.is_shown:
-            message = Message.from_rendering(slot.rendering, (slot.commit,))
+            rendering = slot.rendering
+            source = source_name(self._counter, has_media=True) if rendering.has_media else self._snapshot.source
+            message = Message.from_rendering(rendering, (slot.commit,))
             warn = state._warn_lazily(self._layout)
-            state._snapshot = self._snapshot.extended(message, slot.config, slot.rendering.tokens, warn)
+            state._snapshot = self._snapshot.extended(message, slot.config, rendering.tokens, source=source, warn=warn)
         if state._spine is not None:
             state._spine.add(slot, position)
         return state
@@ -486,13 +488,14 @@ class ContextState:
             shown.append((rendering, slot.commit))
             configs.append(config)
         if options.aggregate_same_role:
-            messages, tokens = _join_roles(shown, self._counter)
+            messages, counts = _join_roles(shown, self._counter)
         else:
             messages = [Message.from_rendering(rendering, (commit,)) for rendering, commit in shown]
-            tokens = sum([rendering.tokens for rendering, _ in shown])
+            counts = [rendering.tokens for rendering, _ in shown]
         commits = [commit for _, commit in shown]
         warn = self._warn_lazily(layout, later)
-        return CompileSnapshot(messages, configs, commits, tokens=tokens, source=self._counter.name, warn=warn)
+        source = source_name(self._counter, has_media=any(rendering.has_media for rendering, _ in shown))
+        return CompileSnapshot(messages, configs, commits, counts, tokens=sum(counts), source=source, warn=warn)
 
     def _marked(self, commit: str, rendering: Rendering) -> Rendering:
         try:
@@ -525,10 +528,10 @@ class ContextState:
         return warn
 
 
-def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tuple[list[Message], int]:
-    """Returns the messages with neighbours of one role and name joined by a blank line, and their tokens."""
+def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tuple[list[Message], list[int]]:
+    """Returns the messages with neighbours of one role and name joined by a blank line, and the tokens of each."""
     messages: list[Message] = []
-    tokens = 0
+    counts: list[int] = []
     position = 0
     while position < len(shown):
         rendering, commit = shown[position]
@@ -542,7 +545,7 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             position += 1
         if len(group) == 1:
             messages.append(Message.from_rendering(rendering, (commit,)))
-            tokens += rendering.tokens
+            counts.append(rendering.tokens)
         else:
             text = "\n\n".join(member.text or "" for member, _ in group)
             try:
@@ -550,5 +553,5 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             except TokenizerError as error:
                 raise error.at(group[0][1]) from error.__cause__
             messages.append(Message.from_rendering(joined, tuple(name for _, name in group)))
-            tokens += joined.tokens
-    return messages, tokens
+            counts.append(joined.tokens)
+    return messages, counts

@@ -6,6 +6,7 @@ does to a returned value reaches the store, a cache or a later answer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -23,7 +24,7 @@ from tract_fs.model.content import (
     ToolIOContent,
     default_text,
 )
-from tract_fs.model.tokens import TokenCounter, count_json_message, count_message
+from tract_fs.model.tokens import TokenCounter, count_json_message, count_message, recorded_tokens
 
 _TEXT_BLOCKS = ("text", "input_text", "output_text")
 
@@ -40,6 +41,7 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     priority: Priority | None = None  # that the content carries; None: that of its type here
+    has_media: bool = False  # `tokens` counts media by a rule of their own
 
 
 class Message:
@@ -121,7 +123,7 @@ class Message:
     def to_openai(self) -> dict[str, Any]:
         """Returns the message as OpenAI's chat completions take it (fresh).
 
-        A provider message is returned unchanged. A tool call or result with a `call_id` becomes a structured one; one
+        A provider message is returned unchanged; `CompiledContext.to_openai()` converts its blocks. A tool call or result with a `call_id` becomes a structured one; one
         without becomes a text of the assistant or the user, since the provider accepts no call without an id.
         """
         if self._content_type != "tool_io":
@@ -129,7 +131,7 @@ class Message:
         io = ToolIOContent(**self._decoded())
         if io.call_id is None:
             return {"role": "assistant" if io.direction == "call" else "user", "content": self._text}
-        payload = canonical.encode_checked(io.payload).decode()
+        payload = io.payload if isinstance(io.payload, str) else canonical.encode_checked(io.payload).decode()
         if io.direction == "result":
             return {"role": "tool", "tool_call_id": io.call_id, "content": payload}
         call = {"id": io.call_id, "type": "function", "function": {"name": io.tool_name, "arguments": payload}}
@@ -164,12 +166,15 @@ def render(
     types: ContentTypes,
     counter: TokenCounter,
     *,
-    tokens: int | None = None,
+    recorded: Mapping[str, int] | None = None,
     shown: ShownAs | None = None,
 ) -> Rendering:
-    """Returns the rendering of `content`, as `shown` if that is given; its tokens are counted only if `tokens` is None."""
+    """Returns the rendering of `content`, as `shown` if that is given; its tokens are counted only if `recorded` has no
+    count by this counter.
+    """
+    tokens, has_media = recorded_tokens(counter, recorded) if recorded else (None, False)
     if isinstance(content, MessageContent):
-        return _render_provider(content.message, counter, tokens)
+        return _render_provider(content.message, counter, tokens, has_media=has_media)
     name = None
     body = None
     calls: tuple[str, ...] = ()
@@ -207,7 +212,7 @@ def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Renderi
     if rendering.content_type == "message" and body is not None:
         message = canonical.decode(body.encode())
         message["content"] = text
-        return _render_provider(message, counter, None)
+        return _render_provider(message, counter)
     strings = [rendering.role, text] if rendering.name is None else [rendering.role, text, rendering.name]
     tokens = count_message(counter, strings, has_name=rendering.name is not None)
     return Rendering(
@@ -231,17 +236,20 @@ def joined_rendering(role: str, text: str, name: str | None, counter: TokenCount
     return Rendering(role, text, name, "", None, count_message(counter, strings, has_name=name is not None))
 
 
-def _render_provider(message: dict[str, Any], counter: TokenCounter, tokens: int | None) -> Rendering:
+def _render_provider(
+    message: dict[str, Any], counter: TokenCounter, tokens: int | None = None, *, has_media: bool = False
+) -> Rendering:
     role: str = message["role"]
     content = message.get("content")
     name = message.get("name")
     if type(name) is not str:
         name = None
     if tokens is None:
-        tokens = count_json_message(counter, message)
+        tokens, has_media = count_json_message(counter, message)
     calls, answers = tool_ids(message)
     text = content if type(content) is str else None
-    return Rendering(role, text, name, "message", canonical.encode_checked(message).decode(), tokens, calls, answers)
+    body = canonical.encode_checked(message).decode()
+    return Rendering(role, text, name, "message", body, tokens, calls, answers, has_media=has_media)
 
 
 def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -273,7 +281,8 @@ def _id_of(value: object, key: str) -> str:
 
 def _tool_text(content: ToolIOContent) -> str:
     status = "" if content.status is None else f" ({content.status})"
-    return f"Tool {content.direction}: {content.tool_name}{status}\n{canonical.indent(content.payload)}"
+    payload = content.payload if isinstance(content.payload, str) else canonical.indent(content.payload)
+    return f"Tool {content.direction}: {content.tool_name}{status}\n{payload}"
 
 
 def _custom_role_and_text(content: object, content_type: str, types: ContentTypes) -> tuple[str, str]:

@@ -22,7 +22,6 @@ from tract_fs.errors import (
     UndoError,
 )
 from tract_fs.model.content import Priority
-from tract_fs.model.events import usage_op
 from tract_fs.model.info import CommitInfo
 from tract_fs.model.names import CommitHash, EventHash, require_branch_name, require_tract_id
 from tract_fs.model.objects import CommitOperation
@@ -285,8 +284,7 @@ class TractBranches:
             transaction.move_to(head, "create")
             usage = reader.log.origins.usage(head)
             if usage is not None:
-                op = usage_op(head, usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
-                transaction.add_usage(op, head, usage.prompt_tokens, usage.completion_tokens)
+                transaction.add_usage(head, usage.counts)
             store.write(log, transaction)
 
     def _require_start(self, what: str) -> CommitHash:

@@ -27,6 +27,7 @@ from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.reach import Reach
 from tract_fs.model.slots import Slot
 from tract_fs.model.snapshot import CompiledContext
+from tract_fs.model.tokens import cache_name
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.snapshot_cache import SnapshotCache
 from tract_fs.store.transaction import Transaction
@@ -91,17 +92,14 @@ class ContextReader:
             self._require_complete(head, at_time)
         cut = head if at_commit is None else reader.resolve(at_commit)
         if at_time is not None:
-            order = [] if head is None else linear_order(head, reader.commit)
-            return self._compile_made_by(order, to_us(at_time), options)
+            return self._compile_made_by(self._order(head), to_us(at_time), options)
         if self._compiler is not None:
-            return self._compiler.compile(
-                self._history([] if cut is None else linear_order(cut, reader.commit)), options
-            )
+            return self._compile_by(self._compiler, self._order(cut), options)
         notes = self._notes()
         if at_commit is None and len(reader.log.view.branches.get(reader.branch, ())) > 1:
             notes = [*self._notes_of_heads(), *notes]
         if cut is None:
-            return self.state(None).compile(options).to_context(notes=notes)
+            return self.state(None).compile(options).to_context(None, notes=notes)
         state = self.state(cut)
         if reader.gaps:
             state = self._without_gaps(cut, state, notes)
@@ -111,7 +109,7 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
-        return state.compile(options, later=later).to_context(usage=usage, notes=notes)
+        return state.compile(options, later=later).to_context(cut, usage=usage, notes=notes)
 
     def _require_complete(self, head: CommitHash | None, at_time: datetime | None) -> None:
         """Raises HistoryIncomplete if the answer would lack what is hidden: a cut before the head's time lacks nothing."""
@@ -159,9 +157,8 @@ class ContextReader:
     def compile_head(self, head: CommitHash | None) -> CompiledContext:
         """Returns the context of a commit (None: of no commits) as it compiles where that is the head, without usage."""
         if self._compiler is not None:
-            names = [] if head is None else linear_order(head, self._reader.commit)
-            return self._compiler.compile(self._history(names), CompileOptions())
-        return self.state(head).snapshot().to_context()
+            return self._compile_by(self._compiler, self._order(head), CompileOptions())
+        return self.state(head).snapshot().to_context(head)
 
     def lost(self, head: CommitHash | None) -> list[str]:
         """Returns the commits that the context of a commit leaves out, because their contents are missing or damaged."""
@@ -304,7 +301,7 @@ class ContextReader:
             return None
         log, counter = self._reader.log, self._reader.counter
         if (
-            stored.counter != counter.name
+            stored.counter != cache_name(counter)
             or stored.again_count != self._reader.records_version()[1]
             or not log.covers(stored.count, stored.chain)
         ):
@@ -331,7 +328,7 @@ class ContextReader:
             state.slots(),
             summaries=state.summaries,
             is_condensed=state.is_condensed,
-            counter=self._reader.counter.name,
+            counter=cache_name(self._reader.counter),
             stamp=stamp,
             again_count=again_count,
         )
@@ -343,7 +340,7 @@ class ContextReader:
         made = {name: read(name).created_us <= moment_us for name in order}
         kept = [name for name in order if made[name]]
         if self._compiler is not None:
-            return self._compiler.compile(self._history(kept), options)
+            return self._compile_by(self._compiler, kept, options)
         state = self._empty().apply_all(zip(kept, map(self._reader.loaded, kept), strict=True))
         later = self._later([name for name in order if not made[name]]) if state.has_open_calls() else ()
         left_out_us = max((read(name).created_us for name in order if not made[name]), default=0)
@@ -354,7 +351,7 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         if self._reader.gaps:
             self._note_lost(state, notes)
-        return state.compile(options, later=later).to_context(notes=notes)
+        return state.compile(options, later=later).to_context(state.head, notes=notes)
 
     def _notes_of_heads(self, moment_us: int | None = None) -> list[str]:
         """Returns what the other heads of the branch have that the context leaves out; nothing if there are none."""
@@ -420,6 +417,19 @@ class ContextReader:
         """Returns a commit as it was made, None if its content was redacted."""
         rendering = self._reader.loaded(name).rendering
         return None if rendering is None else Slot(name, rendering, None, Priority.NORMAL)
+
+    def _order(self, head: CommitHash | None) -> list[CommitHash]:
+        """Returns the history of `head` in linear order, root first."""
+        return [] if head is None else linear_order(head, self._reader.commit)
+
+    def _compile_by(
+        self, compiler: ContextCompiler, names: list[CommitHash], options: CompileOptions
+    ) -> CompiledContext:
+        """Returns what a custom compiler makes of a history; its last commit is the head, unless the compiler names one."""
+        context = compiler.compile(self._history(names), options)
+        if context.head is None and names:
+            context.head = names[-1]
+        return context
 
     def _history(self, names: list[CommitHash]) -> list[HistoryEntry]:
         """Returns what a custom compiler gets, root first."""

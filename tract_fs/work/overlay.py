@@ -13,6 +13,7 @@ from tract_fs.model import canonical
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
 from tract_fs.model.events import BroughtCommit
 from tract_fs.model.names import CommitHash
+from tract_fs.model.usage import TokenUsage
 from tract_fs.store.foreign_commits import ForeignCommits
 from tract_fs.store.hidden import HiddenEvents
 from tract_fs.store.objects import Objects
@@ -140,16 +141,16 @@ class Overlay:
             return self._hidden.commits().get(name)
         return entry
 
-    def usage(self, name: CommitHash) -> tuple[int, int] | None:
-        """Returns the last prompt and completion tokens recorded for a commit, or None."""
+    def usage(self, name: CommitHash) -> TokenUsage | None:
+        """Returns the last usage recorded for a commit, or None."""
         if self._staged is not None:
-            for commit, prompt_tokens, completion_tokens in reversed(self._staged.usage):
+            for commit, counts in reversed(self._staged.usage):
                 if commit == name:
-                    return prompt_tokens, completion_tokens
+                    return counts
         usage = self._log.origins.usage(name)
         if usage is None and self._log.hides_any:
             usage = self._hidden.usage(name)
-        return None if usage is None else (usage.prompt_tokens, usage.completion_tokens)
+        return None if usage is None else usage.counts
 
     def staged_matches(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitHash]:
         """Returns the staged commits whose generation config matches, in order; no index has these yet."""

@@ -34,7 +34,7 @@ from tract_fs.model.names import CommitHash, ContentHash, is_hash, is_hex, to_da
 from tract_fs.model.objects import Commit
 from tract_fs.model.refs import HEAD, Ref, parse_ref
 from tract_fs.model.slots import LOST
-from tract_fs.model.tokens import TokenCounter
+from tract_fs.model.tokens import TokenCounter, recorded_tokens
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.foreign_commits import ForeignCommits
 from tract_fs.store.store import Store
@@ -335,7 +335,7 @@ class TractReader:
         config = b"" if entry is None else bytes(entry.config)
         if commit.content is None:
             return CommitFacts(commit, config, 0)
-        tokens = None if entry is None else entry.tokens.get(self.counter.name)
+        tokens = None if entry is None else recorded_tokens(self.counter, entry.tokens)[0]
         if tokens is None or commit.content_type not in BUILTIN_TYPES:
             rendering = self._renderings.get(name)
             if rendering is None:
@@ -444,12 +444,14 @@ class TractReader:
     def _render(self, name: str, commit: Commit, entry: BroughtCommit | None) -> Rendering:
         assert commit.content is not None and commit.content_type is not None
         is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on its registration
-        tokens = entry.tokens.get(self.counter.name) if entry is not None and is_builtin else None
+        recorded = entry.tokens if entry is not None and is_builtin else None
         read = self._decode(commit.content, commit.content_type)
         if read.misfit:
             self.misfits[commit.content] = read.misfit
         try:
-            return render(read.content, commit.content_type, self.types, self.counter, tokens=tokens, shown=read.shown)
+            return render(
+                read.content, commit.content_type, self.types, self.counter, recorded=recorded, shown=read.shown
+            )
         except TokenizerError as error:
             raise error.at(name) from error.__cause__
 

@@ -31,11 +31,12 @@ from tract_fs.errors import (
 from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.content import MAX_OBJECT_BYTES, MessageContent, Priority
-from tract_fs.model.events import usage_op
-from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig, TokenUsage
+from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import Clock, CommitHash, ContentHash, format_time, hash_bytes, read_clock
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
+from tract_fs.model.tokens import source_name
+from tract_fs.model.usage import TokenUsage
 from tract_fs.store.transaction import Transaction
 from tract_fs.work.batch import Batch, find_opener
 from tract_fs.work.contexts import ContextReader
@@ -54,6 +55,9 @@ class AnyHead:
 
     def __repr__(self) -> str:
         return "ANY"
+
+    def __reduce__(self) -> str:
+        return "ANY"  # a copy is the object of that name in this module
 
 
 ANY = AnyHead()  # whatever the head is
@@ -137,7 +141,8 @@ class TractWriter:
 
     def render_message(self, message: dict[str, Any]) -> Rendering:
         """Returns the rendering of a provider message that was checked before."""
-        return render(MessageContent(message), "message", self._reader.types, self._reader.counter)
+        plain: Any = canonical.dumped_in(message)
+        return render(MessageContent(plain), "message", self._reader.types, self._reader.counter)
 
     def import_contents(
         self, contents: Sequence[object], generation_config: dict[str, Any] | None, expected_head: ExpectedHead
@@ -176,7 +181,7 @@ class TractWriter:
             names = [self._reader.resolve(ref) for ref in targets]  # before the head moves
         return [self.annotate(name, priority, reason=reason, expected_head=ANY) for name in names]
 
-    def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None) -> CommitHash:
+    def record_usage(self, usage: object, *, head_hash: str | None) -> CommitHash:
         """Records the usage of the head and returns it; see the facade."""
         self._reader.store.require_writable()
         counts = TokenUsage.from_any(usage)
@@ -184,8 +189,7 @@ class TractWriter:
             if transaction.head is None:
                 raise UsageError(f"branch {self._reader.branch!r} has no commits that the usage could be of")
             self.tick(transaction)
-            op = usage_op(transaction.head, counts.prompt_tokens, counts.completion_tokens, counts.total_tokens)
-            transaction.add_usage(op, transaction.head, counts.prompt_tokens, counts.completion_tokens)
+            transaction.add_usage(transaction.head, counts)
             return transaction.head
 
     @contextmanager
@@ -347,8 +351,10 @@ class TractWriter:
         if draft.data is not None:
             transaction.add_content(commit.content or "", draft.data)
         reader = self._reader
-        count = 0 if draft.rendering is None else draft.rendering.tokens
-        tokens = {} if draft.rendering is None else {reader.counter.name: count}
+        count, tokens = 0, {}
+        if draft.rendering is not None:
+            count = draft.rendering.tokens
+            tokens = {source_name(reader.counter, has_media=draft.rendering.has_media): count}
         name = transaction.add_commit(commit, data, created_us, draft.config, tokens)
         if draft.rendering is not None:
             reader.keep_rendering(name, draft.rendering)
@@ -620,6 +626,7 @@ def optional_object(value: object, name: str) -> bytes | None:
     """Returns a dict as canonical JSON, or None. Errors: ArgumentError, JsonValueError."""
     if value is None:
         return None
+    value = canonical.dumped(value)
     if type(value) is not dict:
         raise ArgumentError(f"{name} {value!r}: give a dict or None")
     return canonical.encode_kept(value, name=name)
