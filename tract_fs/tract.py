@@ -196,7 +196,8 @@ class Tract:
     ) -> CommitInfo:
         """Commits a content, and returns once it is in the history (with `durable`: once a power cut can't undo it).
 
-        `content` is a content type, an instance of a registered type, or a dict with `content_type`.
+        `content` is a content type, an instance of a registered type, or a dict with `content_type`; an object of an SDK
+        (with `model_dump()`) is taken wherever a dict is.
         `generation_config` is any JSON object. `expected_head` (a hash; None: the branch is empty) makes it a
         compare-and-swap.
         Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout,
@@ -377,7 +378,7 @@ class Tract:
 
     def import_messages(
         self,
-        messages: Sequence[dict[str, Any]],
+        messages: Sequence[object],
         *,
         format: str = "openai",
         generation_config: dict[str, Any] | None = None,
@@ -385,6 +386,7 @@ class Tract:
     ) -> list[CommitInfo]:
         """Commits each message of a provider's list whole, all in one transaction; each with `generation_config`.
 
+        A message is a dict, or an object of an SDK.
         Errors: ArgumentError for an unknown format; ContentValidationError naming the message; HeadMoved; nothing is
         written then.
         """
@@ -396,7 +398,7 @@ class Tract:
 
     def import_stream(
         self,
-        messages: Iterable[dict[str, Any]],
+        messages: Iterable[object],
         *,
         format: str = "openai",
         generation_config: dict[str, Any] | Callable[[int, dict[str, Any]], dict[str, Any] | None] | None = None,

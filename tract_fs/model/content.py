@@ -37,6 +37,9 @@ class _Content(Struct, frozen=True, forbid_unknown_fields=True, tag_field="conte
     """Base of the built-in content types."""
 
 
+_ROLES = ("user", "assistant", "system")
+
+
 class InstructionContent(_Content, tag="instruction", frozen=True):
     """An instruction to the model; role system, pinned by default."""
 
@@ -50,13 +53,17 @@ class DialogueContent(_Content, tag="dialogue", frozen=True):
     text: str
     name: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.role not in _ROLES:
+            raise _invalid("dialogue", "role", f"{self.role!r} is none of {', '.join(_ROLES)}")
+
 
 class ToolIOContent(_Content, tag="tool_io", frozen=True):
-    """A tool's call or its result; `call_id` links the two."""
+    """A tool's call or its result; `call_id` links the two. A payload that is a string goes out as it is."""
 
     tool_name: str
     direction: Literal["call", "result"]
-    payload: dict[str, Any]
+    payload: dict[str, Any] | str
     status: Literal["success", "error"] | None = None
     call_id: str | None = None
 
@@ -199,7 +206,8 @@ def type_of(data: bytes) -> str | None:
         message = cast(MessageContent, content).message
         is_sound = type(message.get("role")) is str and canonical.is_storable(message, canonical.MAX_DEPTH - 1)
     elif kind is FreeformContent or kind is ToolIOContent:
-        is_sound = canonical.is_storable(cast(FreeformContent, content).payload, canonical.MAX_DEPTH - 1)
+        payload = cast(FreeformContent | ToolIOContent, content).payload
+        is_sound = canonical.is_storable(payload, canonical.MAX_DEPTH - 1)
     elif kind is RecordContent or kind is ToolsContent:
         part = content.data if isinstance(content, RecordContent) else cast(ToolsContent, content).tools
         is_sound = canonical.is_storable(part, canonical.MAX_DEPTH - 1)
@@ -320,12 +328,14 @@ class ContentTypes:
     def encode(self, content: object) -> tuple[bytes, str, object]:
         """Returns the stored bytes of a content, its type's name, and the content as it will be read back.
 
-        Accepts a built-in struct, an instance of a registered type, or a dict with a `content_type`.
+        Accepts a built-in struct, an instance of a registered type, or a dict with a `content_type`; an object of an SDK
+        wherever a dict is.
         Errors: ContentValidationError naming the field; ObjectTooLarge.
         """
-        name, fields = self._to_fields(content)
+        name, fields = self._to_fields(canonical.dumped(content))
         if name == "message":
-            _require_role(fields.get("message"))
+            fields["message"] = canonical.dumped(fields.get("message"))
+            _require_role(fields["message"])
         envelope = _envelope(name, fields)
         kind = _OF_TEXTS.get(name)
         if kind is not None:  # strings and None decode to themselves, so only their types need a check

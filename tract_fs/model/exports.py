@@ -7,7 +7,7 @@ here: a compiled context keeps what was committed. Rules: guide/api.md; of block
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from tract_fs.model import canonical
@@ -22,12 +22,14 @@ _THINKING = "has thinking of the model, which another provider does not take; to
 _LABELS = frozenset(["role", "name", "content", "id", "type"])  # say nothing to the model by themselves
 
 
-def openai_messages(messages: Sequence[Message], *, as_committed: bool, warnings: list[str]) -> list[Exported]:
+def openai_messages(
+    messages: Sequence[Message], *, as_committed: bool, warn: Callable[[str], object]
+) -> list[Exported]:
     """Returns messages as OpenAI's chat completions take them (fresh); neighbouring tool calls share one.
 
     What lies between a tool call and its results goes behind the results, an empty message or text block is left
-    out, and blocks of other providers are converted, unless they go out `as_committed`. Adds to `warnings` whose thinking
-    is left out. Errors: ExportError.
+    out, and blocks of other providers are converted, unless they go out `as_committed`. Calls `warn` with a sentence for each
+    commit whose thinking is left out. Errors: ExportError.
     """
     result: list[Exported] = []
     is_open = False
@@ -39,8 +41,8 @@ def openai_messages(messages: Sequence[Message], *, as_committed: bool, warnings
             if kept is None:
                 continue
             made, has_thinking = to_chat(kept, message.commit_hashes)
-            if has_thinking:
-                _add_once(warnings, [f"commit {name} {_THINKING}" for name in message.commit_hashes])
+            for name in message.commit_hashes if has_thinking else ():
+                warn(f"commit {name} {_THINKING}")
         is_call = message.is_tool_io and "tool_calls" in converted
         if is_call and is_open:
             before, commits = result[-1]
@@ -96,10 +98,6 @@ def _without_empty(message: dict[str, Any]) -> dict[str, Any] | None:
         kept = [block for block in blocks if not _is_empty_block(block)]
         message["content"] = kept or ("" if message.get("role") == "tool" else None)
     return message
-
-
-def _add_once(warnings: list[str], more: list[str]) -> None:
-    warnings += [warning for warning in more if warning not in warnings]
 
 
 def _is_empty(message: dict[str, Any]) -> bool:

@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from tract_fs.model.canonical import dumped
+
 IMAGE_TOKENS = 1_600  # of an image whose size can't be read: the most that Anthropic counts
 PAGE_TOKENS = 3_000  # of a page of a document: the most that Anthropic names; one whose pages can't be seen has one
 RECORDING_TOKENS = 1_600  # of a recording: 50 s at Google's 32 a second
@@ -92,6 +94,8 @@ def gather(value: object, strings: list[str], media: list[Media]) -> None:
     elif isinstance(value, (list, tuple)):
         for item in value:
             gather(item, strings, media)
+    elif (fields := dumped(value)) is not value:  # an object of an SDK
+        gather(fields, strings, media)
 
 
 def media_at(fields: dict[str, Any], key: str) -> Media | None:

@@ -44,9 +44,9 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     tokens: int
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    priority: Priority | None = None  # that the content carries; None: that of its type here
     has_media: bool = False  # `tokens` counts media by a rule of their own
     has_blobs: bool = False  # the body names blobs in place of data
-    priority: Priority | None = None  # that the content carries; None: that of its type here
 
     @property
     def is_message(self) -> bool:
@@ -148,7 +148,7 @@ class Message:
         io = ToolIOContent(**self._decoded())
         if io.call_id is None:
             return {"role": "assistant" if io.direction == "call" else "user", "content": self._text}
-        payload = canonical.encode_checked(io.payload).decode()
+        payload = io.payload if isinstance(io.payload, str) else canonical.encode_checked(io.payload).decode()
         if io.direction == "result":
             return {"role": "tool", "tool_call_id": io.call_id, "content": payload}
         call = {"id": io.call_id, "type": "function", "function": {"name": io.tool_name, "arguments": payload}}
@@ -296,11 +296,11 @@ def _render_provider(
     if tokens is None:
         if has_blobs:
             message = canonical.decode(body.encode())
-            put_data(
-                message, lambda name: read_blob(name) or ""
-            )  # a blob that is not there counts as media of no known size
+            put_data(message, lambda name: read_blob(name) or "")  # one that is missing is media of no known size
         tokens, has_media = count_json_message(counter, message)
-    return Rendering(role, text, name, "message", body, tokens, calls, answers, has_media, has_blobs)
+    return Rendering(
+        role, text, name, "message", body, tokens, calls, answers, has_media=has_media, has_blobs=has_blobs
+    )
 
 
 def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -332,7 +332,8 @@ def _id_of(value: object, key: str) -> str:
 
 def _tool_text(content: ToolIOContent) -> str:
     status = "" if content.status is None else f" ({content.status})"
-    return f"Tool {content.direction}: {content.tool_name}{status}\n{canonical.indent(content.payload)}"
+    payload = content.payload if isinstance(content.payload, str) else canonical.indent(content.payload)
+    return f"Tool {content.direction}: {content.tool_name}{status}\n{payload}"
 
 
 def _custom_role_and_text(content: object, content_type: str, types: ContentTypes) -> tuple[str, str]:

@@ -270,6 +270,11 @@ class CompiledContext:
             self._warnings = [*of_snapshot, *self._warnings]
         return self._warnings
 
+    def add_warning(self, sentence: str) -> None:
+        """Adds a warning, unless it is there already."""
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
+
     def to_openai(self, *, as_committed: bool = False) -> list[dict[str, Any]]:
         """Returns the messages as OpenAI's chat completions take them (fresh); neighbouring tool calls share a message.
 
@@ -278,7 +283,7 @@ class CompiledContext:
         refuses them. `messages` and `warnings` show what was committed. A model's thinking is left out, and `warnings`
         names it from then on. Errors: ExportError if a block can't be converted.
         """
-        exported = openai_messages(self.messages, as_committed=as_committed, warnings=self.warnings)
+        exported = openai_messages(self.messages, as_committed=as_committed, warn=self.add_warning)
         return [message for message, _ in exported]
 
     def to_dict(self) -> dict[str, Any]:

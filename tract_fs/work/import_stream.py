@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from tract_fs.errors import ArgumentError, BudgetExceeded, ContentValidationError, ImportInterrupted
+from tract_fs.model import canonical
 from tract_fs.model.blobs import iter_references
 from tract_fs.model.content import encode_message
 from tract_fs.model.events import NewCommit
@@ -83,7 +84,7 @@ class MessageStream:
         self._objects = session.store.objects
         self._fans = self._objects.fans()  # an object that another writer adds meanwhile may be written twice
 
-    def run(self, messages: Iterable[dict[str, Any]]) -> ImportReport:
+    def run(self, messages: Iterable[object]) -> ImportReport:
         """Commits all messages. Errors: ArgumentError, ReadOnlyError; ImportInterrupted for any other error."""
         if isinstance(messages, (str, bytes, dict)) or not isinstance(messages, Iterable):
             raise ArgumentError("messages: give an iterable of message dicts")
@@ -96,7 +97,7 @@ class MessageStream:
             raise ImportInterrupted(position=self._committed, head=self._head, reason=str(error)) from error
         return ImportReport(self._committed, self._transactions, self._head)
 
-    def _consume(self, messages: Iterable[dict[str, Any]]) -> None:
+    def _consume(self, messages: Iterable[object]) -> None:
         for message in messages:
             self._prepare(message)
             if len(self._prepared) >= self._most or self._size_bytes >= self._most_bytes:
@@ -108,7 +109,9 @@ class MessageStream:
         self._most = size if self._writer.budget is not None else max(size, messages // size * size)
         self._most_bytes = _PACK_BYTES * min(messages, _PACK_MESSAGES) // _PACK_MESSAGES
 
-    def _prepare(self, message: dict[str, Any]) -> None:
+    def _prepare(self, message: Any) -> None:
+        if type(message) is not dict:
+            message = canonical.dumped(message)
         try:
             data = encode_message(message)
         except ContentValidationError as error:

@@ -145,7 +145,8 @@ class TractWriter:
     def render_message(self, message: dict[str, Any]) -> Rendering:
         """Returns the rendering of a provider message that was checked before."""
         reader = self._reader
-        return render(MessageContent(message), "message", reader.types, reader.counter, read_blob=reader.read_blob)
+        plain: Any = canonical.dumped_in(message)
+        return render(MessageContent(plain), "message", reader.types, reader.counter, read_blob=reader.read_blob)
 
     def import_contents(
         self, contents: Sequence[object], generation_config: dict[str, Any] | None, expected_head: ExpectedHead
