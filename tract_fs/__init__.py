@@ -2,6 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tract_fs.async_tract import AsyncBatch, AsyncTract
     from tract_fs.copies.bundle import verify_bundle
     from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
     from tract_fs.model.conflicts import Conflict, ConflictSide
@@ -64,6 +65,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.snapshot": ["CompileSnapshot", "CompiledContext"],
     "tract_fs.model.tokens": ["EstimateCounter", "TokenCounter", "VocabularyCounter"],
     "tract_fs.tract": ["Tract"],
+    "tract_fs.async_tract": ["AsyncBatch", "AsyncTract"],
     "tract_fs.work.writer": ["ANY"],
     "tract_fs.copies.bundle": ["verify_bundle"],
     "tract_fs.model.conflicts": ["Conflict", "ConflictSide"],
@@ -77,6 +79,8 @@ _OWNERS = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "ANY",
     "ArtifactContent",
+    "AsyncBatch",
+    "AsyncTract",
     "BadFile",
     "BundleApplied",
     "BundleInfo",
