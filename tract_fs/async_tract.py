@@ -1,9 +1,9 @@
 """The facade for asyncio: the calls of `Tract`, awaited.
 
 The calls on one store, by whatever handles of this process, run in two threads of their own: one for reads, one for
-writes. So the event loop never waits for the disk or a lock, a process with a thousand handles has two threads per store,
-and reads go on while a write waits. A batch occupies the thread of writes from its begin to its end; other writes wait
-in the queue of that thread. A call that may take long without a lock (a sync, a summary that a model writes) has a thread
+writes. So the event loop never waits for the disk or a lock, and a process with a thousand handles has two threads per
+store. A batch occupies the thread of writes from its begin to its end: other writes wait in the queue of that thread, and
+reads go on. A call that may take long without a lock (a sync, a summary that a model writes) has a thread
 for itself. Every method is made from that of `Tract`, so its arguments, types and docstring are the same.
 """
 
@@ -104,7 +104,7 @@ class _StoreThreads:
     def batch_of_task(self) -> AsyncBatch | None:
         """Returns the open batch if it is of the running task."""
         batch = self.batch
-        return batch if batch is not None and batch.task is asyncio.current_task() else None
+        return batch if batch is not None and batch._task is asyncio.current_task() else None
 
     def require_no_batch_of_task(self) -> None:
         """Raises BatchOpen for a call that would wait for a batch of the task itself."""
@@ -406,7 +406,7 @@ class AsyncTract(_Calls):
         batch = threads.batch_of_task()
         if batch is None:
             closing = threads.writes.submit(self._tract.close)
-        elif batch.is_of(self._tract):
+        elif batch._tract is self._tract:
             raise BatchOpen(call="close()")
         else:  # the batch of another handle occupies the thread of writes
             closing = _in_own_thread(self._tract.close)
@@ -545,17 +545,13 @@ class AsyncBatch(_Calls):
     def __init__(self, tract: Tract, threads: _StoreThreads) -> None:
         self._tract = tract
         self._threads = threads
-        self.task = asyncio.current_task()
+        self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
         self._opened: Future[None] = Future()
         self._over: Future[None] = Future()
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._is_kept = False
         self._is_open = False
-
-    def is_of(self, tract: Tract) -> bool:
-        """Returns whether this is a batch of the handle."""
-        return self._tract is tract
 
     async def _begin(self, timeout_s: float) -> None:
         self._over = self._threads.writes.submit(self._hold)
