@@ -23,6 +23,7 @@ from weakref import WeakValueDictionary, finalize
 from tract_fs.errors import BatchOpen, ClosedError
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.info import CommitInfo, TractConfig
+from tract_fs.model.media import MediaCounter
 from tract_fs.model.names import Clock
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.store.files import process
@@ -305,6 +306,9 @@ class _Calls:
     commit = _writing(Tract.commit)
     edit = _writing(Tract.edit)
     annotate = _writing(Tract.annotate)
+    annotate_all = _writing(Tract.annotate_all)
+    pop = _writing(Tract.pop)
+    clear = _writing(Tract.clear)
     record_usage = _writing(Tract.record_usage)
     summarize = _running_long(Tract.summarize)
     import_messages = _writing(Tract.import_messages)
@@ -322,6 +326,7 @@ class _Calls:
     get_annotations = _reading(Tract.get_annotations)
     log = _reading(Tract.log)
     reflog = _reading(Tract.reflog)
+    find = _reading(_loaded(Tract.find))
     query_by_config = _reading(_loaded(Tract.query_by_config))
     diff = _reading(Tract.diff)
     status = _reading(Tract.status)
@@ -362,6 +367,7 @@ class AsyncTract(_Calls):
         branch: str = "main",
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
+        media: MediaCounter | None = None,
         compiler: ContextCompiler | None = None,
         durability: Durability = "durable",
         read_only: bool = False,
@@ -379,6 +385,7 @@ class AsyncTract(_Calls):
             branch=branch,
             config=config,
             tokenizer=tokenizer,
+            media=media,
             compiler=compiler,
             durability=durability,
             read_only=read_only,
@@ -475,12 +482,13 @@ class AsyncTract(_Calls):
         """Returns a read-only handle whose head is this commit for ever, as `Tract.at` does."""
         return await self._handle(self._threads.reads.submit(partial(self._tract.at, ref)))
 
+    async def on(self, branch: str, *, create: bool = False) -> Self:
+        """Returns a handle of its own on another branch of this tract, as `Tract.on` does."""
+        return await self._written_handle(partial(self._tract.on, branch, create=create))
+
     async def fork(self, tract_id: str, *, branch: str = "main") -> Self:
         """Makes a tract that starts at the head, and returns an open handle of it, as `Tract.fork` does."""
-        threads = self._threads
-        threads.require_no_batch_of_task()
-        forking = threads.writes.submit(partial(self._tract.fork, tract_id, branch=branch))
-        return await self._handle(forking, limit_s=self._timeout_s, give_up=threads.give_up_for_batch)
+        return await self._written_handle(partial(self._tract.fork, tract_id, branch=branch))
 
     # upkeep
 
@@ -517,6 +525,12 @@ class AsyncTract(_Calls):
     async def _long(self, call: Callable[[Tract], _R], cancel: Callable[[], bool]) -> _R:
         self._threads.require_no_batch_of_task()
         return await _outcome(_in_own_thread(partial(call, self._tract)), cancel)
+
+    async def _written_handle(self, call: Callable[[], Tract]) -> Self:
+        threads = self._threads
+        threads.require_no_batch_of_task()
+        opening = threads.writes.submit(call)
+        return await self._handle(opening, limit_s=self._timeout_s, give_up=threads.give_up_for_batch)
 
     @classmethod
     async def _handle(

@@ -86,8 +86,9 @@ def test_the_calls_are_those_of_a_tract(path: Path) -> None:
             await t.commit({"content_type": "dialogue", "role": "x", "text": ""})
         with pytest.raises(CommitNotFoundError):
             await t.resolve("0000")
-        async with await t.at(one.commit_hash) as then, await t.fork("other") as other:
+        async with await t.at(one.commit_hash) as then, await t.fork("other") as other, await t.on("side") as side:
             assert (await texts(then), await texts(other), other.tract_id) == (["one"], ["two"], "other")
+            assert await texts(side) == ["two", "there"]
         assert await AsyncTract.tracts(path) == ["default", "other"]
 
     assert run(path, work) == ["two"]
