@@ -432,7 +432,7 @@ class StoreMachine(RuleBasedStateMachine):
                 handle.switch("main" if "main" in branches else next(iter(branches)))
             if joins and branches:
                 with suppress(MergeConflict, ResetConflict):
-                    handle.merge()
+                    handle.merge(allow_unrelated=True)
             else:
                 info = handle.commit(content, generation_config={"model": "copy"})
                 if skip:
@@ -648,12 +648,12 @@ class StoreMachine(RuleBasedStateMachine):
         conflicts = self.reference.conflicts(parents)
         if conflicts:
             with pytest.raises(MergeConflict) as caught:
-                handle.merge(prefer=prefer)
+                handle.merge(prefer=prefer, allow_unrelated=True)
             assert {(conflict.kind, conflict.target) for conflict in caught.value.conflicts} == conflicts
-            result = handle.merge(prefer=("ours",) if prefer is None else ("ours", prefer))
+            result = handle.merge(prefer=("ours",) if prefer is None else ("ours", prefer), allow_unrelated=True)
             assert {(conflict.kind, conflict.target) for conflict in result.conflicts} == conflicts
         else:
-            result = handle.merge(prefer=prefer)
+            result = handle.merge(prefer=prefer, allow_unrelated=True)
         self.note_own()
         assert self.reference.heads(self.line) == {self.head} == {result.head}
         if not conflicts:
