@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TokenBudgetConfig,
         TokenUsage,
         TractConfig,
+        TractInfo,
     )
     from tract_fs.model.messages import Message
     from tract_fs.model.objects import CommitOperation
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
     from tract_fs.tract import Tract
+    from tract_fs.tracts import Store
     from tract_fs.work.merge import MergeResult
     from tract_fs.work.writer import ANY
 
@@ -58,12 +60,14 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "TokenBudgetConfig",
         "TokenUsage",
         "TractConfig",
+        "TractInfo",
     ],
     "tract_fs.model.messages": ["Message"],
     "tract_fs.model.objects": ["CommitOperation"],
     "tract_fs.model.snapshot": ["CompileSnapshot", "CompiledContext"],
     "tract_fs.model.tokens": ["EstimateCounter", "TokenCounter", "VocabularyCounter"],
     "tract_fs.tract": ["Tract"],
+    "tract_fs.tracts": ["Store"],
     "tract_fs.work.writer": ["ANY"],
     "tract_fs.copies.bundle": ["verify_bundle"],
     "tract_fs.model.conflicts": ["Conflict", "ConflictSide"],
@@ -112,6 +116,7 @@ __all__ = [
     "ReflogEntry",
     "RepairReport",
     "Status",
+    "Store",
     "SyncReport",
     "TokenBudgetConfig",
     "TokenCounter",
@@ -119,6 +124,7 @@ __all__ = [
     "ToolIOContent",
     "Tract",
     "TractConfig",
+    "TractInfo",
     "Transfer",
     "VocabularyCounter",
     "__version__",

@@ -91,6 +91,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "transaction",
             "foreign_commits",
             "store",
+            "summaries",
             "snapshot_cache",
         ],
     ),
@@ -123,6 +124,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "merge",
             "summaries",
             "diff",
+            "usage",
         ],
     ),
     (
@@ -149,7 +151,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "bundle",
         ],
     ),
-    ("", ["tract"]),
+    ("", ["tract", "tracts"]),
     ("", ["__init__"]),
 ]
 
@@ -182,6 +184,7 @@ OWNERS = {
         "store.quarantine",
         "store.left_over",
         "store.suspects",
+        "store.summaries",
         "store.waiting_line",
         "work.session",
     },

@@ -171,6 +171,11 @@ class Transaction:
         self.ops.append(op)
         self.usage.append((commit, prompt_tokens, completion_tokens))
 
+    @property
+    def descriptions(self) -> list[dict[str, object]]:
+        """The staged descriptions of the tract, oldest first."""
+        return [op for op in self.ops if op["kind"] == "describe"]
+
     def mark(self) -> Mark:
         """Returns the present state, for `return_to`."""
         return Mark(
