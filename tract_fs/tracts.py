@@ -119,13 +119,16 @@ class Store:
         with self._using():
             handle = Tract(self._open(wanted, branch))
         view = handle._session.reader.log.view
-        if not create and (not view.newest or view.is_deleted):
+        try:
+            if not create and (not view.newest or view.is_deleted):
+                raise TractNotFound(path=self._files.layout.context, tract_id=wanted)
+            if not view.has_heads:
+                handle._session.writer.remakes = frozenset(view.moves())
+            if name is not None and name != wanted and not view.title and not self._files.read_only:
+                handle.describe(title=name)
+        except BaseException:
             handle.close()
-            raise TractNotFound(path=self._files.layout.context, tract_id=wanted)
-        if not view.has_heads:
-            handle._session.writer.remakes = frozenset(view.moves())
-        if name is not None and name != wanted and not view.title and not self._files.read_only:
-            handle.describe(title=name)
+            raise
         return handle
 
     def delete(self, tract_id: str) -> bool:

@@ -43,6 +43,7 @@ from tract_fs.store.waiting_line import WaitingLine
 PACK_MIN_OBJECTS = 64
 PACK_MAX_BYTES = 256 * 1024 * 1024
 _SAVE_EVERY_RECORDS = 256
+_SAVE_PASSING_RECORDS = 32
 # Between two tries for the lock. Durable writers leave the lock free while they wait for the disk. Fast writers take it
 # again at once, in turns of several commits, which cost less than as many changes of writer.
 _DURABLE_WAIT_S = 0.0002
@@ -284,9 +285,11 @@ class Store:
         return log
 
     def drop_passing(self, log: TractLog) -> None:
-        """Saves and closes a log that `passing_log` returned, unless this handle keeps it."""
+        """Closes the files of a log that `passing_log` returned, and saves it if it lags, unless this handle keeps it."""
         if self._logs.get(log.tract) is not log:
-            log.close()
+            if not 0 < log.unsaved_count < _SAVE_PASSING_RECORDS:  # else the writer's own handle saves it
+                log.save()
+            log.rest()
 
     def _new_log(self, tract: str) -> TractLog:
         self.require_store()

@@ -18,7 +18,7 @@ from msgspec.json import Decoder
 from tract_fs.errors import DamageError, JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.info import TractInfo
-from tract_fs.model.names import CommitHash, is_tract_id
+from tract_fs.model.names import LAST_US, CommitHash, is_hash, is_tract_id
 from tract_fs.store import files, redo
 from tract_fs.store.arrivals import RECORD_BYTES
 from tract_fs.store.layout import FANS, Layout
@@ -254,6 +254,9 @@ def _read(layout: Layout) -> _Saved | None:
 
 
 def _is_sound(entry: tuple[str, Summary]) -> bool:
-    """Returns whether a handle can have written a summary: its names become paths."""
+    """Returns whether a handle can have written a summary: its names become paths, its values are decoded later."""
     name, found = entry
-    return found.info.tract_id == name and FANS.issuperset(found.fans) and is_tract_id(name)
+    info = found.info
+    are_names = info.tract_id == name and is_tract_id(name) and FANS.issuperset(found.fans)
+    are_values = (info.head is None or is_hash(info.head)) and 0 <= info.updated_us <= LAST_US
+    return are_names and are_values and info.commit_count >= 0 and canonical.is_object(info.metadata_json.encode())
