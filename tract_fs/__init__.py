@@ -3,6 +3,41 @@
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tract_fs.copies.bundle import verify_bundle
+    from tract_fs.errors import (
+        AmbiguousRefError,
+        ArgumentError,
+        BatchOpen,
+        BranchExists,
+        BranchNotFound,
+        BudgetExceeded,
+        ClosedError,
+        CommitNotFoundError,
+        CommitUncertain,
+        ContentValidationError,
+        DamageError,
+        EditTargetError,
+        ExportError,
+        HeadMoved,
+        HistoryIncomplete,
+        JsonValueError,
+        LockTimeout,
+        MergeConflict,
+        MergeError,
+        ObjectTooLarge,
+        OrphanedToolCall,
+        ReadOnlyError,
+        StoreError,
+        StoreGone,
+        StoreNotFound,
+        SummarizeError,
+        TagExists,
+        TagNotFound,
+        TokenizerError,
+        TractDeleted,
+        TractError,
+        TractNotFound,
+        UsageError,
+    )
     from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
     from tract_fs.model.conflicts import Conflict, ConflictSide
     from tract_fs.model.content import (
@@ -24,15 +59,16 @@ if TYPE_CHECKING:
         PriorityAnnotation,
         ReflogEntry,
         TokenBudgetConfig,
-        TokenUsage,
         TractConfig,
         TractInfo,
     )
+    from tract_fs.model.media import Media, MediaCounter, MediaEstimate
     from tract_fs.model.messages import Message
     from tract_fs.model.objects import CommitOperation
     from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
+    from tract_fs.model.usage import TokenUsage
     from tract_fs.tract import Tract
     from tract_fs.tracts import Store
     from tract_fs.work.merge import MergeResult
@@ -40,6 +76,41 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _MODULES = {  # imported on first need, so that the command has its signal handlers before all else
+    "tract_fs.errors": [
+        "AmbiguousRefError",
+        "ArgumentError",
+        "BatchOpen",
+        "BranchExists",
+        "BranchNotFound",
+        "BudgetExceeded",
+        "ClosedError",
+        "CommitNotFoundError",
+        "CommitUncertain",
+        "ContentValidationError",
+        "DamageError",
+        "EditTargetError",
+        "ExportError",
+        "HeadMoved",
+        "HistoryIncomplete",
+        "JsonValueError",
+        "LockTimeout",
+        "MergeConflict",
+        "MergeError",
+        "ObjectTooLarge",
+        "OrphanedToolCall",
+        "ReadOnlyError",
+        "StoreError",
+        "StoreGone",
+        "StoreNotFound",
+        "SummarizeError",
+        "TagExists",
+        "TagNotFound",
+        "TokenizerError",
+        "TractDeleted",
+        "TractError",
+        "TractNotFound",
+        "UsageError",
+    ],
     "tract_fs.model.compiler": ["CompileOptions", "ContextCompiler", "HistoryEntry"],
     "tract_fs.model.content": [
         "ArtifactContent",
@@ -58,14 +129,15 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "PriorityAnnotation",
         "ReflogEntry",
         "TokenBudgetConfig",
-        "TokenUsage",
         "TractConfig",
         "TractInfo",
     ],
+    "tract_fs.model.media": ["Media", "MediaCounter", "MediaEstimate"],
     "tract_fs.model.messages": ["Message"],
     "tract_fs.model.objects": ["CommitOperation"],
     "tract_fs.model.snapshot": ["CompileSnapshot", "CompiledContext"],
     "tract_fs.model.tokens": ["EstimateCounter", "TokenCounter", "VocabularyCounter"],
+    "tract_fs.model.usage": ["TokenUsage"],
     "tract_fs.tract": ["Tract"],
     "tract_fs.tracts": ["Store"],
     "tract_fs.work.writer": ["ANY"],
@@ -80,66 +152,104 @@ _OWNERS = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "ANY",
+    "AmbiguousRefError",
+    "ArgumentError",
     "ArtifactContent",
     "BadFile",
+    "BatchOpen",
+    "BranchExists",
+    "BranchNotFound",
+    "BudgetExceeded",
     "BundleApplied",
     "BundleInfo",
+    "ClosedError",
     "CommitInfo",
+    "CommitNotFoundError",
     "CommitOperation",
+    "CommitUncertain",
     "CompileOptions",
     "CompileSnapshot",
     "CompiledContext",
     "ConfigChange",
     "Conflict",
     "ConflictSide",
+    "ContentValidationError",
     "ContextCompiler",
     "ContextDiff",
+    "DamageError",
     "DialogueContent",
     "DiffEntry",
     "DiffedContext",
     "DiffedMessage",
     "DivergedBranch",
+    "EditTargetError",
     "EstimateCounter",
+    "ExportError",
     "FreeformContent",
+    "HeadMoved",
     "HistoryEntry",
+    "HistoryIncomplete",
     "ImportReport",
     "InstructionContent",
+    "JsonValueError",
+    "LockTimeout",
+    "Media",
+    "MediaCounter",
+    "MediaEstimate",
+    "MergeConflict",
+    "MergeError",
     "MergeResult",
     "Message",
     "MessageContent",
+    "ObjectTooLarge",
+    "OrphanedToolCall",
     "OtherHeads",
     "OutputContent",
     "PackReport",
     "Priority",
     "PriorityAnnotation",
+    "ReadOnlyError",
     "ReasoningContent",
     "ReflogEntry",
     "RepairReport",
     "Status",
     "Store",
+    "StoreError",
+    "StoreGone",
+    "StoreNotFound",
+    "SummarizeError",
     "SyncReport",
+    "TagExists",
+    "TagNotFound",
     "TokenBudgetConfig",
     "TokenCounter",
     "TokenUsage",
+    "TokenizerError",
     "ToolIOContent",
     "Tract",
     "TractConfig",
+    "TractDeleted",
+    "TractError",
     "TractInfo",
+    "TractNotFound",
     "Transfer",
+    "UsageError",
     "VocabularyCounter",
     "__version__",
     "verify_bundle",
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Returns a name of the package, imported on first need."""
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker would take any name for one of the package
 
-    if name not in _OWNERS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_OWNERS[name]), name)
-    return value
+    def __getattr__(name: str) -> object:
+        """Returns a name of the package, imported on first need."""
+        from importlib import import_module
+
+        if name not in _OWNERS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_OWNERS[name]), name)
+        return value
 
 
 def __dir__() -> list[str]:

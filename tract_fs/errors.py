@@ -299,6 +299,17 @@ class OrphanedToolCall(TractError):
     commits: tuple[str, ...]
 
 
+class ExportError(TractError, ValueError):
+    """Raised by an export when a message holds what the provider's messages have no form for; `reason` is what.
+
+    `commits` are those that made the message. Edit or skip them, or export `as_committed`.
+    """
+
+    template = "commit {commits}: {reason} has no form in a message of OpenAI's chat completions; edit or skip it, or export as_committed=True"
+    commits: tuple[str, ...]
+    reason: str
+
+
 class UsageError(TractError, ValueError):
     """Raised when token usage has no known shape, or there is no commit that it could be recorded for."""
 

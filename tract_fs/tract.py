@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any, Self
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import Scalar, require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
-from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TokenUsage, TractConfig
+from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TractConfig
+from tract_fs.model.media import MediaCounter
 from tract_fs.model.names import Clock
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.work.log_filter import LogFilter, require_limit
 from tract_fs.work.session import Durability, OnIncomplete, Session, SessionOptions, StorePath, list_tracts
-from tract_fs.work.writer import ANY, ExpectedHead, require_operation, require_priority
+from tract_fs.work.writer import ANY, ExpectedHead, require_object, require_operation, require_priority
 
 if TYPE_CHECKING:
     from tract_fs.errors import HistoryIncomplete
@@ -71,6 +72,7 @@ class Tract:
         branch: str = "main",
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
+        media: MediaCounter | None = None,
         compiler: ContextCompiler | None = None,
         durability: Durability = "durable",
         read_only: bool = False,
@@ -84,6 +86,7 @@ class Tract:
 
         The first commit makes the tract and the branch. With `create=False` nothing is made: store, tract and branch must
         be there; only `main` of a tract without commits, and `default` of a store without tracts, need not.
+        `tokenizer` counts texts, `media` images and documents; by default both estimate.
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
         since 1970, or a datetime, before year 8999. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
         all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
@@ -94,7 +97,7 @@ class Tract:
             path,
             tract_id=tract_id,
             branch=branch,
-            options=SessionOptions.of(config, tokenizer, compiler, clock),
+            options=SessionOptions.of(config, tokenizer, media, compiler, clock),
             durability=durability,
             read_only=read_only,
             create=create,
@@ -205,7 +208,8 @@ class Tract:
     ) -> CommitInfo:
         """Commits a content, and returns once it is in the history (with `durable`: once a power cut can't undo it).
 
-        `content` is a content type, an instance of a registered type, or a dict with `content_type`.
+        `content` is a content type, an instance of a registered type, or a dict with `content_type`; an object of an SDK
+        (with `model_dump()`) is taken wherever a dict is.
         `generation_config` is any JSON object. `expected_head` (a hash; None: the branch is empty) makes it a
         compare-and-swap.
         Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout,
@@ -273,11 +277,47 @@ class Tract:
         with self._guard.writing:
             self._session.writer.describe(title=title, metadata=metadata)
 
-    def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None = None) -> CompiledContext:
+    def annotate_all(
+        self,
+        targets: Iterable[str],
+        priority: Priority | str,
+        *,
+        reason: str | None = None,
+        expected_head: ExpectedHead = ANY,
+    ) -> list[PriorityAnnotation]:
+        """Sets the priority of several commits, all in one transaction; returns the annotations in the order of `targets`.
+
+        Errors: as `annotate`; nothing is written then.
+        """
+        level = require_priority(priority)
+        with self._guard.writing, self._session.writer.batch():
+            return self._session.writer.annotate_all(targets, level, reason=reason, expected_head=expected_head)
+
+    def pop(self, *, expected_head: ExpectedHead = ANY) -> CommitInfo | None:
+        """Takes the last message away from this branch, and returns its commit; None if the context is empty.
+
+        The branch is set back to before it, with its edits and annotations; where other commits follow, it is skipped.
+        What a popped summary stood for shows again. Another writer comes before or after it, never between.
+        Errors: HeadMoved, BranchNotFound; nothing is written then.
+        """
+        with self._guard.changing:
+            return self._branches.pop(self._session.contexts, expected_head)
+
+    def clear(self, *, expected_head: ExpectedHead = ANY) -> str | None:
+        """Empties the context: sets this branch to a new root without a message, and returns it; None if the branch has no
+        commits.
+
+        What it leaves behind stays in the tract; `undo` brings it back. Errors: HeadMoved, BranchNotFound; nothing is
+        written then.
+        """
+        with self._guard.changing:
+            return self._branches.clear(expected_head)
+
+    def record_usage(self, usage: object, *, head_hash: str | None = None) -> CompiledContext:
         """Records the provider's token counts for the context compiled at the head, and returns that context with them.
 
-        Accepts a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError; HeadMoved if `head_hash` is not
-        the head.
+        Accepts a TokenUsage, or what OpenAI or Anthropic returns as `usage`: a dict, or the SDK's object. Tokens of the
+        prompt that a cache holds count too. Errors: UsageError; HeadMoved if `head_hash` is not the head.
         """
         with self._guard.changing:
             self._session.writer.record_usage(usage, head_hash=head_hash)
@@ -331,7 +371,7 @@ class Tract:
 
     def import_messages(
         self,
-        messages: Sequence[dict[str, Any]],
+        messages: Sequence[object],
         *,
         format: str = "openai",
         generation_config: dict[str, Any] | None = None,
@@ -339,6 +379,7 @@ class Tract:
     ) -> list[CommitInfo]:
         """Commits each message of a provider's list whole, all in one transaction; each with `generation_config`.
 
+        A message is a dict, or an object of an SDK.
         Errors: ArgumentError for an unknown format; ContentValidationError naming the message; HeadMoved; nothing is
         written then.
         """
@@ -350,7 +391,7 @@ class Tract:
 
     def import_stream(
         self,
-        messages: Iterable[dict[str, Any]],
+        messages: Iterable[object],
         *,
         format: str = "openai",
         generation_config: dict[str, Any] | Callable[[int, dict[str, Any]], dict[str, Any] | None] | None = None,
@@ -450,38 +491,42 @@ class Tract:
         with self._guard.reading:
             return self._session.contexts.compile(at_time=at_time, at_commit=at_commit, options=options)
 
-    def get_commit(self, hash: str) -> CommitInfo | None:
-        """Returns the commit of a full hash, or None if this tract has none."""
+    def get_commit(self, ref: str) -> CommitInfo | None:
+        """Returns the commit that a ref names, as `resolve` does, or None if it names none in this tract.
+
+        Errors: AmbiguousRefError.
+        """
         with self._guard.reading:
-            return self._session.reader.looking_again(lambda: self._session.reader.get(hash))
+            return self._session.reader.looking_again(lambda: self._session.reader.get(ref))
 
     def resolve(self, ref: str) -> str:
         """Returns the commit that a ref names: a full hash, a branch, a tag, `@` (the head), or a unique prefix of 4
         digits or more.
 
         Behind it may stand any number of `~n` (n first parents back) and `^n` (the nth parent), before it `tract:`, for
-        a commit that was brought in from that tract. Errors: CommitNotFoundError, AmbiguousRefError.
+        a commit that was brought in from that tract. Every call that names a commit takes a ref; only `expected_head` and
+        `head_hash` are full hashes, as they are compared. Errors: CommitNotFoundError, AmbiguousRefError.
         """
         with self._guard.reading:
             return self._session.reader.looking_again(lambda: self._session.reader.resolve(ref))
 
-    def get_content(self, hash: str) -> Any:
+    def get_content(self, ref: str) -> Any:
         """Returns the typed content of a commit (fresh); a dict where its custom type is not registered.
 
-        Errors: CommitNotFoundError if this tract has no such commit, or it has no content.
+        Errors: CommitNotFoundError if this tract has no such commit, or it has no content; AmbiguousRefError.
         """
         with self._guard.reading:
             return self._session.reader.looking_again(
-                lambda: self._session.reader.content(self._session.reader.require(hash))
+                lambda: self._session.reader.content(self._session.reader.resolve(ref))
             )
 
-    def expand(self, hash: str) -> list[CommitInfo]:
+    def expand(self, ref: str) -> list[CommitInfo]:
         """Returns the commits that a summary stands for, in history order; a summary among them is not expanded.
 
         Errors: CommitNotFoundError, SummarizeError if the commit is no summary.
         """
         with self._guard.reading:
-            return self._session.reader.looking_again(lambda: self._summarizer.expand(hash))
+            return self._session.reader.looking_again(lambda: self._summarizer.expand(ref))
 
     def get_annotations(self, target: str) -> list[PriorityAnnotation]:
         """Returns the annotations of a commit in this branch's history, oldest first; a type's own priority other than
@@ -503,12 +548,13 @@ class Tract:
         until: datetime | None = None,
         tag: str | None = None,
         text: str | None = None,
+        after: str | None = None,
     ) -> list[CommitInfo]:
         """Returns the newest commits of the head's history that match, newest first; a limit of None: all.
 
-        `branch` or `tag` name another history. `since` and `until` are inclusive (naive: UTC). `text` is searched for
+        `branch` or `tag` name another history. `after`, a ref: only what the history of that commit lacks. `since` and `until` are inclusive (naive: UTC). `text` is searched for
         in the text of the commit's message and in the commit message, whatever the case. Errors: ArgumentError for an
-        invalid filter; BranchNotFound, TagNotFound.
+        invalid filter; BranchNotFound, TagNotFound; CommitNotFoundError, AmbiguousRefError of `after`.
         """
         count = require_limit(limit)
         wanted = LogFilter.of(
@@ -519,6 +565,7 @@ class Tract:
             until=until,
             tag=tag,
             text=text,
+            after=after,
         )
         with self._guard.reading:
             reader = self._session.reader
@@ -548,6 +595,16 @@ class Tract:
         path, compare, scalar = require_field(field), require_operator(operator), require_scalar(value)
         with self._guard.reading:
             return self._session.reader.looking_again(lambda: self._session.reader.query(path, compare, scalar))
+
+    def find(self, metadata: dict[str, Any]) -> list[CommitInfo]:
+        """Returns this tract's commits whose metadata has all these fields, by creation time, then hash.
+
+        A value that is an object may have more fields there. JSON's own types, as for `query_by_config`. Cost: reads all
+        commits of the tract. Errors: ArgumentError, JsonValueError.
+        """
+        require_object(metadata, "metadata")
+        with self._guard.reading:
+            return self._session.reader.find(metadata)
 
     def diff(self, a: str | None = None, b: str | None = None) -> ContextDiff:
         """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and
@@ -597,7 +654,9 @@ class Tract:
     def switch(self, name: str, *, create: bool = False) -> None:
         """Makes this handle work on another branch; with `create` on a new one that starts at the head.
 
-        Nothing is written but a new branch. Errors: BranchNotFound, BranchExists, BatchOpen.
+        Every thread and task that shares the handle works on that branch from then on: one that needs a branch of its own
+        takes a handle of its own, `on(name)`. Other handles stay where they are. Nothing is written but a new branch.
+        Errors: BranchNotFound, BranchExists, BatchOpen.
         """
         with self._guard.changing:
             self._branches.switch(name, create=create)
@@ -669,6 +728,16 @@ class Tract:
         """
         with self._guard.reading:
             return type(self)(self._session.open_at(ref))
+
+    def on(self, branch: str, *, create: bool = False) -> Self:
+        """Returns a handle of its own on another branch of this tract, with the same options; close it like any other.
+
+        With `create`, the branch is a new one that starts at the head. This handle stays where it is. Errors:
+        BranchNotFound, BranchExists, ReadOnlyError of a handle made by `at`, BatchOpen.
+        """
+        with self._guard.changing:
+            name = self._branches.require_for_handle(branch, create=create)
+            return type(self)(self._session.open_beside(tract_id=self.tract_id, branch=name))
 
     def fork(self, tract_id: str, *, branch: str = "main") -> Self:
         """Makes a tract that starts at the head, with objects and configs shared, and returns an open handle of it with

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
 from typing import Any, Self
-from weakref import WeakSet
 
 from tract_fs.errors import ArgumentError, ClosedError, TractError, TractNotFound
 from tract_fs.model.compiler import ContextCompiler
+from tract_fs.model.config_query import is_part
 from tract_fs.model.content import ContentTypes
-from tract_fs.model.info import TokenUsage, TractConfig, TractInfo
+from tract_fs.model.info import TractConfig, TractInfo
+from tract_fs.model.media import MediaCounter
 from tract_fs.model.names import Clock, derive_tract_id, require_branch_name, require_tract_id
 from tract_fs.model.tokens import TokenCounter
+from tract_fs.model.usage import TokenUsage
 from tract_fs.store.files import process
 from tract_fs.store.store import Store as StoreFiles
 from tract_fs.store.summaries import Summaries
@@ -35,7 +37,7 @@ from tract_fs.work.session import (
     open_store,
 )
 from tract_fs.work.usage import UsageKey, add, iter_usage, require_usage_key
-from tract_fs.work.writer import optional_object
+from tract_fs.work.writer import require_object
 
 
 class Store:
@@ -47,7 +49,6 @@ class Store:
         self._throw_away = throw_away
         self._summaries = Summaries(files)
         self._open_files = OpenFiles()
-        self._sessions: WeakSet[Session] = WeakSet()
         self._lock = RLock()
         self._pid = process.id
         self._is_closed = False
@@ -59,6 +60,7 @@ class Store:
         *,
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
+        media: MediaCounter | None = None,
         compiler: ContextCompiler | None = None,
         durability: Durability = "durable",
         read_only: bool = False,
@@ -72,7 +74,7 @@ class Store:
         The options are those of `Tract.open`, and hold for each handle that `tract` returns. Errors: ArgumentError,
         StoreNotFound, NotAStore, UnsupportedFormat.
         """
-        options = SessionOptions.of(config, tokenizer, compiler, clock)
+        options = SessionOptions.of(config, tokenizer, media, compiler, clock)
         files, throw_away = open_store(
             path,
             durability=durability,
@@ -93,14 +95,14 @@ class Store:
         with self._using():
             return [found.info for found in self._summaries.get().values()]
 
-    def find(self, *, metadata: dict[str, Any]) -> list[TractInfo]:
-        """Returns the tracts whose metadata has all these keys with these values, by id.
+    def find(self, metadata: dict[str, Any]) -> list[TractInfo]:
+        """Returns the tracts whose metadata has all these fields, by id.
 
-        JSON's own types: `1` equals `1.0`, and a bool is no number. Errors: ArgumentError, JsonValueError.
+        A value that is an object may have more fields there. JSON's own types: `1` equals `1.0`, and a bool is no
+        number. Errors: ArgumentError, JsonValueError.
         """
-        if optional_object(metadata, "metadata") is None:
-            raise ArgumentError("find() without metadata: give a dict; tracts() returns all")
-        return [info for info in self.tracts() if _has_all(info, metadata)]
+        require_object(metadata, "metadata")
+        return [info for info in self.tracts() if is_part(metadata, info.metadata)]
 
     def tract(
         self, tract_id: str | None = None, *, name: str | None = None, branch: str = "main", create: bool = True
@@ -173,8 +175,8 @@ class Store:
             self._summaries.forget()
 
     def close(self) -> None:
-        """Closes all handles that `tract` returned, saves the caches and closes the files; later calls raise ClosedError."""
-        for session in list(self._sessions):
+        """Closes all handles that came from this store, saves the caches and closes the files; later calls raise ClosedError."""
+        for session in list(self._open_files.sessions):
             session.close()
         with self._lock:
             if not self._is_closed:
@@ -204,7 +206,6 @@ class Store:
             throw_away=self._throw_away,
         )
         self._open_files.add(session)
-        self._sessions.add(session)
         return session
 
     @contextmanager
@@ -224,19 +225,3 @@ class Store:
                 self._files.restore(holds_lock=False)
                 self._summaries = Summaries(self._files)
                 raise
-
-
-def _has_all(info: TractInfo, wanted: dict[str, Any]) -> bool:
-    if not wanted:
-        return True
-    metadata = info.metadata
-    return all(key in metadata and _is_equal(metadata[key], value) for key, value in wanted.items())
-
-
-def _is_equal(first: object, second: object) -> bool:
-    """Returns whether two JSON values are equal: numbers by value, a bool only to a bool."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        return first.keys() == second.keys() and all(_is_equal(value, second[key]) for key, value in first.items())
-    if isinstance(first, list) and isinstance(second, (list, tuple)):
-        return len(first) == len(second) and all(map(_is_equal, first, second))
-    return first == second and (type(first) is bool) == (type(second) is bool)

@@ -48,6 +48,18 @@ def blocks(*content: dict[str, Any], role: str = "user") -> dict[str, Any]:
     return {"role": role, "content": list(content)}
 
 
+def in_chat(message: dict[str, Any]) -> dict[str, Any]:
+    """Returns a message whose blocks are calls, or one result, as OpenAI's chat completions take it."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    if message["role"] == "user":
+        (block,) = content
+        return {"role": "tool", "tool_call_id": block["tool_use_id"], "content": block["content"]}
+    calls = [{"id": block["id"], "type": "function", "function": {"name": "f", "arguments": "{}"}} for block in content]
+    return {"role": "assistant", "content": None, "tool_calls": calls}
+
+
 # a shape; what goes out, as places in the shape; the places of the messages that a warning is about
 ORDERS: dict[str, tuple[Shape, list[int], list[int]]] = {
     "the results at once": ([says("q"), call("ab"), result("b"), result("a"), says("n")], [0, 1, 2, 3, 4], []),
@@ -76,7 +88,7 @@ def test_a_result_goes_out_directly_behind_its_call(tmp_path: Path, name: str) -
     with Tract.open(tmp_path, durability="fast") as t:
         commits = [info.commit_hash for info in t.import_messages(shape)]
         context = t.compile()
-        assert context.to_openai() == [shape[place] for place in order]
+        assert context.to_openai() == [in_chat(shape[place]) for place in order]
         assert context.to_openai(as_committed=True) == shape
         assert [message.to_dict() for message in context.messages] == shape
         assert sorted({commits.index(warning.split()[1].rstrip(":")) for warning in context.warnings}) == warned
@@ -128,7 +140,11 @@ def test_tool_results_go_out_before_the_other_blocks_of_their_message(tmp_path: 
     with Tract.open(tmp_path) as t:
         made = t.import_messages([use("ab"), mixed])
         context = t.compile()
-        assert context.to_openai()[1] == blocks(result_block("a"), result_block("b"), text_block("and hurry"))
+        assert context.to_openai()[1:] == [
+            {"role": "tool", "tool_call_id": "a", "content": "done"},
+            {"role": "tool", "tool_call_id": "b", "content": "done"},
+            blocks(text_block("and hurry")),
+        ]
         assert context.to_openai(as_committed=True)[1] == mixed
         assert context.warnings == [
             f"commit {made[1].commit_hash} has a tool result behind other blocks of its message; "
@@ -214,12 +230,12 @@ def test_an_empty_text_of_another_type_is_warned_of_and_does_not_go_out(tmp_path
 
 def test_an_empty_block_beside_others_does_not_go_out(tmp_path: Path) -> None:
     image = {"type": "image_url", "image_url": {"url": "x:"}}
-    thinking = {"type": "thinking", "thinking": "", "signature": "s"}
-    shape = [blocks(text_block(" "), image), blocks(thinking, text_block(""), role="assistant")]
+    refusal = {"type": "refusal", "refusal": "no"}
+    shape = [blocks(text_block(" "), image), blocks(refusal, text_block(""), role="assistant")]
     with Tract.open(tmp_path) as t:
         made = t.import_messages(shape)
         context = t.compile()
-        assert context.to_openai() == [blocks(image), blocks(thinking, role="assistant")]
+        assert context.to_openai() == [blocks(image), blocks(refusal, role="assistant")]
         assert context.to_openai(as_committed=True) == shape
         what = "makes a message with an empty text block; to_openai() leaves the block out"
         assert context.warnings == [f"commit {info.commit_hash} {what}" for info in made]
@@ -238,7 +254,7 @@ WITHOUT_A_TEXT: list[dict[str, Any]] = [
 def test_a_message_with_a_call_or_a_result_goes_out_whether_it_has_a_text_or_not(tmp_path: Path) -> None:
     with Tract.open(tmp_path) as t:
         t.import_messages(WITHOUT_A_TEXT)
-        assert t.compile().to_openai() == WITHOUT_A_TEXT
+        assert t.compile().to_openai() == list(map(in_chat, WITHOUT_A_TEXT))
         assert t.compile().warnings == []
 
 

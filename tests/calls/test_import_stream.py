@@ -68,7 +68,7 @@ def test_a_message_is_encoded_and_counted_as_its_content_is(message: dict[str, A
             encode_message(message)
         return
     assert encode_message(message) == data
-    assert count_json_message(counter, message) == render(content, "message", types, counter).tokens
+    assert count_json_message(counter, message)[0] == render(content, "message", types, counter).tokens
 
 
 @pytest.mark.parametrize("parents", [(), ("ab" * 32,)])

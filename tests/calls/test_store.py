@@ -349,17 +349,18 @@ def test_tracts_are_found_by_a_part_of_their_metadata(store: Store) -> None:
     say(store.tract("c"), "one")
 
     def found(**wanted: Any) -> list[str]:
-        return [info.tract_id for info in store.find(metadata=wanted)]
+        return [info.tract_id for info in store.find(wanted)]
 
     assert found(user="ann") == ["a", "b"]
     assert found(n=1.0) == ["a"]
     assert found(n=True) == ["b"]
     assert found(deep={"x": [1]}, user="ann") == ["a"]
-    assert found(deep={}) == []
+    assert found(deep={}) == ["a"]
+    assert found(deep={"y": 1}) == []
     assert found(missing=None) == []
     assert found() == ["a", "b", "c"]
     with pytest.raises(ArgumentError):
-        store.find(metadata=None)  # type: ignore[arg-type]
+        store.find(None)  # type: ignore[arg-type]
     with pytest.raises(JsonValueError):
         found(n={1})
 
@@ -414,7 +415,7 @@ def test_a_deleted_tract_is_hidden_and_takes_no_commit(store: Store, path: Path)
         say(b, "one")
         assert store.delete("a") is True
         assert ids(store) == ["b"]
-        assert store.find(metadata={"n": 1}) == []
+        assert store.find({"n": 1}) == []
         assert (a.head, a.branches(), a.tags(), a.title, a.metadata) == (None, {}, {}, None, {})
         before = event_files(path)
         for write in (

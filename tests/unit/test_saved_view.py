@@ -90,6 +90,10 @@ def test_a_view_of_another_place_is_not_used(layout: Layout, tmp_path: Path) -> 
         {"overruled": {"a" * 64: ".."}},
         {"more": 1},
         {"view": {"tract": 5}},
+        {"view": {"tract": "default", "lines": {"main": {"bends": []}}}},
+        {"view": {"tract": "default", "lines": {"main": {"bends": [["", "x"]]}}}},
+        {"view": {"tract": "default", "lines": {"main": {"inlets": [["yesterday", None]]}}}},
+        {"view": {"tract": "default", "lines": {"main": {"forked_at": "later"}}}},
     ],
     ids=repr,
 )

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tract_fs.model.events import usage_op
 from tract_fs.model.names import CommitHash, hash_bytes
 from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.usage import TokenUsage
 from tract_fs.model.view import Head, View
 from tract_fs.store.transaction import Transaction
 
@@ -103,7 +103,7 @@ def test_the_event_of_an_append_names_its_commits_and_replaces_the_line() -> Non
 def test_the_event_of_other_operations_lists_moves_then_tags_then_usage() -> None:
     staged = transaction()
     staged.tick(AT_US)
-    staged.add_usage(usage_op(ONE, 7, 5, 12), CommitHash(ONE), 7, 5)
+    staged.add_usage(CommitHash(ONE), TokenUsage(7, 5, 12))
     staged.set_tag("v1", CommitHash(ONE))
     staged.set_tag("v0", None)
     staged.add_move("create", "side", CommitHash(TWO), [])
@@ -151,7 +151,7 @@ def test_a_return_to_a_mark_drops_all_that_was_staged_since() -> None:
     staged.move_to(CommitHash(TWO), "reset", replaces=[OTHER])
     staged.add_move("create", "side", CommitHash(TWO), [])
     staged.set_tag("v1", None)
-    staged.add_usage(usage_op(ONE, 7, 5, 12), CommitHash(ONE), 7, 5)
+    staged.add_usage(CommitHash(ONE), TokenUsage(7, 5, 12))
     staged.foreign_parents.append(f"sub/{OTHER}")
     staged.return_to(mark)
     assert event(staged) == before

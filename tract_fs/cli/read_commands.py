@@ -233,7 +233,7 @@ def _content_or_redacted(t: Tract, info: CommitInfo) -> tuple[object, bool]:
 
 def _messages(context: CompiledContext, format_: str, *, as_committed: bool) -> list[Exported]:
     if format_ == "openai":
-        return openai_messages(context.messages, as_committed=as_committed)
+        return openai_messages(context.messages, as_committed=as_committed, warn=context.add_warning)
     return [(message.to_dict(), message.commit_hashes) for message in context.messages]
 
 

@@ -7,6 +7,7 @@ null and dump dataclasses, datetimes and enums without being asked. Format: FORM
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -31,9 +32,11 @@ _T = TypeVar("_T")
 def encode(value: object, *, name: str = "value", depth: int = MAX_DEPTH) -> bytes:
     """Returns the canonical bytes of a JSON value, at most `depth` arrays and objects deep.
 
-    `name` begins the path in an error. Errors: JsonValueError with the path of the first value that is not JSON.
+    An object of an SDK counts as the dict that it dumps. `name` begins the path in an error. Errors: JsonValueError with
+    the path of the first value that is not JSON.
     """
     if not _is_json(value, depth):
+        value = dumped_in(value, depth)
         _raise_first_fault(value, name, depth)
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
@@ -113,6 +116,29 @@ def decode_typed(decoder: msgspec.json.Decoder[_T] | msgspec.msgpack.Decoder[_T]
         raise JsonValueError(path="value", reason=f"more than {MAX_DEPTH} arrays and objects deep") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise JsonValueError(path="value", reason=str(error)) from None
+
+
+def dumped(value: object) -> object:
+    """Returns an object of an SDK, one with `model_dump()`, as the dict that the SDK would send; any other value as it is."""
+    if not hasattr(type(value), "model_dump"):
+        return value
+    dump: Callable[..., object] = value.model_dump  # type: ignore[attr-defined]
+    try:
+        return dump(mode="json", exclude_unset=True)
+    except TypeError:  # not of pydantic
+        return dump()
+
+
+def dumped_in(value: object, depth: int = MAX_DEPTH) -> object:
+    """Returns a value with the objects of SDKs in it, to some depth, as dicts (fresh)."""
+    value = dumped(value)
+    if depth == 0:
+        return value
+    if type(value) is dict:
+        return {key: dumped_in(item, depth - 1) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return [dumped_in(item, depth - 1) for item in value]  # type: ignore[attr-defined]
+    return value
 
 
 def raw(data: bytes) -> Fragment:

@@ -33,7 +33,7 @@ from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.slots import LOST, REDACTED, Edit, Slot
 from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
-from tract_fs.model.tokens import PER_REPLY, TokenCounter
+from tract_fs.model.tokens import PER_REPLY, TokenCounter, source_name
 
 Orphans = Literal["drop", "raise", "keep"]
 
@@ -155,7 +155,7 @@ class ContextState:
 
     def condensed(self) -> ContextState:
         """Returns a state with equal answers that holds only the slots they need; this state if that saves little."""
-        if not self._drops_enough(self.snapshot().commit_count) or self.uses_custom_types():
+        if not self._drops_enough(self.snapshot().commit_count) or self.depends_on_types():
             return self
         kept = condense(self.slots(), self._all_targets(), self._layout)
         if kept is None:
@@ -223,8 +223,7 @@ class ContextState:
         if self.is_condensed:
             self._require_held(loaded)
         if loaded.rendering is not None and commit.operation is not CommitOperation.EDIT:
-            assert commit.content_type is not None
-            priority = self._types.default_priority(commit.content_type)
+            priority = self._default_priority(loaded.rendering, commit.content_type)
             if not commit.targets:
                 return self._append(name, Slot(name, loaded.rendering, loaded.config, priority))
             summary = Slot(name, loaded.rendering, loaded.config, priority, (), commit.targets)
@@ -249,7 +248,7 @@ class ContextState:
 
         Errors: NotHeldError.
         """
-        state, default_priority = self, self._types.default_priority
+        state, default_priority = self, self._default_priority
         for name, one in loaded:
             commit, rendering = one.commit, one.rendering
             is_plain = rendering is not None and commit.operation is CommitOperation.APPEND
@@ -257,7 +256,7 @@ class ContextState:
                 state = state.apply(name, one)
                 continue
             assert rendering is not None
-            slot = Slot(name, rendering, one.config, default_priority(commit.content_type or ""))
+            slot = Slot(name, rendering, one.config, default_priority(rendering, commit.content_type))
             state.head = name
             state._slots.append(slot)
             if state._spine is not None:
@@ -300,7 +299,7 @@ class ContextState:
             and loaded.commit.operation is CommitOperation.APPEND
             and self._extends_simply(rendering)
         ):
-            if self._types.default_priority(loaded.commit.content_type or "") is Priority.SKIP:
+            if self._default_priority(rendering, loaded.commit.content_type) is Priority.SKIP:
                 return snapshot.token_count
             return (snapshot.token_count or PER_REPLY) + rendering.tokens
         fork = self._moved(CommitHash(""))
@@ -332,11 +331,16 @@ class ContextState:
         """Returns whether a tool call of these slots has no answer among them."""
         return has_open_calls(self.slots())
 
-    def uses_custom_types(self) -> bool:
-        """Returns whether a slot or an edit has a content type that is not built in."""
-        types = {slot.rendering.content_type for slot in self.slots()}
-        types.update(edit.rendering.content_type for slot in self.slots() if slot.edits for edit in slot.edits)
-        return not types <= BUILTIN_TYPES.keys()
+    def depends_on_types(self) -> bool:
+        """Returns whether a slot or an edit shows as its content type is registered here."""
+        shown = [slot.rendering for slot in self.slots()]
+        shown += [edit.rendering for slot in self.slots() if slot.edits for edit in slot.edits]
+        return not {one.content_type for one in shown if one.priority is None} <= BUILTIN_TYPES.keys()
+
+    def _default_priority(self, rendering: Rendering, content_type: str | None) -> Priority:
+        """Returns the priority of an append or summary until it is annotated."""
+        own = rendering.priority
+        return self._types.default_priority(content_type or "") if own is None else own
 
     def _can_grow(self) -> bool:
         """Returns whether an append may change this state in place; the caller must have the only reference to it."""
@@ -380,9 +384,11 @@ class ContextState:
         if self._snapshot is not None and not self._extends_simply(slot.rendering):
             state._snapshot = None
         elif self._snapshot is not None and slot.is_shown:
-            message = Message.from_rendering(slot.rendering, (slot.commit,))
+            rendering = slot.rendering
+            source = source_name(self._counter, has_media=True) if rendering.has_media else self._snapshot.source
+            message = Message.from_rendering(rendering, (slot.commit,))
             warn = state._warn_lazily(self._layout)
-            state._snapshot = self._snapshot.extended(message, slot.config, slot.rendering.tokens, warn)
+            state._snapshot = self._snapshot.extended(message, slot.config, rendering.tokens, source=source, warn=warn)
         if state._spine is not None:
             state._spine.add(slot, position)
         return state
@@ -482,13 +488,14 @@ class ContextState:
             shown.append((rendering, slot.commit))
             configs.append(config)
         if options.aggregate_same_role:
-            messages, tokens = _join_roles(shown, self._counter)
+            messages, counts = _join_roles(shown, self._counter)
         else:
             messages = [Message.from_rendering(rendering, (commit,)) for rendering, commit in shown]
-            tokens = sum([rendering.tokens for rendering, _ in shown])
+            counts = [rendering.tokens for rendering, _ in shown]
         commits = [commit for _, commit in shown]
         warn = self._warn_lazily(layout, later)
-        return CompileSnapshot(messages, configs, commits, tokens=tokens, source=self._counter.name, warn=warn)
+        source = source_name(self._counter, has_media=any(rendering.has_media for rendering, _ in shown))
+        return CompileSnapshot(messages, configs, commits, counts, tokens=sum(counts), source=source, warn=warn)
 
     def _marked(self, commit: str, rendering: Rendering) -> Rendering:
         try:
@@ -508,7 +515,9 @@ class ContextState:
             warnings += summary_warnings(line, layout, targets)
             warnings += pairing_warnings(line, layout, later)
             warnings += export_warnings(line, layout)
-            unknown = sorted({s.rendering.content_type for s in line} - BUILTIN_TYPES.keys())
+            unknown = sorted(
+                {s.rendering.content_type for s in line if s.rendering.priority is None} - BUILTIN_TYPES.keys()
+            )
             warnings += [
                 f"content type {name!r} is not registered: its commits are compiled by the defaults"
                 for name in unknown
@@ -519,10 +528,10 @@ class ContextState:
         return warn
 
 
-def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tuple[list[Message], int]:
-    """Returns the messages with neighbours of one role and name joined by a blank line, and their tokens."""
+def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tuple[list[Message], list[int]]:
+    """Returns the messages with neighbours of one role and name joined by a blank line, and the tokens of each."""
     messages: list[Message] = []
-    tokens = 0
+    counts: list[int] = []
     position = 0
     while position < len(shown):
         rendering, commit = shown[position]
@@ -536,7 +545,7 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             position += 1
         if len(group) == 1:
             messages.append(Message.from_rendering(rendering, (commit,)))
-            tokens += rendering.tokens
+            counts.append(rendering.tokens)
         else:
             text = "\n\n".join(member.text or "" for member, _ in group)
             try:
@@ -544,5 +553,5 @@ def _join_roles(shown: list[tuple[Rendering, str]], counter: TokenCounter) -> tu
             except TokenizerError as error:
                 raise error.at(group[0][1]) from error.__cause__
             messages.append(Message.from_rendering(joined, tuple(name for _, name in group)))
-            tokens += joined.tokens
-    return messages, tokens
+            counts.append(joined.tokens)
+    return messages, counts

@@ -114,3 +114,19 @@ def _follow(config: Any, path: FieldPath) -> tuple[bool, Any]:
                 return False, None
             config = config[key]
     return True, config
+
+
+def is_part(wanted: object, found: object) -> bool:
+    """Returns whether a JSON value equals another, or an object has all fields of another, at any depth.
+
+    `1` equals `1.0`; a bool is no number.
+    """
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(
+            key in found and is_part(value, found[key]) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list | tuple):
+        if not isinstance(found, list) or len(found) != len(wanted):
+            return False
+        return all(is_part(one, other) for one, other in zip(wanted, found, strict=True))
+    return isinstance(wanted, bool) == isinstance(found, bool) and wanted == found

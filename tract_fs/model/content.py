@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,8 @@ from tract_fs.model import canonical
 
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
 ILL_FORMED = "?"  # in place of the type of what is no content
+SHOWN_KEY = "$shown"  # of a custom type's stored fields: no attribute of a class can have this name
+_TEXT_KEYS = ("text", "content")
 _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
@@ -34,6 +36,9 @@ class _Content(Struct, frozen=True, forbid_unknown_fields=True, tag_field="conte
     """Base of the built-in content types."""
 
 
+_ROLES = ("user", "assistant", "system")
+
+
 class InstructionContent(_Content, tag="instruction", frozen=True):
     """An instruction to the model; role system, pinned by default."""
 
@@ -47,13 +52,17 @@ class DialogueContent(_Content, tag="dialogue", frozen=True):
     text: str
     name: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.role not in _ROLES:
+            raise _invalid("dialogue", "role", f"{self.role!r} is none of {', '.join(_ROLES)}")
+
 
 class ToolIOContent(_Content, tag="tool_io", frozen=True):
-    """A tool's call or its result; `call_id` links the two."""
+    """A tool's call or its result; `call_id` links the two. A payload that is a string goes out as it is."""
 
     tool_name: str
     direction: Literal["call", "result"]
-    payload: dict[str, Any]
+    payload: dict[str, Any] | str
     status: Literal["success", "error"] | None = None
     call_id: str | None = None
 
@@ -127,6 +136,24 @@ class _RawEnvelope(Struct, frozen=True, forbid_unknown_fields=True):
     content: dict[str, Any]
 
 
+class ShownAs(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a content of a custom type shows to every reader, registered there or not; stored with it."""
+
+    role: str = "assistant"
+    priority: Priority = Priority.NORMAL
+    text: str | None = None  # None: the default text of the fields
+
+
+class ReadContent(NamedTuple):
+    """A content as it was read; `misfit`: what of it the registered class does not fit, empty if nothing."""
+
+    content: object
+    misfit: str = ""
+    shown: ShownAs | None = (
+        None  # with its text; None for a built-in type, and where an earlier version stored the content
+    )
+
+
 _BUILTIN_DECODER = Decoder(_Envelope)
 _RAW_DECODER = Decoder(_RawEnvelope)
 
@@ -148,7 +175,8 @@ def type_of(data: bytes) -> str | None:
         message = cast(MessageContent, content).message
         is_sound = type(message.get("role")) is str and canonical.is_storable(message, canonical.MAX_DEPTH - 1)
     elif kind is FreeformContent or kind is ToolIOContent:
-        is_sound = canonical.is_storable(cast(FreeformContent, content).payload, canonical.MAX_DEPTH - 1)
+        payload = cast(FreeformContent | ToolIOContent, content).payload
+        is_sound = canonical.is_storable(payload, canonical.MAX_DEPTH - 1)
     else:
         return _NAMES[kind]
     return _NAMES[kind] if is_sound else None
@@ -205,6 +233,18 @@ class CustomType(Struct, frozen=True):
     priority: Priority
     text: Callable[[Any], str] | None
 
+    def text_of(self, content: object) -> str | None:
+        """Returns the text that an instance of the class shows as; None: the default text of its fields."""
+        if not isinstance(content, self.kind):
+            return None
+        if self.text is None:
+            own = (getattr(content, key, None) for key in _TEXT_KEYS)
+            return next((text for text in own if isinstance(text, str)), None)
+        text = self.text(content)
+        if type(text) is not str:
+            raise _invalid(self.name, "text", f"its text function returned {text!r}, not a string")
+        return text
+
 
 class ContentTypes:
     """The content types that one handle knows: the built-in ones, and those registered with it."""
@@ -228,8 +268,8 @@ class ContentTypes:
             raise ArgumentError(f"content type name {name!r}: use a-z, 0-9, '_', '.', '-', a letter first, at most 64")
         if not _is_record(kind):
             raise ArgumentError(f"content type {name!r}: {kind!r} is neither a msgspec.Struct nor a dataclass")
-        if "content_type" in _field_names(kind):
-            raise ArgumentError(f"content type {name!r}: a field may not be called 'content_type'")
+        if not {"content_type", SHOWN_KEY}.isdisjoint(_field_names(kind).values()):
+            raise ArgumentError(f"content type {name!r}: a field may not be called 'content_type' or {SHOWN_KEY!r}")
         if type(role) is not str or not role:
             raise ArgumentError(f"content type {name!r}: role {role!r} is not a non-empty string")
         try:
@@ -254,17 +294,15 @@ class ContentTypes:
     def encode(self, content: object) -> tuple[bytes, str, object]:
         """Returns the stored bytes of a content, its type's name, and the content as it will be read back.
 
-        Accepts a built-in struct, an instance of a registered type, or a dict with a `content_type`.
+        Accepts a built-in struct, an instance of a registered type, or a dict with a `content_type`; an object of an SDK
+        wherever a dict is.
         Errors: ContentValidationError naming the field; ObjectTooLarge.
         """
-        name, fields = self._to_fields(content)
+        name, fields = self._to_fields(canonical.dumped(content))
         if name == "message":
-            _require_role(fields.get("message"))
-        try:
-            data = canonical.encode(fields, name="content")
-        except JsonValueError as error:
-            raise _invalid(name, error.path.removeprefix("content").lstrip(".") or "content", error.reason) from None
-        envelope = _sized(b'{"content":' + data + b"}")
+            fields["message"] = canonical.dumped(fields.get("message"))
+            _require_role(fields["message"])
+        envelope = _envelope(name, fields)
         kind = _OF_TEXTS.get(name)
         if kind is not None:  # strings and None decode to themselves, so only their types need a check
             try:
@@ -272,6 +310,13 @@ class ContentTypes:
             except msgspec.ValidationError:
                 pass  # the decoder names the place
         try:
+            typed = self.decode(envelope, name)
+            custom = self._custom.get(name)
+            if custom is None:
+                return envelope, name, typed
+            text = custom.text_of(typed)
+            shown = ShownAs(custom.role, custom.priority, None if text == default_text(fields) else text)
+            envelope = _envelope(name, {**fields, SHOWN_KEY: msgspec.to_builtins(shown)})
             return envelope, name, self.decode(envelope, name)
         except JsonValueError as error:
             raise _from_msgspec(name, error.reason) from None
@@ -288,26 +333,32 @@ class ContentTypes:
             if type(content) is MessageContent and type(content.message.get("role")) is not str:
                 raise JsonValueError(path="content", reason="Expected `str` - at `$.content.message.role`")
             return content
-        fields = _custom_fields(data, content_type)
+        fields, _ = _custom_fields(data, content_type)
         custom = self._custom.get(content_type)
         return fields if custom is None else _converted(fields, custom.kind)
 
-    def read(self, data: bytes, content_type: str) -> tuple[object, str]:
-        """Returns the content of stored bytes as `decode` does, and an empty text.
+    def read(self, data: bytes, content_type: str) -> ReadContent:
+        """Returns the content of stored bytes as `decode` does.
 
         The record of a custom type that the registered class does not fit (any more) comes as a dict, as it is stored; one with
-        fields that the class lacks comes without these. Then the text names what does not fit. Errors: as `decode`.
+        fields that the class lacks comes without these. Errors: as `decode`.
         """
+        if content_type in BUILTIN_TYPES:
+            return ReadContent(self.decode(data, content_type))
+        fields, shown = _custom_fields(data, content_type)
         custom = self._custom.get(content_type)
-        if content_type in BUILTIN_TYPES or custom is None:
-            return self.decode(data, content_type), ""
-        fields = _custom_fields(data, content_type)
+        if custom is None:
+            return ReadContent(fields, "", shown)
         try:
             content = _converted(fields, custom.kind)
         except JsonValueError as error:
-            return fields, error.reason
+            return ReadContent(fields, error.reason, shown)
         unknown = sorted(fields.keys() - {"content_type", *_field_names(custom.kind).values()})
-        return content, "; ".join(f"the type has no field `{name}`" for name in unknown)
+        return ReadContent(content, "; ".join(f"the type has no field `{name}`" for name in unknown), shown)
+
+    def shown_as(self, data: bytes, content_type: str) -> ShownAs | None:
+        """Returns how stored bytes show; None for a built-in type, and where an earlier version stored them."""
+        return None if content_type in BUILTIN_TYPES else _custom_fields(data, content_type)[1]
 
     def plain_fields(self, content: object) -> dict[str, object]:
         """Returns the stored fields of an instance of a registered type."""
@@ -325,6 +376,8 @@ class ContentTypes:
             name = named
             if name not in BUILTIN_TYPES and name not in self._custom:
                 raise _invalid(name, "content_type", "no such content type; see register_content_type()")
+            if name in self._custom and SHOWN_KEY in fields:
+                raise _invalid(name, SHOWN_KEY, "this key is the store's own")
         else:
             name = next((c.name for c in self._custom.values() if c.kind is type(content)), None)
             if name is None:
@@ -340,11 +393,36 @@ class ContentTypes:
         return name, fields
 
 
-def _custom_fields(data: bytes, content_type: str) -> dict[str, object]:
+def default_text(fields: Mapping[str, object]) -> str:
+    """Returns the text that shows of a record without a text function: its `text` or `content`, else all as JSON."""
+    for key in _TEXT_KEYS:
+        text = fields.get(key)
+        if isinstance(text, str):
+            return text
+    return canonical.indent({key: value for key, value in fields.items() if key != "content_type"})
+
+
+def _custom_fields(data: bytes, content_type: str) -> tuple[dict[str, object], ShownAs | None]:
+    """Returns the fields of a stored custom content, and how it shows, with its text."""
     fields = canonical.decode_typed(_RAW_DECODER, data).content
     if fields.get("content_type") != content_type:
         raise JsonValueError(path="content", reason=f"not a content of type {content_type}")
-    return fields
+    try:
+        shown = msgspec.convert(fields[SHOWN_KEY], ShownAs)
+    except (KeyError, msgspec.ValidationError):  # of an earlier version, or a field that some program called so
+        return fields, None
+    del fields[SHOWN_KEY]
+    text = default_text(fields) if shown.text is None else shown.text
+    return fields, ShownAs(shown.role, shown.priority, text)
+
+
+def _envelope(name: str, fields: dict[str, object]) -> bytes:
+    """Returns the stored bytes of a content. Errors: ContentValidationError, ObjectTooLarge."""
+    try:
+        data = canonical.encode(fields, name="content")
+    except JsonValueError as error:
+        raise _invalid(name, error.path.removeprefix("content").lstrip(".") or "content", error.reason) from None
+    return _sized(b'{"content":' + data + b"}")
 
 
 def _converted(fields: dict[str, object], kind: type) -> object:

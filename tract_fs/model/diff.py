@@ -16,7 +16,7 @@ from tract_fs.model import canonical
 from tract_fs.model.alignment import Line, Pair, align, unified
 from tract_fs.model.messages import Message
 from tract_fs.model.snapshot import CompiledContext
-from tract_fs.model.tokens import PER_REPLY, TokenCounter, count_message, iter_strings
+from tract_fs.model.tokens import PER_REPLY, TokenCounter, count_json_message, iter_strings, source_name
 
 _PLAIN_FIELDS = frozenset(["role", "content", "name", "tool_call_id"])
 
@@ -234,7 +234,7 @@ def compare(
 
     Errors: JsonValueError if a custom compiler returned values that are not JSON.
     """
-    counts: dict[str, int] = {}
+    counts: dict[str, tuple[int, bool]] = {}
     known = set(a.warnings)
     side_a, side_b = _Side(a, counter, counts), _Side(b, counter, counts)
     entries, unchanged_count = _entries(side_a, side_b)
@@ -246,7 +246,7 @@ def compare(
         unchanged_count=unchanged_count,
         first_difference=first,
         kept_tokens=sum(side_a.tokens[:first]),
-        token_source=counter.name,
+        token_source=source_name(counter, has_media=any(has_media for _, has_media in counts.values())),
         warnings=tuple(warning for warning in b.warnings if warning not in known),
     )
 
@@ -254,7 +254,7 @@ def compare(
 class _Side:
     """One context as parallel lists, one entry per message."""
 
-    def __init__(self, context: CompiledContext, counter: TokenCounter, counts: dict[str, int]) -> None:
+    def __init__(self, context: CompiledContext, counter: TokenCounter, counts: dict[str, tuple[int, bool]]) -> None:
         self.messages = context.messages
         count = len(self.messages)
         self.values = [message.canonical_json for message in self.messages]
@@ -270,10 +270,8 @@ class _Side:
         self.tokens = []
         for value, message in zip(self.values, self.messages, strict=True):
             if value not in counts:
-                fields = message.to_dict()
-                has_name = type(fields.get("name")) is str
-                counts[value] = count_message(counter, list(iter_strings(fields)), has_name=has_name)
-            self.tokens.append(counts[value])
+                counts[value] = count_json_message(counter, message.to_dict())
+            self.tokens.append(counts[value][0])
 
     def __getitem__(self, index: int) -> DiffedMessage:
         return DiffedMessage(

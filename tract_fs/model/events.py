@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
@@ -27,9 +28,9 @@ from tract_fs.model.names import (
     require_time,
 )
 from tract_fs.model.tokens import MOST_TOKENS
+from tract_fs.model.usage import USAGE_LIMIT, TokenUsage
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
-USAGE_LIMIT = 2**63
 
 
 class BroughtCommit(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -90,6 +91,14 @@ class Usage(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", t
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def counts(self) -> TokenUsage:
+        """The counts, without the commit."""
+        return TokenUsage(*(getattr(self, name) for name in _COUNTS))
 
 
 class Redact(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="redact"):
@@ -106,6 +115,8 @@ class Describe(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"
     metadata: Raw = Raw()  # empty bytes: stays as it is
 
 
+_COUNTS = TokenUsage.__struct_fields__
+_LATER_COUNTS = tuple(name for name in _COUNTS if name.startswith(("cache", "reasoning")))  # left out where they are 0
 BranchOp = Append | Merge | Forward | Create | Reset | Delete
 Op = Append | Merge | Forward | Create | Reset | Delete | Tag | Usage | Redact | Describe
 _FORWARD_ONLY = (Append, Merge, Forward)
@@ -132,6 +143,11 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     def iter_commits(self) -> list[BroughtCommit]:
         """Returns all commits that the event brings, in order."""
         return [entry for op in self.ops if isinstance(op, Move) for entry in op.commits]
+
+    def moves_that_bring(self, commit: str) -> list[Move]:
+        """Returns the operations that bring a commit; one of them must."""
+        moves: list[Move] = [op for op in self.ops if isinstance(op, Move) and op.commits]
+        return moves if len(moves) == 1 else [op for op in moves if any(one.commit == commit for one in op.commits)]
 
     def find(self, commit: str) -> BroughtCommit | None:
         """Returns the entry of a commit that this event brings, or None."""
@@ -201,15 +217,13 @@ def describe_op(title: str | None, metadata: dict[str, object] | None) -> dict[s
     return {key: value for key, value in fields.items() if value is not None}
 
 
-def usage_op(commit: str, prompt_tokens: int, completion_tokens: int, total_tokens: int) -> dict[str, object]:
-    """Returns the JSON form of a usage operation."""
-    return {
-        "kind": "usage",
-        "commit": commit,
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": total_tokens,
-    }
+def usage_op(commit: str, usage: TokenUsage) -> dict[str, object]:
+    """Returns the JSON form of a usage operation.
+
+    A count of the cache or of reasoning is left out where it is 0, since older versions know none.
+    """
+    counts = {name: count for name in _COUNTS if (count := getattr(usage, name)) or name not in _LATER_COUNTS}
+    return {"kind": "usage", "commit": commit, **counts}
 
 
 def encode_event(
@@ -257,7 +271,7 @@ def fault_of_entry(entry: BroughtCommit) -> str | None:
 
 def are_stored_counts(usage: Usage) -> bool:
     """Returns whether the counts of a usage are in the range that a writer stores; they are 0 or more."""
-    return max(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) < USAGE_LIMIT
+    return all(count < USAGE_LIMIT for count in msgspec.structs.astuple(usage.counts))
 
 
 def _fault(event: Event) -> str | None:
@@ -297,7 +311,7 @@ def _op_fault(op: Op, branches: set[str]) -> str | None:
         if not is_branch_name(op.name) or (op.target is not None and not is_hash(op.target)):
             return f"invalid tag {op.name!r}"
     elif isinstance(op, Usage):
-        if not is_hash(op.commit) or min(op.prompt_tokens, op.completion_tokens, op.total_tokens) < 0:
+        if not is_hash(op.commit) or min(msgspec.structs.astuple(op.counts)) < 0:
             return "the commit of usage is not a hash, or a count is below 0"
     elif isinstance(op, Describe):
         if op.metadata and (not canonical.is_object(bytes(op.metadata)) or canonical.is_deep(bytes(op.metadata))):

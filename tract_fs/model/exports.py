@@ -1,47 +1,55 @@
 """Exports: messages as a provider takes them, in an order that it accepts and without what is empty.
 
-Providers refuse a request with a tool result that does not follow its call at once, and many refuse an empty message
-or text block, then and in every later request. So both are put right here, and only here: a compiled context keeps what
-was committed. Rules: guide/api.md.
+Providers refuse a request with a tool result that does not follow its call at once, or with blocks of another provider,
+and many refuse an empty message or text block, then and in every later request. So all are put right here, and only
+here: a compiled context keeps what was committed. Rules: guide/api.md; of blocks: model/blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from tract_fs.model import canonical
+from tract_fs.model.blocks import to_chat
 from tract_fs.model.messages import Message, Rendering, is_text_block, tool_ids
 from tract_fs.model.tool_order import ToolIds, place_results
 
 Exported = tuple[dict[str, Any], tuple[str, ...]]  # a message, and the commits that it came from
 Flaw = Literal["message", "block", "order"]
 
+_THINKING = "has thinking of the model, which another provider does not take; to_openai() left it out"
 _LABELS = frozenset(["role", "name", "content", "id", "type"])  # say nothing to the model by themselves
 
 
-def openai_messages(messages: Sequence[Message], *, as_committed: bool) -> list[Exported]:
+def openai_messages(
+    messages: Sequence[Message], *, as_committed: bool, warn: Callable[[str], object]
+) -> list[Exported]:
     """Returns messages as OpenAI's chat completions take them (fresh); neighbouring tool calls share one.
 
-    What lies between a tool call and its results goes behind the results, and an empty message or text block is left
-    out, unless they go out `as_committed`.
+    What lies between a tool call and its results goes behind the results, an empty message or text block is left
+    out, and blocks of other providers are converted, unless they go out `as_committed`. Calls `warn` with a sentence for each
+    commit whose thinking is left out. Errors: ExportError.
     """
     result: list[Exported] = []
     is_open = False
     for message in messages:
         converted = message.to_openai()
+        made = [converted]
         if not as_committed and not _has_text(converted.get("content")):
             kept = _without_empty(converted)
             if kept is None:
                 continue
-            converted = _results_first(kept)
+            made, has_thinking = to_chat(kept, message.commit_hashes)
+            for name in message.commit_hashes if has_thinking else ():
+                warn(f"commit {name} {_THINKING}")
         is_call = message.is_tool_io and "tool_calls" in converted
         if is_call and is_open:
             before, commits = result[-1]
             before["tool_calls"] += converted["tool_calls"]
             result[-1] = before, (*commits, *message.commit_hashes)
         else:
-            result.append((converted, message.commit_hashes))
+            result += [(one, message.commit_hashes) for one in made]
         is_open = is_call
     if as_committed:
         return result
@@ -89,14 +97,6 @@ def _without_empty(message: dict[str, Any]) -> dict[str, Any] | None:
     if isinstance(blocks, list):
         kept = [block for block in blocks if not _is_empty_block(block)]
         message["content"] = kept or ("" if message.get("role") == "tool" else None)
-    return message
-
-
-def _results_first(message: dict[str, Any]) -> dict[str, Any]:
-    """Returns a message with its tool results before its other blocks; changes the message."""
-    blocks = message.get("content")
-    if isinstance(blocks, list) and _has_late_results(blocks):
-        message["content"] = sorted(blocks, key=lambda block: not _is_result(block))
     return message
 
 

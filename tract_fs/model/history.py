@@ -7,6 +7,7 @@ is listed already, then the commit. Parents come before children; clocks do not 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
 
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit
@@ -76,3 +77,61 @@ def is_ancestor(ancestor: CommitHash, head: CommitHash, read: ReadCommit) -> boo
             seen.update(fresh)
             queue += fresh
     return False
+
+
+class KnownHistory:
+    """What was found of the history of a head: each commit is walked over once, however many are asked for.
+
+    A head that grew from the last one keeps what is known of that.
+    """
+
+    _MOST_KEPT = 1 << 18  # commits
+
+    def __init__(self, read: ReadCommit) -> None:
+        self._read = read
+        self.forget()
+
+    def forget(self) -> None:
+        """Drops all that is known."""
+        self._head: CommitHash | None = None
+        self._names: set[CommitHash] = set()
+        self._queue: list[tuple[int, CommitHash]] = []  # a heap of those whose parents may not be among the names
+
+    def has(self, head: CommitHash, name: CommitHash) -> bool:
+        """Returns whether a commit is in the history of `head`; `name` must be readable.
+
+        Cost: one read per commit that is not older, and was not met before.
+        """
+        if head != self._head:
+            self._go_to(head)
+        self._walk_to(name, self._names, self._queue)
+        found = name in self._names
+        if len(self._names) > self._MOST_KEPT:
+            self.forget()
+        return found
+
+    def _go_to(self, head: CommitHash) -> None:
+        names = {head}
+        queue = [(-self._read(head).created_us, head)]
+        if self._head is not None:
+            self._walk_to(self._head, names, queue)
+        if self._head not in names:
+            self._names, self._queue = names, queue
+        else:
+            for entry in queue:
+                if entry[1] not in self._names:
+                    heappush(self._queue, entry)
+            self._names |= names
+        self._head = head
+
+    def _walk_to(self, wanted: CommitHash, names: set[CommitHash], queue: list[tuple[int, CommitHash]]) -> None:
+        """Adds to `names` the history of those in `queue`, the newest first, until `wanted` is met, or only older ones are left."""
+        if wanted in names:
+            return
+        age = -self._read(wanted).created_us
+        while queue and queue[0][0] < age and wanted not in names:
+            _, name = heappop(queue)
+            for parent in self._read(name).parents:
+                if parent not in names:
+                    heappush(queue, (-self._read(parent).created_us, parent))
+                    names.add(parent)

@@ -1,4 +1,4 @@
-"""Values that the facade accepts and returns: commit infos, annotations, usage, budget, options, moves.
+"""Values that the facade accepts and returns: commit infos, annotations, budget, options, moves.
 
 All are immutable; dicts are decoded at each access, so nothing that a caller does to them reaches the store.
 """
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from tract_fs.errors import ArgumentError, UsageError
+from tract_fs.errors import ArgumentError
 from tract_fs.model import canonical
 from tract_fs.model.content import Priority
 from tract_fs.model.names import format_time, to_datetime
@@ -30,7 +30,7 @@ class CommitInfo:
     """A commit as the facade shows it.
 
     Either its facts are known from the start, or `load` reads them from the store, verified, on first access, as for
-    the results of a query.
+    the results of a query; also when it is copied or pickled.
     """
 
     __slots__ = ("_config", "_facts", "_load", "commit_hash", "tract_id")
@@ -47,7 +47,7 @@ class CommitInfo:
         self.tract_id = tract_id
         self._facts = facts
         self._load = load
-        self._config = config if facts is None else facts.config
+        self._config = config or (b"" if facts is None else facts.config)
 
     def _known(self) -> CommitFacts:
         if self._facts is None:
@@ -152,6 +152,9 @@ class CommitInfo:
     def __hash__(self) -> int:
         return hash((self.commit_hash, self.tract_id))
 
+    def __reduce__(self) -> tuple[type[CommitInfo], tuple[object, ...]]:
+        return CommitInfo, (self.commit_hash, self.tract_id, self._known(), None, self._config)
+
     def __repr__(self) -> str:
         return f"CommitInfo({self.commit_hash[:12]}, {self.operation.value}, {self.content_type}, {self._known().commit.created_at})"
 
@@ -165,39 +168,6 @@ class PriorityAnnotation(Struct, frozen=True):
     priority: Priority
     reason: str | None
     created_at: datetime
-
-
-class TokenUsage(Struct, frozen=True):
-    """The tokens of one provider call, as the provider reported them."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-    @classmethod
-    def from_any(cls, usage: object) -> TokenUsage:
-        """Returns the usage of a TokenUsage, an OpenAI dict or an Anthropic dict. Errors: UsageError."""
-        if isinstance(usage, TokenUsage):
-            counts: tuple[Any, ...] = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
-        elif isinstance(usage, dict) and {"prompt_tokens", "completion_tokens"} <= usage.keys():
-            prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
-            total = usage.get("total_tokens")
-            counts = (prompt, completion, _sum(prompt, completion) if total is None else total)
-        elif isinstance(usage, dict) and {"input_tokens", "output_tokens"} <= usage.keys():
-            prompt, completion = usage["input_tokens"], usage["output_tokens"]
-            counts = (prompt, completion, _sum(prompt, completion))
-        else:
-            raise UsageError(
-                "unknown shape of usage: give a TokenUsage, or a dict with prompt_tokens and completion_tokens (OpenAI) "
-                "or input_tokens and output_tokens (Anthropic)"
-            )
-        if any(type(count) is not int or not 0 <= count < 2**63 for count in counts):
-            raise UsageError(f"usage {counts}: token counts are integers from 0")
-        return cls(*counts)
-
-
-def _sum(first: object, second: object) -> object:
-    return first + second if type(first) is int and type(second) is int else None
 
 
 class TokenBudgetConfig(Struct, frozen=True):

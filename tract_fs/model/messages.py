@@ -6,11 +6,11 @@ does to a returned value reaches the store, a cache or a later answer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
-from tract_fs.errors import ContentValidationError
 from tract_fs.model import canonical
 from tract_fs.model.content import (
     ArtifactContent,
@@ -19,9 +19,12 @@ from tract_fs.model.content import (
     FreeformContent,
     InstructionContent,
     MessageContent,
+    Priority,
+    ShownAs,
     ToolIOContent,
+    default_text,
 )
-from tract_fs.model.tokens import TokenCounter, count_json_message, count_message
+from tract_fs.model.tokens import TokenCounter, count_json_message, count_message, recorded_tokens
 
 _TEXT_BLOCKS = ("text", "input_text", "output_text")
 
@@ -37,6 +40,8 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     tokens: int
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    priority: Priority | None = None  # that the content carries; None: that of its type here
+    has_media: bool = False  # `tokens` counts media by a rule of their own
 
 
 class Message:
@@ -118,7 +123,7 @@ class Message:
     def to_openai(self) -> dict[str, Any]:
         """Returns the message as OpenAI's chat completions take it (fresh).
 
-        A provider message is returned unchanged. A tool call or result with a `call_id` becomes a structured one; one
+        A provider message is returned unchanged; `CompiledContext.to_openai()` converts its blocks. A tool call or result with a `call_id` becomes a structured one; one
         without becomes a text of the assistant or the user, since the provider accepts no call without an id.
         """
         if self._content_type != "tool_io":
@@ -126,7 +131,7 @@ class Message:
         io = ToolIOContent(**self._decoded())
         if io.call_id is None:
             return {"role": "assistant" if io.direction == "call" else "user", "content": self._text}
-        payload = canonical.encode_checked(io.payload).decode()
+        payload = io.payload if isinstance(io.payload, str) else canonical.encode_checked(io.payload).decode()
         if io.direction == "result":
             return {"role": "tool", "tool_call_id": io.call_id, "content": payload}
         call = {"id": io.call_id, "type": "function", "function": {"name": io.tool_name, "arguments": payload}}
@@ -156,11 +161,20 @@ class Message:
 
 
 def render(
-    content: object, content_type: str, types: ContentTypes, counter: TokenCounter, *, tokens: int | None = None
+    content: object,
+    content_type: str,
+    types: ContentTypes,
+    counter: TokenCounter,
+    *,
+    recorded: Mapping[str, int] | None = None,
+    shown: ShownAs | None = None,
 ) -> Rendering:
-    """Returns the rendering of `content`; its tokens are counted only if `tokens` is None."""
+    """Returns the rendering of `content`, as `shown` if that is given; its tokens are counted only if `recorded` has no
+    count by this counter.
+    """
+    tokens, has_media = recorded_tokens(counter, recorded) if recorded else (None, False)
     if isinstance(content, MessageContent):
-        return _render_provider(content.message, counter, tokens)
+        return _render_provider(content.message, counter, tokens, has_media=has_media)
     name = None
     body = None
     calls: tuple[str, ...] = ()
@@ -181,12 +195,15 @@ def render(
         text = content.content
     elif isinstance(content, FreeformContent):
         text = canonical.indent(content.payload)
+    elif shown is not None and shown.text is not None:
+        role, text = shown.role, shown.text
     else:
         role, text = _custom_role_and_text(content, content_type, types)
     if tokens is None:
         strings = [role, text] if name is None else [role, text, name]
         tokens = count_message(counter, strings, has_name=name is not None)
-    return Rendering(role, text, name, content_type, body, tokens, calls, answers)
+    priority = None if shown is None else shown.priority
+    return Rendering(role, text, name, content_type, body, tokens, calls, answers, priority)
 
 
 def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:
@@ -195,7 +212,7 @@ def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Renderi
     if rendering.content_type == "message" and body is not None:
         message = canonical.decode(body.encode())
         message["content"] = text
-        return _render_provider(message, counter, None)
+        return _render_provider(message, counter)
     strings = [rendering.role, text] if rendering.name is None else [rendering.role, text, rendering.name]
     tokens = count_message(counter, strings, has_name=rendering.name is not None)
     return Rendering(
@@ -219,17 +236,20 @@ def joined_rendering(role: str, text: str, name: str | None, counter: TokenCount
     return Rendering(role, text, name, "", None, count_message(counter, strings, has_name=name is not None))
 
 
-def _render_provider(message: dict[str, Any], counter: TokenCounter, tokens: int | None) -> Rendering:
+def _render_provider(
+    message: dict[str, Any], counter: TokenCounter, tokens: int | None = None, *, has_media: bool = False
+) -> Rendering:
     role: str = message["role"]
     content = message.get("content")
     name = message.get("name")
     if type(name) is not str:
         name = None
     if tokens is None:
-        tokens = count_json_message(counter, message)
+        tokens, has_media = count_json_message(counter, message)
     calls, answers = tool_ids(message)
     text = content if type(content) is str else None
-    return Rendering(role, text, name, "message", canonical.encode_checked(message).decode(), tokens, calls, answers)
+    body = canonical.encode_checked(message).decode()
+    return Rendering(role, text, name, "message", body, tokens, calls, answers, has_media=has_media)
 
 
 def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -261,22 +281,16 @@ def _id_of(value: object, key: str) -> str:
 
 def _tool_text(content: ToolIOContent) -> str:
     status = "" if content.status is None else f" ({content.status})"
-    return f"Tool {content.direction}: {content.tool_name}{status}\n{canonical.indent(content.payload)}"
+    payload = content.payload if isinstance(content.payload, str) else canonical.indent(content.payload)
+    return f"Tool {content.direction}: {content.tool_name}{status}\n{payload}"
 
 
 def _custom_role_and_text(content: object, content_type: str, types: ContentTypes) -> tuple[str, str]:
     """Returns role and text of a content with a text, of a registered type, or of a dict of an unknown type or of one that the record does not fit."""
     custom = types.get(content_type)
     role = "assistant" if custom is None else custom.role
-    if custom is not None and custom.text is not None and isinstance(content, custom.kind):
-        rendered = custom.text(content)
-        if type(rendered) is not str:
-            reason = f"its text function returned {rendered!r}, not a string"
-            raise ContentValidationError(content_type=content_type, field="text", reason=reason)
-        return role, rendered
-    for key in ("text", "content"):
-        text = content.get(key) if isinstance(content, dict) else getattr(content, key, None)
-        if isinstance(text, str):
-            return role, text
-    fields = content if isinstance(content, dict) else types.plain_fields(content)
-    return role, canonical.indent({k: v for k, v in fields.items() if k != "content_type"})
+    text = None if custom is None else custom.text_of(content)
+    if text is None:
+        fields = content if isinstance(content, dict) else types.plain_fields(content)
+        text = default_text(fields)
+    return role, text

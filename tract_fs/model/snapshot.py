@@ -7,24 +7,29 @@ of lists that only grow: one more message costs one append, and the older snapsh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+
+import msgspec
 
 from tract_fs.model import canonical
 from tract_fs.model.exports import openai_messages
 from tract_fs.model.messages import Message
 from tract_fs.model.tokens import PER_REPLY
+from tract_fs.model.usage import TokenUsage
 
 
 class CompileSnapshot:
     """The result of a compile in its cached form: parallel entries per effective commit."""
 
-    __slots__ = ("_commits", "_configs", "_messages", "_tokens", "_warn", "commit_count", "source")
+    __slots__ = ("_commits", "_configs", "_counts", "_messages", "_tokens", "_warn", "commit_count", "source")
 
     def __init__(
         self,
         messages: list[Message],
         configs: list[str | None],
         commits: list[str],
+        counts: list[int],
         *,
         tokens: int,
         source: str,
@@ -33,6 +38,7 @@ class CompileSnapshot:
         self._messages = messages
         self._configs = configs
         self._commits = commits
+        self._counts = counts  # the tokens of each message
         self._tokens = tokens
         self._warn = warn
         self.commit_count = len(commits)
@@ -54,13 +60,18 @@ class CompileSnapshot:
         return tuple(self._commits[: self.commit_count])
 
     @property
+    def token_counts(self) -> tuple[int, ...]:
+        """The tokens of each message."""
+        return tuple(self._counts[: self.commit_count])
+
+    @property
     def token_count(self) -> int:
         """The tokens of the messages and of the reply's start; 0 if there are no messages."""
         return self._tokens + PER_REPLY if self.commit_count else 0
 
     @property
     def token_source(self) -> str:
-        """The name of the counter that counted."""
+        """The name of the counter that counted, with that of the media's counter where these are among the messages."""
         return self.source
 
     @property
@@ -69,17 +80,21 @@ class CompileSnapshot:
         return self._warn()
 
     def extended(
-        self, message: Message, config: str | None, tokens: int, warn: Callable[[], list[str]]
+        self, message: Message, config: str | None, tokens: int, *, source: str, warn: Callable[[], list[str]]
     ) -> CompileSnapshot:
         """Returns the snapshot with one more message; copies the lists only if another snapshot has extended them."""
         count = self.commit_count
-        messages, configs, commits = self._messages, self._configs, self._commits
+        messages, configs, commits, counts = self._messages, self._configs, self._commits, self._counts
         if len(messages) != count:
-            messages, configs, commits = messages[:count], configs[:count], commits[:count]
+            messages, configs = messages[:count], configs[:count]
+            commits, counts = commits[:count], counts[:count]
         messages.append(message)
         configs.append(config)
         commits.append(message.commit_hashes[0])
-        return CompileSnapshot(messages, configs, commits, tokens=self._tokens + tokens, source=self.source, warn=warn)
+        counts.append(tokens)
+        return CompileSnapshot(
+            messages, configs, commits, counts, tokens=self._tokens + tokens, source=source, warn=warn
+        )
 
     def list_messages(self) -> list[Message]:
         """Returns the messages as a list of the caller's own."""
@@ -89,16 +104,25 @@ class CompileSnapshot:
         """Returns the commit of each message as a list of the caller's own."""
         return self._commits[: self.commit_count]
 
-    def to_context(self, *, usage: tuple[int, int] | None = None, notes: Sequence[str] = ()) -> CompiledContext:
-        """Returns the result for a caller; `usage` is (prompt, completion) tokens as the provider reported them."""
-        return CompiledContext.from_snapshot(self, usage, tuple(notes))
+    def to_context(
+        self, head: str | None, *, usage: TokenUsage | None = None, notes: Sequence[str] = ()
+    ) -> CompiledContext:
+        """Returns the result for a caller: the context of `head`, with the tokens that the provider reported for it."""
+        return CompiledContext.from_snapshot(self, head, usage, tuple(notes))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        count = self.commit_count
+        lists = self._messages[:count], self._configs[:count], self._commits[:count], self._counts[:count]
+        return _restored, (lists, self._tokens, self.source, tuple(self.warnings))
 
 
 class CompiledContext:
     """The result of a compile; its lists are the caller's own, made on first access.
 
     `messages`, `generation_configs` and `commit_hashes` run parallel, one entry per effective commit (with
-    `aggregate_same_role`, `messages` is shorter, and each message has its `commit_hashes`).
+    `aggregate_same_role`, `messages` is shorter, and each message has its `commit_hashes`). `head` is the last commit of
+    the history that was compiled, None if it is empty; two contexts that differ in nothing else are equal. `usage` is
+    what the provider reported for this head, if `token_count` is its count.
     """
 
     __slots__ = (
@@ -106,10 +130,13 @@ class CompiledContext:
         "_configs",
         "_messages",
         "_snapshot",
+        "_token_counts",
         "_warnings",
         "commit_count",
+        "head",
         "token_count",
         "token_source",
+        "usage",
     )
 
     def __init__(
@@ -120,6 +147,9 @@ class CompiledContext:
         token_count: int,
         token_source: str,
         warnings: list[str] | None = None,
+        *,
+        token_counts: Sequence[int] = (),
+        head: str | None = None,
     ) -> None:
         self._snapshot: CompileSnapshot | None = None
         self._messages: list[Message] | None = messages
@@ -129,19 +159,27 @@ class CompiledContext:
         self.token_count = token_count
         self.token_source = token_source
         self.commit_count = len(commit_hashes)
+        self._token_counts = tuple(token_counts)
+        self.head = head
+        self.usage: TokenUsage | None = None
 
     @classmethod
     def from_snapshot(
-        cls, snapshot: CompileSnapshot, usage: tuple[int, int] | None, notes: tuple[str, ...]
+        cls, snapshot: CompileSnapshot, head: str | None, usage: TokenUsage | None, notes: tuple[str, ...]
     ) -> CompiledContext:
         """Returns a result that shares with `snapshot` what is immutable."""
         context = cls.__new__(cls)
         context._snapshot = snapshot
         context._messages = context._configs = context._commits = None
+        context._token_counts = ()
         context._warnings = notes
-        context.token_count = snapshot.token_count if usage is None else usage[0]
-        context.token_source = snapshot.source if usage is None else f"api:{usage[0]}+{usage[1]}"
+        context.token_count = snapshot.token_count if usage is None else usage.prompt_tokens
+        context.token_source = (
+            snapshot.source if usage is None else f"api:{usage.prompt_tokens}+{usage.completion_tokens}"
+        )
         context.commit_count = snapshot.commit_count
+        context.head = head
+        context.usage = usage
         return context
 
     @property
@@ -169,6 +207,11 @@ class CompiledContext:
         return self._commits
 
     @property
+    def token_counts(self) -> tuple[int, ...]:
+        """The tokens of each message, as the tokenizer counts; empty where a custom compiler gave none."""
+        return self._token_counts if self._snapshot is None else self._snapshot.token_counts
+
+    @property
     def warnings(self) -> list[str]:
         """Warnings about the messages, in sentences."""
         if isinstance(self._warnings, tuple):
@@ -176,13 +219,35 @@ class CompiledContext:
             self._warnings = [*of_snapshot, *self._warnings]
         return self._warnings
 
+    def add_warning(self, sentence: str) -> None:
+        """Adds a warning, unless it is there already."""
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
+
     def to_openai(self, *, as_committed: bool = False) -> list[dict[str, Any]]:
         """Returns the messages as OpenAI's chat completions take them (fresh); neighbouring tool calls share a message.
 
-        What lies between a tool call and its results goes behind the results, and an empty message or text block is
-        left out, unless `as_committed` is set: providers refuse both. `messages` and `warnings` show what was committed.
+        What lies between a tool call and its results goes behind the results, an empty message or text block is left
+        out, and blocks of Anthropic and of OpenAI's responses are converted, unless `as_committed` is set: the provider
+        refuses them. `messages` and `warnings` show what was committed. A model's thinking is left out, and `warnings`
+        names it from then on. Errors: ExportError if a block can't be converted.
         """
-        return [message for message, _ in openai_messages(self.messages, as_committed=as_committed)]
+        exported = openai_messages(self.messages, as_committed=as_committed, warn=self.add_warning)
+        return [message for message, _ in exported]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh); `messages` as they were committed."""
+        return {
+            "head": self.head,
+            "messages": [message.to_dict() for message in self.messages],
+            "generation_configs": [dict(config) for config in self.generation_configs],
+            "commit_hashes": list(self.commit_hashes),
+            "token_counts": list(self.token_counts),
+            "token_count": self.token_count,
+            "token_source": self.token_source,
+            "usage": None if self.usage is None else msgspec.structs.asdict(self.usage),
+            "warnings": list(self.warnings),
+        }
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CompiledContext):
@@ -197,6 +262,11 @@ class CompiledContext:
     def _fields(self) -> tuple[object, ...]:
         lists = self.messages, self.generation_configs, self.commit_hashes, self.warnings
         return (*lists, self.token_count, self.token_source, self.commit_count)
+
+
+def _restored(lists: tuple[Any, Any, Any, Any], tokens: int, source: str, warnings: tuple[str, ...]) -> CompileSnapshot:
+    """Returns a snapshot that was pickled or copied."""
+    return CompileSnapshot(*lists, tokens=tokens, source=source, warn=partial(list, warnings))
 
 
 def _decode_config(text: str | None) -> dict[str, Any]:

@@ -12,7 +12,8 @@ _OF_PAYLOADS = frozenset(["tool_io", "freeform"])
 
 
 def with_text(fields: dict[str, Any], text: str) -> dict[str, Any]:
-    """Returns the fields of a content with another text, for `tool_io` and `freeform` with another payload, as JSON.
+    """Returns the fields of a content with another text, for `tool_io` and `freeform` with another payload, as JSON unless
+    it is a string.
 
     The one text block of a provider message is replaced, and its other blocks stay.
     Errors: ContentValidationError if the content has no text, or several of them.
@@ -22,7 +23,7 @@ def with_text(fields: dict[str, Any], text: str) -> dict[str, Any]:
         message = fields["message"]
         return fields | {"message": message | {"content": _content_with_text(message.get("content"), text)}}
     if kind in _OF_PAYLOADS:
-        return fields | {"payload": _payload(kind, text)}
+        return fields | {"payload": text if isinstance(fields["payload"], str) else _payload(kind, text)}
     key = next((key for key in ("text", "content") if isinstance(fields.get(key), str)), None)
     if key is None:
         raise ContentValidationError(content_type=kind, field="text", reason=f"it has no text; {_WHOLE}")

@@ -32,6 +32,7 @@ from tract_fs.model.events import (
     split_parent,
 )
 from tract_fs.model.history import ReadCommit, is_ancestor
+from tract_fs.model.lines import Line
 from tract_fs.model.names import (
     LAST_YEAR,
     CommitHash,
@@ -141,6 +142,7 @@ class View(Struct):
     last_own: dict[str, tuple[EventHash, str]] = field(default_factory=dict)  # branch: this copy's last move and its at
     foreign: dict[EventHash, ForeignRoots] = field(default_factory=dict)  # of the events with parents in other tracts
     described: dict[str, Described] = field(default_factory=dict)  # by field: title, metadata
+    lines: dict[str, Line] = field(default_factory=dict)  # of the branches whose moves were all seen by this version
 
     @property
     def newest_us(self) -> int:
@@ -187,7 +189,10 @@ class View(Struct):
         times += [*self.event_heads.values(), *(move.at for _, move in moves)]
         times += [*(tag.at for tag in self.tags.values()), *(at for _, at in self.last_own.values())]
         times += [found.at for found in self.described.values()]
-        if not canonical.is_object(self.metadata.encode()):
+        turns = [turn for line in self.lines.values() for turn in (*line.bends, *line.inlets)]
+        hashes += [turn.commit for turn in turns if turn.commit is not None]
+        times += [at for at in (*(turn.at for turn in turns), *(line.forked_at for line in self.lines.values())) if at]
+        if not all(line.bends for line in self.lines.values()) or not canonical.is_object(self.metadata.encode()):
             return False
         if not are_hashes(hashes) or not all(map(is_branch_name, (*self.branches, *self.tags, *self.last_own))):
             return False
@@ -229,7 +234,7 @@ class View(Struct):
             self.foreign[name] = ForeignRoots(tuple(foreign), _roots(event, _reader(source)))
         for op in event.ops:
             if isinstance(op, (Move, Delete)):
-                self._move(name, at, op)
+                self._move(name, at, op, source)
                 if is_own:
                     self.note_own(op.branch, name, at)
             elif isinstance(op, Tag):
@@ -249,6 +254,8 @@ class View(Struct):
         moves = self.branches.setdefault(branch, {})
         if replaced is not None:
             del moves[replaced]
+        else:
+            self.lines[branch] = Line()
         moves[name] = MoveState(at, head)
         self.note_own(branch, name, at)
 
@@ -308,8 +315,11 @@ class View(Struct):
             or (move.head not in shown and is_ancestor(move.head, head.commit, read))
         )
 
-    def _move(self, name: EventHash, at: str, op: BranchOp) -> None:
+    def _move(self, name: EventHash, at: str, op: BranchOp, source: Source) -> None:
         moves = self.branches.setdefault(op.branch, {})
+        line = self.lines.get(op.branch) if moves else self.lines.setdefault(op.branch, Line())
+        if line is not None:
+            line.note(at, op, moves, _reader(source))
         for replaced in op.replaces:
             moves.pop(replaced, None)
         moves[name] = MoveState(at, op.head if isinstance(op, Move) else None, isinstance(op, Reset))

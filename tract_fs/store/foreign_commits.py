@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tract_fs.model.events import BroughtCommit, split_parent
+from tract_fs.model.lines import BringingMove, shows
 from tract_fs.model.names import CommitHash, EventHash
 from tract_fs.store.events import Events
 from tract_fs.store.objects import Objects
@@ -46,6 +47,23 @@ class ForeignCommits:
             self._sources = self._reach(_tracts_of(self._log))
         further = list(further)
         return self._reach([*_tracts_of(self._log), *map(_owner, further)]) if further else self._sources
+
+    def has(self, name: CommitHash) -> bool:
+        """Returns whether a commit is one of them. Cost: that of `names`, unless the lines of few tracts show it."""
+        self.sources()
+        return (self._names is None and self._is_shown(name)) or name in self.names()
+
+    def bringing_moves(self, name: CommitHash) -> list[BringingMove]:
+        """Returns the visible moves of any of these tracts that brought a commit; only its own tract's if there are many."""
+        found = self._log.bringing_moves(name)
+        sources = self.sources() if self._log.view.foreign else []
+        return (
+            [*found, *(move for log in sources for move in log.bringing_moves(name))] if len(sources) <= _FEW else found
+        )
+
+    def _is_shown(self, name: CommitHash) -> bool:
+        roots = {root for foreign in self._log.view.foreign.values() for root in foreign.roots}
+        return len(roots) <= _FEW and any(shows(name, root, None, self.bringing_moves) for root in roots)
 
     def names(self) -> set[CommitHash]:
         """Returns all of them, as far as the commits on the way are present and valid.

@@ -42,7 +42,7 @@ class StoredState(Struct, frozen=True, array_like=True):
 
 _DECODER = Decoder(StoredState)
 _ENCODER = Encoder()
-_VERSION = 4
+_VERSION = 6
 _BODY_AT = 65  # after the checksum and a newline
 
 

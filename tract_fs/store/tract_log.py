@@ -51,6 +51,7 @@ from tract_fs.errors import (
 from tract_fs.model.damage import TORN, ZEROED, diagnose
 from tract_fs.model.events import Event, Move, Redact
 from tract_fs.model.incomplete import BY_CUT, BY_GIT, BY_USER
+from tract_fs.model.lines import BringingMove
 from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
@@ -237,6 +238,18 @@ class TractLog:
             name, move = next(iter(moves.items()))
             return None if move.head is None else Head(move.head, name, move.at)
         return self.view.own_head(branch, self)
+
+    def bringing_moves(self, name: CommitHash) -> list[BringingMove]:
+        """Returns the visible moves that brought a commit, as far as their events can be read. Cost: a look-up, and a read
+        of each event.
+        """
+        events = [(event.hex(), self.event(self.tract, as_event_hash(event))) for event in self.origins.events_of(name)]
+        return [
+            BringingMove(EventHash(event_name), event.at, op, self.view.lines.get(op.branch))
+            for event_name, event in events
+            if event is not None
+            for op in event.moves_that_bring(name)
+        ]
 
     # life
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tract_fs.model.canonical import Fragment
-from tract_fs.model.events import NewCommit, delete_op, encode_event, move_op, tag_op
+from tract_fs.model.events import NewCommit, delete_op, encode_event, move_op, tag_op, usage_op
 from tract_fs.model.names import LAST_YEAR_US, CommitHash, format_time, hash_bytes, next_time, parse_time, require_step
 from tract_fs.model.objects import Commit
+from tract_fs.model.usage import TokenUsage
 from tract_fs.model.view import Head, View
 from tract_fs.store import arrivals
 from tract_fs.store.arrivals import NO_HASH, Record
@@ -66,13 +67,14 @@ class Transaction:
         self.made: dict[CommitHash, Commit] = {}  # those of `commits` whose objects are among `objects`
         self.created_us: list[int] = []
         self.ops: list[dict[str, object]] = []
-        self.usage: list[tuple[CommitHash, int, int]] = []  # commit, prompt and completion tokens
+        self.usage: list[tuple[CommitHash, TokenUsage]] = []
         self._is_set = False  # the head was set, not only advanced by commits
         self._fixed_parents: tuple[str, ...] | None = None
         self._base = view.newest  # the time of the latest parent
         self._newest = view.newest
         self._newest_us: int | None = None  # the same in microseconds; None: not parsed yet
         self.now = ""  # the last time taken, as an event stores it
+        self.return_count = 0  # how often something was dropped
 
     @property
     def is_empty(self) -> bool:
@@ -83,6 +85,11 @@ class Transaction:
     def is_move(self) -> bool:
         """Whether the transaction's own branch moves, with new commits or without."""
         return bool(self.commits) or self._is_set
+
+    @property
+    def goes_forward(self) -> bool:
+        """Whether the head contains the one that the transaction started from, and all staged commits."""
+        return self.kind in ("append", "forward", "merge")
 
     @property
     def is_append(self) -> bool:
@@ -166,10 +173,10 @@ class Transaction:
         self._set_time(at_us, format_time(at_us))
         self._fixed_parents = tuple(parents)
 
-    def add_usage(self, op: dict[str, object], commit: CommitHash, prompt_tokens: int, completion_tokens: int) -> None:
-        """Stages the usage of a commit."""
-        self.ops.append(op)
-        self.usage.append((commit, prompt_tokens, completion_tokens))
+    def add_usage(self, commit: CommitHash, usage: TokenUsage) -> None:
+        """Stages the usage of a commit; tick before."""
+        self.ops.append(usage_op(commit, usage))
+        self.usage.append((commit, usage))
 
     @property
     def descriptions(self) -> list[dict[str, object]]:
@@ -196,6 +203,7 @@ class Transaction:
 
     def return_to(self, mark: Mark) -> None:
         """Drops what was staged since a mark."""
+        self.return_count += 1
         objects, contents, commits, made, ops, usages = mark.counts
         staged: tuple[tuple[dict[Any, Any], int], ...] = (
             (self.objects, objects),
@@ -262,7 +270,7 @@ class Transaction:
         if is_plain:
             return brought
         at_us = self._last_us()
-        usage = [Record(arrivals.USAGE, branch, name, bytes.fromhex(c), at_us) for c, _, _ in self.usage]
+        usage = [Record(arrivals.USAGE, branch, name, bytes.fromhex(c), at_us) for c, _ in self.usage]
         kind = arrivals.OWN if is_durable else arrivals.OWN_FAST
         return [*brought, *usage, Record(kind, branch, name, NO_HASH, at_us)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tract_fs.errors import ArgumentError
 from tract_fs.model.content import MessageContent
@@ -18,7 +17,7 @@ def require_format(format: str) -> None:
         raise ArgumentError(f"format {format!r}: use one of {', '.join(FORMATS)}")
 
 
-def to_contents(messages: Sequence[dict[str, Any]], format: str) -> list[MessageContent]:
+def to_contents(messages: Sequence[object], format: str) -> list[MessageContent]:
     """Returns one content per message. Errors: ArgumentError, ContentValidationError."""
     require_format(format)
     return openai.to_contents(messages)

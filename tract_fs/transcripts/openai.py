@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from tract_fs.errors import ArgumentError, ContentValidationError
+from tract_fs.model import canonical
 from tract_fs.model.content import MessageContent
 
 GENERATION_KEYS = (
@@ -46,12 +47,12 @@ class Conversation(Struct, frozen=True):
     generation_config: dict[str, Any] | None
 
 
-def to_contents(messages: Sequence[dict[str, Any]]) -> list[MessageContent]:
+def to_contents(messages: Sequence[object]) -> list[MessageContent]:
     """Returns one content per message. Errors: ContentValidationError naming the message."""
     if isinstance(messages, (str, bytes, dict)) or not isinstance(messages, Sequence):
         raise ArgumentError("messages: give a list of message dicts")
     contents = []
-    for position, message in enumerate(messages):
+    for position, message in enumerate(map(canonical.dumped, messages)):
         if type(message) is not dict or type(message.get("role")) is not str:
             reason = "a message is a dict with a string 'role'"
             raise ContentValidationError(content_type="message", field=f"messages[{position}]", reason=reason)

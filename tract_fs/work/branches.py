@@ -21,12 +21,16 @@ from tract_fs.errors import (
     TractExists,
     UndoError,
 )
-from tract_fs.model.events import describe_op, usage_op
+from tract_fs.model.content import Priority
+from tract_fs.model.events import describe_op
+from tract_fs.model.info import CommitInfo
 from tract_fs.model.names import CommitHash, EventHash, require_branch_name, require_tract_id
+from tract_fs.model.objects import CommitOperation
 from tract_fs.store.transaction import Transaction
+from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reflog import Undoable, find_undoable, undo_mark
 from tract_fs.work.session import Session
-from tract_fs.work.writer import ANY, ExpectedHead
+from tract_fs.work.writer import ANY, Draft, ExpectedHead
 
 
 class TractBranches:
@@ -56,17 +60,23 @@ class TractBranches:
 
     def switch(self, name: str, *, create: bool) -> None:
         """Makes the handle work on another branch; see the facade."""
+        self._reader.branch = self.require_for_handle(name, create=create, call="switch()")
+
+    def require_for_handle(self, name: str, *, create: bool, call: str = "on()") -> str:
+        """Returns the name of a branch that a handle is to work on; with `create`, makes it at the head. Errors: as
+        `Tract.switch`.
+        """
         reader = self._reader
         require_branch_name(name)
-        self._require_no_batch("switch()")
+        self._require_no_batch(call)
         if reader.pinned is not None:
-            reason = "this handle stays at one commit; switch the handle that it was made from"
+            reason = f"this handle stays at one commit; call {call} of the handle that it was made from"
             raise ReadOnlyError(path=reader.store.layout.context, reason=reason)
         if create:
             self.branch(name, None)
         else:
             reader.require_branch(name)
-        reader.branch = name
+        return name
 
     def branches(self) -> dict[str, tuple[str, ...]]:
         """Returns the branches with their heads, the one that this copy works on first."""
@@ -142,6 +152,64 @@ class TractBranches:
                 self._writer.tick(transaction)
                 transaction.move_to(target, "reset")
             return target
+
+    def clear(self, expected_head: ExpectedHead) -> CommitHash | None:
+        """Sets the branch to a new root that shows nothing, and returns it; see the facade."""
+        reader = self._reader
+        reader.store.require_writable()
+        with self._writer.transaction(expected_head) as transaction:
+            self._writer.require_branch()
+            if transaction.head is not None and not self._is_empty_root(transaction.head):
+                self._move_to_root(transaction)
+            return transaction.head
+
+    def pop(self, contexts: ContextReader, expected_head: ExpectedHead) -> CommitInfo | None:
+        """Takes the last message away, and returns its commit; see the facade."""
+        reader = self._reader
+        reader.store.require_writable()
+        with self._writer.batch(), self._writer.transaction(expected_head) as transaction:
+            self._writer.require_branch()
+            head = transaction.head
+            last = None if head is None else self._last_shown(contexts, head)
+            if head is None or last is None:
+                return None
+            info = reader.info(last)
+            if not self._ends_with(head, last):
+                draft = Draft(operation=CommitOperation.ANNOTATE, priority=Priority.SKIP, reason="popped")
+                self._writer.stage(transaction, draft, targets=(last,))
+            elif parents := reader.commit(last).parents:
+                self._writer.tick(transaction)
+                transaction.move_to(parents[0], "reset")
+            else:
+                self._move_to_root(transaction)
+            return info
+
+    def _last_shown(self, contexts: ContextReader, head: CommitHash) -> CommitHash | None:
+        """Returns the commit of the last message of the head's context. Cost: none where the head is a message."""
+        commit = self._reader.commit(head)
+        is_message = commit.operation is CommitOperation.APPEND and commit.content is not None
+        if is_message and self._reader.default_priority(head) is not Priority.SKIP:
+            return head
+        shown = contexts.state(head).snapshot().list_commits()
+        return CommitHash(shown[-1]) if shown else None
+
+    def _ends_with(self, head: CommitHash, last: CommitHash) -> bool:
+        """Returns whether a commit is the head, or only edits and annotations of it follow."""
+        while head != last:
+            commit = self._reader.commit(head)
+            if commit.operation not in (CommitOperation.EDIT, CommitOperation.ANNOTATE) or commit.targets[0] != last:
+                return False
+            head = commit.parents[0]
+        return len(self._reader.commit(last).parents) <= 1
+
+    def _is_empty_root(self, name: CommitHash) -> bool:
+        commit = self._reader.commit(name)
+        return commit.operation is CommitOperation.MERGE and not commit.parents
+
+    def _move_to_root(self, transaction: Transaction) -> None:
+        """Stages a root without content, which is a merge of nothing, and a reset to it."""
+        root = self._writer.stage(transaction, Draft(operation=CommitOperation.MERGE), parents=())
+        transaction.move_to(CommitHash(root.commit_hash), "reset")
 
     def undo(self, expected_head: ExpectedHead, *, anyone: bool) -> CommitHash:
         """Sets the branch back to where it was before its last move that no undo took back; see the facade."""
@@ -235,8 +303,7 @@ class TractBranches:
             transaction.move_to(head, "create")
             usage = reader.log.origins.usage(head)
             if usage is not None:
-                op = usage_op(head, usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
-                transaction.add_usage(op, head, usage.prompt_tokens, usage.completion_tokens)
+                transaction.add_usage(head, usage.counts)
             store.write(log, transaction)
 
     def _require_start(self, what: str) -> CommitHash:

@@ -79,11 +79,11 @@ def _priority_before(reader: TractReader, annotation: CommitHash, target: Commit
     """Returns the priority that `target` had in this history before an annotation of it."""
     is_before = False
     for name in reader.iter_log():
+        if name == target:
+            break  # what is about it comes after it
         commit = reader.commit(name)
         if is_before and commit.priority is not None and commit.targets[0] == target:
             return commit.priority
         is_before = is_before or name == annotation
     about = reader.commit(target)
-    if about.operation is CommitOperation.EDIT or about.content_type is None:
-        return Priority.NORMAL
-    return reader.types.default_priority(about.content_type)
+    return Priority.NORMAL if about.operation is CommitOperation.EDIT else reader.default_priority(target)

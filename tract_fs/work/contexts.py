@@ -27,8 +27,10 @@ from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.reach import Reach
 from tract_fs.model.slots import Slot
 from tract_fs.model.snapshot import CompiledContext
+from tract_fs.model.tokens import cache_name
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.snapshot_cache import SnapshotCache
+from tract_fs.store.transaction import Transaction
 from tract_fs.work.other_heads import OtherHeadsReader
 from tract_fs.work.reader import TractReader
 
@@ -59,6 +61,7 @@ class ContextReader:
         self._version = reader.records_version()
         self._replayed = 0  # commits replayed since a state was stored
         self._newest: ContextState | None = None
+        self._staged: tuple[Transaction, int, ContextState] | None = None  # the last state amid a batch
 
     def compile(self, *, at_time: datetime | None, at_commit: str | None, options: CompileOptions) -> CompiledContext:
         """Returns the compiled context of the head, or of a cut of its history."""
@@ -89,17 +92,14 @@ class ContextReader:
             self._require_complete(head, at_time)
         cut = head if at_commit is None else reader.resolve(at_commit)
         if at_time is not None:
-            order = [] if head is None else linear_order(head, reader.commit)
-            return self._compile_made_by(order, to_us(at_time), options)
+            return self._compile_made_by(self._order(head), to_us(at_time), options)
         if self._compiler is not None:
-            return self._compiler.compile(
-                self._history([] if cut is None else linear_order(cut, reader.commit)), options
-            )
+            return self._compile_by(self._compiler, self._order(cut), options)
         notes = self._notes()
         if at_commit is None and len(reader.log.view.branches.get(reader.branch, ())) > 1:
             notes = [*self._notes_of_heads(), *notes]
         if cut is None:
-            return self.state(None).compile(options).to_context(notes=notes)
+            return self.state(None).compile(options).to_context(None, notes=notes)
         state = self.state(cut)
         if reader.gaps:
             state = self._without_gaps(cut, state, notes)
@@ -109,7 +109,7 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
-        return state.compile(options, later=later).to_context(usage=usage, notes=notes)
+        return state.compile(options, later=later).to_context(cut, usage=usage, notes=notes)
 
     def _require_complete(self, head: CommitHash | None, at_time: datetime | None) -> None:
         """Raises HistoryIncomplete if the answer would lack what is hidden: a cut before the head's time lacks nothing."""
@@ -157,9 +157,8 @@ class ContextReader:
     def compile_head(self, head: CommitHash | None) -> CompiledContext:
         """Returns the context of a commit (None: of no commits) as it compiles where that is the head, without usage."""
         if self._compiler is not None:
-            names = [] if head is None else linear_order(head, self._reader.commit)
-            return self._compiler.compile(self._history(names), CompileOptions())
-        return self.state(head).snapshot().to_context()
+            return self._compile_by(self._compiler, self._order(head), CompileOptions())
+        return self.state(head).snapshot().to_context(head)
 
     def lost(self, head: CommitHash | None) -> list[str]:
         """Returns the commits that the context of a commit leaves out, because their contents are missing or damaged."""
@@ -168,22 +167,34 @@ class ContextReader:
         state = self._renewed(head, self.state(head))
         return state.lost() if self._reader.gaps else []
 
-    def is_cached(self, head: CommitHash) -> bool:
-        """Returns whether the state of `head` is in memory."""
-        return self._version == self._reader.records_version() and self._states.get(head) is not None
-
     def state(self, head: CommitHash | None) -> ContextState:
         """Returns the state after the history of `head` (None: of no commits); from the nearest cached one on."""
         if head is None:
             return self._empty()
         if self._version != self._reader.records_version():
             self.forget()
-        state = self._states.get(head)
+        state = self._held(head)
         if state is None:
             state = self._replay(head)
-            if not self._reader.overlay.is_staging:
+            transaction = self._reader.overlay.transaction
+            if transaction is None:
                 self._states.put(head, state)
                 self._newest = state
+            else:
+                self._staged = transaction, transaction.return_count, state
+        return state
+
+    def _held(self, head: CommitHash) -> ContextState | None:
+        """Returns a state that is in memory, or None. The one that was made last amid a batch is used in that batch alone, as
+        long as nothing is dropped there.
+        """
+        state = self._states.get(head)
+        if state is None and self._staged is not None:
+            transaction, return_count, staged = self._staged
+            if transaction is not self._reader.overlay.transaction or return_count != transaction.return_count:
+                self._staged = None
+            elif staged.head == head:
+                return staged
         return state
 
     def whole_state(self, head: CommitHash | None) -> ContextState:
@@ -210,7 +221,7 @@ class ContextReader:
         """Drops all states in memory, since what they depend on has changed."""
         self._version = self._reader.records_version()
         self._states.clear()
-        self._newest = None
+        self._newest = self._staged = None
         self._replayed = 0
 
     def save(self) -> None:
@@ -232,7 +243,7 @@ class ContextReader:
         cursor: CommitHash | None = head
         has_merge = False
         while cursor is not None:
-            base = self._states.get(cursor) or self._load(cursor)
+            base = self._held(cursor) or self._load(cursor)
             if base is not None:
                 break
             commit = reader.commit(cursor)
@@ -290,7 +301,7 @@ class ContextReader:
             return None
         log, counter = self._reader.log, self._reader.counter
         if (
-            stored.counter != counter.name
+            stored.counter != cache_name(counter)
             or stored.again_count != self._reader.records_version()[1]
             or not log.covers(stored.count, stored.chain)
         ):
@@ -308,7 +319,7 @@ class ContextReader:
     def _store(self, state: ContextState) -> None:
         log = self._reader.log
         stamp = log.stamp()
-        if state.head is None or stamp[0] < 0 or state.uses_custom_types() or state.holds_unreadable():
+        if state.head is None or stamp[0] < 0 or state.depends_on_types() or state.holds_unreadable():
             return
         again_count = self._reader.records_version()[1]
         state = state.condensed()
@@ -317,7 +328,7 @@ class ContextReader:
             state.slots(),
             summaries=state.summaries,
             is_condensed=state.is_condensed,
-            counter=self._reader.counter.name,
+            counter=cache_name(self._reader.counter),
             stamp=stamp,
             again_count=again_count,
         )
@@ -329,7 +340,7 @@ class ContextReader:
         made = {name: read(name).created_us <= moment_us for name in order}
         kept = [name for name in order if made[name]]
         if self._compiler is not None:
-            return self._compiler.compile(self._history(kept), options)
+            return self._compile_by(self._compiler, kept, options)
         state = self._empty().apply_all(zip(kept, map(self._reader.loaded, kept), strict=True))
         later = self._later([name for name in order if not made[name]]) if state.has_open_calls() else ()
         left_out_us = max((read(name).created_us for name in order if not made[name]), default=0)
@@ -340,7 +351,7 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         if self._reader.gaps:
             self._note_lost(state, notes)
-        return state.compile(options, later=later).to_context(notes=notes)
+        return state.compile(options, later=later).to_context(state.head, notes=notes)
 
     def _notes_of_heads(self, moment_us: int | None = None) -> list[str]:
         """Returns what the other heads of the branch have that the context leaves out; nothing if there are none."""
@@ -407,6 +418,19 @@ class ContextReader:
         rendering = self._reader.loaded(name).rendering
         return None if rendering is None else Slot(name, rendering, None, Priority.NORMAL)
 
+    def _order(self, head: CommitHash | None) -> list[CommitHash]:
+        """Returns the history of `head` in linear order, root first."""
+        return [] if head is None else linear_order(head, self._reader.commit)
+
+    def _compile_by(
+        self, compiler: ContextCompiler, names: list[CommitHash], options: CompileOptions
+    ) -> CompiledContext:
+        """Returns what a custom compiler makes of a history; its last commit is the head, unless the compiler names one."""
+        context = compiler.compile(self._history(names), options)
+        if context.head is None and names:
+            context.head = names[-1]
+        return context
+
     def _history(self, names: list[CommitHash]) -> list[HistoryEntry]:
         """Returns what a custom compiler gets, root first."""
         reader = self._reader
@@ -415,7 +439,7 @@ class ContextReader:
         for name in names:
             commit = reader.commit(name)
             if commit.content_type is not None:
-                priorities[name] = reader.types.default_priority(commit.content_type)
+                priorities[name] = reader.default_priority(name)
             elif commit.priority is not None:
                 priorities[commit.targets[0]] = commit.priority
         return [

@@ -190,7 +190,7 @@ class SessionGuard:
             return False
         error: BaseException | None = None
         try:
-            is_idle = self._writer.current is None and not self._is_restore_due
+            is_idle = self._writer.current is None and not (self._is_restore_due or self.is_closed)
             if is_idle:
                 work()
             return is_idle

@@ -14,13 +14,14 @@ from typing import Any
 from msgspec import Struct
 
 from tract_fs.errors import ArgumentError, BudgetExceeded, ContentValidationError, ImportInterrupted
+from tract_fs.model import canonical
 from tract_fs.model.content import encode_message
 from tract_fs.model.events import NewCommit
 from tract_fs.model.info import ImportReport
 from tract_fs.model.messages import Rendering
 from tract_fs.model.names import CommitHash, iter_times, next_time, require_step
 from tract_fs.model.objects import CommitOperation, encode_append
-from tract_fs.model.tokens import count_json_message
+from tract_fs.model.tokens import count_json_message, source_name
 from tract_fs.transcripts import require_format
 from tract_fs.work.session import Session
 from tract_fs.work.writer import ANY, Draft, optional_object
@@ -39,7 +40,7 @@ class _Prepared(Struct, frozen=True, gc=False):
 
     name: str  # of its content
     config: bytes | None
-    tokens: int
+    tokens: dict[str, int]  # by the name of what counted
     rendering: Rendering | None  # where there is a budget
 
 
@@ -82,7 +83,7 @@ class MessageStream:
         self._objects = session.store.objects
         self._fans = self._objects.fans()  # an object that another writer adds meanwhile may be written twice
 
-    def run(self, messages: Iterable[dict[str, Any]]) -> ImportReport:
+    def run(self, messages: Iterable[object]) -> ImportReport:
         """Commits all messages. Errors: ArgumentError, ReadOnlyError; ImportInterrupted for any other error."""
         if isinstance(messages, (str, bytes, dict)) or not isinstance(messages, Iterable):
             raise ArgumentError("messages: give an iterable of message dicts")
@@ -95,7 +96,7 @@ class MessageStream:
             raise ImportInterrupted(position=self._committed, head=self._head, reason=str(error)) from error
         return ImportReport(self._committed, self._transactions, self._head)
 
-    def _consume(self, messages: Iterable[dict[str, Any]]) -> None:
+    def _consume(self, messages: Iterable[object]) -> None:
         for message in messages:
             self._prepare(message)
             if len(self._prepared) >= self._most or self._size_bytes >= self._most_bytes:
@@ -107,7 +108,9 @@ class MessageStream:
         self._most = size if self._writer.budget is not None else max(size, messages // size * size)
         self._most_bytes = _PACK_BYTES * min(messages, _PACK_MESSAGES) // _PACK_MESSAGES
 
-    def _prepare(self, message: dict[str, Any]) -> None:
+    def _prepare(self, message: Any) -> None:
+        if type(message) is not dict:
+            message = canonical.dumped(message)
         try:
             data = encode_message(message)
         except ContentValidationError as error:
@@ -119,11 +122,16 @@ class MessageStream:
         name = sha256(data).hexdigest()
         is_single = self._writer.budget is not None
         rendering = self._writer.render_message(message) if is_single else None
-        tokens = count_json_message(self._reader.counter, message) if rendering is None else rendering.tokens
+        counter = self._reader.counter
+        if rendering is None:
+            tokens, has_media = count_json_message(counter, message)
+        else:
+            tokens, has_media = rendering.tokens, rendering.has_media
         if name not in self._contents:
             self._contents[name] = data
             self._size_bytes += len(data)
-        self._prepared.append(_Prepared(name, config, tokens, rendering))
+        recorded = {source_name(counter, has_media=has_media): tokens}
+        self._prepared.append(_Prepared(name, config, recorded, rendering))
         self._position += 1
 
     def _write(self) -> None:
@@ -192,7 +200,7 @@ class MessageStream:
             data = encode_append(message.name, "message", created_at, parent)
             parent = CommitHash(sha256(data).hexdigest())
             contents[parent] = data
-            commits.append(NewCommit(parent, message.config, {reader.counter.name: message.tokens}))
+            commits.append(NewCommit(parent, message.config, message.tokens))
         reader.store.write_packed(contents)
         start = 0
         for count in self._batches(prepared):

@@ -13,10 +13,11 @@ from msgspec import Struct
 from tract_fs.errors import ArgumentError, TagNotFound
 from tract_fs.model import canonical
 from tract_fs.model.content import BUILTIN_TYPES
-from tract_fs.model.history import iter_newest_first
+from tract_fs.model.history import iter_newest_first, linear_order
 from tract_fs.model.messages import Rendering
 from tract_fs.model.names import CommitHash, require_branch_name, to_us
 from tract_fs.model.objects import Commit, CommitOperation
+from tract_fs.model.reach import Reach
 from tract_fs.model.tokens import iter_strings
 from tract_fs.work.reader import TractReader
 
@@ -31,6 +32,7 @@ class LogFilter(Struct, frozen=True):
     since_us: int | None = None
     until_us: int | None = None
     text: str | None = None  # case-folded
+    after: str | None = None  # a ref
 
     @classmethod
     def of(
@@ -43,6 +45,7 @@ class LogFilter(Struct, frozen=True):
         until: datetime | None,
         tag: str | None,
         text: str | None,
+        after: str | None = None,
     ) -> LogFilter:
         """Returns the filter that the arguments of log() describe. Errors: ArgumentError."""
         if branch is not None and tag is not None:
@@ -58,11 +61,12 @@ class LogFilter(Struct, frozen=True):
             since_us=since_us,
             until_us=until_us,
             text=None if text is None else (_optional_text(text, "text") or "").casefold(),
+            after=_optional_text(after, "after"),
         )
 
     def iter_commits(self, reader: TractReader) -> Iterator[CommitHash]:
-        """Yields the matching commits, newest first. Errors: BranchNotFound, TagNotFound; ArgumentError for a content
-        type that no commit has.
+        """Yields the matching commits, newest first. Errors: BranchNotFound, TagNotFound, CommitNotFoundError,
+        AmbiguousRefError; ArgumentError for a content type that no commit has.
         """
         head = self._head(reader)
         if head is None:
@@ -71,9 +75,17 @@ class LogFilter(Struct, frozen=True):
             raise ArgumentError(
                 f"content_type {self.content_type!r}: neither built in nor registered, and no commit here has it"
             )
-        for name, commit in iter_newest_first(head, reader.commit):
+        for name, commit in self._iter_history(reader, head):
             if self._matches(reader, name, commit):
                 yield name
+
+    def _iter_history(self, reader: TractReader, head: CommitHash) -> Iterator[tuple[CommitHash, Commit]]:
+        """Yields the history of `head`, newest first, less that of `after`. Cost: what they do not share."""
+        if self.after is None:
+            return iter_newest_first(head, reader.commit)
+        shared = Reach((reader.resolve(self.after), head), reader.commit).shared()
+        newer = reversed(linear_order(head, reader.commit, known=shared))
+        return ((name, reader.commit(name)) for name in newer)
 
     def _head(self, reader: TractReader) -> CommitHash | None:
         if self.branch is not None:

@@ -7,10 +7,13 @@ in this package reads the staged transaction, but its writer.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from tract_fs.model import canonical
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
 from tract_fs.model.events import BroughtCommit
 from tract_fs.model.names import CommitHash
+from tract_fs.model.usage import TokenUsage
 from tract_fs.store.foreign_commits import ForeignCommits
 from tract_fs.store.hidden import HiddenEvents
 from tract_fs.store.objects import Objects
@@ -58,6 +61,18 @@ class Overlay:
         own = self._log.own_head(branch)
         return None if own is None else own.commit
 
+    def line(self, branch: str) -> tuple[CommitHash | None, Container[str]] | None:
+        """Returns the written head of a branch and its staged commits, all of which the head contains that is shown; None
+        if a staged move went elsewhere.
+        """
+        staged = self._staged
+        if staged is None:
+            own = self._log.own_head(branch)
+            return None if own is None else own.commit, ()
+        if branch != staged.branch or branch in staged.others or not staged.goes_forward:
+            return None
+        return None if staged.start is None else staged.start.commit, staged.commits
+
     def heads(self, branch: str) -> list[CommitHash]:
         """Returns all heads of a branch, the one that this copy works on first; empty if there is no such branch."""
         own = self.head(branch)
@@ -104,7 +119,7 @@ class Overlay:
         """Returns whether this tract has a commit of this full hash."""
         if self.is_staged(name) or self._log.origins.events_of(name):
             return True
-        if self._log.view.foreign and name in self._foreign.names():
+        if self._log.view.foreign and self._foreign.has(CommitHash(name)):
             return True
         return self._log.hides_any and name in self._hidden.commits()
 
@@ -135,16 +150,16 @@ class Overlay:
             return self._hidden.commits().get(name)
         return entry
 
-    def usage(self, name: CommitHash) -> tuple[int, int] | None:
-        """Returns the last prompt and completion tokens recorded for a commit, or None."""
+    def usage(self, name: CommitHash) -> TokenUsage | None:
+        """Returns the last usage recorded for a commit, or None."""
         if self._staged is not None:
-            for commit, prompt_tokens, completion_tokens in reversed(self._staged.usage):
+            for commit, counts in reversed(self._staged.usage):
                 if commit == name:
-                    return prompt_tokens, completion_tokens
+                    return counts
         usage = self._log.origins.usage(name)
         if usage is None and self._log.hides_any:
             usage = self._hidden.usage(name)
-        return None if usage is None else (usage.prompt_tokens, usage.completion_tokens)
+        return None if usage is None else usage.counts
 
     def staged_matches(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitHash]:
         """Returns the staged commits whose generation config matches, in order; no index has these yet."""

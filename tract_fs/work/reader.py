@@ -22,18 +22,19 @@ from tract_fs.errors import (
 )
 from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
-from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
-from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority
+from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar, is_part
+from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority, ReadContent
 from tract_fs.model.events import BroughtCommit, NewCommit
-from tract_fs.model.history import is_ancestor, iter_newest_first
+from tract_fs.model.history import KnownHistory, iter_newest_first
 from tract_fs.model.incomplete import BY_GIT, Incomplete, Lost
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
+from tract_fs.model.lines import shows
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import CommitHash, ContentHash, is_hash, is_hex, to_datetime
 from tract_fs.model.objects import Commit
 from tract_fs.model.refs import HEAD, Ref, parse_ref
 from tract_fs.model.slots import LOST
-from tract_fs.model.tokens import TokenCounter
+from tract_fs.model.tokens import TokenCounter, recorded_tokens
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.foreign_commits import ForeignCommits
 from tract_fs.store.store import Store
@@ -88,6 +89,7 @@ class TractReader:
         self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
         self.misfits: dict[ContentHash, str] = {}  # rendered contents that their registered types do not fit: why
         self.throw_away: object = None  # keeps a throw-away store for as long as a reference to it is left
+        self._history = KnownHistory(self.commit)
         self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
         self._written: dict[CommitHash, NewCommit] = {}  # recent commits of this session
@@ -226,20 +228,37 @@ class TractReader:
         """Returns whether this tract has a commit of this full hash."""
         return type(name) is str and is_hash(name) and self.overlay.has(name)
 
-    def get(self, name: str) -> CommitInfo | None:
-        """Returns the info of a commit by its full hash, or None if this tract has none."""
-        return self.info(CommitHash(name)) if self.has(name) else None
+    def get(self, ref: object) -> CommitInfo | None:
+        """Returns the info of the commit that a ref names, or None if it names none. Errors: AmbiguousRefError."""
+        try:
+            return self.info(self.resolve(ref))
+        except CommitNotFoundError:
+            return None
 
-    def is_in_history(self, name: str) -> bool:
-        """Returns whether a commit is in the history of the head."""
+    def is_in_history(self, name: CommitHash) -> bool:
+        """Returns whether a commit is in the history of the head.
+
+        Cost: that of a look-up where the branch's moves show it; else a walk, over what no walk for this head has met.
+        """
         head = self.head()
-        return head is not None and self.overlay.may_have(name) and is_ancestor(CommitHash(name), head, self.commit)
+        if head is None or not self.overlay.may_have(name):
+            return False
+        return name == head or self._is_in_line(name) or self._history.has(head, name)
 
-    def require(self, name: object) -> CommitHash:
-        """Returns a full hash, if this tract has a commit of it. Errors: CommitNotFoundError."""
-        if type(name) is not str or not self.has(name):
-            raise CommitNotFoundError(hash=name, where=f"tract {self.log.tract!r}")
-        return CommitHash(name)
+    def _is_in_line(self, name: CommitHash) -> bool:
+        """Returns whether the moves of branches show that a commit is in the history of the head; False: it is unknown."""
+        if self.pinned is not None:
+            return shows(name, self.pinned, None, self.foreign.bringing_moves)
+        line = self.overlay.line(self.branch)
+        if line is None:
+            return False
+        start, staged = line
+        if name in staged:
+            return True
+        view = self.log.view
+        is_single = len(view.branches.get(self.branch, ())) == 1
+        own = view.lines.get(self.branch) if is_single else None
+        return start is not None and shows(name, start, own, self.foreign.bringing_moves)
 
     def require_in_history(self, ref: str) -> CommitHash:
         """Returns a commit of the head's history. Errors: CommitNotFoundError, AmbiguousRefError."""
@@ -247,21 +266,6 @@ class TractReader:
         if not self.is_in_history(name):
             raise CommitNotFoundError(hash=name, where=f"the history of branch {self.branch!r}")
         return name
-
-    def require_all_in_history(self, refs: Iterable[str]) -> tuple[CommitHash, ...]:
-        """Returns commits of the head's history. Cost: one walk, down to the oldest of them. Errors:
-        CommitNotFoundError, AmbiguousRefError.
-        """
-        names = tuple(map(self.resolve, refs))
-        missing = set(names)
-        for name in self.iter_log() if missing else ():
-            missing.discard(name)
-            if not missing:
-                break
-        for name in names:
-            if name in missing:
-                raise CommitNotFoundError(hash=name, where=f"the history of branch {self.branch!r}")
-        return names
 
     def resolve(self, ref: object) -> CommitHash:
         """Returns the commit of this tract that a ref names: a full hash, branch, tag, `@`, or unique prefix of 4
@@ -340,7 +344,7 @@ class TractReader:
         config = b"" if entry is None else bytes(entry.config)
         if commit.content is None:
             return CommitFacts(commit, config, 0)
-        tokens = None if entry is None else entry.tokens.get(self.counter.name)
+        tokens = None if entry is None else recorded_tokens(self.counter, entry.tokens)[0]
         if tokens is None or commit.content_type not in BUILTIN_TYPES:
             rendering = self._renderings.get(name)
             if rendering is None:
@@ -371,7 +375,7 @@ class TractReader:
                 f"commit {name} is of operation {commit.operation.value} and has no content", hash=name
             )
         try:
-            return self._decode(commit.content, commit.content_type)[0]
+            return self._decode(commit.content, commit.content_type).content
         except ObjectMissing as error:
             if commit.content not in self.store.redacted():
                 raise
@@ -419,6 +423,15 @@ class TractReader:
             for commit, before, now in self.log.overruled_configs()
         }
 
+    def default_priority(self, name: CommitHash) -> Priority:
+        """Returns the priority that a commit has until it is annotated: that of its content, or of its type."""
+        commit = self.commit(name)
+        if commit.content_type is None:
+            return Priority.NORMAL
+        rendering = None if commit.content_type in BUILTIN_TYPES else self.loaded(name, commit).rendering
+        own = None if rendering is None else rendering.priority
+        return self.types.default_priority(commit.content_type) if own is None else own
+
     def has_gap_closed(self) -> bool:
         """Returns whether a content in `gaps` can be read by now. Cost: a read of each."""
         return any(self.store.objects.get(content) is not None for content in self.gaps.values())
@@ -440,12 +453,14 @@ class TractReader:
     def _render(self, name: str, commit: Commit, entry: BroughtCommit | None) -> Rendering:
         assert commit.content is not None and commit.content_type is not None
         is_builtin = commit.content_type in BUILTIN_TYPES  # a custom type's text depends on its registration
-        tokens = entry.tokens.get(self.counter.name) if entry is not None and is_builtin else None
-        content, misfit = self._decode(commit.content, commit.content_type)
-        if misfit:
-            self.misfits[commit.content] = misfit
+        recorded = entry.tokens if entry is not None and is_builtin else None
+        read = self._decode(commit.content, commit.content_type)
+        if read.misfit:
+            self.misfits[commit.content] = read.misfit
         try:
-            return render(content, commit.content_type, self.types, self.counter, tokens=tokens)
+            return render(
+                read.content, commit.content_type, self.types, self.counter, recorded=recorded, shown=read.shown
+            )
         except TokenizerError as error:
             raise error.at(name) from error.__cause__
 
@@ -453,6 +468,10 @@ class TractReader:
         """Drops all renderings, since a content type was registered."""
         self._renderings.clear()
         self.misfits.clear()
+
+    def forget_history(self) -> None:
+        """Drops what is known of the head's history, since an error may have left it half known."""
+        self._history.forget()
 
     def iter_log(self) -> Iterator[CommitHash]:
         """Yields the history of the head, newest first."""
@@ -469,15 +488,16 @@ class TractReader:
         tract = self.log.tract
         annotations = []
         for other in self.iter_log():
+            if other == name:
+                break  # what is about it comes after it
             commit = self.commit(other)
             if commit.priority is not None and commit.targets[0] == name:
                 made = to_datetime(commit.created_us)
                 annotations.append(PriorityAnnotation(other, tract, name, commit.priority, commit.reason, made))
         target = self.commit(name)
-        if target.content_type is not None:
-            level = self.types.default_priority(target.content_type)
-            if level is not Priority.NORMAL:
-                annotations.append(PriorityAnnotation(None, tract, name, level, None, to_datetime(target.created_us)))
+        level = self.default_priority(name)
+        if level is not Priority.NORMAL:
+            annotations.append(PriorityAnnotation(None, tract, name, level, None, to_datetime(target.created_us)))
         return annotations[::-1]
 
     def query(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitInfo]:
@@ -493,6 +513,17 @@ class TractReader:
             hits = sorted({*hits, *self._select_hidden(path, operator, value)})
         written = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
         return written + [self.info(name) for name in self.overlay.staged_matches(path, operator, value)]
+
+    def find(self, metadata: Mapping[str, object]) -> list[CommitInfo]:
+        """Returns the commits of this tract whose metadata has these fields, by creation time, then hash. Cost: reads all
+        commits of the tract.
+        """
+        found = []
+        for name in self.overlay.names_with_prefix(""):
+            commit = self.commit(CommitHash(name))
+            if commit.metadata and is_part(metadata, canonical.decode(bytes(commit.metadata))):
+                found.append((commit.created_us, CommitHash(name)))
+        return [self.info(name) for _, name in sorted(found)]
 
     def records_version(self) -> tuple[int, int]:
         """Returns numbers that change when the config or tokens recorded for a commit may have changed: since the open,
@@ -538,7 +569,7 @@ class TractReader:
         with self.loading:
             return self.facts(CommitHash(name))
 
-    def _decode(self, content: str, content_type: str) -> tuple[object, str]:
+    def _decode(self, content: str, content_type: str) -> ReadContent:
         data = self.store.objects.require(content, "content")
         try:
             return self.types.read(data, content_type)

@@ -210,8 +210,7 @@ class Resolver:
             self._drop(side.drops)
 
     def _priority_of(self, side: ConflictSide) -> Priority:
-        content_type = self._reader.commit(side.commit).content_type or ""
-        return side.priority or self._reader.types.default_priority(content_type)
+        return side.priority or self._reader.default_priority(side.commit)
 
     def _keep(self, side: ConflictSide) -> None:
         self._fix(side.commit, stays=True)

@@ -32,8 +32,9 @@ from tract_fs.model import canonical
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
 from tract_fs.model.info import TractConfig
+from tract_fs.model.media import MediaCounter
 from tract_fs.model.names import Clock, CommitHash, require_branch_name, require_tract_id
-from tract_fs.model.tokens import EstimateCounter, TokenCounter
+from tract_fs.model.tokens import EstimateCounter, TokenCounter, WithMedia
 from tract_fs.store import files
 from tract_fs.store.files import process
 from tract_fs.store.layout import Layout
@@ -62,6 +63,7 @@ class SessionOptions(Struct, frozen=True):
         cls,
         config: TractConfig | None,
         tokenizer: TokenCounter | None,
+        media: MediaCounter | None,
         compiler: ContextCompiler | None,
         clock: Clock | None,
     ) -> SessionOptions:
@@ -71,7 +73,10 @@ class SessionOptions(Struct, frozen=True):
             raise ArgumentError(f"config {config!r}: give a TractConfig")
         config.require_valid()
         counter = EstimateCounter() if tokenizer is None else tokenizer
-        _require_counter(counter)
+        _require_counter(counter, "tokenizer", "count_text")
+        if media is not None:
+            _require_counter(media, "media", "count_media")
+            counter = WithMedia(counter, media)
         if compiler is not None and not callable(getattr(compiler, "compile", None)):
             raise ArgumentError(f"compiler {compiler!r}: needs a `compile(history, options)`")
         clock = _wall_clock_us if clock is None else clock
@@ -104,6 +109,7 @@ class OpenFiles:
 
     def __init__(self, most: int = 8) -> None:
         self._most = most
+        self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()  # all, to close them
         self._recent: dict[Session, None] = {}  # used last at the end
         self._last: Session | None = None
         self._lock = Lock()
@@ -111,6 +117,7 @@ class OpenFiles:
     def add(self, session: Session) -> None:
         """Includes a session from now on."""
         session.open_files = self
+        self.sessions.add(session)
         session.guard.on_use = partial(self.use, session)
         self.use(session)
 
@@ -124,8 +131,8 @@ class OpenFiles:
             self._recent[session] = None
             for other in list(self._recent)[: -self._most]:
                 with suppress(TractError, OSError):
-                    if other.rest():
-                        del self._recent[other]
+                    if other.guard.is_closed or other.rest():
+                        self._recent.pop(other, None)
         finally:
             self._lock.release()
 
@@ -245,8 +252,8 @@ class Session:
             raise BranchNotFound(tract_id=self.tract_id, branch=branch)
 
     def open_beside(self, *, tract_id: str, branch: str, pinned: CommitHash | None = None) -> Session:
-        """Returns another session on the same store with the same options; read-only if it is pinned to a commit."""
-        store = self.store.beside(writer=new_writer(), read_only=pinned is not None)
+        """Returns another session on the same store with the same options; read-only too, or if it is pinned to a commit."""
+        store = self.store.beside(writer=new_writer(), read_only=self.store.read_only or pinned is not None)
         session = Session(
             store,
             tract_id=tract_id,
@@ -354,6 +361,7 @@ class Session:
         self.writer.end_call(frame)
         self.store.restore(holds_lock=self.writer.holds_lock)
         self.reader.forget_renderings()
+        self.reader.forget_history()
         self.contexts.forget()
 
     def _after_fork(self) -> None:
@@ -414,14 +422,17 @@ def require_layout(path: StorePath) -> Layout:
     return Layout(files.absolute_path(directory))
 
 
-def _require_counter(counter: TokenCounter) -> None:
+def _require_counter(counter: object, option: str, call: str) -> None:
+    """Raises ArgumentError if the value of an option has no name, or not the call that counts."""
     name = getattr(counter, "name", None)
-    if type(name) is not str or not callable(getattr(counter, "count_text", None)):
-        raise ArgumentError(f"tokenizer {counter!r}: needs a string `name` and a `count_text(text)`")
+    if type(name) is not str or not callable(getattr(counter, call, None)):
+        raise ArgumentError(
+            f"{option} {counter!r}: needs a string `name` and a `{call}({call.removeprefix('count_')})`"
+        )
     try:
         canonical.encode(name)
     except JsonValueError as error:
-        raise ArgumentError(f"tokenizer {counter!r}: its name can't be stored: {error.reason}") from None
+        raise ArgumentError(f"{option} {counter!r}: its name can't be stored: {error.reason}") from None
 
 
 def new_writer() -> str:

@@ -95,7 +95,7 @@ class TractSummarizer:
         if expected_head is not ANY and expected_head != head:
             raise HeadMoved(branch=self._reader.branch, expected=expected_head, actual=head)
         require = self._reader.require_in_history
-        chosen = () if commits is None else self._reader.require_all_in_history(commits)
+        chosen = () if commits is None else tuple(map(require, commits))
         ends = None if first is None or last is None else (require(first), require(last))
         covered = self._choose(chosen, ends, keep_pinned=keep_pinned)
         return SummaryPlan(head, chosen, ends, keep_pinned, message, generation_config, expected_head, covered)

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from tract_fs.errors import ArgumentError
 from tract_fs.model import canonical
-from tract_fs.model.info import TokenUsage
+from tract_fs.model.usage import TokenUsage
 from tract_fs.store.tract_log import TractLog
 
 UsageKey = Literal["tract", "model"]
@@ -31,8 +31,7 @@ def iter_usage(log: TractLog, by: UsageKey) -> Iterator[tuple[str, TokenUsage]]:
         found = log.origins.last_usage(commit)
         if found is None or (found[0].parents and all("/" in parent for parent in found[0].parents)):
             continue
-        usage = TokenUsage(found[1].prompt_tokens, found[1].completion_tokens, found[1].total_tokens)
-        yield (log.tract if by == "tract" else _model(log, commit)), usage
+        yield (log.tract if by == "tract" else _model(log, commit)), found[1].counts
 
 
 def add(first: TokenUsage | None, second: TokenUsage) -> TokenUsage:

@@ -6,7 +6,7 @@ disk before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,11 +32,13 @@ from tract_fs.errors import (
 from tract_fs.model import canonical
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.content import MAX_OBJECT_BYTES, MessageContent, Priority
-from tract_fs.model.events import describe_op, usage_op
-from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig, TokenUsage
+from tract_fs.model.events import describe_op
+from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import Clock, CommitHash, ContentHash, format_time, hash_bytes, read_clock
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
+from tract_fs.model.tokens import source_name
+from tract_fs.model.usage import TokenUsage
 from tract_fs.store.transaction import Transaction
 from tract_fs.work.batch import Batch, find_opener
 from tract_fs.work.contexts import ContextReader
@@ -55,6 +57,9 @@ class AnyHead:
 
     def __repr__(self) -> str:
         return "ANY"
+
+    def __reduce__(self) -> str:
+        return "ANY"  # a copy is the object of that name in this module
 
 
 ANY = AnyHead()  # whatever the head is
@@ -116,6 +121,7 @@ class TractWriter:
             content, basis, target = edited.content, edited.basis, edited.basis.target
             config = edited.config if config is None else config
         data, content_type, typed = reader.types.encode(content)
+        shown = reader.types.shown_as(data, content_type)
         return Draft(
             operation=operation,
             data=data,
@@ -124,7 +130,7 @@ class TractWriter:
             message=optional_text(message, "message"),
             metadata=optional_object(metadata, "metadata"),
             config=config,
-            rendering=render(typed, content_type, reader.types, reader.counter),
+            rendering=render(typed, content_type, reader.types, reader.counter, shown=shown),
             basis=basis,
         )
 
@@ -138,7 +144,8 @@ class TractWriter:
 
     def render_message(self, message: dict[str, Any]) -> Rendering:
         """Returns the rendering of a provider message that was checked before."""
-        return render(MessageContent(message), "message", self._reader.types, self._reader.counter)
+        plain: Any = canonical.dumped_in(message)
+        return render(MessageContent(plain), "message", self._reader.types, self._reader.counter)
 
     def import_contents(
         self, contents: Sequence[object], generation_config: dict[str, Any] | None, expected_head: ExpectedHead
@@ -182,7 +189,17 @@ class TractWriter:
                 self.tick(transaction)
                 transaction.ops.append(describe_op(text, None if data is None else canonical.decode(data)))
 
-    def record_usage(self, usage: TokenUsage | dict[str, Any], *, head_hash: str | None) -> CommitHash:
+    def annotate_all(
+        self, targets: Iterable[str], priority: Priority, *, reason: str | None, expected_head: ExpectedHead
+    ) -> list[PriorityAnnotation]:
+        """Commits an annotation of each target, in order; see the facade. Call it in a batch."""
+        if isinstance(targets, str) or not isinstance(targets, Iterable):
+            raise ArgumentError(f"targets {targets!r}: give a list of commits")
+        with self.transaction(expected_head):
+            names = [self._reader.resolve(ref) for ref in targets]  # before the head moves
+        return [self.annotate(name, priority, reason=reason, expected_head=ANY) for name in names]
+
+    def record_usage(self, usage: object, *, head_hash: str | None) -> CommitHash:
         """Records the usage of the head and returns it; see the facade."""
         self._reader.store.require_writable()
         counts = TokenUsage.from_any(usage)
@@ -190,8 +207,7 @@ class TractWriter:
             if transaction.head is None:
                 raise UsageError(f"branch {self._reader.branch!r} has no commits that the usage could be of")
             self.tick(transaction)
-            op = usage_op(transaction.head, counts.prompt_tokens, counts.completion_tokens, counts.total_tokens)
-            transaction.add_usage(op, transaction.head, counts.prompt_tokens, counts.completion_tokens)
+            transaction.add_usage(transaction.head, counts)
             return transaction.head
 
     @contextmanager
@@ -353,8 +369,10 @@ class TractWriter:
         if draft.data is not None:
             transaction.add_content(commit.content or "", draft.data)
         reader = self._reader
-        count = 0 if draft.rendering is None else draft.rendering.tokens
-        tokens = {} if draft.rendering is None else {reader.counter.name: count}
+        count, tokens = 0, {}
+        if draft.rendering is not None:
+            count = draft.rendering.tokens
+            tokens = {source_name(reader.counter, has_media=draft.rendering.has_media): count}
         name = transaction.add_commit(commit, data, created_us, draft.config, tokens)
         if draft.rendering is not None:
             reader.keep_rendering(name, draft.rendering)
@@ -478,9 +496,7 @@ class TractWriter:
             return ()
         is_edit = draft.operation is CommitOperation.EDIT
         reader = self._reader
-        head = reader.head()
-        if head is None:
-            self.require_not_deleted(reader.branch)
+        self.require_branch()
         try:
             target = reader.resolve(draft.target)
         except CommitNotFoundError as error:
@@ -488,8 +504,7 @@ class TractWriter:
                 raise EditTargetError(target=draft.target, reason="no such commit in this branch's history") from error
             raise
         commit = reader.commit(target)
-        is_known = head is not None and self._contexts.is_cached(head) and self._contexts.state(head).has(target)
-        if not is_known and not reader.is_in_history(target):
+        if not reader.is_in_history(target):
             if is_edit:
                 raise EditTargetError(target=target, reason=f"it is not in the history of branch {reader.branch!r}")
             raise CommitNotFoundError(hash=target, where=f"the history of branch {reader.branch!r}")
@@ -636,6 +651,13 @@ def optional_object(value: object, name: str) -> bytes | None:
     """Returns a dict as canonical JSON, or None. Errors: ArgumentError, JsonValueError."""
     if value is None:
         return None
+    value = canonical.dumped(value)
     if type(value) is not dict:
         raise ArgumentError(f"{name} {value!r}: give a dict or None")
     return canonical.encode_kept(value, name=name)
+
+
+def require_object(value: object, name: str) -> None:
+    """Raises ArgumentError or JsonValueError unless a value is a dict that can be stored."""
+    if optional_object(value, name) is None:
+        raise ArgumentError(f"{name} {value!r}: give a dict")

@@ -1,0 +1,179 @@
+"""Usage: what the SDKs of the providers return is recorded whole, and the prompt contains what a cache held."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.lab.talk import Clock, say
+from tract_fs import TokenUsage, Tract
+from tract_fs.errors import UsageError
+
+CHAT: dict[str, Any] = {
+    "prompt_tokens": 2006,
+    "completion_tokens": 300,
+    "total_tokens": 2306,
+    "prompt_tokens_details": {"cached_tokens": 1920, "audio_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 256, "audio_tokens": 0},
+}
+RESPONSES: dict[str, Any] = {
+    "input_tokens": 2006,
+    "input_tokens_details": {"cached_tokens": 1920},
+    "output_tokens": 300,
+    "output_tokens_details": {"reasoning_tokens": 256},
+    "total_tokens": 2306,
+}
+ANTHROPIC: dict[str, Any] = {
+    "input_tokens": 50,
+    "cache_creation_input_tokens": 248,
+    "cache_read_input_tokens": 1800,
+    "output_tokens": 503,
+    "server_tool_use": None,
+    "service_tier": "standard",
+}
+
+
+class Dumped:
+    """An object of an SDK that has nothing but `model_dump()`."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
+
+    def model_dump(self) -> dict[str, Any]:
+        return json.loads(json.dumps(self._fields))
+
+
+class Pydantic(Dumped):
+    """One as pydantic makes it, whose dump has options."""
+
+    def model_dump(self, *, mode: str = "python", exclude_unset: bool = False) -> dict[str, Any]:
+        assert (mode, exclude_unset) == ("json", True)
+        return super().model_dump()
+
+
+@dataclass
+class Counts:
+    """An object with attributes alone."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_input_tokens: int | None
+    cache_creation_input_tokens: int | None
+
+
+def as_attributes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return SimpleNamespace(**{key: as_attributes(item) for key, item in value.items()})
+    return value
+
+
+SHAPES = {"dict": dict, "model_dump": Dumped, "pydantic": Pydantic, "attributes": as_attributes}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (CHAT, TokenUsage(2006, 300, 2306, cache_read_tokens=1920, reasoning_tokens=256)),
+        (RESPONSES, TokenUsage(2006, 300, 2306, cache_read_tokens=1920, reasoning_tokens=256)),
+        (ANTHROPIC, TokenUsage(2098, 503, 2601, cache_read_tokens=1800, cache_write_tokens=248)),
+    ],
+    ids=["OpenAI chat", "OpenAI responses", "Anthropic"],
+)
+def test_what_a_provider_returns_is_recorded_whole(
+    path: Path, shape: str, usage: dict[str, Any], expected: TokenUsage
+) -> None:
+    with Tract.open(path, clock=Clock()) as t:
+        say(t, "hello")
+        context = t.record_usage(SHAPES[shape](usage))
+        assert context.usage == expected
+    with Tract.open(path, read_only=True) as t:
+        context = t.compile()
+    assert context.usage == expected
+    assert context.token_count == expected.prompt_tokens
+    assert context.token_source == f"api:{expected.prompt_tokens}+{expected.completion_tokens}"
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 1, "completion_tokens": 2, "prompt_tokens_details": None}, TokenUsage(1, 2, 3)),
+        ({"input_tokens": 1, "output_tokens": 2, "cache_read_input_tokens": None}, TokenUsage(1, 2, 3)),
+        (Counts(1, 2, 30, None), TokenUsage(31, 2, 33, cache_read_tokens=30)),
+        (Counts(1, 2, 0, 40), TokenUsage(41, 2, 43, cache_write_tokens=40)),
+        # LiteLLM: the names of both, and a prompt that contains what the cache held
+        (
+            {**CHAT, "cache_read_input_tokens": 1920, "cache_creation_input_tokens": 7},
+            TokenUsage(2006, 300, 2306, cache_read_tokens=1920, cache_write_tokens=7, reasoning_tokens=256),
+        ),
+        (TokenUsage(9, 5, 14, 1, 2, 3), TokenUsage(9, 5, 14, 1, 2, 3)),
+    ],
+)
+def test_counts_that_are_not_given_are_zero(usage: object, expected: TokenUsage) -> None:
+    assert TokenUsage.from_any(usage) == expected
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {**CHAT, "prompt_tokens_details": {"cached_tokens": -1}},
+        {**CHAT, "completion_tokens_details": {"reasoning_tokens": "256"}},
+        {**ANTHROPIC, "cache_read_input_tokens": 1.5},
+        {**ANTHROPIC, "cache_creation_input_tokens": True},
+        {**ANTHROPIC, "cache_read_input_tokens": 2**63 - 1},
+        TokenUsage(1, 2, 3, cache_read_tokens=-1),
+        SimpleNamespace(tokens=3),
+        Dumped({"tokens": 3}),
+        Dumped,
+    ],
+)
+def test_a_count_that_is_none_is_refused(t: Tract, usage: object) -> None:
+    (head,) = say(t, "hello")
+    with pytest.raises(UsageError):
+        t.record_usage(usage)
+    assert t.compile().usage is None
+    assert t.head == head
+
+
+def ops(path: Path) -> list[dict[str, Any]]:
+    events = [json.loads(file.read_bytes()) for file in path.rglob("events/*/*/*")]
+    return [op for event in events for op in event["event"]["ops"] if op["kind"] == "usage"]
+
+
+def test_an_event_has_the_later_counts_only_where_there_are_such_tokens(path: Path) -> None:
+    with Tract.open(path, clock=Clock()) as t:
+        (first,) = say(t, "hello")
+        t.record_usage({"prompt_tokens": 9, "completion_tokens": 3})
+        assert ops(path) == [
+            {"kind": "usage", "commit": first, "prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+        ]
+        (second,) = say(t, "again")
+        t.record_usage(CHAT)
+    (op,) = (op for op in ops(path) if op["commit"] == second)
+    assert op == {
+        "kind": "usage",
+        "commit": second,
+        "prompt_tokens": 2006,
+        "completion_tokens": 300,
+        "total_tokens": 2306,
+        "cache_read_tokens": 1920,
+        "reasoning_tokens": 256,
+    }
+
+
+def test_a_fork_has_the_whole_usage_of_its_head(t: Tract) -> None:
+    say(t, "hello")
+    t.record_usage(ANTHROPIC)
+    with t.fork("sub") as fork:
+        assert fork.compile().usage == TokenUsage(2098, 503, 2601, cache_read_tokens=1800, cache_write_tokens=248)
+
+
+def test_a_batch_shows_the_usage_that_it_has_staged(t: Tract) -> None:
+    with t.batch():
+        say(t, "hello")
+        assert t.record_usage(CHAT).usage == TokenUsage(2006, 300, 2306, 1920, 0, 256)
