@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from tests.lab.copies import bring_files, sync_files
-from tests.lab.inside import log_of, session_of, store_of
+from tests.lab.inside import guard_of, log_of, session_of, store_of
 from tests.lab.processes import run_child
 from tests.lab.states import bound_layout, event_files, own_place, settle_at_once, store_root
 from tests.lab.stores import AT_ONCE
@@ -720,3 +720,13 @@ def test_an_earlier_reader_shows_a_described_tract_as_it_was_before(path: Path) 
         assert (t.title, set(t.branches()["main"]), t.status().pending) == ("A", {two, other}, ())
     with Tract.open(path, durability="fast", verify=True) as t:
         assert (t.title, set(t.branches()["main"])) == ("A", {two, other})
+
+
+def test_a_handle_keeps_its_files_in_a_call_and_is_left_alone_once_it_is_closed(store: Store) -> None:
+    t = store.tract("a")
+    say(t, "one")
+    with guard_of(t).reading:
+        assert (session_of(t).rest(), is_open(t)) == (False, True)
+    assert (session_of(t).rest(), is_open(t)) == (True, False)
+    t.close()
+    assert session_of(t).rest() is False

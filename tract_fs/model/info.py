@@ -115,7 +115,7 @@ class CommitInfo:
 
     @property
     def token_count(self) -> int | None:
-        """The tokens of the message that this commit's content makes; 0 without content, None if the handle's tokenizer
+        """The tokens of the message that this commit's content makes, as its writer counted them; 0 without content, None if the handle's tokenizer
         fails at it.
         """
         return self._known().token_count

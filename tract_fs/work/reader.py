@@ -345,7 +345,7 @@ class TractReader:
         if commit.content is None:
             return CommitFacts(commit, config, 0)
         tokens = None if entry is None else recorded_tokens(self.counter, entry.tokens)[0]
-        if tokens is None or commit.content_type not in BUILTIN_TYPES:
+        if tokens is None:
             rendering = self._renderings.get(name)
             if rendering is None:
                 try:
