@@ -24,6 +24,7 @@ from benchmarks.suite_pack import packing, syncing
 from benchmarks.suite_peers import peers
 from benchmarks.suite_profile import profiles
 from benchmarks.suite_scale import scale, streaming
+from benchmarks.suite_server import servers
 from benchmarks.suite_trees import after_pack, command, first_open, many_tracts
 from benchmarks.suite_writers import writers
 from benchmarks.trees import Measure, by_tree, compared
@@ -282,6 +283,7 @@ GROUPS: dict[str, Group] = {
     "pack": packing,
     "sync": syncing,
     "writers": writers,
+    "server": servers,
     "profile": profiles,
     "against": against,
 }

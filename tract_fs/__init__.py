@@ -2,6 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tract_fs.async_tract import AsyncBatch, AsyncTract
     from tract_fs.copies.bundle import verify_bundle
     from tract_fs.errors import (
         AmbiguousRefError,
@@ -140,6 +141,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.usage": ["TokenUsage"],
     "tract_fs.tract": ["Tract"],
     "tract_fs.tracts": ["Store"],
+    "tract_fs.async_tract": ["AsyncBatch", "AsyncTract"],
     "tract_fs.work.writer": ["ANY"],
     "tract_fs.copies.bundle": ["verify_bundle"],
     "tract_fs.model.conflicts": ["Conflict", "ConflictSide"],
@@ -155,6 +157,8 @@ __all__ = [
     "AmbiguousRefError",
     "ArgumentError",
     "ArtifactContent",
+    "AsyncBatch",
+    "AsyncTract",
     "BadFile",
     "BatchOpen",
     "BranchExists",

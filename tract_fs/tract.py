@@ -575,6 +575,19 @@ class Tract:
                 )
             )
 
+    def watch(self, *, after: str | None, timeout_s: float | None = None) -> list[CommitInfo]:
+        """Waits until this branch has newer commits than `after` (a ref; None: the branch was empty), and returns them in
+        history order; an empty list once `timeout_s` is over (None: no limit).
+
+        `t.watch(after=t.head)` waits for the next one. A commit of another process is seen within a fifth of a second, one
+        that a copying tool brings within a second or so; one on another head (`other_heads`) once it is merged. It polls:
+        a look costs one stat while nothing changes. Other threads use the handle meanwhile.
+        Errors: ArgumentError, also inside a batch; CommitNotFoundError, AmbiguousRefError.
+        """
+        from tract_fs.work.watch import Watch
+
+        return Watch(self._session, after, timeout_s).run()
+
     def reflog(self, limit: int | None = None) -> list[ReflogEntry]:
         """Returns the moves of this branch that this copy made, newest first; None: all. What a batch has staged is not
         among them.

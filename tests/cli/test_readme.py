@@ -95,7 +95,7 @@ def test_the_walk_is_short_and_every_console_is_run() -> None:
 
 def test_the_lines_of_the_benchmarks_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [line for page in PAGES.values() for line in re.findall(r"^python -m benchmarks.*$", page, re.MULTILINE)]
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         monkeypatch.setattr("sys.argv", ["benchmarks", *shlex.split(line, comments=True)[3:]])
         parse()
@@ -142,7 +142,7 @@ def test_a_link_leads_to_a_place_in_the_repository(path: Path, target: str) -> N
 def test_the_readme_links_every_guide() -> None:
     linked = set(re.findall(r"\]\((tract_fs/guide/\w+\.md)\)", README))
     assert linked == {str(path.relative_to(ROOT)) for path in PAGES if path.parent == GUIDE}
-    assert len(linked) == 4
+    assert len(linked) == 5
 
 
 def test_three_promises_each_have_their_test() -> None:

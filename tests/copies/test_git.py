@@ -311,7 +311,7 @@ class World:
             for branch, heads in t.branches().items():
                 if len(heads) > 1:
                     t.switch(branch)
-                    t.merge(prefer=("ours", "commits"))
+                    t.merge(prefer=("ours", "commits"), allow_unrelated=True)
 
 
 def _batch(world: World, t: Tract) -> None:
@@ -333,7 +333,7 @@ WORK: tuple[Callable[[World, Tract], object], ...] = (
     lambda w, t: t.edit(w.any_commit(t), user(f"edited {w.random.random()}")),
     lambda w, t: t.annotate(w.any_commit(t), w.random.choice(["skip", "normal", "pinned"])),
     _batch,
-    lambda w, t: t.merge(),
+    lambda w, t: t.merge(allow_unrelated=True),
     lambda w, t: t.merge(w.random.choice(("main", "dev"))),
     lambda w, t: t.reset(w.any_commit(t)),
     lambda w, t: t.branch("dev", at=w.any_commit(t)),

@@ -381,7 +381,12 @@ def go_on(path: Path, number: int, counts: Counter[str]) -> None:
 
 
 def fuzz(warm: Warm, name: str, *, seed: int, rounds: int) -> Counter[str]:
-    """Counts what plain opens answered: right, by the cache, or with which typed error."""
+    """Counts what plain opens answered: right, by the cache, or with which typed error.
+
+    Arrivals are also the list of what this copy had: where one lists an event that never was, even a verified open has to
+    report it as gone.
+    """
+    expected = [warm.expected, *(["HistoryIncomplete"] if name == "arrivals with their view" else [])]
     chance = random.Random(f"{name} {seed}")
     counts: Counter[str] = Counter()
     faults: dict[str, str] = {}
@@ -393,11 +398,11 @@ def fuzz(warm: Warm, name: str, *, seed: int, rounds: int) -> Counter[str]:
         where = f"seed {seed}, round {number}: {told}"
         plain: Any = "raised"
         try:
-            assert tried(warm.path, read_only=True, verify=True) == warm.expected, where
+            assert tried(warm.path, read_only=True, verify=True) in expected, where
             plain = tried(warm.path, read_only=True)
             if number % 3 == 0:
                 tried(warm.path, verify=True)
-                assert tried(warm.path, read_only=True, verify=True) == warm.expected, where
+                assert tried(warm.path, read_only=True, verify=True) in expected, where
             else:
                 go_on(warm.path, number, counts)
                 tried(warm.path, durability="fast")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.copies import hashed
 from tests.lab.states import answers, event_files, put, remove_local, store_root, synced
-from tests.lab.stores import fill
+from tests.lab.stores import AT_ONCE, fill
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.cli.running import run
@@ -86,7 +86,7 @@ def test_a_conflicted_copy_of_what_is_here_is_no_news(path: Path) -> None:
     name = next(name for name in hashed(path) if name.startswith("objects/"))
     with Tract.open(path) as t:
         assert t.status().salvageable == ()
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
         assert not (store_root(path) / name).exists()
         put(store_root(path) / f"{name}.sync-conflict-1", members(path)[name])
         assert t.status().salvageable == ()
@@ -97,13 +97,13 @@ def test_a_conflicted_copy_of_what_is_here_is_no_news(path: Path) -> None:
 
 def test_a_conflicted_copy_of_a_pack_whose_members_are_in_another_is_no_news(path: Path) -> None:
     with Tract.open(path) as t:
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
     (first,) = (store_root(path) / "packs").iterdir()
     data = first.read_bytes()
     with Tract.open(path) as t:
         for number in range(30):
             t.commit(user(f"{number}" * 50))
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
         assert not first.exists()
         put(first.with_name(f"{first.name} (conflicted copy)"), data)
         assert t.status().salvageable == ()
@@ -208,7 +208,7 @@ def test_a_file_under_way_that_something_builds_on_makes_the_branch_incomplete(p
 
 def test_a_pack_under_way_is_named(path: Path) -> None:
     with Tract.open(path) as t:
-        t.pack()
+        t.pack(keep_loose=AT_ONCE)
     (pack,) = (store_root(path) / "packs").iterdir()
     put(pack.with_name(f".{pack.name}.icloud"), b"bplist00")
     pack.unlink()
@@ -227,7 +227,7 @@ def test_a_file_under_way_whose_event_is_here_is_no_news(path: Path) -> None:
     with Tract.open(path) as t:
         for is_packed in (False, True):
             if is_packed:
-                t.pack()
+                t.pack(keep_loose=AT_ONCE)
             assert t.status().under_way == ()
     assert compile_of(path)[1] == []
 

@@ -120,6 +120,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "guard",
             "session",
             "log_filter",
+            "watch",
             "reflog",
             "cherry_pick",
             "branches",
@@ -155,7 +156,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "bundle",
         ],
     ),
-    ("", ["tract", "tracts"]),
+    ("", ["tract", "async_tract", "tracts"]),
     ("", ["__init__"]),
 ]
 
@@ -191,6 +192,7 @@ OWNERS = {
         "store.summaries",
         "store.waiting_line",
         "work.session",
+        "work.watch",
     },
 }
 IMPURE = {
@@ -226,8 +228,8 @@ MOST_STATEMENTS = 6
 # A class that sets more attributes than this in `__init__` lists its states in its docstring or its module's.
 MOST_ATTRIBUTES = 12
 # Calls that use no open session, or only what never changes in it; `close` closes the guard, `edit` is a commit, and a
-# batch enters it by itself.
-UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "edit", "batch"}
+# batch and a watch enter it by themselves.
+UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "edit", "batch", "watch"}
 GUARDS = {"self._guard.reading", "self._guard.writing", "self._guard.changing"}
 CORE = {"msgspec", "orjson", "portalocker"}
 STDLIB_AND_OPTIONAL = {"toktok"}

@@ -6,6 +6,7 @@ from typing import assert_type
 
 from tract_fs import (
     ANY,
+    AsyncTract,
     CommitInfo,
     CompiledContext,
     DialogueContent,
@@ -59,3 +60,18 @@ async def converse_later(t: Tract) -> None:
         from tract_fs import TractNotThere  # wrong: attr-defined
 
         print(error.fields, TractNotThere)
+
+
+async def converse_in_asyncio(path: str) -> None:
+    async with await AsyncTract.open(path, durability="fast") as t:
+        assert_type(t, AsyncTract)
+        assert_type(await t.commit(DialogueContent(role="user", text="hi"), expected_head=None), CommitInfo)
+        t.commit(DialogueContent(role="user", text="hi"))  # wrong: unused-coroutine
+        async with t.batch() as b:
+            await b.commit(DialogueContent(role="user", text="hi"), expected_head=5)  # wrong: arg-type
+            assert_type(await b.head, str | None)
+        if t.head == "x":  # wrong: comparison-overlap
+            await t.compile(at_head=True)  # wrong: call-arg
+        assert_type(await t.compile(orphans="keep"), CompiledContext)
+        assert_type(await t.branch("side"), str)
+        assert_type(await t.watch(after=None, timeout_s=1), list[CommitInfo])

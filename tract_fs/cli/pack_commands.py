@@ -12,6 +12,7 @@ from tract_fs import PackReport
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import echo_pairs, fail_if, some
 from tract_fs.cli.values import parse_moment
+from tract_fs.errors import ArgumentError
 from tract_fs.model.damage import UNREADABLE
 
 _AGE = re.compile(r"(\d{1,6})([smhdw])")
@@ -53,8 +54,12 @@ def pack(
     kept = _AGE.fullmatch(keep_loose)
     if kept is None:
         raise click.BadParameter(f"{keep_loose!r}: write an age like 0s, 30m or 1h", param_hint="--keep-loose")
+    size = _parse_size(max_size)
     with invocation.writing(is_any_branch=True) as t:
-        report = t.pack(older_than=age, keep_loose=_span(kept), max_size=_parse_size(max_size), with_others=with_others)
+        try:
+            report = t.pack(older_than=age, keep_loose=_span(kept), max_size=size, with_others=with_others)
+        except ArgumentError as error:  # a size out of range
+            raise click.BadParameter(str(error), param_hint="--max-size") from None
     invocation.answer(lambda: asdict(report), lambda: _show(report), wrote="packed")
     fail_if(any(UNREADABLE in line for line in report.left))
 
