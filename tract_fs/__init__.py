@@ -50,7 +50,9 @@ if TYPE_CHECKING:
         OutputContent,
         Priority,
         ReasoningContent,
+        RecordContent,
         ToolIOContent,
+        ToolsContent,
     )
     from tract_fs.model.diff import ConfigChange, ContextDiff, DiffedContext, DiffedMessage, DiffEntry
     from tract_fs.model.exchange import BadFile, BundleApplied, BundleInfo, DivergedBranch, SyncReport, Transfer
@@ -122,7 +124,9 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "OutputContent",
         "Priority",
         "ReasoningContent",
+        "RecordContent",
         "ToolIOContent",
+        "ToolsContent",
     ],
     "tract_fs.model.info": [
         "CommitInfo",
@@ -214,6 +218,7 @@ __all__ = [
     "PriorityAnnotation",
     "ReadOnlyError",
     "ReasoningContent",
+    "RecordContent",
     "ReflogEntry",
     "RepairReport",
     "Status",
@@ -230,6 +235,7 @@ __all__ = [
     "TokenUsage",
     "TokenizerError",
     "ToolIOContent",
+    "ToolsContent",
     "Tract",
     "TractConfig",
     "TractDeleted",

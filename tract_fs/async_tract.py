@@ -314,6 +314,8 @@ class _Calls:
     # write
 
     commit = _writing(Tract.commit)
+    add = _writing(Tract.add)
+    put_blob = _writing(Tract.put_blob)
     edit = _writing(Tract.edit)
     annotate = _writing(Tract.annotate)
     annotate_all = _writing(Tract.annotate_all)
@@ -333,6 +335,7 @@ class _Calls:
     get_commit = _reading(Tract.get_commit)
     resolve = _reading(Tract.resolve)
     get_content = _reading(Tract.get_content)
+    get_blob = _reading(Tract.get_blob)
     expand = _reading(Tract.expand)
     get_annotations = _reading(Tract.get_annotations)
     log = _reading(Tract.log)

@@ -227,6 +227,35 @@ class Tract:
             )
             return self._session.writer.write(draft, expected_head)
 
+    def add(
+        self,
+        message: object,
+        *,
+        metadata: dict[str, Any] | None = None,
+        generation_config: dict[str, Any] | None = None,
+        expected_head: ExpectedHead = ANY,
+    ) -> CommitInfo:
+        """Commits the next message, in whatever form there is: a text (of the user), a provider's message as a dict or as an
+        object of its SDK, a whole response (its first choice), or a content.
+
+        Errors: as `commit`.
+        """
+        from tract_fs.transcripts.added import to_content
+
+        content = to_content(message)
+        return self.commit(content, metadata=metadata, generation_config=generation_config, expected_head=expected_head)
+
+    def put_blob(self, data: bytes) -> str:
+        """Stores bytes as an object of their own, and returns its hash: the name for a RecordContent, or for a message (`blob:<hash>`
+        as the URL of an image, say).
+
+        It is in the store at the return, with `durable` for good, inside a batch too; the same bytes are stored once, and
+        have one hash. Errors: ArgumentError, ObjectTooLarge (over 48 MB), ReadOnlyError, LockTimeout.
+        """
+        with self._guard.changing:
+            self._session.store.require_writable()
+            return self._session.writer.put_blob(data)
+
     def edit(
         self,
         target: str,
@@ -519,6 +548,14 @@ class Tract:
             return self._session.reader.looking_again(
                 lambda: self._session.reader.content(self._session.reader.resolve(ref))
             )
+
+    def get_blob(self, hash: str) -> bytes:
+        """Returns the bytes of a blob, verified.
+
+        Errors: ObjectMissing, ContentRedacted, HashMismatch; InvalidObject if it is the hash of something else.
+        """
+        with self._guard.reading:
+            return self._session.reader.blob(hash)
 
     def expand(self, ref: str) -> list[CommitInfo]:
         """Returns the commits that a summary stands for, in history order; a summary among them is not expanded.

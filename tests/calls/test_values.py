@@ -257,6 +257,7 @@ def test_a_context_as_a_dict_is_json(t: Tract) -> None:
         "messages": [{"role": "user", "content": "a" * 40}, {"role": "user", "content": "b" * 8}],
         "generation_configs": [{}, {"model": "m", "stop": ["x"]}],
         "commit_hashes": [first, t.head],
+        "tools": [],
         "token_counts": [14, 6],
         "token_count": 23,
         "token_source": "estimate:utf8/4",

@@ -523,11 +523,11 @@ def test_a_first_line_that_is_not_true_is_refused(
 
 def test_a_bundle_of_a_newer_version_is_refused_as_such(small: tuple[Path, list[bytes]]) -> None:
     file, lines = small
-    header = json.dumps(json.loads(lines[0]) | {"version": 2, "more": 1}).encode()
+    header = json.dumps(json.loads(lines[0]) | {"version": 3, "more": 1}).encode()
     file.write_bytes(sealed([header, *lines[1:]]))
     with pytest.raises(UnsupportedFormat) as told:
         verify_bundle(file)
-    assert told.value.fields == {"path": str(file), "found": 2, "supported": 1}
+    assert told.value.fields == {"path": str(file), "found": 3, "supported": 2}
 
 
 def test_a_directory_or_pipe_is_refused(tmp_path: Path) -> None:

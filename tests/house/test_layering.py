@@ -20,6 +20,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "damage",
             "canonical",
             "content",
+            "blobs",
             "media",
             "tokens",
             "messages",
@@ -103,6 +104,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
         "transcripts",
         [
             "openai",
+            "added",
             "__init__",
         ],
     ),
@@ -228,8 +230,8 @@ MOST_STATEMENTS = 6
 # A class that sets more attributes than this in `__init__` lists its states in its docstring or its module's.
 MOST_ATTRIBUTES = 12
 # Calls that use no open session, or only what never changes in it; `close` closes the guard, `edit` is a commit, and a
-# batch and a watch enter it by themselves.
-UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "edit", "batch", "watch"}
+# batch and a watch enter it by themselves; `add` is a commit, too.
+UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "add", "edit", "batch", "watch"}
 GUARDS = {"self._guard.reading", "self._guard.writing", "self._guard.changing"}
 CORE = {"msgspec", "orjson", "portalocker"}
 STDLIB_AND_OPTIONAL = {"toktok"}

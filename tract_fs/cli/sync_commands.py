@@ -165,7 +165,10 @@ def apply(invocation: Invocation, file: str, unrelated: bool) -> None:
 
     def show() -> None:
         counts = _counted(
-            (report.new_contents, "content"), (report.new_commits, "commit"), (report.new_events, "event")
+            (report.new_blobs, "blob"),
+            (report.new_contents, "content"),
+            (report.new_commits, "commit"),
+            (report.new_events, "event"),
         )
         click.echo(f"new from {inline(report.path)}: {counts}")
         show_warnings([f"pending: {line}" for line in some(report.pending)])
@@ -174,7 +177,8 @@ def apply(invocation: Invocation, file: str, unrelated: bool) -> None:
 
 
 def _show_bundle(word: str, info: BundleInfo) -> None:
-    counts = _counted((info.contents, "content"), (info.commits, "commit"), (info.events, "event"))
+    kinds = (info.blobs, "blob"), (info.contents, "content"), (info.commits, "commit"), (info.events, "event")
+    counts = _counted(*kinds)
     click.echo(
         f"{word}: {inline(info.path)}, {counts} of {', '.join(info.tracts) or 'no tract'}, {info.size_bytes} bytes"
     )

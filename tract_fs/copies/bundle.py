@@ -12,9 +12,10 @@ from contextlib import ExitStack, closing
 from itertools import chain
 from typing import NamedTuple
 
-from tract_fs.copies.bundle_file import BundleReader, Member, write_bundle
+from tract_fs.copies.bundle_file import KINDS, BundleReader, Member, write_bundle
 from tract_fs.copies.unrelated import lineage_of, require_related
 from tract_fs.errors import ArgumentError, BundleExists, CommitNotFoundError
+from tract_fs.model.blobs import blobs_of_content, is_blob
 from tract_fs.model.content import is_content
 from tract_fs.model.events import Event, Move, split_parent
 from tract_fs.model.exchange import BUNDLE_FORMAT, BUNDLE_VERSION, BundleApplied, BundleHeader, BundleInfo
@@ -51,8 +52,9 @@ def create_bundle(reader: TractReader, file: str | os.PathLike[str], *, since: s
     parents = {parent for place in places for parent in graph.nodes[place].parents}
     header = BundleHeader(
         format=BUNDLE_FORMAT,
-        version=BUNDLE_VERSION,
+        version=BUNDLE_VERSION if objects.blobs else 1,
         tracts=tuple(sorted({tract for tract, _ in places})),
+        blobs=len(objects.blobs),
         contents=len(objects.contents),
         commits=len(objects.commits),
         events=len(places),
@@ -92,9 +94,9 @@ def apply_bundle(store: Store, file: str | os.PathLike[str], *, allow_unrelated:
             bundle.require_related()
         size = bundle.write()
     store.forget_redacted()
-    contents, commits, events = bundle.counts
     waiting = _waiting(store, {tract: lineage.names for tract, lineage in bundle.lineages.items()})
-    return BundleApplied(path, bundle.tracts, contents, commits, events, size, waiting)
+    contents, commits, events = (bundle.counts[kind] for kind in ("content", "commit", "event"))
+    return BundleApplied(path, bundle.tracts, contents, commits, events, size, waiting, bundle.counts["blob"])
 
 
 def require_file(file: object) -> str:
@@ -154,6 +156,7 @@ class _Objects:
     def __init__(self, reader: TractReader) -> None:
         self._store = reader.store
         self._done: set[str] = set()
+        self.blobs: dict[str, None] = {}  # that the contents name
         self.contents: dict[str, None] = {}
         self.commits: dict[str, None] = {}
         self.missing: set[str] = set()
@@ -196,6 +199,15 @@ class _Objects:
         data = self._store.objects.get(name)
         if data is not None and is_content(data) and _is_one_line(data):
             self.contents[name] = None
+            for blob in sorted(blobs_of_content(data)):
+                self._add_blob(blob)
+        elif name not in self._store.redacted():
+            self.missing.add(name)
+
+    def _add_blob(self, name: str) -> None:
+        data = self._store.objects.get(name)
+        if data is not None and is_blob(data):
+            self.blobs[name] = None
         elif name not in self._store.redacted():
             self.missing.add(name)
 
@@ -206,6 +218,8 @@ def _is_one_line(data: bytes) -> bool:
 
 
 def _members(store: Store, objects: _Objects, places: list[_Place]) -> Iterator[bytes]:
+    for name in objects.blobs:
+        yield store.objects.require(name, "blob")
     for name in objects.contents:
         yield store.objects.require(name, "content")
     for name in objects.commits:
@@ -220,7 +234,15 @@ def _event_bytes(store: Store, tract: str, name: str) -> bytes:
 
 def _info(path: str, header: BundleHeader, size_bytes: int, *, missing: tuple[str, ...] = ()) -> BundleInfo:
     return BundleInfo(
-        path, header.tracts, header.contents, header.commits, header.events, header.builds_on, size_bytes, missing
+        path=path,
+        tracts=header.tracts,
+        contents=header.contents,
+        commits=header.commits,
+        events=header.events,
+        builds_on=header.builds_on,
+        size_bytes=size_bytes,
+        missing=missing,
+        blobs=header.blobs,
     )
 
 
@@ -232,7 +254,7 @@ class _Incoming:
         self._holdings = holdings
         self._lacking: set[bytes] = set()
         self._event_bytes = 0  # of those that the store lacks
-        self.counts = [0, 0, 0]  # contents, commits and events that the store lacks
+        self.counts = dict.fromkeys(KINDS, 0)  # of the members that the store lacks, by kind
         self.lineages: dict[str, Lineage] = {}  # of its events, by tract
         self._known: set[str] = set()  # tracts of which the store has an event of the bundle, or one that it builds on
         reader = BundleReader(path)
@@ -266,9 +288,9 @@ class _Incoming:
         """Writes what the store lacks, so that it survives a power cut; returns its bytes."""
         if not self._lacking:
             return 0
-        contents, commits, events = self.counts
+        events = self.counts["event"]
         lacking = (member for member in BundleReader(self._path) if bytes.fromhex(member.name) in self._lacking)
-        if contents + commits >= PACK_MIN_OBJECTS or events > 1:
+        if sum(self.counts.values()) - events >= PACK_MIN_OBJECTS or events > 1:
             size = self._write_packed(lacking)
         else:
             size = 0
@@ -282,10 +304,7 @@ class _Incoming:
         is_lacking = self._holdings.read(member.address) is None
         if is_lacking:
             self._lacking.add(bytes.fromhex(member.name))
-        kind = 0
-        if member.value is not None:
-            kind = 2 if isinstance(member.value, Event) else 1
-        self.counts[kind] += is_lacking
+        self.counts[member.kind] += is_lacking
         if isinstance(member.value, Event):
             tract = member.value.tract
             self.lineages.setdefault(tract, Lineage()).add(member.name, member.value)

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from tract_fs.errors import BundleDamaged, JsonValueError, UnsupportedFormat
+from tract_fs.model.blobs import is_blob
 from tract_fs.model.content import MAX_OBJECT_BYTES, is_content
 from tract_fs.model.events import MAX_EVENT_BYTES, Event, decode_event, split_parent
 from tract_fs.model.exchange import BUNDLE_VERSION, BundleHeader, bundle_version, decode_header, encode_header
@@ -19,7 +20,8 @@ from tract_fs.model.objects import Commit, decode_commit
 from tract_fs.store import files
 from tract_fs.store.address import Address
 
-_KINDS = ("content", "commit", "event")  # in their order in the file
+KINDS = ("blob", "content", "commit", "event")  # in their order in the file
+_BLOB, _CONTENT, _COMMIT, _EVENT = range(4)
 _LIMIT_BYTES = MAX_OBJECT_BYTES + 1
 
 
@@ -28,7 +30,8 @@ class Member(NamedTuple):
 
     name: str
     data: bytes
-    value: Commit | Event | None  # None: a content
+    value: Commit | Event | None  # None: a content or a blob
+    kind: str
 
     @property
     def address(self) -> Address:
@@ -49,8 +52,8 @@ class BundleReader:
         self._path = path
         self._line = 1
         self._digest = sha256()
-        self._counts = [0, 0, 0]
-        self._kind = 0  # of the last member: its index in _KINDS
+        self._counts = [0] * len(KINDS)
+        self._kind = 0  # of the last member: its index in KINDS
         self._names: set[bytes] = set()
         self._awaited: set[bytes] = set()  # parents of the commits so far that did not come before them
         self._parents: set[str] = set()  # tract/hash of all parents of the events so far
@@ -102,7 +105,7 @@ class BundleReader:
             self._check_commit(digest, value)
         elif value is not None:
             self._check_event(name, value, len(line))
-        return Member(name, line, value)
+        return Member(name, line, value, KINDS[kind])
 
     def _header(self, line: bytes) -> BundleHeader:
         try:
@@ -116,18 +119,18 @@ class BundleReader:
     def _decode(self, line: bytes) -> tuple[int, Commit | Event | None]:
         """Returns the kind of a member, which is never before that of the last one, and its value."""
         reason = ""
-        while self._kind < len(_KINDS):
+        while self._kind < len(KINDS):
             try:
-                if self._kind == 2:
-                    return 2, decode_event(line)
-                if self._kind == 1:
-                    return 1, decode_commit(line)
-                if is_content(line):
-                    return 0, None
+                if self._kind == _EVENT:
+                    return _EVENT, decode_event(line)
+                if self._kind == _COMMIT:
+                    return _COMMIT, decode_commit(line)
+                if is_blob(line) if self._kind == _BLOB else is_content(line):
+                    return self._kind, None
             except JsonValueError as error:
                 reason = error.reason
             self._kind += 1
-        raise self._damaged(f"no valid content, commit or event, or not in the order of these: {reason}")
+        raise self._damaged(f"no valid blob, content, commit or event, or not in the order of these: {reason}")
 
     def _check_commit(self, digest: bytes, commit: Commit) -> None:
         if digest in self._awaited:
@@ -158,7 +161,8 @@ class BundleReader:
             raise self._damaged(f"the lines above hash to {self._digest.hexdigest()}, not to what stands here")
         self._line = 1
         found = (self._counts, sorted(self._tracts), sorted(self._parents - self._inside))
-        claimed = ([header.contents, header.commits, header.events], list(header.tracts), list(header.builds_on))
+        counts = [header.blobs, header.contents, header.commits, header.events]
+        claimed = (counts, list(header.tracts), list(header.builds_on))
         if found != claimed:
             raise self._damaged("the members are not what the first line says")
 

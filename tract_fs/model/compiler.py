@@ -299,9 +299,9 @@ class ContextState:
             and loaded.commit.operation is CommitOperation.APPEND
             and self._extends_simply(rendering)
         ):
-            if self._default_priority(rendering, loaded.commit.content_type) is Priority.SKIP:
+            if not rendering.tokens or self._default_priority(rendering, loaded.commit.content_type) is Priority.SKIP:
                 return snapshot.token_count
-            return (snapshot.token_count or PER_REPLY) + rendering.tokens
+            return snapshot.token_count + rendering.tokens + (0 if snapshot.commit_count else PER_REPLY)
         fork = self._moved(CommitHash(""))
         fork._slots = self.slots()
         fork._spine = None
@@ -388,7 +388,7 @@ class ContextState:
             source = source_name(self._counter, has_media=True) if rendering.has_media else self._snapshot.source
             message = Message.from_rendering(rendering, (slot.commit,))
             warn = state._warn_lazily(self._layout)
-            state._snapshot = self._snapshot.extended(message, slot.config, rendering.tokens, source=source, warn=warn)
+            state._snapshot = self._snapshot.extended(message, slot.config, rendering, source=source, warn=warn)
         if state._spine is not None:
             state._spine.add(slot, position)
         return state
@@ -396,7 +396,7 @@ class ContextState:
     def _extends_simply(self, rendering: Rendering) -> bool:
         """Returns whether this append only adds a message: all tool calls that it answers are shown, unedited."""
         if not rendering.answers:
-            return True
+            return rendering.content_type != "tools"
         calls = self._last_calls()
         for call in rendering.answers:
             position = calls.get(call)
@@ -472,6 +472,8 @@ class ContextState:
     def _compile(self, options: CompileOptions, layout: Layout, later: Sequence[Slot]) -> CompileSnapshot:
         shown: list[tuple[Rendering, str]] = []
         configs: list[str | None] = []
+        tools: Rendering | None = None
+        has_blobs = False
         absent = layout.absent
         for position, slot in in_shown_order(self.slots(), layout) if layout.places else enumerate(self.slots()):
             if slot.priority is Priority.SKIP or position in absent:
@@ -483,8 +485,11 @@ class ContextState:
                 config = config if edit.config is None else edit.config
                 if options.include_edit_annotations and rendering.text is not None:
                     rendering = self._marked(slot.commit, rendering)
-            if rendering is LOST:
-                continue
+            if rendering.text is None:
+                if rendering is LOST or not rendering.is_message:
+                    tools = slot.tools or tools
+                    continue
+                has_blobs = has_blobs or rendering.has_blobs
             shown.append((rendering, slot.commit))
             configs.append(config)
         if options.aggregate_same_role:
@@ -495,7 +500,17 @@ class ContextState:
         commits = [commit for _, commit in shown]
         warn = self._warn_lazily(layout, later)
         source = source_name(self._counter, has_media=any(rendering.has_media for rendering, _ in shown))
-        return CompileSnapshot(messages, configs, commits, counts, tokens=sum(counts), source=source, warn=warn)
+        return CompileSnapshot(
+            messages,
+            configs,
+            commits,
+            counts,
+            tokens=sum(counts),
+            source=source,
+            warn=warn,
+            tools=tools,
+            has_blobs=has_blobs,
+        )
 
     def _marked(self, commit: str, rendering: Rendering) -> Rendering:
         try:

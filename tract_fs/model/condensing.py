@@ -31,7 +31,7 @@ def condense(slots: list[Slot], targets: dict[int, list[int]], layout: Layout) -
     for summary in layout.places:
         cover(summary, targets, covers.setdefault(summary, set()))
     hidden = set().union(*covers.values())
-    shown = (position for position, slot in enumerate(slots) if slot.is_shown or slot.is_lost)
+    shown = (position for position, slot in enumerate(slots) if slot.is_shown or slot.is_lost or slot.tools)
     kept = {position for position in shown if position not in hidden}
     kept.update(layout.places.values())
     _add_linked(slots, kept)

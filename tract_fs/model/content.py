@@ -16,6 +16,7 @@ from msgspec.json import Decoder
 
 from tract_fs.errors import ArgumentError, ContentValidationError, JsonValueError, ObjectTooLarge
 from tract_fs.model import canonical
+from tract_fs.model.names import is_hash
 
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
 ILL_FORMED = "?"  # in place of the type of what is no content
@@ -100,6 +101,26 @@ class FreeformContent(_Content, tag="freeform", frozen=True):
     payload: dict[str, Any]
 
 
+class RecordContent(_Content, tag="record", frozen=True):
+    """What a program keeps in the history: to every reader no message and no tokens.
+
+    `blobs` are the hashes that `put_blob` returned, each by a name of the program's own.
+    """
+
+    kind: str
+    data: dict[str, Any]
+    blobs: dict[str, str] = {}
+
+
+class ToolsContent(_Content, tag="tools", frozen=True):
+    """The definitions of the tools that the model may call, as the provider takes them: no message.
+
+    The last one that a context holds applies; `tools=[]` ends that.
+    """
+
+    tools: list[dict[str, Any]]
+
+
 Content = (
     InstructionContent
     | DialogueContent
@@ -109,6 +130,8 @@ Content = (
     | ArtifactContent
     | OutputContent
     | FreeformContent
+    | RecordContent
+    | ToolsContent
 )
 BUILTIN_TYPES: dict[str, type[Struct]] = {
     "instruction": InstructionContent,
@@ -119,11 +142,19 @@ BUILTIN_TYPES: dict[str, type[Struct]] = {
     "artifact": ArtifactContent,
     "output": OutputContent,
     "freeform": FreeformContent,
+    "record": RecordContent,
+    "tools": ToolsContent,
 }
+SILENT_TYPES = frozenset(["record", "tools"])  # never messages; to earlier versions custom types
 _NAMES = {kind: name for name, kind in BUILTIN_TYPES.items()}
-_OF_TEXTS = {name: kind for name, kind in BUILTIN_TYPES.items() if name not in ("tool_io", "message", "freeform")}
+_OF_JSON = SILENT_TYPES | {"tool_io", "message", "freeform"}
+_OF_TEXTS = {name: kind for name, kind in BUILTIN_TYPES.items() if name not in _OF_JSON}
 _DEFAULTS: dict[str, dict[str, object]] = {
-    name: {f.name: f.default for f in msgspec.structs.fields(kind) if not f.required}
+    name: {
+        f.name: f.default if f.default_factory is msgspec.NODEFAULT else f.default_factory()
+        for f in msgspec.structs.fields(kind)
+        if not f.required
+    }
     for name, kind in BUILTIN_TYPES.items()
 }
 
@@ -168,8 +199,8 @@ def type_of(data: bytes) -> str | None:
         except JsonValueError:
             return None
         name = fields.get("content_type")
-        is_custom = type(name) is str and is_custom_name(name) and canonical.is_storable(fields)
-        return name if is_custom else None
+        is_custom = type(name) is str and (is_custom_name(name) or name in SILENT_TYPES)
+        return name if is_custom and canonical.is_storable(fields) else None
     kind = type(content)
     if kind is MessageContent:
         message = cast(MessageContent, content).message
@@ -177,6 +208,9 @@ def type_of(data: bytes) -> str | None:
     elif kind is FreeformContent or kind is ToolIOContent:
         payload = cast(FreeformContent | ToolIOContent, content).payload
         is_sound = canonical.is_storable(payload, canonical.MAX_DEPTH - 1)
+    elif kind is RecordContent or kind is ToolsContent:
+        part = content.data if isinstance(content, RecordContent) else cast(ToolsContent, content).tools
+        is_sound = canonical.is_storable(part, canonical.MAX_DEPTH - 1)
     else:
         return _NAMES[kind]
     return _NAMES[kind] if is_sound else None
@@ -310,29 +344,32 @@ class ContentTypes:
             except msgspec.ValidationError:
                 pass  # the decoder names the place
         try:
-            typed = self.decode(envelope, name)
+            typed = _builtin(envelope, name) if name in BUILTIN_TYPES else self.decode(envelope, name)
             custom = self._custom.get(name)
-            if custom is None:
-                return envelope, name, typed
-            text = custom.text_of(typed)
-            shown = ShownAs(custom.role, custom.priority, None if text == default_text(fields) else text)
-            envelope = _envelope(name, {**fields, SHOWN_KEY: msgspec.to_builtins(shown)})
-            return envelope, name, self.decode(envelope, name)
+            if custom is not None:
+                text = custom.text_of(typed)
+                shown = ShownAs(custom.role, custom.priority, None if text == default_text(fields) else text)
+                envelope = _envelope(name, {**fields, SHOWN_KEY: msgspec.to_builtins(shown)})
+                typed = self.decode(envelope, name)
         except JsonValueError as error:
             raise _from_msgspec(name, error.reason) from None
+        if type(typed) is RecordContent:
+            _require_blobs(typed)
+        return envelope, name, typed
 
     def decode(self, data: bytes, content_type: str) -> object:
         """Returns the typed content of stored bytes; a dict where the custom type is not registered.
 
+        A record that an earlier version stored under the name of a silent type, with other fields, is a dict, too.
         Errors: JsonValueError if the bytes hold no content of this type.
         """
         if content_type in BUILTIN_TYPES:
-            content = canonical.decode_typed(_BUILTIN_DECODER, data).content
-            if _NAMES[type(content)] != content_type:
-                raise JsonValueError(path="content", reason=f"a {_NAMES[type(content)]}, not a {content_type}")
-            if type(content) is MessageContent and type(content.message.get("role")) is not str:
-                raise JsonValueError(path="content", reason="Expected `str` - at `$.content.message.role`")
-            return content
+            try:
+                return _builtin(data, content_type)
+            except JsonValueError:
+                if content_type not in SILENT_TYPES:
+                    raise
+            return _custom_fields(data, content_type)[0]
         fields, _ = _custom_fields(data, content_type)
         custom = self._custom.get(content_type)
         return fields if custom is None else _converted(fields, custom.kind)
@@ -391,6 +428,23 @@ class ContentTypes:
                 del fields[key]
         fields["content_type"] = name
         return name, fields
+
+
+def _builtin(data: bytes, content_type: str) -> Content:
+    """Returns the content of a built-in type. Errors: JsonValueError."""
+    content = canonical.decode_typed(_BUILTIN_DECODER, data).content
+    if _NAMES[type(content)] != content_type:
+        raise JsonValueError(path="content", reason=f"a {_NAMES[type(content)]}, not a {content_type}")
+    if type(content) is MessageContent and type(content.message.get("role")) is not str:
+        raise JsonValueError(path="content", reason="Expected `str` - at `$.content.message.role`")
+    return content
+
+
+def _require_blobs(record: RecordContent) -> None:
+    """Raises ContentValidationError if a record names a blob by what is no hash."""
+    for name, blob in record.blobs.items():
+        if not is_hash(blob):
+            raise _invalid("record", f"blobs.{name}", f"{blob!r} is no hash of a blob; give what put_blob() returned")
 
 
 def default_text(fields: Mapping[str, object]) -> str:

@@ -16,7 +16,7 @@ from tract_fs.model import canonical
 from tract_fs.model.names import is_hash, is_tract_id
 
 BUNDLE_FORMAT = "tract-fs-bundle"
-BUNDLE_VERSION = 1
+BUNDLE_VERSION = 2  # of a bundle with blobs; one without them has version 1
 Side = Literal["here", "there"]
 
 
@@ -115,10 +115,11 @@ class BundleHeader(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     commits: int
     events: int
     builds_on: tuple[str, ...]  # tract/hash of the parents of its events that are not in the bundle, ascending
+    blobs: int = 0  # from version 2 on, which has some
 
 
 class BundleInfo(Struct, frozen=True):
-    """What is in a bundle; `missing` are hashes of contents and commits of its events, and of events, that the store did not have."""
+    """What is in a bundle; `missing` are hashes of contents, blobs and commits of its events, and of events, that the store did not have."""
 
     path: str
     tracts: tuple[str, ...]
@@ -128,6 +129,7 @@ class BundleInfo(Struct, frozen=True):
     builds_on: tuple[str, ...]
     size_bytes: int
     missing: tuple[str, ...] = ()
+    blobs: int = 0
 
 
 class BundleApplied(Struct, frozen=True):
@@ -140,6 +142,7 @@ class BundleApplied(Struct, frozen=True):
     new_events: int
     size_bytes: int  # of what was written
     pending: tuple[str, ...]
+    new_blobs: int = 0
 
 
 _DECODER = Decoder(BundleHeader)
@@ -147,7 +150,8 @@ _DECODER = Decoder(BundleHeader)
 
 def encode_header(header: BundleHeader) -> bytes:
     """Returns the first line of a bundle, without its newline."""
-    return canonical.encode_checked({name: getattr(header, name) for name in header.__struct_fields__})
+    names = [name for name in header.__struct_fields__ if name != "blobs" or header.blobs]
+    return canonical.encode_checked({name: getattr(header, name) for name in names})
 
 
 def bundle_version(data: bytes) -> int:
@@ -164,8 +168,10 @@ def bundle_version(data: bytes) -> int:
 def decode_header(data: bytes) -> BundleHeader:
     """Returns the header in the first line of a bundle of this version; JsonValueError if it is not valid."""
     header = canonical.decode_typed(_DECODER, data)
-    if min(header.contents, header.commits, header.events) < 0:
+    if min(header.contents, header.commits, header.events, header.blobs) < 0:
         raise JsonValueError(path="bundle", reason="a count below 0")
+    if (header.version > 1) != (header.blobs > 0):
+        raise JsonValueError(path="bundle", reason=f"version {header.version} with {header.blobs} blobs")
     for tract in header.tracts:
         if not is_tract_id(tract):
             raise JsonValueError(path="bundle", reason=f"invalid tract id {tract!r}")

@@ -13,6 +13,7 @@ from msgspec.json import Decoder
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
+from tract_fs.model.blobs import blobs_of_content, is_blob
 from tract_fs.model.content import is_content
 from tract_fs.model.events import Move, decode_event
 from tract_fs.model.names import are_hashes, is_tract_id
@@ -98,8 +99,8 @@ def tract_of_event(data: bytes) -> str | None:
 
 
 def is_object_of_ours(data: bytes) -> bool:
-    """Returns whether bytes hold a valid content or commit."""
-    if is_content(data):
+    """Returns whether bytes hold a valid content, commit or blob."""
+    if is_blob(data) or is_content(data):
         return True
     try:
         decode_commit(data)
@@ -114,8 +115,10 @@ def is_line(data: bytes) -> bool:
 
 
 def named_objects(data: bytes) -> set[str]:
-    """Returns the objects that a commit or event names in these bytes; nothing for other bytes."""
+    """Returns the objects that a commit, event or content names in these bytes; nothing for other bytes."""
     try:
+        if data.startswith(b'{"content":'):
+            return blobs_of_content(data)
         if data.startswith(b'{"commit":'):
             commit = decode_commit(data)
             return {*commit.parents} | ({commit.content} if commit.content is not None else set())

@@ -6,13 +6,15 @@ does to a returned value reaches the store, a cache or a later answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from tract_fs.model import canonical
+from tract_fs.model.blobs import iter_references, put_data
 from tract_fs.model.content import (
+    SILENT_TYPES,
     ArtifactContent,
     ContentTypes,
     DialogueContent,
@@ -20,11 +22,13 @@ from tract_fs.model.content import (
     InstructionContent,
     MessageContent,
     Priority,
+    RecordContent,
     ShownAs,
     ToolIOContent,
+    ToolsContent,
     default_text,
 )
-from tract_fs.model.tokens import TokenCounter, count_json_message, count_message, recorded_tokens
+from tract_fs.model.tokens import PER_MESSAGE, TokenCounter, count_json_message, count_message, recorded_tokens
 
 _TEXT_BLOCKS = ("text", "input_text", "output_text")
 
@@ -42,6 +46,12 @@ class Rendering(Struct, frozen=True, array_like=True, gc=False):
     answers: tuple[str, ...] = ()
     priority: Priority | None = None  # that the content carries; None: that of its type here
     has_media: bool = False  # `tokens` counts media by a rule of their own
+    has_blobs: bool = False  # the body names blobs in place of data
+
+    @property
+    def is_message(self) -> bool:
+        """Whether it is a message, and no record or list of tools."""
+        return self.text is not None or self.content_type not in SILENT_TYPES
 
 
 class Message:
@@ -67,6 +77,13 @@ class Message:
         message._content_type = rendering.content_type
         message._body = rendering.body
         message._commits = commits
+        return message
+
+    def with_fields(self, fields: dict[str, Any]) -> Message:
+        """Returns this provider message with other fields, by the same commits."""
+        message = Message(self._role, self._text, self._name)
+        message._content_type, message._commits = self._content_type, self._commits
+        message._body = canonical.encode_checked(fields).decode()
         return message
 
     @property
@@ -138,6 +155,13 @@ class Message:
         return {"role": "assistant", "content": None, "tool_calls": [call]}
 
     @property
+    def has_blobs(self) -> bool:
+        """Whether it names blobs in place of data. Cost: a decoding, for a list of blocks that may."""
+        if self._text is not None or self._body is None or '"blob' not in self._body:
+            return False
+        return any(True for _ in iter_references(self._decoded()))
+
+    @property
     def is_tool_io(self) -> bool:
         """Whether the message renders one tool call or result, not a provider message."""
         return self._content_type == "tool_io"
@@ -168,13 +192,16 @@ def render(
     *,
     recorded: Mapping[str, int] | None = None,
     shown: ShownAs | None = None,
+    read_blob: Callable[[str], str | None] = lambda _: None,
 ) -> Rendering:
     """Returns the rendering of `content`, as `shown` if that is given; its tokens are counted only if `recorded` has no
     count by this counter.
+
+    `read_blob` returns the base64 of a blob, whose tokens count too; None if it is not there.
     """
     tokens, has_media = recorded_tokens(counter, recorded) if recorded else (None, False)
     if isinstance(content, MessageContent):
-        return _render_provider(content.message, counter, tokens, has_media=has_media)
+        return _render_provider(content.message, counter, tokens, has_media=has_media, read_blob=read_blob)
     name = None
     body = None
     calls: tuple[str, ...] = ()
@@ -195,6 +222,10 @@ def render(
         text = content.content
     elif isinstance(content, FreeformContent):
         text = canonical.indent(content.payload)
+    elif isinstance(content, RecordContent):
+        return Rendering("", None, None, content_type, None, 0)
+    elif isinstance(content, ToolsContent):
+        return _render_tools(content, counter, tokens)
     elif shown is not None and shown.text is not None:
         role, text = shown.role, shown.text
     else:
@@ -203,7 +234,7 @@ def render(
         strings = [role, text] if name is None else [role, text, name]
         tokens = count_message(counter, strings, has_name=name is not None)
     priority = None if shown is None else shown.priority
-    return Rendering(role, text, name, content_type, body, tokens, calls, answers, priority)
+    return Rendering(role, text, name, content_type, body, tokens, calls, answers, priority=priority)
 
 
 def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:
@@ -236,20 +267,40 @@ def joined_rendering(role: str, text: str, name: str | None, counter: TokenCount
     return Rendering(role, text, name, "", None, count_message(counter, strings, has_name=name is not None))
 
 
+def _render_tools(content: ToolsContent, counter: TokenCounter, tokens: int | None) -> Rendering:
+    """Returns the rendering of a list of tools; its tokens are those of its JSON text."""
+    body = canonical.encode_checked({"tools": content.tools}).decode()
+    if tokens is None:
+        text = canonical.encode_checked(content.tools).decode()
+        tokens = count_message(counter, [text] if content.tools else [], has_name=False) - PER_MESSAGE
+    return Rendering("", None, None, "tools", body, tokens)
+
+
 def _render_provider(
-    message: dict[str, Any], counter: TokenCounter, tokens: int | None = None, *, has_media: bool = False
+    message: dict[str, Any],
+    counter: TokenCounter,
+    tokens: int | None = None,
+    *,
+    has_media: bool = False,
+    read_blob: Callable[[str], str | None] = lambda _: None,
 ) -> Rendering:
     role: str = message["role"]
     content = message.get("content")
     name = message.get("name")
     if type(name) is not str:
         name = None
-    if tokens is None:
-        tokens, has_media = count_json_message(counter, message)
-    calls, answers = tool_ids(message)
-    text = content if type(content) is str else None
     body = canonical.encode_checked(message).decode()
-    return Rendering(role, text, name, "message", body, tokens, calls, answers, has_media=has_media)
+    text = content if type(content) is str else None
+    has_blobs = text is None and any(True for _ in iter_references(message))
+    calls, answers = tool_ids(message)
+    if tokens is None:
+        if has_blobs:
+            message = canonical.decode(body.encode())
+            put_data(message, lambda name: read_blob(name) or "")  # one that is missing is media of no known size
+        tokens, has_media = count_json_message(counter, message)
+    return Rendering(
+        role, text, name, "message", body, tokens, calls, answers, has_media=has_media, has_blobs=has_blobs
+    )
 
 
 def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -33,7 +33,17 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
     @property
     def is_shown(self) -> bool:
         """Whether the slot shows in the context, before summaries hide others and tool calls are paired."""
-        return self.priority is not Priority.SKIP and self._shown_rendering() is not LOST
+        if self.priority is Priority.SKIP:
+            return False
+        rendering = self._shown_rendering()
+        return rendering.text is not None or (rendering is not LOST and rendering.is_message)
+
+    @property
+    def tools(self) -> Rendering | None:
+        """The list of tools that the slot holds, if it is not skipped."""
+        rendering = self._shown_rendering()
+        is_list = rendering.content_type == "tools" and not rendering.is_message
+        return rendering if is_list and self.priority is not Priority.SKIP else None
 
     @property
     def is_lost(self) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 
 from tract_fs.model import canonical
 from tract_fs.model.exports import openai_messages
-from tract_fs.model.messages import Message
+from tract_fs.model.messages import Message, Rendering
 from tract_fs.model.tokens import PER_REPLY
 from tract_fs.model.usage import TokenUsage
 
@@ -22,7 +22,18 @@ from tract_fs.model.usage import TokenUsage
 class CompileSnapshot:
     """The result of a compile in its cached form: parallel entries per effective commit."""
 
-    __slots__ = ("_commits", "_configs", "_counts", "_messages", "_tokens", "_warn", "commit_count", "source")
+    __slots__ = (
+        "_commits",
+        "_configs",
+        "_counts",
+        "_messages",
+        "_tokens",
+        "_warn",
+        "commit_count",
+        "has_blobs",
+        "source",
+        "tools_rendering",
+    )
 
     def __init__(
         self,
@@ -34,6 +45,8 @@ class CompileSnapshot:
         tokens: int,
         source: str,
         warn: Callable[[], list[str]],
+        tools: Rendering | None = None,
+        has_blobs: bool = False,
     ) -> None:
         self._messages = messages
         self._configs = configs
@@ -43,6 +56,8 @@ class CompileSnapshot:
         self._warn = warn
         self.commit_count = len(commits)
         self.source = source
+        self.tools_rendering = tools
+        self.has_blobs = has_blobs  # messages name blobs in place of data
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -65,9 +80,15 @@ class CompileSnapshot:
         return tuple(self._counts[: self.commit_count])
 
     @property
+    def tools(self) -> list[Any]:
+        """The definitions of the tools (fresh): those of the last ToolsContent; empty if there is none."""
+        return _decode_tools(self.tools_rendering)
+
+    @property
     def token_count(self) -> int:
-        """The tokens of the messages and of the reply's start; 0 if there are no messages."""
-        return self._tokens + PER_REPLY if self.commit_count else 0
+        """The tokens of the messages and of the reply's start, 0 if there are no messages, and those of the tools."""
+        tools = 0 if self.tools_rendering is None else self.tools_rendering.tokens
+        return tools + (self._tokens + PER_REPLY if self.commit_count else 0)
 
     @property
     def token_source(self) -> str:
@@ -80,7 +101,7 @@ class CompileSnapshot:
         return self._warn()
 
     def extended(
-        self, message: Message, config: str | None, tokens: int, *, source: str, warn: Callable[[], list[str]]
+        self, message: Message, config: str | None, rendering: Rendering, *, source: str, warn: Callable[[], list[str]]
     ) -> CompileSnapshot:
         """Returns the snapshot with one more message; copies the lists only if another snapshot has extended them."""
         count = self.commit_count
@@ -91,9 +112,17 @@ class CompileSnapshot:
         messages.append(message)
         configs.append(config)
         commits.append(message.commit_hashes[0])
-        counts.append(tokens)
+        counts.append(rendering.tokens)
         return CompileSnapshot(
-            messages, configs, commits, counts, tokens=self._tokens + tokens, source=source, warn=warn
+            messages,
+            configs,
+            commits,
+            counts,
+            tokens=self._tokens + rendering.tokens,
+            source=source,
+            warn=warn,
+            tools=self.tools_rendering,
+            has_blobs=self.has_blobs or rendering.has_blobs,
         )
 
     def list_messages(self) -> list[Message]:
@@ -105,15 +134,26 @@ class CompileSnapshot:
         return self._commits[: self.commit_count]
 
     def to_context(
-        self, head: str | None, *, usage: TokenUsage | None = None, notes: Sequence[str] = ()
+        self,
+        head: str | None,
+        *,
+        usage: TokenUsage | None = None,
+        notes: Sequence[str] = (),
+        messages: list[Message] | None = None,
     ) -> CompiledContext:
-        """Returns the result for a caller: the context of `head`, with the tokens that the provider reported for it."""
-        return CompiledContext.from_snapshot(self, head, usage, tuple(notes))
+        """Returns the result for a caller: the context of `head`, with the tokens that the provider reported for it.
+
+        `messages`: those with the data of blobs in them, where there are any.
+        """
+        context = CompiledContext.from_snapshot(self, head, usage, tuple(notes))
+        context._messages = messages
+        return context
 
     def __reduce__(self) -> tuple[object, ...]:
         count = self.commit_count
         lists = self._messages[:count], self._configs[:count], self._commits[:count], self._counts[:count]
-        return _restored, (lists, self._tokens, self.source, tuple(self.warnings))
+        beside = self.tools_rendering, self.has_blobs
+        return _restored, (lists, self._tokens, self.source, tuple(self.warnings), beside)
 
 
 class CompiledContext:
@@ -131,6 +171,7 @@ class CompiledContext:
         "_messages",
         "_snapshot",
         "_token_counts",
+        "_tools",
         "_warnings",
         "commit_count",
         "head",
@@ -150,12 +191,14 @@ class CompiledContext:
         *,
         token_counts: Sequence[int] = (),
         head: str | None = None,
+        tools: list[Any] | None = None,
     ) -> None:
         self._snapshot: CompileSnapshot | None = None
         self._messages: list[Message] | None = messages
         self._configs: list[dict[str, Any]] | None = generation_configs
         self._commits: list[str] | None = commit_hashes
         self._warnings: list[str] | tuple[str, ...] = warnings or []
+        self._tools: list[Any] | None = tools or []
         self.token_count = token_count
         self.token_source = token_source
         self.commit_count = len(commit_hashes)
@@ -170,7 +213,7 @@ class CompiledContext:
         """Returns a result that shares with `snapshot` what is immutable."""
         context = cls.__new__(cls)
         context._snapshot = snapshot
-        context._messages = context._configs = context._commits = None
+        context._messages = context._configs = context._commits = context._tools = None
         context._token_counts = ()
         context._warnings = notes
         context.token_count = snapshot.token_count if usage is None else usage.prompt_tokens
@@ -212,6 +255,14 @@ class CompiledContext:
         return self._token_counts if self._snapshot is None else self._snapshot.token_counts
 
     @property
+    def tools(self) -> list[Any]:
+        """The definitions of the tools to send beside the messages: those of the last ToolsContent; empty if there is none."""
+        if self._tools is None:
+            assert self._snapshot is not None
+            self._tools = self._snapshot.tools
+        return self._tools
+
+    @property
     def warnings(self) -> list[str]:
         """Warnings about the messages, in sentences."""
         if isinstance(self._warnings, tuple):
@@ -242,6 +293,7 @@ class CompiledContext:
             "messages": [message.to_dict() for message in self.messages],
             "generation_configs": [dict(config) for config in self.generation_configs],
             "commit_hashes": list(self.commit_hashes),
+            "tools": canonical.copy(self.tools),
             "token_counts": list(self.token_counts),
             "token_count": self.token_count,
             "token_source": self.token_source,
@@ -260,14 +312,29 @@ class CompiledContext:
         return f"CompiledContext({self.commit_count} commits, {self.token_count} tokens by {self.token_source})"
 
     def _fields(self) -> tuple[object, ...]:
-        lists = self.messages, self.generation_configs, self.commit_hashes, self.warnings
+        lists = self.messages, self.generation_configs, self.commit_hashes, self.warnings, self.tools
         return (*lists, self.token_count, self.token_source, self.commit_count)
 
 
-def _restored(lists: tuple[Any, Any, Any, Any], tokens: int, source: str, warnings: tuple[str, ...]) -> CompileSnapshot:
+def _restored(
+    lists: tuple[Any, Any, Any, Any],
+    tokens: int,
+    source: str,
+    warnings: tuple[str, ...],
+    beside: tuple[Rendering | None, bool],
+) -> CompileSnapshot:
     """Returns a snapshot that was pickled or copied."""
-    return CompileSnapshot(*lists, tokens=tokens, source=source, warn=partial(list, warnings))
+    tools, has_blobs = beside
+    warn: Callable[[], list[str]] = partial(list, warnings)
+    return CompileSnapshot(*lists, tokens=tokens, source=source, warn=warn, tools=tools, has_blobs=has_blobs)
 
 
 def _decode_config(text: str | None) -> dict[str, Any]:
     return {} if text is None else canonical.decode(text.encode())
+
+
+def _decode_tools(rendering: Rendering | None) -> list[Any]:
+    if rendering is None or rendering.body is None:
+        return []
+    tools: list[Any] = canonical.decode(rendering.body.encode())["tools"]
+    return tools

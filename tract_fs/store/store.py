@@ -539,6 +539,34 @@ class Store:
             self._remove_all(written)
             raise
 
+    def put_object(self, name: str, data: bytes) -> None:
+        """Writes an object that no event brings, as a blob is. At the return it is as durable as a commit, inside a batch too.
+
+        Errors: ReadOnlyError, LockTimeout, StoreGone; CommitUncertain; OSError of the disk.
+        """
+        with self.locked():
+            is_there = self.objects.is_written(name)
+            is_logged = self._is_durable and len(data) <= redo.BYPASS_BYTES
+            redo_size = -1
+            if is_logged:
+                entry = Entry(name, data)
+                redo_size = self._redo.append([entry])
+            try:
+                if not is_there:
+                    files.replace(self.layout.object(name), data, is_synced=self._is_durable and not is_logged)
+            except BaseException:
+                if is_logged:
+                    with suppress(OSError):  # a power cut may bring it back: an object that nothing names is harmless
+                        self._redo.take_back(redo_size)
+                raise
+            if is_logged:
+                self._unsynced.append(entry)
+            elif is_there and self._is_durable:
+                self._has_undurable_ancestor = True  # whatever tool or fast writer wrote it may not have synced it
+            if self._is_durable and (self._lock_depth > 1 or not is_logged):
+                self._sync()
+        self.objects.remember({name: data}, {})
+
     def write(self, log: TractLog, transaction: Transaction) -> EventHash:
         """Writes a transaction; the lock is held and the log caught up. All of it is in the store, or nothing.
 

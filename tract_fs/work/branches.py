@@ -21,7 +21,7 @@ from tract_fs.errors import (
     TractExists,
     UndoError,
 )
-from tract_fs.model.content import Priority
+from tract_fs.model.content import SILENT_TYPES, Priority
 from tract_fs.model.events import describe_op
 from tract_fs.model.info import CommitInfo
 from tract_fs.model.names import CommitHash, EventHash, require_branch_name, require_tract_id
@@ -187,7 +187,8 @@ class TractBranches:
     def _last_shown(self, contexts: ContextReader, head: CommitHash) -> CommitHash | None:
         """Returns the commit of the last message of the head's context. Cost: none where the head is a message."""
         commit = self._reader.commit(head)
-        is_message = commit.operation is CommitOperation.APPEND and commit.content is not None
+        is_append = commit.operation is CommitOperation.APPEND and commit.content is not None
+        is_message = is_append and commit.content_type not in SILENT_TYPES
         if is_message and self._reader.default_priority(head) is not Priority.SKIP:
             return head
         shown = contexts.state(head).snapshot().list_commits()

@@ -22,12 +22,14 @@ from tract_fs.model.compiler import (
 )
 from tract_fs.model.content import Priority
 from tract_fs.model.history import is_ancestor, linear_order
+from tract_fs.model.messages import Message
 from tract_fs.model.names import Clock, CommitHash, format_time, read_clock, to_us
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.reach import Reach
 from tract_fs.model.slots import Slot
-from tract_fs.model.snapshot import CompiledContext
+from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
 from tract_fs.model.tokens import cache_name
+from tract_fs.model.usage import TokenUsage
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.snapshot_cache import SnapshotCache
 from tract_fs.store.transaction import Transaction
@@ -109,7 +111,7 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
         usage = reader.overlay.usage(cut) if options.is_plain else None
-        return state.compile(options, later=later).to_context(cut, usage=usage, notes=notes)
+        return self._to_context(state.compile(options, later=later), cut, notes, usage)
 
     def _require_complete(self, head: CommitHash | None, at_time: datetime | None) -> None:
         """Raises HistoryIncomplete if the answer would lack what is hidden: a cut before the head's time lacks nothing."""
@@ -138,6 +140,7 @@ class ContextReader:
         if not self._reader.gaps or not self._reader.has_gap_closed():
             return state
         self._reader.gaps.clear()
+        self._reader.uncounted.clear()
         self.forget()
         return self.state(head)
 
@@ -158,7 +161,7 @@ class ContextReader:
         """Returns the context of a commit (None: of no commits) as it compiles where that is the head, without usage."""
         if self._compiler is not None:
             return self._compile_by(self._compiler, self._order(head), CompileOptions())
-        return self.state(head).snapshot().to_context(head)
+        return self._to_context(self.state(head).snapshot(), head, [])
 
     def lost(self, head: CommitHash | None) -> list[str]:
         """Returns the commits that the context of a commit leaves out, because their contents are missing or damaged."""
@@ -319,7 +322,13 @@ class ContextReader:
     def _store(self, state: ContextState) -> None:
         log = self._reader.log
         stamp = log.stamp()
-        if state.head is None or stamp[0] < 0 or state.depends_on_types() or state.holds_unreadable():
+        if (
+            state.head is None
+            or stamp[0] < 0
+            or state.depends_on_types()
+            or state.holds_unreadable()
+            or self._reader.uncounted
+        ):
             return
         again_count = self._reader.records_version()[1]
         state = state.condensed()
@@ -351,7 +360,30 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         if self._reader.gaps:
             self._note_lost(state, notes)
-        return state.compile(options, later=later).to_context(state.head, notes=notes)
+        return self._to_context(state.compile(options, later=later), state.head, notes)
+
+    def _to_context(
+        self, snapshot: CompileSnapshot, head: CommitHash | None, notes: list[str], usage: TokenUsage | None = None
+    ) -> CompiledContext:
+        """Returns the result for a caller, with the data of the blobs that its messages name."""
+        if not snapshot.has_blobs:
+            return snapshot.to_context(head, usage=usage, notes=notes)
+        messages, lost = self.with_data(snapshot.list_messages())
+        return snapshot.to_context(head, usage=usage, notes=[*notes, *lost], messages=messages)
+
+    def with_data(self, messages: list[Message]) -> tuple[list[Message], list[str]]:
+        """Returns messages with the data of the blobs that they name, and a sentence for each blob that is lost."""
+        found: list[Message] = []
+        notes: list[str] = []
+        for message in messages:
+            shown, lost = self._reader.with_data(message) if message.has_blobs else (message, [])
+            found.append(shown)
+            notes += [
+                f"commit {message.commit_hashes[0]}: its attachment, blob {name}, is missing or damaged, and a text "
+                "stands for it; fetch the blob from another copy"
+                for name in lost
+            ]
+        return found, notes
 
     def _notes_of_heads(self, moment_us: int | None = None) -> list[str]:
         """Returns what the other heads of the branch have that the context leaves out; nothing if there are none."""

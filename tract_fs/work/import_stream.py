@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from tract_fs.errors import ArgumentError, BudgetExceeded, ContentValidationError, ImportInterrupted
 from tract_fs.model import canonical
+from tract_fs.model.blobs import iter_references
 from tract_fs.model.content import encode_message
 from tract_fs.model.events import NewCommit
 from tract_fs.model.info import ImportReport
@@ -120,8 +121,8 @@ class MessageStream:
         if self._config_of is not None:
             config = optional_object(self._config_of(self._position, message), "generation_config")
         name = sha256(data).hexdigest()
-        is_single = self._writer.budget is not None
-        rendering = self._writer.render_message(message) if is_single else None
+        is_rendered = self._writer.budget is not None or any(True for _ in iter_references(message))
+        rendering = self._writer.render_message(message) if is_rendered else None
         counter = self._reader.counter
         if rendering is None:
             tokens, has_media = count_json_message(counter, message)

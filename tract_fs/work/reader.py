@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tract_fs.errors import (
     AmbiguousRefError,
+    ArgumentError,
     BranchNotFound,
     CommitNotFoundError,
     ContentRedacted,
@@ -21,6 +22,7 @@ from tract_fs.errors import (
     TokenizerError,
 )
 from tract_fs.model import canonical
+from tract_fs.model.blobs import base64_of, decode_blob, put_data
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar, is_part
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, Priority, ReadContent
@@ -29,7 +31,7 @@ from tract_fs.model.history import KnownHistory, iter_newest_first
 from tract_fs.model.incomplete import BY_GIT, Incomplete, Lost
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
 from tract_fs.model.lines import shows
-from tract_fs.model.messages import Rendering, render
+from tract_fs.model.messages import Message, Rendering, render
 from tract_fs.model.names import CommitHash, ContentHash, is_hash, is_hex, to_datetime
 from tract_fs.model.objects import Commit
 from tract_fs.model.refs import HEAD, Ref, parse_ref
@@ -85,13 +87,15 @@ class TractReader:
         self.counter = counter
         self.hidden = store.hidden(log.tract)
         self.overlay = Overlay(log, self.foreign, self.hidden, store.objects)
-        self.gaps: dict[CommitHash, ContentHash] = {}  # commits whose contents could not be read for a context
+        self.gaps: dict[CommitHash, str] = {}  # commits whose contents, or blobs, could not be read for a context
+        self.uncounted: set[CommitHash] = set()  # those of them whose tokens were counted without a blob
         self.loading: AbstractContextManager[None] = nullcontext()  # held while a query's result loads its facts
         self.misfits: dict[ContentHash, str] = {}  # rendered contents that their registered types do not fit: why
         self.throw_away: object = None  # keeps a throw-away store for as long as a reference to it is left
         self._history = KnownHistory(self.commit)
         self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
+        self._with_data: BoundedCache[tuple[str, tuple[str, ...]], Message] = BoundedCache(_CACHED_BYTES)  # by message
         self._written: dict[CommitHash, NewCommit] = {}  # recent commits of this session
         self._written_version = (0, 0)  # `records_version` when it wrote them
 
@@ -354,7 +358,8 @@ class TractReader:
                     return CommitFacts(commit, config, None)
                 except LOSSES:
                     return CommitFacts(commit, config, tokens or 0)
-                self.keep_rendering(name, rendering)
+                if name not in self.uncounted:
+                    self.keep_rendering(name, rendering)
             tokens = rendering.tokens
         return CommitFacts(commit, config, tokens)
 
@@ -380,6 +385,44 @@ class TractReader:
             if commit.content not in self.store.redacted():
                 raise
             raise ContentRedacted(hash=name, content_hash=commit.content) from error
+
+    def blob(self, name: str) -> bytes:
+        """Returns the bytes of a blob. Errors: ArgumentError; ContentRedacted, ObjectMissing, InvalidObject; damage."""
+        if type(name) is not str or not is_hash(name):
+            raise ArgumentError(f"blob {name!r}: give the hash that put_blob() returned")
+        try:
+            return decode_blob(self.store.objects.require(name, "blob"))
+        except ObjectMissing as error:
+            if name not in self.store.redacted():
+                raise
+            raise ContentRedacted(
+                f"the blob {name} was redacted and is not in the store", hash=name, content_hash=name
+            ) from error
+        except JsonValueError as error:
+            path = self.store.layout.relative(self.store.layout.object(name))
+            raise InvalidObject(path=path, hash=name, kind="blob", reason=error.reason) from None
+
+    def with_data(self, message: Message) -> tuple[Message, list[str]]:
+        """Returns a provider message with the data of the blobs that it names, and the blobs that are lost."""
+        key = message.canonical_json, message.commit_hashes
+        known = self._with_data.get(key)
+        if known is not None:
+            return known, []
+        fields = message.to_dict()
+        absent = put_data(fields, self.read_blob, self._shown_absent)
+        found = message.with_fields(fields)
+        if absent:
+            return found, [name for name in dict.fromkeys(absent) if name not in self.store.redacted()]
+        self._with_data.put(key, found, 2 * len(found.canonical_json) + 300)
+        return found, []
+
+    def read_blob(self, name: str) -> str | None:
+        """Returns the base64 of a blob, or None if it is missing or damaged."""
+        data = self.store.objects.get(name)
+        return None if data is None else base64_of(data)
+
+    def _shown_absent(self, name: str) -> str:
+        return f"[{'a redacted attachment' if name in self.store.redacted() else 'an attachment that is missing'}: blob {name}]"
 
     def loaded(self, name: CommitHash, commit: Commit | None = None) -> Loaded:
         """Returns a commit, with its rendering and config, for the compiler; `commit` is that commit if the caller has
@@ -457,16 +500,35 @@ class TractReader:
         read = self._decode(commit.content, commit.content_type)
         if read.misfit:
             self.misfits[commit.content] = read.misfit
+        absent: list[str] = []
+
+        def read_blob(blob: str) -> str | None:
+            text = self.read_blob(blob)
+            if text is None:
+                absent.append(blob)
+            return text
+
         try:
-            return render(
-                read.content, commit.content_type, self.types, self.counter, recorded=recorded, shown=read.shown
+            found = render(
+                read.content,
+                commit.content_type,
+                self.types,
+                self.counter,
+                recorded=recorded,
+                shown=read.shown,
+                read_blob=read_blob,
             )
         except TokenizerError as error:
             raise error.at(name) from error.__cause__
+        if absent:
+            self.uncounted.add(CommitHash(name))
+            self.gaps[CommitHash(name)] = absent[0]
+        return found
 
     def forget_renderings(self) -> None:
         """Drops all renderings, since a content type was registered."""
         self._renderings.clear()
+        self._with_data.clear()
         self.misfits.clear()
 
     def forget_history(self) -> None:

@@ -108,11 +108,12 @@ class TractSummarizer:
             message=plan.message,
             generation_config=plan.generation_config,
         )
-        if draft.rendering is not None and "message" in find_flaws(draft.rendering):
+        rendering = draft.rendering
+        if rendering is not None and ("message" in find_flaws(rendering) or not rendering.is_message):
             raise SummarizeError(
                 "can't summarize with an empty text: it would hide the commits and show nothing; nothing was written",
                 target=None,
-                reason="the text is empty",
+                reason="the text is empty" if rendering.is_message else f"a {rendering.content_type} is no message",
             )
 
         def check() -> None:
@@ -161,6 +162,8 @@ class TractSummarizer:
             reason = "all of these commits are pinned; pass keep_pinned=False" if slots else "no commits were given"
             raise SummarizeError(f"nothing to summarize: {reason}; nothing was written", target=None, reason=reason)
         messages = [message for message in state.snapshot().list_messages() if message.commit_hashes[0] in kept]
+        if state.snapshot().has_blobs:
+            messages, _ = self._contexts.with_data(messages)
         return Covered(tuple(state.in_history_order(kept)), messages)
 
     def _require_slot(self, state: ContextState, name: CommitHash) -> Slot:

@@ -30,6 +30,7 @@ from tract_fs.errors import (
     UsageError,
 )
 from tract_fs.model import canonical
+from tract_fs.model.blobs import encode_blob
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.content import MAX_OBJECT_BYTES, MessageContent, Priority
 from tract_fs.model.events import describe_op
@@ -130,7 +131,9 @@ class TractWriter:
             message=optional_text(message, "message"),
             metadata=optional_object(metadata, "metadata"),
             config=config,
-            rendering=render(typed, content_type, reader.types, reader.counter, shown=shown),
+            rendering=render(
+                typed, content_type, reader.types, reader.counter, shown=shown, read_blob=reader.read_blob
+            ),
             basis=basis,
         )
 
@@ -144,8 +147,9 @@ class TractWriter:
 
     def render_message(self, message: dict[str, Any]) -> Rendering:
         """Returns the rendering of a provider message that was checked before."""
+        reader = self._reader
         plain: Any = canonical.dumped_in(message)
-        return render(MessageContent(plain), "message", self._reader.types, self._reader.counter)
+        return render(MessageContent(plain), "message", reader.types, reader.counter, read_blob=reader.read_blob)
 
     def import_contents(
         self, contents: Sequence[object], generation_config: dict[str, Any] | None, expected_head: ExpectedHead
@@ -209,6 +213,15 @@ class TractWriter:
             self.tick(transaction)
             transaction.add_usage(transaction.head, counts)
             return transaction.head
+
+    def put_blob(self, data: bytes) -> str:
+        """Writes a blob at once, and returns its hash; see the facade."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise ArgumentError(f"blob of {type(data).__name__}: give bytes")
+        stored = encode_blob(bytes(data))
+        name = hash_bytes(stored)
+        self._reader.store.put_object(name, stored)
+        return name
 
     @contextmanager
     def batch(self) -> Iterator[None]:
