@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         TagExists,
         TagNotFound,
         TokenizerError,
+        TractDeleted,
         TractError,
         TractNotFound,
         UsageError,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         ReflogEntry,
         TokenBudgetConfig,
         TractConfig,
+        TractInfo,
     )
     from tract_fs.model.media import Media, MediaCounter, MediaEstimate
     from tract_fs.model.messages import Message
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
     from tract_fs.model.usage import TokenUsage
     from tract_fs.tract import Tract
+    from tract_fs.tracts import Store
     from tract_fs.work.merge import MergeResult
     from tract_fs.work.writer import ANY
 
@@ -106,6 +109,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "TagExists",
         "TagNotFound",
         "TokenizerError",
+        "TractDeleted",
         "TractError",
         "TractNotFound",
         "UsageError",
@@ -131,6 +135,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "ReflogEntry",
         "TokenBudgetConfig",
         "TractConfig",
+        "TractInfo",
     ],
     "tract_fs.model.media": ["Media", "MediaCounter", "MediaEstimate"],
     "tract_fs.model.messages": ["Message"],
@@ -139,6 +144,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.tokens": ["EstimateCounter", "TokenCounter", "VocabularyCounter"],
     "tract_fs.model.usage": ["TokenUsage"],
     "tract_fs.tract": ["Tract"],
+    "tract_fs.tracts": ["Store"],
     "tract_fs.async_tract": ["AsyncBatch", "AsyncTract"],
     "tract_fs.work.writer": ["ANY"],
     "tract_fs.copies.bundle": ["verify_bundle"],
@@ -216,6 +222,7 @@ __all__ = [
     "ReflogEntry",
     "RepairReport",
     "Status",
+    "Store",
     "StoreError",
     "StoreGone",
     "StoreNotFound",
@@ -231,7 +238,9 @@ __all__ = [
     "ToolsContent",
     "Tract",
     "TractConfig",
+    "TractDeleted",
     "TractError",
+    "TractInfo",
     "TractNotFound",
     "Transfer",
     "UsageError",

@@ -295,6 +295,16 @@ class _Calls:
         return self._read(lambda tract: tract.head)
 
     @property
+    def title(self) -> Awaitable[str | None]:
+        """The title of the tract, to be awaited (`await t.title`), or None."""
+        return self._read(lambda tract: tract.title)
+
+    @property
+    def metadata(self) -> Awaitable[dict[str, Any]]:
+        """The metadata of the tract (fresh), to be awaited (`await t.metadata`); empty where none was given."""
+        return self._read(lambda tract: tract.metadata)
+
+    @property
     def branch(self) -> AsyncCurrentBranch:
         """The branch that this handle works on, by name; `await t.branch(name, at=None)` makes one."""
         current = AsyncCurrentBranch(self._tract.branch)
@@ -311,6 +321,7 @@ class _Calls:
     annotate_all = _writing(Tract.annotate_all)
     pop = _writing(Tract.pop)
     clear = _writing(Tract.clear)
+    describe = _writing(Tract.describe)
     record_usage = _writing(Tract.record_usage)
     summarize = _running_long(Tract.summarize)
     import_messages = _writing(Tract.import_messages)

@@ -117,6 +117,16 @@ class BranchNotFound(TractError, LookupError):
     template = "tract {tract_id!r} has no branch {branch!r}; see branches(), or create it with branch({branch!r})"
 
 
+class TractDeleted(BranchNotFound):
+    """Raised when a write goes to a tract that was deleted. `Store.tract(id)` gives a handle that begins it again."""
+
+    template = (
+        "tract {tract_id!r} was deleted: Store.tract({tract_id!r}) begins it again without what was in it, and "
+        "branch({branch!r}, at=...) brings a commit of it back; nothing was written"
+    )
+    tract_id: str
+
+
 class BranchExists(TractError):
     """Raised when a new branch would take the name of an existing one. Choose another name; nothing was written."""
 

@@ -148,6 +148,18 @@ class Tract:
         return self._session.tract_id
 
     @property
+    def title(self) -> str | None:
+        """The title of the tract, or None."""
+        with self._guard.reading:
+            return self._session.reader.title()
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the tract (fresh); empty where none was given."""
+        with self._guard.reading:
+            return self._session.reader.metadata()
+
+    @property
     def config(self) -> TractConfig:
         """How this handle works."""
         return self._session.options.config
@@ -283,6 +295,16 @@ class Tract:
             self._session.store.require_writable()
             level = require_priority(priority)
             return self._session.writer.annotate(target, level, reason=reason, expected_head=expected_head)
+
+    def describe(self, *, title: str | None = None, metadata: dict[str, Any] | None = None) -> None:
+        """Sets the title of the tract, its metadata (any JSON object), or both; what is not given stays as it is.
+
+        An empty title or object removes the one before. It is an event of the tract, not of a branch: the last one
+        counts on every copy. Readers of earlier versions do not understand it, and show nothing that came after it.
+        Errors: ArgumentError, JsonValueError, TractDeleted, LockTimeout, ReadOnlyError; nothing is written then.
+        """
+        with self._guard.writing:
+            self._session.writer.describe(title=title, metadata=metadata)
 
     def annotate_all(
         self,

@@ -11,6 +11,7 @@ from msgspec import Struct
 from tests.lab.talk import Clock, say, texts
 from tract_fs import CompiledContext, Tract
 from tract_fs.errors import ContentValidationError
+from tract_fs.store.objects import Objects
 
 
 class NoteOne(Struct, frozen=True):
@@ -113,3 +114,28 @@ def test_registering_the_class_that_fits_ends_the_warning(path: Path) -> None:
         t.register_content_type("note", NoteOne)
         assert own_warnings(t.compile()) == []
         assert t.get_content(t.log()[1].commit_hash) == NoteOne("old")
+
+
+class State(Struct):
+    n: int
+
+
+def test_the_log_and_the_metadata_of_a_custom_type_read_no_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened() -> Tract:
+        t = Tract.open(tmp_path, durability="fast")
+        t.register_content_type("state", State, text=lambda state: f"state {state.n}")
+        return t
+
+    with opened() as t:
+        for number in range(2):
+            t.commit(State(number), metadata={"n": number})
+    read: list[str] = []
+    require = Objects.require
+    monkeypatch.setattr(Objects, "require", lambda self, name, kind: read.append(kind) or require(self, name, kind))
+    with opened() as t:
+        assert [(info.metadata, info.token_count) for info in t.log()] == [({"n": 1}, 8), ({"n": 0}, 8)]
+        assert "content" not in read
+        assert texts(t) == ["state 0", "state 1"]
+        assert "content" in read

@@ -96,6 +96,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "transaction",
             "foreign_commits",
             "store",
+            "summaries",
             "snapshot_cache",
         ],
     ),
@@ -130,6 +131,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "merge",
             "summaries",
             "diff",
+            "usage",
         ],
     ),
     (
@@ -156,7 +158,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "bundle",
         ],
     ),
-    ("", ["tract", "async_tract"]),
+    ("", ["tract", "async_tract", "tracts"]),
     ("", ["__init__"]),
 ]
 
@@ -189,6 +191,7 @@ OWNERS = {
         "store.quarantine",
         "store.left_over",
         "store.suspects",
+        "store.summaries",
         "store.waiting_line",
         "work.session",
         "work.watch",

@@ -77,6 +77,7 @@ def test_the_errors_that_callers_handle_are_names_of_the_package() -> None:
         "TagNotFound",
         "TokenizerError",
         "TractError",
+        "TractDeleted",
         "TractNotFound",
         "UsageError",
     }

@@ -20,7 +20,7 @@ from tract_fs import (
     Tract,
 )
 from tract_fs.errors import HistoryIncomplete, TractError
-from tract_fs.store import listing, place, tract_log
+from tract_fs.store import listing, place, summaries, tract_log
 from tract_fs.store.layout import Layout
 
 TEXT_FILES = {"FORMAT", ".gitattributes", ".gitignore"}
@@ -215,6 +215,7 @@ def list_always(monkeypatch: pytest.MonkeyPatch) -> None:
 def settle_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a directory count as standing still right after it changed, as it does after two seconds."""
     monkeypatch.setattr(listing, "_SETTLED_NS", -(10**18))
+    monkeypatch.setattr(summaries, "_SETTLED_NS", -(10**18))
 
 
 def refused(t: Tract, error: type[TractError], call: Callable[[], object]) -> TractError:

@@ -108,10 +108,17 @@ class Redact(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", 
     reason: str | None = None
 
 
+class Describe(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="describe"):
+    """A new title of the tract, new metadata, or both; what is None stays as it is. An empty one removes the one before."""
+
+    title: str | None = None
+    metadata: Raw = Raw()  # empty bytes: stays as it is
+
+
 _COUNTS = TokenUsage.__struct_fields__
 _LATER_COUNTS = tuple(name for name in _COUNTS if name.startswith(("cache", "reasoning")))  # left out where they are 0
 BranchOp = Append | Merge | Forward | Create | Reset | Delete
-Op = Append | Merge | Forward | Create | Reset | Delete | Tag | Usage | Redact
+Op = Append | Merge | Forward | Create | Reset | Delete | Tag | Usage | Redact | Describe
 _FORWARD_ONLY = (Append, Merge, Forward)
 
 
@@ -202,6 +209,12 @@ def redact_op(name: str, reason: str | None = None) -> dict[str, object]:
     if reason is not None:
         op["reason"] = reason
     return op
+
+
+def describe_op(title: str | None, metadata: dict[str, object] | None) -> dict[str, object]:
+    """Returns the JSON form of a description; what is None stays as it is."""
+    fields = {"kind": "describe", "title": title, "metadata": metadata}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def usage_op(commit: str, usage: TokenUsage) -> dict[str, object]:
@@ -300,6 +313,9 @@ def _op_fault(op: Op, branches: set[str]) -> str | None:
     elif isinstance(op, Usage):
         if not is_hash(op.commit) or min(msgspec.structs.astuple(op.counts)) < 0:
             return "the commit of usage is not a hash, or a count is below 0"
+    elif isinstance(op, Describe):
+        if op.metadata and (not canonical.is_object(bytes(op.metadata)) or canonical.is_deep(bytes(op.metadata))):
+            return f"the tract's metadata is no JSON object, or over {canonical.MAX_DEPTH} arrays and objects deep"
     elif not is_hash(op.object):
         return "a redacted object is not a hash"
     return None

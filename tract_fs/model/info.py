@@ -14,7 +14,7 @@ from msgspec import Struct
 from tract_fs.errors import ArgumentError
 from tract_fs.model import canonical
 from tract_fs.model.content import Priority
-from tract_fs.model.names import to_datetime
+from tract_fs.model.names import format_time, to_datetime
 from tract_fs.model.objects import Commit, CommitOperation
 
 
@@ -115,7 +115,7 @@ class CommitInfo:
 
     @property
     def token_count(self) -> int | None:
-        """The tokens of the message that this commit's content makes; 0 without content, None if the handle's tokenizer
+        """The tokens of the message that this commit's content makes, as its writer counted them; 0 without content, None if the handle's tokenizer
         fails at it.
         """
         return self._known().token_count
@@ -210,6 +210,39 @@ class ImportReport(Struct, frozen=True):
     commit_count: int
     transaction_count: int
     head: str | None
+
+
+class TractInfo(Struct, frozen=True):
+    """A tract of a store as a list shows it."""
+
+    tract_id: str
+    title: str | None
+    head: str | None  # of `main`, or of the branch that moved last if there is no `main`; None: no commits yet
+    commit_count: int  # of all commits made in this tract, on whatever branch
+    updated_us: int  # its last change, in microseconds since 1970
+    metadata_json: str = "{}"  # canonical
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the tract (fresh); empty where none was given."""
+        found: dict[str, Any] = canonical.decode(self.metadata_json.encode())
+        return found
+
+    @property
+    def updated_at(self) -> datetime:
+        """The time of the last change, aware, UTC."""
+        return to_datetime(self.updated_us)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh)."""
+        return {
+            "tract_id": self.tract_id,
+            "title": self.title,
+            "metadata": self.metadata,
+            "head": self.head,
+            "commit_count": self.commit_count,
+            "updated_at": format_time(self.updated_us),
+        }
 
 
 class ReflogEntry(Struct, frozen=True):

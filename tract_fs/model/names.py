@@ -25,6 +25,8 @@ _match_second = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d").fullmatch
 _MANY = 16
 _TRACT_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _TRACT_ENDS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_SLUG_CHARS = 40
+_NAME_DIGITS = 16
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
@@ -77,6 +79,19 @@ def require_tract_id(text: object) -> str:
             f"tract id {text!r}: use 1 to 64 of a-z, 0-9, '.', '_', '-', with a letter or digit at both ends, no device name"
         )
     return text
+
+
+def derive_tract_id(name: str) -> str:
+    """Returns the id of the tract that has this name: the name itself if it is an id, else its letters and digits and a
+    digest, so that each name has its own. Errors: ArgumentError for an empty name, or one that can't be stored.
+    """
+    if type(name) is not str or not name or any(0xD800 <= ord(c) < 0xE000 for c in name):
+        raise ArgumentError(f"tract name {name!r}: give a string that is not empty, without lone surrogates")
+    if is_tract_id(name):
+        return name
+    kept = "".join(c if c in _TRACT_ENDS else "-" for c in name.lower())
+    slug = "-".join(part for part in kept.split("-") if part)[:_SLUG_CHARS].strip("-")
+    return f"{slug or 'tract'}-{hash_bytes(name.encode())[:_NAME_DIGITS]}"
 
 
 @lru_cache(maxsize=1024)

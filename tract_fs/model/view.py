@@ -16,9 +16,11 @@ from typing import Literal, Protocol
 from msgspec import Struct, field
 
 from tract_fs.errors import ObjectMissing
+from tract_fs.model import canonical
 from tract_fs.model.events import (
     BranchOp,
     Delete,
+    Describe,
     Event,
     Move,
     Reset,
@@ -107,6 +109,14 @@ class TagState(Struct, frozen=True):
     target: CommitHash | None
 
 
+class Described(Struct, frozen=True):
+    """The newest operation that sets the title of a tract, or its metadata as a JSON object; "" and {} stand for none."""
+
+    at: str
+    event: EventHash
+    value: str
+
+
 class ForeignRoots(Struct, frozen=True):
     """The parents of an event in other tracts, as tract/hash, and the commits by which it enters their histories."""
 
@@ -131,12 +141,39 @@ class View(Struct):
     pending: dict[EventHash, Pending] = field(default_factory=dict)
     last_own: dict[str, tuple[EventHash, str]] = field(default_factory=dict)  # branch: this copy's last move and its at
     foreign: dict[EventHash, ForeignRoots] = field(default_factory=dict)  # of the events with parents in other tracts
+    described: dict[str, Described] = field(default_factory=dict)  # by field: title, metadata
     lines: dict[str, Line] = field(default_factory=dict)  # of the branches whose moves were all seen by this version
 
     @property
     def newest_us(self) -> int:
         """The greatest time of a visible event in microseconds since 1970; 0 if there is none."""
         return parse_time(self.newest) if self.newest else 0
+
+    @property
+    def title(self) -> str:
+        """The title of the tract; empty if it has none."""
+        found = self.described.get("title")
+        return "" if found is None else found.value
+
+    @property
+    def metadata(self) -> str:
+        """The metadata of the tract as a JSON object."""
+        found = self.described.get("metadata")
+        return "{}" if found is None else found.value
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether branches were deleted, none is left, and the tract has neither a title nor metadata."""
+        return bool(self.branches) and not self.has_heads and not self.title and self.metadata == "{}"
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether a branch has a head."""
+        return any(move.head is not None for moves in self.branches.values() for move in moves.values())
+
+    def moves(self) -> set[EventHash]:
+        """Returns the events of the moves of all branches that nothing replaces, deletes included."""
+        return {name for moves in self.branches.values() for name in moves}
 
     def is_sound(self) -> bool:
         """Returns whether all hashes, times and names are well-formed; for a view that was read from a cache."""
@@ -147,13 +184,15 @@ class View(Struct):
         hashes += [tag.event for tag in self.tags.values()]
         hashes += [tag.target for tag in self.tags.values() if tag.target is not None]
         hashes += [event for event, _ in self.last_own.values()]
+        hashes += [found.event for found in self.described.values()]
         times = [self.newest] if self.newest else []
         times += [*self.event_heads.values(), *(move.at for _, move in moves)]
         times += [*(tag.at for tag in self.tags.values()), *(at for _, at in self.last_own.values())]
+        times += [found.at for found in self.described.values()]
         turns = [turn for line in self.lines.values() for turn in (*line.bends, *line.inlets)]
         hashes += [turn.commit for turn in turns if turn.commit is not None]
         times += [at for at in (*(turn.at for turn in turns), *(line.forked_at for line in self.lines.values())) if at]
-        if not all(line.bends for line in self.lines.values()):
+        if not all(line.bends for line in self.lines.values()) or not canonical.is_object(self.metadata.encode()):
             return False
         if not are_hashes(hashes) or not all(map(is_branch_name, (*self.branches, *self.tags, *self.last_own))):
             return False
@@ -202,6 +241,8 @@ class View(Struct):
                 old = self.tags.get(op.name)
                 if old is None or (old.at, old.event) < (at, name):
                     self.tags[op.name] = TagState(at, name, op.target)
+            elif isinstance(op, Describe):
+                self._describe(name, at, op)
         return True
 
     def apply_plain_append(
@@ -282,6 +323,15 @@ class View(Struct):
         for replaced in op.replaces:
             moves.pop(replaced, None)
         moves[name] = MoveState(at, op.head if isinstance(op, Move) else None, isinstance(op, Reset))
+
+    def _describe(self, name: EventHash, at: str, op: Describe) -> None:
+        data = bytes(op.metadata)
+        metadata = canonical.encode_checked(canonical.decode(data)).decode() if data else None
+        values = {"title": op.title, "metadata": metadata}
+        for key, value in values.items():
+            old = self.described.get(key)
+            if value is not None and (old is None or (old.at, old.event) < (at, name)):
+                self.described[key] = Described(at, name, value)
 
     def _is_below(self, commit: CommitHash, others: Iterable[CommitHash], source: Source) -> bool:
         read = _reader(source)

@@ -32,6 +32,7 @@ PLAIN_KINDS = frozenset([PLAIN_APPEND, PLAIN_APPEND_FAST])
 OWN_KINDS = frozenset([PLAIN_APPEND, PLAIN_APPEND_FAST, OWN, OWN_FAST])
 EVENT_KINDS = OWN_KINDS | {SEEN, SEEN_BRINGS}  # each stands for one visible event
 BRING_KINDS = PLAIN_KINDS | {BRINGS, BRINGS_AGAIN, SEEN_BRINGS}
+FIRST_KINDS = BRING_KINDS - {BRINGS_AGAIN}  # each stands for one commit that visible events bring
 GONE_KINDS = frozenset([GONE, GONE_OWN])
 KINDS = EVENT_KINDS | BRING_KINDS | GONE_KINDS | {USAGE}
 DURABLE_KINDS = frozenset([PLAIN_APPEND, OWN])  # covered by the redo log

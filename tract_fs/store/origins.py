@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from tract_fs.model.events import BroughtCommit, Usage
+from tract_fs.model.events import BroughtCommit, Event, Usage
 from tract_fs.model.names import CommitHash
 from tract_fs.store import arrivals
 from tract_fs.store.arrivals import BRING_KINDS, BRINGS_AGAIN, USAGE, Arrivals, ArrivalsDamagedError, Record
@@ -194,6 +194,13 @@ class Origins:
         rows = self._look_or_rebuild(lambda: self.rows.between(0, self._first)) if self._first else []
         return list(dict.fromkeys((*(row.commit for row in rows if row.kind in BRING_KINDS), *self._brought)))
 
+    def commits_with_usage(self) -> list[str]:
+        """Returns each commit whose usage a visible event records. Cost: reads the index, or arrivals."""
+        is_asked = self._first and (self._usage_count or not self._has_newest)
+        rows = self._look_or_rebuild(lambda: self.rows.between(0, self._first)) if is_asked else []
+        found = dict.fromkeys((*(row.commit for row in rows if row.kind == USAGE), *self._usage))
+        return [name.hex() for name in found]
+
     def commits_with_prefix(self, prefix: str) -> set[bytes]:
         """Returns the commits that visible events bring and whose hashes begin with some hexadecimal digits."""
         low, high = (bytes.fromhex((prefix + digit * 16)[:16]) for digit in "0f")
@@ -202,13 +209,19 @@ class Origins:
 
     def usage(self, commit: str) -> Usage | None:
         """Returns the last usage recorded of a commit, or None."""
+        found = self.last_usage(commit)
+        return None if found is None else found[1]
+
+    def last_usage(self, commit: str) -> tuple[Event, Usage] | None:
+        """Returns the last usage recorded of a commit with its event, or None."""
         digest = bytes.fromhex(commit)
         names = {name.hex() for name in (*self._older_usage(digest), *self._usage.get(digest, ()))}
         if not names:
             return None
         events = {name: self._events.require(self._tract, name) for name in names}
         in_order = sorted(names, key=lambda name: (events[name].at, name))
-        found = [op for name in in_order for op in events[name].ops if isinstance(op, Usage) and op.commit == commit]
+        in_time = [(events[name], op) for name in in_order for op in events[name].ops]
+        found = [(event, op) for event, op in in_time if isinstance(op, Usage) and op.commit == commit]
         return found[-1] if found else None
 
     def iter_brought(self) -> Iterator[tuple[int, str, bytes | None]]:

@@ -43,6 +43,7 @@ from tract_fs.store.waiting_line import WaitingLine
 PACK_MIN_OBJECTS = 64
 PACK_MAX_BYTES = 256 * 1024 * 1024
 _SAVE_EVERY_RECORDS = 256
+_SAVE_PASSING_RECORDS = 32
 # Between two tries for the lock. Durable writers leave the lock free while they wait for the disk. Fast writers take it
 # again at once, in turns of several commits, which cost less than as many changes of writer.
 _DURABLE_WAIT_S = 0.0002
@@ -269,8 +270,32 @@ class Store:
         """Returns the log of a tract, opened."""
         log = self._logs.get(tract)
         if log is None:
-            self.require_store()
-            parts = Parts(
+            log = self._logs[tract] = self._new_log(tract)
+            log.open(verify=verify)
+        return log
+
+    def passing_log(self, tract: str) -> TractLog:
+        """Returns the log of a tract, caught up with all that is in the store; it is not kept if it is not open here yet."""
+        log = self._logs.get(tract)
+        if log is None:
+            log = self._new_log(tract)
+            log.open(verify=False)
+        else:
+            log.list_events()
+        return log
+
+    def drop_passing(self, log: TractLog) -> None:
+        """Closes the files of a log that `passing_log` returned, and saves it if it lags, unless this handle keeps it."""
+        if self._logs.get(log.tract) is not log:
+            if not 0 < log.unsaved_count < _SAVE_PASSING_RECORDS:  # else the writer's own handle saves it
+                log.save()
+            log.rest()
+
+    def _new_log(self, tract: str) -> TractLog:
+        self.require_store()
+        return TractLog(
+            tract,
+            Parts(
                 layout=self.layout,
                 index=self.index,
                 packs=self.packs,
@@ -287,10 +312,8 @@ class Store:
                 losses=self.quarantine.losses,
                 read_only=self.read_only,
                 accepts_gaps=self.accepts_gaps,
-            )
-            log = self._logs[tract] = TractLog(tract, parts)
-            log.open(verify=verify)
-        return log
+            ),
+        )
 
     def hidden(self, tract: str) -> HiddenEvents:
         """Returns what events of a tract show that take no part."""
@@ -731,6 +754,15 @@ class Store:
         is_used = can_write and self._is_durable and self._redo.end > 0
         if is_used and self._redo.size() > redo.CLOSE_CHECKPOINT_BYTES:
             self.flush()
+
+    def rest(self) -> None:
+        """Closes the files until their next use; this handle holds no lock."""
+        self._redo.close()
+        self._lock.close()
+        self.packs.close()
+        self.index.close()
+        for log in self._logs.values():
+            log.rest()
 
     def after_fork(self) -> None:
         """Forgets what belongs to the parent process."""

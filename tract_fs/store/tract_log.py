@@ -405,6 +405,21 @@ class TractLog:
         last = found[-1][1].hex() if found else chain
         return [record for record, _ in found], (count + wanted, last)
 
+    def commit_count(self) -> int:
+        """Returns how many commits the visible events bring. Cost: reads arrivals."""
+        if self._unrecorded:
+            return len(self.origins.all_commits())
+        kinds = self._arrivals.read(0, self._count)[:: arrivals.RECORD_BYTES]
+        return sum(kinds.count(kind) for kind in arrivals.FIRST_KINDS)
+
+    def listed_fans(self) -> dict[str, tuple[int, int]]:
+        """Returns inode and ctime of the directories of events as they were listed; (0, 0): to be listed again."""
+        return dict(self._listing.fans)
+
+    def rest(self) -> None:
+        """Closes the files until their next use."""
+        self._arrivals.close()
+
     def iter_own_events(self, branch: str) -> Iterator[EventHash]:
         """Yields the events of this copy's writers that may hold a move of `branch`, newest first. Cost: reads arrivals backwards, as far as the caller goes."""
         digest = arrivals.branch_digest(branch)

@@ -178,6 +178,11 @@ class Transaction:
         self.ops.append(usage_op(commit, usage))
         self.usage.append((commit, usage))
 
+    @property
+    def descriptions(self) -> list[dict[str, object]]:
+        """The staged descriptions of the tract, oldest first."""
+        return [op for op in self.ops if op["kind"] == "describe"]
+
     def mark(self) -> Mark:
         """Returns the present state, for `return_to`."""
         return Mark(

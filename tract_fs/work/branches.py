@@ -22,6 +22,7 @@ from tract_fs.errors import (
     UndoError,
 )
 from tract_fs.model.content import SILENT_TYPES, Priority
+from tract_fs.model.events import describe_op
 from tract_fs.model.info import CommitInfo
 from tract_fs.model.names import CommitHash, EventHash, require_branch_name, require_tract_id
 from tract_fs.model.objects import CommitOperation
@@ -121,6 +122,24 @@ class TractBranches:
             reader.require_complete(name)
             self._writer.tick(transaction)
             transaction.add_delete(name, self._moves(name))
+
+    def delete_tract(self) -> bool:
+        """Deletes all branches and tags, the title and the metadata; returns False if there was no such tract."""
+        reader = self._reader
+        reader.store.require_writable()
+        with self._writer.transaction(ANY, is_move=False) as transaction:
+            view = reader.log.view
+            if not view.newest or view.is_deleted:
+                return False
+            self._writer.tick(transaction)
+            for name in view.branches or (reader.branch,):
+                reader.require_complete(name)
+                transaction.add_delete(name, self._moves(name))
+            for tag in reader.overlay.tags():
+                transaction.set_tag(tag, None)
+            if view.title or view.metadata != "{}":
+                transaction.ops.append(describe_op("", {}))
+            return True
 
     def reset(self, ref: str, expected_head: ExpectedHead) -> CommitHash:
         """Sets the branch to a commit of the tract, and returns it; see the facade."""

@@ -90,6 +90,7 @@ class SessionGuard:
         self._is_restore_due = False
         self._pid = process.id
         self.is_closed = False
+        self.on_use: Callable[[], object] | None = None  # called in each call
         self.reading = _Context(self, Kind.READ)
         self.writing = _Context(self, Kind.WRITE)
         self.changing = _Context(self, Kind.CHANGE)
@@ -122,6 +123,8 @@ class SessionGuard:
                     raise ClosedError(tract_id=self._reader.log.tract)
                 is_alone = self._writer.current is None
                 may_pass = is_alone or self._may_pass(call, kind, batch)
+                if self.on_use is not None:
+                    self.on_use()
                 if kind is not Kind.LOAD and (is_alone or (may_pass and not self._writer.holds_lock)):
                     reader = self._reader
                     reader.store.events.begin_call()
@@ -179,6 +182,23 @@ class SessionGuard:
             work()
         finally:
             self.enter(call[1], Kind.CHANGE)
+
+    def run_if_idle(self, work: Callable[[], object]) -> bool:
+        """Runs `work` as a call of its own unless a call or a batch is under way; returns whether it did."""
+        call = (get_ident(), sys._getframe(), process.id)
+        if self._pid != process.id or self._calls.setdefault(self._turn, call) is not call:
+            return False
+        error: BaseException | None = None
+        try:
+            is_idle = self._writer.current is None and not (self._is_restore_due or self.is_closed)
+            if is_idle:
+                work()
+            return is_idle
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self.leave(call[1], error)
 
     def drop(self, batch: Batch) -> None:
         """Ends a batch, and forgets what it holds if it is not over; where a call is under way, the next call does it."""

@@ -102,6 +102,15 @@ class Overlay:
         targets = {name: self.tag(name) for name in sorted({*self._log.view.tags, *staged})}
         return {name: target for name, target in targets.items() if target is not None}
 
+    def description(self) -> tuple[str, str]:
+        """Returns the title of the tract, empty if it has none, and its metadata as a canonical JSON object."""
+        view = self._log.view
+        title, metadata = view.title, view.metadata
+        for op in () if self._staged is None else self._staged.descriptions:
+            title = str(op.get("title", title))
+            metadata = canonical.encode_checked(op["metadata"]).decode() if "metadata" in op else metadata
+        return title, metadata
+
     def is_staged(self, name: str) -> bool:
         """Returns whether a commit is staged and not written."""
         return self._staged is not None and name in self._staged.commits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tract_fs.errors import (
     AmbiguousRefError,
@@ -102,6 +102,15 @@ class TractReader:
     def head(self) -> CommitHash | None:
         """Returns the head that this copy works on; inside a batch, the staged one."""
         return self.overlay.head(self.branch) if self.pinned is None else self.pinned
+
+    def title(self) -> str | None:
+        """Returns the title of the tract, or None."""
+        return self.overlay.description()[0] or None
+
+    def metadata(self) -> dict[str, Any]:
+        """Returns the metadata of the tract."""
+        found: dict[str, Any] = canonical.decode(self.overlay.description()[1].encode())
+        return found
 
     def require_branch(self, branch: str) -> CommitHash:
         """Returns the head of a branch that this copy works on. Errors: BranchNotFound."""
@@ -340,7 +349,7 @@ class TractReader:
         if commit.content is None:
             return CommitFacts(commit, config, 0)
         tokens = None if entry is None else recorded_tokens(self.counter, entry.tokens)[0]
-        if tokens is None or commit.content_type not in BUILTIN_TYPES:
+        if tokens is None:
             rendering = self._renderings.get(name)
             if rendering is None:
                 try:

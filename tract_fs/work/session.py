@@ -13,6 +13,8 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from threading import Lock
 from types import FrameType
 from typing import Any, Literal
 
@@ -100,6 +102,47 @@ def _remove_directory(path: str, maker: int) -> None:
         files.remove_tree(path)
 
 
+class OpenFiles:
+    """The sessions of one `Store` that have files open: at most `most`, the ones used last. Where another is used, the
+    one used least recently closes its files and drops its caches, until its next call.
+    """
+
+    def __init__(self, most: int = 8) -> None:
+        self._most = most
+        self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()  # all, to close them
+        self._recent: dict[Session, None] = {}  # used last at the end
+        self._last: Session | None = None
+        self._lock = Lock()
+
+    def add(self, session: Session) -> None:
+        """Includes a session from now on."""
+        session.open_files = self
+        self.sessions.add(session)
+        session.guard.on_use = partial(self.use, session)
+        self.use(session)
+
+    def use(self, session: Session) -> None:
+        """Notes that a session is used. Waits for nothing: another thread's look at the same time comes first."""
+        if session is self._last or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._last = session
+            self._recent.pop(session, None)
+            self._recent[session] = None
+            for other in list(self._recent)[: -self._most]:
+                with suppress(TractError, OSError):
+                    if other.guard.is_closed or other.rest():
+                        self._recent.pop(other, None)
+        finally:
+            self._lock.release()
+
+    def drop(self, session: Session) -> None:
+        """Forgets a session that was closed."""
+        self._recent.pop(session, None)
+        if self._last is session:
+            self._last = None
+
+
 class Session:
     """The parts of one open tract: `store`, `reader`, `contexts`, `writer`, `guard`, `types`, `options`."""
 
@@ -137,6 +180,7 @@ class Session:
         self.reader.loading = self.guard.loading
         self.writer.run_outside = self.guard.run_outside
         self._throw_away = self.reader.throw_away = throw_away
+        self.open_files: OpenFiles | None = None  # of all handles of a `Store`
 
     @classmethod
     def open(
@@ -156,26 +200,15 @@ class Session:
         """Opens a tract of the store at `path`; see `Tract.open`. No path: a throw-away store."""
         require_tract_id(tract_id)
         require_branch_name(branch)
-        if durability not in ("durable", "fast"):
-            raise ArgumentError(f"durability {durability!r}: use durable or fast")
-        if type(lock_timeout_s) not in (int, float) or not 0 <= lock_timeout_s < math.inf:
-            raise ArgumentError(f"lock_timeout_s {lock_timeout_s!r}: give seconds, from 0")
-        if incomplete not in ("raise", "use"):
-            raise ArgumentError(f"incomplete {incomplete!r}: use raise or use")
-        throw_away = None
-        if path is None:
-            throw_away = ThrowAway()
-            path = throw_away.path
-        store = Store(
-            require_layout(path),
-            writer=_new_writer(),
-            is_durable=durability == "durable",
+        store, throw_away = open_store(
+            path,
+            durability=durability,
             read_only=read_only,
-            lock_timeout_s=float(lock_timeout_s),
-            distrusts_caches=verify,
-            accepts_gaps=incomplete == "use",
+            create=create,
+            verify=verify,
+            lock_timeout_s=lock_timeout_s,
+            incomplete=incomplete,
         )
-        store.open(create=create)
         types = ContentTypes()
         session = cls(
             store,
@@ -220,8 +253,8 @@ class Session:
 
     def open_beside(self, *, tract_id: str, branch: str, pinned: CommitHash | None = None) -> Session:
         """Returns another session on the same store with the same options; read-only too, or if it is pinned to a commit."""
-        store = self.store.beside(writer=_new_writer(), read_only=self.store.read_only or pinned is not None)
-        return Session(
+        store = self.store.beside(writer=new_writer(), read_only=self.store.read_only or pinned is not None)
+        session = Session(
             store,
             tract_id=tract_id,
             branch=branch,
@@ -230,6 +263,9 @@ class Session:
             throw_away=self._throw_away,
             pinned=pinned,
         )
+        if self.open_files is not None:
+            self.open_files.add(session)
+        return session
 
     def open_at(self, ref: str) -> Session:
         """Returns a read-only session whose head is a commit for ever. Errors: CommitNotFoundError, BatchOpen."""
@@ -271,6 +307,17 @@ class Session:
         with self.guard.of_batch(batch):  # in a function of its own, whose end tells a call that was broken off
             work(batch)
 
+    def rest(self) -> bool:
+        """Closes the files until the next call, and drops what is cached in memory; False if a call or batch is under way."""
+        return self.guard.run_if_idle(self._rest)
+
+    def _rest(self) -> None:
+        self.contexts.save()
+        self.contexts.forget()
+        self.reader.forget_renderings()
+        self.store.forget()
+        self.store.rest()
+
     def refresh(self) -> None:
         """Lists the store's events at once, and quarantines damaged files that were found."""
         self.store.forget_redacted()
@@ -294,6 +341,8 @@ class Session:
                 if self.store.accepts_gaps:
                     self._save_plain_view()
                 self._throw_away = self.reader.throw_away = None
+                if self.open_files is not None:
+                    self.open_files.drop(self)
 
     def _save_plain_view(self) -> None:
         """Saves the view that a handle without gaps has, so that what this one committed is known if it goes away, and what it
@@ -301,7 +350,7 @@ class Session:
         """
         if not self.store.read_only:
             with suppress(TractError, OSError):
-                store = self.store.beside(writer=_new_writer(), read_only=False, accepts_gaps=False)
+                store = self.store.beside(writer=new_writer(), read_only=False, accepts_gaps=False)
                 store.log(self.tract_id).accept(self.reader.log.accepted.keys())
                 store.close()
 
@@ -319,6 +368,40 @@ class Session:
         """Drops in a forked child what belongs to the parent: an open batch, the lock, open files."""
         self.writer.abandon()
         self.store.after_fork()
+
+
+def open_store(
+    path: StorePath | None,
+    *,
+    durability: Durability,
+    read_only: bool,
+    create: bool,
+    verify: bool,
+    lock_timeout_s: float,
+    incomplete: OnIncomplete,
+) -> tuple[Store, ThrowAway | None]:
+    """Opens the store at `path`; see `Tract.open`. No path: a throw-away store. Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat."""
+    if durability not in ("durable", "fast"):
+        raise ArgumentError(f"durability {durability!r}: use durable or fast")
+    if type(lock_timeout_s) not in (int, float) or not 0 <= lock_timeout_s < math.inf:
+        raise ArgumentError(f"lock_timeout_s {lock_timeout_s!r}: give seconds, from 0")
+    if incomplete not in ("raise", "use"):
+        raise ArgumentError(f"incomplete {incomplete!r}: use raise or use")
+    throw_away = None
+    if path is None:
+        throw_away = ThrowAway()
+        path = throw_away.path
+    store = Store(
+        require_layout(path),
+        writer=new_writer(),
+        is_durable=durability == "durable",
+        read_only=read_only,
+        lock_timeout_s=float(lock_timeout_s),
+        distrusts_caches=verify,
+        accepts_gaps=incomplete == "use",
+    )
+    store.open(create=create)
+    return store, throw_away
 
 
 def list_tracts(path: StorePath) -> list[str]:
@@ -352,7 +435,7 @@ def _require_counter(counter: object, option: str, call: str) -> None:
         raise ArgumentError(f"{option} {counter!r}: its name can't be stored: {error.reason}") from None
 
 
-def _new_writer() -> str:
+def new_writer() -> str:
     """Returns a label for one open of a store: random, so that no two copies write under the same one."""
     return os.urandom(16).hex()
 

@@ -26,12 +26,14 @@ from tract_fs.errors import (
     HeadMoved,
     NoLockWarning,
     ObjectTooLarge,
+    TractDeleted,
     UsageError,
 )
 from tract_fs.model import canonical
 from tract_fs.model.blobs import encode_blob
 from tract_fs.model.compiler import Loaded
 from tract_fs.model.content import MAX_OBJECT_BYTES, MessageContent, Priority
+from tract_fs.model.events import describe_op
 from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation, TokenBudgetConfig
 from tract_fs.model.messages import Rendering, render
 from tract_fs.model.names import Clock, CommitHash, ContentHash, format_time, hash_bytes, read_clock
@@ -92,6 +94,7 @@ class TractWriter:
         self._contexts = contexts
         self._budget = budget
         self._clock = clock
+        self.remakes: frozenset[str] = frozenset()  # deletes of branches that a first commit may replace
         self.current: Batch | None = None  # the outermost open batch
         self._is_inside = True  # whether the running call is inside it
         self._is_lock_checked = False  # whether the user was warned where there is no lock
@@ -174,6 +177,21 @@ class TractWriter:
         draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=priority, reason=text)
         made = self.write(draft, expected_head)
         return PriorityAnnotation(made.commit_hash, made.tract_id, made.targets[0], priority, text, made.created_at)
+
+    def describe(self, *, title: str | None, metadata: dict[str, Any] | None) -> None:
+        """Sets the tract's title, its metadata or both, if they differ from the present ones; see the facade."""
+        self._reader.store.require_writable()
+        text, data = optional_text(title, "title"), optional_object(metadata, "metadata")
+        if text is None and data is None:
+            raise ArgumentError("describe() without a title and metadata: give one of them, or both")
+        with self.transaction(ANY, is_move=False) as transaction:
+            self._require_tract(transaction.branch)
+            now = self._reader.overlay.description()
+            text = None if text == now[0] else text
+            data = None if data == now[1].encode() else data
+            if text is not None or data is not None:
+                self.tick(transaction)
+                transaction.ops.append(describe_op(text, None if data is None else canonical.decode(data)))
 
     def annotate_all(
         self, targets: Iterable[str], priority: Priority, *, reason: str | None, expected_head: ExpectedHead
@@ -462,10 +480,17 @@ class TractWriter:
         if expected is not ANY and expected != transaction.head:
             raise HeadMoved(branch=self._reader.branch, expected=expected, actual=transaction.head)
 
-    def require_not_deleted(self, branch: str) -> None:
-        """Raises BranchNotFound if the branch, which has no head, was deleted."""
+    def _require_tract(self, branch: str) -> None:
+        """Raises TractDeleted if the tract was deleted, unless this handle begins it again."""
         log = self._reader.log
-        if log.view.branches.get(branch):
+        if log.view.is_deleted and not self.remakes.issuperset(log.view.moves()):
+            raise TractDeleted(tract_id=log.tract, branch=branch)
+
+    def require_not_deleted(self, branch: str) -> None:
+        """Raises BranchNotFound if the branch, which has no head, was deleted, unless this handle begins it again."""
+        log = self._reader.log
+        self._require_tract(branch)
+        if not self.remakes.issuperset(log.view.branches.get(branch, ())):
             raise BranchNotFound(
                 f"branch {branch!r} of tract {log.tract!r} was deleted: branch({branch!r}, at=...) makes it again; "
                 "nothing was written",

@@ -1,0 +1,227 @@
+"""The facade of a store: its tracts, listed, found, opened, deleted; what a server keeps open for all its sessions.
+
+Each handle that a `Store` returns is a `Tract` like any other. What they share is bounded by the store: the files of
+those that were used last are open, and these alone keep what they read in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any, Self
+
+from tract_fs.errors import ArgumentError, ClosedError, TractError, TractNotFound
+from tract_fs.model.compiler import ContextCompiler
+from tract_fs.model.config_query import is_part
+from tract_fs.model.content import ContentTypes
+from tract_fs.model.info import TractConfig, TractInfo
+from tract_fs.model.media import MediaCounter
+from tract_fs.model.names import Clock, derive_tract_id, require_branch_name, require_tract_id
+from tract_fs.model.tokens import TokenCounter
+from tract_fs.model.usage import TokenUsage
+from tract_fs.store.files import process
+from tract_fs.store.store import Store as StoreFiles
+from tract_fs.store.summaries import Summaries
+from tract_fs.tract import Tract
+from tract_fs.work.branches import TractBranches
+from tract_fs.work.session import (
+    Durability,
+    OnIncomplete,
+    OpenFiles,
+    Session,
+    SessionOptions,
+    StorePath,
+    ThrowAway,
+    new_writer,
+    open_store,
+)
+from tract_fs.work.usage import UsageKey, add, iter_usage, require_usage_key
+from tract_fs.work.writer import require_object
+
+
+class Store:
+    """All tracts of one context directory. Made by `Store.open`; it may be used by several threads."""
+
+    def __init__(self, files: StoreFiles, options: SessionOptions, throw_away: ThrowAway | None) -> None:
+        self._files = files
+        self._options = options
+        self._throw_away = throw_away
+        self._summaries = Summaries(files)
+        self._open_files = OpenFiles()
+        self._lock = RLock()
+        self._pid = process.id
+        self._is_closed = False
+
+    @classmethod
+    def open(
+        cls,
+        path: StorePath | None = None,
+        *,
+        config: TractConfig | None = None,
+        tokenizer: TokenCounter | None = None,
+        media: MediaCounter | None = None,
+        compiler: ContextCompiler | None = None,
+        durability: Durability = "durable",
+        read_only: bool = False,
+        create: bool = True,
+        lock_timeout_s: float = 10.0,
+        clock: Clock | None = None,
+        incomplete: OnIncomplete = "raise",
+    ) -> Self:
+        """Opens the store of the context directory at `path`, and makes it on first use. No path: a throw-away store.
+
+        The options are those of `Tract.open`, and hold for each handle that `tract` returns. Errors: ArgumentError,
+        StoreNotFound, NotAStore, UnsupportedFormat.
+        """
+        options = SessionOptions.of(config, tokenizer, media, compiler, clock)
+        files, throw_away = open_store(
+            path,
+            durability=durability,
+            read_only=read_only,
+            create=create,
+            verify=False,
+            lock_timeout_s=lock_timeout_s,
+            incomplete=incomplete,
+        )
+        return cls(files, options, throw_away)
+
+    def tracts(self) -> list[TractInfo]:
+        """Returns the tracts that have events and were not deleted, by id.
+
+        What writers of this copy did is in it at once, what other tools brought within seconds, as in a handle;
+        `refresh()` looks at once. Cost: one stat per tract; a read of each log that changed.
+        """
+        with self._using():
+            return [found.info for found in self._summaries.get().values()]
+
+    def find(self, metadata: dict[str, Any]) -> list[TractInfo]:
+        """Returns the tracts whose metadata has all these fields, by id.
+
+        A value that is an object may have more fields there. JSON's own types: `1` equals `1.0`, and a bool is no
+        number. Errors: ArgumentError, JsonValueError.
+        """
+        require_object(metadata, "metadata")
+        return [info for info in self.tracts() if is_part(metadata, info.metadata)]
+
+    def tract(
+        self, tract_id: str | None = None, *, name: str | None = None, branch: str = "main", create: bool = True
+    ) -> Tract:
+        """Returns a handle of a tract, by its id, or by any name: then the id is derived from the name, and the name is
+        its title if it is no id.
+
+        The first commit makes the tract; of one that was deleted, it begins it again, without what was in it. With
+        `create=False` the tract must be there. Close the handle, or the store. Errors: ArgumentError, TractNotFound;
+        for a new name also those of `Tract.describe`.
+        """
+        if (tract_id is None) == (name is None):
+            raise ArgumentError("tract(): give an id, or a name")
+        wanted = require_tract_id(derive_tract_id(name) if name is not None else tract_id)
+        require_branch_name(branch)
+        with self._using():
+            handle = Tract(self._open(wanted, branch))
+        view = handle._session.reader.log.view
+        try:
+            if not create and (not view.newest or view.is_deleted):
+                raise TractNotFound(path=self._files.layout.context, tract_id=wanted)
+            if not view.has_heads:
+                handle._session.writer.remakes = frozenset(view.moves())
+            if name is not None and name != wanted and not view.title and not self._files.read_only:
+                handle.describe(title=name)
+        except BaseException:
+            handle.close()
+            raise
+        return handle
+
+    def delete(self, tract_id: str) -> bool:
+        """Deletes a tract: all its branches and tags, its title and metadata. Returns False if there was none.
+
+        It is an event, as any other write: the tract is in no list of any copy that has it. A commit that another copy
+        makes without it meanwhile is not lost: the tract is there then, with that commit's history. The files stay in
+        the store; `Tract.open` reaches each commit by its hash. A handle that is open gets TractDeleted for a commit.
+        Errors: ArgumentError, HistoryIncomplete, LockTimeout, ReadOnlyError; nothing is written then.
+        """
+        require_tract_id(tract_id)
+        with self._using():
+            self._files.require_writable()
+            session = self._open(tract_id, "main")
+        try:
+            with session.guard.changing:
+                return TractBranches(session).delete_tract()
+        finally:
+            session.close()
+
+    def usage(self, by: UsageKey = "tract") -> dict[str, TokenUsage]:
+        """Returns the sums of the recorded usage of all tracts that `tracts()` returns, by tract id, or by the `model` of
+        the generation config of the commits that it is of ("": none known); the last one of each commit counts.
+
+        Cost: reads one event for each. Errors: ArgumentError.
+        """
+        key = require_usage_key(by)
+        found: dict[str, TokenUsage] = {}
+        with self._using():
+            for tract in [name for name, summary in self._summaries.get().items() if summary.has_usage]:
+                log = self._files.passing_log(tract)
+                try:
+                    for name, usage in iter_usage(log, key):
+                        found[name] = add(found.get(name), usage)
+                finally:
+                    self._files.drop_passing(log)
+        return dict(sorted(found.items()))
+
+    def refresh(self) -> None:
+        """Makes the next list show at once what any tool brought into the store."""
+        with self._using():
+            self._summaries.forget()
+
+    def close(self) -> None:
+        """Closes all handles that came from this store, saves the caches and closes the files; later calls raise ClosedError."""
+        for session in list(self._open_files.sessions):
+            session.close()
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                try:
+                    self._summaries.save()
+                finally:
+                    self._files.close()
+                    self._throw_away = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({self._files.layout.context!r})"
+
+    def _open(self, tract_id: str, branch: str) -> Session:
+        session = Session(
+            self._files.beside(writer=new_writer(), read_only=self._files.read_only),
+            tract_id=tract_id,
+            branch=branch,
+            options=self._options,
+            types=ContentTypes(),
+            throw_away=self._throw_away,
+        )
+        self._open_files.add(session)
+        return session
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Lets one thread use the files of the store itself, and puts them straight after an error. Errors: ClosedError."""
+        if self._pid != process.id:  # a forked child: a thread of the parent may hold the lock for ever
+            self._pid, self._lock = process.id, RLock()
+            self._files.after_fork()
+        with self._lock:
+            if self._is_closed:
+                raise ClosedError(f"{self!r} is closed; open it again")
+            try:
+                yield
+            except TractError:
+                raise
+            except BaseException:
+                self._files.restore(holds_lock=False)
+                self._summaries = Summaries(self._files)
+                raise
