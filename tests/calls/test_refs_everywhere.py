@@ -222,3 +222,20 @@ def test_a_handle_on_a_branch_of_a_read_only_one_is_read_only(tmp_path: Path) ->
     with Tract.open(tmp_path, read_only=True) as t, t.on("main") as other:
         assert other.head == t.head
         assert store_of(other).read_only
+
+
+def test_a_target_is_looked_up_after_a_batch_that_was_dropped(t: Tract) -> None:
+    first = t.commit(user("first")).commit_hash
+    left = t.commit(user("left behind")).commit_hash
+    t.reset(first)
+    t.commit(user("second"))
+    for _ in range(2):
+        with pytest.raises(RuntimeError), t.batch():
+            t.commit(user("dropped"))
+            with pytest.raises(CommitNotFoundError):
+                t.annotate(left, "skip")
+            raise RuntimeError
+        with pytest.raises(CommitNotFoundError):
+            t.annotate(left, "skip")
+        t.annotate(first, "pinned")
+    assert texts(t) == ["first", "second"]

@@ -94,6 +94,7 @@ class KnownHistory:
     def forget(self) -> None:
         """Drops all that is known."""
         self._head: CommitHash | None = None
+        self._age = 0  # its time in microseconds since 1970, negated, as in the queue
         self._names: set[CommitHash] = set()
         self._queue: list[tuple[int, CommitHash]] = []  # a heap of those whose parents may not be among the names
 
@@ -102,19 +103,24 @@ class KnownHistory:
 
         Cost: one read per commit that is not older, and was not met before.
         """
-        if head != self._head:
-            self._go_to(head)
-        self._walk_to(name, self._names, self._queue)
-        found = name in self._names
+        try:
+            if head != self._head:
+                self._go_to(head)
+            self._walk_to(name, -self._read(name).created_us, self._names, self._queue)
+            found = name in self._names
+        except BaseException:
+            self.forget()  # a step may be half done
+            raise
         if len(self._names) > self._MOST_KEPT:
             self.forget()
         return found
 
     def _go_to(self, head: CommitHash) -> None:
         names = {head}
-        queue = [(-self._read(head).created_us, head)]
+        age = -self._read(head).created_us
+        queue = [(age, head)]
         if self._head is not None:
-            self._walk_to(self._head, names, queue)
+            self._walk_to(self._head, self._age, names, queue)  # it may be gone, with a batch that was dropped
         if self._head not in names:
             self._names, self._queue = names, queue
         else:
@@ -122,13 +128,14 @@ class KnownHistory:
                 if entry[1] not in self._names:
                     heappush(self._queue, entry)
             self._names |= names
-        self._head = head
+        self._head, self._age = head, age
 
-    def _walk_to(self, wanted: CommitHash, names: set[CommitHash], queue: list[tuple[int, CommitHash]]) -> None:
-        """Adds to `names` the history of those in `queue`, the newest first, until `wanted` is met, or only older ones are left."""
-        if wanted in names:
-            return
-        age = -self._read(wanted).created_us
+    def _walk_to(
+        self, wanted: CommitHash, age: int, names: set[CommitHash], queue: list[tuple[int, CommitHash]]
+    ) -> None:
+        """Adds to `names` the history of those in `queue`, the newest first, until `wanted`, whose time is `-age`, is met, or
+        only older ones are left.
+        """
         while queue and queue[0][0] < age and wanted not in names:
             _, name = heappop(queue)
             for parent in self._read(name).parents:
