@@ -26,8 +26,8 @@ from tract_fs.errors import BranchNotFound, ResetConflict
 
 pytestmark = pytest.mark.needs("rsync")
 
-CHUNKS = 8
-HISTORIES = int(os.environ.get("TRACT_RSYNC_HISTORIES", "208")) // CHUNKS  # per chunk
+CHUNKS = 4
+HISTORIES = int(os.environ.get("TRACT_RSYNC_HISTORIES", "104")) // CHUNKS  # per chunk
 KEEP_OURS = ("--ignore-existing", "--exclude=/local/")
 
 

@@ -25,7 +25,7 @@ from tract_fs.errors import HistoryIncomplete, TractError
 
 pytestmark = pytest.mark.needs("git")
 
-HISTORIES = int(os.environ.get("TRACT_GIT_HISTORIES", "100"))
+HISTORIES = int(os.environ.get("TRACT_GIT_HISTORIES", "60"))
 CHUNK = 10
 STEPS = 5
 TRACTS = ("default", "objects", "a.lock")  # names that the ignore file below is after
