@@ -300,7 +300,7 @@ def copies(seed: int) -> Iterator[Copies]:
     labels = random.Random(-seed)
     world = Copies(path, seed)
     try:
-        with mock.patch.object(session, "_new_writer", lambda: f"{labels.getrandbits(128):032x}"):
+        with mock.patch.object(session, "new_writer", lambda: f"{labels.getrandbits(128):032x}"):
             yield world
     except Exception as error:
         error.add_note(f"seed {seed}")

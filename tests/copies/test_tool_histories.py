@@ -96,7 +96,7 @@ def pair(seed: int) -> Iterator[Pair]:
     labels = random.Random(-seed)
     world = Pair(path, seed)
     try:
-        with mock.patch.object(session, "_new_writer", lambda: f"{labels.getrandbits(128):032x}"):
+        with mock.patch.object(session, "new_writer", lambda: f"{labels.getrandbits(128):032x}"):
             yield world
     except Exception as error:
         error.add_note(f"seed {seed}")
