@@ -128,11 +128,7 @@ def test_a_directory_that_becomes_a_link_under_an_open_handle_is_not_written_thr
             try:
                 t.commit(user(f"after {number}"))
             except (TractError, OSError) as error:
-                assert (
-                    str(world.made) in str(error)
-                    or ".tract" in str(error)
-                    or " is a symbolic link" in str(error)
-                )
+                assert str(world.made) in str(error) or ".tract" in str(error) or " is a symbolic link" in str(error)
     mine = {path: found for path, found in world.tree().items() if path.startswith(("mine", "my-store"))}
     assert mine == {path: found for path, found in before.items() if path.startswith(("mine", "my-store"))}
 
