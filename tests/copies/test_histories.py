@@ -10,25 +10,31 @@ and `TRACT_FS_FIRST=<seed> TRACT_FS_HISTORIES=1` plays that one alone.
 from __future__ import annotations
 
 import os
-import random
-import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
 from tests.lab.copies import is_good
-from tests.lab.histories import STEPS, STEPS_ON_EQUAL_TEXTS, AlikeWorld, Site, Step, World, check_agreement, say
+from tests.lab.histories import (
+    STEPS,
+    STEPS_ON_EQUAL_TEXTS,
+    AlikeWorld,
+    Site,
+    Step,
+    World,
+    check_agreement,
+    playing,
+    say,
+)
 from tests.lab.states import TEXT_FILES, files_of, put, put_in_place, remove_local, store_root
 from tests.lab.talk import START_US, Clock
 from tract_fs import Tract
 from tract_fs.errors import ArgumentError, ContentRedacted, DamageError
-from tract_fs.work import session
 
 CHUNKS = 10
 FEW = 10  # per chunk
@@ -293,26 +299,9 @@ WITH_REDACTIONS: dict[Step, int] = {**STEPS, **STEPS_ON_EQUAL_TEXTS, _redact: 1}
 # -- histories
 
 
-@contextmanager
-def copies(seed: int) -> Iterator[Copies]:
-    """Gives copies that play the same history whenever they get this seed: the writers' labels come from it too."""
-    path = Path(tempfile.mkdtemp(prefix="tract-copies-"))
-    labels = random.Random(-seed)
-    world = Copies(path, seed)
-    try:
-        with mock.patch.object(session, "new_writer", lambda: f"{labels.getrandbits(128):032x}"):
-            yield world
-    except Exception as error:
-        error.add_note(f"seed {seed}")
-        raise
-    finally:
-        world.close()
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def play(seed: int, *, at_once: bool = False) -> Counter[str]:
     """Plays a history to its end; returns what occurred in it."""
-    with copies(seed) as world:
+    with playing(Copies, seed) as world:
         world.begin()
         for _ in range(world.rng.randint(8, 24)):
             site, other = world.rng.sample(world.sites, 2)

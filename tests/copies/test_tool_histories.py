@@ -8,20 +8,13 @@ A plain run plays a few histories of each tool. `TRACT_FS_HISTORIES=300 pytest -
 from __future__ import annotations
 
 import os
-import random
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
-from tests.lab.histories import STEPS, AlikeWorld, Site, Step, check_agreement, edit, pack, say
+from tests.lab.histories import STEPS, AlikeWorld, Site, Step, check_agreement, edit, pack, playing, say
 from tests.lab.transports import TRANSPORTS, Transport
-from tract_fs.work import session
 
 MANY = int(os.environ.get("TRACT_FS_HISTORIES", "60"))
 FIRST = int(os.environ.get("TRACT_FS_FIRST", "1000"))
@@ -89,26 +82,9 @@ class Pair(AlikeWorld):
                     self.merge(site, t, None)
 
 
-@contextmanager
-def pair(seed: int) -> Iterator[Pair]:
-    """Gives two sites that take the same steps whenever they get this seed."""
-    path = Path(tempfile.mkdtemp(prefix="tract-tools-"))
-    labels = random.Random(-seed)
-    world = Pair(path, seed)
-    try:
-        with mock.patch.object(session, "new_writer", lambda: f"{labels.getrandbits(128):032x}"):
-            yield world
-    except Exception as error:
-        error.add_note(f"seed {seed}")
-        raise
-    finally:
-        world.close()
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def play(seed: int, tool: str) -> Counter[str]:
     """Plays a history, and checks that the two copies agree at its end; returns what occurred in it."""
-    with pair(seed) as world:
+    with playing(Pair, seed) as world:
         world.begin(TRANSPORTS[tool])
         for _ in range(world.rng.randint(3, 5)):
             for site in world.sites:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
+from unittest import mock
 
 import pytest
 
@@ -42,6 +45,7 @@ from tract_fs.errors import (
     UndoError,
 )
 from tract_fs.upkeep.repair import restore_format
+from tract_fs.work import session
 from tract_fs.work.merge import MergeResult
 
 TRACTS = ("default", "sub")
@@ -355,6 +359,26 @@ class AlikeWorld(World):
 
     def side(self) -> str:
         return self.rng.choice(("ours", "theirs"))
+
+
+_World = TypeVar("_World", bound=World)
+
+
+@contextmanager
+def playing(make: Callable[[Path, int], _World], seed: int) -> Iterator[_World]:
+    """Gives a world that plays the same history whenever it gets this seed: the writers' labels come from it too."""
+    path = Path(tempfile.mkdtemp(prefix="tract-histories-"))
+    labels = random.Random(-seed)
+    world = make(path, seed)
+    try:
+        with mock.patch.object(session, "new_writer", lambda: f"{labels.getrandbits(128):032x}"):
+            yield world
+    except Exception as error:
+        error.add_note(f"seed {seed}")
+        raise
+    finally:
+        world.close()
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def pack(world: World, site: Site, t: Tract) -> None:
