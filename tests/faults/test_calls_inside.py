@@ -317,38 +317,50 @@ def test_fifty_tasks_with_batches_cancellations_errors_and_threads_keep_what_was
     acknowledged: list[str] = []
     failed: list[str] = []
 
+    waiting: set[asyncio.Task[None]] = set()
+
+    async def take_turn(tract: Tract, kind: int) -> None:
+        if kind == 0:
+            acknowledged.extend(say(tract, "ok"))
+        elif kind == 1:
+            acknowledged.extend(await asyncio.to_thread(say, tract, "ok"))
+        else:
+            with tract.batch():
+                made = say(tract, "ok", "ok")
+                if kind == 2:
+                    failed.extend(made)
+                    await asyncio.sleep(0)
+                    raise RuntimeError
+                if kind == 3:
+                    failed.extend(made)
+                    task = asyncio.current_task()
+                    assert task is not None
+                    waiting.add(task)
+                    await asyncio.Event().wait()
+            acknowledged.extend(made)
+
     async def work(tract: Tract, number: int) -> None:
         for turn in range(6):
-            kind = (number + turn) % 5
-            try:
-                if kind == 0:
-                    acknowledged.extend(say(tract, "ok"))
-                elif kind == 1:
-                    acknowledged.extend(await asyncio.to_thread(say, tract, "ok"))
-                else:
-                    with tract.batch():
-                        made = say(tract, "ok", "ok")
-                        if kind == 2:
-                            failed.extend(made)
-                            await asyncio.sleep(0)
-                            raise RuntimeError
-                        if kind == 3:
-                            failed.extend(made)
-                            await asyncio.sleep(60)
-                    acknowledged.extend(made)
-            except (BatchOpen, RuntimeError):
-                await asyncio.sleep(0)
+            is_over = False
+            while not is_over:
+                try:
+                    await take_turn(tract, (number + turn) % 5)
+                    is_over = True
+                except RuntimeError:
+                    is_over = True
+                except BatchOpen:
+                    await asyncio.sleep(0.001)
 
     async def main(tract: Tract) -> None:
         tasks = [asyncio.create_task(work(tract, number)) for number in range(50)]
         while any(not task.done() for task in tasks):
             await asyncio.sleep(0.01)
-            for task in tasks[::7]:
+            for task in waiting:
                 task.cancel()
-            tasks = [task for task in tasks if not task.done()]
-            if len(tasks) < 12:
-                for task in tasks:
+            if len(acknowledged) > 20:
+                for task in tasks[::7]:
                     task.cancel()
+            tasks = [task for task in tasks if not task.done()]
         await asyncio.gather(*tasks, return_exceptions=True)
 
     with Tract.open(tmp_path, durability="fast", lock_timeout_s=0.05) as tract:
