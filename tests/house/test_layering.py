@@ -92,6 +92,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "holdings",
             "tract_log",
             "hidden",
+            "operations",
             "index.configs",
             "transaction",
             "foreign_commits",

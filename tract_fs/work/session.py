@@ -313,6 +313,7 @@ class Session:
 
     def _rest(self) -> None:
         self.contexts.save()
+        self.reader.save()
         self.contexts.forget()
         self.reader.forget_renderings()
         self.store.forget()
@@ -328,6 +329,7 @@ class Session:
         """Makes every file written so far survive a power cut by itself, and saves the caches."""
         self.store.flush()
         self.contexts.save()
+        self.reader.save()
         self.reader.log.save()
 
     def close(self) -> None:

@@ -143,7 +143,7 @@ class TractWriter:
         if not self._overlay.is_staging:
             self._reader.log.catch_up()
         (name,) = self._require_targets(Draft(operation=CommitOperation.EDIT, target=target))
-        return edit_text(self._reader, self._contexts, name, text)
+        return edit_text(self._reader, name, text)
 
     def render_message(self, message: dict[str, Any]) -> Rendering:
         """Returns the rendering of a provider message that was checked before."""
@@ -539,7 +539,7 @@ class TractWriter:
         head = self._reader.head()
         if head is None or head == basis.head:
             return
-        if standing_commit(self._contexts, head, basis.target) != basis.standing:
+        if standing_commit(self._reader, basis.target) != basis.standing:
             raise HeadMoved(branch=self._reader.branch, expected=basis.head, actual=head)
 
     @property
