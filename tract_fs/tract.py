@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from tract_fs.model.diff import ContextDiff
     from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
+    from tract_fs.model.usage import TokenUsage
     from tract_fs.work.branches import TractBranches
     from tract_fs.work.merge import MergeResult
     from tract_fs.work.summaries import TractSummarizer
+    from tract_fs.work.usage import TractUsageKey
 
 
 class CurrentBranch(str):
@@ -655,6 +657,20 @@ class Tract:
         require_object(metadata, "metadata")
         with self._guard.reading:
             return self._session.reader.find(metadata)
+
+    def usage(self, by: TractUsageKey = "commit", *, since: datetime | None = None) -> dict[str, TokenUsage]:
+        """Returns the sums, in tokens, of the usage that was recorded in this tract, by commit hash, by the `model` of the
+        commit's generation config ("": none), or by the branch whose history has the commit ("": none has it any more).
+
+        Of each commit the usage that was recorded last counts, with `since` only if that was then or later (naive: UTC). A
+        commit on two branches counts for both, so those sums may be more than the whole. What a fork repeats of the
+        tract that it was made from counts there. Cost: reads an event for each; by branch, the histories back to the
+        oldest commit with usage. Errors: ArgumentError.
+        """
+        from tract_fs.work.usage import sum_usage
+
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: sum_usage(self._session.reader, by, since))
 
     def diff(self, a: str | None = None, b: str | None = None) -> ContextDiff:
         """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from threading import RLock
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from tract_fs.store.store import Store as StoreFiles
 from tract_fs.store.summaries import Summaries
 from tract_fs.tract import Tract
 from tract_fs.work.branches import TractBranches
+from tract_fs.work.log_filter import optional_moment
 from tract_fs.work.session import (
     Durability,
     OnIncomplete,
@@ -36,7 +38,7 @@ from tract_fs.work.session import (
     new_writer,
     open_store,
 )
-from tract_fs.work.usage import UsageKey, add, iter_usage, require_usage_key
+from tract_fs.work.usage import StoreUsageKey, add, iter_usage, require_usage_key
 from tract_fs.work.writer import require_object
 
 
@@ -151,19 +153,21 @@ class Store:
         finally:
             session.close()
 
-    def usage(self, by: UsageKey = "tract") -> dict[str, TokenUsage]:
-        """Returns the sums of the recorded usage of all tracts that `tracts()` returns, by tract id, or by the `model` of
-        the generation config of the commits that it is of ("": none known); the last one of each commit counts.
+    def usage(self, by: StoreUsageKey = "tract", *, since: datetime | None = None) -> dict[str, TokenUsage]:
+        """Returns the sums, in tokens, of the recorded usage of all tracts that `tracts()` returns, by tract id, or by the
+        `model` of the generation config of the commits that it is of ("": none known).
 
+        Of each commit the usage that was recorded last counts, with `since` only if that was then or later (naive: UTC).
         Cost: reads one event for each. Errors: ArgumentError.
         """
-        key = require_usage_key(by)
+        require_usage_key(by, StoreUsageKey)
+        optional_moment(since, "since")
         found: dict[str, TokenUsage] = {}
         with self._using():
             for tract in [name for name, summary in self._summaries.get().items() if summary.has_usage]:
                 log = self._files.passing_log(tract)
                 try:
-                    for name, usage in iter_usage(log, key):
+                    for name, usage in iter_usage(log, by, since):
                         found[name] = add(found.get(name), usage)
                 finally:
                     self._files.drop_passing(log)

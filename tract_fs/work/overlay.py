@@ -98,8 +98,11 @@ class Overlay:
 
     def branches(self) -> set[str]:
         """Returns the names of all branches, of deleted ones too."""
-        staged = () if self._staged is None else self._staged.others
-        return {*self._log.view.branches, *staged}
+        staged = self._staged
+        if staged is None:
+            return set(self._log.view.branches)
+        own = (staged.branch,) if staged.is_move else ()
+        return {*self._log.view.branches, *staged.others, *own}
 
     def tag(self, name: str) -> CommitHash | None:
         """Returns the commit that a tag names, or None if there is no such tag."""
