@@ -141,6 +141,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "__init__",
             "salvage",
             "settled",
+            "lost_blobs",
             "status",
             "adopt",
             "repair",
