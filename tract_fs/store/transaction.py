@@ -93,10 +93,11 @@ class Transaction:
 
     @property
     def is_append(self) -> bool:
-        """Returns whether new commits on the branch's line are all that is staged."""
+        """Returns whether new commits on the branch's line, the last at the time of the event, are all that is staged."""
         return (
             self.kind == "append"
             and bool(self.commits)
+            and self.created_us[-1] == self._newest_us
             and not (self.ops or self.others or self.tags or self.foreign_parents)
         )
 
@@ -128,11 +129,14 @@ class Transaction:
         return name
 
     def extend(self, commits: Sequence[NewCommit], created_us: Sequence[int]) -> None:
-        """Stages a line of commits whose objects are in the store already, and moves the head to the last."""
+        """Stages a line of commits whose objects are in the store already, and moves the head to the last; tick, unless the
+        last was made after all that the view has.
+        """
         self.commits.update((CommitHash(new.commit), new) for new in commits)
         self.created_us += created_us
         self.head = CommitHash(commits[-1].commit)
-        self._set_time(created_us[-1], format_time(created_us[-1]))
+        if created_us[-1] > self._last_us():
+            self._set_time(created_us[-1], format_time(created_us[-1]))
 
     def move_to(self, commit: CommitHash, kind: str, *, replaces: Sequence[str] | None = None) -> None:
         """Sets the head to a commit of the store or a staged one, by a move of this kind; tick before.
