@@ -48,14 +48,15 @@ def import_sessions(
     with Store.open(path) as store:
         for file in files:
             try:
-                found = store.import_transcripts(file, format=format, strict=is_strict)
+                found = [
+                    _shown(file, report) for report in store.import_transcripts([file], format=format, strict=is_strict)
+                ]
             except (TractError, OSError) as error:
                 if len(files) == 1:
                     raise
                 warn(f"{file}: {error}")
-                done.append({"file": file, "error": type(error).__name__, "message": str(error)})
-                continue
-            done += [_shown(file, report) for report in found] or [{"file": file, "is_known": True}]
+                found = [{"file": file, "error": type(error).__name__, "message": str(error)}]
+            done += found or [{"file": file, "is_known": True}]
     return done
 
 
