@@ -1,0 +1,59 @@
+"""Files of agents: opens a session file, and what lies in the folder beside it, for reading alone."""
+
+from __future__ import annotations
+
+import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from hashlib import sha256
+from io import BytesIO
+from typing import BinaryIO
+
+from tract_fs.transcripts.source import Source
+
+_UTF16 = {BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
+_LARGEST_BESIDE_BYTES = 48 * 1024 * 1024
+
+
+def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: bool = False) -> Source:
+    """Returns a session file as a source: by its path, by its bytes, or as a stream that can seek. Errors: OSError."""
+    if isinstance(file, bytes):
+        return _source(BytesIO(file), "", "", is_growing=is_growing)
+    if isinstance(file, (str, os.PathLike)):
+        path = os.path.abspath(os.fspath(file))
+        return _source(open(path, "rb"), os.path.basename(path), os.path.dirname(path), is_growing=is_growing)
+    return _source(file, "", "", is_growing=is_growing, is_owned=False)
+
+
+def digest_of(source: Source) -> str:
+    """Returns the SHA-256 of a file."""
+    source.stream.seek(0)
+    digest = sha256()
+    while block := source.stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_owned: bool = True) -> Source:
+    encoding = _UTF16.get(stream.read(2), "")
+    if encoding:
+        stream = BytesIO(stream.read().decode(encoding, "replace").encode())
+
+    def open_beside(path: str) -> BinaryIO | None:
+        return _open_inside(folder, path) if folder else None
+
+    return Source(stream, name, encoding=encoding, is_growing=is_growing, is_owned=is_owned, open_beside=open_beside)
+
+
+def _open_inside(folder: str, path: str) -> BinaryIO | None:
+    """Opens a file in a folder, by a path that a session file names, so it may lead anywhere: only inside, by no link."""
+    parts = path.split("/")
+    if os.path.isabs(path) or "\0" in path or not all(parts) or ".." in parts or "." in parts:
+        return None
+    full = folder
+    for part in parts:
+        full = os.path.join(full, part)
+        if os.path.islink(full):
+            return None
+    if not os.path.isfile(full) or os.path.getsize(full) > _LARGEST_BESIDE_BYTES:
+        return None
+    return open(full, "rb")
