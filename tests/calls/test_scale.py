@@ -403,6 +403,24 @@ def test_what_is_about_a_commit_is_found_in_the_order_of_the_history_with_and_wi
         assert [annotation.reason for annotation in t.get_annotations(name)] == joined
 
 
+def test_a_lost_commit_of_another_branch_does_not_keep_the_annotations_of_this_one_from_being_read(
+    tmp_path: Path,
+) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(300))
+        name = t.log(None)[290].commit_hash
+        t.annotate(name, Priority.PINNED, reason="of both")
+        t.branch("side")
+        t.switch("side")
+        lost = t.annotate(name, Priority.SKIP, reason="on the side").commit_hash
+        t.switch("main")
+        t.annotate(name, Priority.NORMAL, reason="on main")
+        t.compile()
+    (tmp_path / ".tract/objects" / str(lost)[:2] / str(lost)[2:]).unlink()
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert [annotation.reason for annotation in t.get_annotations(name)] == ["of both", "on main"]
+
+
 def test_a_dropped_part_of_a_batch_leaves_nothing_about_a_commit(tmp_path: Path) -> None:
     with Tract.open(tmp_path, durability="fast") as t:
         t.import_stream(stream(300))

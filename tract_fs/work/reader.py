@@ -615,7 +615,13 @@ class TractReader:
             if about is None:
                 return None
             found.update(about)
-        made = {other: self.commit(other).created_at for other in found.difference(staged)}
+        made: dict[CommitHash, str] = {}
+        for other in found.difference(staged):
+            commit = self.log.commit(other)
+            if commit is None:  # the walk meets it, if it is of this history
+                return None
+            if commit.operation in ABOUT_ONE and commit.targets[0] == name:
+                made[other] = commit.created_at
         order = sorted(made, key=made.__getitem__)
         if len(order) > 1 and made[order[1]] <= self._straight_since():
             order = [other for other in order if self.is_in_history(other)]
