@@ -172,6 +172,9 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "importer",
             "exporter",
             "sessions",
+            "discover",
+            "follow",
+            "hooks",
         ],
     ),
     ("", ["tract", "async_tract", "tracts"]),
@@ -211,6 +214,7 @@ OWNERS = {
         "store.waiting_line",
         "work.session",
         "work.watch",
+        "capture.follow",
     },
 }
 IMPURE = {
