@@ -140,12 +140,18 @@ class Store:
         return handle
 
     def import_transcripts(
-        self, files: Iterable[SessionFile], *, format: str | None = None, strict: bool = False
+        self,
+        files: Iterable[SessionFile],
+        *,
+        format: str | None = None,
+        strict: bool = False,
+        is_growing: bool = False,
     ) -> Iterator[TranscriptReport]:
         """Imports each session of some files into a tract of its own, found again by the format and the session's id, and
         yields what became of it.
 
-        The bytes of a file that was imported before cost their reading alone, and are in no report. Errors: as
+        The bytes of a file that was imported before cost their reading alone, and are in no report. A last line without an end
+        waits where the file `is_growing`. Errors: as
         `Tract.import_transcript`; what was reported stands.
         """
         from tract_fs.capture.sessions import import_transcript, iter_new
@@ -153,7 +159,7 @@ class Store:
         own = [info.metadata.get("transcript") for info in self.tracts()]
         known = {fields.get("sha256") for fields in own if isinstance(fields, dict)}
         for file in files:
-            for name, transcript, digest in iter_new(file, known, format=format, strict=strict):
+            for name, transcript, digest in iter_new(file, known, format=format, strict=strict, is_growing=is_growing):
                 with self.tract(name=name) as tract:
                     yield import_transcript(tract._session, transcript, digest)
 

@@ -174,6 +174,9 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "importer",
             "exporter",
             "sessions",
+            "discover",
+            "follow",
+            "hooks",
         ],
     ),
     ("", ["tract", "async_tract", "tracts"]),
@@ -213,6 +216,7 @@ OWNERS = {
         "store.waiting_line",
         "work.session",
         "work.watch",
+        "capture.follow",
     },
 }
 IMPURE = {
