@@ -727,7 +727,7 @@ class Tract:
         """Waits until this branch has newer commits than `after` (a ref; None: the branch was empty), and returns them in
         history order; an empty list once `timeout_s` is over (None: no limit).
 
-        `t.watch(after=t.head)` waits for the next one. A commit of another process is seen within a fifth of a second, one
+        `t.watch(after=t.head)` waits for the next one. A commit of another process is seen within a tenth of a second, one
         that a copying tool brings within a second or so; one on another head (`other_heads`) once it is merged. It polls:
         a look costs one stat while nothing changes. Other threads use the handle meanwhile.
         Errors: ArgumentError, also inside a batch; CommitNotFoundError, AmbiguousRefError.
