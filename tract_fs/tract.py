@@ -776,9 +776,9 @@ class Tract:
         >>> t.find({"run": 7}) == [question]
         True
         """
-        require_object(metadata, "metadata")
+        wanted = require_object(metadata, "metadata")
         with self._guard.reading:
-            return self._session.reader.find(metadata)
+            return self._session.reader.find(wanted)
 
     def diff(self, a: str | None = None, b: str | None = None) -> ContextDiff:
         """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and

@@ -120,8 +120,8 @@ class Store:
         >>> [info.tract_id for info in store.find({"user": "ann"})]
         ['ann']
         """
-        require_object(metadata, "metadata")
-        return [info for info in self.tracts() if is_part(metadata, info.metadata)]
+        wanted = require_object(metadata, "metadata")
+        return [info for info in self.tracts() if is_part(wanted, info.metadata)]
 
     def tract(
         self, tract_id: str | None = None, *, name: str | None = None, branch: str = "main", create: bool = True

@@ -110,6 +110,8 @@ OLD: dict[str, Callable[[Tract, str], object]] = {
     "reset": lambda t, name: t.reset(name),
     "get_commit": lambda t, name: t.get_commit(name),
     "get_content": lambda t, name: t.get_content(name),
+    "log(after)": lambda t, name: t.log(after="@~1"),
+    "clear": lambda t, name: t.clear(),
 }
 MOVED: dict[str, Callable[[Tract, list[str]], object]] = {
     "no other move": lambda t, names: None,

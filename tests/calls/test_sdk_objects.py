@@ -16,6 +16,7 @@ from tract_fs import (
     FreeformContent,
     JsonValueError,
     MessageContent,
+    Store,
     TokenBudgetConfig,
     ToolIOContent,
     Tract,
@@ -95,6 +96,18 @@ def test_configs_metadata_and_payloads_may_be_objects_of_an_sdk(t: Tract) -> Non
     assert t.get_content(info.commit_hash).payload == {"a": {"b": 1}}
     whole = t.commit(Model(content_type="reasoning", text="hm"))
     assert whole.content_type == "reasoning"
+
+
+def test_what_is_found_by_metadata_may_be_given_as_an_object_of_an_sdk(path: Path) -> None:
+    with Store.open(path) as store:
+        t = store.tract("ann")
+        t.describe(metadata=Plain({"user": Plain({"id": 7}), "open": True}))  # type: ignore[arg-type]
+        info = t.add("one", metadata=Plain({"run": Plain({"id": 7}), "step": 1}))  # type: ignore[arg-type]
+        t.add("two", metadata={"run": {"id": 8}})
+        assert t.find(Plain({"run": Plain({"id": 7})})) == t.find({"run": Plain({"id": 7})}) == [info]  # type: ignore[arg-type]
+        assert [found.tract_id for found in store.find({"user": Plain({"id": 7})})] == ["ann"]
+        assert [found.tract_id for found in store.find(Plain({"open": True}))] == ["ann"]  # type: ignore[arg-type]
+        assert store.find(Plain({"open": False})) == []  # type: ignore[arg-type]
 
 
 def test_an_object_whose_dump_is_no_json_is_refused_by_its_place(t: Tract) -> None:
