@@ -626,8 +626,8 @@ class Tract:
             return self._session.reader.looking_again(lambda: self._session.reader.get(ref))
 
     def resolve(self, ref: str) -> str:
-        """Returns the commit that a ref names: a full hash, a branch, a tag, `@` (the head), or a unique prefix of 4
-        digits or more.
+        """Returns the commit that a ref names: a full hash, a branch, a tag, `@` or `HEAD` (the head), or a unique
+        prefix of 4 digits or more.
 
         Behind it may stand any number of `~n` (n first parents back) and `^n` (the nth parent), before it `tract:`, for
         a commit that was brought in from that tract. Every call that names a commit takes a ref; only `expected_head` and

@@ -69,7 +69,7 @@ def test_a_log_and_the_facts_of_its_commits_read_no_content(path: Path, monkeypa
     with open_tract(path) as t:
         newest, *_, first = t.log(None)
         assert (newest.metadata, newest.generation_config, newest.token_count) == ({"step": 2}, {"model": "m-1"}, 10)
-        assert (first.content_type, first.metadata, first.token_count) == ("dialogue", {}, 5)
+        assert (first.content_type, first.metadata, first.token_count) == ("dialogue", None, 5)
         assert [info.content_type for info in t.log(content_type="state")] == ["state", "state"]
         assert t.find({"step": 2}) == t.query_by_config("model", "=", "m-1") == [newest]
         with pytest.raises(AssertionError):
