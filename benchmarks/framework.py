@@ -5,8 +5,8 @@ are imported and values made before a clock starts; the first turn counts.
 
 - `put`: a step of LangGraph. The state is ten channels of 3 kB, of which one and a counter change at each step; a
   `put_writes` of three writes, then a `put` of the checkpoint. `SqliteSaver` stores the whole state at each put. The saver
-  on tract_fs stores the channel that changed as a blob, the writes as a record, and the checkpoint as a record that names
-  the blobs of all channels.
+  on tract_fs commits one record for each call: that of a checkpoint has the channels that changed, and for the others the
+  commits that have them.
 - `items`: a session of openai-agents. At each turn `get_items()`, then `add_items()` of three items, by one event loop.
 
 Durable: SQLite's synchronous=FULL, one fdatasync per transaction in tract_fs; `fast`: NORMAL. Answers are checked at the end.
@@ -86,19 +86,19 @@ def put_tract(path: str, level: str, turns: int) -> Numbers:
     given = states(turns)
     with Store.open(path, durability=cast(Durability, level)) as store:
         t = store.tract("1")
-        channels: dict[str, str] = {}
+        held: dict[str, str] = {}
         began = time.perf_counter()
         for step, (state, changed, writes) in enumerate(given, 1):
             if step > 1:
                 t.commit(RecordContent("writes", {"task": str(step), "writes": writes}))
-            for name in [changed] if step > 1 else state:
-                if name != "step":
-                    channels[name] = t.put_blob(json.dumps(state[name]).encode())
-            data = {"step": state["step"], "ts": datetime.now(UTC).isoformat(), "versions": dict.fromkeys(state, step)}
-            t.commit(RecordContent("checkpoint", data, channels), metadata={"source": "loop", "step": step})
+            fresh = {name: state[name] for name in ([changed, "step"] if step > 1 else state)}
+            data = {"ts": datetime.now(UTC).isoformat(), "versions": dict.fromkeys(state, step), "fresh": fresh}
+            made = t.commit(
+                RecordContent("checkpoint", {**data, "held": held}), metadata={"source": "loop", "step": step}
+            )
+            held |= dict.fromkeys(fresh, made.commit_hash)
         seconds = time.perf_counter() - began
-        newest = t.get_content(t.log(1)[0].commit_hash)
-        assert {n: json.loads(t.get_blob(b)) for n, b in newest.blobs.items()} | {"step": turns - 1} == given[-1][0]
+        assert {name: t.get_content(commit).data["fresh"][name] for name, commit in held.items()} == given[-1][0]
     return {"turn_us": seconds / turns * 1e6, "bytes": disk_use(path, skips_local=True)["bytes"]}
 
 
@@ -133,7 +133,7 @@ async def items_tract(path: str, level: str, turns: int) -> Numbers:
     async with await AsyncTract.open(path, durability=cast(Durability, level)) as t:
 
         async def get() -> list[Any]:
-            return (await t.compile()).to_openai(as_committed=True)
+            return [message.to_dict() for message in (await t.compile()).messages]
 
         return await _converse(turns, t.import_messages, get)
 
