@@ -36,12 +36,12 @@ FRAMEWORKS = (  # the work, the peer, and what is measured: its key, its name, i
     (
         "put",
         "langgraph",
-        (("turn_us", "put and put_writes", "us", 1 / 1.2), ("bytes", "put and put_writes, size", "B", 1 / 0.3)),
+        (("turn_us", "put and put_writes", "us", 0.83), ("bytes", "put and put_writes, size", "B", 3.33)),
     ),
     (
         "items",
         "session",
-        (("add_us", "add_items of 3", "us", 1 / 1.5), ("get_us", "get_items", "us", 1.0)),
+        (("add_us", "add_items of 3", "us", 0.67), ("get_us", "get_items", "us", 1.0)),
     ),
 )
 LEVELS = {"session": ("durable",)}  # the others have both
