@@ -23,6 +23,7 @@ JOBS = {
     for title, _, code in (job.partition("\n") for job in re.split(r"^# ", block, flags=re.MULTILINE)[1:])
 }
 START = ["Answer in one sentence.", "What is the capitol of France?", "Paris.", "And of Spain?"]
+CHAT = [{"role": "user", "content": "And of Portugal?"}, {"role": "assistant", "content": "Lisbon."}]
 ANSWER = {"role": "assistant", "content": "Paris."}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 
@@ -139,6 +140,10 @@ OUTCOMES: dict[str, Callable[[Names], object]] = {
     "Commit several messages together, or none": added("Madrid.", "And of Portugal?"),
     "Commit only if nothing came since the context was compiled": moved,
     "Import a file of messages": added("And of Portugal?", "Lisbon."),
+    "Import a session file of an agent, and write it out again": lambda n: (
+        texts(n.session) == ["And of Portugal?", "Lisbon."]
+        and list(map(json.loads, Path("again.jsonl").read_text().splitlines())) == CHAT
+    ),
     "Edit a message": shows(START[0], "What is the capital of France?", *START[2:]),
     "Skip a message": shows(START[0], *START[2:]),
     "Show a skipped message again": added(),
@@ -195,8 +200,8 @@ def test_a_job_has_the_stated_outcome(
     monkeypatch.chdir(tmp_path)
     Path("backup").mkdir()
     Path("plot.png").write_bytes(PNG)
-    messages = [{"role": "user", "content": "And of Portugal?"}, {"role": "assistant", "content": "Lisbon."}]
-    Path("chat.json").write_text(json.dumps(messages))
+    Path("chat.json").write_text(json.dumps(CHAT))
+    Path("session.jsonl").write_text("".join(json.dumps(message) + "\n" for message in CHAT))
     completions = SimpleNamespace(create=create)
     client = SimpleNamespace(chat=SimpleNamespace(completions=completions))
     names: dict[str, Any] = {"client": client, "config": {"model": "m-1", "temperature": 0.2}}
@@ -207,6 +212,6 @@ def test_a_job_has_the_stated_outcome(
 
 
 def test_no_job_takes_more_than_three_lines() -> None:
-    assert len(JOBS) == len(OUTCOMES) == 51
+    assert len(JOBS) == len(OUTCOMES) == 52
     assert JOBS.keys() == OUTCOMES.keys()
     assert max(len(code.strip().splitlines()) for code in JOBS.values()) == 3
