@@ -234,8 +234,8 @@ class Tract:
     ) -> CommitInfo:
         """Commits a content, and returns once it is in the history (with `durable`: once a power cut can't undo it).
 
-        `content` is a content type, an instance of a registered type, or a dict with `content_type`; an object of an SDK
-        (with `model_dump()`) is taken wherever a dict is.
+        `content` is a content type, an instance of a registered type, a dict with `content_type`, or a provider's message
+        as a dict; an object of an SDK (with `model_dump()`) is taken wherever a dict is.
         `generation_config` is any JSON object. `expected_head` (a hash; None: the branch is empty) makes it a
         compare-and-swap.
         Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout,

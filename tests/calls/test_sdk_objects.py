@@ -98,6 +98,28 @@ def test_configs_metadata_and_payloads_may_be_objects_of_an_sdk(t: Tract) -> Non
     assert whole.content_type == "reasoning"
 
 
+@pytest.mark.parametrize("message", [WHOLE, NESTED, Plain(AS_DICT)], ids=["whole", "nested", "plain"])
+def test_a_message_of_a_provider_is_a_content_wherever_one_is_given(t: Tract, message: Any) -> None:
+    first = t.commit(message).commit_hash
+    assert t.get_content(first) == MessageContent(AS_DICT)
+    second = t.commit(DialogueContent("user", "hm")).commit_hash
+    with t.on("side", create=True) as side:
+        side.edit(second, "theirs")
+    t.edit(second, message)
+    t.merge("side", resolutions={second: message})
+    assert t.compile(orphans="keep").to_openai(as_committed=True) == [AS_DICT, AS_DICT]
+    t.summarize([first, second], message)
+    assert t.compile(orphans="keep").to_openai(as_committed=True) == [AS_DICT]
+
+
+@pytest.mark.parametrize("fields", [{"role": "user", "text": "hi"}, {"content": "hi"}, {"role": 7, "content": "hi"}])
+def test_a_dict_that_is_neither_a_content_nor_a_message_is_refused(t: Tract, fields: dict[str, Any]) -> None:
+    with pytest.raises(ContentValidationError) as caught:
+        t.commit(fields)
+    assert caught.value.field == "content_type"
+    assert "a dict needs a 'content_type' that is a string, or is a provider's message" in str(caught.value)
+
+
 def test_what_is_found_by_metadata_may_be_given_as_an_object_of_an_sdk(path: Path) -> None:
     with Store.open(path) as store:
         t = store.tract("ann")
