@@ -670,7 +670,10 @@ def optional_object(value: object, name: str) -> bytes | None:
     return canonical.encode_kept(value, name=name)
 
 
-def require_object(value: object, name: str) -> None:
-    """Raises ArgumentError or JsonValueError unless a value is a dict that can be stored."""
-    if optional_object(value, name) is None:
+def require_object(value: object, name: str) -> dict[str, Any]:
+    """Returns a dict as it would be stored (fresh). Errors: ArgumentError, JsonValueError."""
+    data = optional_object(value, name)
+    if data is None:
         raise ArgumentError(f"{name} {value!r}: give a dict")
+    fields: dict[str, Any] = canonical.decode(data)
+    return fields
