@@ -300,14 +300,16 @@ class OrphanedToolCall(TractError):
 
 
 class ExportError(TractError, ValueError):
-    """Raised by an export when a message holds what the provider's messages have no form for; `reason` is what.
+    """Raised by an export when a message holds what the provider's messages have no form for; `reason` is what,
+    `form` names the provider's.
 
     `commits` are those that made the message. Edit or skip them, or export `as_committed`.
     """
 
-    template = "commit {commits}: {reason} has no form in a message of OpenAI's chat completions; edit or skip it, or export as_committed=True"
+    template = "commit {commits}: {reason} has no form in {form}; edit or skip it, or take `messages` as committed"
     commits: tuple[str, ...]
     reason: str
+    form: str
 
 
 class UsageError(TractError, ValueError):

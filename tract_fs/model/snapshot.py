@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from tract_fs.model import canonical
-from tract_fs.model.exports import openai_messages
 from tract_fs.model.messages import Message, Rendering
 from tract_fs.model.tokens import PER_REPLY
 from tract_fs.model.usage import TokenUsage
@@ -283,8 +282,56 @@ class CompiledContext:
         refuses them. `messages` and `warnings` show what was committed. A model's thinking is left out, and `warnings`
         names it from then on. Errors: ExportError if a block can't be converted.
         """
-        exported = openai_messages(self.messages, as_committed=as_committed, warn=self.add_warning)
+        from tract_fs.model.providers.export import as_committed as unchanged
+        from tract_fs.model.providers.export import export
+
+        exported = (
+            unchanged(self.messages) if as_committed else export(self.messages, "openai", self.add_warning).messages
+        )
         return [message for message, _ in exported]
+
+    def to_openai_responses(self) -> list[dict[str, Any]]:
+        """Returns the messages as items of OpenAI's responses: `input` of a request (fresh).
+
+        Items that came from there go back as they came. Errors: ExportError; what is left out is in `warnings`.
+        """
+        from tract_fs.model.providers.export import export
+
+        return [message for message, _ in export(self.messages, "openai-responses", self.add_warning).messages]
+
+    def to_anthropic(self) -> dict[str, Any]:
+        """Returns {"system": […], "messages": […]} as Anthropic's messages take them (fresh), to pass on by `**`.
+
+        `system` has the text blocks of the system messages that come first, and is not there without any; later ones
+        stay in their places. Neighbours of one role are one message, results of tools first. Errors: ExportError; what is
+        left out is in `warnings`.
+        """
+        from tract_fs.model.providers.export import export
+
+        document = export(self.messages, "anthropic", self.add_warning)
+        system = {"system": document.system} if document.system else {}
+        return {**system, "messages": [message for message, _ in document.messages]}
+
+    def to_gemini(self) -> dict[str, Any]:
+        """Returns {"system_instruction": {…}, "contents": […]} as Gemini takes them (fresh).
+
+        `system_instruction` has all system messages, and is not there without any. Data and signatures are base64 texts,
+        as the REST API takes them: with the SDK, read a content by `types.Content.model_validate_json`. Errors:
+        ExportError; what is left out is in `warnings`.
+        """
+        from tract_fs.model.providers.export import export
+
+        document = export(self.messages, "gemini", self.add_warning)
+        system = {"system_instruction": {"parts": document.system}} if document.system else {}
+        return {**system, "contents": [message for message, _ in document.messages]}
+
+    def to_text(self) -> str:
+        """Returns the messages as one text: each with its role before it, a blank line between, tool calls and results in
+        brackets; media are named, and thinking is left out.
+        """
+        from tract_fs.model.providers.export import to_text
+
+        return to_text(self.messages, self.add_warning)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all fields as JSON values (fresh); `messages` as they were committed."""
