@@ -182,7 +182,7 @@ def test_an_id_is_made_from_the_commit_for_a_call_without_one(t: Tract) -> None:
     t.import_messages([said("user", "q"), GEMINI[1], GEMINI[2]])
     commit = t.log()[1].commit_hash
     ids = [item["call_id"] for item in t.compile().to_openai_responses() if "call_id" in item]
-    assert ids == [f"call_{commit[:24]}_2", f"call_{commit[:24]}_3", "f-3"] * 2
+    assert ids == [f"call_{commit[:24]}_1", f"call_{commit[:24]}_2", "f-3"] * 2
 
 
 def test_an_id_that_the_provider_does_not_take_is_replaced(t: Tract) -> None:

@@ -26,7 +26,7 @@ def arranged(turns: list[Turn], form: Shape | None, notes: Notes) -> list[Turn]:
     """
     result: list[Turn] = []
     for turn in turns:
-        result += _split(_readable(turn, form, notes), moves_media=form == "openai")
+        result += _split(_readable(_identified(turn), form, notes), moves_media=form == "openai")
     order = place_results([_ids(turn) for turn in result]).order
     result = [result[position] for position in order]
     if form != "openai":
@@ -34,6 +34,16 @@ def arranged(turns: list[Turn], form: Shape | None, notes: Notes) -> list[Turn]:
     if form != "openai-responses":
         result = _joined(result)
     return _named(result, form)
+
+
+def _identified(turn: Turn) -> Turn:
+    """Returns a turn with an id for every call: one that has none is given one by its commit and place."""
+    calls = [part for part in turn.parts if isinstance(part, Call)]
+    if all(part.id for part in calls):
+        return turn
+    ids = {id(part): f"call_{turn.commits[0][:_COMMIT_DIGITS]}_{number}" for number, part in enumerate(calls, 1)}
+    named = [replace(part, id=part.id or ids[id(part)]) if isinstance(part, Call) else part for part in turn.parts]
+    return replace(turn, parts=named)
 
 
 def _readable(turn: Turn, form: Shape | None, notes: Notes) -> Turn:
@@ -152,15 +162,12 @@ def _drop_open(turns: list[Turn], open_calls: dict[str, tuple[int, Call]], dropp
 
 
 def _named(turns: list[Turn], form: Shape | None) -> list[Turn]:
-    """Returns turns with an id for every call and result, in the form that the provider takes, and a name for every
-    result. A call without one is given one that its commit and place determine.
-    """
+    """Returns turns with the id of its call for every result, both as the provider takes them, and with its name."""
     made: dict[str, tuple[str | None, str, bool]] = {}  # key: id, name, whether the arguments are any text
     for turn in turns:
         for place, part in enumerate(turn.parts):
             if isinstance(part, Call):
-                id_ = part.id or f"call_{turn.commits[0][:_COMMIT_DIGITS]}_{place}"
-                id_ = _fitting(id_, form)
+                id_ = _fitting(part.id or "", form)
                 made[part.key] = id_, part.name, part.is_free
                 turn.parts[place] = replace(part, id=id_)
             elif isinstance(part, Result):
