@@ -22,6 +22,19 @@ def check(form: str, sent: Any) -> None:
             _consume(_adapter(form).validate_python(message))
 
 
+def check_request(form: str, request: Any) -> None:
+    """Raises pydantic's ValidationError if the types of the provider's package refuse the arguments of a call."""
+    if form == "gemini":
+        from google.genai import types
+
+        check(
+            form, {"contents": request["contents"], "system_instruction": request["config"].get("system_instruction")}
+        )
+        types.GenerateContentConfig.model_validate(request["config"])
+    else:
+        _consume(_adapter(f"{form} request").validate_python(request))
+
+
 @cache
 def _adapter(form: str) -> Any:
     from pydantic import ConfigDict, TypeAdapter
@@ -42,7 +55,19 @@ def _adapter(form: str) -> Any:
         from openai.types import responses
 
         kind = responses.ResponseInputItemParam
-    return TypeAdapter(kind, config=ConfigDict(extra="forbid"))
+    if form == "anthropic request":
+        from anthropic.types import message_create_params
+
+        kind = message_create_params.MessageCreateParamsNonStreaming
+    elif form == "openai request":
+        from openai.types.chat import completion_create_params
+
+        kind = completion_create_params.CompletionCreateParamsNonStreaming
+    elif form == "openai-responses request":
+        from openai.types.responses import response_create_params
+
+        kind = response_create_params.ResponseCreateParamsNonStreaming
+    return TypeAdapter(kind | None, config=ConfigDict(extra="forbid"))
 
 
 def _consume(value: object) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from tract_fs.model import canonical
 from tract_fs.model.messages import Message, Rendering
+from tract_fs.model.shapes import Shape
 from tract_fs.model.tokens import PER_REPLY
 from tract_fs.model.usage import TokenUsage
 
@@ -332,6 +333,23 @@ class CompiledContext:
         from tract_fs.model.providers.export import to_text
 
         return to_text(self.messages, self.add_warning)
+
+    def request(self, provider: Shape, *, cache: bool | str = False) -> dict[str, Any]:
+        """Returns the arguments of a whole request to "anthropic", "openai" (chat completions), "openai-responses" or
+        "gemini" (fresh): messages, the system's, tools, and the generation config that applies, in that provider's names.
+
+        The config is that of the last message that has one. What has no equivalent there is left out, and `warnings`
+        names it from then on. Pass it on by `**`, as to `client.messages.create`; for Gemini it is `model`, `contents` (as
+        `to_gemini`) and `config`. With `cache`, or a lifetime (Anthropic: "5m", "1h"; OpenAI: "30m", "12h"), it has at most
+        4 cache breakpoints: at the end of the system's messages (without any, of the tools), at the end of all, and at the
+        last two of the blocks number 16, 32, 48 and so on, so that they stay in their places as the conversation grows.
+        For OpenAI, which sets the one at the end by itself, also `prompt_cache_key`, the start of the first commit's hash.
+        Errors: ArgumentError, ExportError.
+        """
+        from tract_fs.model.providers.request import request_of
+
+        config: dict[str, Any] = next((config for config in reversed(self.generation_configs) if config), {})
+        return request_of(self.messages, provider, tools=self.tools, config=config, cache=cache, warn=self.add_warning)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all fields as JSON values (fresh); `messages` as they were committed."""

@@ -41,7 +41,9 @@ def _identified(turn: Turn) -> Turn:
     calls = [part for part in turn.parts if isinstance(part, Call)]
     if all(part.id for part in calls):
         return turn
-    ids = {id(part): f"call_{turn.commits[0][:_COMMIT_DIGITS]}_{number}" for number, part in enumerate(calls, 1)}
+    ids = {
+        id(part): f"call_{''.join(turn.commits[:1])[:_COMMIT_DIGITS]}_{number}" for number, part in enumerate(calls, 1)
+    }
     named = [replace(part, id=part.id or ids[id(part)]) if isinstance(part, Call) else part for part in turn.parts]
     return replace(turn, parts=named)
 
