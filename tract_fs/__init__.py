@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         CommitNotFoundError,
         CommitUncertain,
         ContentValidationError,
+        ContextTooLarge,
         DamageError,
         EditTargetError,
         ExportError,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     )
     from tract_fs.model.diff import ConfigChange, ContextDiff, DiffedContext, DiffedMessage, DiffEntry
     from tract_fs.model.exchange import BadFile, BundleApplied, BundleInfo, DivergedBranch, SyncReport, Transfer
+    from tract_fs.model.fitting import FitCandidate
     from tract_fs.model.info import (
         CommitInfo,
         ImportReport,
@@ -90,6 +92,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "CommitNotFoundError",
         "CommitUncertain",
         "ContentValidationError",
+        "ContextTooLarge",
         "DamageError",
         "EditTargetError",
         "ExportError",
@@ -151,6 +154,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.conflicts": ["Conflict", "ConflictSide"],
     "tract_fs.model.diff": ["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"],
     "tract_fs.model.exchange": ["BadFile", "BundleApplied", "BundleInfo", "DivergedBranch", "SyncReport", "Transfer"],
+    "tract_fs.model.fitting": ["FitCandidate"],
     "tract_fs.model.status": ["OtherHeads", "PackReport", "RepairReport", "Status"],
     "tract_fs.work.merge": ["MergeResult"],
 }
@@ -184,6 +188,7 @@ __all__ = [
     "ContentValidationError",
     "ContextCompiler",
     "ContextDiff",
+    "ContextTooLarge",
     "DamageError",
     "DialogueContent",
     "DiffEntry",
@@ -193,6 +198,7 @@ __all__ = [
     "EditTargetError",
     "EstimateCounter",
     "ExportError",
+    "FitCandidate",
     "FreeformContent",
     "HeadMoved",
     "HistoryEntry",

@@ -289,6 +289,18 @@ class BudgetExceeded(TractError):
     maximum: int
 
 
+class ContextTooLarge(TractError):
+    """Raised when a context can't be made to fit in so many tokens: what has to stay holds `token_count`.
+
+    Pinned messages, those of the system, summaries, the last message and the tools stay. Unpin, edit or summarize some, or
+    give more tokens; nothing was written.
+    """
+
+    template = "the context can't be made to fit in {max_tokens} tokens: what stays of it (pinned and system messages, summaries, the last message, tools) has {token_count}; unpin, edit or summarize some of it, or give more; nothing was written"
+    max_tokens: int
+    token_count: int
+
+
 class OrphanedToolCall(TractError):
     """Raised by `compile(orphans="raise")` when a skip, edit or cut separates a tool call from its result.
 

@@ -285,11 +285,11 @@ def test_cache_breakpoints_stay_in_their_places_as_the_conversation_grows(t: Tra
     assert marked(request) == ["be brief", "48", "64", "65"]
     assert request["system"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
     check_request("anthropic", {"model": "m", "max_tokens": 1, **request})
-    for form in ("openai", "openai-responses"):
-        request = t.compile().request(form, cache="12h")
+    for form, lifetime in (("openai", "30m"), ("openai-responses", "12h")):
+        request = t.compile().request(form, cache=lifetime)  # type: ignore[arg-type]
         assert marked(request) == ["be brief", "47", "63"]  # as blocks of the user; it counts the system's too
         assert request["prompt_cache_key"] == t.compile().commit_hashes[0][:32]
-        assert request["prompt_cache_options"] == {"mode": "implicit", "ttl": "12h"}
+        assert request["prompt_cache_options"] == {"mode": "implicit", "ttl": lifetime}
         check_request(form, {"model": "m", **request})
 
 
@@ -306,6 +306,6 @@ def test_without_a_system_message_the_tools_end_the_first_prefix(t: Tract) -> No
 
 def test_a_provider_or_a_lifetime_that_is_not_known_is_refused(t: Tract) -> None:
     context = t.compile()
-    for provider, cache in [("mistral", False), ("anthropic", "30m"), ("openai", "5m"), ("gemini", "5m")]:
+    for provider, cache in [("mistral", False), ("anthropic", "30m"), ("openai", "12h"), ("gemini", "5m")]:
         with pytest.raises(ArgumentError):
             context.request(provider, cache=cache)  # type: ignore[arg-type]

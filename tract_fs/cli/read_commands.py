@@ -127,6 +127,12 @@ def show(invocation: Invocation, ref: str | None) -> None:
     help="What happens to a tool call or result without its other half.",
 )
 @click.option("--aggregate-same-role", is_flag=True, help="Join neighbouring messages of one role.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Shorten large tool payloads, and leave old messages out, until N tokens hold the rest.",
+)
 @click.option("--include-edit-annotations", is_flag=True, help="Mark edited messages with [edited].")
 @click.option(
     "--format",
@@ -150,6 +156,7 @@ def compile_(
     at_time: str | None,
     orphans: Orphans,
     aggregate_same_role: bool,
+    max_tokens: int | None,
     include_edit_annotations: bool,
     format_: str,
     as_is: bool,
@@ -161,6 +168,8 @@ def compile_(
     """
     if as_is and format_ != "openai":
         raise click.UsageError("--as-committed goes with --format openai")
+    if max_tokens is not None and aggregate_same_role:
+        raise click.UsageError("--max-tokens goes without --aggregate-same-role")
     if at_commit is not None and at_time is not None:
         raise click.UsageError("give --at-commit or --at-time, not both")
     moment = None if at_time is None else parse_moment(at_time, "--at-time")
@@ -176,6 +185,7 @@ def compile_(
             include_edit_annotations=include_edit_annotations,
             aggregate_same_role=aggregate_same_role,
             orphans=orphans,
+            max_tokens=max_tokens,
         )
 
         def show() -> None:

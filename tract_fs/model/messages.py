@@ -153,6 +153,10 @@ class Message:
         call = {"id": io.call_id, "type": "function", "function": {"name": io.tool_name, "arguments": payload}}
         return {"role": "assistant", "content": None, "tool_calls": [call]}
 
+    def fields(self) -> dict[str, Any]:
+        """Returns the provider message, or the fields of the tool call or result (fresh); of any other, role and content."""
+        return self._decoded() if self._body is not None else self.to_dict()
+
     @property
     def has_blobs(self) -> bool:
         """Whether it names blobs in place of data. Cost: a decoding, for a list of blocks that may."""

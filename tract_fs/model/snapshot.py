@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,9 @@ from tract_fs.model.messages import Message, Rendering
 from tract_fs.model.shapes import Shape
 from tract_fs.model.tokens import PER_REPLY
 from tract_fs.model.usage import TokenUsage
+
+if TYPE_CHECKING:
+    from tract_fs.model.fitting import FitPlan
 
 
 class CompileSnapshot:
@@ -123,6 +126,27 @@ class CompileSnapshot:
             warn=warn,
             tools=self.tools_rendering,
             has_blobs=self.has_blobs or rendering.has_blobs,
+        )
+
+    def fitted(self, plan: FitPlan) -> CompileSnapshot:
+        """Returns the snapshot without the messages that a fit leaves out, and with those that it shortens so."""
+        kept = [n for n in range(self.commit_count) if n not in plan.left_out]
+        made = {n: rendering for n, (_, rendering) in plan.shortened.items()}
+        messages = [
+            Message.from_rendering(made[n], self._messages[n].commit_hashes) if n in made else self._messages[n]
+            for n in kept
+        ]
+        counts = [made[n].tokens if n in made else self._counts[n] for n in kept]
+        return CompileSnapshot(
+            messages,
+            [self._configs[n] for n in kept],
+            [self._commits[n] for n in kept],
+            counts,
+            tokens=sum(counts),
+            source=self.source,
+            warn=self._warn,
+            tools=self.tools_rendering,
+            has_blobs=self.has_blobs,
         )
 
     def list_messages(self) -> list[Message]:
@@ -340,7 +364,7 @@ class CompiledContext:
 
         The config is that of the last message that has one. What has no equivalent there is left out, and `warnings`
         names it from then on. Pass it on by `**`, as to `client.messages.create`; for Gemini it is `model`, `contents` (as
-        `to_gemini`) and `config`. With `cache`, or a lifetime (Anthropic: "5m", "1h"; OpenAI: "30m", "12h"), it has at most
+        `to_gemini`) and `config`. With `cache`, or a lifetime (Anthropic: "5m", "1h"; OpenAI: "30m", its responses also "12h"), it has at most
         4 cache breakpoints: at the end of the system's messages (without any, of the tools), at the end of all, and at the
         last two of the blocks number 16, 32, 48 and so on, so that they stay in their places as the conversation grows.
         For OpenAI, which sets the one at the end by itself, also `prompt_cache_key`, the start of the first commit's hash.

@@ -17,7 +17,7 @@ EVERY = 16
 _ANCHORS = 2
 _TTLS: dict[Shape, tuple[str, ...]] = {
     "anthropic": ("5m", "1h"),
-    "openai": ("30m", "12h"),
+    "openai": ("30m",),
     "openai-responses": ("30m", "12h"),
     "gemini": (),
 }
