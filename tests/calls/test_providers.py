@@ -130,6 +130,35 @@ def test_reasoning_without_what_followed_it_is_left_out(t: Tract) -> None:
     ]
 
 
+def test_what_codex_leaves_out_or_keeps_for_itself_is_put_right(t: Tract) -> None:
+    image = {"type": "input_image", "image_url": "https://a.example/b.png"}
+    t.import_messages(
+        [
+            {"type": "message", "role": "user", "content": [image], "internal_passthrough": {"turn_id": "1"}},
+            {"type": "reasoning", "id": "rs_1", "summary": [], "content": None, "encrypted_content": "x"},
+            {"type": "message", "id": "m", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+        ]
+    )
+    sent = t.compile().to_openai_responses()
+    check("openai-responses", sent)
+    assert sent == [
+        {"type": "message", "role": "user", "content": [{**image, "detail": "auto"}]},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"},
+        {
+            "type": "message",
+            "id": "m",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "a", "annotations": []}],
+        },
+    ]
+
+
+def test_parts_of_another_tool_are_no_content_of_gemini(t: Tract) -> None:
+    with pytest.raises(ContentValidationError):
+        t.add({"info": {"role": "user"}, "parts": [{"type": "text", "text": "x"}]})
+
+
 def test_thinking_that_was_changed_does_not_go_back(t: Tract) -> None:
     t.import_messages([said("user", "q"), {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}]}])
     context = t.compile()

@@ -39,7 +39,7 @@ def with_role(message: Fields) -> Fields:
         return message
     if is_item(message):
         return {**message, "role": "tool" if message["type"].endswith("_output") else "assistant"}
-    return {**message, "role": "user"} if isinstance(message.get("parts"), list) else message
+    return {**message, "role": "user"} if is_gemini(message) else message
 
 
 def is_item(message: Fields) -> bool:
@@ -50,7 +50,10 @@ def is_item(message: Fields) -> bool:
 
 def is_gemini(message: Fields) -> bool:
     """Returns whether a message is a content of Gemini."""
-    return isinstance(message.get("parts"), list) and message.get("content") is None
+    parts = message.get("parts")
+    if not isinstance(parts, list) or message.get("content") is not None:
+        return False
+    return all(isinstance(part, dict) and "type" not in part for part in parts)  # parts of other tools have a type
 
 
 def shape_of(message: Fields) -> Shape:

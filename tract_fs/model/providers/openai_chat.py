@@ -22,7 +22,7 @@ from tract_fs.model.providers.parts import (
     media_of_url,
     refused,
 )
-from tract_fs.model.shapes import CHAT_PARTS, Fields, Shape, named_ids, shape_of
+from tract_fs.model.shapes import CHAT_PARTS, Fields, Shape, is_gemini, is_item, named_ids
 
 SHAPE: Shape = "openai"
 
@@ -106,9 +106,7 @@ def read_result(message: Fields, content: str | tuple[Part, ...]) -> Result:
 def is_native(message: Fields) -> bool:
     """Returns whether the provider takes a message as it is, or whether it has a role that nobody knows."""
     role, blocks = message.get("role"), message.get("content")
-    if shape_of(message) == "gemini" or (message.get("type") != "message" and "call_id" in message):
-        return False
-    if shape_of(message) == "openai-responses" and message.get("type") not in (None, "message"):
+    if is_gemini(message) or is_item(message):
         return False
     parts = CHAT_PARTS.get(role) if isinstance(role, str) else None
     if parts is None or not isinstance(blocks, list):

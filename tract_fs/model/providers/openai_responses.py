@@ -126,14 +126,33 @@ def _message_as_it_was(raw: Fields, turn: Turn) -> list[Fields] | None:
     if role not in _ROLES or any(isinstance(part, Unreadable) for part in turn.parts):
         return None
     if role != "assistant" or not isinstance(content, list):
-        return None if any(part.native(SHAPE) is None and not isinstance(part, Text) for part in turn.parts) else [raw]
+        if any(part.native(SHAPE) is None and not isinstance(part, Text) for part in turn.parts):
+            return None
+        blocks = [_whole(block) for block in content] if isinstance(content, list) else content
+        return [{**_cleared(raw), "content": blocks}]
     if any(not isinstance(part, Text) for part in turn.parts):
         return None
     if "id" in raw:
         blocks = [{"annotations": [], **block} if block.get("type") == "output_text" else block for block in content]
-        return [{"status": "completed", **raw, "content": blocks}]
+        return [{"status": "completed", **_cleared(raw), "content": blocks}]
     text = "".join(part.text for part in turn.parts if isinstance(part, Text))
-    return [{**raw, "content": text}]
+    return [{**_cleared(raw), "content": text}]
+
+
+def _cleared(item: Fields) -> Fields:
+    """Returns an item without what Codex keeps in it for itself, and what the provider returns but does not take."""
+    is_custom = item.get("type") == "custom_tool_call"
+    return {
+        key: value
+        for key, value in item.items()
+        if not key.startswith("internal_")
+        and not (key == "content" and value is None)
+        and not (key == "status" and is_custom)
+    }
+
+
+def _whole(block: Fields) -> Fields:
+    return {"detail": "auto", **block} if block.get("type") == "input_image" else block
 
 
 def _message(blocks: list[Fields], turn: Turn) -> list[Fields]:
@@ -151,7 +170,7 @@ def _item(part: Part, turn: Turn) -> Fields | None:
     """Returns the item of a part that is one by itself, else None."""
     native = part.native(SHAPE)
     if native is not None and is_item(native):
-        made = {key: value for key, value in native.items() if key != "role" or value not in _MADE_ROLES}
+        made = {key: value for key, value in _cleared(native).items() if key != "role" or value not in _MADE_ROLES}
         if isinstance(part, Call | Result):
             made["call_id"] = part.id
         return {"summary": [], **made} if made["type"] == "reasoning" else made
@@ -171,7 +190,7 @@ def _item(part: Part, turn: Turn) -> Fields | None:
 def _block(part: Part, role: str) -> Fields:
     native = part.native(SHAPE)
     if native is not None and not isinstance(part, Unreadable) and role != "assistant":
-        return native
+        return _whole(native)
     if isinstance(part, Text):
         return {"type": "input_text", "text": part.text}
     if not isinstance(part, Media) or role != "user":

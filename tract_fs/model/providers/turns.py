@@ -26,7 +26,10 @@ def arranged(turns: list[Turn], form: Shape | None, notes: Notes) -> list[Turn]:
     """
     result: list[Turn] = []
     for turn in turns:
-        result += _split(_readable(_identified(turn), form, notes), moves_media=form == "openai")
+        if len(turn.parts) == 1 and type(turn.parts[0]) is Text and turn.parts[0].raw is None:
+            result.append(turn)
+        else:
+            result += _split(_readable(_identified(turn), form, notes), moves_media=form == "openai")
     order = place_results([_ids(turn) for turn in result]).order
     result = [result[position] for position in order]
     if form != "openai":
@@ -113,7 +116,12 @@ def _joined(turns: list[Turn]) -> list[Turn]:
     return result
 
 
+_NO_IDS = ToolIds((), ())
+
+
 def _ids(turn: Turn) -> ToolIds:
+    if turn.is_plain and len(turn.parts) == 1:
+        return _NO_IDS
     calls = tuple(part.key for part in turn.parts if isinstance(part, Call) and part.key)
     answers = tuple(part.key for part in turn.parts if isinstance(part, Result) and part.key)
     return ToolIds(calls, answers, turn.joins)
