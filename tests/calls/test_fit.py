@@ -242,9 +242,9 @@ def test_fit_commits_the_skips_and_edits_in_one_transaction(t: Tract) -> None:
 def test_fit_in_a_batch_and_by_a_policy(t: Tract) -> None:
     with t.batch():
         one, two, three = say(t, "one " * 20, "two " * 20, "three")
-        t.fit(40, policy=lambda candidates, over: [candidates[-1].commit_hash], message="as told")
+        t.fit(40, policy=lambda candidates, over: [candidates[-1].commit_hash], message="as asked")
     assert texts(t) == ["one " * 20, "three"]
-    assert t.get_annotations(two)[-1].reason == "as told"
+    assert t.get_annotations(two)[-1].reason == "as asked"
     assert t.get_annotations(one) == []
     assert three == t.compile().commit_hashes[-1]
 

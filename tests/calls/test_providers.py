@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tests.lab.conversations import ANTHROPIC, CONVERSATIONS, GEMINI, PDF, PNG, 
 from tests.lab.oracles import check, unpaired
 from tests.lab.talk import Clock
 from tract_fs import DialogueContent, ExportError, InstructionContent, MessageContent, ToolIOContent, Tract
+from tract_fs.cli import main
 from tract_fs.errors import ContentValidationError
 
 FORMS = list(CONVERSATIONS)
@@ -418,3 +420,16 @@ def test_a_context_as_a_text(t: Tract) -> None:
         "user: hurry\n\nassistant: a cat\n\nuser: thanks"
     )
     assert PDF not in t.compile().to_text()
+
+
+def test_the_command_prints_the_json_of_a_provider(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Tract.open(tmp_path) as t:
+        t.import_messages([said("system", "be brief"), said("user", "q")])
+    system, question = [{"text": "be brief"}], {"role": "user", "parts": [{"text": "q"}]}
+    assert main(["-C", str(tmp_path), "compile", "--format", "gemini"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"system_instruction": {"parts": system}, "contents": [question]}
+    assert main(["-C", str(tmp_path), "--json", "compile", "--format", "gemini"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["system"], shown["messages"], len(shown["message_commits"])) == (system, [question], 1)
+    assert main(["-C", str(tmp_path), "compile", "--format", "openai-responses"]) == 0
+    assert json.loads(capsys.readouterr().out)[1] == {"type": "message", "role": "user", "content": "q"}

@@ -255,6 +255,24 @@ def test_tools_go_out_in_the_provider_s_form(t: Tract) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("budget", "thinking"),
+    [
+        (0, {"type": "disabled"}),
+        (-1, {"type": "adaptive"}),
+        (2048, {"type": "enabled", "budget_tokens": 2048}),
+        (9, None),
+    ],
+)
+def test_a_budget_of_gemini_s_thinking_goes_to_anthropic_as_its_own(t: Tract, budget: int, thinking: Any) -> None:
+    config = {"max_tokens": 9000, "thinkingConfig": {"thinkingBudget": budget}}
+    t.commit(DialogueContent("user", "q"), generation_config=config)
+    context = t.compile()
+    assert context.request("anthropic").get("thinking") == thinking
+    assert len(context.warnings) == (thinking is None)
+    assert context.request("gemini")["config"]["thinking_config"] == {"thinking_budget": budget}
+
+
 # cache breakpoints
 
 

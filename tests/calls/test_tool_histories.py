@@ -112,7 +112,8 @@ class Play:
 
     def _fit(self, a: int, b: int) -> None:
         with suppress(ContextTooLarge):
-            self._t.fit(60 + a)
+            assert self._t.fit(60 + a).token_count <= 60 + a
+            assert self._t.compile().token_count <= 60 + a
 
 
 def exchange(shape: str, ids: list[str], text: str) -> list[Fields]:

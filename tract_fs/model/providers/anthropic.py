@@ -112,8 +112,7 @@ def _read_media(block: Fields, kind: MediaKind, role: str) -> Part:
 
 def emit(turn: Turn, notes: Notes) -> list[Fields]:
     """Returns the message of a turn, with a list of blocks; none if nothing of it is left. Errors: NoFormError."""
-    if turn.name is not None and turn.role != "tool":
-        notes.left_out(turn, f"has the speaker's name {turn.name!r}, which has no field in Anthropic's messages")
+    notes.name(turn, SHAPE)
     role = {"tool": "user", "developer": "system"}.get(turn.role, turn.role)
     if role not in ("user", "assistant", "system"):
         raise NoFormError(f"a message of role {role!r}")

@@ -54,7 +54,7 @@ def mark_openai(messages: list[Fields], cache: bool | str) -> None:
     """Puts the breakpoints into messages of chat completions, or items of responses."""
     mark = {"prompt_cache_breakpoint": {"mode": "explicit", **({"ttl": cache} if isinstance(cache, str) else {})}}
     blocks: list[Fields] = []
-    lead = -1  # the last block of what the system says before all else
+    lead = -1  # the last block of the leading system messages
     is_leading = True
     for message in messages:
         is_leading = is_leading and message.get("role") in ("system", "developer")
@@ -69,7 +69,7 @@ def mark_openai(messages: list[Fields], cache: bool | str) -> None:
 
 
 def _blocks(message: Fields) -> list[Any]:
-    """Returns the blocks of a message, or of a result; one that takes no mark for what the model said."""
+    """Returns the blocks of a message, or of a result; an empty one, which takes no mark, for the model's."""
     key = "output" if "output" in message else "content"
     content = message.get(key)
     if message.get("role", "tool") == "assistant" or not isinstance(content, list | str) or not content:

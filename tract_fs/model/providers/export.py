@@ -31,7 +31,7 @@ Warn = Callable[[str], object]
 
 
 class Document(Struct):
-    """A conversation in a provider's form: what the system says apart, and the messages."""
+    """A conversation in a provider's form: the system's part, where it lies apart, and the messages."""
 
     system: list[Fields]  # blocks, or parts
     messages: list[Exported]
@@ -91,7 +91,7 @@ def _emitted(
 
 
 def _to_anthropic(messages: list[Exported], notes: Notes) -> Document:
-    """Joins neighbours of one role, results first, and lifts what the system says before all else."""
+    """Joins neighbours of one role, results first, and lifts the leading system messages."""
     lead = next((n for n, (one, _) in enumerate(messages) if one["role"] != "system"), len(messages))
     system = [block for message, _ in messages[:lead] for block in message["content"]]
     joined: list[Exported] = []
@@ -127,7 +127,7 @@ def _list(content: Any) -> list[Fields]:
 
 
 def _to_gemini(messages: list[Exported], notes: Notes) -> Document:
-    """Joins neighbours of one role, and lifts what the system says, wherever it is."""
+    """Joins neighbours of one role, and lifts all system messages."""
     system: list[Fields] = []
     joined: list[Exported] = []
     for message, commits in messages:

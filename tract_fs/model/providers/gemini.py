@@ -119,8 +119,7 @@ def _read_media(part: Fields) -> Media | None:
 
 def emit(turn: Turn, notes: Notes) -> list[Fields]:
     """Returns the content of a turn; none if nothing of it is left. Errors: NoFormError."""
-    if turn.name is not None and turn.role != "tool":
-        notes.left_out(turn, f"has the speaker's name {turn.name!r}, which has no field in Gemini's contents")
+    notes.name(turn, SHAPE)
     role = {"tool": "user", "assistant": "model", "developer": "system"}.get(turn.role, turn.role)
     if role not in ("user", "model", "system"):
         raise NoFormError(f"a message of role {role!r}")

@@ -104,7 +104,7 @@ def read_result(message: Fields, content: str | tuple[Part, ...]) -> Result:
 
 
 def is_native(message: Fields) -> bool:
-    """Returns whether the provider takes a message as it is, or whether it has a role that nobody knows."""
+    """Returns whether the provider takes a message as it is, or whether its role is unknown."""
     role, blocks = message.get("role"), message.get("content")
     if is_gemini(message) or is_item(message):
         return False

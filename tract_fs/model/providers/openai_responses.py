@@ -84,8 +84,7 @@ def emit(turn: Turn, notes: Notes) -> list[Fields]:
         found = _message_as_it_was(raw, turn)
         if found is not None:
             return found
-    if turn.name is not None and turn.role != "tool":
-        notes.left_out(turn, f"has the speaker's name {turn.name!r}, which has no field in OpenAI's responses")
+    notes.name(turn, SHAPE)
     if turn.role not in _ROLES and turn.role != "tool":
         raise NoFormError(f"a message of role {turn.role!r}")
     items: list[Fields] = []

@@ -35,7 +35,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
     @property
     def is_signed(self) -> bool:
-        """Whether the block carries a signature of Gemini's thinking beside what it says."""
+        """Whether the block has a signature of Gemini's thinking beside its content."""
         return self.shape == "gemini" and part_of(self.raw, "thought_signature") is not None
 
     def native(self, shape: Shape) -> Fields | None:
@@ -155,6 +155,11 @@ class Notes:
         """Notes that a block was left out."""
         owner = PROVIDERS.get(part.shape or "", "its own provider")
         self.left_out(turn, f"has a block of type {part.kind!r}, which is for {owner} alone")
+
+    def name(self, turn: Turn, form: Shape) -> None:
+        """Notes that the speaker's name of a turn was left out, if it has one."""
+        if turn.name is not None and turn.role != "tool":
+            self.left_out(turn, f"has the speaker's name {turn.name!r}, which has no field in {PROVIDERS[form]}")
 
     def left_out(self, turn: Turn, what: str) -> None:
         """Notes that something was left out; `what` begins with a verb."""

@@ -1,5 +1,5 @@
 """Reading: makes a turn of any message, by the shape that it has. Nothing is refused here: what can't be read becomes a
-part that says so.
+part with the reason.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ class _Settings:
                 self._warn(f"generation config: effort {value!r} goes out as {made!r}")
             return made
         if name == "budget":
-            return {"type": "enabled", "budget_tokens": value} if self._form == "anthropic" else value
+            return _thinking(value) if self._form == "anthropic" else value
         if name == "format":
             return _format(value, self._form)
         if name == "choice":
@@ -242,6 +242,14 @@ def _is_of(model: str, form: Shape) -> bool:
     """Returns whether a model may be of a provider: its name is not that of another's."""
     family = next((owner for part, owner in _FAMILIES if part in model.lower()), None)
     return family is None or form.startswith(family)
+
+
+def _thinking(budget: Any) -> Fields | None:
+    """Returns Anthropic's thinking for a budget of Gemini's, where 0 is none and -1 the model's choice."""
+    if budget in (0, -1):
+        return {"type": "adaptive" if budget else "disabled"}
+    is_enough = type(budget) is int and budget >= 1024
+    return {"type": "enabled", "budget_tokens": budget} if is_enough else None
 
 
 def _format(value: Any, form: Shape) -> Any:

@@ -1,8 +1,8 @@
 """Turns in the order that providers accept: every result directly behind its call, no call or result without its other
 half, an id for every call.
 
-What is empty is left out before a message is read. A provider whose messages name no speaker between a call and its
-results gets what lies between behind the results (model/tool_order).
+What is empty was left out before the messages were read. What lies between a call and its results goes behind the results
+(model/tool_order).
 """
 
 from __future__ import annotations
