@@ -77,7 +77,7 @@ def plan_fit(
     """Returns what to change so that the messages and the tokens `beside` them fit. Errors: ContextTooLarge."""
     if sum(counts) + beside <= fit.max_tokens:
         return FitPlan(frozenset(), {}, [])
-    return _Planner(messages, counts, fit, beside, is_fixed, render).plan()
+    return _Planner(messages, counts, fit, beside=beside, is_fixed=is_fixed, render=render).plan()
 
 
 class _Planner:
@@ -88,6 +88,7 @@ class _Planner:
         messages: Sequence[Message],
         counts: Sequence[int],
         fit: Fit,
+        *,
         beside: int,
         is_fixed: Callable[[str], bool],
         render: Callable[[Shortened], Rendering],
