@@ -664,7 +664,7 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
     ("arguments", "code", "said"),
     [
         (["import", "absent.json"], 1, "absent.json: No such file or directory; check the path"),
-        (["import", "."], 1, ".: Is a directory"),
+        (["import", "."], 2, "a folder goes with --all"),
         (["import", "broken.json"], 1, "broken.json: neither JSON nor JSON lines"),
         (["import", "broken.jsonl"], 1, "broken.jsonl: line 2 is not JSON"),
         (["import", "empty.json"], 1, "empty.json: neither JSON nor JSON lines"),
