@@ -107,6 +107,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "rest",
             "source",
             "transcript",
+            "resume",
             "openai",
             "added",
             "jsonl",
