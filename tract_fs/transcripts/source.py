@@ -25,13 +25,15 @@ class Source:
         encoding: str = "",
         is_growing: bool = False,
         open_beside: Callable[[str], BinaryIO | None] = lambda _: None,
+        list_beside: Callable[[str], list[str]] = lambda _: [],
     ) -> None:
-        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not."""
+        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not. `list_beside` lists one."""
         self.name = name
         self.encoding = encoding
         self.stream = stream
         self._is_growing = is_growing
         self._open_beside = open_beside
+        self._list_beside = list_beside
 
     @cached_property
     def units(self) -> Units:
@@ -74,6 +76,15 @@ class Source:
             return None
         with stream:
             return stream.read()
+
+    def units_beside(self, path: str) -> Units | None:
+        """Returns the records of the lines of a file by its path relative to the folder of this one; None if there is none."""
+        stream = self._open_beside(path)
+        return None if stream is None else Units(stream, is_growing=self._is_growing)
+
+    def list_beside(self, folder: str) -> list[str]:
+        """Returns the paths of the files in a folder beside this file, and in its folders, relative to it, sorted."""
+        return self._list_beside(folder)
 
 
 def _is_record(line: bytes) -> bool:
