@@ -180,6 +180,9 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "importer",
             "exporter",
             "sessions",
+            "discover",
+            "follow",
+            "hooks",
         ],
     ),
     ("", ["tract", "async_tract", "tracts"]),
@@ -219,6 +222,7 @@ OWNERS = {
         "store.waiting_line",
         "work.session",
         "work.watch",
+        "capture.follow",
     },
 }
 IMPURE = {
@@ -246,6 +250,7 @@ NO_DISK = {  # what is used of `os` that does not reach the disk
     "os.path.join",
     "os.path.relpath",
     "os.path.split",
+    "os.path.splitext",
     "os.stat_result",
     "os.urandom",
 }

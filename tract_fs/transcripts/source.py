@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
@@ -24,21 +24,42 @@ class Source:
         *,
         encoding: str = "",
         is_growing: bool = False,
+        is_owned: bool = True,
         open_beside: Callable[[str], BinaryIO | None] = lambda _: None,
         list_beside: Callable[[str], list[str]] = lambda _: [],
     ) -> None:
-        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not. `list_beside` lists one."""
+        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name.
+
+        `open_beside` opens a file by its path relative to the folder of this one, None where it is not; `list_beside` lists
+        the files in such a folder. A stream that is not `is_owned` stays open at the end.
+        """
         self.name = name
         self.encoding = encoding
         self.stream = stream
+        self._is_owned = is_owned
         self._is_growing = is_growing
         self._open_beside = open_beside
         self._list_beside = list_beside
+        self._streams_beside: list[BinaryIO] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_owned:
+            self.stream.close()
+        for stream in self._streams_beside:
+            stream.close()
 
     @cached_property
     def units(self) -> Units:
         """The records of its lines."""
         return Units(self.stream, is_growing=self._is_growing)
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether the last line of a growing file waits for its end."""
+        return "units" in self.__dict__ and self.units.has_rest
 
     @cached_property
     def document(self) -> Any:
@@ -80,7 +101,10 @@ class Source:
     def units_beside(self, path: str) -> Units | None:
         """Returns the records of the lines of a file by its path relative to the folder of this one; None if there is none."""
         stream = self._open_beside(path)
-        return None if stream is None else Units(stream, is_growing=self._is_growing)
+        if stream is None:
+            return None
+        self._streams_beside.append(stream)
+        return Units(stream, is_growing=self._is_growing)
 
     def list_beside(self, folder: str) -> list[str]:
         """Returns the paths of the files in a folder beside this file, and in its folders, relative to it, sorted."""

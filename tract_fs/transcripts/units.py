@@ -32,7 +32,7 @@ class Flaw(Struct, frozen=True):
     """What was not right in a session file: where (a line from 1; 0: the file), what became of it, and the reason."""
 
     line: int
-    outcome: str  # repaired, skipped, noted
+    outcome: str  # repaired; kept (as its bytes, or as a record that no model sees); noted
     reason: str
 
 
@@ -64,7 +64,7 @@ class Units:
         self._joined = bytearray()
         self._kept: list[Unit] | None = []
         self._flaws: list[Flaw] = []
-        self.size_bytes = 0  # read
+        self.has_rest = False  # a last line that waits for its end
         self._index(is_growing)
 
     def __len__(self) -> int:
@@ -91,13 +91,14 @@ class Units:
         self._stream.seek(0)
         for number, line in enumerate(self._stream, 1):
             if is_growing and not line.endswith(b"\n"):
+                self.has_rest = True
                 break
             for first, end, value, flaw in _decode(line):
                 self._starts.append(start + first)
                 self._sizes.append(end - first)
                 self._lines.append(number)
                 if flaw:
-                    self._flaws.append(Flaw(number, "skipped" if value is None else "repaired", flaw))
+                    self._flaws.append(Flaw(number, "kept" if value is None else "repaired", flaw))
                 self._joined.append(first > 0 and len(self._lines) > 1 and self._lines[-2] == number)
                 if self._kept is not None:
                     raw = line[first:end] if flaw else None
@@ -105,7 +106,6 @@ class Units:
             start += len(line)
             if start > _KEPT_BYTES:
                 self._kept = None
-        self.size_bytes = start
 
 
 def repaired(value: Any) -> tuple[Any, str]:
