@@ -196,6 +196,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "importer",
             "exporter",
             "sessions",
+            "resuming",
             "discover",
             "follow",
             "hooks",
