@@ -138,7 +138,7 @@ BROKEN = {
     "its own parent": Broken(
         cut(parentUuid="d"), 5, 2, 5, [(4, "its parents form a cycle; it goes on from the line before")]
     ),
-    "a cycle": Broken(cut(parentUuid="e"), 5, 0, 5, [(4, "its parents form a cycle; it goes on from the line before")]),
+    "a cycle": Broken(cut(parentUuid="e"), 5, 3, 5, [(4, "its parents form a cycle; it goes on from the line before")]),
     "a line is missing": Broken(
         file_of(*LINES[:2], *LINES[3:]), 4, 2, 4, [(3, "its parent c is in no line; it goes on from line 2")]
     ),
@@ -279,7 +279,11 @@ BROKEN = {
         ),
         7,
         7,
-        6,
+        5,
+        [
+            (7, "its message has no known form; it is kept as a record"),
+            (8, "its message has no known form; it is kept as a record"),
+        ],
     ),
 }
 

@@ -151,6 +151,8 @@ class GraphFile:
                 self.repeats.append((node, first))
             else:
                 self.nodes.append(node)
+            if node.is_message and not (contents or position in self._silent or record.get("isApiErrorMessage")):
+                self._flaws.append(Flaw(unit.line, "noted", "its message has no known form; it is kept as a record"))
             for one in [node, *self.nodes[-2:]] if unit.is_joined else ():
                 one.is_parsed = one.is_parsed and one.line != unit.line
         names = form.saved_outputs(record)
