@@ -459,7 +459,8 @@ def test_sub_agents_are_branches_and_large_outputs_come_along(tmp_path: Path) ->
     beside = [user("a", None, isSidechain=True, agentId="x1"), agent("b", "a", isSidechain=True, agentId="x1")]
     (folder / "subagents" / "agent-x1.jsonl").write_bytes(file_of(*beside))
     (folder / "subagents" / "workflows" / "w1" / "agent-x2.jsonl").write_bytes(file_of(*beside))
-    (folder / "subagents" / "agent-x1.meta.json").write_text("{}")
+    (folder / "subagents" / "agent-x2.meta.json").write_text("{torn")
+    (folder / "subagents" / "agent-x1.meta.json").write_text('{"toolUseId": "t1"}')
     (folder / "subagents" / "agent-x3.jsonl").symlink_to(tmp_path / f"{SESSION}.jsonl")
     with Tract.open(tmp_path / "store") as t:
         report = t.import_transcript(tmp_path / f"{SESSION}.jsonl")
@@ -469,8 +470,9 @@ def test_sub_agents_are_branches_and_large_outputs_come_along(tmp_path: Path) ->
         blobs = [t.get_content(info.commit_hash).blobs for info in t.log() if info.content_type == "record"]
         assert [t.get_blob(hash_) for found in blobs for hash_ in found.values()] == [b"much"]
         assert len(t.compile().messages) == 6
-        with t.on("agent-x2") as sub:
+        with t.on("agent-x1") as sub:
             assert len(sub.compile().messages) == 2
+            assert (sub.log()[-1].metadata or {})["toolUseId"] == "t1"
         assert records(t.export_transcript()) == records(data)
 
 
