@@ -8,6 +8,7 @@ machines that import one session make the same commits.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -336,9 +337,22 @@ class TranscriptImporter:
         except UsageError as error:
             self._flaws.append(Flaw(0, "noted", f"entry {entry.key}: {error}"))
             return
-        if line.head is not None:
+        name = line.head if entry.usage_of is None else self._first_of_response(session, line, entry.usage_of)
+        if name is not None:
             session.writer.tick(transaction)
-            transaction.add_usage(line.head, usage)
+            transaction.add_usage(name, usage)
+
+    def _first_of_response(self, session: Session, line: _Line, position: int) -> CommitHash | None:
+        """Returns the commit that a response begins with, whose usage the last of its lines knows, so that one that grows
+        counts once; the head of the line where there is none.
+        """
+        key = self._entry(position).key
+        staged = ((one.name, stamp_of(one.commit)) for one in reversed(line.staged))
+        written = ((name, stamp) for name, stamp, _ in self._stamped(session, self._written_head(line)))
+        for name, stamp in itertools.chain(staged, written):
+            if stamp is not None and stamp.key == key and stamp.part == 0:
+                return name
+        return line.head
 
     def _bring(self, session: Session, transaction: Transaction, line: _Line) -> None:
         """Moves what is staged into the transaction; where that is much, into a pack first."""
@@ -392,13 +406,14 @@ class TranscriptImporter:
                 format=self._transcript.format,
                 session=self._transcript.id,
                 key=mark.key,
-                position=position,
+                position=position if entry.place is None else entry.place,
                 sum=mark.sum,
                 chain="" if is_late else mark.chain,
                 part=part,
                 rest=rest if part == 0 else None,
                 raw=(raw or "") if part == 0 else "",
                 is_joined=entry.is_joined,
+                file=entry.file,
             )
             own = entry.metadata if part == 0 else {}
             metadata = canonical.encode({**own, stamps.KEY: to_builtins(stamp)}, name="metadata")

@@ -26,14 +26,21 @@ class Source:
         is_growing: bool = False,
         is_owned: bool = True,
         open_beside: Callable[[str], BinaryIO | None] = lambda _: None,
+        list_beside: Callable[[str], list[str]] = lambda _: [],
     ) -> None:
-        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not. A stream that is not `is_owned` stays open at the end."""
+        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name.
+
+        `open_beside` opens a file by its path relative to the folder of this one, None where it is not; `list_beside` lists
+        the files in such a folder. A stream that is not `is_owned` stays open at the end.
+        """
         self.name = name
         self.encoding = encoding
         self.stream = stream
         self._is_owned = is_owned
         self._is_growing = is_growing
         self._open_beside = open_beside
+        self._list_beside = list_beside
+        self._streams_beside: list[BinaryIO] = []
 
     def __enter__(self) -> Self:
         return self
@@ -41,6 +48,8 @@ class Source:
     def __exit__(self, *_: object) -> None:
         if self._is_owned:
             self.stream.close()
+        for stream in self._streams_beside:
+            stream.close()
 
     @cached_property
     def units(self) -> Units:
@@ -88,6 +97,18 @@ class Source:
             return None
         with stream:
             return stream.read()
+
+    def units_beside(self, path: str) -> Units | None:
+        """Returns the records of the lines of a file by its path relative to the folder of this one; None if there is none."""
+        stream = self._open_beside(path)
+        if stream is None:
+            return None
+        self._streams_beside.append(stream)
+        return Units(stream, is_growing=self._is_growing)
+
+    def list_beside(self, folder: str) -> list[str]:
+        """Returns the paths of the files in a folder beside this file, and in its folders, relative to it, sorted."""
+        return self._list_beside(folder)
 
 
 def _is_record(line: bytes) -> bool:
