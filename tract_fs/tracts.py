@@ -6,7 +6,7 @@ those that were used last are open, and these alone keep what they read in memor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from threading import RLock
@@ -169,22 +169,30 @@ class Store:
         format: str | None = None,
         strict: bool = False,
         is_growing: bool = False,
-    ) -> Iterator[TranscriptReport]:
+        on_error: Callable[[SessionFile, TractError | OSError], object] | None = None,
+    ) -> Iterator[tuple[SessionFile, TranscriptReport]]:
         """Imports each session of some files into a tract of its own, found again by the format and the session's id, and
-        yields what became of it.
+        yields what became of it, with its file.
 
         The bytes of a file that was imported before cost their reading alone, and are in no report. A last line without an end
-        waits where the file `is_growing`. Errors: as
-        `Tract.import_transcript`; what was reported stands.
+        waits where the file `is_growing`. With `on_error`, that is called for a file that fails, and the others go on. Errors:
+        as `Tract.import_transcript`; what was reported stands.
         """
         from tract_fs.capture.sessions import import_transcript, iter_new
 
         own = [info.metadata.get("transcript") for info in self.tracts()]
         known = {fields.get("sha256") for fields in own if isinstance(fields, dict)}
         for file in files:
-            for name, transcript, digest in iter_new(file, known, format=format, strict=strict, is_growing=is_growing):
-                with self.tract(name=name) as tract:
-                    yield import_transcript(tract._session, transcript, digest)
+            try:
+                found = iter_new(file, known, format=format, strict=strict, is_growing=is_growing)
+                for name, transcript, digest in found:
+                    with self.tract(name=name) as tract:
+                        report = import_transcript(tract._session, transcript, digest)
+                    yield file, report
+            except (TractError, OSError) as error:
+                if on_error is None:
+                    raise
+                on_error(file, error)
 
     def delete(self, tract_id: str) -> bool:
         """Deletes a tract: all its branches and tags, its title and metadata. Returns False if there was none.

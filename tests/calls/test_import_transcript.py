@@ -227,11 +227,11 @@ def test_each_session_of_a_store_has_a_tract_found_again_by_name(tmp_path: Path)
     path = tmp_path / "chat.jsonl"
     path.write_bytes(lines(USER, OK))
     with Store.open(tmp_path / "store") as store:
-        (report,) = store.import_transcripts([path], format="jsonl")
+        ((_, report),) = store.import_transcripts([path], format="jsonl")
         assert (report.tract_id, report.added) == ("jsonl-chat", 2)
         assert list(store.import_transcripts([path], format="jsonl")) == []
         path.write_bytes(lines(USER, OK, OK))
-        (report,) = store.import_transcripts([path], format="jsonl")
+        ((_, report),) = store.import_transcripts([path], format="jsonl")
         assert (report.tract_id, report.added) == ("jsonl-chat", 1)
         assert [info.title for info in store.tracts()] == ["hi"]
 

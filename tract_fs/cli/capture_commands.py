@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable, Iterator
 from difflib import unified_diff
 from threading import Event
 
@@ -18,7 +19,7 @@ from tract_fs.capture.importer import TranscriptReport
 from tract_fs.cli.importing import stopping
 from tract_fs.cli.invocation import CommandError, InOrder, Invocation, with_store
 from tract_fs.cli.output import echo_json, inline, warn
-from tract_fs.cli.sessions import show_imported, shown
+from tract_fs.cli.sessions import show_imported, shown, words
 
 
 @click.command(short_help="Import sessions as they grow.")
@@ -37,7 +38,7 @@ def watch(invocation: Invocation, paths: tuple[str, ...], is_once: bool) -> None
 
     def report(path: str, result: Result) -> None:
         if not isinstance(result, TranscriptReport):
-            warn(f"{path}: {result}")
+            warn(f"{path}: {words(result)}")
         elif invocation.is_json:
             echo_json(shown(path, result))
         else:
@@ -46,12 +47,16 @@ def watch(invocation: Invocation, paths: tuple[str, ...], is_once: bool) -> None
         sys.stdout.flush()
 
     with Store.open(invocation.require_context(), create=False) as store, stopping() as is_stopped:
-        follower = Follower(lambda path: store.import_transcripts([path], is_growing=True), paths)
+        follower = Follower(_importing(store), paths)
         if is_once:
             for path, result in follower.look():
                 report(path, result)
         else:
             follower.run(report, is_stopped, Event().wait)
+
+
+def _importing(store: Store) -> Callable[[str], Iterator[TranscriptReport]]:
+    return lambda path: (report for _, report in store.import_transcripts([path], is_growing=True))
 
 
 @click.group(cls=InOrder, short_help="Import a session at each turn, as the agent calls it.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +20,10 @@ from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import CommandError, Invocation
 from tract_fs.cli.output import warn
 from tract_fs.errors import TractError
+from tract_fs.transcripts.resume import SessionBytes, SessionCheck
 
 _SHOWN_FLAWS = 10
+_LONG_IMPORT_FILES = 20
 
 
 def list_discovered(after: datetime | None) -> list[dict[str, Any]]:
@@ -61,26 +65,34 @@ def import_sessions(
     """Imports the sessions of files, each into a tract of its own, or into the one that --tract names; returns what became
     of each. A file that can't be imported is named, and the others are imported.
     """
-    done: list[dict[str, Any]] = []
     path = invocation.require_context()
     if invocation.tract_id is not None:
         if len(files) > 1:
             raise click.UsageError("--tract takes one file: each session has a tract of its own")
         with Tract.open(path, tract_id=invocation.tract_id, branch=invocation.branch or "main") as t:
             return [shown(files[0], t.import_transcript(files[0], format=format, strict=is_strict))]
-    with Store.open(path) as store:
-        for file in files:
-            try:
-                found = [
-                    shown(file, report) for report in store.import_transcripts([file], format=format, strict=is_strict)
-                ]
-            except (TractError, OSError) as error:
-                if len(files) == 1:
-                    raise
-                warn(f"{file}: {error}")
-                found = [{"file": file, "error": type(error).__name__, "message": str(error)}]
-            done += found or [{"file": file, "is_known": True}]
-    return done
+    by_file: dict[str, list[dict[str, Any]]] = {file: [] for file in files}
+
+    def note(file: object, error: TractError | OSError) -> None:
+        if len(files) == 1:
+            raise error
+        warn(f"{file}: {words(error)}")
+        by_file[str(file)].append({"file": file, "error": type(error).__name__, "message": words(error)})
+
+    with Store.open(path) as store, _progress(files, is_hidden=invocation.is_json) as steps:
+        for file, report in store.import_transcripts(steps, format=format, strict=is_strict, on_error=note):
+            by_file[str(file)].append(shown(str(file), report))
+    return [one for file, found in by_file.items() for one in found or [{"file": file, "is_known": True}]]
+
+
+@contextmanager
+def _progress(files: Sequence[str], *, is_hidden: bool) -> Iterator[Iterable[str]]:
+    """Yields the files; where they are many, a progress bar on stderr moves with them, if that is a terminal."""
+    if is_hidden or len(files) < _LONG_IMPORT_FILES or not sys.stderr.isatty():
+        yield files
+        return
+    with click.progressbar(files, label="importing", show_pos=True, file=sys.stderr) as bar:
+        yield bar
 
 
 def show_imported(done: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -99,21 +111,48 @@ def show_imported(done: Sequence[dict[str, Any]]) -> Iterator[str]:
         )
         if one["branches"]:
             yield f"  branches made: {', '.join(one['branches'])}"
-        for flaw in one["flaws"][:_SHOWN_FLAWS]:
-            place = f"line {flaw['line']}" if flaw["line"] else "the session"
-            yield f"  {place}: {flaw['outcome']}: {flaw['reason']}"
-        if len(one["flaws"]) > _SHOWN_FLAWS:
-            yield f"  and {len(one['flaws']) - _SHOWN_FLAWS} more; --json lists all"
+        yield from _shown_flaws(one["flaws"])
 
 
-def export_session(invocation: Invocation, output: str | None) -> tuple[bytes, str]:
-    """Returns the file that the tract was imported from, and where it goes. Errors: CommandError if there is a file."""
+def export_session(
+    invocation: Invocation, output: str | None, *, format: str | None, session_id: str | None, folder: str | None
+) -> tuple[SessionBytes, str]:
+    """Returns a session file, and where it goes. Errors: CommandError if there is a file."""
     with invocation.reading() as t:
         invocation.require_history(t)
-        data = t.export_transcript()
+        made = t.export_transcript(format=format, session_id=session_id, cwd=folder)
+    if output is not None and os.path.isdir(output):
+        output = os.path.join(output, os.path.basename(made.path) or f"{t.tract_id}.jsonl")
     if output is not None and output != "-" and os.path.exists(output):
         raise CommandError(f"{output}: the file exists already; choose another name")
-    return data, output or "-"
+    return made, output or "-"
+
+
+def show_check(file: str, found: SessionCheck) -> Iterator[str]:
+    """Yields what an agent would load of a session file, for people."""
+    yield f"{file}: {found.format} would load {found.loaded} of {found.loaded + len(found.lost)} messages ({found.share:.0%})"
+    if found.summarized:
+        yield f"  {found.summarized} are summarized by a compaction"
+    if found.left:
+        yield f"  {found.left} are on ways that the session went back from"
+    for loss in found.lost[:_SHOWN_FLAWS]:
+        yield f"  line {loss.line}: lost: {loss.reason}"
+    yield from _shown_flaws(to_builtins(found.flaws))
+    if len(found.lost) > _SHOWN_FLAWS:
+        yield f"  and {len(found.lost) - _SHOWN_FLAWS} more messages lost; --json lists all"
+
+
+def _shown_flaws(flaws: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for flaw in flaws[:_SHOWN_FLAWS]:
+        place = f"line {flaw['line']}" if flaw["line"] else "the session"
+        yield f"  {place}: {flaw['outcome']}: {flaw['reason']}"
+    if len(flaws) > _SHOWN_FLAWS:
+        yield f"  and {len(flaws) - _SHOWN_FLAWS} more; --json lists all"
+
+
+def words(error: TractError | OSError) -> str:
+    """Returns the message of an error, for a line that names its file."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def shown(file: str, report: TranscriptReport) -> dict[str, Any]:

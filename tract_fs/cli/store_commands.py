@@ -16,7 +16,7 @@ from tract_fs.cli.values import parse_generation_config, parse_moment
 from tract_fs.errors import DamageError
 from tract_fs.model.names import require_tract_id
 from tract_fs.store.git_ignore import find_ignored
-from tract_fs.transcripts import SESSION_FORMATS
+from tract_fs.transcripts import RESUMED_FORMATS, SESSION_FORMATS
 
 
 @click.command(short_help="Make a store.")
@@ -207,22 +207,62 @@ def demo(invocation: Invocation, path: str | None) -> None:
 
 
 @click.command(short_help="Write a session file.")
-@click.option("-o", "--output", metavar="FILE", help="Where to [stdout].")
+@click.option("-o", "--output", metavar="FILE", help="A new file, or a folder to make it in [stdout].")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(RESUMED_FORMATS),
+    help="Make a new session for this program to resume from.",
+)
+@click.option("--session-id", metavar="UUID", help="Of the new session [a new one].")
+@click.option("--cwd", metavar="PATH", help="Its working directory [that of the imported session].")
 @with_store
-def export(invocation: Invocation, output: str | None) -> None:
-    """Write the session file that the tract was imported from: the same records, in their order."""
+def export(
+    invocation: Invocation, output: str | None, format_: str | None, session_id: str | None, cwd: str | None
+) -> None:
+    """Write the session file that the tract was imported from: the same records, in their order.
+
+    With --format, write a new session of the context at the head (or at --branch), for the program to go on with.
+    """
     from tract_fs.cli.sessions import export_session
 
-    data, place = export_session(invocation, output)
+    if format_ is None and (session_id or cwd):
+        raise click.UsageError("--session-id and --cwd go with --format")
+    made, place = export_session(invocation, output, format=format_, session_id=session_id, folder=cwd)
     if place == "-":
         if invocation.is_json:
             raise click.UsageError("--json goes with --output")
-        invocation.answer(lambda: None, lambda: click.echo(data, nl=False))
+        invocation.answer(lambda: None, lambda: click.echo(bytes(made), nl=False))
+        show_warnings(made.lost)
         return
     with open(place, "xb") as stream:
-        stream.write(data)
-    line = f"wrote {inline(place)}"
-    invocation.answer(lambda: {"path": place, "bytes": len(data)}, lambda: click.echo(line), wrote=line)
+        stream.write(made)
+    lines = [f"wrote {inline(place)}"]
+    if made.path:
+        lines.append(f"its program looks for it in {inline(made.path)}, below its folder of sessions")
+    document = {"path": place, "bytes": len(made), "place": made.path, "lost": list(made.lost)}
+    invocation.answer(lambda: document, lambda: echo_lines(lines), wrote=lines[0])
+    if not invocation.is_json:
+        show_warnings(made.lost)
 
 
-COMMANDS = (init, import_, export, status, demo)
+@click.command("check-session", short_help="Show what an agent would load of a session file.")
+@click.argument("file")
+@click.option("--format", "format_", type=click.Choice(SESSION_FORMATS), help="The file's format [detected].")
+@with_store
+def check_session(invocation: Invocation, file: str, format_: str | None) -> None:
+    """Show what the agent itself would load of a session FILE, by walking it as the agent does, and what it would lose.
+
+    The exit code is 1 where it would lose a message. Nothing is written.
+    """
+    from tract_fs.capture.sessions import check_session as check
+    from tract_fs.cli.sessions import show_check
+
+    found = check(file, format=format_)
+    document = {"file": file, **to_builtins(found), "share": found.share}
+    invocation.answer(lambda: document, lambda: echo_lines(show_check(file, found)))
+    if found.lost:
+        raise CommandError(f"{file}: {len(found.lost)} messages would be lost; 'tract import' keeps them all")
+
+
+COMMANDS = (init, import_, export, check_session, status, demo)

@@ -19,6 +19,7 @@ _SESSION_FORMATS = {  # by name, the module of each; the first that matches a fi
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)
+RESUMED_FORMATS = ("claude-code",)  # that a program can go on from
 LISTS = frozenset(["jsonl"])  # formats that are no program's sessions, but lists of messages
 
 
