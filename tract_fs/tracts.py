@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import RLock
 from typing import Any, Self
 
@@ -173,11 +174,11 @@ class Store:
         """Makes the next list show at once what any tool brought into the store."""
         with self._using():
             self._summaries.forget()
+            self._open_files.end_waiting()
 
     def close(self) -> None:
         """Closes all handles that came from this store, saves the caches and closes the files; later calls raise ClosedError."""
-        for session in list(self._open_files.sessions):
-            session.close()
+        self._open_files.close()
         with self._lock:
             if not self._is_closed:
                 self._is_closed = True
@@ -197,16 +198,21 @@ class Store:
         return f"Store({self._files.layout.context!r})"
 
     def _open(self, tract_id: str, branch: str) -> Session:
-        session = Session(
+        waited = self._open_files.take(tract_id, branch)
+        if waited is not None:
+            return waited
+        return self._open_files.make_like(tract_id, partial(self._make, tract_id, branch))
+
+    def _make(self, tract_id: str, branch: str, like: Session | None) -> Session:
+        return Session(
             self._files.beside(writer=new_writer(), read_only=self._files.read_only),
             tract_id=tract_id,
             branch=branch,
             options=self._options,
             types=ContentTypes(),
             throw_away=self._throw_away,
+            like=like,
         )
-        self._open_files.add(session)
-        return session
 
     @contextmanager
     def _using(self) -> Iterator[None]:
