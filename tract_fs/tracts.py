@@ -94,7 +94,7 @@ class Store:
         `refresh()` looks at once. Cost: one stat per tract; a read of each log that changed.
         """
         with self._using():
-            return [found.info for found in self._summaries.get().values()]
+            return self._summaries.infos()
 
     def find(self, metadata: dict[str, Any]) -> list[TractInfo]:
         """Returns the tracts whose metadata has all these fields, by id.
