@@ -1,7 +1,8 @@
 """The facade of a store: its tracts, listed, found, opened, deleted; what a server keeps open for all its sessions.
 
 Each handle that a `Store` returns is a `Tract` like any other. What they share is bounded by the store: the files of
-those that were used last are open, and these alone keep what they read in memory.
+those that were used last are open, and these alone keep what they read in memory. What a closed handle has read waits for
+the next one of its tract; a handle beside an open one of its tract begins with what that has in memory.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import RLock
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tract_fs.errors import ArgumentError, ClosedError, TractError, TractNotFound
 from tract_fs.model.compiler import ContextCompiler
@@ -40,6 +41,9 @@ from tract_fs.work.session import (
 from tract_fs.work.usage import UsageKey, add, iter_usage, require_usage_key
 from tract_fs.work.writer import require_object
 
+if TYPE_CHECKING:
+    from tract_fs.async_tract import AsyncTract
+
 
 class Store:
     """All tracts of one context directory. Made by `Store.open`; it may be used by several threads."""
@@ -53,6 +57,7 @@ class Store:
         self._lock = RLock()
         self._pid = process.id
         self._is_closed = False
+        self._threads: object = None  # of the handles for asyncio: these end when nothing holds them
 
     @classmethod
     def open(
@@ -91,7 +96,8 @@ class Store:
         """Returns the tracts that have events and were not deleted, by id.
 
         What writers of this copy did is in it at once, what other tools brought within seconds, as in a handle;
-        `refresh()` looks at once. Cost: one stat per tract; a read of each log that changed.
+        `refresh()` looks at once. Cost: one stat per tract; a read of each log that changed. The first list, and one a
+        second or more after the last, costs one stat per directory of events instead.
         """
         with self._using():
             return self._summaries.infos()
@@ -112,8 +118,10 @@ class Store:
         its title if it is no id.
 
         The first commit makes the tract; of one that was deleted, it begins it again, without what was in it. With
-        `create=False` the tract must be there. Close the handle, or the store. Errors: ArgumentError, TractNotFound;
-        for a new name also those of `Tract.describe`.
+        `create=False` the tract must be there. Close the handle, or the store. The next handle of a tract goes on with
+        what a closed one has read: it shows at once what writers of this copy did, what other tools brought within
+        seconds, as the closed one would; `refresh()` makes it look at once. Errors: ArgumentError, TractNotFound; for a
+        new name also those of `Tract.describe`.
         """
         if (tract_id is None) == (name is None):
             raise ArgumentError("tract(): give an id, or a name")
@@ -132,6 +140,16 @@ class Store:
         except BaseException:
             handle.close()
             raise
+        return handle
+
+    async def async_tract(
+        self, tract_id: str | None = None, *, name: str | None = None, branch: str = "main", create: bool = True
+    ) -> AsyncTract:
+        """Returns a handle for asyncio, as `tract` does. Close the handle before the store."""
+        from tract_fs.async_tract import opened_by  # only a program that uses asyncio needs it
+
+        handle = await opened_by(partial(self.tract, tract_id, name=name, branch=branch, create=create))
+        self._threads = handle._threads
         return handle
 
     def delete(self, tract_id: str) -> bool:
@@ -171,7 +189,7 @@ class Store:
         return dict(sorted(found.items()))
 
     def refresh(self) -> None:
-        """Makes the next list show at once what any tool brought into the store."""
+        """Makes the next list, and each next handle, show at once what any tool brought into the store."""
         with self._using():
             self._summaries.forget()
             self._open_files.end_waiting()
@@ -186,7 +204,7 @@ class Store:
                     self._summaries.save()
                 finally:
                     self._files.close()
-                    self._throw_away = None
+                    self._throw_away = self._threads = None
 
     def __enter__(self) -> Self:
         return self
