@@ -105,14 +105,14 @@ def _remove_directory(path: str, maker: int) -> None:
 
 _MOST_OPEN = 8
 _MOST_HELD = 64
-_MOST_HELD_MESSAGES = 32_768
+_MOST_HELD_MESSAGES = 65_536
 _MOST_WAITING = 256
 
 
 class OpenFiles:
     """The sessions of one `Store`, bounded by how long ago each was used.
 
-    The last 8 have files open, and caches in memory. The last 64 of the others, as far as these have 32,768 messages
+    The last 8 have files open, and caches in memory. The last 64 of the others, as far as these have 65,536 messages
     together, hold their compiled contexts. The rest read all that again at their next call.
 
     A session whose handle was closed waits here, as it is, for the next handle of its tract; at most 256 do, those closed
