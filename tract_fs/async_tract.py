@@ -337,6 +337,7 @@ class _Calls:
     get_content = _reading(Tract.get_content)
     get_blob = _reading(Tract.get_blob)
     expand = _reading(Tract.expand)
+    export_transcript = _reading(Tract.export_transcript)
     get_annotations = _reading(Tract.get_annotations)
     log = _reading(Tract.log)
     reflog = _reading(Tract.reflog)
@@ -473,6 +474,7 @@ class AsyncTract(_Calls):
         return self._batch()
 
     import_stream = _running_long(Tract.import_stream)
+    import_transcript = _running_long(Tract.import_transcript)
 
     # read
 

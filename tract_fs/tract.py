@@ -1,7 +1,7 @@
 """The facade: every call on a tract, in one class.
 
-A call here checks its arguments into typed values, enters the guard, and goes to one function of `work`, `upkeep` or
-`copies`. No call decides or loops here. A call imports what open, commit, compile and log do not need, so that `import
+A call here checks its arguments into typed values, enters the guard, and goes to one function of `work`, `upkeep`,
+`copies` or `capture`. No call decides or loops here. A call imports what open, commit, compile and log do not need, so that `import
 tract_fs` stays fast.
 """
 
@@ -28,6 +28,8 @@ from tract_fs.work.session import Durability, OnIncomplete, Session, SessionOpti
 from tract_fs.work.writer import ANY, ExpectedHead, require_object, require_operation, require_priority
 
 if TYPE_CHECKING:
+    from tract_fs.capture.importer import TranscriptReport
+    from tract_fs.capture.sessions import SessionFile
     from tract_fs.errors import HistoryIncomplete
     from tract_fs.model.diff import ContextDiff
     from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
@@ -444,6 +446,41 @@ class Tract:
             self._session, format=format, generation_config=generation_config, batch_size=batch_size, progress=progress
         )
         return stream.run(messages)
+
+    def import_transcript(
+        self,
+        file: SessionFile,
+        *,
+        format: str | None = None,
+        session_id: str | None = None,
+        strict: bool = False,
+    ) -> TranscriptReport:
+        """Imports a session file of an agent into this branch, and returns what became of it; a session that has grown adds
+        only what is new.
+
+        `file` is a path, the bytes, or a stream that can seek; `session_id` chooses one of several sessions. Each message is a
+        commit, and so is each other record, which no model sees; forks become branches; what changed in place, edits. What
+        the session left when it went back stays as a branch. A file that is not clean is imported all the same, and the
+        report's `flaws` name each line; `strict` refuses it. Each transaction stands once it is written.
+        Errors: OSError of the file, TranscriptFormatUnknown, TranscriptFlawed, ArgumentError; as `commit`.
+        """
+        from tract_fs.capture.sessions import import_file
+
+        with self._guard.writing:
+            self._session.require_outside_batch("import_transcript")
+            self._session.store.require_writable()
+        return import_file(self._session, file, format=format, session_id=session_id, strict=strict)
+
+    def export_transcript(self) -> bytes:
+        """Returns the session file that this tract was imported from: the same records in the same order, a record that
+        was not clean with its exact bytes.
+
+        Errors: ArgumentError if the tract was not imported from one.
+        """
+        from tract_fs.capture.sessions import export_file
+
+        with self._guard.reading:
+            return export_file(self._session)
 
     def merge(
         self,

@@ -7,7 +7,7 @@ the next one of its tract; a handle beside an open one of its tract begins with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import RLock
@@ -43,6 +43,8 @@ from tract_fs.work.writer import require_object
 
 if TYPE_CHECKING:
     from tract_fs.async_tract import AsyncTract
+    from tract_fs.capture.importer import TranscriptReport
+    from tract_fs.capture.sessions import SessionFile
 
 
 class Store:
@@ -151,6 +153,30 @@ class Store:
         handle = await opened_by(partial(self.tract, tract_id, name=name, branch=branch, create=create))
         self._threads = handle._threads
         return handle
+
+    def import_transcripts(
+        self,
+        files: Iterable[SessionFile],
+        *,
+        format: str | None = None,
+        strict: bool = False,
+        is_growing: bool = False,
+    ) -> Iterator[TranscriptReport]:
+        """Imports each session of some files into a tract of its own, found again by the format and the session's id, and
+        yields what became of it.
+
+        The bytes of a file that was imported before cost their reading alone, and are in no report. A last line without an end
+        waits where the file `is_growing`. Errors: as
+        `Tract.import_transcript`; what was reported stands.
+        """
+        from tract_fs.capture.sessions import import_transcript, iter_new
+
+        own = [info.metadata.get("transcript") for info in self.tracts()]
+        known = {fields.get("sha256") for fields in own if isinstance(fields, dict)}
+        for file in files:
+            for name, transcript, digest in iter_new(file, known, format=format, strict=strict, is_growing=is_growing):
+                with self.tract(name=name) as tract:
+                    yield import_transcript(tract._session, transcript, digest)
 
     def delete(self, tract_id: str) -> bool:
         """Deletes a tract: all its branches and tags, its title and metadata. Returns False if there was none.

@@ -128,11 +128,14 @@ class Transaction:
         return name
 
     def extend(self, commits: Sequence[NewCommit], created_us: Sequence[int]) -> None:
-        """Stages a line of commits whose objects are in the store already, and moves the head to the last."""
+        """Stages a line of commits whose objects are in the store already, and moves the head to the last; tick, unless the
+        last was made after all that the view has.
+        """
         self.commits.update((CommitHash(new.commit), new) for new in commits)
         self.created_us += created_us
         self.head = CommitHash(commits[-1].commit)
-        self._set_time(created_us[-1], format_time(created_us[-1]))
+        if created_us[-1] > self._last_us():
+            self._set_time(created_us[-1], format_time(created_us[-1]))
 
     def move_to(self, commit: CommitHash, kind: str, *, replaces: Sequence[str] | None = None) -> None:
         """Sets the head to a commit of the store or a staged one, by a move of this kind; tick before.
@@ -258,7 +261,7 @@ class Transaction:
         name = bytes.fromhex(event)
         digests = list(map(bytes.fromhex, self.commits))
         kinds = [arrivals.BRINGS] * len(digests)
-        is_plain = is_plain and self.is_append
+        is_plain = is_plain and self.is_append and self.created_us[-1] == self._last_us()  # its time is the event's
         if is_plain:
             kinds[-1] = arrivals.PLAIN_APPEND if is_durable else arrivals.PLAIN_APPEND_FAST
         elif self.kind != "append":
