@@ -10,7 +10,7 @@ from benchmarks.subject_server import TASKS, WORKS
 
 
 def servers(sizes: Sizes) -> Iterator[Found]:
-    """A commit and a compile per request, on one kept handle and on one opened for each, plain and in asyncio."""
+    """A commit and a compile per request, on one kept handle, on one of an open store and on one opened for each, plain and in asyncio; many tracts."""
 
     def measure(work: str, number: int) -> Numbers:
         path = sizes.path("served", work, number)
