@@ -1,6 +1,7 @@
-"""The requests of a server, each a commit and a compile: on one kept handle and on one opened for it, plain and in asyncio.
+"""The requests of a server, each a commit and a compile: on one kept handle, on one of an open store, and on one opened for
+it, plain and in asyncio; handles on another branch; many tracts, listed, opened and written.
 
-`python -m benchmarks.subject_server WORK PATH REQUESTS` prints one JSON object of numbers. A first request, which imports
+`python -m benchmarks.subject_server WORK PATH COUNT` prints one JSON object of numbers. A first request, which imports
 what it needs, comes before the clock.
 """
 
@@ -16,7 +17,7 @@ from typing import TypeAlias
 
 from benchmarks.payloads import texts
 from benchmarks.subject import said
-from tract_fs import AsyncTract, Tract
+from tract_fs import AsyncTract, Store, Tract
 
 Numbers: TypeAlias = dict[str, float]
 TASKS = 50
@@ -56,6 +57,30 @@ def opened(path: str, requests: str) -> Numbers:
     return numbers(times)
 
 
+def of_store(path: str, requests: str) -> Numbers:
+    """Serves each request on a handle of its own, of one store that is open."""
+    with Store.open(path, durability="fast") as store:
+        times = [time.perf_counter()]
+        for number, text in enumerate(texts(int(requests) + 1)):
+            with store.tract("default") as t:
+                serve(t, number, text)
+            times.append(time.perf_counter())
+    return numbers(times)
+
+
+def on_branch(path: str, requests: str) -> Numbers:
+    """Compiles on a handle of another branch, opened for each request beside one that is kept."""
+    with Tract.open(path, durability="fast") as t:
+        serve(t, 0, "first")
+        t.branch("side")
+        times = [time.perf_counter()]
+        for _ in range(int(requests) + 1):
+            with t.on("side") as side:
+                _ = side.compile().token_count
+            times.append(time.perf_counter())
+    return numbers(times)
+
+
 def async_kept(path: str, requests: str) -> Numbers:
     """Serves all requests on one handle, each after the other."""
 
@@ -79,6 +104,21 @@ def async_opened(path: str, requests: str) -> Numbers:
             async with await AsyncTract.open(path, durability="fast") as t:
                 await serve_async(t, number, text)
             times.append(time.perf_counter())
+        return times
+
+    return numbers(asyncio.run(main()))
+
+
+def async_of_store(path: str, requests: str) -> Numbers:
+    """Serves each request on a handle of its own, of one store that is open."""
+
+    async def main() -> list[float]:
+        with Store.open(path, durability="fast") as store:
+            times = [time.perf_counter()]
+            for number, text in enumerate(texts(int(requests) + 1)):
+                async with await store.async_tract("default") as t:
+                    await serve_async(t, number, text)
+                times.append(time.perf_counter())
         return times
 
     return numbers(asyncio.run(main()))
@@ -113,11 +153,57 @@ def async_tasks(path: str, requests: str) -> Numbers:
     return asyncio.run(main())
 
 
+def tracts(path: str, count: str) -> Numbers:
+    """Fills a store with tracts of two commits each: what the first put in a new one costs beside one in an old one; open
+    handles of all, with their memory and descriptors.
+    """
+    memory, files = resident_mb(), open_files()
+    new, old = list[float](), list[float]()
+    handles = list[Tract]()
+    with Store.open(path, durability="fast") as store:
+        for number, text in enumerate(texts(int(count))):
+            times = [time.perf_counter()]
+            t = store.tract(f"t{number}")
+            t.commit(said(number, text))
+            times.append(time.perf_counter())
+            with store.tract("default") as other:
+                other.commit(said(number, text))
+            times.append(time.perf_counter())
+            new.append(times[1] - times[0])
+            old.append(times[2] - times[1])
+            t.commit(said(number, text))
+            handles.append(t)
+        found = {"memory_mb": resident_mb() - memory, "files": float(open_files() - files)}
+        store.tracts()
+    return {"new_us": statistics.median(new) * 1e6, "old_us": statistics.median(old) * 1e6, **found}
+
+
+def listed(path: str, count: str) -> Numbers:
+    """Lists the tracts of a store for the first time, with the caches of an earlier list, and then once more."""
+    with Store.open(path) as store:
+        times = [time.perf_counter()]
+        for _ in range(2):
+            assert len(store.tracts()) >= int(count)
+            times.append(time.perf_counter())
+    first, again = (b - a for a, b in pairwise(times))
+    return {"first_us": first * 1e6, "again_us": again * 1e6}
+
+
+def resident_mb() -> float:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 WORKS: dict[str, Callable[..., Numbers]] = {
-    work.__name__: work for work in (kept, opened, async_kept, async_opened, async_tasks)
+    work.__name__: work
+    for work in (kept, of_store, on_branch, opened, async_kept, async_of_store, async_opened, async_tasks)
 }
 
 if __name__ == "__main__":
-    print(json.dumps(WORKS[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps({**WORKS, "tracts": tracts, "listed": listed}[sys.argv[1]](*sys.argv[2:])))
     sys.stdout.flush()
     os._exit(0)

@@ -1,5 +1,6 @@
-"""Servers: what a request costs on a kept handle and on one of its own, plain and in asyncio."""
+"""Servers: what a request costs on a kept handle and on one of its own, plain and in asyncio; what many tracts cost."""
 
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -9,7 +10,7 @@ from benchmarks.subject_server import TASKS, WORKS
 
 
 def servers(sizes: Sizes) -> Iterator[Found]:
-    """A commit and a compile per request, on one kept handle and on one opened for each, plain and in asyncio."""
+    """A commit and a compile per request, on one kept handle, on one of an open store and on one opened for each, plain and in asyncio; many tracts."""
 
     def measure(work: str, number: int) -> Numbers:
         path = sizes.path("served", work, number)
@@ -19,9 +20,32 @@ def servers(sizes: Sizes) -> Iterator[Found]:
     found = interleave(sizes.rounds, {work: partial(measure, work) for work in WORKS})
     kept, title = values(found["kept"], "us"), f"a request, store of {sizes.store_commits:,}"
     yield row(f"{title}, kept handle", "us", kept)
-    yield row(f"{title}, handle of its own", "us", values(found["opened"], "us"), baseline="kept", beside=kept)
-    for work, name in (("async_kept", "kept handle"), ("async_opened", "handle of its own")):
-        yield row(f"{title}, asyncio, {name}", "us", values(found[work], "us"), baseline="kept", beside=kept)
+    for work, name in (
+        ("of_store", "handle of a Store"),
+        ("opened", "handle of its own"),
+        ("async_kept", "asyncio, kept handle"),
+        ("async_of_store", "asyncio, handle of a Store"),
+        ("async_opened", "asyncio, handle of its own"),
+    ):
+        yield row(f"{title}, {name}", "us", values(found[work], "us"), baseline="kept", beside=kept)
+    yield row(f"{title}, handle of another branch, compile alone", "us", values(found["on_branch"], "us"))
     tasks = found["async_tasks"]
     yield row(f"{title}, asyncio, {TASKS} tasks", "us", values(tasks, "us"), baseline="kept", beside=kept)
     yield row(f"{title}, asyncio, {TASKS} tasks: median pause of the loop", "us", values(tasks, "pause_us"))
+    yield from _many_tracts(sizes)
+
+
+def _many_tracts(sizes: Sizes) -> Iterator[Found]:
+    """Many tracts in one store: their first commits, their open handles, and the first list of a process."""
+    path, settled_s = sizes.path("tracts", "store"), 2.1
+    count = sizes.tracts
+    filled = [run("subject_server", "tracts", path, count)]
+    old = values(filled, "old_us")
+    yield row("open and first commit, new tract", "us", values(filled, "new_us"), baseline="old", beside=old)
+    yield row(f"memory of {count:,} open tracts", "MB", values(filled, "memory_mb"))
+    yield row(f"descriptors of {count:,} open tracts", "", values(filled, "files"))
+    time.sleep(settled_s)  # what changed later than that is read again
+    run("subject_server", "listed", path, count)
+    lists = [run("subject_server", "listed", path, count) for _ in range(sizes.rounds)]
+    yield row(f"first list of {count:,} tracts", "us", values(lists, "first_us"))
+    yield row(f"next list of {count:,} tracts", "us", values(lists, "again_us"))

@@ -564,6 +564,11 @@ class AsyncTract(_Calls):
             raise
 
 
+async def opened_by(call: Callable[[], Tract]) -> AsyncTract:
+    """Returns the handle for asyncio of the one that `call` opens, in a thread of its own."""
+    return await AsyncTract._handle(_in_own_thread(call))
+
+
 class _Dropped(Exception):
     """Ends a batch whose writes are to be forgotten."""
 

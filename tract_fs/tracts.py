@@ -1,7 +1,8 @@
 """The facade of a store: its tracts, listed, found, opened, deleted; what a server keeps open for all its sessions.
 
 Each handle that a `Store` returns is a `Tract` like any other. What they share is bounded by the store: the files of
-those that were used last are open, and these alone keep what they read in memory.
+those that were used last are open, and these alone keep what they read in memory. What a closed handle has read waits for
+the next one of its tract; a handle beside an open one of its tract begins with what that has in memory.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -43,6 +45,7 @@ from tract_fs.work.usage import StoreUsageKey, add, iter_usage, require_usage_ke
 from tract_fs.work.writer import require_object
 
 if TYPE_CHECKING:
+    from tract_fs.async_tract import AsyncTract
     from tract_fs.capture.importer import TranscriptReport
     from tract_fs.capture.sessions import SessionFile
 
@@ -68,6 +71,7 @@ class Store:
         self._lock = RLock()
         self._pid = process.id
         self._is_closed = False
+        self._threads: object = None  # of the handles for asyncio: these end when nothing holds them
 
     @classmethod
     def open(
@@ -111,10 +115,11 @@ class Store:
         """Returns the tracts that have events and were not deleted, by id.
 
         What writers of this copy did is in it at once, what other tools brought within seconds, as in a handle;
-        `refresh()` looks at once. Cost: one stat per tract; a read of each log that changed.
+        `refresh()` looks at once. Cost: one stat per tract; a read of each log that changed. The first list, and one a
+        second or more after the last, costs one stat per directory of events instead.
         """
         with self._using():
-            return [found.info for found in self._summaries.get().values()]
+            return self._summaries.infos()
 
     def find(self, metadata: dict[str, Any]) -> list[TractInfo]:
         """Returns the tracts whose metadata has all these fields, by id.
@@ -136,8 +141,10 @@ class Store:
         its title if it is no id.
 
         The first commit makes the tract; of one that was deleted, it begins it again, without what was in it. With
-        `create=False` the tract must be there. Close the handle, or the store. Errors: ArgumentError, TractNotFound;
-        for a new name also those of `Tract.describe`.
+        `create=False` the tract must be there. Close the handle, or the store. The next handle of a tract goes on with
+        what a closed one has read: it shows at once what writers of this copy did, what other tools brought within
+        seconds, as the closed one would; `refresh()` makes it look at once. Errors: ArgumentError, TractNotFound; for a
+        new name also those of `Tract.describe`.
 
         >>> chat = store.tract(name="Session 12: Größe")
         >>> chat.tract_id, chat.title
@@ -160,6 +167,16 @@ class Store:
         except BaseException:
             handle.close()
             raise
+        return handle
+
+    async def async_tract(
+        self, tract_id: str | None = None, *, name: str | None = None, branch: str = "main", create: bool = True
+    ) -> AsyncTract:
+        """Returns a handle for asyncio, as `tract` does. Close the handle before the store."""
+        from tract_fs.async_tract import opened_by  # only a program that uses asyncio needs it
+
+        handle = await opened_by(partial(self.tract, tract_id, name=name, branch=branch, create=create))
+        self._threads = handle._threads
         return handle
 
     def import_transcripts(
@@ -242,14 +259,14 @@ class Store:
         return dict(sorted(found.items()))
 
     def refresh(self) -> None:
-        """Makes the next list show at once what any tool brought into the store."""
+        """Makes the next list, and each next handle, show at once what any tool brought into the store."""
         with self._using():
             self._summaries.forget()
+            self._open_files.end_waiting()
 
     def close(self) -> None:
         """Closes all handles that came from this store, saves the caches and closes the files; later calls raise ClosedError."""
-        for session in list(self._open_files.sessions):
-            session.close()
+        self._open_files.close()
         with self._lock:
             if not self._is_closed:
                 self._is_closed = True
@@ -257,7 +274,7 @@ class Store:
                     self._summaries.save()
                 finally:
                     self._files.close()
-                    self._throw_away = None
+                    self._throw_away = self._threads = None
 
     def __enter__(self) -> Self:
         return self
@@ -269,16 +286,21 @@ class Store:
         return f"Store({self._files.layout.context!r})"
 
     def _open(self, tract_id: str, branch: str) -> Session:
-        session = Session(
+        waited = self._open_files.take(tract_id, branch)
+        if waited is not None:
+            return waited
+        return self._open_files.make_like(tract_id, partial(self._make, tract_id, branch))
+
+    def _make(self, tract_id: str, branch: str, like: Session | None) -> Session:
+        return Session(
             self._files.beside(writer=new_writer(), read_only=self._files.read_only),
             tract_id=tract_id,
             branch=branch,
             options=self._options,
             types=ContentTypes(),
             throw_away=self._throw_away,
+            like=like,
         )
-        self._open_files.add(session)
-        return session
 
     @contextmanager
     def _using(self) -> Iterator[None]:

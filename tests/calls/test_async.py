@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.lab.talk import user
-from tract_fs import AsyncTract, CompiledContext, Message, Tract
-from tract_fs.errors import BatchOpen, ClosedError, CommitNotFoundError, ContentValidationError
+from tract_fs import AsyncTract, CompiledContext, Message, Store, Tract
+from tract_fs.errors import BatchOpen, ClosedError, CommitNotFoundError, ContentValidationError, TractNotFound
 
 
 class Gate:
@@ -514,3 +514,21 @@ def test_handles_of_one_store_share_two_threads(path: Path) -> None:
             await one.close()
 
     run(path, work)
+
+
+def test_a_store_gives_handles_for_asyncio_that_go_on_one_after_the_other(path: Path) -> None:
+    async def main(store: Store) -> None:
+        for number in range(3):
+            async with await store.async_tract("a") as t:
+                await t.commit(user(f"{number}"))
+                assert await texts(t) == [f"{n}" for n in range(number + 1)]
+        with pytest.raises(ClosedError):
+            await t.compile()
+        async with await store.async_tract(name="Any name") as named, await store.async_tract("a") as again:
+            assert (await named.title, await texts(again)) == ("Any name", ["0", "1", "2"])
+        with pytest.raises(TractNotFound):
+            await store.async_tract("b", create=False)
+
+    with Store.open(path, durability="fast") as store:
+        asyncio.run(main(store))
+        assert [info.tract_id for info in store.tracts()] == ["a", "any-name-bea6b754a2761392"]

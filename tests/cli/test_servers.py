@@ -22,7 +22,7 @@ def test_the_blocks_run_and_print_what_stands_below_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     names: dict[str, Any] = {}
     for code, expected in BLOCKS:
         exec(code, names)

@@ -321,3 +321,22 @@ def test_what_is_kept_takes_no_more_memory_than_its_length() -> None:
         tracemalloc.stop()
     assert set(kept) == {b'{"model":"m-1","note":"' + b"x" * 100 + b'"}'}
     assert used < 1000 * 256
+
+
+@pytest.mark.parametrize(
+    ("texts", "are"),
+    [
+        ([], True),
+        (["{}", '{"a":1}'], True),
+        (["{}", "["], False),
+        (["{}", ""], False),
+        ([""], False),
+        (["{}\n{}", ""], False),
+        (["{}\n{}"], False),
+        (["[]"], False),
+        (["{} {}"], False),
+        (["\ud800"], False),
+    ],
+)
+def test_texts_are_objects_if_each_is_one(texts: list[str], are: bool) -> None:
+    assert canonical.are_objects(texts) is are

@@ -64,6 +64,7 @@ ACTS: dict[str, Act] = {
     "exists": files.exists,
     "signature": files.signature,
     "signatures": lambda path: files.signatures(os.path.dirname(path), [os.path.basename(path)]),
+    "changed": lambda path: files.changed(os.path.dirname(path), [(os.path.basename(path), 1, 1)]),
     "is_link": files.is_link,
     "times": files.times,
     "is_own_file": files.is_own_file,
@@ -238,3 +239,21 @@ def test_where_a_group_shares_the_directory_all_is_for_the_group_whatever_the_um
         ".tract/objects/ab": directory,
         ".tract/objects/ab/object": synced,
     }
+
+
+def test_entries_that_are_not_as_they_were_are_changed(tmp_path: Path) -> None:
+    for name in ("same", "other", "appeared"):
+        (tmp_path / name).mkdir()
+    found = files.signatures(str(tmp_path), ["same", "other", "gone"])
+    assert found.keys() == {"same", "other"}
+    (inode, _, ctime), (other_inode, _, other_ctime) = found["same"], found["other"]
+    expected = [
+        ("same", inode, ctime),
+        ("other", other_inode, other_ctime + 1),
+        ("gone", inode, ctime),
+        ("appeared", 0, 0),
+        ("absent", 0, 0),
+        ("unlisted", -1, 0),
+    ]
+    assert files.changed(str(tmp_path), expected) == ["other", "gone", "appeared", "unlisted"]
+    assert files.changed(str(tmp_path / "absent"), [("a", 1, 1), ("b", 0, 0)]) == ["a"]

@@ -7,7 +7,7 @@ null and dump dataclasses, datetimes and enums without being asked. Format: FORM
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ _MIN_INT = -(2**63)
 _MAX_INT = 2**64 - 1
 _INFINITY = float("inf")
 _MEMO_BYTES = 1024
+_OBJECTS = msgspec.json.Decoder(dict[str, Any])
 _T = TypeVar("_T")
 
 
@@ -91,6 +92,16 @@ def is_storable(value: object, depth: int = MAX_DEPTH) -> bool:
 def is_object(data: bytes) -> bool:
     """Returns whether JSON bytes hold an object that `decode` can read."""
     return _is_known_object(data) if len(data) <= _MEMO_BYTES else _is_object(data)
+
+
+def are_objects(texts: Collection[str]) -> bool:
+    """Returns whether each of these JSON texts is an object that `decode` can read. Cost: a small part of a microsecond for each."""
+    lines = "\n".join(texts)
+    try:
+        found = _OBJECTS.decode_lines(lines)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    return len(found) == len(texts) == lines.count("\n") + 1 if texts else True
 
 
 def _is_object(data: bytes) -> bool:

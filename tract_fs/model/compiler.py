@@ -153,6 +153,19 @@ class ContextState:
         state._spine = None
         return state
 
+    def beside(self, types: ContentTypes) -> ContextState:
+        """Returns this state for another handle and thread, with the types that are registered there: the slots and messages
+        are shared, the lists are not.
+        """
+        state = self._moved(self.head or CommitHash(""))
+        state.head = self.head
+        state._types = types
+        state._spine = None
+        state._slots = self.slots()
+        if self._snapshot is not None:
+            state._snapshot = self._snapshot.beside(state._warn_lazily(self._layout))
+        return state
+
     def condensed(self) -> ContextState:
         """Returns a state with equal answers that holds only the slots they need; this state if that saves little."""
         if not self._drops_enough(self.snapshot().commit_count) or self.depends_on_types():

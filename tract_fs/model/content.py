@@ -288,6 +288,15 @@ class ContentTypes:
     def __init__(self) -> None:
         self._custom: dict[str, CustomType] = {}
 
+    @property
+    def has_any(self) -> bool:
+        """Whether a type was registered."""
+        return bool(self._custom)
+
+    def has_same(self, other: ContentTypes) -> bool:
+        """Returns whether the same types are registered in another, in the same way."""
+        return self._custom == other._custom
+
     def copy(self) -> ContentTypes:
         """Returns a copy, in which more types can be registered."""
         other = ContentTypes()

@@ -149,6 +149,21 @@ class CompileSnapshot:
             has_blobs=self.has_blobs,
         )
 
+    def beside(self, warn: Callable[[], list[str]]) -> CompileSnapshot:
+        """Returns a snapshot of the same messages with lists of its own."""
+        count = self.commit_count
+        return CompileSnapshot(
+            self._messages[:count],
+            self._configs[:count],
+            self._commits[:count],
+            self._counts[:count],
+            tokens=self._tokens,
+            source=self.source,
+            warn=warn,
+            tools=self.tools_rendering,
+            has_blobs=self.has_blobs,
+        )
+
     def list_messages(self) -> list[Message]:
         """Returns the messages as a list of the caller's own."""
         return self._messages[: self.commit_count]

@@ -60,6 +60,10 @@ class BoundedCache(Generic[K, V]):
         if item is not None:
             self._weight -= item[1]
 
+    def share(self, other: BoundedCache[K, V]) -> None:
+        """Holds what another cache of the same limit holds."""
+        self._items, self._weight = dict(other._items), other._weight
+
     def clear(self) -> None:
         """Forgets everything."""
         self._items.clear()

@@ -602,6 +602,32 @@ def signatures(directory: str, names: Iterable[str]) -> dict[str, Signature]:
     return found
 
 
+def changed(directory: str, expected: Iterable[tuple[str, int, int]]) -> list[str]:
+    """Returns those of these entries of a directory that have not the inode and ctime (ns) that follow their names; with zeros, those
+    that are there. Errors: OSError.
+    """
+    found: list[str] = []
+    try:
+        held = _hold(directory)
+    except (FileNotFoundError, NotADirectoryError):  # a link counts as missing
+        return [name for name, inode, _ in expected if inode]
+    stat, descriptor = os.stat, held.descriptor
+    above = f"{directory}/" if descriptor is None else ""
+    for name, inode, ctime in expected:
+        try:
+            status = stat(above + name, dir_fd=descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            if inode:
+                found.append(name)
+            continue
+        except OSError as error:
+            _set_path(error, f"{directory}/{name}")
+            raise
+        if status.st_ino != inode or status.st_ctime_ns != ctime:
+            found.append(name)
+    return found
+
+
 def status_of(path: str) -> os.stat_result | None:
     """Returns the status of a file, directory or link; None if there is nothing at `path`."""
     try:

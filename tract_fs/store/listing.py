@@ -143,6 +143,13 @@ class EventListing:
         self.packs_seen.clear()
         self.packs_doubted.clear()
 
+    def share(self, other: EventListing) -> None:
+        """Accepts what another handle has listed of the same tract."""
+        before = self.fans, self.packs_seen, self.packs_doubted
+        self.fans, self.packs_seen = dict(other.fans), set(other.packs_seen)
+        self.packs_doubted = set(other.packs_doubted)
+        self.is_changed = self.is_changed or before != (self.fans, self.packs_seen, self.packs_doubted)
+
     def note(self, name: str) -> None:
         """Adds the directory of an event, so that a look notices when it is removed."""
         self.fans.setdefault(name[:2], _UNLISTED)

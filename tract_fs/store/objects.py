@@ -92,6 +92,11 @@ class Objects:
         listed = self._packs.listed(names)
         return {name for name in names if (name in listed or name[:2] in fans) and self.is_written(name)}
 
+    def share(self, other: Objects) -> None:
+        """Keeps what another handle of this store has in memory, instead of what this one has; the values are shared."""
+        self._bytes.share(other._bytes)
+        self._commits.share(other._commits)
+
     def forget(self) -> None:
         """Clears what is kept in memory."""
         self._bytes.clear()

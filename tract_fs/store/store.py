@@ -43,7 +43,6 @@ from tract_fs.store.waiting_line import WaitingLine
 PACK_MIN_OBJECTS = 64
 PACK_MAX_BYTES = 256 * 1024 * 1024
 _SAVE_EVERY_RECORDS = 256
-_SAVE_PASSING_RECORDS = 32
 # Between two tries for the lock. Durable writers leave the lock free while they wait for the disk. Fast writers take it
 # again at once, in turns of several commits, which cost less than as many changes of writer.
 _DURABLE_WAIT_S = 0.0002
@@ -266,12 +265,12 @@ class Store:
             log.move_to_place()
         return True
 
-    def log(self, tract: str, *, verify: bool = False) -> TractLog:
-        """Returns the log of a tract, opened."""
+    def log(self, tract: str, *, verify: bool = False, like: TractLog | None = None) -> TractLog:
+        """Returns the log of a tract, opened; `like`: its log in another handle, which is not in use meanwhile."""
         log = self._logs.get(tract)
         if log is None:
             log = self._logs[tract] = self._new_log(tract)
-            log.open(verify=verify)
+            log.open(verify=verify, like=like)
         return log
 
     def passing_log(self, tract: str) -> TractLog:
@@ -287,8 +286,7 @@ class Store:
     def drop_passing(self, log: TractLog) -> None:
         """Closes the files of a log that `passing_log` returned, and saves it if it lags, unless this handle keeps it."""
         if self._logs.get(log.tract) is not log:
-            if not 0 < log.unsaved_count < _SAVE_PASSING_RECORDS:  # else the writer's own handle saves it
-                log.save()
+            log.save_if_due()  # below that, the writer's own handle saves it
             log.rest()
 
     def _new_log(self, tract: str) -> TractLog:
@@ -601,6 +599,11 @@ class Store:
         with suppress(OSError):  # the transaction stands; the next call applies what is not applied now
             log.record_own(name, records)
         return name
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether no error has left anything behind that another handle would not have."""
+        return self._failure is None and not (self._is_doubtful or self._lock_depth)
 
     @property
     def writer(self) -> str:

@@ -5,20 +5,26 @@ they had before its log was read. What local writers do is noticed at once, for 
 bring, once a second or less often, as in `tract_log`. A tract of which a part is hidden is read again each time: objects
 that arrive show nowhere else. The file of all summaries is a cache: any other seal or boot, and it is made again.
 FORMAT.md, section 10.
+
+A look at the directories of events shows what local writers did, too: each event is a file there. So it needs no look at
+arrivals.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
+from typing import Annotated
 
-from msgspec import Struct
-from msgspec.json import Decoder
+from msgspec import Meta, Struct
+from msgspec.msgpack import Decoder, Encoder
 
 from tract_fs.errors import DamageError, JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.info import TractInfo
-from tract_fs.model.names import LAST_US, CommitHash, is_hash, is_tract_id
+from tract_fs.model.names import LAST_US, CommitHash, are_hashes, is_tract_id
 from tract_fs.store import files, redo
 from tract_fs.store.arrivals import RECORD_BYTES
 from tract_fs.store.layout import FANS, Layout
@@ -32,27 +38,39 @@ _SAVE_EVERY = 64  # summaries made again
 _SETTLED_NS = 2_000_000_000
 _MAIN = "main"
 _NONE = (0, 0)  # in place of inode and ctime: nothing there, or not settled
+_HIDES_SOME = (0, 0, -1)  # in place of the signature of arrivals
 
 
-class Summary(Struct, frozen=True, array_like=True):
-    """One tract in a list, with what it was made from."""
+class Summary(Struct, frozen=True, array_like=True, gc=False):
+    """One tract in a list, with what it was made from. Without nested objects, since a store may have many thousands."""
 
-    info: TractInfo
+    tract_id: str
+    title: str | None
+    head: str | None
+    commit_count: Annotated[int, Meta(ge=0)]
+    updated_us: Annotated[int, Meta(ge=0, le=LAST_US)]
+    metadata_json: str
     is_listed: bool  # there are events, and the tract was not deleted
     has_usage: bool
     arrivals: tuple[int, int, int]  # signature; zeros: no file
     directory: tuple[int, int]  # inode and ctime of the directory of events
-    fans: dict[str, tuple[int, int]]  # the same of the directories in it
+    fans: tuple[tuple[str, int, int], ...]  # names of the directories in it, with the same of each
+
+    @property
+    def info(self) -> TractInfo:
+        """What a list shows."""
+        return TractInfo(self.tract_id, self.title, self.head, self.commit_count, self.updated_us, self.metadata_json)
 
 
-class _Saved(Struct, frozen=True, forbid_unknown_fields=True):
+class _Saved(Struct, frozen=True, array_like=True):
     """The file of all summaries."""
 
     boot: str
     packs: list[str]
-    tracts: dict[str, Summary]
+    tracts: list[Summary]
 
 
+_ENCODER = Encoder()
 _DECODER = Decoder(_Saved)
 
 
@@ -75,11 +93,19 @@ class Summaries:
         self._pause_s = 0.0
         self._unsaved_count = 0
         self._shown: dict[str, Summary] | None = None
+        self._infos: list[TractInfo] | None = None
+
+    def infos(self) -> list[TractInfo]:
+        """Returns the same as `get`, as a list shows it. Cost: as `get`."""
+        shown = self.get()
+        if self._infos is None:
+            self._infos = [found.info for found in shown.values()]
+        return list(self._infos)
 
     def get(self) -> dict[str, Summary]:
         """Returns the summaries of the tracts that have events and were not deleted, by tract id, in order.
 
-        Cost: one stat per tract, and one per directory of events if a look is due; a read of each log that changed.
+        Cost: one stat per tract, or per directory of events if a look is due; a read of each log that changed.
         """
         store = self._store
         store.require_store()
@@ -92,12 +118,13 @@ class Summaries:
             self._by_tract = {name: found for name, found in self._by_tract.items() if name in names}
             self._shown = None
         stale |= names - self._by_tract.keys()
-        stale |= self._written()
         now = time.monotonic()
         if now - self._looked_at >= self._pause_s:
             stale |= self._moved()
             self._looked_at = time.monotonic()
             self._pause_s = max(_PAUSE_S, _SHARE * (self._looked_at - now))
+        else:
+            stale |= self._written()
         for tract in stale & names:
             self._by_tract[tract] = self._made(tract)
             self._shown = None
@@ -107,6 +134,7 @@ class Summaries:
         if self._shown is None:
             found = self._by_tract
             self._shown = {name: found[name] for name in sorted(found) if found[name].is_listed}
+            self._infos = None
         return self._shown
 
     def forget(self) -> None:
@@ -117,7 +145,7 @@ class Summaries:
     def save(self) -> None:
         """Writes the file, if it lags; a cache that can't be written is left alone."""
         if self._unsaved_count and not self._store.read_only and self._local == self._store.layout.local:
-            body = canonical.encode_struct(_Saved(redo.boot_id(), sorted(self._packs), self._by_tract))
+            body = _ENCODER.encode(_Saved(redo.boot_id(), sorted(self._packs), list(self._by_tract.values())))
             with suppress(OSError):
                 files.replace(_path(self._store.layout), self._store.layout.sealed(body) + b"\n" + body, mode=0o666)
             self._unsaved_count = 0
@@ -127,7 +155,7 @@ class Summaries:
         self._local, self._shown = layout.local, None
         self.forget()
         saved = None if self._store.distrusts_caches else _read(layout)
-        self._by_tract = {} if saved is None else saved.tracts
+        self._by_tract = {} if saved is None else {found.tract_id: found for found in saved.tracts}
         self._packs, self._packed = set() if saved is None else set(saved.packs), None
         self._unsaved_count = 0
 
@@ -162,10 +190,10 @@ class Summaries:
         return {t for t, found in by_tract.items() if get(f"{t}/arrivals", (0, 0, 0)) != found.arrivals}
 
     def _moved(self) -> set[str]:
-        """Returns the tracts whose directories of events changed."""
-        fans = [f"{tract}/{fan}" for tract, found in self._by_tract.items() for fan in found.fans]
-        now = files.signatures(self._store.layout.events, [*self._by_tract, *fans])
-        return {tract for tract, found in self._by_tract.items() if not _is_still(tract, found, now)}
+        """Returns the tracts whose directories of events changed, and those of which a part is hidden."""
+        expected = chain.from_iterable(map(_directories, self._by_tract.values()))
+        moved = {path.partition("/")[0] for path in files.changed(self._store.layout.events, expected)}
+        return moved.union(tract for tract, found in self._by_tract.items() if found.arrivals == _HIDES_SOME)
 
     def _made(self, tract: str) -> Summary:
         """Returns the summary of a tract, from its log."""
@@ -178,42 +206,32 @@ class Summaries:
         is_whole = not log.hides_any and count in (-1, written[1] // RECORD_BYTES)
         is_settled = directory is not None and time.time_ns() - directory[2] > _SETTLED_NS
         try:
+            view = log.view
             return Summary(
-                info=_info(log),
-                is_listed=bool(log.view.newest) and not log.view.is_deleted,
+                tract_id=tract,
+                title=view.title or None,
+                head=_head(log),
+                commit_count=log.commit_count(),
+                updated_us=view.newest_us,
+                metadata_json=view.metadata,
+                is_listed=bool(view.newest) and not view.is_deleted,
                 has_usage=log.usage_count > 0 or count < 0,
-                arrivals=written if is_whole else (0, 0, -1),
+                arrivals=written if is_whole else _HIDES_SOME,
                 directory=(directory[0], directory[2]) if directory is not None and is_settled else _NONE,
-                fans=log.listed_fans(),
+                fans=tuple((fan, *seen) for fan, seen in log.listed_fans().items()),
             )
         finally:
             self._store.drop_passing(log)
 
 
-def _is_still(tract: str, found: Summary, now: dict[str, files.Signature]) -> bool:
-    """Returns whether the directories of a tract are as they were for its summary."""
-    there = now.get(tract)
-    if there is None:
-        return not found.fans and found.directory == _NONE
-    if (there[0], there[2]) != found.directory:
-        return False
-    for fan, seen in found.fans.items():
-        inside = now.get(f"{tract}/{fan}")
-        if inside is None or (inside[0], inside[2]) != seen:
-            return False
-    return True
-
-
-def _info(log: TractLog) -> TractInfo:
-    view = log.view
-    return TractInfo(
-        tract_id=log.tract,
-        title=view.title or None,
-        head=_head(log),
-        commit_count=log.commit_count(),
-        updated_us=view.newest_us,
-        metadata_json=view.metadata,
-    )
+def _directories(found: Summary) -> Iterator[tuple[str, int, int]]:
+    """Yields the directories of events of a tract, each with its inode and ctime as they were for its summary; -1 for the inode
+    of one that is to be listed again.
+    """
+    tract = found.tract_id
+    yield (tract, *found.directory)
+    for fan, inode, ctime in found.fans:
+        yield f"{tract}/{fan}", inode or -1, ctime
 
 
 def _head(log: TractLog) -> CommitHash | None:
@@ -249,14 +267,15 @@ def _read(layout: Layout) -> _Saved | None:
         saved = canonical.decode_typed(_DECODER, memoryview(data)[65:])
     except JsonValueError:
         return None
-    is_sound = saved.boot == redo.boot_id() and all(map(_is_sound, saved.tracts.items()))
-    return saved if is_sound else None
+    return saved if saved.boot == redo.boot_id() and _are_sound(saved.tracts) else None
 
 
-def _is_sound(entry: tuple[str, Summary]) -> bool:
-    """Returns whether a handle can have written a summary: its names become paths, its values are decoded later."""
-    name, found = entry
-    info = found.info
-    are_names = info.tract_id == name and is_tract_id(name) and FANS.issuperset(found.fans)
-    are_values = (info.head is None or is_hash(info.head)) and 0 <= info.updated_us <= LAST_US
-    return are_names and are_values and info.commit_count >= 0 and canonical.is_object(info.metadata_json.encode())
+def _are_sound(tracts: list[Summary]) -> bool:
+    """Returns whether a handle can have written these summaries: names become paths, values are decoded later. The ids are
+    compared with those of directories and packs before they are used.
+    """
+    fans = {fan for found in tracts for fan, _, _ in found.fans}
+    heads = [found.head for found in tracts if found.head is not None]
+    return (
+        FANS.issuperset(fans) and are_hashes(heads) and canonical.are_objects({found.metadata_json for found in tracts})
+    )

@@ -73,6 +73,7 @@ _monotonic = partial(time.monotonic)  # the clock itself: changes are to be noti
 _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
 _READ_BACK_RECORDS = 1024
+_SAVE_RECORDS = 32
 _KEPT_RECORDS = 1 << 16  # so many of a rebuild stay in memory
 
 
@@ -124,6 +125,7 @@ class TractLog:
         self._is_offering = False
         self._listing = EventListing(tract, parts.layout, parts.packs, parts.events)
         self._listed_at = 0.0
+        self._like: TractLog | None = None  # of another handle; only while this one opens
         self._listing_pause_s = _LISTING_INTERVAL_S
         # events
         self.damaged: dict[str, str] = {}  # event hash: what is wrong with its file
@@ -253,9 +255,19 @@ class TractLog:
 
     # life
 
-    def open(self, *, verify: bool) -> None:
-        """Loads the saved view and newer records; if the saved view is damaged or `verify` is set, loads the events alone."""
+    def open(self, *, verify: bool, like: TractLog | None = None) -> None:
+        """Loads the saved view and newer records; if the saved view is damaged or `verify` is set, loads the events alone.
+
+        `like`: the log of this tract in another handle. What that has listed is not listed again before it is due there.
+        """
         self._break()
+        self._like = like
+        try:
+            self._open(verify=verify)
+        finally:
+            self._like = None
+
+    def _open(self, *, verify: bool) -> None:
         saved = saved_view.read(self._parts.layout, self.tract)
         is_ours = saved is not None and self._is_ours(saved) and self._state is not State.MISLED
         self._is_after_cut = (
@@ -300,9 +312,20 @@ class TractLog:
         self._reset_origins()
         self._state = State.CURRENT
         self.catch_up()
+        self._share_listing()
         self.list_if_due()
         if self._parts.accepts_gaps and self.view.pending:
             self._admit(set())
+
+    def _share_listing(self) -> None:
+        """Uses what the other handle's log has listed, if this one now has all events that it has, and it misses none."""
+        other = self._like
+        if other is None or other._state is not State.CURRENT or other.hides_any or other.gone or self._unrecorded:
+            return
+        if not self.covers(*other.stamp()):
+            return
+        self._listing.share(other._listing)
+        self._listed_at, self._listing_pause_s = other._listed_at, other._listing_pause_s
 
     def _note_torn(self) -> None:
         """After a power cut, notes which damaged events this copy never had: they were being written then, or copied.
@@ -360,8 +383,13 @@ class TractLog:
             self._witnessed.clear()
             self._saved_count = self._count
             self._listing.is_changed = False
-        if lags:
+        if lags and records != []:  # a tract without events needs no rows
             self._save_rows(records)
+
+    def save_if_due(self) -> None:
+        """Saves the view unless it lags by a few records only."""
+        if not 0 < self.unsaved_count < _SAVE_RECORDS:
+            self.save()
 
     def _save_rows(self, records: list[Record] | None) -> None:
         """Writes the rows of new records, and drops what is in memory if it is much; `records` are all there are, if given."""

@@ -219,6 +219,26 @@ class ContextReader:
             f"commit {name} is left out: its content {reader.gaps.get(CommitHash(name))} is lost" for name in lost
         ]
 
+    @property
+    def held_messages(self) -> int:
+        """How many messages the newest state in memory has, about."""
+        return 0 if self._newest is None else self._newest.slot_count
+
+    def share(self, other: ContextReader) -> None:
+        """Keeps the newest state that another handle of this tract has in memory; its messages are shared.
+
+        It holds here if that handle lacks no content, and the same configs and tokens are recorded.
+        """
+        mine, theirs, newest = self._reader, other._reader, other._newest
+        is_whole = not (theirs.gaps or theirs.uncounted or theirs.misfits)
+        if newest is None or newest.head is None or not is_whole or other._version != theirs.records_version():
+            return
+        if not mine.types.has_same(theirs.types):
+            return
+        if mine.records_version()[1] == other._version[1] and mine.log.covers(*theirs.log.stamp()):
+            self._newest = newest.beside(mine.types)
+            self._states.put(newest.head, self._newest)
+
     def beside(self, reader: TractReader) -> ContextReader:
         """Returns what compiles heads of another tract of the store, by the same compiler."""
         return ContextReader(reader, self._compiler, cache_size=1, clock=self._clock)

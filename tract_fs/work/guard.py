@@ -1,5 +1,8 @@
 """The guard of a session: one call at a time, none inside another, none after the close, and all straight after an error.
 
+The turns belong to the parts of a session, which several handles may use one after the other; each handle has a guard of
+its own, which is closed with it.
+
 An exception may end a call anywhere: Ctrl-C, a time limit, a full stack. The call is then known by its frame, which is
 no longer on the stack of its thread, so the next call takes over at once, however the last one ended. No step here needs
 to be the last word of another: each can be broken off, and done again.
@@ -62,12 +65,12 @@ class _Waiter(NamedTuple):
     bell: Lock
 
 
-class SessionGuard:
-    """Each call on a tract runs inside `reading`, `writing` or `changing`; a call of another thread waits for its end.
+class Turns:
+    """Lets one call at a time use the parts of a session; a call of another thread waits for its end.
 
     A call is inside while `_calls` holds it under the present `_turn`. `dict.setdefault` enters it in one step that no
     signal and no thread divides. Each turn that a call left without its exit is marked None for good, and the next call
-    takes the next turn. States of the session: open; closed, after which only `loading` enters.
+    takes the next turn.
     """
 
     def __init__(
@@ -89,20 +92,11 @@ class SessionGuard:
         self._waiters: deque[_Waiter] = deque()
         self._is_restore_due = False
         self._pid = process.id
-        self.is_closed = False
         self.on_use: Callable[[], object] | None = None  # called in each call
-        self.reading = _Context(self, Kind.READ)
-        self.writing = _Context(self, Kind.WRITE)
-        self.changing = _Context(self, Kind.CHANGE)
-        self.loading = _Context(self, Kind.LOAD)
 
-    def of_batch(self, batch: Batch) -> _Context:
-        """Returns the context of a step of a batch itself."""
-        return _Context(self, Kind.BATCH, batch)
-
-    def enter(self, frame: FrameType, kind: Kind, batch: Batch | None = None) -> None:
-        """Begins a call of the function `frame`, and catches up with other writers; a write does that under the store's
-        lock instead. `batch`: the one that the call is a step of.
+    def enter(self, frame: FrameType, kind: Kind, batch: Batch | None, guard: SessionGuard) -> None:
+        """Begins a call of the function `frame` on a handle, and catches up with other writers; a write does that under
+        the store's lock instead. `batch`: the one that the call is a step of.
 
         Errors: CallInsideCall, BatchOpen, LockTimeout, ClosedError.
         """
@@ -119,7 +113,7 @@ class SessionGuard:
                 if self._is_restore_due:
                     self._restore(None)
                     self._is_restore_due = False
-                if self.is_closed and kind is not Kind.LOAD:
+                if guard.is_closed and kind is not Kind.LOAD:
                     raise ClosedError(tract_id=self._reader.log.tract)
                 is_alone = self._writer.current is None
                 may_pass = is_alone or self._may_pass(call, kind, batch)
@@ -171,7 +165,7 @@ class SessionGuard:
         self._calls[turn] = waiter.call
         waiter.bell.release()
 
-    def run_outside(self, work: Callable[[], object]) -> None:
+    def run_outside(self, work: Callable[[], object], guard: SessionGuard) -> None:
         """Runs code of the user amid a call, which ends for that time: it may call the handle, and others may, too. The
         call goes on, or ends, with nobody else inside.
         """
@@ -181,7 +175,7 @@ class SessionGuard:
         try:
             work()
         finally:
-            self.enter(call[1], Kind.CHANGE)
+            self.enter(call[1], Kind.CHANGE, None, guard)
 
     def run_if_idle(self, work: Callable[[], object]) -> bool:
         """Runs `work` as a call of its own unless a call or a batch is under way; returns whether it did."""
@@ -190,7 +184,7 @@ class SessionGuard:
             return False
         error: BaseException | None = None
         try:
-            is_idle = self._writer.current is None and not (self._is_restore_due or self.is_closed)
+            is_idle = self._writer.current is None and not self._is_restore_due
             if is_idle:
                 work()
             return is_idle
@@ -201,24 +195,8 @@ class SessionGuard:
             self.leave(call[1], error)
 
     def drop(self, batch: Batch) -> None:
-        """Ends a batch, and forgets what it holds if it is not over; where a call is under way, the next call does it."""
-        batch.is_dropped = True
-        if batch.is_over:
-            return
-        try:
-            with self.of_batch(batch):
-                self._writer.drop_batch(batch)
-        except (CallInsideCall, LockTimeout, ClosedError):
-            if batch.outer is not None:
-                batch.outer.is_cut_off = True
-
-    def close(self) -> bool:
-        """Refuses further calls, once those under way and a batch of another thread are done. Returns False if the
-        session was closed before.
-        """
-        with self.loading if self.is_closed else _Context(self, Kind.CLOSE):
-            was_open, self.is_closed = not self.is_closed, True
-            return was_open
+        """Forgets what a batch holds; a call of the handle that opened it is inside."""
+        self._writer.drop_batch(batch)
 
     def _wait(self, call: _Call, deadline: float) -> None:
         """Waits until the call that is inside has ended, and enters. First come, first served."""
@@ -295,16 +273,60 @@ def _is_over(call: _Call) -> bool:
     return (pid != process.id and thread != get_ident()) or not is_running(thread, frame)
 
 
+class SessionGuard:
+    """Each call on a handle runs inside `reading`, `writing` or `changing`.
+
+    States: open; closed, after which only `loading` enters.
+    """
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.is_closed = False
+        self.reading = _Context(self, Kind.READ)
+        self.writing = _Context(self, Kind.WRITE)
+        self.changing = _Context(self, Kind.CHANGE)
+        self.loading = _Context(self, Kind.LOAD)
+
+    def of_batch(self, batch: Batch) -> _Context:
+        """Returns the context of a step of a batch itself."""
+        return _Context(self, Kind.BATCH, batch)
+
+    def run_outside(self, work: Callable[[], object]) -> None:
+        """Runs code of the user amid a call of this handle; see `Turns.run_outside`."""
+        self.turns.run_outside(work, self)
+
+    def drop(self, batch: Batch) -> None:
+        """Ends a batch, and forgets what it holds if it is not over; where a call is under way, the next call does it."""
+        batch.is_dropped = True
+        if batch.is_over:
+            return
+        try:
+            with self.of_batch(batch):
+                self.turns.drop(batch)
+        except (CallInsideCall, LockTimeout, ClosedError):
+            if batch.outer is not None:
+                batch.outer.is_cut_off = True
+
+    def close(self) -> bool:
+        """Refuses further calls, once those under way and a batch of another thread are done. Returns False if the
+        handle was closed before.
+        """
+        with self.loading if self.is_closed else _Context(self, Kind.CLOSE):
+            was_open, self.is_closed = not self.is_closed, True
+            return was_open
+
+
 class _Context:
     """A call as a context; those without a batch serve all calls."""
 
     def __init__(self, guard: SessionGuard, kind: Kind, batch: Batch | None = None) -> None:
         self._guard = guard
+        self._turns = guard.turns
         self._kind = kind
         self._batch = batch
 
     def __enter__(self) -> None:
-        self._guard.enter(sys._getframe(1), self._kind, self._batch)
+        self._turns.enter(sys._getframe(1), self._kind, self._batch, self._guard)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._guard.leave(sys._getframe(1), error)
+        self._turns.leave(sys._getframe(1), error)

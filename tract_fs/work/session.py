@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from functools import partial
 from threading import Lock
 from types import FrameType
@@ -41,7 +42,7 @@ from tract_fs.store.layout import Layout
 from tract_fs.store.store import Store
 from tract_fs.work.batch import Batch, find_opener
 from tract_fs.work.contexts import ContextReader
-from tract_fs.work.guard import SessionGuard
+from tract_fs.work.guard import SessionGuard, Turns
 from tract_fs.work.reader import TractReader
 from tract_fs.work.writer import TractWriter
 
@@ -103,49 +104,147 @@ def _remove_directory(path: str, maker: int) -> None:
         files.remove_tree(path)
 
 
+_MOST_OPEN = 8
+_MOST_HELD = 64
+_MOST_HELD_MESSAGES = 65_536
+_MOST_WAITING = 256
+
+
 class OpenFiles:
-    """The sessions of one `Store` that have files open: at most `most`, the ones used last. Where another is used, the
-    one used least recently closes its files and drops its caches, until its next call.
+    """The sessions of one `Store`, bounded by how long ago each was used.
+
+    The last 8 have files open, and caches in memory. The last 64 of the others, as far as these have 65,536 messages
+    together, hold their compiled contexts. The rest read all that again at their next call.
+
+    A session whose handle was closed waits here, as it is, for the next handle of its tract; at most 256 do, those closed
+    last.
     """
 
-    def __init__(self, most: int = 8) -> None:
-        self._most = most
-        self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()  # all, to close them
-        self._recent: dict[Session, None] = {}  # used last at the end
-        self._last: Session | None = None
+    def __init__(self) -> None:
+        self._open: weakref.WeakSet[Session] = weakref.WeakSet()  # all, to close them
+        self._waiting: dict[Session, None] = {}  # closed last at the end; changed in single steps, as threads share it
+        self._recent: dict[Turns, Session] = {}  # with files open; used last at the end
+        self._held: dict[Turns, Session] = {}  # without, but with contexts in memory
+        self._last: Turns | None = None
         self._lock = Lock()
+        self._is_closed = False
 
     def add(self, session: Session) -> None:
         """Includes a session from now on."""
         session.open_files = self
-        self.sessions.add(session)
-        session.guard.on_use = partial(self.use, session)
+        self._open.add(session)
+        session.guard.turns.on_use = partial(self.use, session)
         self.use(session)
 
     def use(self, session: Session) -> None:
         """Notes that a session is used. Waits for nothing: another thread's look at the same time comes first."""
-        if session is self._last or not self._lock.acquire(blocking=False):
+        turns = session.guard.turns
+        if turns is self._last or not self._lock.acquire(blocking=False):
             return
         try:
-            self._last = session
-            self._recent.pop(session, None)
-            self._recent[session] = None
-            for other in list(self._recent)[: -self._most]:
-                with suppress(TractError, OSError):
-                    if other.guard.is_closed or other.rest():
-                        self._recent.pop(other, None)
+            self._last = turns
+            self._recent.pop(turns, None)
+            self._recent[turns] = session
+            self._held.pop(turns, None)
+            self._rest_others()
         finally:
             self._lock.release()
 
+    def _rest_others(self) -> None:
+        for turns, session in list(self._recent.items())[:-_MOST_OPEN]:
+            with suppress(TractError, OSError):
+                if session.rest():
+                    self._held[turns] = session
+                    self._recent.pop(turns, None)
+        held = [
+            (turns, session.contexts, session.contexts.held_messages) for turns, session in list(self._held.items())
+        ]
+        message_count = sum(messages for _, _, messages in held)
+        for number, (turns, contexts, messages) in enumerate(held):
+            if message_count <= _MOST_HELD_MESSAGES and len(held) - number <= _MOST_HELD:
+                break
+            if turns.run_if_idle(contexts.forget):
+                self._held.pop(turns, None)
+                message_count -= messages
+
+    def keep(self, session: Session) -> bool:
+        """Keeps a session whose handle is closed for the next one; returns whether it does."""
+        if self._is_closed or not session.can_serve_again():
+            return False
+        if not session.guard.turns.run_if_idle(session.save_if_due):
+            return False
+        self._waiting[session] = None
+        for oldest in list(self._waiting)[:-_MOST_WAITING]:
+            with suppress(TractError, OSError):
+                self._end(oldest)
+        if self._is_closed:  # meanwhile, by another thread
+            self._end(session)
+        return True
+
+    def take(self, tract_id: str, branch: str) -> Session | None:
+        """Returns a session that waited, for a new handle; None if there is none of this tract that can go on."""
+        for waiting in list(self._waiting)[::-1]:
+            if waiting.tract_id == tract_id and self._is_taken(waiting):
+                session = waiting.for_next_handle()
+                if session.has_begun_again(branch):
+                    self._open.add(session)
+                    return session
+        return None
+
+    def make_like(self, tract_id: str, make: Callable[[Session | None], Session]) -> Session:
+        """Returns the session that `make` makes, and includes it. It is given one that is open on the tract, and not in use
+        meanwhile, to begin with what that has in memory; None if there is none.
+        """
+        made: list[Session] = []
+        for turns, other in [*self._held.items(), *self._recent.items()][::-1]:
+            if other.tract_id == tract_id and turns.run_if_idle(partial(_make_into, made, make, other)):
+                break
+        else:
+            _make_into(made, make, None)
+        self.add(made[0])
+        return made[0]
+
+    def _is_taken(self, waiting: Session) -> bool:
+        """Returns whether this thread, and no other, has a waiting session from now on."""
+        return self._waiting.pop(waiting, waiting) is None
+
+    def _end(self, waiting: Session) -> None:
+        if self._is_taken(waiting):
+            waiting.end()
+
+    def end_waiting(self) -> None:
+        """Ends all sessions that wait: each next handle reads its tract as it is in the store then."""
+        for waiting in list(self._waiting):
+            self._end(waiting)
+
+    def close(self) -> None:
+        """Closes all sessions."""
+        self._is_closed = True
+        for session in list(self._open):
+            session.close()
+        self.end_waiting()
+
     def drop(self, session: Session) -> None:
-        """Forgets a session that was closed."""
-        self._recent.pop(session, None)
-        if self._last is session:
+        """Forgets a session that has ended."""
+        turns = session.guard.turns
+        turns.on_use = None
+        self._recent.pop(turns, None)
+        self._held.pop(turns, None)
+        if self._last is turns:
             self._last = None
 
 
+def _make_into(made: list[Session], make: Callable[[Session | None], Session], like: Session | None) -> None:
+    made.append(make(like))
+
+
 class Session:
-    """The parts of one open tract: `store`, `reader`, `contexts`, `writer`, `guard`, `types`, `options`."""
+    """The parts of one open tract: `store`, `reader`, `contexts`, `writer`, `types`, `options`; and the `guard` of a handle.
+
+    States: open; closed, with its handle; then it has ended, or its parts wait in `open_files` for the next handle, which
+    has them in a session and a guard of its own. What a closed handle returned is loaded through these parts, in turn
+    with the calls of the next one.
+    """
 
     def __init__(
         self,
@@ -158,30 +257,36 @@ class Session:
         verify: bool = False,
         throw_away: ThrowAway | None = None,
         pinned: CommitHash | None = None,
+        like: Session | None = None,
     ) -> None:
+        """`like`: another session on this tract, which makes the call; what it has in memory is shared where it holds here."""
         self.store = store
         self.tract_id = tract_id
         self.options = options
         self.types = types
         config = options.config
-        self.reader = TractReader(
-            store, store.log(tract_id, verify=verify), branch, types, options.counter, pinned=pinned
-        )
+        log = store.log(tract_id, verify=verify, like=None if like is None else like.reader.log)
+        self.reader: TractReader = TractReader(store, log, branch, types, options.counter, pinned=pinned)
         self.contexts = ContextReader(
             self.reader, options.compiler, cache_size=config.snapshot_cache_size, clock=options.clock
         )
+        if like is not None:
+            store.objects.share(like.store.objects)
+            self.contexts.share(like.contexts)
         self.writer = TractWriter(self.reader, self.contexts, budget=config.token_budget, clock=options.clock)
-        self.guard = SessionGuard(
+        turns = Turns(
             self.reader,
             self.writer,
             timeout_s=store.lock_timeout_s,
             restore=self._restore,
             on_fork=self._after_fork,
         )
+        self.guard = SessionGuard(turns)
         self.reader.loading = self.guard.loading
         self.writer.run_outside = self.guard.run_outside
         self._throw_away = self.reader.throw_away = throw_away
         self.open_files: OpenFiles | None = None  # of all handles of a `Store`
+        self._waits = False  # for the next handle, or has been taken by one
 
     @classmethod
     def open(
@@ -253,7 +358,14 @@ class Session:
             raise BranchNotFound(tract_id=self.tract_id, branch=branch)
 
     def open_beside(self, *, tract_id: str, branch: str, pinned: CommitHash | None = None) -> Session:
-        """Returns another session on the same store with the same options; read-only too, or if it is pinned to a commit."""
+        """Returns another session on the same store with the same options; read-only too, or if it is pinned to a commit.
+
+        On the same tract, it begins with what this one has in memory.
+        """
+        if self.open_files is not None and pinned is None and not self.types.has_any:
+            waited = self.open_files.take(tract_id, branch)
+            if waited is not None:
+                return waited
         store = self.store.beside(writer=new_writer(), read_only=self.store.read_only or pinned is not None)
         session = Session(
             store,
@@ -263,6 +375,7 @@ class Session:
             types=self.types.copy(),
             throw_away=self._throw_away,
             pinned=pinned,
+            like=self if tract_id == self.tract_id else None,
         )
         if self.open_files is not None:
             self.open_files.add(session)
@@ -308,14 +421,49 @@ class Session:
         with self.guard.of_batch(batch):  # in a function of its own, whose end tells a call that was broken off
             work(batch)
 
+    def can_serve_again(self) -> bool:
+        """Returns whether the next handle of this tract may go on with these parts: they are as its options make them."""
+        is_plain = self.reader.pinned is None and not self.types.has_any
+        return is_plain and self.store.is_sound and not self.store.accepts_gaps
+
+    def for_next_handle(self) -> Session:
+        """Returns the session of the next handle: these parts, and a guard of its own."""
+        session = copy(self)
+        session.guard = SessionGuard(self.guard.turns)
+        session._waits = False
+        return session
+
+    def has_begun_again(self, branch: str) -> bool:
+        """Begins the handle of a session that waited, on a branch; returns whether it can go on. Else the session ends:
+        whatever is wrong, a handle that reads the store again finds it.
+        """
+        has_begun = False
+        try:
+            with suppress(TractError), self.guard.reading:
+                self.reader.branch = branch
+                self.reader.loading = self.guard.loading
+                self.writer.run_outside = self.guard.run_outside
+                self.writer.remakes = frozenset()
+                has_begun = True
+        finally:
+            if not has_begun:
+                with suppress(TractError, OSError):
+                    self.end()
+        return has_begun
+
+    def save_if_due(self) -> None:
+        """Saves the caches if they lag much, and quarantines damaged files that were found."""
+        self.store.quarantine_suspects()
+        self.contexts.save()
+        self.reader.log.save_if_due()
+
     def rest(self) -> bool:
-        """Closes the files until the next call, and drops what is cached in memory; False if a call or batch is under way."""
-        return self.guard.run_if_idle(self._rest)
+        """Closes the files until the next call, and drops what is in memory but contexts; False if a call or batch is under way."""
+        return self.guard.turns.run_if_idle(self._rest)
 
     def _rest(self) -> None:
         self.contexts.save()
         self.reader.save()
-        self.contexts.forget()
         self.reader.forget_renderings()
         self.store.forget()
         self.store.rest()
@@ -334,18 +482,27 @@ class Session:
         self.reader.log.save()
 
     def close(self) -> None:
-        """Saves the caches and closes the files; does nothing if the session is closed."""
-        if self.guard.close():
-            try:
-                self.contexts.save()
-                self.reader.close()
-            finally:
-                self.store.close()
-                if self.store.accepts_gaps:
-                    self._save_plain_view()
-                self._throw_away = self.reader.throw_away = None
-                if self.open_files is not None:
-                    self.open_files.drop(self)
+        """Ends the session, or leaves its parts to the next handle of the tract; does nothing if the session is closed."""
+        if self._waits or not self.guard.close():
+            return
+        try:
+            self._waits = self.open_files is not None and self.open_files.keep(self)
+        finally:
+            if not self._waits:
+                self.end()
+
+    def end(self) -> None:
+        """Saves the caches and closes the files."""
+        try:
+            self.contexts.save()
+            self.reader.close()
+        finally:
+            self.store.close()
+            if self.store.accepts_gaps:
+                self._save_plain_view()
+            self._throw_away = self.reader.throw_away = None
+            if self.open_files is not None:
+                self.open_files.drop(self)
 
     def _save_plain_view(self) -> None:
         """Saves the view that a handle without gaps has, so that what this one committed is known if it goes away, and what it
