@@ -42,7 +42,7 @@ def iter_records(session: Session, format: str, session_id: str) -> Iterator[Rec
     for name in _commits(session):
         commit = session.reader.commit(name)
         stamp = stamp_of(commit)
-        if stamp is None or (stamp.format, stamp.session) != (format, session_id):
+        if stamp is None or (stamp.format, stamp.session) != (format, session_id) or stamp.is_outside:
             continue
         entry = entries.setdefault(stamp.key, _Parts(stamp, {}))
         entry.commits[stamp.part] = name, commit

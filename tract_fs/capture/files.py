@@ -1,16 +1,30 @@
-"""Files of agents: opens a session file, and what lies in the folder beside it, for reading alone."""
+"""Files of agents: opens a session file, and what belongs to it in other files, for reading alone.
+
+What another file names is never a path that is followed: a name is compared with those in the folder, and no link is opened.
+"""
 
 from __future__ import annotations
 
 import os
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from importlib import import_module
 from io import BytesIO
-from typing import BinaryIO
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
 
+from tract_fs.errors import ArgumentError
 from tract_fs.transcripts.source import Source
+from tract_fs.transcripts.units import Flaw
 
 _UTF16 = {BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
 _LARGEST_BESIDE_BYTES = 48 * 1024 * 1024
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_MODULES = ("compression.zstd", "backports.zstd")  # of Python 3.14; of the extra
+_LARGEST_UNPACKED_BYTES = 8 * 1024**3
+_KEPT_UNPACKED_BYTES = 16 * 1024 * 1024  # in memory; more is a temporary file
+_CHUNK_BYTES = 1024 * 1024
+_SESSION_ROOTS = ("sessions", "archived_sessions")
+_MOST_SEEN_FILES = 500_000  # of a tree in which a session is looked for
 
 
 def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: bool = False) -> Source:
@@ -24,14 +38,94 @@ def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: 
 
 
 def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool) -> Source:
-    encoding = _UTF16.get(stream.read(2), "")
+    stream.seek(0)
+    first = stream.read(len(_ZSTD_MAGIC))
+    stream.seek(0)
+    flaws: list[Flaw] = []
+    if first == _ZSTD_MAGIC:
+        stream = _unpacked(stream, name, flaws)
+        first = stream.read(2)
+        stream.seek(0)
+    encoding = _UTF16.get(first[:2], "")
     if encoding:
+        stream.seek(2)
         stream = BytesIO(stream.read().decode(encoding, "replace").encode())
 
     def open_beside(path: str) -> BinaryIO | None:
         return _open_inside(folder, path) if folder else None
 
-    return Source(stream, name, encoding=encoding, is_growing=is_growing, open_beside=open_beside)
+    def find(session_id: str) -> Source | None:
+        path = _find_session(folder, session_id) if folder else ""
+        return _source(open(path, "rb"), os.path.basename(path), "", is_growing=False) if path else None
+
+    return Source(
+        stream, name, encoding=encoding, is_growing=is_growing, open_beside=open_beside, find=find, flaws=flaws
+    )
+
+
+def _unpacked(stream: BinaryIO, name: str, flaws: list[Flaw]) -> BinaryIO:
+    """Returns what a zstd file holds; of a damaged one, what precedes the damage. Errors: ArgumentError."""
+    zstd = _zstd(name)
+    found = cast(BinaryIO, SpooledTemporaryFile(_KEPT_UNPACKED_BYTES))  # noqa: SIM115 the source reads it
+    size = 0
+    try:
+        with zstd.open(stream) as unpacked:
+            while chunk := unpacked.read1(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > _LARGEST_UNPACKED_BYTES:
+                    raise ArgumentError(
+                        f"{name}: more than {_LARGEST_UNPACKED_BYTES:,} bytes unpacked; unpack it yourself"
+                    )
+                found.write(chunk)
+    except (EOFError, zstd.ZstdError) as error:
+        flaws.append(Flaw(0, "skipped", f"the compressed file is damaged or cut off after {size:,} bytes: {error}"))
+    found.seek(0)
+    return found
+
+
+def _zstd(name: str) -> Any:
+    for module in _ZSTD_MODULES:
+        try:
+            return import_module(module)
+        except ImportError:
+            continue
+    raise ArgumentError(f"{name or 'the file'} is compressed with zstd: pip install 'tract-fs[zst]'")
+
+
+def _find_session(folder: str, session_id: str) -> str:
+    """Returns the path of the session with an id: in the tree of sessions that a folder is in, else in the folder; empty
+    if there is none. A file that is not compressed wins, then the latest.
+    """
+    if not session_id.replace("-", "").isalnum() or not session_id.isascii():
+        return ""
+    endings = tuple(f"{session_id}.jsonl{packed}" for packed in ("", ".zst"))
+    found: list[tuple[bool, str, str]] = []
+    seen = 0
+    for root, is_tree in _roots(folder):
+        for place, folders, names in os.walk(root):
+            if not is_tree:
+                folders.clear()
+            seen += len(names) + len(folders)
+            for name in names:
+                path = os.path.join(place, name)
+                whole = name in endings or (
+                    name.startswith("rollout-") and name.endswith(tuple("-" + e for e in endings))
+                )
+                if whole and os.path.isfile(path) and not os.path.islink(path):
+                    found.append((name.endswith("l"), name, path))
+            if seen > _MOST_SEEN_FILES:
+                break
+    return max(found)[2] if found else ""
+
+
+def _roots(folder: str) -> list[tuple[str, bool]]:
+    """Returns the folders in which the sessions of a program are, and whether their subfolders count."""
+    above = folder
+    while above != os.path.dirname(above):
+        above, name = os.path.split(above)
+        if name in _SESSION_ROOTS:
+            return [(os.path.join(above, root), True) for root in _SESSION_ROOTS]
+    return [(folder, False)]
 
 
 def _open_inside(folder: str, path: str) -> BinaryIO | None:

@@ -360,6 +360,7 @@ class TranscriptImporter:
         except (ContentValidationError, JsonValueError, ObjectTooLarge) as error:
             self._flaws.append(Flaw(0, "skipped", f"entry {entry.key} is kept as a record: {error}"))
             plain = Entry(entry.key, entry.value, at_us=entry.at_us, raw=entry.raw, is_joined=entry.is_joined)
+            plain.is_outside = entry.is_outside
             return self._encoded(session, plain, position, mark, is_late=is_late)
 
     def _encoded(self, session: Session, entry: Entry, position: int, mark: _Mark, *, is_late: bool) -> list[_Draft]:
@@ -389,6 +390,7 @@ class TranscriptImporter:
                 rest=rest if part == 0 else None,
                 raw=(raw or "") if part == 0 else "",
                 is_joined=entry.is_joined,
+                is_outside=entry.is_outside,
             )
             own = entry.metadata if part == 0 else {}
             metadata = canonical.encode({**own, stamps.KEY: to_builtins(stamp)}, name="metadata")

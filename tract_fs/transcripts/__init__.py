@@ -14,6 +14,7 @@ from tract_fs.transcripts.transcript import Format, Transcript
 
 FORMATS = ("openai",)
 _SESSION_FORMATS = {  # by name, the module of each; the first that matches a file reads it
+    "codex": "codex",
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)
@@ -40,10 +41,11 @@ def format_of(name: str) -> Format:
 
 def read_transcripts(source: Source, format: str | None = None) -> list[Transcript]:
     """Returns the sessions of a file, of a format or of the first that matches. Errors: ArgumentError, TranscriptFormatUnknown."""
-    if format is not None:
-        return format_of(format).read(source)
-    for name in SESSION_FORMATS:
+    for name in SESSION_FORMATS if format is None else (format,):
         reader = format_of(name)
-        if reader.matches(source):
-            return reader.read(source)
+        if format is not None or reader.matches(source):
+            found = reader.read(source)
+            for transcript in found:
+                transcript.flaws += source.flaws
+            return found
     raise TranscriptFormatUnknown(name=source.name, formats=SESSION_FORMATS, found=source.described())

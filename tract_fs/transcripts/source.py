@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, BinaryIO
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.transcripts.units import Units, repaired
+from tract_fs.transcripts.units import Flaw, Units, repaired
 
 _SAMPLE = 50
 _SHOWN_KEYS = 12
@@ -25,13 +25,17 @@ class Source:
         encoding: str = "",
         is_growing: bool = False,
         open_beside: Callable[[str], BinaryIO | None] = lambda _: None,
+        find: Callable[[str], Source | None] = lambda _: None,
+        flaws: Sequence[Flaw] = (),
     ) -> None:
-        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not."""
+        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one, and `find` the session of the same program with an id; None where it is not."""
         self.name = name
         self.encoding = encoding
         self.stream = stream
         self._is_growing = is_growing
         self._open_beside = open_beside
+        self.find = find
+        self.flaws = list(flaws)  # of the file as a whole
 
     @cached_property
     def units(self) -> Units:

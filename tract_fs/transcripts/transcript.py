@@ -35,6 +35,7 @@ class Entry(Struct):
     blobs: dict[str, bytes] = field(default_factory=dict)  # files that belong to it, by name
     raw: bytes | None = None
     is_joined: bool = False
+    is_outside: bool = False  # in another file, which this one goes on from: it is no part of an export
 
     @classmethod
     def of(cls, unit: Unit, key: str, **fields: Any) -> Entry:

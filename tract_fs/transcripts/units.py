@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -81,6 +82,12 @@ class Units:
 
     def __iter__(self) -> Iterator[Unit]:
         return (self[position] for position in range(len(self)))
+
+    def place_of(self, byte: int) -> int | None:
+        """Returns how many records are before a byte of the file at which one begins or the file ends; None for another."""
+        place = bisect_left(self._starts, byte)
+        begins = place < len(self._starts) and self._starts[place] == byte
+        return place if begins or byte == self.size_bytes else None
 
     def flaws(self) -> list[Flaw]:
         """Returns what was not right in the file, by line."""
