@@ -31,7 +31,15 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool) -> So
     def open_beside(path: str) -> BinaryIO | None:
         return _open_inside(folder, path) if folder else None
 
-    return Source(stream, name, encoding=encoding, is_growing=is_growing, open_beside=open_beside)
+    def open_above(levels: int, path: str) -> BinaryIO | None:
+        above = folder
+        for _ in range(levels):
+            above = os.path.dirname(above)
+        return _open_inside(above, path) if above else None
+
+    return Source(
+        stream, name, encoding=encoding, is_growing=is_growing, open_beside=open_beside, open_above=open_above
+    )
 
 
 def _open_inside(folder: str, path: str) -> BinaryIO | None:
