@@ -117,6 +117,8 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "openai",
             "added",
             "jsonl",
+            "opencode",
+            "pi",
             "__init__",
         ],
     ),

@@ -54,12 +54,25 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool) -> So
     def open_beside(path: str) -> BinaryIO | None:
         return _open_inside(folder, path) if folder else None
 
+    def open_above(levels: int, path: str) -> BinaryIO | None:
+        above = folder
+        for _ in range(levels):
+            above = os.path.dirname(above)
+        return _open_inside(above, path) if above else None
+
     def find(session_id: str) -> Source | None:
         path = _find_session(folder, session_id) if folder else ""
         return _source(open(path, "rb"), os.path.basename(path), "", is_growing=False) if path else None
 
     return Source(
-        stream, name, encoding=encoding, is_growing=is_growing, open_beside=open_beside, find=find, flaws=flaws
+        stream,
+        name,
+        encoding=encoding,
+        is_growing=is_growing,
+        open_beside=open_beside,
+        open_above=open_above,
+        find=find,
+        flaws=flaws,
     )
 
 

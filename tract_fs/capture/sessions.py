@@ -6,7 +6,7 @@ import os
 from typing import BinaryIO
 
 from tract_fs.capture import stamps
-from tract_fs.capture.exporter import iter_records, to_lines
+from tract_fs.capture.exporter import exact_value, iter_records, to_lines
 from tract_fs.capture.files import open_source
 from tract_fs.capture.importer import TranscriptImporter, TranscriptReport
 from tract_fs.errors import ArgumentError, TranscriptFlawed
@@ -63,6 +63,8 @@ def export_file(session: Session) -> bytes:
     format, session_id = origin["format"], str(origin.get("session", ""))
     records = list(iter_records(session, format, session_id))
     assemble = getattr(format_of(format), "assemble", None)
-    data: bytes = b"".join(to_lines(iter(records))) if assemble is None else assemble([one.value for one in records])
+    data: bytes = (
+        b"".join(to_lines(iter(records))) if assemble is None else assemble([exact_value(one) for one in records])
+    )
     encoding = origin.get("encoding")
     return data.decode().encode(encoding) if isinstance(encoding, str) and encoding else data

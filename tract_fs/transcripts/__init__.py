@@ -15,6 +15,8 @@ from tract_fs.transcripts.transcript import Format, Transcript
 FORMATS = ("openai",)
 _SESSION_FORMATS = {  # by name, the module of each; the first that matches a file reads it
     "codex": "codex",
+    "opencode": "opencode",
+    "pi": "pi",
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.transcripts.units import Flaw, Units, repaired
+from tract_fs.transcripts.units import Flaw, Units, decoded_whole, repaired
 
 _SAMPLE = 50
 _SHOWN_KEYS = 12
@@ -25,17 +25,19 @@ class Source:
         encoding: str = "",
         is_growing: bool = False,
         open_beside: Callable[[str], BinaryIO | None] = lambda _: None,
+        open_above: Callable[[int, str], BinaryIO | None] = lambda _levels, _path: None,
         find: Callable[[str], Source | None] = lambda _: None,
         flaws: Sequence[Flaw] = (),
     ) -> None:
-        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one, and `find` the session of the same program with an id; None where it is not."""
+        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not; `open_above` so, from that many folders above on. `find` returns the session of the same program with an id. `flaws` are of the file as a whole."""
         self.name = name
         self.encoding = encoding
         self.stream = stream
         self._is_growing = is_growing
         self._open_beside = open_beside
+        self._open_above = open_above
         self.find = find
-        self.flaws = list(flaws)  # of the file as a whole
+        self.flaws = list(flaws)
 
     @cached_property
     def units(self) -> Units:
@@ -45,16 +47,19 @@ class Source:
     @cached_property
     def document(self) -> Any:
         """The file as one JSON value, repaired; None if it is not one, or is of several records."""
+        document, is_clean = self.exact_document
+        return document if is_clean else repaired(document)[0]
+
+    @cached_property
+    def exact_document(self) -> tuple[Any, bool]:
+        """The file as one JSON value, and whether that can be stored as it stands."""
         self.stream.seek(0)
         first = self.stream.readline()
         has_more = bool(self.stream.readline().strip())
         if has_more and _is_record(first):
-            return None
+            return None, True
         self.stream.seek(0)
-        try:
-            return repaired(canonical.decode(self.stream.read()))[0]
-        except JsonValueError:
-            return None
+        return decoded_whole(self.stream.read())
 
     @cached_property
     def sample(self) -> list[dict[str, Any]]:
@@ -73,11 +78,21 @@ class Source:
 
     def beside(self, path: str) -> bytes | None:
         """Returns the bytes of a file by its path relative to the folder of this one; None if there is none."""
-        stream = self._open_beside(path)
-        if stream is None:
-            return None
-        with stream:
-            return stream.read()
+        return _read(self._open_beside(path))
+
+    def above(self, levels: int, path: str) -> bytes | None:
+        """Returns the bytes of a file by its path relative to a folder above that of this one; None if there is none.
+
+        How many levels above is the format's to say, never the file's.
+        """
+        return _read(self._open_above(levels, path))
+
+
+def _read(stream: BinaryIO | None) -> bytes | None:
+    if stream is None:
+        return None
+    with stream:
+        return stream.read()
 
 
 def _is_record(line: bytes) -> bool:

@@ -125,6 +125,31 @@ def repaired(value: Any) -> tuple[Any, str]:
     return _repair(value, reasons), "; ".join(dict.fromkeys(reasons))
 
 
+def decoded_whole(data: bytes) -> tuple[Any, bool]:
+    """Returns the JSON value of a whole file, None if it is none, and whether that can be stored as it stands."""
+    if canonical.is_deep(data, _MOST_DEPTH):
+        return None, True
+    try:
+        value, is_clean = canonical.decode(data), len(data) <= LONGEST_TEXT
+    except JsonValueError:
+        value, is_clean = None, False
+    if not is_clean or _LONG_NUMBER.search(data):
+        try:
+            text = data.decode("utf-8", "surrogateescape").strip(_SPACE)
+            value, is_clean = json.loads(text, strict=False), False
+        except (ValueError, RecursionError):
+            return None, True
+    return value, is_clean
+
+
+def checked_unit(value: Any, place: str, *, is_clean: bool) -> Unit:
+    """Returns a part of a whole file's JSON value as a unit; what it can't be stored as is in `raw`, as JSON."""
+    if is_clean:
+        return Unit(value, 0)
+    kept, flaw = repaired(value)
+    return Unit(kept, 0, json.dumps(value).encode(), f"{place}: {flaw}") if flaw else Unit(value, 0)
+
+
 def _decode(line: bytes) -> list[tuple[int, int, Any, str]]:
     """Returns the records of a line: where each begins and ends in it, its value, and what is wrong with it."""
     data = line.rstrip(b"\r\n")

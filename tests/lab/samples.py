@@ -1,0 +1,98 @@
+"""Small sessions of every format, made up: each with a call and its result, and with what its format has that no message shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+LONG = "The quick brown fox jumps over the lazy dog. "
+
+
+class Sample(NamedTuple):
+    """A session file: its bytes, how many entries and shown messages it has, and where its records are."""
+
+    data: bytes
+    entries: int
+    messages: int
+    array: tuple[str, ...] | None = None  # the way to the messages in a document; None: a record a line
+    goes_back: bool = False  # the session went back once: what it left is a branch
+
+
+def lines(records: list[Any]) -> bytes:
+    """Returns a file of one record a line."""
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def jsonl() -> Sample:
+    records = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": LONG},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "function": {"name": "f"}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "(no output)"},
+        {"note": "no message", "number": 12345678901234567890},
+        {"role": "assistant", "content": "(no output)"},
+    ]
+    return Sample(lines(records), 6, 5)
+
+
+def opencode() -> Sample:
+    def part(kind: str, **fields: Any) -> dict[str, Any]:
+        return {"type": kind, "id": f"prt_{kind}", **fields}
+
+    def message(id_: str, role: str, *parts: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return {"info": {"id": id_, "role": role, "time": {"created": 1788218993905}, **fields}, "parts": list(parts)}
+
+    tokens = {"input": 20, "output": 2, "reasoning": 1, "cache": {"read": 5, "write": 3}}
+    made = {"modelID": "m-1", "providerID": "p-1", "agent": "build", "tokens": tokens, "finish": "stop"}
+    done = {"status": "completed", "input": {"path": "a.py"}, "output": LONG, "time": {"start": 1, "end": 2}}
+    document = {
+        "info": {"id": "ses_1", "title": "A session", "directory": "/work", "time": {"created": 1, "updated": 2}},
+        "messages": [
+            message("msg_1", "user", part("text", text=LONG + "?"), part("file", mime="image/png", url="data:,x")),
+            message(
+                "msg_2", "assistant", part("reasoning", text="hm"), part("tool", callID="c", tool="read", state=done)
+            ),
+            message("msg_3", "assistant", part("step-start"), part("text", text="So it is."), **made),
+            message("msg_4", "user", part("compaction", auto=True)),
+            message("msg_5", "assistant", part("text", text="A fox, a dog."), parentID="msg_4", summary=True, **made),
+            message("msg_6", "user", part("text", text="Go on."), system="be brief"),
+        ],
+    }
+    return Sample(json.dumps(document).encode(), 7, 9, ("messages",))
+
+
+def pi() -> Sample:
+    def entry(id_: str, parent: str | None, kind: str, **fields: Any) -> dict[str, Any]:
+        return {"type": kind, "id": id_, "parentId": parent, "timestamp": "2026-08-31T23:30:11.829Z", **fields}
+
+    def message(id_: str, parent: str | None, role: str, **fields: Any) -> dict[str, Any]:
+        return entry(id_, parent, "message", message={"role": role, **fields})
+
+    usage = {"input": 10, "output": 3, "cacheRead": 1, "cacheWrite": 0, "totalTokens": 14}
+    made = {"api": "anthropic-messages", "provider": "anthropic", "model": "m-1", "usage": usage, "stopReason": "stop"}
+    call = {"type": "toolCall", "id": "c1", "name": "read", "arguments": {"path": LONG}}
+    text = [{"type": "text", "text": LONG}]
+    records = [
+        {"type": "session", "version": 3, "id": "s-1", "timestamp": "2026-08-31T23:30:11.829Z", "cwd": "/work"},
+        entry("a1", None, "thinking_level_change", thinkingLevel="high"),
+        message("a2", "a1", "user", content=text),
+        message("a3", "a2", "assistant", content=[{"type": "thinking", "thinking": "hm"}, call], **made),
+        message("a4", "a3", "toolResult", toolCallId="c1", toolName="read", content=text, isError=False),
+        message("a5", "a4", "assistant", content=[{"type": "text", "text": "So it is."}], **made),
+        message("a6", "a5", "user", content="And the cat?"),
+        message("a7", "a5", "user", content="And the dog?"),
+        message("a8", "a7", "bashExecution", command="ls", output=LONG, exitCode=0),
+        entry("a9", "a8", "compaction", summary="A fox." + LONG, firstKeptEntryId="a7", tokensBefore=90),
+        entry("b0", "a9", "custom", customType="x", data={"n": 1}),
+        entry("b1", "b0", "custom_message", customType="x", content="Be quick.", display=True),
+        entry("b2", "b1", "session_info", name="A session"),
+    ]
+    return Sample(lines(records), 13, 8, goes_back=True)
+
+
+SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
+    "jsonl": jsonl,
+    "opencode": opencode,
+    "pi": pi,
+}
