@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from hashlib import sha256
 from importlib import import_module
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
@@ -34,16 +35,25 @@ def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: 
     if isinstance(file, (str, os.PathLike)):
         path = os.path.abspath(os.fspath(file))
         return _source(open(path, "rb"), os.path.basename(path), os.path.dirname(path), is_growing=is_growing)
-    return _source(file, "", "", is_growing=is_growing)
+    return _source(file, "", "", is_growing=is_growing, is_owned=False)
 
 
-def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool) -> Source:
+def digest_of(source: Source) -> str:
+    """Returns the SHA-256 of a file."""
+    source.stream.seek(0)
+    digest = sha256()
+    while block := source.stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_owned: bool = True) -> Source:
     stream.seek(0)
     first = stream.read(len(_ZSTD_MAGIC))
     stream.seek(0)
     flaws: list[Flaw] = []
     if first == _ZSTD_MAGIC:
-        stream = _unpacked(stream, name, flaws)
+        stream, is_owned = _unpacked(stream, name, flaws), True
         first = stream.read(2)
         stream.seek(0)
     encoding = _UTF16.get(first[:2], "")
@@ -69,6 +79,7 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool) -> So
         name,
         encoding=encoding,
         is_growing=is_growing,
+        is_owned=is_owned,
         open_beside=open_beside,
         open_above=open_above,
         find=find,

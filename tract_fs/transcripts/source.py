@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
@@ -24,20 +24,32 @@ class Source:
         *,
         encoding: str = "",
         is_growing: bool = False,
+        is_owned: bool = True,
         open_beside: Callable[[str], BinaryIO | None] = lambda _: None,
         open_above: Callable[[int, str], BinaryIO | None] = lambda _levels, _path: None,
         find: Callable[[str], Source | None] = lambda _: None,
         flaws: Sequence[Flaw] = (),
     ) -> None:
-        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not; `open_above` so, from that many folders above on. `find` returns the session of the same program with an id. `flaws` are of the file as a whole."""
+        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not; `open_above` so, from that many folders above on. `find` returns the session of the same program with an id. `flaws` are of the file as a whole. A stream that is not `is_owned` stays open at the end."""
         self.name = name
         self.encoding = encoding
         self.stream = stream
+        self._is_owned = is_owned
         self._is_growing = is_growing
         self._open_beside = open_beside
         self._open_above = open_above
-        self.find = find
+        self._find = find
+        self._found: list[Source] = []
         self.flaws = list(flaws)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for other in self._found:
+            other.stream.close()
+        if self._is_owned:
+            self.stream.close()
 
     @cached_property
     def units(self) -> Units:
@@ -75,6 +87,13 @@ class Source:
         if isinstance(first, dict):
             return f"an object with {', '.join(map(repr, sorted(first)[:_SHOWN_KEYS])) or 'no keys'}"
         return "a list" if isinstance(first, list) else "no JSON object"
+
+    def find(self, session_id: str) -> Source | None:
+        """Returns the session of the same program with an id, from another file; None if there is none. It is closed with this one."""
+        other = self._find(session_id)
+        if other is not None:
+            self._found.append(other)
+        return other
 
     def beside(self, path: str) -> bytes | None:
         """Returns the bytes of a file by its path relative to the folder of this one; None if there is none."""
