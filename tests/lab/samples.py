@@ -91,7 +91,58 @@ def pi() -> Sample:
     return Sample(lines(records), 13, 8, goes_back=True)
 
 
+def codex() -> Sample:
+    """A legacy rollout: a turn with a call, one taken back, and a compaction."""
+    number = 0
+
+    def line(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+        nonlocal number
+        number += 1
+        return {"timestamp": f"2026-05-11T08:27:17.{number:03}Z", "type": kind, "payload": payload}
+
+    def item(**fields: Any) -> dict[str, Any]:
+        return line("response_item", fields)
+
+    def event(kind: str, **fields: Any) -> dict[str, Any]:
+        return line("event_msg", {"type": kind, **fields})
+
+    def said(role: str, text: str, **fields: Any) -> dict[str, Any]:
+        kind = "output_text" if role == "assistant" else "input_text"
+        return {"type": "message", "role": role, "content": [{"type": kind, "text": text}], **fields}
+
+    count = {"input_tokens": 90, "cached_input_tokens": 40, "output_tokens": 7, "reasoning_output_tokens": 2}
+    tool = {"name": "look", "description": "Looks.", "inputSchema": {"type": "object", "properties": {}}}
+    records = [
+        line(
+            "session_meta",
+            {"id": "th-1", "cwd": "/work", "base_instructions": {"text": "be brief"}, "dynamic_tools": [tool]},
+        ),
+        event("task_started", turn_id="t1"),
+        item(**said("user", "<environment_context>/work</environment_context>")),
+        line("turn_context", {"turn_id": "t1", "cwd": "/work", "model": "m-1", "effort": "high", "summary": "auto"}),
+        item(**said("user", LONG)),
+        event("user_message", message=LONG),
+        item(type="reasoning", id="rs_1", summary=[], encrypted_content="g" * 40),
+        item(type="function_call", name="look", arguments="{}", call_id="c1", id="fc_1"),
+        item(type="function_call_output", call_id="c1", output=LONG),
+        event("token_count", info={"total_token_usage": count, "last_token_usage": count}),
+        item(**said("assistant", "So it is.", id="msg_1", phase="final_answer")),
+        event("task_complete", turn_id="t1"),
+        event("task_started", turn_id="t2"),
+        item(**said("user", "And the cat?")),
+        event("user_message", message="And the cat?"),
+        item(**said("assistant", "No cat.")),
+        event("task_complete", turn_id="t2"),
+        event("thread_rolled_back", num_turns=1),
+        line("compacted", {"message": "", "replacement_history": [said("user", LONG), said("user", "A fox, a dog.")]}),
+        item(type="ghost_snapshot", ghost_commit={"id": "g"}),
+        item(**said("user", "Go on.")),
+    ]
+    return Sample(lines(records), 21, 10, goes_back=True)
+
+
 SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
+    "codex": codex,
     "jsonl": jsonl,
     "opencode": opencode,
     "pi": pi,
