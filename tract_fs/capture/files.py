@@ -53,7 +53,13 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_ow
     stream.seek(0)
     flaws: list[Flaw] = []
     if first == _ZSTD_MAGIC:
-        stream, is_owned = _unpacked(stream, name, flaws), True
+        packed = stream
+        try:
+            stream = _unpacked(packed, name, flaws)
+        finally:
+            if is_owned:
+                packed.close()
+        is_owned = True
         first = stream.read(2)
         stream.seek(0)
     encoding = _UTF16.get(first[:2], "")
@@ -97,6 +103,7 @@ def _unpacked(stream: BinaryIO, name: str, flaws: list[Flaw]) -> BinaryIO:
             while chunk := unpacked.read1(_CHUNK_BYTES):
                 size += len(chunk)
                 if size > _LARGEST_UNPACKED_BYTES:
+                    found.close()
                     raise ArgumentError(
                         f"{name}: more than {_LARGEST_UNPACKED_BYTES:,} bytes unpacked; unpack it yourself"
                     )
