@@ -6,7 +6,7 @@ those that were used last are open, and these alone keep what they read in memor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Self
@@ -138,22 +138,28 @@ class Store:
         return handle
 
     def import_transcripts(
-        self, file: SessionFile, *, format: str | None = None, strict: bool = False
-    ) -> list[TranscriptReport]:
-        """Imports each session of a file into a tract of its own, found again by the format and the session's id.
+        self,
+        files: Iterable[SessionFile],
+        *,
+        format: str | None = None,
+        strict: bool = False,
+        is_growing: bool = False,
+    ) -> Iterator[TranscriptReport]:
+        """Imports each session of some files into a tract of its own, found again by the format and the session's id, and
+        yields what became of it.
 
-        The same bytes again cost the reading of the file alone, and are in no report. Otherwise as
-        `Tract.import_transcript`.
+        The bytes of a file that was imported before cost their reading alone, and are in no report. A last line without an end
+        waits where the file `is_growing`. Errors: as
+        `Tract.import_transcript`; what was reported stands.
         """
         from tract_fs.capture.sessions import import_transcript, iter_new
 
         own = [info.metadata.get("transcript") for info in self.tracts()]
         known = {fields.get("sha256") for fields in own if isinstance(fields, dict)}
-        reports = []
-        for name, transcript, digest in iter_new(file, known, format=format, strict=strict):
-            with self.tract(name=name) as tract:
-                reports.append(import_transcript(tract._session, transcript, digest))
-        return reports
+        for file in files:
+            for name, transcript, digest in iter_new(file, known, format=format, strict=strict, is_growing=is_growing):
+                with self.tract(name=name) as tract:
+                    yield import_transcript(tract._session, transcript, digest)
 
     def delete(self, tract_id: str) -> bool:
         """Deletes a tract: all its branches and tags, its title and metadata. Returns False if there was none.

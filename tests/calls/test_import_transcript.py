@@ -227,10 +227,22 @@ def test_each_session_of_a_store_has_a_tract_found_again_by_name(tmp_path: Path)
     path = tmp_path / "chat.jsonl"
     path.write_bytes(lines(USER, OK))
     with Store.open(tmp_path / "store") as store:
-        (report,) = store.import_transcripts(path, format="jsonl")
+        (report,) = store.import_transcripts([path], format="jsonl")
         assert (report.tract_id, report.added) == ("jsonl-chat", 2)
-        assert store.import_transcripts(path, format="jsonl") == []
+        assert list(store.import_transcripts([path], format="jsonl")) == []
         path.write_bytes(lines(USER, OK, OK))
-        (report,) = store.import_transcripts(path, format="jsonl")
+        (report,) = store.import_transcripts([path], format="jsonl")
         assert (report.tract_id, report.added) == ("jsonl-chat", 1)
         assert [info.title for info in store.tracts()] == ["hi"]
+
+
+@pytest.mark.parametrize("packed_from", [2, 1000])
+def test_a_clock_that_stands_still_is_no_obstacle(
+    tmp_path: Path, packed_from: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "_PACKED_COMMITS", packed_from)
+    with Tract.open(tmp_path, clock=lambda: 1_000_000) as t:
+        t.import_transcript(lines(USER, OK, OK), format="jsonl")
+        t.import_transcript(lines(USER, OK, OK, OK), format="jsonl")
+    with Tract.open(tmp_path, verify=True) as fresh:
+        assert texts(fresh) == ["hi", "ok", "ok", "ok"]

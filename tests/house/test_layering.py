@@ -181,6 +181,9 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "importer",
             "exporter",
             "sessions",
+            "discover",
+            "follow",
+            "hooks",
         ],
     ),
     ("", ["tract", "async_tract", "tracts"]),
@@ -220,6 +223,7 @@ OWNERS = {
         "store.waiting_line",
         "work.session",
         "work.watch",
+        "capture.follow",
     },
 }
 IMPURE = {

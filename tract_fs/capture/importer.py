@@ -101,7 +101,7 @@ class _Line:
         self.is_new_root = False
         self.staged: list[_Staged] = []
         self.size_bytes = 0
-        self._last_us = last_us
+        self.last_us = last_us
         self._now_us = now_us
 
     def add(
@@ -113,11 +113,11 @@ class _Line:
         targets: Sequence[CommitHash] = (),
     ) -> CommitHash:
         """Adds a commit, at its own time where that is after its parent's, and returns its hash."""
-        self._last_us = max(self._last_us + 1, min(self._now_us, at_us or self._now_us))
+        self.last_us = max(self.last_us + 1, min(self._now_us, at_us or self._now_us))
         commit = Commit(
             operation=operation,
             parents=() if self.head is None else (self.head,),
-            created_at=format_time(self._last_us),
+            created_at=format_time(self.last_us),
             content=ContentHash(hash_bytes(draft.data)),
             content_type=draft.content_type,
             targets=tuple(targets),
@@ -125,7 +125,7 @@ class _Line:
         )
         data = encode_commit(commit)
         name = CommitHash(hash_bytes(data))
-        self.staged.append(_Staged(name, commit, data, self._last_us, draft))
+        self.staged.append(_Staged(name, commit, data, self.last_us, draft))
         self.size_bytes += len(data) + len(draft.data)
         self.head = name
         return name
@@ -350,12 +350,13 @@ class TranscriptImporter:
                 for name in objects.written(contents.keys(), fans=objects.fans()):
                     del contents[name]
                 session.store.write_packed(contents | {one.name: one.data for one in line.staged})
+                objects.remember(contents, {one.name: one.commit for one in line.staged})
                 transaction.extend(new, [one.created_us for one in line.staged])
             else:
                 for one in line.staged:
                     transaction.add_content(one.commit.content or "", one.draft.data)
                     transaction.add_commit(one.commit, one.data, one.created_us, one.draft.config, one.draft.tokens)
-            session.writer.tick(transaction)
+            transaction.tick(max(session.writer.now_us(), line.last_us))  # no event is older than what it brings
             self._added += len(line.staged)
         if line.is_new_root and line.head is not None:
             transaction.move_to(line.head, "reset")

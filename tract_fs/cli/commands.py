@@ -15,6 +15,7 @@ from tract_fs.cli.invocation import InOrder, Invocation, with_store
 
 _NAMES_BY_MODULE = (
     ("store_commands", ("init", "import", "export")),
+    ("capture_commands", ("watch", "hook")),
     ("commit_commands", ("commit", "edit", "annotate")),
     ("read_commands", ("log", "show", "compile", "query")),
     ("store_commands", ("status", "demo")),
