@@ -114,6 +114,8 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "jsonl",
             "opencode",
             "pi",
+            "gemini_cli",
+            "gemini_cli_json",
             "__init__",
         ],
     ),

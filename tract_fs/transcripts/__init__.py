@@ -16,6 +16,8 @@ FORMATS = ("openai",)
 _SESSION_FORMATS = {  # by name, the module of each; the first that matches a file reads it
     "opencode": "opencode",
     "pi": "pi",
+    "gemini-cli": "gemini_cli",
+    "gemini-cli-json": "gemini_cli_json",
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)
