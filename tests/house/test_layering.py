@@ -116,6 +116,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "pi",
             "gemini_cli",
             "gemini_cli_json",
+            "copilot",
             "__init__",
         ],
     ),

@@ -141,10 +141,45 @@ def gemini_cli_json() -> Sample:
     return Sample(json.dumps(document).encode(), 5, 4, 4, ("messages",))
 
 
+def copilot() -> Sample:
+    def event(number: int, kind: str, **data: Any) -> dict[str, Any]:
+        fields = {"id": f"e{number}", "parentId": f"e{number - 1}", "timestamp": "2026-08-31T23:05:50.234Z"}
+        return {"type": kind, "data": data, **fields}
+
+    request = {"toolCallId": "c1", "name": "view", "arguments": {"path": "a.py"}, "type": "function"}
+    asset = {"assetId": "sha256:d6", "mimeType": "image/png", "data": "iVBORw0KGgoAAAANSUhEUgAAAoAAAAGQEAYAAABuYw1m"}
+    records = [
+        event(0, "session.start", sessionId="s-1", version=1, copilotVersion="1.0.70", context={"cwd": "/work"}),
+        event(1, "session.model_change", newModel="m-1", reasoningEffort="high"),
+        event(2, "system.message", role="system", content="be brief"),
+        event(3, "session.binary_asset", **asset),
+        event(
+            4,
+            "user.message",
+            content="Look",
+            transformedContent=f"Look. {LONG}",
+            attachments=[{"assetId": "sha256:d6"}],
+        ),
+        event(5, "assistant.message", model="m-1", content="", reasoningText="hm", toolRequests=[request]),
+        {**event(6, "assistant.message", content="I am another."), "agentId": "a-1"},
+        event(7, "tool.execution_complete", toolCallId="c1", success=True, result={"content": LONG}),
+        event(8, "system.message", role="system", content="be very brief"),
+        event(9, "assistant.message", model="m-1", content="So it is.", toolRequests=[]),
+        event(10, "assistant.usage", model="m-1", inputTokens=20, outputTokens=2, cacheReadTokens=5),
+        event(11, "session.compaction_complete", success=True, summaryContent="A fox." + LONG),
+        event(12, "user.message", content="And the cat?"),
+        event(13, "session.snapshot_rewind", upToEventId="e12", eventsRemoved=1),
+        event(14, "user.message", content="And the dog?"),
+        event(15, "session.title_changed", title="A session"),
+    ]
+    return Sample(lines(records), 16, 8, 3, goes_back=True)
+
+
 SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
     "jsonl": jsonl,
     "opencode": opencode,
     "pi": pi,
     "gemini-cli": gemini_cli,
     "gemini-cli-json": gemini_cli_json,
+    "copilot": copilot,
 }

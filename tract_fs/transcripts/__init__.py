@@ -18,6 +18,7 @@ _SESSION_FORMATS = {  # by name, the module of each; the first that matches a fi
     "pi": "pi",
     "gemini-cli": "gemini_cli",
     "gemini-cli-json": "gemini_cli_json",
+    "copilot": "copilot",
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)

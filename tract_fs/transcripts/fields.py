@@ -12,6 +12,7 @@ _LEAST_MS = 10**11  # a number of seconds is smaller until the year 5138
 _LEAST_US = 10**14
 _LEAST_NS = 10**17
 _MOST_US = 253402300799 * 10**6  # the year 9999
+MOST_LEFT = 200  # branches of what a session left; what it leaves later is hidden in its place, since each costs a walk
 Fields = dict[str, Any]
 
 

@@ -7,12 +7,13 @@ away. Calls and their results are one record. Sources: @google/gemini-cli-core, 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from tract_fs.transcripts.fields import Fields, Keys, fields_of, items_of, picked, text_of, time_us, usage_of
+from tract_fs.transcripts.fields import MOST_LEFT, Fields, Keys, fields_of, items_of, picked, text_of, time_us, usage_of
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Branch, Entry, Transcript
 
@@ -110,22 +111,22 @@ class _Replay:
 
     def _rewind(self, position: int, id_: str) -> None:
         """Takes a message and what follows it away, as the branch that was left; without such a message, all of them."""
-        ids = list(self._alive)
-        gone = ids[ids.index(id_) :] if id_ in self._alive else ids
+        gone: dict[str, int] = {}
+        while self._alive and id_ not in gone:
+            gone |= [self._alive.popitem()]
         if not gone:
             return
-        first = self._alive[gone[0]]
-        kept = [m for m in self._shown[first].messages if m.get("id") not in gone]
-        for one in gone:
-            del self._alive[one]
-        if kept:  # of an entry that shows more
-            self._shown[position] = _Shown(kept, [place for place in self._main if place >= first], has_usage=False)
+        first = next(reversed(gone.values()))
+        kept = [m for m in self._shown[first].messages if text_of(m.get("id")) not in gone]
+        if kept or len(self._left) == MOST_LEFT:  # kept: of an entry that shows more
+            hidden = self._main[bisect_left(self._main, first) :]
+            self._shown[position] = _Shown(kept, hidden, has_usage=False)
             self._alive.update(dict.fromkeys(_ids(kept), position))
             return
         while self._shown[first].covers and len(self._shown[first].messages) == 1:  # where it came in first
             first = self._shown[first].covers[0]
         self._left.append(Branch(f"rewound-{self._key[position]}", self._main))
-        self._main = [place for place in self._main if place < first]
+        self._main = self._main[: bisect_left(self._main, first)]
 
     def _entry(self, position: int) -> Entry:
         unit, key = self._units[position], self._key[position]
