@@ -6,10 +6,10 @@ those that were used last are open, and these alone keep what they read in memor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import RLock
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tract_fs.errors import ArgumentError, ClosedError, TractError, TractNotFound
 from tract_fs.model.compiler import ContextCompiler
@@ -38,6 +38,10 @@ from tract_fs.work.session import (
 )
 from tract_fs.work.usage import UsageKey, add, iter_usage, require_usage_key
 from tract_fs.work.writer import require_object
+
+if TYPE_CHECKING:
+    from tract_fs.capture.importer import TranscriptReport
+    from tract_fs.capture.sessions import SessionFile
 
 
 class Store:
@@ -132,6 +136,24 @@ class Store:
             handle.close()
             raise
         return handle
+
+    def import_transcripts(
+        self, files: Iterable[SessionFile], *, format: str | None = None, strict: bool = False
+    ) -> Iterator[TranscriptReport]:
+        """Imports each session of some files into a tract of its own, found again by the format and the session's id, and
+        yields what became of it.
+
+        The bytes of a file that was imported before cost their reading alone, and are in no report. Errors: as
+        `Tract.import_transcript`; what was reported stands.
+        """
+        from tract_fs.capture.sessions import import_transcript, iter_new
+
+        own = [info.metadata.get("transcript") for info in self.tracts()]
+        known = {fields.get("sha256") for fields in own if isinstance(fields, dict)}
+        for file in files:
+            for name, transcript, digest in iter_new(file, known, format=format, strict=strict):
+                with self.tract(name=name) as tract:
+                    yield import_transcript(tract._session, transcript, digest)
 
     def delete(self, tract_id: str) -> bool:
         """Deletes a tract: all its branches and tags, its title and metadata. Returns False if there was none.

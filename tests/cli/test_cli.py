@@ -646,7 +646,7 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
         (["import", "good.json", "--format", "other"], 2, "--format"),
         (["import", "good.json", "--config", "x"], 2, "write KEY=VALUE"),
         (["import", "good.json", "--config-json", "[1]"], 2, "give a JSON object"),
-        (["import"], 2, "Missing argument 'FILE'"),
+        (["import"], 2, "Missing argument 'FILE...'"),
         (["commit", "-m", "x", "--role", "tool"], 2, "--role"),
         (["commit", "-m", "x", "--role", "user", "--type", "output"], 2, "--role goes with type dialogue"),
         (["commit", "-m", "x", "--type", "poem"], 1, "no such content type"),

@@ -245,6 +245,7 @@ NO_DISK = {  # what is used of `os` that does not reach the disk
     "os.path.join",
     "os.path.relpath",
     "os.path.split",
+    "os.path.splitext",
     "os.stat_result",
     "os.urandom",
 }

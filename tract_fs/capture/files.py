@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from hashlib import sha256
 from io import BytesIO
 from typing import BinaryIO
 
@@ -20,10 +21,19 @@ def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: 
     if isinstance(file, (str, os.PathLike)):
         path = os.path.abspath(os.fspath(file))
         return _source(open(path, "rb"), os.path.basename(path), os.path.dirname(path), is_growing=is_growing)
-    return _source(file, "", "", is_growing=is_growing)
+    return _source(file, "", "", is_growing=is_growing, is_owned=False)
 
 
-def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool) -> Source:
+def digest_of(source: Source) -> str:
+    """Returns the SHA-256 of a file."""
+    source.stream.seek(0)
+    digest = sha256()
+    while block := source.stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_owned: bool = True) -> Source:
     encoding = _UTF16.get(stream.read(2), "")
     if encoding:
         stream = BytesIO(stream.read().decode(encoding, "replace").encode())
@@ -38,7 +48,13 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool) -> So
         return _open_inside(above, path) if above else None
 
     return Source(
-        stream, name, encoding=encoding, is_growing=is_growing, open_beside=open_beside, open_above=open_above
+        stream,
+        name,
+        encoding=encoding,
+        is_growing=is_growing,
+        is_owned=is_owned,
+        open_beside=open_beside,
+        open_above=open_above,
     )
 
 

@@ -9,6 +9,7 @@ machines that import one session make the same commits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from msgspec import Raw, Struct, to_builtins
 
@@ -17,7 +18,8 @@ from tract_fs.capture.stamps import Stamp, stamp_of
 from tract_fs.errors import ContentValidationError, JsonValueError, ObjectTooLarge, UsageError
 from tract_fs.model import canonical
 from tract_fs.model.content import MessageContent, RecordContent, ToolsContent, encode_message
-from tract_fs.model.events import NewCommit
+from tract_fs.model.events import NewCommit, describe_op
+from tract_fs.model.lineage import first_words
 from tract_fs.model.names import CommitHash, ContentHash, format_time, hash_bytes
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
 from tract_fs.model.tokens import count_json_message, source_name
@@ -34,6 +36,7 @@ _PACKED_COMMITS = 100  # from so many on, a transaction's objects are one pack
 _KEPT_ENTRIES = 5000  # of a transcript that is kept whole while it is imported
 _NAME_CHARACTERS = 40
 _MAIN = "main"
+_TITLE_ENTRIES = 50  # that are looked at for the first words of the user
 
 
 class TranscriptReport(Struct, frozen=True):
@@ -98,7 +101,9 @@ class _Line:
         self.is_new_root = False
         self.staged: list[_Staged] = []
         self.size_bytes = 0
-        self._last_us = last_us
+        self.known: dict[str, list[CommitHash]] | None = None  # by the keys of entries, from the first summary on
+        self.keys: dict[int, str] = {}  # of the entries, by position
+        self.last_us = last_us
         self._now_us = now_us
 
     def add(
@@ -110,11 +115,11 @@ class _Line:
         targets: Sequence[CommitHash] = (),
     ) -> CommitHash:
         """Adds a commit, at its own time where that is after its parent's, and returns its hash."""
-        self._last_us = max(self._last_us + 1, min(self._now_us, at_us or self._now_us))
+        self.last_us = max(self.last_us + 1, min(self._now_us, at_us or self._now_us))
         commit = Commit(
             operation=operation,
             parents=() if self.head is None else (self.head,),
-            created_at=format_time(self._last_us),
+            created_at=format_time(self.last_us),
             content=ContentHash(hash_bytes(draft.data)),
             content_type=draft.content_type,
             targets=tuple(targets),
@@ -122,7 +127,7 @@ class _Line:
         )
         data = encode_commit(commit)
         name = CommitHash(hash_bytes(data))
-        self.staged.append(_Staged(name, commit, data, self._last_us, draft))
+        self.staged.append(_Staged(name, commit, data, self.last_us, draft))
         self.size_bytes += len(data) + len(draft.data)
         self.head = name
         return name
@@ -131,9 +136,11 @@ class _Line:
 class TranscriptImporter:
     """One import of a transcript into the tract of a session, whose branch gets the transcript's main one."""
 
-    def __init__(self, session: Session, transcript: Transcript) -> None:
+    def __init__(self, session: Session, transcript: Transcript, digest: str = "") -> None:
+        """`digest` is that of the file: an import of the same bytes has nothing to do."""
         self._session = session
         self._transcript = transcript
+        self._digest = digest
         self._kept: dict[int, Entry] = {}
         self._added = self._edited = 0
         self._made: list[str] = []
@@ -144,11 +151,13 @@ class TranscriptImporter:
         transcript, session = self._transcript, self._session
         main, *others = transcript.branches or [Branch(_MAIN, ())]
         marks = self._marks(main)
-        self._extend(session, main, marks)
+        self._extend(session, main, marks, is_last=not others)
         for branch in others:
             self._add_branch(main, branch)
         with session.guard.writing:
-            self._describe()
+            if others:  # after all of them: what the description names is imported whole
+                with session.writer.transaction(ANY, is_move=False) as transaction:
+                    self._describe(transaction)
             head = session.reader.head()
         shown = [content for place in main.positions for content in self._entry(place).contents]
         return TranscriptReport(
@@ -181,7 +190,7 @@ class TranscriptImporter:
             marks.append(_Mark(entry.key, sum_, chain))
         return marks
 
-    def _extend(self, session: Session, branch: Branch, marks: Sequence[_Mark]) -> None:
+    def _extend(self, session: Session, branch: Branch, marks: Sequence[_Mark], *, is_last: bool = False) -> None:
         """Commits to the branch of `session` what it lacks of a branch of the transcript, some thousand commits at a time."""
         is_over = False
         while not is_over:
@@ -190,6 +199,8 @@ class TranscriptImporter:
                 start = self._start(session, transaction, line, branch, marks)
                 is_over = self._add_entries(session, transaction, line, branch, marks, start)
                 self._bring(session, transaction, line)
+                if is_over and is_last:
+                    self._describe(transaction)
 
     def _line(self, session: Session, transaction: Transaction) -> _Line:
         head = transaction.head
@@ -289,37 +300,35 @@ class TranscriptImporter:
         while place < len(branch.positions) and len(line.staged) < _CHUNK_COMMITS and line.size_bytes < _CHUNK_BYTES:
             position = branch.positions[place]
             entry = self._entry(position)
-            targets = self._covered(session, line, entry)
+            targets = self._covered(session, line, entry, branch, marks)
             for draft in self._drafts(session, entry, position, marks[place]):
                 operation = CommitOperation.SUMMARIZE if targets else CommitOperation.APPEND
-                line.add(draft, entry.at_us, operation=operation, targets=targets)
+                name = line.add(draft, entry.at_us, operation=operation, targets=targets)
+                if line.known is not None:
+                    line.known.setdefault(marks[place].key, []).append(name)
                 targets = []
             if entry.usage is not None:
                 self._add_usage(session, transaction, line, entry)
             place += 1
         return place == len(branch.positions)
 
-    def _covered(self, session: Session, line: _Line, entry: Entry) -> list[CommitHash]:
-        """Returns the commits that the first content of an entry stands for."""
+    def _covered(
+        self, session: Session, line: _Line, entry: Entry, branch: Branch, marks: Sequence[_Mark]
+    ) -> list[CommitHash]:
+        """Returns the commits that the first content of an entry stands for, in the order of the history."""
         if not entry.covers:
             return []
-        keys = {self._entry(position).key for position in entry.covers}
-        known = [] if self._is_staged_whole(line) else self._known(session, self._written_head(line))
-        names = [name for found in known if found.stamp.key in keys for name in found.commits]
-        staged = [(new, stamp_of(new.commit)) for new in line.staged]
-        names += [
-            new.name
-            for new, stamp in staged
-            if stamp and stamp.key in keys and new.commit.operation is not CommitOperation.EDIT
-        ]
-        return names
-
-    def _written_head(self, line: _Line) -> CommitHash | None:
-        parents = line.staged[0].commit.parents if line.staged else () if line.head is None else (line.head,)
-        return CommitHash(parents[0]) if parents else None
-
-    def _is_staged_whole(self, line: _Line) -> bool:
-        return self._written_head(line) is None
+        if line.known is None:
+            before = line.staged[0].commit.parents if line.staged else () if line.head is None else (line.head,)
+            held = self._known(session, CommitHash(before[0])) if before else []
+            line.known = {known.stamp.key: known.commits for known in held}
+            line.keys = {position: mark.key for position, mark in zip(branch.positions, marks, strict=True)}
+            for new in line.staged:
+                stamp = stamp_of(new.commit)
+                if stamp is not None and new.commit.operation is not CommitOperation.EDIT:
+                    line.known.setdefault(stamp.key, []).append(new.name)
+        keys = [line.keys[position] for position in sorted(entry.covers) if position in line.keys]
+        return [name for key in keys for name in line.known.get(key, ())]
 
     def _add_usage(self, session: Session, transaction: Transaction, line: _Line, entry: Entry) -> None:
         try:
@@ -341,12 +350,13 @@ class TranscriptImporter:
                 for name in objects.written(contents.keys(), fans=objects.fans()):
                     del contents[name]
                 session.store.write_packed(contents | {one.name: one.data for one in line.staged})
+                objects.remember(contents, {one.name: one.commit for one in line.staged})
                 transaction.extend(new, [one.created_us for one in line.staged])
             else:
                 for one in line.staged:
                     transaction.add_content(one.commit.content or "", one.draft.data)
                     transaction.add_commit(one.commit, one.data, one.created_us, one.draft.config, one.draft.tokens)
-            session.writer.tick(transaction)
+            transaction.tick(max(session.writer.now_us(), line.last_us))  # no event is older than what it brings
             self._added += len(line.staged)
         if line.is_new_root and line.head is not None:
             transaction.move_to(line.head, "reset")
@@ -358,7 +368,7 @@ class TranscriptImporter:
         try:
             return self._encoded(session, entry, position, mark, is_late=is_late)
         except (ContentValidationError, JsonValueError, ObjectTooLarge) as error:
-            self._flaws.append(Flaw(0, "skipped", f"entry {entry.key} is kept as a record: {error}"))
+            self._flaws.append(Flaw(0, "kept", f"entry {entry.key} is a record alone: {error}"))
             plain = Entry(entry.key, entry.value, at_us=entry.at_us, raw=entry.raw, is_joined=entry.is_joined)
             return self._encoded(session, plain, position, mark, is_late=is_late)
 
@@ -448,19 +458,41 @@ class TranscriptImporter:
                 session.writer.tick(transaction)
                 transaction.add_move("create", name, known.commits[-1], ())
 
-    def _describe(self) -> None:
+    def _describe(self, transaction: Transaction) -> None:
         """Sets the title and metadata of the tract to the session's; a title that a user gave it stays."""
-        transcript, reader = self._transcript, self._session.reader
-        metadata = reader.metadata()
+        transcript, session = self._transcript, self._session
+        metadata = session.reader.metadata()
         before = metadata.get(stamps.KEY)
         known = before if isinstance(before, dict) else {}
-        own = {**transcript.metadata, "format": transcript.format, "session": transcript.id, "title": transcript.title}
-        if transcript.encoding:
-            own["encoding"] = transcript.encoding
-        is_ours = reader.title() in (None, "", known.get("title"))
-        title = transcript.title if transcript.title and is_ours else None
-        if own != known or title not in (None, reader.title()):
-            self._session.writer.describe(title=title, metadata={**metadata, stamps.KEY: own})
+        title = transcript.title or self._first_words()
+        own = {**transcript.metadata, "format": transcript.format, "session": transcript.id, "title": title}
+        own |= {"encoding": transcript.encoding} if transcript.encoding else {}
+        own |= {"sha256": self._digest} if self._digest else {}
+        is_ours = session.reader.title() in (None, "", known.get("title"))
+        new_title = title if title and is_ours and title != session.reader.title() else None
+        if own != known or new_title is not None:
+            session.writer.tick(transaction)
+            transaction.ops.append(describe_op(new_title, {**metadata, stamps.KEY: own}))
+
+    def _first_words(self) -> str:
+        """Returns the start of what the user said first; empty if that is not known."""
+        for position in self._transcript.branches[0].positions[:_TITLE_ENTRIES] if self._transcript.branches else ():
+            for content in self._entry(position).contents:
+                message = content.message if isinstance(content, MessageContent) else content
+                text = _text_of(message) if isinstance(message, dict) and message.get("role") == "user" else ""
+                if text and not text.startswith("<"):  # what a program puts before the user's words
+                    return first_words(text)
+        return ""
+
+
+def _text_of(message: dict[str, Any]) -> str:
+    """Returns the first text of a provider message; empty if it has none."""
+    content = message.get("content", message.get("parts"))
+    if isinstance(content, str):
+        return content.strip()
+    blocks = content if isinstance(content, list) else []
+    texts = (block.get("text") for block in blocks if isinstance(block, dict))
+    return next((text.strip() for text in texts if isinstance(text, str)), "")
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:

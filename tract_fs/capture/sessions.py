@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container, Iterator
 from typing import BinaryIO
 
 from tract_fs.capture import stamps
 from tract_fs.capture.exporter import exact_value, iter_records, to_lines
-from tract_fs.capture.files import open_source
+from tract_fs.capture.files import digest_of, open_source
 from tract_fs.capture.importer import TranscriptImporter, TranscriptReport
 from tract_fs.errors import ArgumentError, TranscriptFlawed
 from tract_fs.transcripts import format_of, read_transcripts
@@ -18,11 +19,8 @@ from tract_fs.work.session import Session
 SessionFile = str | os.PathLike[str] | bytes | BinaryIO
 
 
-def read_file(
-    file: SessionFile, *, format: str | None = None, strict: bool = False, is_growing: bool = False
-) -> tuple[Source, list[Transcript]]:
-    """Returns a session file and its sessions. Errors: OSError, ArgumentError, TranscriptFormatUnknown, TranscriptFlawed."""
-    source = open_source(file, is_growing=is_growing)
+def read_source(source: Source, *, format: str | None = None, strict: bool = False) -> list[Transcript]:
+    """Returns the sessions of a file. Errors: OSError, ArgumentError, TranscriptFormatUnknown, TranscriptFlawed."""
     found = read_transcripts(source, format)
     for transcript in found if strict else ():
         if transcript.flaws:
@@ -34,7 +32,7 @@ def read_file(
                 reason=first.reason,
                 flaws=tuple(transcript.flaws),
             )
-    return source, found
+    return found
 
 
 def import_file(
@@ -47,12 +45,36 @@ def import_file(
     is_growing: bool = False,
 ) -> TranscriptReport:
     """Imports one session of a file into the tract of `session`; see `Tract.import_transcript`."""
-    source, found = read_file(file, format=format, strict=strict, is_growing=is_growing)
-    chosen = [transcript for transcript in found if session_id in (None, transcript.id)]
-    if len(chosen) != 1:
-        ids = ", ".join(transcript.id for transcript in found)
-        raise ArgumentError(f"{source.name}: {len(chosen)} sessions to import; choose one by its id: {ids}")
-    return TranscriptImporter(session, chosen[0]).run()
+    with open_source(file, is_growing=is_growing) as source:
+        found = read_source(source, format=format, strict=strict)
+        chosen = [transcript for transcript in found if session_id in (None, transcript.id)]
+        if len(chosen) != 1:
+            ids = ", ".join(transcript.id for transcript in found)
+            raise ArgumentError(f"{source.name}: {len(chosen)} sessions to import; choose one by its id: {ids}")
+        return TranscriptImporter(session, chosen[0], digest_of(source) if len(found) == 1 else "").run()
+
+
+def iter_new(
+    file: SessionFile, known: Container[object], *, format: str | None = None, strict: bool = False
+) -> Iterator[tuple[str, Transcript, str]]:
+    """Yields the sessions of a file, each with the name of its tract and the file's digest; none if `known` has that.
+
+    The file is open until the last. Errors: as `read_source`.
+    """
+    with open_source(file) as source:
+        digest = digest_of(source)
+        for transcript in [] if digest in known else read_source(source, format=format, strict=strict):
+            yield name_of(transcript, source.name), transcript, digest
+
+
+def import_transcript(session: Session, transcript: Transcript, digest: str) -> TranscriptReport:
+    """Imports a transcript into the tract of `session`."""
+    return TranscriptImporter(session, transcript, digest).run()
+
+
+def name_of(transcript: Transcript, file_name: str) -> str:
+    """Returns the name of the tract for a session: the same for each import of it, on any machine."""
+    return f"{transcript.format}-{transcript.id or os.path.splitext(file_name)[0] or 'session'}"
 
 
 def export_file(session: Session) -> bytes:

@@ -14,7 +14,7 @@ from tract_fs import __version__
 from tract_fs.cli.invocation import InOrder, Invocation, with_store
 
 _NAMES_BY_MODULE = (
-    ("store_commands", ("init", "import")),
+    ("store_commands", ("init", "import", "export")),
     ("commit_commands", ("commit", "edit", "annotate")),
     ("read_commands", ("log", "show", "compile", "query")),
     ("store_commands", ("status", "demo")),

@@ -93,11 +93,10 @@ class Transaction:
 
     @property
     def is_append(self) -> bool:
-        """Returns whether new commits on the branch's line, the last at the time of the event, are all that is staged."""
+        """Returns whether new commits on the branch's line are all that is staged."""
         return (
             self.kind == "append"
             and bool(self.commits)
-            and self.created_us[-1] == self._newest_us
             and not (self.ops or self.others or self.tags or self.foreign_parents)
         )
 
@@ -262,7 +261,7 @@ class Transaction:
         name = bytes.fromhex(event)
         digests = list(map(bytes.fromhex, self.commits))
         kinds = [arrivals.BRINGS] * len(digests)
-        is_plain = is_plain and self.is_append
+        is_plain = is_plain and self.is_append and self.created_us[-1] == self._last_us()  # its time is the event's
         if is_plain:
             kinds[-1] = arrivals.PLAIN_APPEND if is_durable else arrivals.PLAIN_APPEND_FAST
         elif self.kind != "append":

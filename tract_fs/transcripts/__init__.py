@@ -22,6 +22,7 @@ _SESSION_FORMATS = {  # by name, the module of each; the first that matches a fi
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)
+LISTS = frozenset(["jsonl"])  # formats that are no program's sessions, but lists of messages
 
 
 def require_format(format: str) -> None:
@@ -43,12 +44,14 @@ def format_of(name: str) -> Format:
     return cast(Format, import_module(f"tract_fs.transcripts.{_SESSION_FORMATS[name]}"))
 
 
+def format_for(source: Source) -> str:
+    """Returns the name of the format of a file: the first that matches. Errors: TranscriptFormatUnknown."""
+    for name in SESSION_FORMATS:
+        if format_of(name).matches(source):
+            return name
+    raise TranscriptFormatUnknown(name=source.name, formats=SESSION_FORMATS, found=source.described())
+
+
 def read_transcripts(source: Source, format: str | None = None) -> list[Transcript]:
     """Returns the sessions of a file, of a format or of the first that matches. Errors: ArgumentError, TranscriptFormatUnknown."""
-    if format is not None:
-        return format_of(format).read(source)
-    for name in SESSION_FORMATS:
-        reader = format_of(name)
-        if reader.matches(source):
-            return reader.read(source)
-    raise TranscriptFormatUnknown(name=source.name, formats=SESSION_FORMATS, found=source.described())
+    return format_of(format_for(source) if format is None else format).read(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
@@ -24,16 +24,25 @@ class Source:
         *,
         encoding: str = "",
         is_growing: bool = False,
+        is_owned: bool = True,
         open_beside: Callable[[str], BinaryIO | None] = lambda _: None,
         open_above: Callable[[int, str], BinaryIO | None] = lambda _levels, _path: None,
     ) -> None:
-        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not; `open_above` so, from that many folders above on."""
+        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not; `open_above` so, from that many folders above on. A stream that is not `is_owned` stays open at the end."""
         self.name = name
         self.encoding = encoding
         self.stream = stream
+        self._is_owned = is_owned
         self._is_growing = is_growing
         self._open_beside = open_beside
         self._open_above = open_above
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_owned:
+            self.stream.close()
 
     @cached_property
     def units(self) -> Units:

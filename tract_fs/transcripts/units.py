@@ -32,7 +32,7 @@ class Flaw(Struct, frozen=True):
     """What was not right in a session file: where (a line from 1; 0: the file), what became of it, and the reason."""
 
     line: int
-    outcome: str  # repaired, skipped, noted
+    outcome: str  # repaired; kept (as its bytes, or as a record that no model sees); noted
     reason: str
 
 
@@ -97,7 +97,7 @@ class Units:
                 self._sizes.append(end - first)
                 self._lines.append(number)
                 if flaw:
-                    self._flaws.append(Flaw(number, "skipped" if value is None else "repaired", flaw))
+                    self._flaws.append(Flaw(number, "kept" if value is None else "repaired", flaw))
                 self._joined.append(first > 0 and len(self._lines) > 1 and self._lines[-2] == number)
                 if self._kept is not None:
                     raw = line[first:end] if flaw else None
