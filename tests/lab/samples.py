@@ -10,11 +10,12 @@ LONG = "The quick brown fox jumps over the lazy dog. "
 
 
 class Sample(NamedTuple):
-    """A session file: its bytes, how many entries and shown messages it has, and where its records are."""
+    """A session file: its bytes, how many entries it has, how many messages they make, how many of these show at the end, and where its records are."""
 
     data: bytes
     entries: int
     messages: int
+    shown: int
     array: tuple[str, ...] | None = None  # the way to the messages in a document; None: a record a line
     goes_back: bool = False  # the session went back once: what it left is a branch
 
@@ -33,7 +34,7 @@ def jsonl() -> Sample:
         {"note": "no message", "number": 12345678901234567890},
         {"role": "assistant", "content": "(no output)"},
     ]
-    return Sample(lines(records), 6, 5)
+    return Sample(lines(records), 6, 5, 5)
 
 
 def opencode() -> Sample:
@@ -59,7 +60,7 @@ def opencode() -> Sample:
             message("msg_6", "user", part("text", text="Go on."), system="be brief"),
         ],
     }
-    return Sample(json.dumps(document).encode(), 7, 9, ("messages",))
+    return Sample(json.dumps(document).encode(), 7, 9, 4, ("messages",))
 
 
 def pi() -> Sample:
@@ -88,7 +89,90 @@ def pi() -> Sample:
         entry("b1", "b0", "custom_message", customType="x", content="Be quick.", display=True),
         entry("b2", "b1", "session_info", name="A session"),
     ]
-    return Sample(lines(records), 13, 8, goes_back=True)
+    return Sample(lines(records), 13, 8, 4, goes_back=True)
+
+
+_GEMINI_HEADER = {
+    "sessionId": "g-1",
+    "projectHash": "p-1",
+    "startTime": "2026-08-31T23:30:11.829Z",
+    "summary": "A session",
+}
+
+
+def _gemini_messages() -> list[dict[str, Any]]:
+    def message(id_: str, type_: str, content: Any, **fields: Any) -> dict[str, Any]:
+        return {"id": id_, "type": type_, "timestamp": "2026-08-31T23:30:12.829Z", "content": content, **fields}
+
+    response = [{"functionResponse": {"id": "c1", "name": "read", "response": {"output": LONG}}}]
+    call = {"id": "c1", "name": "read", "args": {"path": "a.py"}, "status": "success", "result": response}
+    tokens = {"input": 20, "output": 2, "cached": 5, "thoughts": 1, "tool": 0, "total": 23}
+    thought = {"subject": "Look", "description": LONG, "timestamp": "2026-08-31T23:30:12.829Z"}
+    made = {"model": "gemini-1", "tokens": tokens}
+    return [
+        message("m1", "user", [{"text": LONG + "?"}]),
+        message("m2", "info", "Started."),
+        message("m3", "gemini", "", thoughts=[thought], **made),
+        message("m3", "gemini", "", thoughts=[thought], toolCalls=[call], **made),
+        message("m4", "gemini", "So it is.", **made),
+    ]
+
+
+def gemini_cli() -> Sample:
+    again = {"id": "m9", "type": "user", "content": "And the dog?"}
+    messages = _gemini_messages()
+    records = [
+        _GEMINI_HEADER,
+        *messages,
+        {"$set": {"lastUpdated": "2026-08-31T23:30:13.829Z"}},
+        {"id": "m5", "type": "user", "content": "And the cat?"},
+        {"$rewindTo": "m5"},
+        {"$set": {"messages": [messages[0], {"id": "m6", "type": "gemini", "content": "A fox." + LONG}]}},
+        again,
+        {**again, "content": "And the dog, then?"},
+        {"$rewindTo": "m6"},
+        {"id": "m7", "type": "user", "content": "Once more."},
+    ]
+    return Sample(lines(records), 14, 11, 2, goes_back=True)
+
+
+def gemini_cli_json() -> Sample:
+    document = {**_GEMINI_HEADER, "messages": [m for n, m in enumerate(_gemini_messages()) if n != 2]}
+    return Sample(json.dumps(document).encode(), 5, 4, 4, ("messages",))
+
+
+def copilot() -> Sample:
+    def event(number: int, kind: str, **data: Any) -> dict[str, Any]:
+        fields = {"id": f"e{number}", "parentId": f"e{number - 1}", "timestamp": "2026-08-31T23:05:50.234Z"}
+        return {"type": kind, "data": data, **fields}
+
+    request = {"toolCallId": "c1", "name": "view", "arguments": {"path": "a.py"}, "type": "function"}
+    asset = {"assetId": "sha256:d6", "mimeType": "image/png", "data": "iVBORw0KGgoAAAANSUhEUgAAAoAAAAGQEAYAAABuYw1m"}
+    records = [
+        event(0, "session.start", sessionId="s-1", version=1, copilotVersion="1.0.70", context={"cwd": "/work"}),
+        event(1, "session.model_change", newModel="m-1", reasoningEffort="high"),
+        event(2, "system.message", role="system", content="be brief"),
+        event(3, "session.binary_asset", **asset),
+        event(
+            4,
+            "user.message",
+            content="Look",
+            transformedContent=f"Look. {LONG}",
+            attachments=[{"assetId": "sha256:d6"}],
+        ),
+        event(5, "assistant.message", model="m-1", content="", reasoningText="hm", toolRequests=[request]),
+        {**event(6, "assistant.message", content="I am another."), "agentId": "a-1"},
+        event(7, "tool.execution_complete", toolCallId="c1", success=True, result={"content": LONG}),
+        event(8, "system.message", role="system", content="be very brief"),
+        event(9, "assistant.message", model="m-1", content="So it is.", toolRequests=[]),
+        event(10, "assistant.usage", model="m-1", inputTokens=20, outputTokens=2, cacheReadTokens=5),
+        event(11, "session.compaction_complete", success=True, summaryContent="A fox." + LONG),
+        event(12, "user.message", content="And the cat?"),
+        event(13, "session.snapshot_rewind", upToEventId="e12", eventsRemoved=1),
+        event(14, "user.message", content="And the dog?"),
+        event(15, "session.title_changed", title="A session"),
+    ]
+    return Sample(lines(records), 16, 8, 3, goes_back=True)
 
 
 def codex() -> Sample:
@@ -146,4 +230,7 @@ SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
     "jsonl": jsonl,
     "opencode": opencode,
     "pi": pi,
+    "gemini-cli": gemini_cli,
+    "gemini-cli-json": gemini_cli_json,
+    "copilot": copilot,
 }

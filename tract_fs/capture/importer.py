@@ -101,6 +101,8 @@ class _Line:
         self.is_new_root = False
         self.staged: list[_Staged] = []
         self.size_bytes = 0
+        self.known: dict[str, list[CommitHash]] | None = None  # by the keys of entries, from the first summary on
+        self.keys: dict[int, str] = {}  # of the entries, by position
         self.last_us = last_us
         self._now_us = now_us
 
@@ -298,37 +300,35 @@ class TranscriptImporter:
         while place < len(branch.positions) and len(line.staged) < _CHUNK_COMMITS and line.size_bytes < _CHUNK_BYTES:
             position = branch.positions[place]
             entry = self._entry(position)
-            targets = self._covered(session, line, entry)
+            targets = self._covered(session, line, entry, branch, marks)
             for draft in self._drafts(session, entry, position, marks[place]):
                 operation = CommitOperation.SUMMARIZE if targets else CommitOperation.APPEND
-                line.add(draft, entry.at_us, operation=operation, targets=targets)
+                name = line.add(draft, entry.at_us, operation=operation, targets=targets)
+                if line.known is not None:
+                    line.known.setdefault(marks[place].key, []).append(name)
                 targets = []
             if entry.usage is not None:
                 self._add_usage(session, transaction, line, entry)
             place += 1
         return place == len(branch.positions)
 
-    def _covered(self, session: Session, line: _Line, entry: Entry) -> list[CommitHash]:
-        """Returns the commits that the first content of an entry stands for."""
+    def _covered(
+        self, session: Session, line: _Line, entry: Entry, branch: Branch, marks: Sequence[_Mark]
+    ) -> list[CommitHash]:
+        """Returns the commits that the first content of an entry stands for, in the order of the history."""
         if not entry.covers:
             return []
-        keys = {self._entry(position).key for position in entry.covers}
-        known = [] if self._is_staged_whole(line) else self._known(session, self._written_head(line))
-        names = [name for found in known if found.stamp.key in keys for name in found.commits]
-        staged = [(new, stamp_of(new.commit)) for new in line.staged]
-        names += [
-            new.name
-            for new, stamp in staged
-            if stamp and stamp.key in keys and new.commit.operation is not CommitOperation.EDIT
-        ]
-        return names
-
-    def _written_head(self, line: _Line) -> CommitHash | None:
-        parents = line.staged[0].commit.parents if line.staged else () if line.head is None else (line.head,)
-        return CommitHash(parents[0]) if parents else None
-
-    def _is_staged_whole(self, line: _Line) -> bool:
-        return self._written_head(line) is None
+        if line.known is None:
+            before = line.staged[0].commit.parents if line.staged else () if line.head is None else (line.head,)
+            held = self._known(session, CommitHash(before[0])) if before else []
+            line.known = {known.stamp.key: known.commits for known in held}
+            line.keys = {position: mark.key for position, mark in zip(branch.positions, marks, strict=True)}
+            for new in line.staged:
+                stamp = stamp_of(new.commit)
+                if stamp is not None and new.commit.operation is not CommitOperation.EDIT:
+                    line.known.setdefault(stamp.key, []).append(new.name)
+        keys = [line.keys[position] for position in sorted(entry.covers) if position in line.keys]
+        return [name for key in keys for name in line.known.get(key, ())]
 
     def _add_usage(self, session: Session, transaction: Transaction, line: _Line, entry: Entry) -> None:
         try:

@@ -17,6 +17,9 @@ _SESSION_FORMATS = {  # by name, the module of each; the first that matches a fi
     "codex": "codex",
     "opencode": "opencode",
     "pi": "pi",
+    "gemini-cli": "gemini_cli",
+    "gemini-cli-json": "gemini_cli_json",
+    "copilot": "copilot",
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)

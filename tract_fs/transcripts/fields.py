@@ -12,6 +12,7 @@ _LEAST_MS = 10**11  # a number of seconds is smaller until the year 5138
 _LEAST_US = 10**14
 _LEAST_NS = 10**17
 _MOST_US = 253402300799 * 10**6  # the year 9999
+MOST_LEFT = 200  # branches of what a session left; what it leaves later is hidden in its place, since each costs a walk
 Fields = dict[str, Any]
 
 
@@ -119,14 +120,18 @@ class Keys:
         self.flaws: list[Flaw] = []
         self._used: dict[str, int] = {}
 
-    def of(self, id_: object, position: int, line: int = 0) -> str:
-        """Returns the key for an id; for the second use of one, a key made of it; without an id, one of the position."""
+    def of(self, id_: object, position: int, line: int = 0, *, is_expected: bool = False) -> str:
+        """Returns the key for an id; for the second use of one, a key made of it; without an id, one of the position.
+
+        A second use is a flaw, unless it `is_expected`.
+        """
         wanted = id_ if isinstance(id_, str) and id_ else f"@{position}"
         count = self._used.get(wanted, 0) + 1
         self._used[wanted] = count
         if count == 1:
             return wanted
-        self.flaws.append(Flaw(line, "noted", f"the id {wanted[:60]!r} is used {count} times"))
+        if not is_expected:
+            self.flaws.append(Flaw(line, "noted", f"the id {wanted[:60]!r} is used {count} times"))
         key = f"{wanted}#{count}"
         while key in self._used:
             key += "#"
