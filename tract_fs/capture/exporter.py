@@ -34,8 +34,8 @@ class _Parts(Struct):
     commits: dict[int, tuple[CommitHash, Commit]]
 
 
-def iter_records(session: Session, format: str, session_id: str) -> Iterator[Record]:
-    """Yields the records of an imported session, in the order of its file.
+def iter_records(session: Session, format: str, session_id: str, file: str = "") -> Iterator[Record]:
+    """Yields the records of an imported session, in the order of its file, or of a `file` beside it.
 
     Call it under the session's guard. What edits and skips of your own changed is not in it. Errors: as those of reading contents.
     """
@@ -43,7 +43,7 @@ def iter_records(session: Session, format: str, session_id: str) -> Iterator[Rec
     for name in _commits(session):
         commit = session.reader.commit(name)
         stamp = stamp_of(commit)
-        if stamp is None or (stamp.format, stamp.session) != (format, session_id) or stamp.is_outside:
+        if stamp is None or (stamp.format, stamp.session, stamp.file) != (format, session_id, file):
             continue
         entry = entries.setdefault(stamp.key, _Parts(stamp, {}))
         entry.commits[stamp.part] = name, commit

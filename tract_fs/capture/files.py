@@ -30,6 +30,8 @@ _KEPT_UNPACKED_BYTES = 16 * 1024 * 1024  # in memory; more is a temporary file
 _CHUNK_BYTES = 1024 * 1024
 _SESSION_ROOTS = ("sessions", "archived_sessions")
 _MOST_SEEN_FILES = 500_000  # of a tree in which a session is looked for
+_DEEPEST_BESIDE = 4
+_MOST_BESIDE = 10_000
 
 
 def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: bool = False) -> Source:
@@ -159,6 +161,9 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_ow
         path = _find_session(folder, session_id) if folder else ""
         return _source(open(path, "rb"), os.path.basename(path), "", is_growing=False) if path else None
 
+    def list_beside(path: str) -> list[str]:
+        return _list_inside(folder, path) if folder else []
+
     return Source(
         stream,
         name,
@@ -167,6 +172,7 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_ow
         is_owned=is_owned,
         open_beside=open_beside,
         open_above=open_above,
+        list_beside=list_beside,
         find=find,
         flaws=flaws,
     )
@@ -239,7 +245,30 @@ def _roots(folder: str) -> list[tuple[str, bool]]:
 
 
 def _open_inside(folder: str, path: str) -> BinaryIO | None:
-    """Opens a file in a folder, by a path that a session file names, so it may lead anywhere: only inside, by no link."""
+    """Opens a file in a folder, by a path that a session file names."""
+    full = _path_inside(folder, path)
+    if full is None or not os.path.isfile(full) or os.path.getsize(full) > _LARGEST_BESIDE_BYTES:
+        return None
+    return open(full, "rb")
+
+
+def _list_inside(folder: str, path: str) -> list[str]:
+    """Returns the files in a folder of a folder, to a depth and a number; links are left out."""
+    top = _path_inside(folder, path)
+    found: list[str] = []
+    for place, folders, files in os.walk(top) if top is not None else ():
+        inside = os.path.relpath(place, top)
+        prefix = "" if inside == "." else f"{inside.replace(os.sep, '/')}/"
+        if prefix.count("/") >= _DEEPEST_BESIDE:
+            folders.clear()
+        found += [prefix + name for name in files if not os.path.islink(os.path.join(place, name))]
+        if len(found) > _MOST_BESIDE:
+            break
+    return sorted(found)[:_MOST_BESIDE]
+
+
+def _path_inside(folder: str, path: str) -> str | None:
+    """Returns the full path of what a session file names, which may lead anywhere: only inside the folder, by no link."""
     parts = path.split("/")
     if os.path.isabs(path) or "\0" in path or not all(parts) or ".." in parts or "." in parts:
         return None
@@ -248,6 +277,4 @@ def _open_inside(folder: str, path: str) -> BinaryIO | None:
         full = os.path.join(full, part)
         if os.path.islink(full):
             return None
-    if not os.path.isfile(full) or os.path.getsize(full) > _LARGEST_BESIDE_BYTES:
-        return None
-    return open(full, "rb")
+    return full

@@ -8,6 +8,7 @@ machines that import one session make the same commits.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -319,8 +320,8 @@ class TranscriptImporter:
         if not entry.covers:
             return []
         if line.known is None:
-            before = line.staged[0].commit.parents if line.staged else () if line.head is None else (line.head,)
-            held = self._known(session, CommitHash(before[0])) if before else []
+            before = self._written_head(line)
+            held = self._known(session, before) if before else []
             line.known = {known.stamp.key: known.commits for known in held}
             line.keys = {position: mark.key for position, mark in zip(branch.positions, marks, strict=True)}
             for new in line.staged:
@@ -330,15 +331,33 @@ class TranscriptImporter:
         keys = [line.keys[position] for position in sorted(entry.covers) if position in line.keys]
         return [name for key in keys for name in line.known.get(key, ())]
 
+    def _written_head(self, line: _Line) -> CommitHash | None:
+        """Returns the last commit of a line that is not staged."""
+        before = line.staged[0].commit.parents if line.staged else () if line.head is None else (line.head,)
+        return CommitHash(before[0]) if before else None
+
     def _add_usage(self, session: Session, transaction: Transaction, line: _Line, entry: Entry) -> None:
         try:
             usage = TokenUsage.from_any(entry.usage)
         except UsageError as error:
             self._flaws.append(Flaw(0, "noted", f"entry {entry.key}: {error}"))
             return
-        if line.head is not None:
+        name = line.head if entry.usage_of is None else self._first_of_response(session, line, entry.usage_of)
+        if name is not None:
             session.writer.tick(transaction)
-            transaction.add_usage(line.head, usage)
+            transaction.add_usage(name, usage)
+
+    def _first_of_response(self, session: Session, line: _Line, position: int) -> CommitHash | None:
+        """Returns the commit that a response begins with, whose usage the last of its lines knows, so that one that grows
+        counts once; the head of the line where there is none.
+        """
+        key = self._entry(position).key
+        staged = ((one.name, stamp_of(one.commit)) for one in reversed(line.staged))
+        written = ((name, stamp) for name, stamp, _ in self._stamped(session, self._written_head(line)))
+        for name, stamp in itertools.chain(staged, written):
+            if stamp is not None and stamp.key == key and stamp.part == 0:
+                return name
+        return line.head
 
     def _bring(self, session: Session, transaction: Transaction, line: _Line) -> None:
         """Moves what is staged into the transaction; where that is much, into a pack first."""
@@ -370,7 +389,7 @@ class TranscriptImporter:
         except (ContentValidationError, JsonValueError, ObjectTooLarge) as error:
             self._flaws.append(Flaw(0, "kept", f"entry {entry.key} is a record alone: {error}"))
             plain = Entry(entry.key, entry.value, at_us=entry.at_us, raw=entry.raw, is_joined=entry.is_joined)
-            plain.is_outside = entry.is_outside
+            plain.file, plain.place = entry.file, entry.place
             return self._encoded(session, plain, position, mark, is_late=is_late)
 
     def _encoded(self, session: Session, entry: Entry, position: int, mark: _Mark, *, is_late: bool) -> list[_Draft]:
@@ -393,14 +412,14 @@ class TranscriptImporter:
                 format=self._transcript.format,
                 session=self._transcript.id,
                 key=mark.key,
-                position=position,
+                position=position if entry.place is None else entry.place,
                 sum=mark.sum,
                 chain="" if is_late else mark.chain,
                 part=part,
                 rest=rest if part == 0 else None,
                 raw=(raw or "") if part == 0 else "",
                 is_joined=entry.is_joined,
-                is_outside=entry.is_outside,
+                file=entry.file,
             )
             own = entry.metadata if part == 0 else {}
             metadata = canonical.encode({**own, stamps.KEY: to_builtins(stamp)}, name="metadata")

@@ -40,7 +40,7 @@ class Stamp(Struct, frozen=True, omit_defaults=True):
     rest: Any = None  # of the first part: the record without what the contents hold
     raw: str = ""  # base64 of the exact bytes, where the record does not give them back
     is_joined: bool = False
-    is_outside: bool = False  # of the file; it is in another one
+    file: str = ""  # beside the session's own, that the record is of
 
 
 def sum_of(entry: Entry) -> str:

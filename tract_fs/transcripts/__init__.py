@@ -14,6 +14,8 @@ from tract_fs.transcripts.transcript import Format, Transcript
 
 FORMATS = ("openai",)
 _SESSION_FORMATS = {  # by name, the module of each; the first that matches a file reads it
+    "qwen": "qwen",
+    "claude-code": "claude_code",
     "codex": "codex",
     "opencode": "opencode",
     "pi": "pi",

@@ -126,6 +126,7 @@ def _unreadable(facts: ThreadFacts) -> list[Loss]:
 def _entry(facts: ThreadFacts, position: int) -> Entry:
     lines = facts.lines
     unit = lines.unit(position)
+    thread, number = lines.place(position)
     kind, payload = parts_of(unit.value)
     at_us = time_us(fields_of(unit.value).get("timestamp"))
     contents = _contents(facts, position, kind, payload) if facts.is_shown[position] else []
@@ -140,7 +141,8 @@ def _entry(facts: ThreadFacts, position: int) -> Entry:
         usage=usage,
         metadata=_metadata(unit.value, kind, payload),
         covers=facts.covers.get(position, ()),
-        is_outside=position < lines.first_own,
+        file=thread,
+        place=number,
     )
 
 

@@ -67,13 +67,15 @@ class ThreadLines:
         number = bisect_right(self._starts, position) - 1
         return self._pieces[number].units[position - self._starts[number]]
 
-    def name(self, position: int) -> str:
-        """Returns what names a position whatever the thread's files grow to: the record's number, after its thread where
-        that is another.
-        """
+    def place(self, position: int) -> tuple[str, int]:
+        """Returns the thread in whose rollout a position is, empty for the own one, and the record's number there, from 0."""
         number = bisect_right(self._starts, position) - 1
-        thread = self._pieces[number].thread
-        return f"{thread}/" * bool(thread) + str(position - self._starts[number] + 1)
+        return self._pieces[number].thread, position - self._starts[number]
+
+    def name(self, position: int) -> str:
+        """Returns what names a position whatever the thread's files grow to."""
+        thread, number = self.place(position)
+        return f"{thread}/{number + 1}" if thread else str(number + 1)
 
     def in_order(self) -> Iterator[int]:
         """Yields the positions as the context has them: the thread's own session_meta first."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tract_fs.model import canonical
 from tract_fs.transcripts.units import Flaw
 
 
@@ -29,21 +30,25 @@ class Loss(Struct, frozen=True):
 class SessionCheck(Struct, frozen=True):
     """What the tool itself would load of one session.
 
-    `messages` are those of the conversation in the file, `loaded` the part of them that the tool would show its model or
-    its user; `lost` has the others, by line. `flaws` are all that is not right in the file, by line.
+    `messages` are those of the conversation in the file, without its sub-agents. Of these the tool would go on with
+    `loaded`; `summarized` are those that a compaction replaced, `left` those on other ways that the session went back
+    from; `lost` are the others, by line. `flaws` are all that is not right in the file, by line.
     """
 
     format: str
     session_id: str
     messages: int
     loaded: int
+    summarized: int = 0
+    left: int = 0
     lost: tuple[Loss, ...] = ()
     flaws: tuple[Flaw, ...] = ()
 
     @property
     def share(self) -> float:
-        """The part of the messages that the tool would load, 0 to 1; 1 for a file without messages."""
-        return self.loaded / self.messages if self.messages else 1.0
+        """The part that the tool would load of the messages that it should, 0 to 1; 1 where there are none."""
+        wanted = self.loaded + len(self.lost)
+        return self.loaded / wanted if wanted else 1.0
 
 
 class ResumeContext(Struct, frozen=True, kw_only=True):
@@ -74,3 +79,7 @@ class ResumeFile(Struct, frozen=True):
     path: str
     records: tuple[dict[str, Any], ...]
     lost: tuple[str, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """Returns the file: a record a line."""
+        return b"".join(canonical.encode_checked(record) + b"\n" for record in self.records)

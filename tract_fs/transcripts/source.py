@@ -27,10 +27,11 @@ class Source:
         is_owned: bool = True,
         open_beside: Callable[[str], BinaryIO | None] = lambda _: None,
         open_above: Callable[[int, str], BinaryIO | None] = lambda _levels, _path: None,
+        list_beside: Callable[[str], list[str]] = lambda _: [],
         find: Callable[[str], Source | None] = lambda _: None,
         flaws: Sequence[Flaw] = (),
     ) -> None:
-        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not; `open_above` so, from that many folders above on. `find` returns the session of the same program with an id. `flaws` are of the file as a whole. A stream that is not `is_owned` stays open at the end."""
+        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not; `open_above` so, from that many folders above on. `list_beside` lists one. `find` returns the session of the same program with an id. `flaws` are of the file as a whole. A stream that is not `is_owned` stays open at the end."""
         self.name = name
         self.encoding = encoding
         self.stream = stream
@@ -38,6 +39,7 @@ class Source:
         self._is_growing = is_growing
         self._open_beside = open_beside
         self._open_above = open_above
+        self._list_beside = list_beside
         self._find = find
         self._found: list[Source] = []
         self.flaws = list(flaws)
@@ -110,6 +112,15 @@ class Source:
         How many levels above is the format's to say, never the file's.
         """
         return _read(self._open_above(levels, path))
+
+    def units_beside(self, path: str) -> Units | None:
+        """Returns the records of the lines of a file by its path relative to the folder of this one; None if there is none."""
+        stream = self._open_beside(path)
+        return None if stream is None else Units(stream, is_growing=self._is_growing)
+
+    def list_beside(self, folder: str) -> list[str]:
+        """Returns the paths of the files in a folder beside this file, and in its folders, relative to it, sorted."""
+        return self._list_beside(folder)
 
 
 def _read(stream: BinaryIO | None) -> bytes | None:

@@ -30,12 +30,16 @@ class Entry(Struct):
     at_us: int | None = None  # microseconds since 1970, UTC
     config: dict[str, Any] | None = None  # the generation config that made it
     usage: object = None  # as TokenUsage.from_any takes it; of the response that ends here
+    usage_of: int | None = (
+        None  # position of the entry that the response begins with, where it has several; gets the usage
+    )
     metadata: dict[str, Any] = field(default_factory=dict)  # to find it by: ids, directory, version
     covers: Sequence[int] = ()  # positions of the entries that its first content stands for, as a summary
     blobs: dict[str, bytes] = field(default_factory=dict)  # files that belong to it, by name
     raw: bytes | None = None
     is_joined: bool = False
-    is_outside: bool = False  # in another file, which this one goes on from: it is no part of an export
+    file: str = ""  # beside the session's own that it is of, without its ending; exported apart
+    place: int | None = None  # in that file, where it is not the position
 
     @classmethod
     def of(cls, unit: Unit, key: str, **fields: Any) -> Entry:

@@ -65,6 +65,7 @@ class Units:
         self._joined = bytearray()
         self._kept: list[Unit] | None = []
         self._flaws: list[Flaw] = []
+        self._size_bytes = 0  # read
         self.has_rest = False  # a last line that waits for its end
         self._index(is_growing)
 
@@ -87,7 +88,7 @@ class Units:
         """Returns how many records are before a byte of the file at which one begins or the file ends; None for another."""
         place = bisect_left(self._starts, byte)
         begins = place < len(self._starts) and self._starts[place] == byte
-        return place if begins or byte == self.size_bytes else None
+        return place if begins or byte == self._size_bytes else None
 
     def flaws(self) -> list[Flaw]:
         """Returns what was not right in the file, by line."""
@@ -111,6 +112,7 @@ class Units:
                     raw = line[first:end] if flaw else None
                     self._kept.append(Unit(value, number, raw, flaw, bool(self._joined[-1])))
             start += len(line)
+            self._size_bytes = start
             if start > _KEPT_BYTES:
                 self._kept = None
 

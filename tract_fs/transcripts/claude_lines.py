@@ -1,0 +1,163 @@
+"""Lines of a Claude Code session, one at a time: what a model sees of each, and what it is to find and place it by."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tract_fs.transcripts.graph import Node
+from tract_fs.transcripts.graph_file import Form
+from tract_fs.transcripts.units import Unit
+from tract_fs.transcripts.values import dict_in, is_plain_json, list_in, text_in
+
+GRAPH_TYPES = frozenset(["user", "assistant", "system", "attachment", "progress"])
+SYNTHETIC = "<synthetic>"  # model of what Claude Code itself wrote in the assistant's place
+_METADATA = (
+    *("uuid", "parentUuid", "logicalParentUuid", "sessionId", "timestamp", "cwd", "version", "gitBranch"),
+    *("requestId", "agentId", "teamName", "promptId", "permissionMode", "slug", "forkedFrom"),
+    *("isMeta", "isSidechain", "isCompactSummary", "sourceToolUseID", "sourceToolAssistantUUID"),
+)
+_RECORD_METADATA = ("type", "subtype", "uuid", "sessionId", "messageId")
+_SAVED = re.compile(r"Full output saved to: ?([^\n<]*)")
+
+
+def is_of_graph(record: Any) -> bool:
+    """Returns whether a record is a line of the graph; one of an unknown type too, if it names a parent."""
+    if not text_in(record, "uuid"):
+        return False
+    return text_in(record, "type") in GRAPH_TYPES or "parentUuid" in record
+
+
+def contents_of(record: Any) -> list[dict[str, Any]]:
+    """Returns what a model sees of a record, as messages in Anthropic's form."""
+    kind = record.get("type") if isinstance(record, dict) else None
+    if kind in ("user", "assistant"):
+        message = dict_in(record, "message")
+        content = message.get("content")
+        if not isinstance(content, (str, list)) or record.get("isApiErrorMessage"):
+            return []
+        return [{"role": text_in(message, "role") or kind, "content": content}]
+    if kind == "system" and record.get("subtype") == "local_command":
+        return _of_user(record.get("content"))
+    if kind == "attachment":
+        attachment = dict_in(record, "attachment")
+        return _of_user(attachment.get("prompt")) if attachment.get("type") == "queued_command" else []
+    if kind == "queue-operation" and record.get("operation") == "remove":
+        return _of_user(record.get("content"))
+    return []
+
+
+def said_twice(record: dict[str, Any]) -> str:
+    """Returns the other type of line that some versions write what the user said while the agent worked in, too."""
+    return {"attachment": "queue-operation", "queue-operation": "attachment"}.get(text_in(record, "type"), "")
+
+
+def usage_of(record: Any) -> tuple[str, object] | None:
+    """Returns the usage of a line of the assistant, with the response that it is of."""
+    message = dict_in(record, "message")
+    usage = dict_in(message, "usage")
+    if text_in(record, "type") != "assistant" or not usage or message.get("model") == SYNTHETIC:
+        return None
+    return text_in(message, "id"), usage
+
+
+def titles_of(record: Any) -> list[tuple[int, str]]:
+    """Returns the title in a line, with its rank: the user's own goes before one that a model made."""
+    kinds = (("custom-title", "customTitle"), ("ai-title", "aiTitle"), ("summary", "summary"))
+    return [(rank, text_in(record, key)) for rank, (kind, key) in enumerate(kinds) if text_in(record, "type") == kind]
+
+
+def text_of(content: Any) -> str:
+    """Returns the texts of the content of a message."""
+    if isinstance(content, str):
+        return content
+    blocks = content if isinstance(content, list) else []
+    return "\n".join(text_in(block, "text") for block in blocks)
+
+
+def metadata_of(record: Any, *, is_shown: bool) -> dict[str, Any]:
+    """Returns what a line is found by; of one that no model sees, which is stored whole, its ids alone."""
+    if not isinstance(record, dict):
+        return {}
+    found = {key: record[key] for key in (_METADATA if is_shown else _RECORD_METADATA) if record.get(key) is not None}
+    message_id = text_in(record.get("message"), "id")
+    return found | {"messageId": message_id} if message_id and is_shown else found
+
+
+def config_of(record: Any) -> dict[str, Any] | None:
+    """Returns the generation config of a line: the model is all that a file has."""
+    model = text_in(record.get("message"), "model") if text_in(record, "type") == "assistant" else ""
+    return {"model": model} if model and model != SYNTHETIC else None
+
+
+def saved_outputs(record: Any) -> list[str]:
+    """Returns the names of the files in `tool-results` that a line stands for."""
+    if text_in(record, "type") != "user":
+        return []
+    paths = [text_in(record.get("toolUseResult"), "persistedOutputPath")]
+    for block in list_in(record.get("message"), "content"):
+        if isinstance(block, dict) and block.get("type") == "tool_result":
+            paths += _SAVED.findall(text_of(block.get("content")))
+    names = (path.strip().replace("\\", "/").rpartition("/")[2] for path in paths)
+    return list(dict.fromkeys(name for name in names if name not in ("", ".", "..")))
+
+
+def node_of(record: dict[str, Any], unit: Unit, position: int, *, is_shown: bool) -> Node:
+    """Returns the place of a line in the graph; its writer is a sub-agent or none, and a session."""
+    kind = text_in(record, "type")
+    message = record.get("message")
+    blocks = [block for block in list_in(message, "content") if isinstance(block, dict)]
+    compaction = dict_in(record, "compactMetadata")
+    kept = dict_in(compaction, "preservedMessages") or dict_in(record, "preservedMessages")
+    segment = dict_in(compaction, "preservedSegment") or dict_in(record, "preservedSegment")
+    is_aside = bool(record.get("isSidechain"))
+    return Node(
+        position=position,
+        line=unit.line,
+        uuid=record["uuid"],
+        parent=text_in(record, "parentUuid"),
+        at=text_in(record, "timestamp"),
+        writer=(
+            "aside" if is_aside else "",
+            text_in(record, "agentId") if is_aside else "",
+            text_in(record, "sessionId"),
+        ),
+        is_message=kind in ("user", "assistant"),
+        is_shown=is_shown,
+        is_aside=is_aside,
+        is_preferred=not record.get("teamName") and not record.get("isMeta"),
+        is_parsed=kind in GRAPH_TYPES and is_plain_json(unit),
+        response=text_in(message, "id") if kind == "assistant" else "",
+        calls=tuple(block["id"] for block in blocks if block.get("type") == "tool_use" and text_in(block, "id")),
+        answers=tuple(
+            block["tool_use_id"]
+            for block in blocks
+            if block.get("type") == "tool_result" and text_in(block, "tool_use_id")
+        ),
+        source=text_in(record, "sourceToolAssistantUUID"),
+        is_assistant=kind == "assistant",
+        is_boundary=kind == "system" and record.get("subtype") == "compact_boundary",
+        is_summary=bool(record.get("isCompactSummary")),
+        logical_parent=text_in(record, "logicalParentUuid"),
+        anchor=text_in(kept, "anchorUuid") or text_in(segment, "anchorUuid"),
+        kept=tuple(uuid for uuid in list_in(kept, "uuids") if isinstance(uuid, str)),
+        kept_ends=(text_in(segment, "headUuid"), text_in(segment, "tailUuid")),
+    )
+
+
+def _of_user(content: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": content}] if isinstance(content, (str, list)) and content else []
+
+
+FORM = Form(
+    name="claude-code",
+    is_of_graph=is_of_graph,
+    node_of=node_of,
+    contents_of=contents_of,
+    metadata_of=metadata_of,
+    config_of=config_of,
+    usage_of=usage_of,
+    titles_of=titles_of,
+    said_twice=said_twice,
+    saved_outputs=saved_outputs,
+)
