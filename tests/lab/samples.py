@@ -222,11 +222,61 @@ def codex() -> Sample:
         item(type="ghost_snapshot", ghost_commit={"id": "g"}),
         item(**said("user", "Go on.")),
     ]
-    return Sample(lines(records), 21, 10, goes_back=True)
+    return Sample(lines(records), 21, 10, 4, goes_back=True)
+
+
+def anthropic() -> Sample:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"path": LONG}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": LONG, "is_error": False}
+    body = {
+        "model": "m-1",
+        "max_tokens": 100,
+        "system": [{"type": "text", "text": LONG, "cache_control": {"type": "ephemeral"}}],
+        "tools": [{"name": "look", "input_schema": {"type": "object"}}],
+        "messages": [
+            {"role": "user", "content": LONG},
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "s" * 30}, call]},
+            {"role": "user", "content": [result]},
+            {"role": "assistant", "content": [{"type": "text", "text": "So it is."}]},
+        ],
+    }
+    return Sample(json.dumps(body).encode(), 5, 5, 5, ("messages",))
+
+
+def openai_responses() -> Sample:
+    items = [
+        {"role": "user", "content": LONG},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "g" * 40},
+        {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": LONG},
+        {"type": "item_reference", "id": "msg_0"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "So it is."}]},
+    ]
+    return Sample(json.dumps(items).encode(), 7, 5, 5, ())
+
+
+def openai_chat() -> Sample:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    body = {
+        "model": "m-1",
+        "temperature": 0.5,
+        "tools": [{"type": "function", "function": {"name": "look"}}],
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": LONG},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": LONG},
+            {"role": "assistant", "content": "So it is."},
+        ],
+    }
+    return Sample(json.dumps(body).encode(), 6, 5, 5, ("messages",))
 
 
 SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
+    "anthropic": anthropic,
     "codex": codex,
+    "openai-chat": openai_chat,
+    "openai-responses": openai_responses,
     "jsonl": jsonl,
     "opencode": opencode,
     "pi": pi,

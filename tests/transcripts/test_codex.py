@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lab.processes import ROOT
 from tract_fs import Tract
 from tract_fs.capture import files
 from tract_fs.capture.files import open_source
@@ -660,21 +661,29 @@ def test_a_rollout_to_resume_from_is_one_valid_chain() -> None:
     assert shown(read(data))[-1] == "user: more"
 
 
+READ = """
+import resource, sys
+from tract_fs.capture.files import open_source
+from tract_fs.transcripts import read_transcripts
+
+with open_source(sys.argv[1]) as source:
+    (transcript,) = read_transcripts(source)
+    print(sum(len(transcript.entry(position).contents) for position in transcript.branches[0].positions))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
 @pytest.mark.campaign
-def test_a_rollout_of_300_mb_is_read_in_less(tmp_path: Path) -> None:
+@pytest.mark.parametrize("characters", [300, 10_000])
+def test_a_rollout_of_300_mb_is_read_in_less(tmp_path: Path, characters: int) -> None:
     path = tmp_path / "rollout-t-1.jsonl"
-    text = "x" * 1000
+    block = data_of(
+        rollout(*turn("x" * characters), event("token_count", info={"last_token_usage": count_of(1, 1)}))[1:]
+    )
     with path.open("wb") as file:
         file.write(data_of(rollout()))
-        while file.tell() < 300 * 10**6:
-            file.write(
-                data_of(rollout(*turn(text), event("token_count", info={"last_token_usage": count_of(1, 1)}))[1:])
-            )
-    tracemalloc.start()
-    with open_source(path) as source:
-        (transcript,) = read_transcripts(source)
-        found = sum(len(transcript.entry(position).contents) for position in transcript.branches[0].positions)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert found > 200_000
-    assert peak < 300 * 10**6
+        file.writelines(block for _ in range(300 * 10**6 // len(block) + 1))
+    done = subprocess.run([sys.executable, "-c", READ, path], cwd=ROOT, capture_output=True, text=True, check=True)
+    found, peak_kb = map(int, done.stdout.split())
+    assert found == 3 * (300 * 10**6 // len(block) + 1)
+    assert peak_kb < 300 * 1000

@@ -12,6 +12,7 @@ from tract_fs.capture.files import digest_of, open_source
 from tract_fs.capture.importer import TranscriptImporter, TranscriptReport
 from tract_fs.errors import ArgumentError, TranscriptFlawed
 from tract_fs.transcripts import format_of, read_transcripts
+from tract_fs.transcripts.message_lists import LINES
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 from tract_fs.work.session import Session
@@ -90,7 +91,7 @@ def export_file(session: Session) -> bytes:
         raise ArgumentError(f"tract {session.tract_id!r} is no imported session: give the format to export it in")
     format, session_id = origin["format"], str(origin.get("session", ""))
     records = list(iter_records(session, format, session_id))
-    assemble = getattr(format_of(format), "assemble", None)
+    assemble = None if origin.get("shape") == LINES else getattr(format_of(format), "assemble", None)
     data: bytes = (
         b"".join(to_lines(iter(records))) if assemble is None else assemble([exact_value(one) for one in records])
     )

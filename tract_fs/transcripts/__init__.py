@@ -22,10 +22,15 @@ _SESSION_FORMATS = {  # by name, the module of each; the first that matches a fi
     "gemini-cli": "gemini_cli",
     "gemini-cli-json": "gemini_cli_json",
     "copilot": "copilot",
+    "anthropic": "anthropic",
+    "openai-responses": "openai_responses",
+    "openai-chat": "openai_chat",
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)
-LISTS = frozenset(["jsonl"])  # formats that are no program's sessions, but lists of messages
+LISTS = frozenset(
+    ["anthropic", "openai-chat", "jsonl"]
+)  # formats that are no program's sessions, but lists of messages
 
 
 def require_format(format: str) -> None:

@@ -15,12 +15,12 @@ from tract_fs.transcripts.codex_facts import (
     communication_of,
     event_of,
     instructions_of,
-    message_of,
     tools_of,
 )
 from tract_fs.transcripts.codex_lines import ThreadLines, parts_of
 from tract_fs.transcripts.codex_resume import write
 from tract_fs.transcripts.fields import Fields, fields_of, text_of, time_us
+from tract_fs.transcripts.response_items import message_of
 from tract_fs.transcripts.resume import Loss, SessionCheck
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Branch, Entry, Transcript

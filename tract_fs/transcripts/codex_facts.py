@@ -13,32 +13,12 @@ from typing import Any
 from tract_fs.model.usage import TokenUsage
 from tract_fs.transcripts.codex_lines import ThreadLines, parts_of
 from tract_fs.transcripts.fields import Fields, fields_of, items_of, picked, text_of, time_us, usage_of
+from tract_fs.transcripts.response_items import message_of
 from tract_fs.transcripts.transcript import Branch
 from tract_fs.transcripts.units import Flaw
 
 _TITLE_CHARACTERS = 80
 _CONFIG = ("model", "effort", "summary", "personality", "service_tier", "verbosity")
-_OF_MODEL = frozenset(
-    [
-        "reasoning",
-        "function_call",
-        "custom_tool_call",
-        "local_shell_call",
-        "tool_search_call",
-        "web_search_call",
-        "image_generation_call",
-        "compaction",
-        "compaction_summary",
-        "context_compaction",
-    ]
-)
-_ROLES = dict.fromkeys(_OF_MODEL, "assistant") | {
-    "function_call_output": "tool",
-    "custom_tool_call_output": "tool",
-    "tool_search_output": "tool",
-    "agent_message": "user",
-    "additional_tools": "developer",
-}
 _CONTEXT_TEXTS = (  # that a message of the user begins with when the program wrote it
     "<environment_context>",
     "<user_instructions>",
@@ -51,15 +31,6 @@ _CONTEXT_TEXTS = (  # that a message of the user begins with when the program wr
     "<subagent_notification>",
 )
 _SHOWN_EVENTS = frozenset(["user_message", "agent_message", "agent_reasoning"])
-
-
-def message_of(item: Fields) -> Fields | None:
-    """Returns a response item as a message: the item itself, or with a role where it has none; None for what no model sees."""
-    role = item.get("role")
-    kind = text_of(item.get("type"))
-    if kind == "message" or isinstance(role, str):
-        return item if isinstance(role, str) and role and (kind == "message" or kind in _ROLES) else None
-    return {**item, "role": _ROLES[kind]} if kind in _ROLES else None
 
 
 def communication_of(payload: Fields) -> Fields | None:

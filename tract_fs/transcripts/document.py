@@ -19,7 +19,11 @@ def document_units(source: Source, *path: str) -> list[Unit]:
 
     Of a document that is an array itself, by an empty path, the elements alone.
     """
-    document, is_clean = source.exact_document
+    return split_document(*source.exact_document, *path)
+
+
+def split_document(document: Any, is_clean: bool, /, *path: str) -> list[Unit]:
+    """Returns the same of a JSON value; `is_clean`: it can be stored as it stands."""
     elements = document
     for key in path:
         elements = elements.get(key) if isinstance(elements, dict) else None
@@ -39,7 +43,11 @@ def flaws_of(units: Sequence[Unit]) -> list[Flaw]:
 def assemble_document(values: Sequence[Any], *path: str) -> bytes:
     """Returns the document of its rest and its elements, as one line."""
     head, elements = (values[0], list(values[1:])) if path and values else ([], list(values))
-    document = _replaced(head, path, elements)
+    return encode_document(_replaced(head, path, elements))
+
+
+def encode_document(document: Any) -> bytes:
+    """Returns a JSON value as a file of one line."""
     try:
         return canonical.encode(document, name="document") + b"\n"
     except JsonValueError:  # it holds what was repaired in the messages, and comes back as it was
