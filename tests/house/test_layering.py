@@ -127,6 +127,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "openai_chat",
             "openai_responses",
             "anthropic",
+            "inspect",
             "added",
             "jsonl",
             "opencode",

@@ -272,9 +272,20 @@ def openai_chat() -> Sample:
     return Sample(json.dumps(body).encode(), 6, 5, 5, ("messages",))
 
 
+def inspect() -> Sample:
+    messages = [
+        {"id": "m1", "role": "system", "content": "be brief"},
+        {"id": "m2", "role": "user", "content": LONG, "source": "input"},
+        {"id": "m3", "role": "assistant", "content": "Yes", "model": "m-1", "source": "generate"},
+    ]
+    sample = {"id": 1, "epoch": 1, "input": LONG, "target": "Yes", "messages": messages}
+    return Sample(json.dumps(sample).encode(), 4, 3, 3, ("messages",))
+
+
 SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
     "anthropic": anthropic,
     "codex": codex,
+    "inspect": inspect,
     "openai-chat": openai_chat,
     "openai-responses": openai_responses,
     "jsonl": jsonl,

@@ -22,6 +22,7 @@ _SESSION_FORMATS = {  # by name, the module of each; the first that matches a fi
     "gemini-cli": "gemini_cli",
     "gemini-cli-json": "gemini_cli_json",
     "copilot": "copilot",
+    "inspect": "inspect",
     "anthropic": "anthropic",
     "openai-responses": "openai_responses",
     "openai-chat": "openai_chat",

@@ -56,7 +56,7 @@ def _is_response(value: Fields) -> bool:
 
 def _is_list(messages: list[Any]) -> bool:
     has_own = any(block.get("type") in _BLOCKS for block in blocks_of(messages))
-    return has_own and all(map(is_message, messages))
+    return has_own and is_message(messages[0])
 
 
 def _is_body(body: Fields, messages: list[Any]) -> bool:
