@@ -424,6 +424,20 @@ def test_a_fork_without_its_parent_says_so(tmp_path: Path) -> None:
     assert check.lost[0].reason == "the history that the thread was forked from is missing"
 
 
+def test_what_a_fork_got_from_its_parent_stays_when_that_is_gone(tmp_path: Path) -> None:
+    path = forked(tmp_path / "home")
+    with Tract.open(tmp_path / "store") as tract:
+        tract.import_transcript(path)
+        head, whole = tract.head, compiled(tract)
+        (tmp_path / "home" / "archived_sessions" / "rollout-2026-05-02T08-00-00-t-2.jsonl").unlink()
+        report = tract.import_transcript(path)
+        assert (report.added, report.branches, report.head, len(report.flaws)) == (0, (), head, 1)
+        with path.open("ab") as file:
+            file.write(data_of([line(80, "response_item", said("user", "five"), ordinal=7)]))
+        assert tract.import_transcript(path).added == 1
+        assert compiled(tract) == [*whole, ("user", "five")]
+
+
 def test_a_parent_that_was_repaired_counts_by_its_ordinals(tmp_path: Path) -> None:
     path = forked(tmp_path / "home")
     parent = tmp_path / "home" / "archived_sessions" / "rollout-2026-05-02T08-00-00-t-2.jsonl"

@@ -65,6 +65,7 @@ class _Mark(Struct, frozen=True):
     key: str
     sum: str
     chain: str
+    file: str
 
 
 class _Known(Struct):
@@ -188,7 +189,7 @@ class TranscriptImporter:
             entry = self._entry(position)
             sum_ = stamps.sum_of(entry)
             chain = stamps.chained(chain, entry.key, sum_)
-            marks.append(_Mark(entry.key, sum_, chain))
+            marks.append(_Mark(entry.key, sum_, chain, entry.file))
         return marks
 
     def _extend(self, session: Session, branch: Branch, marks: Sequence[_Mark], *, is_last: bool = False) -> None:
@@ -218,7 +219,8 @@ class TranscriptImporter:
         places = {mark.chain: count for count, mark in enumerate(marks, 1)}
         if last[1].chain in places:
             return places[last[1].chain]
-        known = self._known(session, line.head)
+        files = {"", *(mark.file for mark in marks)}  # what is of another file stays when that file is gone
+        known = [one for one in self._known(session, line.head) if one.stamp.file in files]
         common = 0
         while common < min(len(known), len(marks)) and known[common].stamp.key == marks[common].key:
             common += 1
