@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         CommitNotFoundError,
         CommitUncertain,
         ContentValidationError,
+        ContextTooLarge,
         DamageError,
         EditTargetError,
         ExportError,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     )
     from tract_fs.model.diff import ConfigChange, ContextDiff, DiffedContext, DiffedMessage, DiffEntry
     from tract_fs.model.exchange import BadFile, BundleApplied, BundleInfo, DivergedBranch, SyncReport, Transfer
+    from tract_fs.model.fitting import FitCandidate
     from tract_fs.model.info import (
         CommitInfo,
         ImportReport,
@@ -93,6 +95,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "CommitNotFoundError",
         "CommitUncertain",
         "ContentValidationError",
+        "ContextTooLarge",
         "DamageError",
         "EditTargetError",
         "ExportError",
@@ -157,6 +160,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.conflicts": ["Conflict", "ConflictSide"],
     "tract_fs.model.diff": ["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"],
     "tract_fs.model.exchange": ["BadFile", "BundleApplied", "BundleInfo", "DivergedBranch", "SyncReport", "Transfer"],
+    "tract_fs.model.fitting": ["FitCandidate"],
     "tract_fs.model.status": ["OtherHeads", "PackReport", "RepairReport", "Status"],
     "tract_fs.work.merge": ["MergeResult"],
 }
@@ -190,6 +194,7 @@ __all__ = [
     "ContentValidationError",
     "ContextCompiler",
     "ContextDiff",
+    "ContextTooLarge",
     "DamageError",
     "DialogueContent",
     "DiffEntry",
@@ -199,6 +204,7 @@ __all__ = [
     "EditTargetError",
     "EstimateCounter",
     "ExportError",
+    "FitCandidate",
     "FreeformContent",
     "HeadMoved",
     "HistoryEntry",

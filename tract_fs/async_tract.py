@@ -324,6 +324,7 @@ class _Calls:
     describe = _writing(Tract.describe)
     record_usage = _writing(Tract.record_usage)
     summarize = _running_long(Tract.summarize)
+    fit = _writing(Tract.fit)
     import_messages = _writing(Tract.import_messages)
     merge = _writing(Tract.merge)
     cherry_pick = _writing(Tract.cherry_pick)

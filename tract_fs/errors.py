@@ -289,6 +289,18 @@ class BudgetExceeded(TractError):
     maximum: int
 
 
+class ContextTooLarge(TractError):
+    """Raised when a context can't be made to fit in so many tokens: what has to stay holds `token_count`.
+
+    Pinned messages, those of the system, summaries, the last message and the tools stay. Unpin, edit or summarize some, or
+    give more tokens; nothing was written.
+    """
+
+    template = "the context can't be made to fit in {max_tokens} tokens: what stays of it (pinned and system messages, summaries, the last message, tools) has {token_count}; unpin, edit or summarize some of it, or give more; nothing was written"
+    max_tokens: int
+    token_count: int
+
+
 class OrphanedToolCall(TractError):
     """Raised by `compile(orphans="raise")` when a skip, edit or cut separates a tool call from its result.
 
@@ -300,14 +312,16 @@ class OrphanedToolCall(TractError):
 
 
 class ExportError(TractError, ValueError):
-    """Raised by an export when a message holds what the provider's messages have no form for; `reason` is what.
+    """Raised by an export when a message holds what the provider's messages have no form for; `reason` is what,
+    `form` names the provider's.
 
     `commits` are those that made the message. Edit or skip them, or export `as_committed`.
     """
 
-    template = "commit {commits}: {reason} has no form in a message of OpenAI's chat completions; edit or skip it, or export as_committed=True"
+    template = "commit {commits}: {reason} has no form in {form}; edit or skip it, or take `messages` as committed"
     commits: tuple[str, ...]
     reason: str
+    form: str
 
 
 class UsageError(TractError, ValueError):

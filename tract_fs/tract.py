@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tract_fs.errors import HistoryIncomplete
     from tract_fs.model.diff import ContextDiff
     from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
+    from tract_fs.model.fitting import FitPolicy
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.work.branches import TractBranches
     from tract_fs.work.merge import MergeResult
@@ -388,6 +389,31 @@ class Tract:
         with self._guard.writing:
             return self._summarizer.write(plan, made)
 
+    def fit(
+        self,
+        max_tokens: int,
+        *,
+        policy: FitPolicy | None = None,
+        message: str | None = None,
+        expected_head: ExpectedHead = ANY,
+    ) -> CompiledContext:
+        """Commits the edits and skips that make the context fit in `max_tokens`, all in one transaction, and returns it;
+        `warnings` names each. Nothing is committed if it fits already.
+
+        Pinned messages, those of the system, summaries, tools and the last message (with its calls) stay. First the tool
+        payloads before it, inputs and results, are shortened, the largest first, with a mark that names the commit (those of
+        the last message only if it can't stay else); then the oldest messages are skipped, a call and its results together. A `policy`
+        instead gets the messages that may go, as FitCandidates, and how many tokens are too many, and returns commits in
+        the order in which to skip them, until the rest fits; it must not call this handle. An undo takes all of it back.
+        Errors: ContextTooLarge, ArgumentError, and as `commit`; nothing is written then.
+        """
+        from tract_fs.model.fitting import Fit
+        from tract_fs.work.fitting import fit_context
+
+        with self._guard.writing, self._session.writer.batch():
+            limit = Fit.require(max_tokens, policy)
+            return fit_context(self._session, limit, message=message, expected_head=expected_head)
+
     def batch(self) -> AbstractContextManager[None]:
         """Makes all commits and annotations inside visible together, or none if anything is raised.
 
@@ -546,16 +572,22 @@ class Tract:
         include_edit_annotations: bool = False,
         aggregate_same_role: bool = False,
         orphans: Orphans = "drop",
+        max_tokens: int | None = None,
+        policy: FitPolicy | None = None,
     ) -> CompiledContext:
         """Returns the messages to send next: the history of the head, or of a cut of it, replayed.
 
         `at_time`: what had been made by then (naive: UTC). `orphans`: what becomes of a tool call or result whose other
-        half a skip, an edit or a cut removed: "drop", "raise" (OrphanedToolCall) or "keep". Cost: what was committed
-        since the nearest cached head.
+        half a skip, an edit or a cut removed: "drop", "raise" (OrphanedToolCall) or "keep". With `max_tokens`, as the
+        tokenizer counts, the context is made to fit as `fit` describes, and nothing is committed; `warnings` names all that
+        is shortened or left out. Cost: what was committed since the nearest cached head. Errors: OrphanedToolCall,
+        ContextTooLarge, ArgumentError.
         """
         options = CompileOptions(include_edit_annotations, aggregate_same_role, orphans)
         with self._guard.reading:
-            return self._session.contexts.compile(at_time=at_time, at_commit=at_commit, options=options)
+            return self._session.contexts.compile(
+                at_time=at_time, at_commit=at_commit, options=options, max_tokens=max_tokens, policy=policy
+            )
 
     def get_commit(self, ref: str) -> CommitInfo | None:
         """Returns the commit that a ref names, as `resolve` does, or None if it names none in this tract.

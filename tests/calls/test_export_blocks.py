@@ -206,11 +206,19 @@ def test_thinking_is_left_out_and_named(t: Tract) -> None:
     assert t.compile().warnings == []
 
 
+def test_a_block_that_only_its_provider_can_read_is_left_out_and_named(t: Tract) -> None:
+    searched = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    (made,) = t.import_messages([of("assistant", searched, TEXT)])
+    context = t.compile()
+    assert context.to_openai() == [of("assistant", TEXT)]
+    assert context.warnings == [
+        f"commit {made.commit_hash} has a block of type 'server_tool_use', which is for Anthropic's messages alone; "
+        "to_openai() left it out"
+    ]
+    assert context.to_anthropic()["messages"] == [of("assistant", searched, TEXT)]
+
+
 REFUSED: dict[str, tuple[Fields, str]] = {
-    "a call of the provider's server": (
-        of("assistant", {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}),
-        "a block of type 'server_tool_use' in a message of role 'assistant'",
-    ),
     "an image of a file": (
         of("user", {"type": "image", "source": {"type": "file", "file_id": "f"}}),
         "a block of type 'image' with a source of type 'file' in a message of role 'user'",

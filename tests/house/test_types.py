@@ -57,6 +57,7 @@ def test_the_errors_that_callers_handle_are_names_of_the_package() -> None:
         "CommitNotFoundError",
         "CommitUncertain",
         "ContentValidationError",
+        "ContextTooLarge",
         "DamageError",
         "EditTargetError",
         "ExportError",

@@ -24,8 +24,10 @@ from tract_fs.cli.output import json_text
 from tract_fs.cli.values import parse_field, parse_moment, require_plain
 from tract_fs.errors import CommitNotFoundError, ContentRedacted
 from tract_fs.model.compiler import Orphans
-from tract_fs.model.exports import Exported, openai_messages
+from tract_fs.model.providers.export import Document, as_committed, export
+from tract_fs.model.shapes import Shape
 
+_SHAPES: tuple[Shape, ...] = ("openai", "openai-responses", "anthropic", "gemini")
 _WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 
 
@@ -125,17 +127,24 @@ def show(invocation: Invocation, ref: str | None) -> None:
     help="What happens to a tool call or result without its other half.",
 )
 @click.option("--aggregate-same-role", is_flag=True, help="Join neighbouring messages of one role.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Shorten large tool payloads, and leave old messages out, until N tokens hold the rest.",
+)
 @click.option("--include-edit-annotations", is_flag=True, help="Mark edited messages with [edited].")
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["text", "oneline", "openai"]),
+    type=click.Choice(["text", "oneline", *_SHAPES]),
     default="text",
     show_default=True,
-    help="openai: the JSON list of messages to send.",
+    help="The name of a provider's API: the JSON of the messages to send there.",
 )
 @click.option(
     "--as-committed",
+    "as_is",
     is_flag=True,
     help="With openai: leave empty messages in, and tool results where they are.",
 )
@@ -147,17 +156,20 @@ def compile_(
     at_time: str | None,
     orphans: Orphans,
     aggregate_same_role: bool,
+    max_tokens: int | None,
     include_edit_annotations: bool,
     format_: str,
-    as_committed: bool,
+    as_is: bool,
 ) -> None:
     """Print the messages to send next. Warnings go to stderr.
 
-    With --format openai, what lies between a tool call and its results goes behind the results, and empty messages are
-    left out, since providers refuse both.
+    With the format of a provider, what lies between a tool call and its results goes behind the results, and empty
+    messages are left out, since providers refuse both.
     """
-    if as_committed and format_ != "openai":
+    if as_is and format_ != "openai":
         raise click.UsageError("--as-committed goes with --format openai")
+    if max_tokens is not None and aggregate_same_role:
+        raise click.UsageError("--max-tokens goes without --aggregate-same-role")
     if at_commit is not None and at_time is not None:
         raise click.UsageError("give --at-commit or --at-time, not both")
     moment = None if at_time is None else parse_moment(at_time, "--at-time")
@@ -173,21 +185,21 @@ def compile_(
             include_edit_annotations=include_edit_annotations,
             aggregate_same_role=aggregate_same_role,
             orphans=orphans,
+            max_tokens=max_tokens,
         )
 
         def show() -> None:
-            if format_ == "openai":
-                messages = context.to_openai(as_committed=as_committed)
-                click.echo((json_text(messages) + "\n").encode(), nl=False)
+            if format_ in _SHAPES:
+                click.echo((json_text(_sent(context, format_, as_is=as_is)) + "\n").encode(), nl=False)
             elif format_ == "oneline":
                 show_context_lines(context)
             else:
                 show_context(context)
-            if format_ != "openai":
+            if format_ not in _SHAPES:
                 show_totals(context)
             show_warnings(context.warnings)
 
-        invocation.answer(lambda: _context(t, context, _messages(context, format_, as_committed=as_committed)), show)
+        invocation.answer(lambda: _context(t, context, _exported(context, format_, as_is=as_is)), show)
 
 
 @click.command(context_settings={"ignore_unknown_options": True}, short_help="Find commits by generation config.")
@@ -231,18 +243,31 @@ def _content_or_redacted(t: Tract, info: CommitInfo) -> tuple[object, bool]:
         return None, True
 
 
-def _messages(context: CompiledContext, format_: str, *, as_committed: bool) -> list[Exported]:
-    if format_ == "openai":
-        return openai_messages(context.messages, as_committed=as_committed, warn=context.add_warning)
-    return [(message.to_dict(), message.commit_hashes) for message in context.messages]
+def _sent(context: CompiledContext, format_: str, *, as_is: bool) -> object:
+    """Returns what goes to a provider: the list of messages, or an object with the system's beside them."""
+    if format_ == "anthropic":
+        return context.to_anthropic()
+    if format_ == "gemini":
+        return context.to_gemini()
+    return context.to_openai(as_committed=as_is) if format_ == "openai" else context.to_openai_responses()
 
 
-def _context(t: Tract, context: CompiledContext, messages: list[Exported]) -> dict[str, object]:
+def _exported(context: CompiledContext, format_: str, *, as_is: bool) -> Document:
+    if as_is:
+        return Document([], as_committed(context.messages))
+    for shape in _SHAPES:
+        if shape == format_:
+            return export(context.messages, shape, context.add_warning)
+    return Document([], [(message.to_dict(), message.commit_hashes) for message in context.messages])
+
+
+def _context(t: Tract, context: CompiledContext, document: Document) -> dict[str, object]:
     return {
         "tract_id": t.tract_id,
         "branch": t.branch,
-        "messages": [message for message, _ in messages],
-        "message_commits": [list(commits) for _, commits in messages],
+        **({"system": document.system} if document.system else {}),
+        "messages": [message for message, _ in document.messages],
+        "message_commits": [list(commits) for _, commits in document.messages],
         "generation_configs": context.generation_configs,
         "commit_hashes": context.commit_hashes,
         "token_count": context.token_count,

@@ -11,8 +11,11 @@ from itertools import chain
 
 from msgspec import Struct, field
 
+from tract_fs.model import canonical
 from tract_fs.model.content import Priority
 from tract_fs.model.exports import find_flaws
+from tract_fs.model.messages import Rendering
+from tract_fs.model.shapes import is_item
 from tract_fs.model.slots import Slot
 from tract_fs.model.tool_order import ToolIds, place_results
 
@@ -235,7 +238,7 @@ def export_warnings(slots: list[Slot], layout: Layout) -> list[str]:
     """Returns warnings about what providers refuse, and what an export therefore moves or leaves out."""
     shown = [(slot, slot.shown_rendering()) for _, slot in in_shown_order(slots, layout) if slot.is_shown]
     is_answered = any(rendering.answers for _, rendering in shown)
-    ids = [ToolIds(r.calls, r.answers, r.content_type == "tool_io") for _, r in shown] if is_answered else []
+    ids = [ToolIds(r.calls, r.answers, _joins(r)) for _, r in shown] if is_answered else []
     warnings = [
         f"commit {shown[late.result][0].commit}: the result of tool call {late.id!r} does not follow the call at once "
         f"(commit {shown[late.call][0].commit}); to_openai() moves what lies between behind it"
@@ -246,6 +249,14 @@ def export_warnings(slots: list[Slot], layout: Layout) -> list[str]:
             is_summary = flaw == "message" and bool(slot.targets)
             warnings.append(f"commit {slot.commit} {_FLAWS['summary' if is_summary else flaw]}")
     return warnings
+
+
+def _joins(rendering: Rendering) -> bool:
+    """Returns whether neighbouring calls of this kind share a message: single calls, and items of OpenAI's responses."""
+    if rendering.content_type == "tool_io":
+        return True
+    body = rendering.body if rendering.calls else None
+    return body is not None and '"call_id":"' in body and is_item(canonical.decode(body.encode()))
 
 
 _FLAWS = {

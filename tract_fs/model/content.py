@@ -17,6 +17,7 @@ from msgspec.json import Decoder
 from tract_fs.errors import ArgumentError, ContentValidationError, JsonValueError, ObjectTooLarge
 from tract_fs.model import canonical
 from tract_fs.model.names import is_hash
+from tract_fs.model.shapes import with_role
 
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
 ILL_FORMED = "?"  # in place of the type of what is no content
@@ -334,7 +335,8 @@ class ContentTypes:
         """
         name, fields = self._to_fields(canonical.dumped(content))
         if name == "message":
-            fields["message"] = canonical.dumped(fields.get("message"))
+            message = canonical.dumped(fields.get("message"))
+            fields["message"] = with_role(message) if type(message) is dict else message
             _require_role(fields["message"])
         envelope = _envelope(name, fields)
         kind = _OF_TEXTS.get(name)

@@ -28,9 +28,8 @@ from tract_fs.model.content import (
     ToolsContent,
     default_text,
 )
+from tract_fs.model.shapes import tool_ids
 from tract_fs.model.tokens import PER_MESSAGE, TokenCounter, count_json_message, count_message, recorded_tokens
-
-_TEXT_BLOCKS = ("text", "input_text", "output_text")
 
 
 class Rendering(Struct, frozen=True, array_like=True, gc=False):
@@ -153,6 +152,10 @@ class Message:
             return {"role": "tool", "tool_call_id": io.call_id, "content": payload}
         call = {"id": io.call_id, "type": "function", "function": {"name": io.tool_name, "arguments": payload}}
         return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+    def fields(self) -> dict[str, Any]:
+        """Returns the provider message, or the fields of the tool call or result (fresh); of any other, role and content."""
+        return self._decoded() if self._body is not None else self.to_dict()
 
     @property
     def has_blobs(self) -> bool:
@@ -301,33 +304,6 @@ def _render_provider(
     return Rendering(
         role, text, name, "message", body, tokens, calls, answers, has_media=has_media, has_blobs=has_blobs
     )
-
-
-def tool_ids(message: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the ids of the tool calls that a provider message makes, and of those it answers (OpenAI, Anthropic)."""
-    calls = [_id_of(call, "id") for call in _list_of(message, "tool_calls")]
-    answers = [_id_of(message, "tool_call_id")] if message.get("role") == "tool" else []
-    for block in _list_of(message, "content"):
-        if isinstance(block, dict) and block.get("type") == "tool_use":
-            calls.append(_id_of(block, "id"))
-        elif isinstance(block, dict) and block.get("type") == "tool_result":
-            answers.append(_id_of(block, "tool_use_id"))
-    return tuple(filter(None, calls)), tuple(filter(None, answers))
-
-
-def is_text_block(block: object) -> bool:
-    """Returns whether a block of a provider message is a text (OpenAI, Anthropic)."""
-    return isinstance(block, dict) and block.get("type") in _TEXT_BLOCKS and isinstance(block.get("text"), str)
-
-
-def _list_of(message: dict[str, Any], key: str) -> list[Any]:
-    value = message.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _id_of(value: object, key: str) -> str:
-    id_ = value.get(key) if isinstance(value, dict) else None
-    return id_ if isinstance(id_, str) else ""
 
 
 def _tool_text(content: ToolIOContent) -> str:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tract_fs.model import canonical
-from tract_fs.model.exports import openai_messages
 from tract_fs.model.messages import Message, Rendering
+from tract_fs.model.shapes import Shape
 from tract_fs.model.tokens import PER_REPLY
 from tract_fs.model.usage import TokenUsage
+
+if TYPE_CHECKING:
+    from tract_fs.model.fitting import FitPlan
 
 
 class CompileSnapshot:
@@ -123,6 +126,27 @@ class CompileSnapshot:
             warn=warn,
             tools=self.tools_rendering,
             has_blobs=self.has_blobs or rendering.has_blobs,
+        )
+
+    def fitted(self, plan: FitPlan) -> CompileSnapshot:
+        """Returns the snapshot without the messages that a fit leaves out, and with those that it shortens so."""
+        kept = [n for n in range(self.commit_count) if n not in plan.left_out]
+        made = {n: rendering for n, (_, rendering) in plan.shortened.items()}
+        messages = [
+            Message.from_rendering(made[n], self._messages[n].commit_hashes) if n in made else self._messages[n]
+            for n in kept
+        ]
+        counts = [made[n].tokens if n in made else self._counts[n] for n in kept]
+        return CompileSnapshot(
+            messages,
+            [self._configs[n] for n in kept],
+            [self._commits[n] for n in kept],
+            counts,
+            tokens=sum(counts),
+            source=self.source,
+            warn=self._warn,
+            tools=self.tools_rendering,
+            has_blobs=self.has_blobs,
         )
 
     def list_messages(self) -> list[Message]:
@@ -283,8 +307,73 @@ class CompiledContext:
         refuses them. `messages` and `warnings` show what was committed. A model's thinking is left out, and `warnings`
         names it from then on. Errors: ExportError if a block can't be converted.
         """
-        exported = openai_messages(self.messages, as_committed=as_committed, warn=self.add_warning)
+        from tract_fs.model.providers.export import as_committed as unchanged
+        from tract_fs.model.providers.export import export
+
+        exported = (
+            unchanged(self.messages) if as_committed else export(self.messages, "openai", self.add_warning).messages
+        )
         return [message for message, _ in exported]
+
+    def to_openai_responses(self) -> list[dict[str, Any]]:
+        """Returns the messages as items of OpenAI's responses: `input` of a request (fresh).
+
+        Items that came from there go back as they came. Errors: ExportError; what is left out is in `warnings`.
+        """
+        from tract_fs.model.providers.export import export
+
+        return [message for message, _ in export(self.messages, "openai-responses", self.add_warning).messages]
+
+    def to_anthropic(self) -> dict[str, Any]:
+        """Returns {"system": […], "messages": […]} as Anthropic's messages take them (fresh), to pass on by `**`.
+
+        `system` has the text blocks of the system messages that come first, and is not there without any; later ones
+        stay in their places. Neighbours of one role are one message, results of tools first. Errors: ExportError; what is
+        left out is in `warnings`.
+        """
+        from tract_fs.model.providers.export import export
+
+        document = export(self.messages, "anthropic", self.add_warning)
+        system = {"system": document.system} if document.system else {}
+        return {**system, "messages": [message for message, _ in document.messages]}
+
+    def to_gemini(self) -> dict[str, Any]:
+        """Returns {"system_instruction": {…}, "contents": […]} as Gemini takes them (fresh).
+
+        `system_instruction` has all system messages, and is not there without any. Data and signatures are base64 texts,
+        as the REST API takes them: with the SDK, read a content by `types.Content.model_validate_json`. Errors:
+        ExportError; what is left out is in `warnings`.
+        """
+        from tract_fs.model.providers.export import export
+
+        document = export(self.messages, "gemini", self.add_warning)
+        system = {"system_instruction": {"parts": document.system}} if document.system else {}
+        return {**system, "contents": [message for message, _ in document.messages]}
+
+    def to_text(self) -> str:
+        """Returns the messages as one text: each with its role before it, a blank line between, tool calls and results in
+        brackets; media are named, and thinking is left out.
+        """
+        from tract_fs.model.providers.export import to_text
+
+        return to_text(self.messages, self.add_warning)
+
+    def request(self, provider: Shape, *, cache: bool | str = False) -> dict[str, Any]:
+        """Returns the arguments of a whole request to "anthropic", "openai" (chat completions), "openai-responses" or
+        "gemini" (fresh): messages, the system's, tools, and the generation config that applies, in that provider's names.
+
+        The config is that of the last message that has one. What has no equivalent there is left out, and `warnings`
+        names it from then on. Pass it on by `**`, as to `client.messages.create`; for Gemini it is `model`, `contents` (as
+        `to_gemini`) and `config`. With `cache`, or a lifetime (Anthropic: "5m", "1h"; OpenAI: "30m", its responses also "12h"), it has at most
+        4 cache breakpoints: at the end of the system's messages (without any, of the tools), at the end of all, and at the
+        last two of the blocks number 16, 32, 48 and so on, so that they stay in their places as the conversation grows.
+        For OpenAI, which sets the one at the end by itself, also `prompt_cache_key`, the start of the first commit's hash.
+        Errors: ArgumentError, ExportError.
+        """
+        from tract_fs.model.providers.request import request_of
+
+        config: dict[str, Any] = next((config for config in reversed(self.generation_configs) if config), {})
+        return request_of(self.messages, provider, tools=self.tools, config=config, cache=cache, warn=self.add_warning)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all fields as JSON values (fresh); `messages` as they were committed."""

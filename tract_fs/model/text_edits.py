@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tract_fs.errors import ContentValidationError
-from tract_fs.model.messages import is_text_block
+from tract_fs.model.shapes import is_text_block
 
 _OF_PAYLOADS = frozenset(["tool_io", "freeform"])
 

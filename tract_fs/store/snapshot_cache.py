@@ -42,7 +42,7 @@ class StoredState(Struct, frozen=True, array_like=True):
 
 _DECODER = Decoder(StoredState)
 _ENCODER = Encoder()
-_VERSION = 6
+_VERSION = 7  # with the tool calls of Gemini and of OpenAI's responses
 _BODY_AT = 65  # after the checksum and a newline
 
 

@@ -22,10 +22,14 @@ def to_content(message: object) -> object:
 
 
 def _message_in(fields: dict[str, Any]) -> dict[str, Any]:
-    """Returns the message in a response of OpenAI's chat completions or of Anthropic's messages, else `fields`."""
+    """Returns the message in a response of OpenAI's chat completions, of Anthropic or of Gemini, else `fields`."""
     if fields.get("object") == "chat.completion" and fields.get("choices"):
         message: dict[str, Any] = fields["choices"][0]["message"]
         return message
     if fields.get("type") == "message" and "stop_reason" in fields:
         return {"role": fields["role"], "content": fields["content"]}
+    candidates = fields.get("candidates")
+    if isinstance(candidates, list) and candidates and isinstance(candidates[0], dict) and "role" not in fields:
+        content = candidates[0].get("content")
+        return content if isinstance(content, dict) else fields
     return fields

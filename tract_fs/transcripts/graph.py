@@ -7,7 +7,7 @@ is the walk of the tool itself, which mends nothing but parallel tool calls. Sou
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from tract_fs.transcripts.transcript import Branch
 from tract_fs.transcripts.units import Flaw
 
 _ROOT = -1
+_LEAST_ROOM = 2_000_000  # positions in all forks of a file
 
 
 class Node(Struct):
@@ -142,15 +143,23 @@ class Graph:
         return found[::-1]
 
     def forks(self) -> list[Fork]:
-        """Returns the other ways that the conversation went, by the order in the file of where they begin."""
+        """Returns the other ways that the conversation went, by the order in the file of where they begin.
+
+        There is room for some; in a file that is nothing but forks, the lines of the others stay on the main branch.
+        """
         found: list[Fork] = []
         held: set[int] = set(self.main)
+        room = max(_LEAST_ROOM, 3 * len(self.nodes))
         for index in range(len(self.nodes) - 1, -1, -1):
             node = self.nodes[index]
             if index in held or not node.is_message or node.is_aside:
                 continue
             line = self.walk(index, self.main)
             junction = self.parents[line[0]]
+            room -= len(line) + max(junction, 0)
+            if room < 0:
+                self._note(index, "the file has too many forks: this one, and those before it, stay on the main branch")
+                break
             around = [] if junction == _ROOT else [junction]
             beside = self._responses.left_off([*around, *line], self.main, set(line))
             own = sorted({*line, *beside})
@@ -266,7 +275,7 @@ def branches(graph: Graph, count: int) -> list[Branch]:
     for fork in forks:
         own = {nodes[index].position for index in fork.own}
         before, between = _way_to(main, on_chain, -1 if fork.junction == _ROOT else nodes[fork.junction].position)
-        found.append(Branch(f"fork-{nodes[fork.leaf].uuid[:8]}", [*before, *sorted(own.union(between) - set(before))]))
+        found.append(Branch(f"fork-{nodes[fork.leaf].uuid[:8]}", sorted({*before, *between, *own})))
     for name, own_lines in asides.items():
         found.append(Branch(name, sorted(nodes[index].position for index in own_lines)))
     return found
@@ -302,25 +311,29 @@ def _way_to(main: Sequence[int], on_chain: Collection[int], junction: int) -> tu
 
 
 def loaded(nodes: Iterable[Node]) -> set[int]:
-    """Returns the positions of the lines that the tool itself would load: its walk from the leaf that it chooses."""
-    last: dict[str, Node] = {}
-    order: dict[str, int] = {}
-    for place, node in enumerate(one for one in nodes if one.is_parsed):
-        last[node.uuid] = node
-        order[node.uuid] = place
+    """Returns the positions of the lines that the tool itself would load: its walk from the leaf that it chooses.
+
+    Of lines with one id, the last is the parent of others.
+    """
+    lines = [node for node in nodes if node.is_parsed]
+    last = {node.uuid: node for node in lines}
     unique = list(last.values())
     places = {node.uuid: index for index, node in enumerate(unique)}
-    parents = [places.get(node.parent, _ROOT) if node.parent else _ROOT for node in unique]
-    _relink(unique, places, parents)
-    leaf = _tool_leaf(unique, parents, order)
-    chain: list[int] = []
-    seen: set[int] = set()
-    while leaf != _ROOT and leaf not in seen:
-        seen.add(leaf)
-        chain.append(leaf)
-        leaf = parents[leaf]
-    seen |= Responses(unique, parents).left_off(chain[::-1], seen)
-    return {unique[index].position for index in seen}
+    parents = [places.get(node.parent, _ROOT) for node in unique]
+    moved = _moved(unique, places, parents)
+    parents = [places.get(moved.get(node.uuid, node.parent), _ROOT) for node in unique]
+
+    def parent(node: Node) -> Node | None:
+        return last.get(moved.get(node.uuid, node.parent))
+
+    node = _tool_leaf(lines, parent)
+    chain: dict[str, Node] = {}
+    while node is not None and node.uuid not in chain:
+        chain[node.uuid] = node
+        node = parent(node)
+    walked = [places[uuid] for uuid in reversed(chain)]
+    beside = Responses(unique, parents).left_off(walked, set(walked))
+    return {node.position for node in chain.values()} | {unique[index].position for index in beside}
 
 
 def kept_uuids(node: Node, places: dict[str, int], parents: Sequence[int], nodes: Sequence[Node]) -> list[str]:
@@ -338,30 +351,29 @@ def kept_uuids(node: Node, places: dict[str, int], parents: Sequence[int], nodes
     return []
 
 
-def _relink(nodes: Sequence[Node], places: dict[str, int], parents: list[int]) -> None:
-    """Sets the parents of the messages that the last compaction kept, as the tool does."""
+def _moved(nodes: Sequence[Node], places: dict[str, int], parents: Sequence[int]) -> dict[str, str]:
+    """Returns the parents that the tool gives the messages that the last compaction kept."""
     boundary = next((node for node in reversed(nodes) if node.is_boundary), None)
     if boundary is None:
-        return
-    kept = [places[uuid] for uuid in kept_uuids(boundary, places, parents, nodes) if uuid in places]
-    anchor = places.get(boundary.anchor, places[boundary.uuid])
-    for before, index in zip([anchor, *kept], kept, strict=False):
-        parents[index] = before
+        return {}
+    kept = [uuid for uuid in kept_uuids(boundary, places, parents, nodes) if uuid in places]
+    anchor = boundary.anchor if boundary.anchor in places else boundary.uuid
+    return dict(zip(kept, [anchor, *kept], strict=False))
 
 
-def _tool_leaf(nodes: Sequence[Node], parents: Sequence[int], order: dict[str, int]) -> int:
+def _tool_leaf(lines: Sequence[Node], parent: Callable[[Node], Node | None]) -> Node | None:
     """Returns the line that the tool goes on from: of the ends, stepped back to a message, the last in the file."""
-    with_children = set(parents)
-    ends = [index for index in range(len(nodes)) if index not in with_children]
-    leaves: set[int] = set()
-    passed: set[int] = set()
-    for end in ends:
-        index = end
-        while index != _ROOT and index not in passed:
-            passed.add(index)
-            if nodes[index].is_message:
-                leaves.add(index)
+    order = {node.uuid: place for place, node in enumerate(lines)}
+    with_children = {found.uuid for node in lines if (found := parent(node)) is not None}
+    leaves: list[Node] = []
+    passed: set[str] = set()
+    for end in lines:
+        node: Node | None = end if end.uuid not in with_children else None
+        while node is not None and (node is end or node.uuid not in passed):
+            passed.add(node.uuid)
+            if node.is_message:
+                leaves.append(node)
                 break
-            index = parents[index]
-    preferred = [index for index in leaves if nodes[index].is_preferred and not nodes[index].is_aside]
-    return max(preferred or leaves, key=lambda index: order[nodes[index].uuid], default=_ROOT)
+            node = parent(node)
+    preferred = [node for node in leaves if node.is_preferred and not node.is_aside]
+    return max(preferred or leaves, key=lambda node: order[node.uuid], default=None)

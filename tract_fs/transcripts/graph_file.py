@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -48,6 +49,7 @@ class GraphFile:
         self.name = name
         self.offset = offset
         self.nodes: list[Node] = []
+        self.repeats: list[tuple[Node, int]] = []  # lines that are there already, with the position of the first
         self.metadata: dict[str, Any] = {}
         self.saved: dict[int, list[str]] = {}  # names of the outputs that are files, by position
         self._form = form
@@ -143,10 +145,14 @@ class GraphFile:
             self._silent.add(position)
             contents = []
         self._shown.append(bool(contents))
-        if is_line and not is_repeat:
-            self.nodes.append(form.node_of(record, unit, position, is_shown=bool(contents)))
-            for node in self.nodes[-2:] if unit.is_joined else ():
-                node.is_parsed = node.is_parsed and node.line != unit.line
+        if is_line:
+            node = form.node_of(record, unit, position, is_shown=bool(contents))
+            if is_repeat and first is not None:
+                self.repeats.append((node, first))
+            else:
+                self.nodes.append(node)
+            for one in [node, *self.nodes[-2:]] if unit.is_joined else ():
+                one.is_parsed = one.is_parsed and one.line != unit.line
         names = form.saved_outputs(record)
         if names:
             self.saved[position] = names
@@ -264,11 +270,14 @@ def check_graph(source: Source, form: Form) -> SessionCheck:
     """Returns what the tool would load of a session: what its walk from the last message reaches."""
     file = GraphFile(source.units, source.name.removesuffix(".jsonl"), form)
     messages = [node for node in file.nodes if node.is_message and (file.is_agent or not node.is_aside)]
-    reached = set() if source.encoding else loaded(file.nodes)
+    every = sorted((*file.nodes, *(node for node, _ in file.repeats)), key=lambda node: node.position)
+    reached = set() if source.encoding else loaded(every)
+    reached |= {first for node, first in file.repeats if node.position in reached}
     found = branches(file.graph, len(file.units))
     main = set(found[0].positions)
     summarized = {position for covered in file.covers(found[:1]).values() for position in covered}
     breaks = {flaw.line: flaw.reason for flaw in reversed(file.graph.flaws)}
+    broken = sorted(breaks)
     counts: Counter[str] = Counter()
     lost = []
     for node in messages:
@@ -281,7 +290,7 @@ def check_graph(source: Source, form: Form) -> SessionCheck:
         elif node.position in summarized:
             counts["summarized"] += 1
         else:
-            lost.append(Loss(node.line, node.uuid, _reason(node.line, breaks)))
+            lost.append(Loss(node.line, node.uuid, _reason(node.line, broken, breaks)))
     return SessionCheck(
         format=form.name,
         session_id=file.id,
@@ -294,12 +303,12 @@ def check_graph(source: Source, form: Form) -> SessionCheck:
     )
 
 
-def _reason(line: int, breaks: dict[int, str]) -> str:
+def _reason(line: int, broken: Sequence[int], breaks: dict[int, str]) -> str:
     """Returns why the tool's walk does not reach a line that the conversation has."""
-    broken = min((one for one in breaks if one > line), default=0)
-    return (
-        f"the chain breaks at line {broken}: {breaks[broken]}" if broken else "no line that the tool loads leads to it"
-    )
+    place = bisect_right(broken, line)
+    if place == len(broken):
+        return "no line that the tool loads leads to it"
+    return f"the chain breaks at line {broken[place]}: {breaks[broken[place]]}"
 
 
 class _SavedOutputs:

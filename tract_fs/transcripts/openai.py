@@ -13,6 +13,7 @@ from msgspec import Struct
 from tract_fs.errors import ArgumentError, ContentValidationError
 from tract_fs.model import canonical
 from tract_fs.model.content import MessageContent
+from tract_fs.model.shapes import with_role
 
 GENERATION_KEYS = (
     "model",
@@ -53,6 +54,7 @@ def to_contents(messages: Sequence[object]) -> list[MessageContent]:
         raise ArgumentError("messages: give a list of message dicts")
     contents = []
     for position, message in enumerate(map(canonical.dumped, messages)):
+        message = with_role(message) if type(message) is dict else message
         if type(message) is not dict or type(message.get("role")) is not str:
             reason = "a message is a dict with a string 'role'"
             raise ContentValidationError(content_type="message", field=f"messages[{position}]", reason=reason)

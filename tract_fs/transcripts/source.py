@@ -31,7 +31,12 @@ class Source:
         find: Callable[[str], Source | None] = lambda _: None,
         flaws: Sequence[Flaw] = (),
     ) -> None:
-        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not; `open_above` so, from that many folders above on. `list_beside` lists one. `find` returns the session of the same program with an id. `flaws` are of the file as a whole. A stream that is not `is_owned` stays open at the end."""
+        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name.
+
+        `open_beside` opens a file by its path relative to the folder of this one, None where it is not; `open_above` so, from
+        that many folders above on; `list_beside` lists the files in such a folder. `find` returns the session of the same
+        program with an id. `flaws` are of the file as a whole. A stream that is not `is_owned` stays open at the end.
+        """
         self.name = name
         self.encoding = encoding
         self.stream = stream
@@ -41,17 +46,17 @@ class Source:
         self._open_above = open_above
         self._list_beside = list_beside
         self._find = find
-        self._found: list[Source] = []
         self.flaws = list(flaws)
+        self._streams_beside: list[BinaryIO] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for other in self._found:
-            other.stream.close()
         if self._is_owned:
             self.stream.close()
+        for stream in self._streams_beside:
+            stream.close()
 
     @cached_property
     def units(self) -> Units:
@@ -99,7 +104,7 @@ class Source:
         """Returns the session of the same program with an id, from another file; None if there is none. It is closed with this one."""
         other = self._find(session_id)
         if other is not None:
-            self._found.append(other)
+            self._streams_beside.append(other.stream)
         return other
 
     def beside(self, path: str) -> bytes | None:
@@ -116,7 +121,10 @@ class Source:
     def units_beside(self, path: str) -> Units | None:
         """Returns the records of the lines of a file by its path relative to the folder of this one; None if there is none."""
         stream = self._open_beside(path)
-        return None if stream is None else Units(stream, is_growing=self._is_growing)
+        if stream is None:
+            return None
+        self._streams_beside.append(stream)
+        return Units(stream, is_growing=self._is_growing)
 
     def list_beside(self, folder: str) -> list[str]:
         """Returns the paths of the files in a folder beside this file, and in its folders, relative to it, sorted."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from tract_fs.errors import ArgumentError, DamageError, ObjectMissing
 from tract_fs.model.compiler import (
@@ -20,9 +21,9 @@ from tract_fs.model.compiler import (
     Loaded,
     NotHeldError,
 )
-from tract_fs.model.content import Priority
+from tract_fs.model.content import Priority, ToolIOContent
 from tract_fs.model.history import is_ancestor, linear_order
-from tract_fs.model.messages import Message
+from tract_fs.model.messages import Message, Rendering, render
 from tract_fs.model.names import Clock, CommitHash, format_time, read_clock, to_us
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.reach import Reach
@@ -35,6 +36,9 @@ from tract_fs.store.snapshot_cache import SnapshotCache
 from tract_fs.store.transaction import Transaction
 from tract_fs.work.other_heads import OtherHeadsReader
 from tract_fs.work.reader import TractReader
+
+if TYPE_CHECKING:
+    from tract_fs.model.fitting import Fit, FitPlan, FitPolicy, Shortened
 
 _STORE_MIN_COMMITS = 64
 _HELD_COMMITS = 32_768  # of a walk back to a cached state
@@ -65,16 +69,25 @@ class ContextReader:
         self._newest: ContextState | None = None
         self._staged: tuple[Transaction, int, ContextState] | None = None  # the last state amid a batch
 
-    def compile(self, *, at_time: datetime | None, at_commit: str | None, options: CompileOptions) -> CompiledContext:
-        """Returns the compiled context of the head, or of a cut of its history."""
+    def compile(
+        self,
+        *,
+        at_time: datetime | None,
+        at_commit: str | None,
+        options: CompileOptions,
+        max_tokens: int | None = None,
+        policy: FitPolicy | None = None,
+    ) -> CompiledContext:
+        """Returns the compiled context of the head, or of a cut of its history; see the facade."""
         if at_time is not None and at_commit is not None:
             raise ArgumentError("give at_time or at_commit, not both")
         if options.orphans not in ("drop", "raise", "keep"):
             raise ArgumentError(f"orphans {options.orphans!r}: use drop, raise or keep")
         if not isinstance(at_time, datetime | None):
             raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
+        fit = None if max_tokens is None and policy is None else self._require_fit(max_tokens, policy, options)
         try:
-            return self._compile(at_time, at_commit, options)
+            return self._compile(at_time, at_commit, options, fit)
         except DamageError as error:
             reader = self._reader
             can_rebuild = reader.store.accepts_gaps and at_commit is None and not reader.pinned
@@ -85,23 +98,66 @@ class ContextReader:
         else:
             reader.log.list_events(is_forced=True)  # what is known only from a cache is looked at again
         self.forget()
-        return self._compile(at_time, at_commit, options)
+        return self._compile(at_time, at_commit, options, fit)
 
-    def _compile(self, at_time: datetime | None, at_commit: str | None, options: CompileOptions) -> CompiledContext:
+    def plan_fit(self, fit: Fit) -> tuple[CompileSnapshot, FitPlan]:
+        """Returns the snapshot of the head, and what makes it fit. Errors: ArgumentError, ContextTooLarge, as `compile`."""
+        self._reader.require_complete()
+        if self._compiler is not None:
+            raise ArgumentError("max_tokens: a custom compiler fits its contexts itself")
+        head = self._reader.head()
+        state = self._renewed(head, self.state(head))
+        return state.snapshot(), self._plan(state.snapshot(), state, fit)
+
+    def _require_fit(self, max_tokens: int | None, policy: FitPolicy | None, options: CompileOptions) -> Fit | None:
+        from tract_fs.model.fitting import Fit
+
+        if options.aggregate_same_role or self._compiler is not None:
+            what = "aggregate_same_role" if options.aggregate_same_role else "a custom compiler"
+            raise ArgumentError(f"max_tokens and policy go without {what}")
+        return Fit.of(max_tokens, policy)
+
+    def _plan(self, snapshot: CompileSnapshot, state: ContextState, fit: Fit) -> FitPlan:
+        from tract_fs.model.fitting import plan_fit
+
+        reader, counts = self._reader, snapshot.token_counts
+
+        def is_fixed(commit: str) -> bool:
+            slot = state.slot_of(commit)
+            return slot is not None and (slot.priority is Priority.PINNED or bool(slot.targets))
+
+        def rendered(content: Shortened) -> Rendering:
+            name = "tool_io" if isinstance(content, ToolIOContent) else "message"
+            return render(content, name, reader.types, reader.counter, read_blob=reader.read_blob)
+
+        return plan_fit(
+            snapshot.messages,
+            counts,
+            fit,
+            beside=snapshot.token_count - sum(counts),
+            is_fixed=is_fixed,
+            render=rendered,
+        )
+
+    def _compile(
+        self, at_time: datetime | None, at_commit: str | None, options: CompileOptions, fit: Fit | None
+    ) -> CompiledContext:
         reader = self._reader
         head = reader.head()
         if at_commit is None:
             self._require_complete(head, at_time)
         cut = head if at_commit is None else reader.resolve(at_commit)
         if at_time is not None:
-            return self._compile_made_by(self._order(head), to_us(at_time), options)
+            return self._compile_made_by(self._order(head), to_us(at_time), options, fit)
         if self._compiler is not None:
             return self._compile_by(self._compiler, self._order(cut), options)
         notes = self._notes()
         if at_commit is None and len(reader.log.view.branches.get(reader.branch, ())) > 1:
             notes = [*self._notes_of_heads(), *notes]
         if cut is None:
-            return self.state(None).compile(options).to_context(None, notes=notes)
+            return self._fitted(self.state(None).compile(options), self.state(None), fit, notes).to_context(
+                None, notes=notes
+            )
         state = self.state(cut)
         if reader.gaps:
             state = self._without_gaps(cut, state, notes)
@@ -110,8 +166,18 @@ class ContextReader:
         if reader.log.overruled:
             notes += self._notes_of_configs(state)
         later = self._later(self._behind(head, cut)) if cut != head and state.has_open_calls() else ()
-        usage = reader.overlay.usage(cut) if options.is_plain else None
-        return self._to_context(state.compile(options, later=later), cut, notes, usage)
+        usage = reader.overlay.usage(cut) if options.is_plain and fit is None else None
+        return self._to_context(self._fitted(state.compile(options, later=later), state, fit, notes), cut, notes, usage)
+
+    def _fitted(
+        self, snapshot: CompileSnapshot, state: ContextState, fit: Fit | None, notes: list[str]
+    ) -> CompileSnapshot:
+        """Returns the snapshot made to fit, and adds a note for all that is shortened or left out."""
+        if fit is None:
+            return snapshot
+        plan = self._plan(snapshot, state, fit)
+        notes += plan.warnings
+        return snapshot.fitted(plan) if plan.warnings else snapshot
 
     def _require_complete(self, head: CommitHash | None, at_time: datetime | None) -> None:
         """Raises HistoryIncomplete if the answer would lack what is hidden: a cut before the head's time lacks nothing."""
@@ -343,7 +409,9 @@ class ContextReader:
         )
         self._replayed = 0
 
-    def _compile_made_by(self, order: list[CommitHash], moment_us: int, options: CompileOptions) -> CompiledContext:
+    def _compile_made_by(
+        self, order: list[CommitHash], moment_us: int, options: CompileOptions, fit: Fit | None
+    ) -> CompiledContext:
         """Compiles those commits of a linear order that had been made by a moment."""
         read = self._reader.commit
         made = {name: read(name).created_us <= moment_us for name in order}
@@ -360,7 +428,8 @@ class ContextReader:
             notes += self._notes_of_configs(state)
         if self._reader.gaps:
             self._note_lost(state, notes)
-        return self._to_context(state.compile(options, later=later), state.head, notes)
+        snapshot = self._fitted(state.compile(options, later=later), state, fit, notes)
+        return self._to_context(snapshot, state.head, notes)
 
     def _to_context(
         self, snapshot: CompileSnapshot, head: CommitHash | None, notes: list[str], usage: TokenUsage | None = None

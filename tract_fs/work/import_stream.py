@@ -22,6 +22,7 @@ from tract_fs.model.info import ImportReport
 from tract_fs.model.messages import Rendering
 from tract_fs.model.names import CommitHash, iter_times, next_time, require_step
 from tract_fs.model.objects import CommitOperation, encode_append
+from tract_fs.model.shapes import with_role
 from tract_fs.model.tokens import count_json_message, source_name
 from tract_fs.transcripts import require_format
 from tract_fs.work.session import Session
@@ -112,6 +113,8 @@ class MessageStream:
     def _prepare(self, message: Any) -> None:
         if type(message) is not dict:
             message = canonical.dumped(message)
+        if type(message) is dict:
+            message = with_role(message)
         try:
             data = encode_message(message)
         except ContentValidationError as error:

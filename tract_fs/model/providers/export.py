@@ -1,0 +1,181 @@
+"""Exports: the messages of a context as one provider takes them, with the commits that each came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from tract_fs.errors import ExportError
+from tract_fs.model.exports import without_empty
+from tract_fs.model.messages import Message
+from tract_fs.model.providers import anthropic, gemini, openai_chat, openai_responses
+from tract_fs.model.providers.parts import (
+    PROVIDERS,
+    Call,
+    Media,
+    NoFormError,
+    Notes,
+    Part,
+    Result,
+    Text,
+    Turn,
+)
+from tract_fs.model.providers.reading import read_turn
+from tract_fs.model.providers.turns import arranged
+from tract_fs.model.shapes import Fields, Shape
+
+Exported = tuple[Fields, tuple[str, ...]]  # a message, and the commits that it came from
+Warn = Callable[[str], object]
+
+
+class Document(Struct):
+    """A conversation in a provider's form: what the system says apart, and the messages."""
+
+    system: list[Fields]  # blocks, or parts
+    messages: list[Exported]
+
+
+def export(messages: Sequence[Message], form: Shape, warn: Warn) -> Document:
+    """Returns messages in a provider's form (fresh). Calls `warn` with a sentence for all that is left out or changed.
+
+    Errors: ExportError for what the provider has no form for.
+    """
+    notes = Notes(form, warn)
+    turns = arranged(_turns(messages), form, notes)
+    if form == "openai":
+        return Document([], _emitted(turns, openai_chat.emit, form, notes))
+    if form == "openai-responses":
+        items = _emitted(turns, openai_responses.emit, form, notes)
+        return Document([], openai_responses.without_lone_reasoning(items, notes))
+    if form == "anthropic":
+        return _to_anthropic(_emitted(turns, anthropic.emit, form, notes), notes)
+    return _to_gemini(_emitted(turns, gemini.emit, form, notes), notes)
+
+
+def as_committed(messages: Sequence[Message]) -> list[Exported]:
+    """Returns messages as they were committed, single tool calls and results in OpenAI's form (fresh); neighbouring calls
+    share a message.
+    """
+    result: list[Exported] = []
+    is_open = False
+    for message in messages:
+        made = message.to_openai()
+        is_call = message.is_tool_io and "tool_calls" in made
+        if is_call and is_open:
+            before, commits = result[-1]
+            before["tool_calls"] += made["tool_calls"]
+            result[-1] = before, (*commits, *message.commit_hashes)
+        else:
+            result.append((made, message.commit_hashes))
+        is_open = is_call
+    return result
+
+
+def _turns(messages: Sequence[Message]) -> list[Turn]:
+    found = ((message, without_empty(message.to_openai())) for message in messages)
+    return [read_turn(message, fields) for message, fields in found if fields is not None]
+
+
+def _emitted(
+    turns: list[Turn], emit: Callable[[Turn, Notes], list[Fields]], form: Shape, notes: Notes
+) -> list[Exported]:
+    result: list[Exported] = []
+    for turn in turns:
+        try:
+            result += [(message, turn.commits) for message in emit(turn, notes)]
+        except NoFormError as error:
+            raise ExportError(commits=turn.commits, reason=error.args[0], form=PROVIDERS[form]) from None
+    return result
+
+
+def _to_anthropic(messages: list[Exported], notes: Notes) -> Document:
+    """Joins neighbours of one role, results first, and lifts what the system says before all else."""
+    lead = next((n for n, (one, _) in enumerate(messages) if one["role"] != "system"), len(messages))
+    system = [block for message, _ in messages[:lead] for block in message["content"]]
+    joined: list[Exported] = []
+    for message, commits in messages[lead:]:
+        if joined and joined[-1][0]["role"] == message["role"]:
+            before, earlier = joined[-1]
+            before["content"] = [*before["content"], *message["content"]]
+            joined[-1] = before, tuple(dict.fromkeys((*earlier, *commits)))
+        else:
+            joined.append((message, commits))
+    for message, _ in joined:
+        blocks = message["content"]
+        if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+            message["content"] = blocks[0]["text"]
+    if joined and joined[-1][0]["role"] == "assistant":
+        notes.general(
+            f"commit {joined[-1][1][-1]} is the last, and of the assistant; Anthropic's newer models refuse a request "
+            "that ends so: commit the user's next message, or the results of its calls"
+        )
+    _limit_marks([*system, *(block for message, _ in joined for block in _list(message["content"]))])
+    return Document(system, joined)
+
+
+def _limit_marks(blocks: list[Fields]) -> None:
+    """Takes all but the last four cache marks away, since a request with more is refused."""
+    marked = [block for block in blocks if block.get("cache_control") is not None]
+    for block in marked[:-4]:
+        block.pop("cache_control")
+
+
+def _list(content: Any) -> list[Fields]:
+    return content if isinstance(content, list) else []
+
+
+def _to_gemini(messages: list[Exported], notes: Notes) -> Document:
+    """Joins neighbours of one role, and lifts what the system says, wherever it is."""
+    system: list[Fields] = []
+    joined: list[Exported] = []
+    for message, commits in messages:
+        if message["role"] == "system":
+            if joined:
+                for name in commits:
+                    notes.general(
+                        f"commit {name} is of the system amid the conversation; to_gemini() puts it into "
+                        "system_instruction"
+                    )
+            system += message["parts"]
+        elif joined and joined[-1][0]["role"] == message["role"]:
+            before, earlier = joined[-1]
+            before["parts"] = [*before["parts"], *message["parts"]]
+            joined[-1] = before, tuple(dict.fromkeys((*earlier, *commits)))
+        else:
+            joined.append((message, commits))
+    return Document(system, joined)
+
+
+def to_text(messages: Sequence[Message], warn: Warn) -> str:
+    """Returns messages as one text, each with its role before it; thinking is left out, media are named."""
+    notes = Notes("text", warn)
+    texts = []
+    for turn in arranged(_turns(messages), None, notes):
+        lines = [line for part in turn.parts for line in _lines(part)]
+        speaker = turn.role if turn.name is None else f"{turn.role} ({turn.name})"
+        if lines:
+            texts.append(f"{speaker}: " + "\n".join(lines))
+    return "\n\n".join(texts)
+
+
+def _lines(part: Part) -> list[str]:
+    if isinstance(part, Text):
+        return [part.text] if part.text.strip() else []
+    if isinstance(part, Call):
+        return [f"[calls {part.name} {part.arguments}]"]
+    if isinstance(part, Result):
+        inner = [part.content] if isinstance(part.content, str) else [_named(one) for one in part.content]
+        return [f"[{'error' if part.is_error else 'result'} of {part.name or part.key}] " + "\n".join(inner)]
+    return [_named(part)]
+
+
+def _named(part: Part) -> str:
+    if isinstance(part, Text):
+        return part.text
+    if isinstance(part, Media):
+        text = part.decoded() if part.kind == "document" else None
+        where = part.url or part.media_type or part.file_id or ""
+        return f"[{part.kind} {part.title or where}]".replace(" ]", "]") if text is None else text
+    return "[a block of unknown form]"
