@@ -675,6 +675,32 @@ def test_a_rollout_to_resume_from_is_one_valid_chain() -> None:
     assert shown(read(data))[-1] == "user: more"
 
 
+def test_the_check_counts_what_was_summarized_and_taken_back_apart() -> None:
+    records = rollout(
+        *turn("one"),
+        *turn("two"),
+        event("thread_rolled_back", num_turns=1),
+        ("compacted", {"message": "Summary."}),
+        item(said("user", "three")),
+        item(output("gone", "orphan")),
+    )
+    check = codex.check(open_source(data_of(records)))
+    assert (check.messages, check.left, check.summarized, check.loaded, len(check.lost)) == (9, 3, 3, 2, 1)
+
+
+def test_leading_system_messages_become_the_instructions_of_the_thread() -> None:
+    context = ResumeContext(
+        messages=[{"role": "system", "content": "a"}, {"role": "system", "content": [{"type": "input_text", "text": "b"}]}, said("user", "hi")],
+        session_id="0199-new",
+        cwd="/work",
+        title="",
+        at_us=1_778_486_437_000_000,
+    )  # fmt: skip
+    made = write(context)
+    assert made.records[0]["payload"]["base_instructions"] == {"text": "a\n\nb"}
+    assert shown(read(made.to_bytes())) == ["user: hi"]
+
+
 READ = """
 import resource, sys
 from tract_fs.capture.files import open_source

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tract_fs.model.content import InstructionContent
-from tract_fs.transcripts import message_lists
 from tract_fs.transcripts.fields import Fields, fields_of, items_of, picked, text_of
-from tract_fs.transcripts.message_lists import Family, Parsed, blocks_of, is_message
+from tract_fs.transcripts.message_lists import Family, Parsed, assemble_as, blocks_of, is_message, is_of, read_as
 from tract_fs.transcripts.openai_chat import tools_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -37,17 +36,17 @@ _CONFIG = (
 
 def matches(source: Source) -> bool:
     """Returns whether the file is a list of messages with blocks, a body with one, or a response."""
-    return message_lists.matches(source, _FAMILY)
+    return is_of(source, _FAMILY)
 
 
 def read(source: Source) -> list[Transcript]:
     """Returns the conversations of a file."""
-    return message_lists.read(source, _FAMILY)
+    return read_as(source, _FAMILY)
 
 
 def assemble(values: Sequence[Any]) -> bytes:
     """Returns the document of an exported conversation."""
-    return message_lists.assemble(values, _FAMILY)
+    return assemble_as(values, _FAMILY)
 
 
 def _is_response(value: Fields) -> bool:

@@ -18,14 +18,14 @@ from tract_fs.transcripts.codex_facts import (
     tools_of,
 )
 from tract_fs.transcripts.codex_lines import ThreadLines, parts_of
-from tract_fs.transcripts.codex_resume import write
+from tract_fs.transcripts.codex_resume import MESSAGES, write
 from tract_fs.transcripts.fields import Fields, fields_of, text_of, time_us
 from tract_fs.transcripts.response_items import message_of
 from tract_fs.transcripts.resume import Loss, SessionCheck
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Branch, Entry, Transcript
 
-__all__ = ["NAME", "check", "matches", "read", "write"]
+__all__ = ["MESSAGES", "NAME", "check", "matches", "read", "write"]
 
 NAME = "codex"
 _LINE_TYPES = frozenset(["session_meta", "response_item", "event_msg", "turn_context", "compacted", "world_state"])
@@ -68,17 +68,22 @@ def check(source: Source) -> SessionCheck:
     """Returns what Codex would load of a rollout: all lines that it can read, or nothing where the thread does not hold together."""
     lines = ThreadLines(source)
     facts = ThreadFacts(lines)
-    shown = [place for place in facts.main if facts.is_shown[place] == 1]
+    on_main = [place for place in facts.main if facts.is_shown[place] == 1]
+    summarized = {place for position in on_main for place in facts.covers.get(position, ())}
+    current = [place for place in on_main if place not in summarized]
     reason = _reason_to_refuse(source, facts)
-    lost = [] if reason else _unreadable(facts)
     if reason:
-        lost = [Loss(lines.unit(place).line, lines.name(place), reason) for place in shown]
-    count = len(shown) + sum(loss.reason == _NOT_JSON for loss in lost)
+        lost = [Loss(lines.unit(place).line, lines.name(place), reason) for place in current]
+    else:
+        lost = _unreadable(facts, summarized)
+    unread = sum(loss.reason == _NOT_JSON for loss in lost)
     return SessionCheck(
         format=NAME,
         session_id=lines.thread,
-        messages=count,
-        loaded=count - len(lost),
+        messages=facts.is_shown.count(1) + unread,
+        loaded=len(current) + unread - len(lost),
+        summarized=len(summarized),
+        left=facts.is_shown.count(1) - len(on_main),
         lost=tuple(lost),
         flaws=tuple(sorted([*lines.own.flaws(), *facts.flaws], key=lambda flaw: flaw.line)),
     )
@@ -102,7 +107,7 @@ def _reason_to_refuse(source: Source, facts: ThreadFacts) -> str:
     return ""
 
 
-def _unreadable(facts: ThreadFacts) -> list[Loss]:
+def _unreadable(facts: ThreadFacts, summarized: set[int]) -> list[Loss]:
     """Returns the messages that Codex leaves out: those in lines that it can't decode, and results without a call."""
     lines, lost = facts.lines, []
     calls: set[str] = set()
@@ -118,7 +123,7 @@ def _unreadable(facts: ThreadFacts) -> list[Loss]:
             reason = f"answers the call {call_id[:60]!r}, which is not in the rollout"
         elif call_id and not is_output:
             calls.add(call_id)
-        if reason and (facts.is_shown[place] == 1 or unit.value is None):
+        if reason and place not in summarized and (facts.is_shown[place] == 1 or unit.value is None):
             lost.append(Loss(unit.line, lines.name(place), reason))
     return lost
 

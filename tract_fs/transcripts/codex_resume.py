@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from tract_fs.transcripts.fields import Fields, items_of, text_of
@@ -37,9 +38,13 @@ _PARTS = frozenset(["input_text", "output_text", "input_image"])
 
 
 def write(context: ResumeContext) -> ResumeFile:
-    """Returns a rollout of a context whose `messages` are items of OpenAI's responses."""
+    """Returns a rollout of a context whose `messages` are items of OpenAI's responses; the system messages that they begin
+    with become the instructions of the thread, where `system` is empty.
+    """
     lost: Counter[str] = Counter()
-    items = _paired([item for message in context.messages for item in _item(message, lost)], lost)
+    count = len(list(takewhile(lambda message: message.get("role") == "system", context.messages)))
+    system = context.system or "\n\n".join(filter(None, map(_text_of, context.messages[:count])))
+    items = _paired([item for message in context.messages[count:] for item in _item(message, lost)], lost)
     lines: list[tuple[str, Fields]] = [("session_meta", {})]
     for item in items:
         event = _event(item)
@@ -47,7 +52,7 @@ def write(context: ResumeContext) -> ResumeFile:
         if event is not None:
             lines.append(("event_msg", event))
     start = _time(context.at_us) - timedelta(milliseconds=len(lines))
-    lines[0] = ("session_meta", _header(context, _text(start)))
+    lines[0] = ("session_meta", _header(context, system, _text(start)))
     records = [
         {"timestamp": _text(start + timedelta(milliseconds=number)), "type": kind, "payload": payload}
         for number, (kind, payload) in enumerate(lines)
@@ -60,7 +65,13 @@ def write(context: ResumeContext) -> ResumeFile:
     )
 
 
-def _header(context: ResumeContext, timestamp: str) -> Fields:
+def _text_of(message: Fields) -> str:
+    content = message.get("content")
+    blocks = [text_of(block.get("text")) for block in items_of(content) if isinstance(block, dict)]
+    return text_of(content) or "\n\n".join(filter(None, blocks))
+
+
+def _header(context: ResumeContext, system: str, timestamp: str) -> Fields:
     header: Fields = {
         "session_id": context.session_id,
         "id": context.session_id,
@@ -72,8 +83,8 @@ def _header(context: ResumeContext, timestamp: str) -> Fields:
         "model_provider": "openai",
         "history_mode": "legacy",
     }
-    if context.system:
-        header["base_instructions"] = {"text": context.system}
+    if system:
+        header["base_instructions"] = {"text": system}
     if context.git_branch:
         header["git"] = {"branch": context.git_branch}
     if context.forked_from:

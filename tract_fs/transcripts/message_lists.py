@@ -48,7 +48,7 @@ class Family(Struct, frozen=True):
     has_lines: bool = False  # a record a line is of this family, too
 
 
-def matches(source: Source, family: Family) -> bool:
+def is_of(source: Source, family: Family) -> bool:
     """Returns whether a file is of a family."""
     document = source.document
     if document is None or source.name.endswith(_LINE_ENDINGS):
@@ -60,7 +60,7 @@ def matches(source: Source, family: Family) -> bool:
     return _is_known([document], family) or (is_alone and family.is_list([document]))
 
 
-def read(source: Source, family: Family) -> list[Transcript]:
+def read_as(source: Source, family: Family) -> list[Transcript]:
     """Returns the conversations of a file: one, or one for each request body, whose id ends with its number in the file."""
     document, is_clean = source.exact_document
     if document is None or source.name.endswith(_LINE_ENDINGS):
@@ -71,7 +71,7 @@ def read(source: Source, family: Family) -> list[Transcript]:
     return [_conversation(source, family, 0, document, is_clean)]
 
 
-def assemble(values: Sequence[Any], family: Family) -> bytes:
+def assemble_as(values: Sequence[Any], family: Family) -> bytes:
     """Returns the document of its first entry, which is without the list, and the others."""
     if not values or isinstance(values[0], list):
         return assemble_document(values[1:])
