@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tract_fs import InstructionContent, ToolsContent, Tract
+from tract_fs.capture.discover import is_session
 from tract_fs.capture.files import open_source
 from tract_fs.errors import ArgumentError, TranscriptFormatUnknown
 from tract_fs.transcripts import read_transcripts
@@ -245,6 +246,23 @@ def test_odd_values_come_in_and_back(tmp_path: Path, value: Any) -> None:
     with Tract.open(tmp_path) as tract:
         tract.import_transcript(json.dumps(value).encode())
         assert json.loads(tract.export_transcript()) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([USER, OK], False),
+        (CHAT, False),
+        ({"system": "x", "messages": [USER]}, False),
+        (MESSAGE, False),
+        (COMPLETION, True),
+        (RESPONSE, True),
+        (ITEMS, True),
+    ],
+)
+def test_what_an_import_of_conversations_takes_is_no_session(tmp_path: Path, value: Any, expected: bool) -> None:
+    (tmp_path / "file.json").write_text(json.dumps(value))
+    assert is_session(str(tmp_path / "file.json")) is expected
 
 
 def test_each_sample_of_an_evaluation_is_a_session(tmp_path: Path) -> None:

@@ -61,6 +61,19 @@ def format_for(source: Source) -> str:
     raise TranscriptFormatUnknown(name=source.name, formats=SESSION_FORMATS, found=source.described())
 
 
+def is_list(source: Source) -> bool:
+    """Returns whether a file is a list of messages, as an import of conversations takes it, and no program's session.
+
+    Errors: TranscriptFormatUnknown.
+    """
+    if format_for(source) not in LISTS:
+        return False
+    try:
+        return source.document is None or bool(openai.find_conversations(source.document))
+    except ArgumentError:
+        return False
+
+
 def read_transcripts(source: Source, format: str | None = None) -> list[Transcript]:
     """Returns the sessions of a file, of a format or of the first that matches. Errors: ArgumentError, TranscriptFormatUnknown."""
     found = format_of(format_for(source) if format is None else format).read(source)
