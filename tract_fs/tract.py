@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tract_fs.model.fitting import FitPolicy
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.usage import TokenUsage
+    from tract_fs.transcripts.resume import SessionBytes
     from tract_fs.work.branches import TractBranches
     from tract_fs.work.merge import MergeResult
     from tract_fs.work.summaries import TractSummarizer
@@ -579,16 +580,27 @@ class Tract:
             self._session.store.require_writable()
         return import_file(self._session, file, format=format, session_id=session_id, strict=strict)
 
-    def export_transcript(self) -> bytes:
+    def export_transcript(
+        self,
+        *,
+        format: str | None = None,
+        session_id: str | None = None,
+        cwd: str | None = None,
+        title: str | None = None,
+    ) -> SessionBytes:
         """Returns the session file that this tract was imported from: the same records in the same order, a record that
-        was not clean with its exact bytes.
+        was not clean with its exact bytes. With a `format`, returns a new session of it, of the context at the head, for the
+        format's tool to go on with.
 
-        Errors: ArgumentError if the tract was not imported from one.
+        Such a session has a new id (`session_id`: a UUID), the working directory of the imported one, the tract's title, and
+        the time now; the file's `path` is where it belongs, below the tool's folder of sessions, and its `lost` lists what
+        the format can't hold. Errors: ArgumentError if the tract was not imported from a session, or nothing resumes from
+        files of the format; as `CompiledContext.to_anthropic`.
         """
-        from tract_fs.capture.sessions import export_file
+        from tract_fs.capture.resuming import export_session
 
         with self._guard.reading:
-            return export_file(self._session)
+            return export_session(self._session, format=format, session_id=session_id, cwd=cwd, title=title)
 
     def merge(
         self,

@@ -215,6 +215,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "importer",
             "exporter",
             "sessions",
+            "resuming",
             "discover",
             "follow",
             "hooks",

@@ -11,8 +11,9 @@ from tract_fs.capture.exporter import exact_value, iter_records, to_lines
 from tract_fs.capture.files import digest_of, open_source
 from tract_fs.capture.importer import TranscriptImporter, TranscriptReport
 from tract_fs.errors import ArgumentError, TranscriptFlawed
-from tract_fs.transcripts import format_of, read_transcripts
+from tract_fs.transcripts import format_for, format_of, read_transcripts
 from tract_fs.transcripts.message_lists import LINES
+from tract_fs.transcripts.resume import SessionCheck
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 from tract_fs.work.session import Session
@@ -96,4 +97,18 @@ def export_file(session: Session) -> bytes:
         b"".join(to_lines(iter(records))) if assemble is None else assemble([exact_value(one) for one in records])
     )
     encoding = origin.get("encoding")
-    return data.decode().encode(encoding) if isinstance(encoding, str) and encoding else data
+    return f"\ufeff{data.decode()}".encode(encoding) if isinstance(encoding, str) and encoding else data
+
+
+def check_session(file: SessionFile, *, format: str | None = None) -> SessionCheck:
+    """Returns what its tool would load of a session file, and what it would lose; nothing is written.
+
+    Errors: OSError, ArgumentError if nothing resumes from files of its format, TranscriptFormatUnknown.
+    """
+    with open_source(file) as source:
+        name = format_for(source) if format is None else format
+        check = getattr(format_of(name), "check", None)
+        if check is None:
+            raise ArgumentError(f"{source.name}: what is loaded of a file of the format {name!r} is not known")
+        result: SessionCheck = check(source)
+        return result

@@ -34,7 +34,7 @@ def contents_of(record: Any) -> list[dict[str, Any]]:
     if kind in ("user", "assistant"):
         message = dict_in(record, "message")
         content = message.get("content")
-        if not isinstance(content, (str, list)) or record.get("isApiErrorMessage"):
+        if not is_content(content) or record.get("isApiErrorMessage"):
             return []
         return [{"role": text_in(message, "role") or kind, "content": content}]
     if kind == "system" and record.get("subtype") == "local_command":
@@ -45,6 +45,11 @@ def contents_of(record: Any) -> list[dict[str, Any]]:
     if kind == "queue-operation" and record.get("operation") == "remove":
         return _of_user(record.get("content"))
     return []
+
+
+def is_content(content: Any) -> bool:
+    """Returns whether something is the content of a message: a text, or blocks that have a type."""
+    return isinstance(content, str) or (isinstance(content, list) and all(text_in(block, "type") for block in content))
 
 
 def said_twice(record: dict[str, Any]) -> str:
@@ -146,7 +151,7 @@ def node_of(record: dict[str, Any], unit: Unit, position: int, *, is_shown: bool
 
 
 def _of_user(content: Any) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": content}] if isinstance(content, (str, list)) and content else []
+    return [{"role": "user", "content": content}] if content and is_content(content) else []
 
 
 FORM = Form(

@@ -151,6 +151,8 @@ class GraphFile:
                 self.repeats.append((node, first))
             else:
                 self.nodes.append(node)
+            if node.is_message and not (contents or position in self._silent or record.get("isApiErrorMessage")):
+                self._flaws.append(Flaw(unit.line, "noted", "its message has no known form; it is kept as a record"))
             for one in [node, *self.nodes[-2:]] if unit.is_joined else ():
                 one.is_parsed = one.is_parsed and one.line != unit.line
         names = form.saved_outputs(record)
@@ -180,8 +182,13 @@ class GraphFile:
         """Returns whether a line is the one before with its id once more; notes it, and a message with the id of another."""
         unit = self.units[first]
         before = unit.value if isinstance(unit.value, dict) else {}
-        is_same = self._form.is_of_graph(before) and before.get("message") == record.get("message")
-        what = "it repeats line" if is_same else "it is another message with the id of line"
+        is_message = self._form.is_of_graph(before)
+        is_same = is_message and before.get("message") == record.get("message")
+        what = (
+            "it repeats line"
+            if is_same
+            else f"it is another {'message' if is_message else 'record'} with the id of line"
+        )
         self._flaws.append(Flaw(line, "noted", f"{what} {unit.line}, {text_in(record, 'uuid')}"))
         return is_same
 
@@ -203,7 +210,7 @@ class GraphFile:
         own_id = f"{first}-{stem}" if self.is_agent and stem else first
         self.id = stem if _UUID.fullmatch(stem) else own_id
         counts = Counter(node.writer[-1] for node in self.nodes if node.writer[-1])
-        self._own = stem if counts[stem] else first
+        self._own = stem if counts[stem] else next((n.writer[-1] for n in reversed(self.nodes) if n.writer[-1]), "")
         for node in self.nodes:
             node.writer = (*node.writer[:-1], node.writer[-1] or self._own)
         if not self.is_agent:

@@ -11,7 +11,7 @@ Both are pure. What the file holds or the format can't express is an entry of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from msgspec import Struct
 
@@ -83,3 +83,18 @@ class ResumeFile(Struct, frozen=True):
     def to_bytes(self) -> bytes:
         """Returns the file: a record a line."""
         return b"".join(canonical.encode_checked(record) + b"\n" for record in self.records)
+
+
+class SessionBytes(bytes):
+    """The bytes of a session file; of one to resume from with its place below the tool's folder of sessions, `path`, and
+    a text for each kind of thing that it can't hold, `lost`.
+    """
+
+    path: str
+    lost: tuple[str, ...]
+
+    def __new__(cls, data: bytes, *, path: str = "", lost: tuple[str, ...] = ()) -> Self:
+        made = super().__new__(cls, data)
+        made.path = path
+        made.lost = lost
+        return made

@@ -83,6 +83,8 @@ class _Blocks:
         if not isinstance(block, dict):
             return Unreadable(reason=described(block, role))
         kind = block.get("type")
+        if not isinstance(kind, str | None):
+            return Unreadable(raw=block, shape=self._shape, reason=described(block, role))
         if is_text_block(block):
             return Text(text=block["text"], raw=block, shape=_TEXT_SHAPES.get(kind, self._shape))
         if kind == "refusal" and isinstance(block.get("refusal"), str):
