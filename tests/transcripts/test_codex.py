@@ -280,6 +280,12 @@ def test_a_compaction_without_a_summary_hides_nothing() -> None:
     assert [flaw.reason for flaw in transcript.flaws] == ["a compaction without a summary; what precedes stays"] * 2
 
 
+def test_what_a_guard_saw_hides_nothing() -> None:
+    seen = {"message": "x", "guardian_history": [said("user", "one")]}
+    transcript = read(rollout(item(said("user", "one")), ("compacted", seen)))
+    assert (shown(transcript), transcript.flaws) == (["user: one"], [])
+
+
 def turn(name: str) -> list[tuple[str, Record]]:
     return [
         event("task_started", turn_id=name),
@@ -625,7 +631,7 @@ CONTEXT = ResumeContext(
     cwd="/work",
     title="",
     at_us=1_778_486_437_000_000,
-    forked_from="t-1",
+    forked_from="01a05a3a-c543-7dd3-922d-44935ac19894",
 )  # fmt: skip
 
 
@@ -649,7 +655,7 @@ def test_a_rollout_to_resume_from_is_one_valid_chain() -> None:
         "model_provider": "openai",
         "history_mode": "legacy",
         "base_instructions": {"text": "You are Codex."},
-        "forked_from_id": "t-1",
+        "forked_from_id": "01a05a3a-c543-7dd3-922d-44935ac19894",
     }
     assert [(record["type"], record["payload"]["type"]) for record in made.records[1:]] == [
         ("response_item", "message"),
@@ -686,6 +692,24 @@ def test_the_check_counts_what_was_summarized_and_taken_back_apart() -> None:
     )
     check = codex.check(open_source(data_of(records)))
     assert (check.messages, check.left, check.summarized, check.loaded, len(check.lost)) == (9, 3, 3, 2, 1)
+
+
+def test_any_context_is_written_for_codex_to_go_on_with(tmp_path: Path) -> None:
+    records = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "look"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "f", "input": {"x": 1}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "seen"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "So it is."}]},
+    ]
+    with Tract.open(tmp_path) as tract:
+        tract.import_transcript(data_of(records), format="jsonl")
+        made = tract.export_transcript(format="codex", session_id="0199aaaa-0000-7000-8000-000000000000", cwd="/work")
+    assert made.path.endswith("-0199aaaa-0000-7000-8000-000000000000.jsonl")
+    assert (made.lost, codex.check(open_source(bytes(made))).share) == ((), 1.0)
+    transcript = read(bytes(made))
+    assert shown(transcript) == ["user: look", 'assistant: {"x":1}', "tool: seen", "assistant: So it is."]
+    assert transcript.entry(0).contents[0].text == "be brief"  # type: ignore[attr-defined]
 
 
 def test_leading_system_messages_become_the_instructions_of_the_thread() -> None:

@@ -68,8 +68,8 @@ def is_list(source: Source) -> bool:
     """
     if format_for(source) not in LISTS:
         return False
-    try:
-        return source.document is None or bool(openai.find_conversations(source.document))
+    try:  # one response is neither
+        return not isinstance(source.document, dict) or bool(openai.find_conversations(source.document))
     except ArgumentError:
         return False
 

@@ -283,6 +283,9 @@ class ThreadFacts:
         entries = payload.get("replacement_history_entries")
         if isinstance(entries, list):
             self._resolve(position, entries, line)
+        has_history = isinstance(entries, list) or isinstance(payload.get("replacement_history"), list)
+        if isinstance(payload.get("guardian_history"), list) and not has_history:
+            return  # a record of what a guard saw, which replaces nothing
         if not self.items_of(position, payload):
             self.flaws.append(Flaw(line, "noted", "a compaction without a summary; what precedes stays"))
             return

@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any
+from uuid import UUID
 
 from tract_fs.transcripts.fields import Fields, items_of, text_of
 from tract_fs.transcripts.resume import ResumeContext, ResumeFile
@@ -71,6 +72,13 @@ def _text_of(message: Fields) -> str:
     return text_of(content) or "\n\n".join(filter(None, blocks))
 
 
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
 def _header(context: ResumeContext, system: str, timestamp: str) -> Fields:
     header: Fields = {
         "session_id": context.session_id,
@@ -87,7 +95,7 @@ def _header(context: ResumeContext, system: str, timestamp: str) -> Fields:
         header["base_instructions"] = {"text": system}
     if context.git_branch:
         header["git"] = {"branch": context.git_branch}
-    if context.forked_from:
+    if _is_uuid(context.forked_from):  # Codex can't read a header with any other id
         header["forked_from_id"] = context.forked_from
     return header
 

@@ -11,6 +11,7 @@ from tract_fs.model import canonical
 from tract_fs.transcripts.units import Flaw, Units, decoded_whole, repaired
 
 _SAMPLE = 50
+_LARGEST_DOCUMENT_BYTES = 512 * 1024 * 1024  # more is lines, whatever the first of them is
 _SHOWN_KEYS = 12
 
 
@@ -77,6 +78,8 @@ class Source:
     @cached_property
     def exact_document(self) -> tuple[Any, bool]:
         """The file as one JSON value, and whether that can be stored as it stands."""
+        if self.stream.seek(0, 2) > _LARGEST_DOCUMENT_BYTES:
+            return None, True
         self.stream.seek(0)
         first = self.stream.readline()
         has_more = bool(self.stream.readline().strip())
