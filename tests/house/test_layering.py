@@ -109,6 +109,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "transcript",
             "fields",
             "document",
+            "linear",
             "openai",
             "added",
             "jsonl",
@@ -117,6 +118,8 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "gemini_cli",
             "gemini_cli_json",
             "copilot",
+            "goose",
+            "crush",
             "__init__",
         ],
     ),
@@ -175,6 +178,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
         [
             "__init__",
             "files",
+            "databases",
             "stamps",
             "importer",
             "exporter",
@@ -196,10 +200,10 @@ OWNERS = {
     "orjson": {"model.canonical"},
     "portalocker": {"store.lock"},
     "difflib": {"model.alignment"},
-    "sqlite3": {"store.index.file"},
+    "sqlite3": {"store.index.file", "capture.databases"},
     "toktok": {"model.tokens"},
     "logging": {"work.writer"},
-    "tempfile": {"store.files"},
+    "tempfile": {"store.files", "capture.files"},
     "time": {
         "work.guard",
         "upkeep.pack",
@@ -329,7 +333,7 @@ def test_outside_packages_have_one_owner() -> None:
                 assert name.startswith("cli"), f"{name} imports {imported}"
 
 
-def test_only_the_index_file_names_an_error_of_sqlite() -> None:
+def test_only_the_index_file_and_the_reader_of_databases_name_an_error_of_sqlite() -> None:
     """The other modules of the index know the type of a connection, and raise and handle errors of the index alone."""
     named: dict[str, set[str]] = {}
     for name, path in MODULES.items():
@@ -337,6 +341,7 @@ def test_only_the_index_file_names_an_error_of_sqlite() -> None:
         found = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         named[name] = {use for use in found if use.startswith("sqlite3.")}
     assert "sqlite3.Error" in named.pop("store.index.file")
+    assert "sqlite3.Error" in named.pop("capture.databases")
     assert set().union(*named.values()) == {"sqlite3.Connection"}
 
 

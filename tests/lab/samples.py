@@ -175,6 +175,59 @@ def copilot() -> Sample:
     return Sample(lines(records), 16, 8, 3, goes_back=True)
 
 
+def goose() -> Sample:
+    def row(number: int, role: str, *parts: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return {
+            "id": number,
+            "session_id": "s",
+            "role": role,
+            "content_json": list(parts),
+            "created_timestamp": 1788218993,
+            **fields,
+        }
+
+    call = {
+        "type": "toolRequest",
+        "id": "c1",
+        "toolCall": {"status": "success", "value": {"name": "f", "arguments": {"x": 1}}},
+    }
+    result = {
+        "type": "toolResponse",
+        "id": "c1",
+        "toolResult": {"status": "success", "value": [{"type": "text", "text": LONG}]},
+    }
+    rows = [
+        row(1, "user", {"type": "text", "text": LONG + "?"}, message_id="m1"),
+        row(2, "assistant", {"type": "thinking", "thinking": "hm", "signature": "s"}, call),
+        row(3, "user", result),
+        row(4, "user", {"type": "text", "text": "For you alone."}, metadata_json={"agentVisible": False}),
+        row(5, "assistant", {"type": "text", "text": "So it is."}),
+    ]
+    session = {"id": "s", "name": "A session", "working_dir": "/work", "model_config_json": {"model_name": "m-1"}}
+    return Sample(json.dumps({"session": session, "messages": rows}).encode(), 6, 4, 4, ("messages",))
+
+
+def crush() -> Sample:
+    def row(number: int, role: str, *parts: tuple[str, dict[str, Any]], **fields: Any) -> dict[str, Any]:
+        data = [{"type": kind, "data": data} for kind, data in parts]
+        return {"id": f"m{number}", "session_id": "s", "role": role, "parts": data, "created_at": 1788218993, **fields}
+
+    rows = [
+        row(1, "user", ("text", {"text": LONG + "?"})),
+        row(
+            2,
+            "assistant",
+            ("reasoning", {"thinking": "hm"}),
+            ("tool_call", {"id": "c", "name": "f", "input": '{"x": 1}'}),
+        ),
+        row(3, "tool", ("tool_result", {"tool_call_id": "c", "content": LONG})),
+        row(4, "assistant", ("text", {"text": "A fox."}), is_summary_message=1, model="m-1", provider="p-1"),
+        row(5, "user", ("text", {"text": "Go on."})),
+    ]
+    document = {"session": {"id": "s", "title": "A session"}, "messages": rows}
+    return Sample(json.dumps(document).encode(), 6, 5, 2, ("messages",))
+
+
 SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
     "jsonl": jsonl,
     "opencode": opencode,
@@ -182,4 +235,6 @@ SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
     "gemini-cli": gemini_cli,
     "gemini-cli-json": gemini_cli_json,
     "copilot": copilot,
+    "goose": goose,
+    "crush": crush,
 }

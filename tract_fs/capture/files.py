@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import stat
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from io import BytesIO
 from typing import BinaryIO
 
+from tract_fs.errors import ArgumentError
 from tract_fs.transcripts.source import Source
 
 _UTF16 = {BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
 _LARGEST_BESIDE_BYTES = 48 * 1024 * 1024
+_LARGEST_DATABASE_BYTES = 32 * 1024**3
+_COPY_BYTES = 1 << 20
+_COPY_TRIES = 5
 
 
 def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: bool = False) -> Source:
@@ -50,6 +59,7 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_ow
     return Source(
         stream,
         name,
+        path=os.path.join(folder, name) if folder else "",
         encoding=encoding,
         is_growing=is_growing,
         is_owned=is_owned,
@@ -71,3 +81,39 @@ def _open_inside(folder: str, path: str) -> BinaryIO | None:
     if not os.path.isfile(full) or os.path.getsize(full) > _LARGEST_BESIDE_BYTES:
         return None
     return open(full, "rb")
+
+
+@contextmanager
+def copied_database(source: Source) -> Iterator[str]:
+    """Yields the path of a copy of a SQLite database, with its `-wal`, both of one moment; it is gone at the end.
+
+    Errors: OSError, also where the program wrote all the time; ArgumentError for one that is too large.
+    """
+    from tempfile import TemporaryDirectory
+
+    files = [source.path, f"{source.path}-wal"] if source.path else []
+    with TemporaryDirectory(prefix="tract-") as folder:
+        copy = os.path.join(folder, "copy.db")
+        for _ in range(_COPY_TRIES):
+            before = [_own_state(path) for path in files]
+            if sum(state[0] for state in before if state) > _LARGEST_DATABASE_BYTES:
+                raise ArgumentError(f"{source.name}: a database of more than {_LARGEST_DATABASE_BYTES:,} bytes")
+            source.stream.seek(0)
+            with open(copy, "wb") as made:
+                shutil.copyfileobj(source.stream, made, _COPY_BYTES)
+            if len(before) > 1 and before[1] is not None:
+                shutil.copyfile(files[1], f"{copy}-wal", follow_symlinks=False)
+            if before == [_own_state(path) for path in files]:
+                break
+        else:
+            raise OSError(errno.EBUSY, "the database was written to during each copy of it; try again", source.path)
+        yield copy
+
+
+def _own_state(path: str) -> tuple[int, int] | None:
+    """Returns the size and the time of a regular file that is no link; None if there is none."""
+    try:
+        found = os.stat(path) if not path.endswith("-wal") else os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None

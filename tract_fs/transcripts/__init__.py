@@ -19,6 +19,8 @@ _SESSION_FORMATS = {  # by name, the module of each; the first that matches a fi
     "gemini-cli": "gemini_cli",
     "gemini-cli-json": "gemini_cli_json",
     "copilot": "copilot",
+    "goose": "goose",
+    "crush": "crush",
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)

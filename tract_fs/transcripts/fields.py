@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from tract_fs.errors import JsonValueError
+from tract_fs.model import canonical
 from tract_fs.model.usage import TokenUsage
 from tract_fs.transcripts.units import Flaw
 
@@ -111,6 +113,17 @@ def result_block(call_id: str, content: object, *, is_error: bool = False) -> Fi
     """Returns what a tool returned as a block."""
     block = {"type": "tool_result", "tool_use_id": call_id, "content": content}
     return {**block, "is_error": True} if is_error else block
+
+
+def decoded(given: object) -> Fields:
+    """Returns the arguments of a call, which may be their JSON as a text."""
+    if isinstance(given, str) and given:
+        try:
+            found = canonical.decode(given.encode())
+        except (JsonValueError, UnicodeEncodeError):
+            found = None
+        return found if isinstance(found, dict) and canonical.is_storable(found, 150) else {"input": given}
+    return given if isinstance(given, dict) else {}
 
 
 class Keys:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, BinaryIO, Self
 
@@ -22,14 +23,17 @@ class Source:
         stream: BinaryIO,
         name: str = "",
         *,
+        path: str = "",
         encoding: str = "",
         is_growing: bool = False,
         is_owned: bool = True,
         open_beside: Callable[[str], BinaryIO | None] = lambda _: None,
         open_above: Callable[[int, str], BinaryIO | None] = lambda _levels, _path: None,
     ) -> None:
-        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not; `open_above` so, from that many folders above on. A stream that is not `is_owned` stays open at the end."""
+        """`stream` can seek, and holds UTF-8; `encoding` is that of the file, where it is another. `name` is the file's name. `open_beside` opens a file by its path relative to the folder of this one; None where it is not; `open_above` so, from that many folders above on. `path` is that of a file. A stream that is not `is_owned` stays open at the end."""
         self.name = name
+        self.path = path
+        self.resources = ExitStack()  # that last as long as it is open
         self.encoding = encoding
         self.stream = stream
         self._is_owned = is_owned
@@ -41,6 +45,7 @@ class Source:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.resources.close()
         if self._is_owned:
             self.stream.close()
 
