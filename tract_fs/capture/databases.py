@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, overload
 
 from msgspec import Struct
 
-from tract_fs.capture.files import copied_database
+from tract_fs.capture.files import copied_database, open_source
 from tract_fs.errors import TranscriptFormatUnknown
 from tract_fs.transcripts import SESSION_FORMATS, format_of
 from tract_fs.transcripts.source import Source
@@ -141,7 +140,7 @@ class _Sessions(Sequence[Transcript]):
             raise self._unknown(f"a SQLite database that can't be read: {error}") from None
         make = _opencode_document if layout.format == "opencode" else _document
         document = json.dumps(make(session, messages, parts)).encode()
-        (transcript,) = format_of(layout.format).read(Source(BytesIO(document), self._source.name))
+        (transcript,) = format_of(layout.format).read(open_source(document))
         return transcript
 
 

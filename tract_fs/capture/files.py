@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from tract_fs.errors import ArgumentError
 from tract_fs.transcripts.source import Source
@@ -19,6 +19,7 @@ from tract_fs.transcripts.source import Source
 _UTF16 = {BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
 _LARGEST_BESIDE_BYTES = 48 * 1024 * 1024
 _LARGEST_DATABASE_BYTES = 32 * 1024**3
+_EVENTS, _EVENT = "events", "event-"  # the folder of OpenHands' event files, and how their names begin
 _COPY_BYTES = 1 << 20
 _COPY_TRIES = 5
 
@@ -29,8 +30,36 @@ def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: 
         return _source(BytesIO(file), "", "", is_growing=is_growing)
     if isinstance(file, (str, os.PathLike)):
         path = os.path.abspath(os.fspath(file))
+        if os.path.isdir(path):
+            return _folder_source(path)
         return _source(open(path, "rb"), os.path.basename(path), os.path.dirname(path), is_growing=is_growing)
     return _source(file, "", "", is_growing=is_growing, is_owned=False)
+
+
+def _folder_source(folder: str) -> Source:
+    """Returns a folder of event files as a source: a line for each, in the order of their names. Errors: OSError."""
+    events = os.path.join(folder, _EVENTS)
+    inside = events if os.path.isdir(events) and not os.path.islink(events) else folder
+    names = sorted(name for name in os.listdir(inside) if name.startswith(_EVENT) and name.endswith(".json"))
+    if not names:
+        raise ArgumentError(f"{folder}: a folder without event files; name the files in it one by one")
+    from tempfile import TemporaryFile
+
+    stream = TemporaryFile()  # noqa: SIM115 - the source closes it
+    for name in names:
+        found = _open_inside(inside, name)
+        if found is None:
+            stream.write(b"null\n")  # a link, or too large
+            continue
+        with found:
+            stream.write(_one_line(found.read()) + b"\n")
+    whole = os.path.dirname(inside) if os.path.basename(inside) == _EVENTS else inside
+    return _source(cast(BinaryIO, stream), os.path.basename(whole), whole, is_growing=False, is_owned=True)
+
+
+def _one_line(data: bytes) -> bytes:
+    """Returns a file of JSON as a line; no newline is inside a text of JSON."""
+    return b" ".join(data.split(b"\n")).strip() or b"null"
 
 
 def digest_of(source: Source) -> str:

@@ -21,6 +21,15 @@ _SESSION_FORMATS = {  # by name, the module of each; the first that matches a fi
     "copilot": "copilot",
     "goose": "goose",
     "crush": "crush",
+    "cline": "cline",
+    "atif": "atif",
+    "amp": "amp",
+    "kiro": "kiro",
+    "kimi": "kimi",
+    "vibe": "vibe",
+    "grok": "grok",
+    "openhands": "openhands",
+    "otel": "otel",
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)

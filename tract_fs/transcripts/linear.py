@@ -19,22 +19,32 @@ def linear_transcript(
     meaning: Callable[[Fields, int], Fields],
     *,
     id_of: Callable[[Fields], object] = lambda _: None,
+    is_system: Callable[[Fields], bool] = lambda _: False,
     has_head: bool = False,
     **fields: Any,
 ) -> Transcript:
     """Returns a session of units: `meaning` is called with a record and its position, and returns the fields of its entry;
-    `id_of` returns its id. The first is the rest of a document if it `has_head`.
+    `id_of` returns its id; a system prompt, by `is_system`, is covered by no summary but one of its own kind. The first is the rest of a document if it `has_head`.
     """
     keys = Keys()
     names = []
+    systems: dict[int, int | None] = {}  # of each system prompt, by position: the one before it
     for position, unit in enumerate(units):
+        if isinstance(unit.value, dict) and is_system(unit.value):
+            systems[position] = next(reversed(systems), None)
         id_ = HEAD if has_head and position == 0 else id_of(fields_of(unit.value))
         names.append(keys.of(id_, position, unit.line))
 
     def entry(position: int) -> Entry:
         unit = units[position]
         value = fields_of(unit.value)
-        return Entry.of(unit, names[position], **meaning(value, position) if value else {})
+        fields = meaning(value, position) if value else {}
+        if position in systems:
+            before = systems[position]
+            fields["covers"] = () if before is None else (before,)
+        elif fields.get("covers"):
+            fields["covers"] = [place for place in fields["covers"] if place not in systems]
+        return Entry.of(unit, names[position], **fields)
 
     own = units.flaws() if isinstance(units, Units) else flaws_of(units)
     return Transcript(

@@ -49,6 +49,11 @@ class Source:
         if self._is_owned:
             self.stream.close()
 
+    def folder(self, levels: int = 0) -> str:
+        """Returns the name of the folder of this file, or of one above; empty if it is not known."""
+        parts = self.path.replace("\\", "/").split("/")
+        return parts[-2 - levels] if len(parts) > 1 + levels else ""
+
     @cached_property
     def units(self) -> Units:
         """The records of its lines."""
@@ -89,6 +94,11 @@ class Source:
     def beside(self, path: str) -> bytes | None:
         """Returns the bytes of a file by its path relative to the folder of this one; None if there is none."""
         return _read(self._open_beside(path))
+
+    def json_beside(self, path: str, *, levels: int = 0) -> Any:
+        """Returns the JSON value of a file beside this one, or so many levels above; None if there is none."""
+        data = self.above(levels, path) if levels else self.beside(path)
+        return None if data is None else decoded_whole(data)[0]
 
     def above(self, levels: int, path: str) -> bytes | None:
         """Returns the bytes of a file by its path relative to a folder above that of this one; None if there is none.
