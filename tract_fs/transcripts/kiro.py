@@ -74,7 +74,7 @@ def _meaning(record: Fields, position: int) -> Fields:
 def _blocks(part: Fields) -> list[Fields]:
     kind, data = part.get("kind"), part.get("data")
     if kind == "text":
-        return [text_block(data)] if text_of(data) else []
+        return [text_block(text_of(data))] if text_of(data) else []
     inner = fields_of(data)
     if kind == "toolUse":
         return [call_block(inner.get("toolUseId"), inner.get("name"), inner.get("input"))]
