@@ -282,6 +282,223 @@ def inspect() -> Sample:
     return Sample(json.dumps(sample).encode(), 4, 3, 3, ("messages",))
 
 
+def goose() -> Sample:
+    def row(number: int, role: str, *parts: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return {
+            "id": number,
+            "session_id": "s",
+            "role": role,
+            "content_json": list(parts),
+            "created_timestamp": 1788218993,
+            **fields,
+        }
+
+    call = {
+        "type": "toolRequest",
+        "id": "c1",
+        "toolCall": {"status": "success", "value": {"name": "f", "arguments": {"x": 1}}},
+    }
+    result = {
+        "type": "toolResponse",
+        "id": "c1",
+        "toolResult": {"status": "success", "value": [{"type": "text", "text": LONG}]},
+    }
+    rows = [
+        row(1, "user", {"type": "text", "text": LONG + "?"}, message_id="m1"),
+        row(2, "assistant", {"type": "thinking", "thinking": "hm", "signature": "s"}, call),
+        row(3, "user", result),
+        row(4, "user", {"type": "text", "text": "For you alone."}, metadata_json={"agentVisible": False}),
+        row(5, "assistant", {"type": "text", "text": "So it is."}),
+    ]
+    session = {"id": "s", "name": "A session", "working_dir": "/work", "model_config_json": {"model_name": "m-1"}}
+    return Sample(json.dumps({"session": session, "messages": rows}).encode(), 6, 4, 4, ("messages",))
+
+
+def crush() -> Sample:
+    def row(number: int, role: str, *parts: tuple[str, dict[str, Any]], **fields: Any) -> dict[str, Any]:
+        data = [{"type": kind, "data": data} for kind, data in parts]
+        return {"id": f"m{number}", "session_id": "s", "role": role, "parts": data, "created_at": 1788218993, **fields}
+
+    rows = [
+        row(1, "user", ("text", {"text": LONG + "?"})),
+        row(
+            2,
+            "assistant",
+            ("reasoning", {"thinking": "hm"}),
+            ("tool_call", {"id": "c", "name": "f", "input": '{"x": 1}'}),
+        ),
+        row(3, "tool", ("tool_result", {"tool_call_id": "c", "content": LONG})),
+        row(4, "assistant", ("text", {"text": "A fox."}), is_summary_message=1, model="m-1", provider="p-1"),
+        row(5, "user", ("text", {"text": "Go on."})),
+    ]
+    document = {"session": {"id": "s", "title": "A session"}, "messages": rows}
+    return Sample(json.dumps(document).encode(), 6, 5, 2, ("messages",))
+
+
+def cline() -> Sample:
+    def message(role: str, *blocks: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return {"role": role, "content": list(blocks), "ts": 1788218993905, **fields}
+
+    text = {"type": "text", "text": LONG}
+    made = {"modelInfo": {"id": "m-1", "provider": "p-1"}, "metrics": {"inputTokens": 20, "outputTokens": 2}}
+    messages = [
+        message("user", text, condenseParent="k"),
+        message(
+            "assistant", {"type": "tool_use", "id": "c1", "name": "f", "input": {"x": 1}}, condenseParent="k", **made
+        ),
+        message("user", {"type": "tool_result", "tool_use_id": "c1", "content": LONG}, condenseParent="k"),
+        message("assistant", {"type": "text", "text": "A fox."}, isSummary=True, condenseId="k"),
+        message("user", {"type": "text", "text": "Go on."}),
+    ]
+    return Sample(json.dumps(messages).encode(), 5, 5, 2, ())
+
+
+def atif() -> Sample:
+    result = {"source_call_id": "c1", "content": LONG}
+    call = {"tool_call_id": "c1", "function_name": "f", "arguments": {"x": 1}}
+    metrics = {"prompt_tokens": 20, "completion_tokens": 2, "cached_tokens": 5}
+    steps = [
+        {"step_id": 1, "source": "system", "message": "be brief"},
+        {"step_id": 2, "source": "user", "message": LONG + "?", "timestamp": "2026-08-31T23:30:12.829Z"},
+        {"step_id": 3, "source": "agent", "message": "", "tool_calls": [call], "observation": {"results": [result]}},
+        {"step_id": 4, "source": "agent", "message": "So it is.", "reasoning_content": "hm", "metrics": metrics},
+    ]
+    agent = {"name": "a", "version": "1", "model_name": "m-1", "tool_definitions": [{"name": "f"}]}
+    document = {"schema_version": "ATIF-v1.8", "session_id": "s-1", "agent": agent, "steps": steps}
+    return Sample(json.dumps(document).encode(), 5, 5, 5, ("steps",))
+
+
+def amp() -> Sample:
+    call = {"type": "tool_use", "id": "c1", "name": "f", "input": {"x": 1}}
+    result = {"type": "tool_result", "toolUseID": "c1", "run": {"status": "done", "result": {"text": LONG}}}
+    usage = {"model": "m-1", "inputTokens": 20, "outputTokens": 2, "cacheReadInputTokens": 5}
+    messages = [
+        {"role": "user", "messageId": 0, "content": [{"type": "text", "text": LONG + "?"}]},
+        {
+            "role": "assistant",
+            "messageId": 1,
+            "content": [{"type": "thinking", "thinking": "hm"}, call],
+            "usage": usage,
+        },
+        {"role": "user", "messageId": 2, "content": [result]},
+        {"role": "assistant", "messageId": 3, "content": [{"type": "text", "text": "So it is."}], "usage": usage},
+    ]
+    document = {"v": 3, "id": "T-1", "title": "A session", "created": 1788218993905, "messages": messages}
+    return Sample(json.dumps(document).encode(), 5, 4, 4, ("messages",))
+
+
+def kiro() -> Sample:
+    def record(kind: str, *content: tuple[str, Any], **fields: Any) -> dict[str, Any]:
+        parts = [{"kind": inner, "data": data} for inner, data in content]
+        return {"version": "v1", "kind": kind, "data": {"content": parts, **fields}}
+
+    call = {"toolUseId": "c1", "name": "f", "input": {"x": 1}}
+    result = {"toolUseId": "c1", "content": [{"kind": "text", "data": LONG}], "status": "success"}
+    records = [
+        record("Prompt", ("text", LONG + "?"), message_id="m1"),
+        record("AssistantMessage", ("text", "Let me see."), ("toolUse", call), message_id="m2"),
+        record("ToolResults", ("toolResult", result), message_id="m3"),
+        record("Compaction", summary="A fox." + LONG),
+        record("AssistantMessage", ("text", "So it is."), message_id="m4"),
+    ]
+    return Sample(lines(records), 5, 5, 2)
+
+
+def kimi() -> Sample:
+    def event(kind: str, **fields: Any) -> dict[str, Any]:
+        return {"type": "context.append_loop_event", "event": {"type": kind, **fields}, "time": 1788217588440}
+
+    user = {"role": "user", "content": [{"type": "text", "text": LONG + "?"}], "toolCalls": []}
+    usage = {"inputOther": 2301, "output": 123, "inputCacheRead": 18112, "inputCacheCreation": 0}
+    records = [
+        {"type": "metadata", "protocol_version": "1.5", "created_at": 1788217570681},
+        {"type": "profile.bind", "systemPrompt": "be brief", "time": 1788217570681},
+        {"type": "context.append_message", "message": user, "time": 1788217570681},
+        {"type": "llm.tools_snapshot", "tools": [{"name": "Read"}]},
+        {"type": "llm.request", "model": "m-1", "thinkingEffort": "on"},
+        event("content.part", part={"type": "think", "think": LONG}),
+        event("tool.call", toolCallId="c1", name="Read", args={"path": "a.py"}),
+        event("tool.result", toolCallId="c1", result={"output": LONG, "note": "All of it."}),
+        event("step.end", usage=usage),
+        {"type": "context.apply_compaction", "summary": "A fox." + LONG},
+        event("content.part", part={"type": "text", "text": "So it is."}),
+    ]
+    return Sample(lines(records), 11, 7, 3)
+
+
+def vibe() -> Sample:
+    call = {"id": "c1", "index": 0, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    records = [
+        {"role": "system", "content": "be brief", "injected": False, "message_id": "m0"},
+        {"role": "user", "content": LONG + "?", "injected": False, "message_id": "m1"},
+        {"role": "assistant", "content": "", "injected": False, "tool_calls": [call], "message_id": "m2"},
+        {"role": "tool", "content": LONG, "injected": False, "tool_call_id": "c1", "name": "f", "message_id": "m3"},
+        {"role": "user", "content": "A fox.", "injected": True, "context_boundary": "compaction", "message_id": "m4"},
+        {"role": "assistant", "content": "So it is.", "reasoning_content": "hm", "injected": False, "message_id": "m5"},
+    ]
+    return Sample(lines(records), 6, 6, 3)
+
+
+def grok() -> Sample:
+    def update(kind: str, **fields: Any) -> dict[str, Any]:
+        params = {"sessionId": "s-1", "update": {"sessionUpdate": kind, **fields}, "_meta": {"eventId": "e"}}
+        return {"timestamp": 1788219544, "method": "session/update", "params": params}
+
+    text = {"type": "text", "text": LONG}
+    usage = {"inputTokens": 10, "outputTokens": 2, "cachedReadTokens": 0}
+    records = [
+        update("user_message_chunk", content=text, _meta={"modelId": "m-1"}),
+        update("agent_thought_chunk", content={"type": "text", "text": "hm"}),
+        update("tool_call", toolCallId="c1", title="read_file", rawInput={"target_file": "a.py"}),
+        update("tool_call_update", toolCallId="c1", title="Read"),
+        update("tool_call_update", toolCallId="c1", status="completed", content=[{"type": "content", "content": text}]),
+        update("tool_call_update", toolCallId="c1", status="completed", content=[{"type": "content", "content": text}]),
+        update("agent_message_chunk", content={"type": "text", "text": "So it is."}),
+        update("turn_completed", usage=usage),
+    ]
+    return Sample(lines(records), 8, 6, 5)
+
+
+def openhands() -> Sample:
+    def event(number: int, kind: str, source: str, **fields: Any) -> dict[str, Any]:
+        return {"id": f"e{number}", "timestamp": "2026-08-31T19:25:13.730194", "source": source, "kind": kind, **fields}
+
+    text = [{"type": "text", "text": LONG}]
+    call = {"id": "c1", "name": "terminal", "arguments": '{"command": "ls"}'}
+    records = [
+        event(
+            0, "SystemPromptEvent", "agent", system_prompt={"type": "text", "text": "be brief"}, tools=[{"title": "f"}]
+        ),
+        event(1, "MessageEvent", "user", llm_message={"role": "user", "content": text}),
+        event(2, "ActionEvent", "agent", thought=[], tool_call=call, tool_name="terminal", tool_call_id="c1"),
+        event(
+            3, "ObservationEvent", "environment", tool_call_id="c1", observation={"content": text, "is_error": False}
+        ),
+        event(4, "Condensation", "environment", forgotten_event_ids=["e1", "e2", "e3"], summary="A fox."),
+        event(
+            5, "MessageEvent", "agent", llm_message={"role": "assistant", "content": [{"type": "text", "text": "Yes."}]}
+        ),
+    ]
+    return Sample(lines(records), 6, 6, 3)
+
+
+def otel() -> Sample:
+    def message(role: str, *parts: dict[str, Any]) -> dict[str, Any]:
+        return {"role": role, "parts": list(parts)}
+
+    user = message("user", {"type": "text", "content": LONG + "?"})
+    call = message("assistant", {"type": "tool_call", "id": "c1", "name": "f", "arguments": {"x": 1}})
+    result = message("tool", {"type": "tool_call_response", "id": "c1", "response": LONG})
+    answer = message("assistant", {"type": "text", "content": "So it is."})
+    system = [{"type": "text", "content": "be brief"}]
+    config = {"gen_ai.request.model": "m-1", "gen_ai.usage.input_tokens": 20, "gen_ai.usage.output_tokens": 2}
+    first = {"gen_ai.system_instructions": system, "gen_ai.input.messages": [user], "gen_ai.output.messages": [call]}
+    more = {"gen_ai.input.messages": [user, call, result], "gen_ai.output.messages": [answer]}
+    other = {"gen_ai.input.messages": json.dumps([message("user", {"type": "text", "content": "A fox."})])}
+    records = [{"name": "chat", "attributes": {**attributes, **config}} for attributes in (first, more)]
+    return Sample(lines([*records, {"name": "chat", "attributes": other}]), 3, 6, 1)
+
+
 SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
     "anthropic": anthropic,
     "codex": codex,
@@ -294,4 +511,15 @@ SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
     "gemini-cli": gemini_cli,
     "gemini-cli-json": gemini_cli_json,
     "copilot": copilot,
+    "goose": goose,
+    "crush": crush,
+    "cline": cline,
+    "atif": atif,
+    "amp": amp,
+    "kiro": kiro,
+    "kimi": kimi,
+    "vibe": vibe,
+    "grok": grok,
+    "openhands": openhands,
+    "otel": otel,
 }

@@ -6,15 +6,17 @@ compared with those in the folder, and no link is opened.
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import shutil
 import stat
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib import import_module
 from io import BytesIO
-from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from tract_fs.errors import ArgumentError
@@ -32,6 +34,10 @@ _SESSION_ROOTS = ("sessions", "archived_sessions")
 _MOST_SEEN_FILES = 500_000  # of a tree in which a session is looked for
 _DEEPEST_BESIDE = 4
 _MOST_BESIDE = 10_000
+_LARGEST_DATABASE_BYTES = 32 * 1024**3
+_EVENTS, _EVENT = "events", "event-"  # the folder of OpenHands' event files, and how their names begin
+_COPY_BYTES = 1 << 20
+_COPY_TRIES = 5
 
 
 def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: bool = False) -> Source:
@@ -40,8 +46,36 @@ def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: 
         return _source(BytesIO(file), "", "", is_growing=is_growing)
     if isinstance(file, (str, os.PathLike)):
         path = os.path.abspath(os.fspath(file))
+        if os.path.isdir(path):
+            return _folder_source(path)
         return _source(open(path, "rb"), os.path.basename(path), os.path.dirname(path), is_growing=is_growing)
     return _source(file, "", "", is_growing=is_growing, is_owned=False)
+
+
+def _folder_source(folder: str) -> Source:
+    """Returns a folder of event files as a source: a line for each, in the order of their names. Errors: OSError."""
+    events = os.path.join(folder, _EVENTS)
+    inside = events if os.path.isdir(events) and not os.path.islink(events) else folder
+    names = sorted(name for name in os.listdir(inside) if name.startswith(_EVENT) and name.endswith(".json"))
+    if not names:
+        raise ArgumentError(f"{folder}: a folder without event files; name the files in it one by one")
+    from tempfile import TemporaryFile
+
+    stream = TemporaryFile()  # noqa: SIM115 - the source closes it
+    for name in names:
+        found = _open_inside(inside, name)
+        if found is None:
+            stream.write(b"null\n")  # a link, or too large
+            continue
+        with found:
+            stream.write(_one_line(found.read()) + b"\n")
+    whole = os.path.dirname(inside) if os.path.basename(inside) == _EVENTS else inside
+    return _source(cast(BinaryIO, stream), os.path.basename(whole), whole, is_growing=False, is_owned=True)
+
+
+def _one_line(data: bytes) -> bytes:
+    """Returns a file of JSON as a line; no newline is inside a text of JSON."""
+    return b" ".join(data.split(b"\n")).strip() or b"null"
 
 
 class FileState(NamedTuple):
@@ -167,6 +201,7 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_ow
     return Source(
         stream,
         name,
+        path=os.path.join(folder, name) if folder else "",
         encoding=encoding,
         is_growing=is_growing,
         is_owned=is_owned,
@@ -180,6 +215,8 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_ow
 
 def _unpacked(stream: BinaryIO, name: str, flaws: list[Flaw]) -> BinaryIO:
     """Returns what a zstd file holds; of a damaged one, what precedes the damage. Errors: ArgumentError."""
+    from tempfile import SpooledTemporaryFile
+
     zstd = _zstd(name)
     found = cast(BinaryIO, SpooledTemporaryFile(_KEPT_UNPACKED_BYTES))  # noqa: SIM115 the source reads it
     size = 0
@@ -278,3 +315,39 @@ def _path_inside(folder: str, path: str) -> str | None:
         if os.path.islink(full):
             return None
     return full
+
+
+@contextmanager
+def copied_database(source: Source) -> Iterator[str]:
+    """Yields the path of a copy of a SQLite database, with its `-wal`, both of one moment; it is gone at the end.
+
+    Errors: OSError, also where the program wrote all the time; ArgumentError for one that is too large.
+    """
+    from tempfile import TemporaryDirectory
+
+    files = [source.path, f"{source.path}-wal"] if source.path else []
+    with TemporaryDirectory(prefix="tract-") as folder:
+        copy = os.path.join(folder, "copy.db")
+        for _ in range(_COPY_TRIES):
+            before = [_own_state(path) for path in files]
+            if sum(state[0] for state in before if state) > _LARGEST_DATABASE_BYTES:
+                raise ArgumentError(f"{source.name}: a database of more than {_LARGEST_DATABASE_BYTES:,} bytes")
+            source.stream.seek(0)
+            with open(copy, "wb") as made:
+                shutil.copyfileobj(source.stream, made, _COPY_BYTES)
+            if len(before) > 1 and before[1] is not None:
+                shutil.copyfile(files[1], f"{copy}-wal", follow_symlinks=False)
+            if before == [_own_state(path) for path in files]:
+                break
+        else:
+            raise OSError(errno.EBUSY, "the database was written to during each copy of it; try again", source.path)
+        yield copy
+
+
+def _own_state(path: str) -> tuple[int, int] | None:
+    """Returns the size and the time of a regular file that is no link; None if there is none."""
+    try:
+        found = os.stat(path) if not path.endswith("-wal") else os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None

@@ -5,6 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from tract_fs.errors import JsonValueError
+from tract_fs.model import canonical
+from tract_fs.model.blobs import encode_blob
+from tract_fs.model.names import hash_bytes
 from tract_fs.model.usage import TokenUsage
 from tract_fs.transcripts.units import Flaw
 
@@ -107,10 +111,36 @@ def url_block(url: str, mime: str, name: str = "") -> Fields:
     return {"type": "file", "file": {**named, "file_data": url}}
 
 
+def blob_url(data: bytes) -> str:
+    """Returns what a message has in place of a file's base64 or URL; the entry has its bytes as a blob."""
+    return f"blob:{hash_bytes(encode_blob(data))}"
+
+
+def call_block(id_: object, name: object, given: object) -> Fields:
+    """Returns the call of a tool as a block; arguments may be their JSON as a text."""
+    return {"type": "tool_use", "id": text_of(id_), "name": text_of(name), "input": decoded(given)}
+
+
+def messages_of(*parts: tuple[str, list[Fields]]) -> list[Fields]:
+    """Returns the messages of roles and blocks, but for those without blocks."""
+    return [{"role": role, "content": blocks} for role, blocks in parts if blocks]
+
+
 def result_block(call_id: str, content: object, *, is_error: bool = False) -> Fields:
     """Returns what a tool returned as a block."""
     block = {"type": "tool_result", "tool_use_id": call_id, "content": content}
     return {**block, "is_error": True} if is_error else block
+
+
+def decoded(given: object) -> Fields:
+    """Returns the arguments of a call, which may be their JSON as a text."""
+    if isinstance(given, str) and given:
+        try:
+            found = canonical.decode(given.encode())
+        except (JsonValueError, UnicodeEncodeError):
+            found = None
+        return found if isinstance(found, dict) and canonical.is_storable(found, 150) else {"input": given}
+    return given if isinstance(given, dict) else {}
 
 
 class Keys:

@@ -119,6 +119,7 @@ class _Session:
             parent = text_of(info.get("parentID"))
             if info.get("summary") is True and info.get("finish") and not info.get("error") and parent in asked:
                 self._covers[position] = self._compacted(position, self._place.get(asked[parent], position))
+                system = ""  # which the summary stands for, too
 
     def _compacted(self, position: int, tail: int) -> range:
         """Returns the positions that a summary stands for: all before it but for the last that are kept."""

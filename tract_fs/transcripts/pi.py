@@ -12,11 +12,10 @@ from array import array
 from bisect import bisect_left, bisect_right
 from hashlib import sha256
 
-from tract_fs.model.blobs import encode_blob
-from tract_fs.model.names import hash_bytes
 from tract_fs.transcripts.fields import (
     Fields,
     Keys,
+    blob_url,
     fields_of,
     items_of,
     media_block,
@@ -236,9 +235,8 @@ class _Session:
         found = self._source.above(_BLOB_LEVELS, f"blobs/{match[1]}") if match else None
         if match is None or found is None or sha256(found).hexdigest() != match[1]:
             return data
-        name = hash_bytes(encode_blob(found))
         blobs[match[1]] = found
-        return f"blob:{name}"
+        return blob_url(found)
 
 
 def _made_blocks(part: Fields, is_anthropic: bool) -> list[Fields]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, BinaryIO, Self
 
@@ -23,6 +24,7 @@ class Source:
         stream: BinaryIO,
         name: str = "",
         *,
+        path: str = "",
         encoding: str = "",
         is_growing: bool = False,
         is_owned: bool = True,
@@ -36,9 +38,11 @@ class Source:
 
         `open_beside` opens a file by its path relative to the folder of this one, None where it is not; `open_above` so, from
         that many folders above on; `list_beside` lists the files in such a folder. `find` returns the session of the same
-        program with an id. `flaws` are of the file as a whole. A stream that is not `is_owned` stays open at the end.
+        program with an id. `path` is that of a file. `flaws` are of the file as a whole. A stream that is not `is_owned` stays open at the end.
         """
         self.name = name
+        self.path = path
+        self.resources = ExitStack()  # that last as long as it is open
         self.encoding = encoding
         self.stream = stream
         self._is_owned = is_owned
@@ -54,10 +58,16 @@ class Source:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.resources.close()
         if self._is_owned:
             self.stream.close()
         for stream in self._streams_beside:
             stream.close()
+
+    def folder(self, levels: int = 0) -> str:
+        """Returns the name of the folder of this file, or of one above; empty if it is not known."""
+        parts = self.path.replace("\\", "/").split("/")
+        return parts[-2 - levels] if len(parts) > 1 + levels else ""
 
     @cached_property
     def units(self) -> Units:
@@ -113,6 +123,11 @@ class Source:
     def beside(self, path: str) -> bytes | None:
         """Returns the bytes of a file by its path relative to the folder of this one; None if there is none."""
         return _read(self._open_beside(path))
+
+    def json_beside(self, path: str, *, levels: int = 0) -> Any:
+        """Returns the JSON value of a file beside this one, or so many levels above; None if there is none."""
+        data = self.above(levels, path) if levels else self.beside(path)
+        return None if data is None else decoded_whole(data)[0]
 
     def above(self, levels: int, path: str) -> bytes | None:
         """Returns the bytes of a file by its path relative to a folder above that of this one; None if there is none.
