@@ -391,21 +391,53 @@ def test_where_the_session_went_back_the_other_way_is_a_branch(open_tract: Calla
     assert [one.get("parentUuid") for one in lines[:-1]] == [None, *(one["uuid"] for one in lines[:3])]
 
 
-def test_an_import_line_by_line_has_the_commits_of_one_import(tmp_path: Path) -> None:
-    lines = REWOUND.splitlines(keepends=True)
+COMPACTED = file_of(
+    *LINES[:4],
+    boundary("cut", "d", preservedMessages=KEPT),
+    SUMMARY,
+    user("e", "d"),
+    agent("f", "e"),
+    boundary("cut2", "f", preservedSegment={"headUuid": "f", "anchorUuid": "sum2", "tailUuid": "f"}),
+    user("sum2", "cut2", "what happened then", isCompactSummary=True),
+    user("g", "f"),
+)
+PARALLEL = file_of(
+    user("a", None),
+    call("b", "a", "t1", response="x"),
+    call("c", "b", "t2", response="x"),
+    {"type": "progress", "uuid": "p", "parentUuid": "c", "sessionId": SESSION},
+    result("d", "c", "t2"),
+    result("e", "b", "t1"),
+    agent("f", "e"),
+)
+
+
+@pytest.mark.parametrize(("data", "branches"), [(REWOUND, 2), (COMPACTED, 1), (PARALLEL, 1)])
+def test_an_import_line_by_line_has_the_commits_of_one_import(tmp_path: Path, data: bytes, branches: int) -> None:
+    lines = data.splitlines(keepends=True)
     with Tract.open(tmp_path / "whole") as whole, Tract.open(tmp_path / "grown") as grown:
-        whole.import_transcript(REWOUND)
+        whole.import_transcript(data)
         for count in range(1, len(lines) + 1):
             grown.import_transcript(b"".join(lines[:count]))
         contents = []
         for t in (whole, grown):
-            heads = sorted(t.branches())
-            handles = [t.on(name) for name in heads]
+            handles = [t.on(name) for name in sorted(t.branches())]
             contents.append(sorted([str(h.compile().messages) for h in handles]))
             for handle in handles:
                 handle.close()
+        assert grown.export_transcript() == whole.export_transcript()
     assert contents[0] == contents[1]
-    assert len(contents[0]) == 2
+    assert len(contents[0]) == branches
+
+
+def test_a_second_compaction_covers_the_summary_of_the_first(open_tract: Callable[[], Tract]) -> None:
+    found = check_session(COMPACTED)
+    assert (found.messages, found.loaded, found.summarized, found.lost) == (9, 3, 6, ())
+    with open_tract() as t:
+        t.import_transcript(COMPACTED)
+        shown = [str(message) for message in t.compile().messages]
+    texts = ("what happened then", "text of f", "text of g")
+    assert [text in message for text, message in zip(texts, shown, strict=True)] == [True, True, True]
 
 
 def test_a_summary_covers_what_was_before_it_but_for_the_messages_that_were_kept(
@@ -459,7 +491,8 @@ def test_sub_agents_are_branches_and_large_outputs_come_along(tmp_path: Path) ->
     beside = [user("a", None, isSidechain=True, agentId="x1"), agent("b", "a", isSidechain=True, agentId="x1")]
     (folder / "subagents" / "agent-x1.jsonl").write_bytes(file_of(*beside))
     (folder / "subagents" / "workflows" / "w1" / "agent-x2.jsonl").write_bytes(file_of(*beside))
-    (folder / "subagents" / "agent-x1.meta.json").write_text("{}")
+    (folder / "subagents" / "agent-x2.meta.json").write_text("{torn")
+    (folder / "subagents" / "agent-x1.meta.json").write_text('{"toolUseId": "t1"}')
     (folder / "subagents" / "agent-x3.jsonl").symlink_to(tmp_path / f"{SESSION}.jsonl")
     with Tract.open(tmp_path / "store") as t:
         report = t.import_transcript(tmp_path / f"{SESSION}.jsonl")
@@ -469,8 +502,9 @@ def test_sub_agents_are_branches_and_large_outputs_come_along(tmp_path: Path) ->
         blobs = [t.get_content(info.commit_hash).blobs for info in t.log() if info.content_type == "record"]
         assert [t.get_blob(hash_) for found in blobs for hash_ in found.values()] == [b"much"]
         assert len(t.compile().messages) == 6
-        with t.on("agent-x2") as sub:
+        with t.on("agent-x1") as sub:
             assert len(sub.compile().messages) == 2
+            assert (sub.log()[-1].metadata or {})["toolUseId"] == "t1"
         assert records(t.export_transcript()) == records(data)
 
 

@@ -170,7 +170,7 @@ def _line(context: ResumeContext, message: Message, place: int, parent: str | No
             "id": f"msg_{sha256(f'{context.session_id} {place}'.encode()).hexdigest()[:24]}",
             "type": "message",
             "role": role,
-            "model": context.model or SYNTHETIC,
+            "model": context.model if context.model.startswith("claude") else SYNTHETIC,
             "content": content,
             "stop_reason": "tool_use" if is_call else "end_turn",
             "stop_sequence": None,

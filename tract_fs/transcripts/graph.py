@@ -30,7 +30,6 @@ class Node(Struct):
     line: int
     uuid: str
     parent: str
-    at: str
     writer: tuple[str, ...]
     is_message: bool  # of the user or the assistant, in the tool's own sense
     is_shown: bool  # a model sees something of it

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from tract_fs.errors import JsonValueError
+from tract_fs.model import canonical
 from tract_fs.transcripts.graph import Graph, Node, branches, kept_uuids, loaded
 from tract_fs.transcripts.resume import Loss, SessionCheck
 from tract_fs.transcripts.source import Source
@@ -51,10 +53,12 @@ class GraphFile:
         self.nodes: list[Node] = []
         self.repeats: list[tuple[Node, int]] = []  # lines that are there already, with the position of the first
         self.metadata: dict[str, Any] = {}
+        self.origin: dict[str, Any] = {}  # of a sub-agent: the call that it works for
         self.saved: dict[int, list[str]] = {}  # names of the outputs that are files, by position
         self._form = form
         self._keys: list[str] = []
         self._used: dict[str, int] = {}  # by key, its position
+        self._again: Counter[str] = Counter()
         self._flaws: list[Flaw] = []
         self._silent: set[int] = set()  # positions of what another line has, too
         self._shown = bytearray()  # by position, whether a model sees something of it
@@ -96,7 +100,7 @@ class GraphFile:
             contents=contents,
             at_us=time_us(unit.value.get("timestamp")) if isinstance(unit.value, dict) else None,
             config=form.config_of(unit.value) if contents else None,
-            metadata=form.metadata_of(unit.value, is_shown=bool(contents)),
+            metadata=form.metadata_of(unit.value, is_shown=bool(contents)) | (self.origin if place == 0 else {}),
             usage=None if usage is None else usage[1],
             usage_of=None if usage is None else self.offset + self._first_of[place],
             file=self.name,
@@ -173,10 +177,10 @@ class GraphFile:
         first = self._used.setdefault(wanted, position)
         if first == position:
             return wanted, None
-        number = 2
-        while self._used.setdefault(f"{wanted}#{number}", position) != position:
-            number += 1
-        return f"{wanted}#{number}", first if uuid else None
+        self._again[wanted] += 1
+        while self._used.setdefault(f"{wanted}#{self._again[wanted] + 1}", position) != position:
+            self._again[wanted] += 1
+        return f"{wanted}#{self._again[wanted] + 1}", first if uuid else None
 
     def _is_repeat(self, record: dict[str, Any], first: int, line: int) -> bool:
         """Returns whether a line is the one before with its id once more; notes it, and a message with the id of another."""
@@ -348,6 +352,18 @@ def _agents(source: Source, stem: str, form: Form, offset: int) -> list[GraphFil
         name = path.rpartition("/")[2]
         units = source.units_beside(f"{folder}/{path}") if _AGENT_FILE.fullmatch(name) else None
         if units is not None:
-            found.append(GraphFile(units, "", form, name=f"subagents/{path.removesuffix('.jsonl')}", offset=offset))
+            agent = GraphFile(units, "", form, name=f"subagents/{path.removesuffix('.jsonl')}", offset=offset)
+            agent.origin = _origin(source.beside(f"{stem}/{agent.name}.meta.json"))
+            found.append(agent)
             offset += len(units)
     return found
+
+
+def _origin(sidecar: bytes | None) -> dict[str, Any]:
+    """Returns what the file beside that of a sub-agent has on the call that it works for."""
+    try:
+        fields = canonical.decode(sidecar or b"{}")
+    except JsonValueError:
+        return {}
+    names = ("toolUseId", "parentAgentId", "agentType")
+    return {name: text_in(fields, name) for name in names if text_in(fields, name)}

@@ -108,7 +108,6 @@ def node_of(record: dict[str, Any], unit: Unit, position: int, *, is_shown: bool
         line=unit.line,
         uuid=record["uuid"],
         parent=text_in(record, "parentUuid"),
-        at=text_in(record, "timestamp"),
         writer=(
             "aside" if is_aside else "",
             text_in(record, "agentId") if is_aside else "",
