@@ -52,7 +52,6 @@ class Source:
         self._list_beside = list_beside
         self._find = find
         self.flaws = list(flaws)
-        self._streams_beside: list[BinaryIO] = []
 
     def __enter__(self) -> Self:
         return self
@@ -61,8 +60,6 @@ class Source:
         self.resources.close()
         if self._is_owned:
             self.stream.close()
-        for stream in self._streams_beside:
-            stream.close()
 
     def folder(self, levels: int = 0) -> str:
         """Returns the name of the folder of this file, or of one above; empty if it is not known."""
@@ -117,7 +114,7 @@ class Source:
         """Returns the session of the same program with an id, from another file; None if there is none. It is closed with this one."""
         other = self._find(session_id)
         if other is not None:
-            self._streams_beside.append(other.stream)
+            self.resources.callback(other.stream.close)
         return other
 
     def beside(self, path: str) -> bytes | None:
@@ -141,7 +138,7 @@ class Source:
         stream = self._open_beside(path)
         if stream is None:
             return None
-        self._streams_beside.append(stream)
+        self.resources.callback(stream.close)
         return Units(stream, is_growing=self._is_growing)
 
     def list_beside(self, folder: str) -> list[str]:
