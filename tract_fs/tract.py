@@ -567,10 +567,11 @@ class Tract:
         """Imports a session file of an agent into this branch, and returns what became of it; a session that has grown adds
         only what is new.
 
-        `file` is a path, the bytes, or a stream that can seek; `session_id` chooses one of several sessions. Each message is a
-        commit, and so is each other record, which no model sees; forks become branches; what changed in place, edits. What
-        the session left when it went back stays as a branch. A file that is not clean is imported all the same, and the
-        report's `flaws` name each line; `strict` refuses it. Each transaction stands once it is written.
+        `file` is a path, the bytes, or a stream that can seek; one that is compressed with zstd needs the extra `zst`.
+        `session_id` chooses one of several sessions. Each message is a commit, and so is each other record, which no model
+        sees; forks become branches; what changed in place, edits. What the session left when it went back stays as a branch. A
+        file that is not clean is imported all the same, and the report's `flaws` name each line; `strict` refuses it. Each
+        transaction stands once it is written.
         Errors: OSError of the file, TranscriptFormatUnknown, TranscriptFlawed, ArgumentError; as `commit`.
         """
         from tract_fs.capture.sessions import import_file

@@ -123,7 +123,14 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "rest",
             "source",
             "transcript",
+            "fields",
+            "document",
             "resume",
+            "response_items",
+            "codex_lines",
+            "codex_facts",
+            "codex_resume",
+            "codex",
             "values",
             "graph",
             "graph_file",
@@ -131,9 +138,31 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "claude_resume",
             "claude_code",
             "qwen",
+            "linear",
             "openai",
+            "message_lists",
+            "openai_chat",
+            "openai_responses",
+            "anthropic",
+            "inspect",
             "added",
             "jsonl",
+            "opencode",
+            "pi",
+            "gemini_cli",
+            "gemini_cli_json",
+            "copilot",
+            "goose",
+            "crush",
+            "cline",
+            "atif",
+            "amp",
+            "kiro",
+            "kimi",
+            "vibe",
+            "grok",
+            "openhands",
+            "otel",
             "__init__",
         ],
     ),
@@ -194,6 +223,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
         [
             "__init__",
             "files",
+            "databases",
             "stamps",
             "importer",
             "exporter",
@@ -219,10 +249,10 @@ OWNERS = {
     "orjson": {"model.canonical"},
     "portalocker": {"store.lock"},
     "difflib": {"model.alignment"},
-    "sqlite3": {"store.index.file"},
+    "sqlite3": {"store.index.file", "capture.databases"},
     "toktok": {"model.tokens"},
     "logging": {"work.writer"},
-    "tempfile": {"store.files"},
+    "tempfile": {"store.files", "capture.files"},
     "time": {
         "work.guard",
         "upkeep.pack",
@@ -353,7 +383,7 @@ def test_outside_packages_have_one_owner() -> None:
                 assert name.startswith("cli"), f"{name} imports {imported}"
 
 
-def test_only_the_index_file_names_an_error_of_sqlite() -> None:
+def test_only_the_index_file_and_the_reader_of_databases_name_an_error_of_sqlite() -> None:
     """The other modules of the index know the type of a connection, and raise and handle errors of the index alone."""
     named: dict[str, set[str]] = {}
     for name, path in MODULES.items():
@@ -361,6 +391,7 @@ def test_only_the_index_file_names_an_error_of_sqlite() -> None:
         found = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         named[name] = {use for use in found if use.startswith("sqlite3.")}
     assert "sqlite3.Error" in named.pop("store.index.file")
+    assert "sqlite3.Error" in named.pop("capture.databases")
     assert set().union(*named.values()) == {"sqlite3.Connection"}
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tract_fs.capture import files
 from tract_fs.capture.files import FileState, open_source
 from tract_fs.errors import TractError
-from tract_fs.transcripts import LISTS, format_for
+from tract_fs.transcripts import is_list
 
 ENDINGS = (".jsonl", ".json", ".jsonl.zst", ".traj", ".db")
 
@@ -71,6 +71,6 @@ def is_session(path: str) -> bool:
     """Returns whether a file is the session of an agent, and no list of messages; False for one that can't be read."""
     try:
         with open_source(path) as source:
-            return format_for(source) not in LISTS
+            return not is_list(source)
     except (TractError, OSError):
         return False

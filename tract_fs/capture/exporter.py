@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,6 +87,11 @@ def _record(session: Session, entry: _Parts) -> Record:
         shown = [content for content in contents if content is not record]
         value = join_rest(stamp.rest, [*map(stamps.plain, shown), metadata])
     return Record(stamp.position, value, raw, stamp.is_joined)
+
+
+def exact_value(record: Record) -> Any:
+    """Returns the JSON value of a record that is a part of a document, with what no message can hold."""
+    return record.value if record.raw is None else json.loads(record.raw)
 
 
 def to_lines(records: Iterator[Record]) -> Iterator[bytes]:

@@ -1,25 +1,43 @@
-"""Files of agents: finds and opens session files, and what lies beside them, for reading alone; their settings are written.
+"""Files of agents: finds and opens session files, and what belongs to them, for reading alone; their settings are written.
 
-Only this module of the folder reaches the disk.
+Only this module of the folder reaches the disk. What a session file names is never a path that is followed: a name is
+compared with those in the folder, and no link is opened.
 """
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import shutil
 import stat
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
+from importlib import import_module
 from io import BytesIO
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
+from tract_fs.errors import ArgumentError
 from tract_fs.transcripts.source import Source
+from tract_fs.transcripts.units import Flaw
 
 _UTF16 = {BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
 _LARGEST_BESIDE_BYTES = 48 * 1024 * 1024
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_MODULES = ("compression.zstd", "backports.zstd")  # of Python 3.14; of the extra
+_LARGEST_UNPACKED_BYTES = 8 * 1024**3
+_KEPT_UNPACKED_BYTES = 16 * 1024 * 1024  # in memory; more is a temporary file
+_CHUNK_BYTES = 1024 * 1024
+_SESSION_ROOTS = ("sessions", "archived_sessions")
+_MOST_SEEN_FILES = 500_000  # of a tree in which a session is looked for
 _DEEPEST_BESIDE = 4
 _MOST_BESIDE = 10_000
+_LARGEST_DATABASE_BYTES = 32 * 1024**3
+_EVENTS, _EVENT = "events", "event-"  # the folder of OpenHands' event files, and how their names begin
+_COPY_BYTES = 1 << 20
+_COPY_TRIES = 5
 
 
 def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: bool = False) -> Source:
@@ -28,8 +46,36 @@ def open_source(file: str | os.PathLike[str] | bytes | BinaryIO, *, is_growing: 
         return _source(BytesIO(file), "", "", is_growing=is_growing)
     if isinstance(file, (str, os.PathLike)):
         path = os.path.abspath(os.fspath(file))
+        if os.path.isdir(path):
+            return _folder_source(path)
         return _source(open(path, "rb"), os.path.basename(path), os.path.dirname(path), is_growing=is_growing)
     return _source(file, "", "", is_growing=is_growing, is_owned=False)
+
+
+def _folder_source(folder: str) -> Source:
+    """Returns a folder of event files as a source: a line for each, in the order of their names. Errors: OSError."""
+    events = os.path.join(folder, _EVENTS)
+    inside = events if os.path.isdir(events) and not os.path.islink(events) else folder
+    names = sorted(name for name in os.listdir(inside) if name.startswith(_EVENT) and name.endswith(".json"))
+    if not names:
+        raise ArgumentError(f"{folder}: a folder without event files; name the files in it one by one")
+    from tempfile import TemporaryFile
+
+    stream = TemporaryFile()  # noqa: SIM115 - the source closes it
+    for name in names:
+        found = _open_inside(inside, name)
+        if found is None:
+            stream.write(b"null\n")  # a link, or too large
+            continue
+        with found:
+            stream.write(_one_line(found.read()) + b"\n")
+    whole = os.path.dirname(inside) if os.path.basename(inside) == _EVENTS else inside
+    return _source(cast(BinaryIO, stream), os.path.basename(whole), whole, is_growing=False, is_owned=True)
+
+
+def _one_line(data: bytes) -> bytes:
+    """Returns a file of JSON as a line; no newline is inside a text of JSON."""
+    return b" ".join(data.split(b"\n")).strip() or b"null"
 
 
 class FileState(NamedTuple):
@@ -117,12 +163,37 @@ def digest_of(source: Source) -> str:
 
 
 def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_owned: bool = True) -> Source:
-    encoding = _UTF16.get(stream.read(2), "")
+    stream.seek(0)
+    first = stream.read(len(_ZSTD_MAGIC))
+    stream.seek(0)
+    flaws: list[Flaw] = []
+    if first == _ZSTD_MAGIC:
+        packed = stream
+        try:
+            stream = _unpacked(packed, name, flaws)
+        finally:
+            if is_owned:
+                packed.close()
+        is_owned = True
+        first = stream.read(2)
+        stream.seek(0)
+    encoding = _UTF16.get(first[:2], "")
     if encoding:
+        stream.seek(2)
         stream = BytesIO(stream.read().decode(encoding, "replace").encode())
 
     def open_beside(path: str) -> BinaryIO | None:
         return _open_inside(folder, path) if folder else None
+
+    def open_above(levels: int, path: str) -> BinaryIO | None:
+        above = folder
+        for _ in range(levels):
+            above = os.path.dirname(above)
+        return _open_inside(above, path) if above else None
+
+    def find(session_id: str) -> Source | None:
+        path = _find_session(folder, session_id) if folder else ""
+        return _source(open(path, "rb"), os.path.basename(path), "", is_growing=False) if path else None
 
     def list_beside(path: str) -> list[str]:
         return _list_inside(folder, path) if folder else []
@@ -130,12 +201,84 @@ def _source(stream: BinaryIO, name: str, folder: str, *, is_growing: bool, is_ow
     return Source(
         stream,
         name,
+        path=os.path.join(folder, name) if folder else "",
         encoding=encoding,
         is_growing=is_growing,
         is_owned=is_owned,
         open_beside=open_beside,
+        open_above=open_above,
         list_beside=list_beside,
+        find=find,
+        flaws=flaws,
     )
+
+
+def _unpacked(stream: BinaryIO, name: str, flaws: list[Flaw]) -> BinaryIO:
+    """Returns what a zstd file holds; of a damaged one, what precedes the damage. Errors: ArgumentError."""
+    from tempfile import SpooledTemporaryFile
+
+    zstd = _zstd(name)
+    found = cast(BinaryIO, SpooledTemporaryFile(_KEPT_UNPACKED_BYTES))  # noqa: SIM115 the source reads it
+    size = 0
+    try:
+        with zstd.open(stream) as unpacked:
+            while chunk := unpacked.read1(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > _LARGEST_UNPACKED_BYTES:
+                    found.close()
+                    raise ArgumentError(
+                        f"{name}: more than {_LARGEST_UNPACKED_BYTES:,} bytes unpacked; unpack it yourself"
+                    )
+                found.write(chunk)
+    except (EOFError, zstd.ZstdError) as error:
+        flaws.append(Flaw(0, "skipped", f"the compressed file is damaged or cut off after {size:,} bytes: {error}"))
+    found.seek(0)
+    return found
+
+
+def _zstd(name: str) -> Any:
+    for module in _ZSTD_MODULES:
+        try:
+            return import_module(module)
+        except ImportError:
+            continue
+    raise ArgumentError(f"{name or 'the file'} is compressed with zstd: pip install 'tract-fs[zst]'")
+
+
+def _find_session(folder: str, session_id: str) -> str:
+    """Returns the path of the session with an id: in the tree of sessions that a folder is in, else in the folder; empty
+    if there is none. A file that is not compressed wins, then the latest.
+    """
+    if not session_id.replace("-", "").isalnum() or not session_id.isascii():
+        return ""
+    endings = tuple(f"{session_id}.jsonl{packed}" for packed in ("", ".zst"))
+    found: list[tuple[bool, str, str]] = []
+    seen = 0
+    for root, is_tree in _roots(folder):
+        for place, folders, names in os.walk(root):
+            if not is_tree:
+                folders.clear()
+            seen += len(names) + len(folders)
+            for name in names:
+                path = os.path.join(place, name)
+                whole = name in endings or (
+                    name.startswith("rollout-") and name.endswith(tuple("-" + e for e in endings))
+                )
+                if whole and os.path.isfile(path) and not os.path.islink(path):
+                    found.append((name.endswith("l"), name, path))
+            if seen > _MOST_SEEN_FILES:
+                break
+    return max(found)[2] if found else ""
+
+
+def _roots(folder: str) -> list[tuple[str, bool]]:
+    """Returns the folders in which the sessions of a program are, and whether their subfolders count."""
+    above = folder
+    while above != os.path.dirname(above):
+        above, name = os.path.split(above)
+        if name in _SESSION_ROOTS:
+            return [(os.path.join(above, root), True) for root in _SESSION_ROOTS]
+    return [(folder, False)]
 
 
 def _open_inside(folder: str, path: str) -> BinaryIO | None:
@@ -172,3 +315,39 @@ def _path_inside(folder: str, path: str) -> str | None:
         if os.path.islink(full):
             return None
     return full
+
+
+@contextmanager
+def copied_database(source: Source) -> Iterator[str]:
+    """Yields the path of a copy of a SQLite database, with its `-wal`, both of one moment; it is gone at the end.
+
+    Errors: OSError, also where the program wrote all the time; ArgumentError for one that is too large.
+    """
+    from tempfile import TemporaryDirectory
+
+    files = [source.path, f"{source.path}-wal"] if source.path else []
+    with TemporaryDirectory(prefix="tract-") as folder:
+        copy = os.path.join(folder, "copy.db")
+        for _ in range(_COPY_TRIES):
+            before = [_own_state(path) for path in files]
+            if sum(state[0] for state in before if state) > _LARGEST_DATABASE_BYTES:
+                raise ArgumentError(f"{source.name}: a database of more than {_LARGEST_DATABASE_BYTES:,} bytes")
+            source.stream.seek(0)
+            with open(copy, "wb") as made:
+                shutil.copyfileobj(source.stream, made, _COPY_BYTES)
+            if len(before) > 1 and before[1] is not None:
+                shutil.copyfile(files[1], f"{copy}-wal", follow_symlinks=False)
+            if before == [_own_state(path) for path in files]:
+                break
+        else:
+            raise OSError(errno.EBUSY, "the database was written to during each copy of it; try again", source.path)
+        yield copy
+
+
+def _own_state(path: str) -> tuple[int, int] | None:
+    """Returns the size and the time of a regular file that is no link; None if there is none."""
+    try:
+        found = os.stat(path) if not path.endswith("-wal") else os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None

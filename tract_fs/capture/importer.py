@@ -65,6 +65,7 @@ class _Mark(Struct, frozen=True):
     key: str
     sum: str
     chain: str
+    file: str
 
 
 class _Known(Struct):
@@ -102,6 +103,8 @@ class _Line:
         self.is_new_root = False
         self.staged: list[_Staged] = []
         self.size_bytes = 0
+        self.known: dict[str, list[CommitHash]] | None = None  # by the keys of entries, from the first summary on
+        self.keys: dict[int, str] = {}  # of the entries, by position
         self.last_us = last_us
         self._now_us = now_us
 
@@ -186,7 +189,7 @@ class TranscriptImporter:
             entry = self._entry(position)
             sum_ = stamps.sum_of(entry)
             chain = stamps.chained(chain, entry.key, sum_)
-            marks.append(_Mark(entry.key, sum_, chain))
+            marks.append(_Mark(entry.key, sum_, chain, entry.file))
         return marks
 
     def _extend(self, session: Session, branch: Branch, marks: Sequence[_Mark], *, is_last: bool = False) -> None:
@@ -216,7 +219,8 @@ class TranscriptImporter:
         places = {mark.chain: count for count, mark in enumerate(marks, 1)}
         if last[1].chain in places:
             return places[last[1].chain]
-        known = self._known(session, line.head)
+        files = {"", *(mark.file for mark in marks)}  # what is of another file stays when that file is gone
+        known = [one for one in self._known(session, line.head) if one.stamp.file in files]
         common = 0
         while common < min(len(known), len(marks)) and known[common].stamp.key == marks[common].key:
             common += 1
@@ -299,37 +303,40 @@ class TranscriptImporter:
         while place < len(branch.positions) and len(line.staged) < _CHUNK_COMMITS and line.size_bytes < _CHUNK_BYTES:
             position = branch.positions[place]
             entry = self._entry(position)
-            targets = self._covered(session, line, entry)
+            targets = self._covered(session, line, entry, branch, marks)
             for draft in self._drafts(session, entry, position, marks[place]):
                 operation = CommitOperation.SUMMARIZE if targets else CommitOperation.APPEND
-                line.add(draft, entry.at_us, operation=operation, targets=targets)
+                name = line.add(draft, entry.at_us, operation=operation, targets=targets)
+                if line.known is not None:
+                    line.known.setdefault(marks[place].key, []).append(name)
                 targets = []
             if entry.usage is not None:
                 self._add_usage(session, transaction, line, entry)
             place += 1
         return place == len(branch.positions)
 
-    def _covered(self, session: Session, line: _Line, entry: Entry) -> list[CommitHash]:
-        """Returns the commits that the first content of an entry stands for."""
+    def _covered(
+        self, session: Session, line: _Line, entry: Entry, branch: Branch, marks: Sequence[_Mark]
+    ) -> list[CommitHash]:
+        """Returns the commits that the first content of an entry stands for, in the order of the history."""
         if not entry.covers:
             return []
-        keys = {self._entry(position).key for position in entry.covers}
-        known = [] if self._is_staged_whole(line) else self._known(session, self._written_head(line))
-        names = [name for found in known if found.stamp.key in keys for name in found.commits]
-        staged = [(new, stamp_of(new.commit)) for new in line.staged]
-        names += [
-            new.name
-            for new, stamp in staged
-            if stamp and stamp.key in keys and new.commit.operation is not CommitOperation.EDIT
-        ]
-        return names
+        if line.known is None:
+            before = self._written_head(line)
+            held = self._known(session, before) if before else []
+            line.known = {known.stamp.key: known.commits for known in held}
+            line.keys = {position: mark.key for position, mark in zip(branch.positions, marks, strict=True)}
+            for new in line.staged:
+                stamp = stamp_of(new.commit)
+                if stamp is not None and new.commit.operation is not CommitOperation.EDIT:
+                    line.known.setdefault(stamp.key, []).append(new.name)
+        keys = [line.keys[position] for position in sorted(entry.covers) if position in line.keys]
+        return [name for key in keys for name in line.known.get(key, ())]
 
     def _written_head(self, line: _Line) -> CommitHash | None:
-        parents = line.staged[0].commit.parents if line.staged else () if line.head is None else (line.head,)
-        return CommitHash(parents[0]) if parents else None
-
-    def _is_staged_whole(self, line: _Line) -> bool:
-        return self._written_head(line) is None
+        """Returns the last commit of a line that is not staged."""
+        before = line.staged[0].commit.parents if line.staged else () if line.head is None else (line.head,)
+        return CommitHash(before[0]) if before else None
 
     def _add_usage(self, session: Session, transaction: Transaction, line: _Line, entry: Entry) -> None:
         try:
@@ -384,6 +391,7 @@ class TranscriptImporter:
         except (ContentValidationError, JsonValueError, ObjectTooLarge) as error:
             self._flaws.append(Flaw(0, "kept", f"entry {entry.key} is a record alone: {error}"))
             plain = Entry(entry.key, entry.value, at_us=entry.at_us, raw=entry.raw, is_joined=entry.is_joined)
+            plain.file, plain.place = entry.file, entry.place
             return self._encoded(session, plain, position, mark, is_late=is_late)
 
     def _encoded(self, session: Session, entry: Entry, position: int, mark: _Mark, *, is_late: bool) -> list[_Draft]:

@@ -33,7 +33,10 @@ def export_session(
         raise ArgumentError(f"format {format!r}: nothing resumes from such a file; use one of {names}")
     context = session.contexts.compile(at_time=None, at_commit=None, options=CompileOptions())
     known_warnings = set(context.warnings)
-    fields: dict[str, Any] = context.to_anthropic()
+    if getattr(format_of(format), "MESSAGES", "") == "openai_responses":
+        fields: dict[str, Any] = {"messages": context.to_openai_responses()}
+    else:
+        fields = context.to_anthropic()
     lost = [one for one in context.warnings if one not in known_warnings and _LAST_OF_ASSISTANT not in one]
     found = session.reader.metadata().get(stamps.KEY)
     origin = found if isinstance(found, dict) else {}

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
+from itertools import islice
 from typing import BinaryIO
 
 from tract_fs.capture import stamps
-from tract_fs.capture.exporter import iter_records, to_lines
+from tract_fs.capture.databases import is_database, read_database
+from tract_fs.capture.exporter import exact_value, iter_records, to_lines
 from tract_fs.capture.files import digest_of, open_source
 from tract_fs.capture.importer import TranscriptImporter, TranscriptReport
 from tract_fs.errors import ArgumentError, TranscriptFlawed
 from tract_fs.transcripts import format_for, format_of, read_transcripts
+from tract_fs.transcripts.message_lists import LINES
 from tract_fs.transcripts.resume import SessionCheck
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 from tract_fs.work.session import Session
 
+_SHOWN_IDS = 20
 SessionFile = str | os.PathLike[str] | bytes | BinaryIO
 
 
-def read_source(source: Source, *, format: str | None = None, strict: bool = False) -> list[Transcript]:
-    """Returns the sessions of a file. Errors: OSError, ArgumentError, TranscriptFormatUnknown, TranscriptFlawed."""
-    found = read_transcripts(source, format)
+def read_source(
+    source: Source, *, format: str | None = None, session_id: str | None = None, strict: bool = False
+) -> Sequence[Transcript]:
+    """Returns the sessions of a file, or those with an id. Errors: OSError, ArgumentError, TranscriptFormatUnknown,
+    TranscriptFlawed.
+    """
+    found: Sequence[Transcript]
+    if is_database(source):
+        found = read_database(source, session_id)
+    else:
+        found = [one for one in read_transcripts(source, format) if session_id in (None, one.id)]
     for transcript in found if strict else ():
         if transcript.flaws:
             first = min(transcript.flaws, key=lambda flaw: flaw.line)
@@ -47,12 +59,12 @@ def import_file(
 ) -> TranscriptReport:
     """Imports one session of a file into the tract of `session`; see `Tract.import_transcript`."""
     with open_source(file, is_growing=is_growing) as source:
-        found = read_source(source, format=format, strict=strict)
-        chosen = [transcript for transcript in found if session_id in (None, transcript.id)]
-        if len(chosen) != 1:
-            ids = ", ".join(transcript.id for transcript in found)
-            raise ArgumentError(f"{source.name}: {len(chosen)} sessions to import; choose one by its id: {ids}")
-        return TranscriptImporter(session, chosen[0], digest_of(source) if len(found) == 1 else "").run()
+        found = read_source(source, format=format, session_id=session_id, strict=strict)
+        if len(found) != 1:
+            ids = ", ".join(transcript.id for transcript in islice(found, _SHOWN_IDS))
+            raise ArgumentError(f"{source.name}: {len(found)} sessions to import; choose one by its id: {ids}")
+        is_whole = session_id is None and not is_database(source)
+        return TranscriptImporter(session, found[0], digest_of(source) if is_whole else "").run()
 
 
 def iter_new(
@@ -69,7 +81,7 @@ def iter_new(
     The file is open until the last. Errors: as `read_source`.
     """
     with open_source(file, is_growing=is_growing) as source:
-        digest = digest_of(source)
+        digest = "" if is_database(source) else digest_of(source)  # a database's newest rows may lie beside it
         for transcript in [] if digest in known else read_source(source, format=format, strict=strict):
             yield name_of(transcript, source.name), transcript, "" if source.has_rest else digest
 
@@ -91,8 +103,10 @@ def export_file(session: Session) -> bytes:
         raise ArgumentError(f"tract {session.tract_id!r} is no imported session: give the format to export it in")
     format, session_id = origin["format"], str(origin.get("session", ""))
     records = list(iter_records(session, format, session_id))
-    assemble = getattr(format_of(format), "assemble", None)
-    data: bytes = b"".join(to_lines(iter(records))) if assemble is None else assemble([one.value for one in records])
+    assemble = None if origin.get("shape") == LINES else getattr(format_of(format), "assemble", None)
+    data: bytes = (
+        b"".join(to_lines(iter(records))) if assemble is None else assemble([exact_value(one) for one in records])
+    )
     encoding = origin.get("encoding")
     return f"\ufeff{data.decode()}".encode(encoding) if isinstance(encoding, str) and encoding else data
 

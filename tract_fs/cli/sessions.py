@@ -103,10 +103,9 @@ def show_imported(done: Sequence[dict[str, Any]]) -> Iterator[str]:
         if one.get("is_known"):
             yield f"{one['file']}: nothing new"
             continue
-        others = one["entries"] - one["messages"]
         head = "" if one["head"] is None else f", head {one['head'][:DIGITS]}"
         yield (
-            f"{one['file']}: {one['format']}, {one['messages']} messages and {others} other records; "
+            f"{one['file']}: {one['format']}, {one['messages']} messages in {one['entries']} records; "
             f"{one['added']} commits added to tract {one['tract_id']}{head}"
         )
         if one["branches"]:

@@ -16,11 +16,34 @@ FORMATS = ("openai",)
 _SESSION_FORMATS = {  # by name, the module of each; the first that matches a file reads it
     "qwen": "qwen",
     "claude-code": "claude_code",
+    "codex": "codex",
+    "opencode": "opencode",
+    "pi": "pi",
+    "gemini-cli": "gemini_cli",
+    "gemini-cli-json": "gemini_cli_json",
+    "copilot": "copilot",
+    "goose": "goose",
+    "crush": "crush",
+    "cline": "cline",
+    "atif": "atif",
+    "amp": "amp",
+    "kiro": "kiro",
+    "kimi": "kimi",
+    "vibe": "vibe",
+    "grok": "grok",
+    "openhands": "openhands",
+    "otel": "otel",
+    "inspect": "inspect",
+    "anthropic": "anthropic",
+    "openai-responses": "openai_responses",
+    "openai-chat": "openai_chat",
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)
-RESUMED_FORMATS = ("claude-code",)  # that a program can go on from
-LISTS = frozenset(["jsonl"])  # formats that are no program's sessions, but lists of messages
+RESUMED_FORMATS = ("claude-code", "codex")  # that a program can go on from
+LISTS = frozenset(
+    ["anthropic", "openai-chat", "jsonl"]
+)  # formats that are no program's sessions, but lists of messages
 
 
 def require_format(format: str) -> None:
@@ -50,6 +73,22 @@ def format_for(source: Source) -> str:
     raise TranscriptFormatUnknown(name=source.name, formats=SESSION_FORMATS, found=source.described())
 
 
+def is_list(source: Source) -> bool:
+    """Returns whether a file is a list of messages, as an import of conversations takes it, and no program's session.
+
+    Errors: TranscriptFormatUnknown.
+    """
+    if format_for(source) not in LISTS:
+        return False
+    try:  # one response is neither
+        return not isinstance(source.document, dict) or bool(openai.find_conversations(source.document))
+    except ArgumentError:
+        return False
+
+
 def read_transcripts(source: Source, format: str | None = None) -> list[Transcript]:
     """Returns the sessions of a file, of a format or of the first that matches. Errors: ArgumentError, TranscriptFormatUnknown."""
-    return format_of(format_for(source) if format is None else format).read(source)
+    found = format_of(format_for(source) if format is None else format).read(source)
+    for transcript in found:
+        transcript.flaws += source.flaws
+    return found

@@ -55,7 +55,7 @@ class ResumeContext(Struct, frozen=True, kw_only=True):
     """What a session file is made of.
 
     `messages` are a compiled context in Anthropic's form: dicts of a role, `user` or `assistant`, and a content, a text or
-    blocks; `system` is its system prompt, of which most session files have none. `session_id` is a new UUID, `at_us` the
+    blocks; for a format whose module has `MESSAGES = "openai_responses"`, as `to_openai_responses()` returns it. `system` is its system prompt, of which most session files have none. `session_id` is a new UUID, `at_us` the
     time of the last message in microseconds since 1970, UTC.
     """
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -64,6 +65,7 @@ class Units:
         self._joined = bytearray()
         self._kept: list[Unit] | None = []
         self._flaws: list[Flaw] = []
+        self._size_bytes = 0  # read
         self.has_rest = False  # a last line that waits for its end
         self._index(is_growing)
 
@@ -81,6 +83,12 @@ class Units:
 
     def __iter__(self) -> Iterator[Unit]:
         return (self[position] for position in range(len(self)))
+
+    def place_of(self, byte: int) -> int | None:
+        """Returns how many records are before a byte of the file at which one begins or the file ends; None for another."""
+        place = bisect_left(self._starts, byte)
+        begins = place < len(self._starts) and self._starts[place] == byte
+        return place if begins or byte == self._size_bytes else None
 
     def flaws(self) -> list[Flaw]:
         """Returns what was not right in the file, by line."""
@@ -104,6 +112,7 @@ class Units:
                     raw = line[first:end] if flaw else None
                     self._kept.append(Unit(value, number, raw, flaw, bool(self._joined[-1])))
             start += len(line)
+            self._size_bytes = start
             if start > _KEPT_BYTES:
                 self._kept = None
 
@@ -116,6 +125,31 @@ def repaired(value: Any) -> tuple[Any, str]:
     """
     reasons: list[str] = []
     return _repair(value, reasons), "; ".join(dict.fromkeys(reasons))
+
+
+def decoded_whole(data: bytes) -> tuple[Any, bool]:
+    """Returns the JSON value of a whole file, None if it is none, and whether that can be stored as it stands."""
+    if canonical.is_deep(data, _MOST_DEPTH):
+        return None, True
+    try:
+        value, is_clean = canonical.decode(data), len(data) <= LONGEST_TEXT
+    except JsonValueError:
+        value, is_clean = None, False
+    if not is_clean or _LONG_NUMBER.search(data):
+        try:
+            text = data.decode("utf-8", "surrogateescape").strip(_SPACE)
+            value, is_clean = json.loads(text, strict=False), False
+        except (ValueError, RecursionError):
+            return None, True
+    return value, is_clean
+
+
+def checked_unit(value: Any, place: str, *, is_clean: bool) -> Unit:
+    """Returns a part of a whole file's JSON value as a unit; what it can't be stored as is in `raw`, as JSON."""
+    if is_clean:
+        return Unit(value, 0)
+    kept, flaw = repaired(value)
+    return Unit(kept, 0, json.dumps(value).encode(), f"{place}: {flaw}") if flaw else Unit(value, 0)
 
 
 def _decode(line: bytes) -> list[tuple[int, int, Any, str]]:

@@ -1,0 +1,220 @@
+"""GitHub Copilot CLI: `events.jsonl`, an event a line, one after the other; the name is in `workspace.yaml` beside.
+
+What a sub-agent said is a record here. A `session.snapshot_rewind` takes the event that it names and all after it away.
+Sources: github-copilot-sdk, `generated/session_events.py`; files of Copilot CLI 1.0.70.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from tract_fs.model.content import InstructionContent
+from tract_fs.transcripts.fields import (
+    MOST_LEFT,
+    Fields,
+    Keys,
+    fields_of,
+    items_of,
+    media_block,
+    picked,
+    result_block,
+    text_block,
+    text_of,
+    time_us,
+    usage_of,
+)
+from tract_fs.transcripts.source import Source
+from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+
+NAME = "copilot"
+
+
+def matches(source: Source) -> bool:
+    """Returns whether one of the first records is the start of a session."""
+    return any(
+        record.get("type") == "session.start" and isinstance(record.get("data"), dict) for record in source.sample[:3]
+    )
+
+
+def read(source: Source) -> list[Transcript]:
+    """Returns the session of the file."""
+    return [_Session(source).transcript()]
+
+
+class _Session:
+    """The events of one file.
+
+    States: `_main` is what is not taken away; for each event, `_before` has the last system prompt and compaction before it,
+    and `_is_shown` whether it is a message.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._units = source.units
+        self._keys = Keys()
+        self._key: list[str] = []
+        self._main: list[int] = []
+        self._left: list[Branch] = []
+        self._covers: dict[int, list[int]] = {}
+        self._efforts: dict[int, object] = {}
+        self._assets: dict[str, int] = {}
+        self._before: list[tuple[int | None, int]] = []
+        self._is_shown = bytearray()
+        self._start: Fields = {}
+        self._title = ""
+        self._scan()
+
+    def transcript(self) -> Transcript:
+        start = self._start
+        return Transcript(
+            format=NAME,
+            id=text_of(start.get("sessionId")),
+            branches=[Branch("main", self._main), *self._left],
+            entry=self._entry,
+            count=len(self._units),
+            title=self._title or self._name_beside(),
+            metadata=picked(start, "copilotVersion", "producer", "startTime", "version", "context"),
+            flaws=[*self._units.flaws(), *self._keys.flaws],
+            encoding=self._source.encoding,
+        )
+
+    def _scan(self) -> None:
+        places: dict[str, int] = {}
+        system, since, effort = None, 0, None
+        for position, unit in enumerate(self._units):
+            event = fields_of(unit.value)
+            kind, data = text_of(event.get("type")), fields_of(event.get("data"))
+            self._key.append(self._keys.of(event.get("id"), position, unit.line))
+            self._before.append((system, since))
+            self._is_shown.append(kind != "system.message" and bool(self._contents(event)))
+            self._note(position, kind, data)
+            if kind == "session.model_change":
+                effort = data.get("reasoningEffort")
+            elif kind == "assistant.message" and effort is not None:
+                self._efforts[position] = effort
+            elif kind == "session.snapshot_rewind":
+                first = places.get(text_of(data.get("upToEventId")))
+                if first is not None and self._rewind(position, first):
+                    system, since = self._before[first]
+            elif kind == "system.message" and text_of(data.get("content")):
+                self._covers[position] = [] if system is None else [system]
+                system = position
+            elif _is_compaction(kind, data) or kind == "session.context_cleared":
+                first = bisect_left(self._main, since)
+                self._covers[position] = [place for place in self._main[first:] if self._is_shown[place]]
+                since = position
+            self._main.append(position)
+            places.setdefault(self._key[position], position)
+
+    def _note(self, position: int, kind: str, data: Fields) -> None:
+        if kind == "session.start" and not self._start:
+            self._start = data
+        elif kind == "session.title_changed":
+            self._title = text_of(data.get("title"))
+        elif kind == "session.binary_asset" and isinstance(data.get("assetId"), str):
+            self._assets.setdefault(data["assetId"], position)
+
+    def _rewind(self, position: int, first: int) -> bool:
+        """Takes an event and all after it away, as a branch that was left; returns whether it was there."""
+        count = bisect_left(self._main, first)
+        if count == len(self._main) or self._main[count] != first:
+            return False
+        if len(self._left) < MOST_LEFT:
+            self._left.append(Branch(f"rewound-{self._key[position][:8]}", self._main))
+            self._main = self._main[:count]
+        else:
+            self._covers[position] = self._main[count:]
+        return True
+
+    def _entry(self, position: int) -> Entry:
+        unit, key = self._units[position], self._key[position]
+        event = fields_of(unit.value)
+        data, kind = fields_of(event.get("data")), text_of(event.get("type"))
+        config = picked(data, "model") if kind == "assistant.message" else {}
+        if self._efforts.get(position) is not None:
+            config["reasoningEffort"] = self._efforts[position]
+        return Entry.of(
+            unit,
+            key,
+            contents=self._contents(event),
+            at_us=time_us(event.get("timestamp")),
+            config=config or None,
+            usage=_usage(data) if kind == "assistant.usage" else None,
+            metadata=picked(event, "id", "parentId", "agentId", "type")
+            | picked(data, "messageId", "turnId", "interactionId", "apiCallId", "requestId", "phase"),
+            covers=self._covers.get(position, ()),
+        )
+
+    def _contents(self, event: Fields) -> list[object]:
+        """Returns what the session's own model sees of an event."""
+        kind, data = text_of(event.get("type")), fields_of(event.get("data"))
+        if event.get("agentId") or data.get("parentToolCallId"):
+            return []
+        text = text_of(data.get("content"))
+        if kind == "system.message":
+            return [InstructionContent(text)] if text else []
+        if kind == "user.message":
+            sent = text_of(data.get("transformedContent")) or text
+            blocks = [text_block(sent)] if sent else []
+            blocks += [block for file in items_of(data.get("attachments")) for block in self._attached(fields_of(file))]
+            return [{"role": "user", "content": blocks}] if blocks else []
+        if kind == "assistant.message":
+            blocks = _thinking(data) + ([text_block(text)] if text else [])
+            blocks += [_call(fields_of(request)) for request in items_of(data.get("toolRequests"))]
+            return [{"role": "assistant", "content": blocks}] if blocks else []
+        if kind == "tool.execution_complete":
+            return [{"role": "user", "content": [self._result(data)]}]
+        if _is_compaction(kind, data):
+            return [{"role": "user", "content": data["summaryContent"]}]
+        return []
+
+    def _attached(self, file: Fields) -> list[Fields]:
+        """Returns the block of an attachment whose bytes are in the file, in it or as an asset."""
+        asset = self._assets.get(text_of(file.get("assetId")))
+        held = file if asset is None else fields_of(fields_of(self._units[asset].value).get("data"))
+        data, mime = text_of(held.get("data")), text_of(held.get("mimeType"))
+        return [media_block(data, mime)] if data and mime else []
+
+    def _result(self, data: Fields) -> Fields:
+        result = fields_of(data.get("result"))
+        error = data.get("error")
+        text = text_of(result.get("content")) or text_of(error) or text_of(fields_of(error).get("message"))
+        media = [
+            block for one in items_of(result.get("binaryResultsForLlm")) for block in self._attached(fields_of(one))
+        ]
+        content: object = [*([text_block(text)] if text else []), *media] if media else text
+        return result_block(text_of(data.get("toolCallId")), content, is_error=data.get("success") is False)
+
+    def _name_beside(self) -> str:
+        """Returns the session's name as `workspace.yaml` has it; empty if there is none."""
+        for line in (self._source.beside("workspace.yaml") or b"").decode("utf-8", "replace").splitlines():
+            if line.startswith("name: "):
+                return line.removeprefix("name: ").strip().strip("\"'")
+        return ""
+
+
+def _is_compaction(kind: str, data: Fields) -> bool:
+    is_done = kind == "session.compaction_complete" and data.get("success") is not False
+    return is_done and bool(text_of(data.get("summaryContent")))
+
+
+def _thinking(data: Fields) -> list[Fields]:
+    text = text_of(data.get("reasoningText"))
+    return [{"type": "thinking", "thinking": text}] if text else []
+
+
+def _call(request: Fields) -> Fields:
+    given = request.get("arguments")
+    id_, name = text_of(request.get("toolCallId")), text_of(request.get("name"))
+    inner = given if isinstance(given, dict) else {} if given in (None, "") else {"input": given}
+    return {"type": "tool_use", "id": id_, "name": name, "input": inner}
+
+
+def _usage(data: Fields) -> object:
+    return usage_of(
+        data.get("inputTokens"),
+        data.get("outputTokens"),
+        cache_read=data.get("cacheReadTokens"),
+        cache_write=data.get("cacheWriteTokens"),
+        reasoning=data.get("reasoningTokens"),
+    )

@@ -1,0 +1,108 @@
+"""OpenHands: a folder of event files, which is read as a line for each, in order. Source: files of OpenHands CLI 1.16."""
+
+from __future__ import annotations
+
+from tract_fs.model.content import InstructionContent, ToolsContent
+from tract_fs.transcripts.fields import (
+    Fields,
+    call_block,
+    fields_of,
+    items_of,
+    messages_of,
+    picked,
+    result_block,
+    text_block,
+    text_of,
+    time_us,
+    url_block,
+)
+from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.source import Source
+from tract_fs.transcripts.transcript import Transcript
+
+NAME = "openhands"
+_KINDS = ("SystemPromptEvent", "MessageEvent", "ActionEvent", "ObservationEvent", "ConversationStateUpdateEvent")
+
+
+def matches(source: Source) -> bool:
+    """Returns whether one of the first records is an event with an id, a source and a kind of OpenHands."""
+    return any(record.get("kind") in _KINDS and "source" in record and "id" in record for record in source.sample[:3])
+
+
+def read(source: Source) -> list[Transcript]:
+    """Returns the conversation of the file."""
+    places: dict[str, int] = {}
+    for position, unit in enumerate(source.units):
+        places.setdefault(text_of(fields_of(unit.value).get("id")), position)
+
+    def meaning(event: Fields, position: int) -> Fields:
+        forgotten = [places.get(id_) for id_ in items_of(event.get("forgotten_event_ids")) if isinstance(id_, str)]
+        covers = [place for place in forgotten if place is not None and place < position]
+        return {
+            "contents": _contents(event),
+            "at_us": time_us(event.get("timestamp")),
+            "metadata": picked(event, "id", "source", "kind", "llm_response_id", "action_id"),
+            "covers": sorted(set(covers)),
+        }
+
+    return [
+        linear_transcript(
+            NAME,
+            source,
+            source.units,
+            meaning,
+            id_of=lambda event: event.get("id"),
+            is_system=lambda event: event.get("kind") == "SystemPromptEvent",
+            id=source.name if not source.name.endswith((".json", ".jsonl")) else "",
+        )
+    ]
+
+
+def _contents(event: Fields) -> list[object]:
+    kind = event.get("kind")
+    if kind == "SystemPromptEvent":
+        text = text_of(fields_of(event.get("system_prompt")).get("text"))
+        tools = items_of(event.get("tools"))
+        shown = [ToolsContent(tools)] if tools and all(isinstance(tool, dict) for tool in tools) else []
+        return [*([InstructionContent(text)] if text else []), *shown]
+    if kind == "MessageEvent":
+        message = fields_of(event.get("llm_message"))
+        blocks = _thinking(message) + _blocks(message.get("content")) + _blocks(event.get("extended_content"))
+        return [*messages_of(("assistant" if message.get("role") == "assistant" else "user", blocks))]
+    if kind == "ActionEvent":
+        call = fields_of(event.get("tool_call"))
+        id_, name = event.get("tool_call_id") or call.get("id"), event.get("tool_name") or call.get("name")
+        blocks = [*_thinking(event), *_blocks(event.get("thought")), call_block(id_, name, call.get("arguments"))]
+        return [*messages_of(("assistant", blocks))]
+    if kind == "ObservationEvent":
+        observation = fields_of(event.get("observation"))
+        inner = _blocks(observation.get("content"))
+        return _result(event, inner, is_error=observation.get("is_error") is True)
+    if kind in ("AgentErrorEvent", "UserRejectObservation"):
+        text = text_of(event.get("error")) or text_of(event.get("rejection_reason"))
+        return _result(event, [text_block(text)] if text else [], is_error=True)
+    if text_of(event.get("summary")) and kind in ("Condensation", "CondensationSummaryEvent"):
+        return [{"role": "user", "content": event["summary"]}]
+    return []
+
+
+def _result(event: Fields, blocks: list[Fields], *, is_error: bool) -> list[object]:
+    content = blocks[0]["text"] if len(blocks) == 1 and blocks[0]["type"] == "text" else blocks or ""
+    return [*messages_of(("user", [result_block(text_of(event.get("tool_call_id")), content, is_error=is_error)]))]
+
+
+def _thinking(holder: Fields) -> list[Fields]:
+    signed = [fields_of(block) for block in items_of(holder.get("thinking_blocks"))]
+    found = [picked(block, "type", "thinking", "signature", "data") for block in signed if text_of(block.get("type"))]
+    text = text_of(holder.get("reasoning_content"))
+    return found or ([{"type": "thinking", "thinking": text}] if text else [])
+
+
+def _blocks(content: object) -> list[Fields]:
+    found: list[Fields] = []
+    for part in map(fields_of, items_of(content)):
+        if text_of(part.get("text")):
+            found.append(text_block(part["text"]))
+        for url in items_of(part.get("image_urls")):
+            found += [url_block(url, "image/")] if text_of(url) else []
+    return found
