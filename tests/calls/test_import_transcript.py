@@ -246,3 +246,41 @@ def test_a_clock_that_stands_still_is_no_obstacle(
         t.import_transcript(lines(USER, OK, OK, OK), format="jsonl")
     with Tract.open(tmp_path, verify=True) as fresh:
         assert texts(fresh) == ["hi", "ok", "ok", "ok"]
+
+
+@pytest.mark.usefixtures("with_keys")
+def test_two_machines_that_both_went_on_go_on_again_after_a_merge(tmp_path: Path) -> None:
+    shared = [record("a", 1), record("b", 2)]
+    ours, theirs = [*shared, record("c1", 3)], [*shared, record("c2", 4)]
+    with Tract.open(tmp_path / "one") as one, Tract.open(tmp_path / "two") as two:
+        one.import_transcript(lines(*ours), format="jsonl")
+        two.import_transcript(lines(*theirs), format="jsonl")
+        one.sync(tmp_path / "two")
+        one.merge()
+        one.sync(tmp_path / "two")
+        two.refresh()
+        assert texts(one) == texts(two)
+        assert sorted(texts(one)) == ["a", "b", "c1", "c2"]
+        for t, records, new in ((one, ours, record("d1", 5)), (two, theirs, record("d2", 6))):
+            records.append(new)
+            report = t.import_transcript(lines(*records), format="jsonl")
+            assert (report.added, report.branches) == (1, ())
+            assert t.import_transcript(lines(*records), format="jsonl").added == 0
+        one.sync(tmp_path / "two")
+        one.merge()
+        assert sorted(texts(one)) == ["a", "b", "c1", "c2", "d1", "d2"]
+        for records in (ours, theirs):
+            report = one.import_transcript(lines(*records), format="jsonl")
+            assert (report.added, report.branches) == (0, ())
+
+
+@pytest.mark.usefixtures("with_keys")
+def test_a_session_that_went_back_after_a_merge_leaves_a_branch(t: Tract) -> None:
+    with Tract.open(t._session.store.layout.context, branch="notes") as notes:
+        notes.add("a note")
+    t.import_transcript(lines(record("a", 1)), format="jsonl")
+    t.merge("notes", allow_unrelated=True)
+    t.import_transcript(lines(record("a", 1), record("b", 2), record("c", 3)), format="jsonl")
+    report = t.import_transcript(lines(record("a", 1), record("b", 2), record("d", 4)), format="jsonl")
+    assert (report.added, report.branches) == (1, ("main-c",))
+    assert texts(t)[-2:] == ["b", "d"]

@@ -9,7 +9,8 @@ machines that import one session make the same commits.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from heapq import heappop, heappush
 from typing import Any
 
 from msgspec import Raw, Struct, to_builtins
@@ -73,6 +74,47 @@ class _Known(Struct):
 
     stamp: Stamp
     commits: list[CommitHash]
+
+
+class _Marks:
+    """The entries of a branch of the transcript by what identifies them; of each only the chain is kept, in six bytes."""
+
+    def __init__(self, entry: Callable[[int], Entry], positions: Sequence[int]) -> None:
+        self._entry = entry
+        self._positions = positions
+        self._chains = bytearray()
+        self.files = {""}  # that the entries are of
+        chain = ""
+        for position in positions:
+            one = entry(position)
+            chain = stamps.chained(chain, one.key, stamps.sum_of(one))
+            self._chains += bytes.fromhex(chain)
+            self.files.add(one.file)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, place: int) -> _Mark:
+        one = self._entry(self._positions[place])
+        start = place * stamps.CHAIN_BYTES
+        return _Mark(one.key, stamps.sum_of(one), self._chains[start : start + stamps.CHAIN_BYTES].hex(), one.file)
+
+    def count_of(self, chain: str) -> int:
+        """Returns how many entries lead to a chain; 0 if none do."""
+        if not stamps.is_chain(chain):
+            return 0
+        wanted, at = bytes.fromhex(chain), -1
+        while (at := self._chains.find(wanted, at + 1)) >= 0:
+            if at % stamps.CHAIN_BYTES == 0:
+                return at // stamps.CHAIN_BYTES + 1
+        return 0
+
+    def count_known(self, keys: Container[str]) -> int:
+        """Returns how many entries from the first on have one of some keys."""
+        count = 0
+        while count < len(self) and self._entry(self._positions[count]).key in keys:
+            count += 1
+        return count
 
 
 class _Draft(Struct, frozen=True):
@@ -152,7 +194,7 @@ class TranscriptImporter:
         """Commits what is new of all branches. Errors: as those of a commit; each transaction stands once it is written."""
         transcript, session = self._transcript, self._session
         main, *others = transcript.branches or [Branch(_MAIN, ())]
-        marks = self._marks(main)
+        marks = _Marks(self._entry, main.positions)
         self._extend(session, main, marks, is_last=not others)
         for branch in others:
             self._add_branch(main, branch)
@@ -183,16 +225,7 @@ class TranscriptImporter:
                 self._kept[position] = entry
         return entry
 
-    def _marks(self, branch: Branch) -> list[_Mark]:
-        marks, chain = [], ""
-        for position in branch.positions:
-            entry = self._entry(position)
-            sum_ = stamps.sum_of(entry)
-            chain = stamps.chained(chain, entry.key, sum_)
-            marks.append(_Mark(entry.key, sum_, chain, entry.file))
-        return marks
-
-    def _extend(self, session: Session, branch: Branch, marks: Sequence[_Mark], *, is_last: bool = False) -> None:
+    def _extend(self, session: Session, branch: Branch, marks: _Marks, *, is_last: bool = False) -> None:
         """Commits to the branch of `session` what it lacks of a branch of the transcript, some thousand commits at a time."""
         is_over = False
         while not is_over:
@@ -209,65 +242,77 @@ class TranscriptImporter:
         last_us = 0 if head is None else session.reader.commit(head).created_us
         return _Line(head, last_us, session.writer.now_us())
 
-    def _start(
-        self, session: Session, transaction: Transaction, line: _Line, branch: Branch, marks: Sequence[_Mark]
-    ) -> int:
-        """Returns how many entries the branch holds, once those that changed are edited and what went another way is left."""
-        last = next(self._stamped(session, line.head), None)
-        if last is None:
-            return 0
-        places = {mark.chain: count for count, mark in enumerate(marks, 1)}
-        if last[1].chain in places:
-            return places[last[1].chain]
-        files = {"", *(mark.file for mark in marks)}  # what is of another file stays when that file is gone
-        known = [one for one in self._known(session, line.head) if one.stamp.file in files]
+    def _start(self, session: Session, transaction: Transaction, line: _Line, branch: Branch, marks: _Marks) -> int:
+        """Returns how many entries the branch holds, once those that changed are edited and what went another way is left.
+
+        What follows the last entry that both have is compared by key. Behind a merge it may be what another machine went on
+        with, and stays.
+        """
+        after: list[tuple[CommitHash, Stamp, Commit]] = []
+        base, count, is_merged = None, 0, False
+        for name, stamp, commit, is_merged in self._stamped(session, line.head):  # noqa: B007 - the last one counts
+            count = marks.count_of(stamp.chain)
+            if count:
+                base = name
+                break
+            after.append((name, stamp, commit))
+        if is_merged:
+            return count or marks.count_known({stamp.key for _, stamp, _ in after})
+        known = [
+            one for one in _grouped(after) if one.stamp.file in marks.files
+        ]  # that of another file stays when it is gone
         common = 0
-        while common < min(len(known), len(marks)) and known[common].stamp.key == marks[common].key:
+        while common < min(len(known), len(marks) - count) and known[common].stamp.key == marks[count + common].key:
             common += 1
         if common < len(known):
-            self._go_back(session, transaction, line, known, common)
+            base = known[common - 1].commits[-1] if common else base
+            self._go_back(session, transaction, line, known[-1].stamp.key, base)
         for place in range(common):
-            if known[place].stamp.sum != marks[place].sum:
-                self._edit(session, line, known[place], branch.positions[place], marks[place])
-        return common
+            mark = marks[count + place]
+            if known[place].stamp.sum != mark.sum:
+                self._edit(session, line, known[place], branch.positions[count + place], mark)
+        return count + common
 
-    def _stamped(self, session: Session, head: CommitHash | None) -> Iterator[tuple[CommitHash, Stamp, Commit]]:
-        """Yields the commits of the transcript on the line of a head, newest first."""
-        name = head
-        while name is not None:
+    def _stamped(self, session: Session, head: CommitHash | None) -> Iterator[tuple[CommitHash, Stamp, Commit, bool]]:
+        """Yields the commits of the transcript in the history of a head, newest first, and whether a merge came before."""
+        is_merged = False
+        queue: list[tuple[int, CommitHash]] = []
+        seen = {head}
+        if head is not None:
+            queue.append((0, head))
+        while queue:
+            _, name = heappop(queue)
             commit = session.reader.commit(name)
             stamp = stamp_of(commit)
             if stamp is not None and (stamp.format, stamp.session) == (self._transcript.format, self._transcript.id):
-                yield name, stamp, commit
-            name = commit.parents[0] if commit.parents else None
+                yield name, stamp, commit, is_merged
+            is_merged = is_merged or len(commit.parents) > 1
+            for parent in commit.parents:
+                if parent not in seen:
+                    seen.add(parent)
+                    age = -session.reader.commit(parent).created_us if is_merged else 0
+                    heappush(queue, (age, parent))
 
     def _known(self, session: Session, head: CommitHash | None) -> list[_Known]:
-        """Returns the entries that the line of a head holds, oldest first."""
-        found: dict[str, _Known] = {}
-        for name, stamp, commit in reversed(list(self._stamped(session, head))):
-            known = found.get(stamp.key)
-            if known is None:
-                found[stamp.key] = _Known(stamp, [name])
-                continue
-            known.stamp = stamp
-            if commit.operation is not CommitOperation.EDIT:
-                known.commits.append(name)
-        return list(found.values())
+        """Returns the entries that the history of a head holds, oldest first."""
+        return _grouped([(name, stamp, commit) for name, stamp, commit, _ in self._stamped(session, head)])
 
     def _go_back(
-        self, session: Session, transaction: Transaction, line: _Line, known: Sequence[_Known], common: int
+        self, session: Session, transaction: Transaction, line: _Line, key: str, base: CommitHash | None
     ) -> None:
-        """Sets the branch back to the last entry that it shares with the transcript, and keeps what it had as a branch."""
+        """Sets the branch back to the last entry that it shares with the transcript, and keeps what it had as a branch, named by
+        its last key.
+        """
         assert line.head is not None
-        name = self._free_name(session, f"{transaction.branch}-{known[-1].stamp.key}")
+        name = self._free_name(session, f"{transaction.branch}-{key}")
         session.writer.tick(transaction)
         transaction.add_move("create", name, line.head, ())
         self._made.append(name)
-        if common:
-            line.head = known[common - 1].commits[-1]
-            transaction.move_to(line.head, "reset")
+        line.head = base
+        if base is not None:
+            transaction.move_to(base, "reset")
         else:
-            line.head, line.is_new_root = None, True
+            line.is_new_root = True
 
     def _free_name(self, session: Session, wanted: str) -> str:
         name = "".join(c if c.isascii() and c.isalnum() else "-" for c in wanted)[:_NAME_CHARACTERS].strip("-")
@@ -295,7 +340,7 @@ class TranscriptImporter:
         transaction: Transaction,
         line: _Line,
         branch: Branch,
-        marks: Sequence[_Mark],
+        marks: _Marks,
         start: int,
     ) -> bool:
         """Adds the entries from `start` on, up to a number; returns whether those were the last."""
@@ -303,21 +348,20 @@ class TranscriptImporter:
         while place < len(branch.positions) and len(line.staged) < _CHUNK_COMMITS and line.size_bytes < _CHUNK_BYTES:
             position = branch.positions[place]
             entry = self._entry(position)
-            targets = self._covered(session, line, entry, branch, marks)
-            for draft in self._drafts(session, entry, position, marks[place]):
+            targets = self._covered(session, line, entry, branch)
+            mark = marks[place]
+            for draft in self._drafts(session, entry, position, mark):
                 operation = CommitOperation.SUMMARIZE if targets else CommitOperation.APPEND
                 name = line.add(draft, entry.at_us, operation=operation, targets=targets)
                 if line.known is not None:
-                    line.known.setdefault(marks[place].key, []).append(name)
+                    line.known.setdefault(mark.key, []).append(name)
                 targets = []
             if entry.usage is not None:
                 self._add_usage(session, transaction, line, entry)
             place += 1
         return place == len(branch.positions)
 
-    def _covered(
-        self, session: Session, line: _Line, entry: Entry, branch: Branch, marks: Sequence[_Mark]
-    ) -> list[CommitHash]:
+    def _covered(self, session: Session, line: _Line, entry: Entry, branch: Branch) -> list[CommitHash]:
         """Returns the commits that the first content of an entry stands for, in the order of the history."""
         if not entry.covers:
             return []
@@ -325,7 +369,7 @@ class TranscriptImporter:
             before = self._written_head(line)
             held = self._known(session, before) if before else []
             line.known = {known.stamp.key: known.commits for known in held}
-            line.keys = {position: mark.key for position, mark in zip(branch.positions, marks, strict=True)}
+            line.keys = {position: self._entry(position).key for position in branch.positions}
             for new in line.staged:
                 stamp = stamp_of(new.commit)
                 if stamp is not None and new.commit.operation is not CommitOperation.EDIT:
@@ -355,7 +399,7 @@ class TranscriptImporter:
         """
         key = self._entry(position).key
         staged = ((one.name, stamp_of(one.commit)) for one in reversed(line.staged))
-        written = ((name, stamp) for name, stamp, _ in self._stamped(session, self._written_head(line)))
+        written = ((name, stamp) for name, stamp, *_ in self._stamped(session, self._written_head(line)))
         for name, stamp in itertools.chain(staged, written):
             if stamp is not None and stamp.key == key and stamp.part == 0:
                 return name
@@ -444,10 +488,9 @@ class TranscriptImporter:
 
     def _add_branch(self, main: Branch, branch: Branch) -> None:
         """Brings a branch beside the main one into the branch that holds the most of it, or into a new one."""
-        marks = self._marks(branch)
-        places = {mark.chain: count for count, mark in enumerate(marks, 1)}
+        marks = _Marks(self._entry, branch.positions)
         with self._session.guard.writing:
-            name, held = self._best_holder(places, shared := _shared(main.positions, branch.positions))
+            name, held = self._best_holder(marks, shared := _shared(main.positions, branch.positions))
             if held == len(marks):
                 return
             if not name:
@@ -460,14 +503,14 @@ class TranscriptImporter:
         finally:
             other.close()
 
-    def _best_holder(self, places: dict[str, int], shared: int) -> tuple[str, int]:
+    def _best_holder(self, marks: _Marks, shared: int) -> tuple[str, int]:
         """Returns the branch that ends with the most entries of a branch of the transcript, and how many; one that has
         no more than the main branch does not count.
         """
         overlay, best = self._session.reader.overlay, ("", 0)
         for name in sorted(overlay.branches() - {self._session.reader.branch}):
             last = next(self._stamped(self._session, overlay.head(name)), None)
-            held = 0 if last is None else places.get(last[1].chain, 0)
+            held = 0 if last is None else marks.count_of(last[1].chain)
             if held > max(best[1], shared):
                 best = name, held
         return best
@@ -516,6 +559,20 @@ def _text_of(message: dict[str, Any]) -> str:
     blocks = content if isinstance(content, list) else []
     texts = (block.get("text") for block in blocks if isinstance(block, dict))
     return next((text.strip() for text in texts if isinstance(text, str)), "")
+
+
+def _grouped(stamped: Sequence[tuple[CommitHash, Stamp, Commit]]) -> list[_Known]:
+    """Returns the entries of commits, which are newest first; the entries oldest first."""
+    found: dict[str, _Known] = {}
+    for name, stamp, commit in reversed(stamped):
+        known = found.get(stamp.key)
+        if known is None:
+            found[stamp.key] = _Known(stamp, [name])
+            continue
+        known.stamp = stamp
+        if commit.operation is not CommitOperation.EDIT:
+            known.commits.append(name)
+    return list(found.values())
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:

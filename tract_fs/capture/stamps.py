@@ -25,6 +25,8 @@ _LONGEST_RAW_BYTES = 4096  # in the metadata; more is a blob
 _BLOB_BYTES = 32 * 1024 * 1024
 _RAW_BLOB = "raw-"
 _SUM_DIGITS = 12
+CHAIN_BYTES = _SUM_DIGITS // 2
+_HEX_DIGITS = frozenset("0123456789abcdef")
 
 
 class Stamp(Struct, frozen=True, omit_defaults=True):
@@ -81,6 +83,11 @@ def raw_blob_names(blobs: dict[str, str]) -> list[str]:
 def _is_raw(name: str) -> bool:
     digits = name[len(_RAW_BLOB) :]
     return name.startswith(_RAW_BLOB) and digits.isascii() and digits.isdigit()
+
+
+def is_chain(text: str) -> bool:
+    """Returns whether a stamp's chain is one; that of a late part or an edit is empty."""
+    return len(text) == _SUM_DIGITS and _HEX_DIGITS.issuperset(text)
 
 
 def encode_raw(raw: bytes | None) -> str | None:
