@@ -214,8 +214,7 @@ class EventListing:
         Returns whether known events are gone with removed packs.
         """
         there = set(self._packs.names)
-        for pack in there - (packs - doubted):
-            new.update(self._packs.event_names(pack, self._tract))
+        new.update(self._packs.event_names_in(there - (packs - doubted), self._tract))
         there &= self._packs.names  # without those that could not be read
         is_any_gone = bool(packs - there) and self._is_any_gone(name for name in known() if name not in new)
         packs.clear()

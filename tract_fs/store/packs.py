@@ -289,6 +289,14 @@ class Packs:
         names = [*found, *(() if held is None else held.event_names(tract))]
         return [name.hex() for name in dict.fromkeys(names)]
 
+    def event_names_in(self, packs: Collection[str], tract: str) -> set[str]:
+        """Returns the hashes of the events of a tract that some packs have; a pack that can't be read is then no longer one of `names`."""
+        members = self._members
+        found = self._ask(lambda: {d for pack in members.with_events(packs) for d in members.events(pack, tract)})
+        for pack in self._held.keys() & set(packs):
+            found.update(self._held[pack].event_names(tract))
+        return {name.hex() for name in found}
+
     def member_names(self, pack: str) -> set[bytes]:
         """Returns the hashes of the members of a pack; empty if it can't be read."""
         found = self._ask(lambda: self._members.members(pack))

@@ -130,9 +130,7 @@ def list_events(layout: Layout, packs: Packs, tract: str) -> set[str]:
     directory = layout.tract_events(tract)
     found = {name for fan in list_fans(directory) for name in list_fan(directory, fan)}
     packs.refresh()
-    for pack in sorted(packs.names):
-        found.update(packs.event_names(pack, tract))
-    return found
+    return found | packs.event_names_in(packs.names, tract)
 
 
 # unknown files
