@@ -144,6 +144,7 @@ class TranscriptImporter:
         self._kept: dict[int, Entry] = {}
         self._added = self._edited = 0
         self._made: list[str] = []
+        self._holders: list[str] = []  # the branches that hold those of the transcript
         self._flaws = list(transcript.flaws)
 
     def run(self) -> TranscriptReport:
@@ -219,7 +220,9 @@ class TranscriptImporter:
             return places[last[1].chain]
         known = self._known(session, line.head)
         common = 0
-        while common < min(len(known), len(marks)) and known[common].stamp.key == marks[common].key:
+        while common < min(len(known), len(marks)) and self._goes_on(
+            session, known[common], branch.positions[common], marks[common]
+        ):
             common += 1
         if common < len(known):
             self._go_back(session, transaction, line, known, common)
@@ -272,14 +275,18 @@ class TranscriptImporter:
         names = (name if number == 1 else f"{name}-{number}" for number in range(1, len(taken) + 2))
         return next(found for found in names if found not in taken)
 
+    def _goes_on(self, session: Session, known: _Known, position: int, mark: _Mark) -> bool:
+        """Returns whether an entry is the same, or was changed so that edits of it can say that: it has no part less."""
+        if known.stamp.key != mark.key:
+            return False
+        if known.stamp.sum == mark.sum:
+            return True
+        return len(self._drafts(session, self._entry(position), position, mark)) >= len(known.commits)
+
     def _edit(self, session: Session, line: _Line, known: _Known, position: int, mark: _Mark) -> None:
         """Adds edits for an entry whose record changed in place, and the contents that it has got more of."""
         entry = self._entry(position)
         drafts = self._drafts(session, entry, position, mark, is_late=True)
-        if len(drafts) < len(known.commits):
-            reason = f"entry {mark.key} lost a part; the tract keeps it as it was"
-            self._flaws.append(Flaw(0, "noted", reason))
-            return
         for target, draft in zip(known.commits, drafts, strict=False):
             line.add(draft, entry.at_us, operation=CommitOperation.EDIT, targets=[target])
         for draft in drafts[len(known.commits) :]:
@@ -426,11 +433,13 @@ class TranscriptImporter:
         with self._session.guard.writing:
             name, held = self._best_holder(places, shared := _shared(main.positions, branch.positions))
             if held == len(marks):
+                self._holders += [name] if name else []
                 return
             if not name:
                 name = self._free_name(self._session, branch.name)
                 self._begin_branch(name, marks[shared - 1].key if shared else "")
                 self._made.append(name)
+            self._holders.append(name)
             other = self._session.open_beside(tract_id=self._session.tract_id, branch=name)
         try:
             self._extend(other, branch, marks)
@@ -467,6 +476,8 @@ class TranscriptImporter:
         title = transcript.title or self._first_words()
         own = {**transcript.metadata, "format": transcript.format, "session": transcript.id, "title": title}
         own |= {"encoding": transcript.encoding} if transcript.encoding else {}
+        own["entries"] = transcript.count
+        own |= {"branches": self._holders} if self._holders else {}
         own |= {"sha256": self._digest} if self._digest else {}
         is_ours = session.reader.title() in (None, "", known.get("title"))
         new_title = title if title and is_ours and title != session.reader.title() else None

@@ -113,7 +113,11 @@ def _event(event: Fields) -> list[Fields]:
     if kind == "tool.result":
         result = fields_of(event.get("result"))
         output, note = result.get("output"), text_of(result.get("note"))
-        blocks = [text_block(text_of(output))] if text_of(output) else [b for part in items_of(output) for b in _blocks(part)]
+        blocks = (
+            [text_block(text_of(output))]
+            if text_of(output)
+            else [b for part in items_of(output) for b in _blocks(part)]
+        )
         blocks += [text_block(note)] if note else []
         content = blocks[0]["text"] if len(blocks) == 1 and blocks[0]["type"] == "text" else blocks or ""
         is_error = result.get("isError") is True or result.get("is_error") is True
