@@ -92,6 +92,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "holdings",
             "tract_log",
             "hidden",
+            "operations",
             "index.configs",
             "transaction",
             "foreign_commits",
@@ -164,6 +165,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "__init__",
             "salvage",
             "settled",
+            "lost_blobs",
             "status",
             "adopt",
             "repair",
@@ -192,6 +194,9 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "importer",
             "exporter",
             "sessions",
+            "discover",
+            "follow",
+            "hooks",
         ],
     ),
     ("", ["tract", "async_tract", "tracts"]),
@@ -231,6 +236,7 @@ OWNERS = {
         "store.waiting_line",
         "work.session",
         "work.watch",
+        "capture.follow",
     },
 }
 IMPURE = {

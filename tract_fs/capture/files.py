@@ -1,17 +1,21 @@
-"""Files of agents: opens a session file, and what lies in the folder beside it, for reading alone."""
+"""Files of agents: finds and opens session files, and what lies beside them, for reading alone; their settings are written.
+
+Only this module of the folder reaches the disk.
+"""
 
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 import stat
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from io import BytesIO
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from tract_fs.errors import ArgumentError
 from tract_fs.transcripts.source import Source
@@ -57,9 +61,93 @@ def _folder_source(folder: str) -> Source:
     return _source(cast(BinaryIO, stream), os.path.basename(whole), whole, is_growing=False, is_owned=True)
 
 
+def event_folder(path: str) -> FileState | None:
+    """Returns the folder of the conversation that an event file is of, with the state of its events; None for other files."""
+    events, name = os.path.split(path)
+    if os.path.basename(events) != _EVENTS or not name.startswith(_EVENT):
+        return None
+    found = os.stat(events)
+    return FileState(os.path.dirname(events), found.st_size, found.st_mtime_ns, found.st_ino)
+
+
 def _one_line(data: bytes) -> bytes:
     """Returns a file of JSON as a line; no newline is inside a text of JSON."""
     return b" ".join(data.split(b"\n")).strip() or b"null"
+
+
+class FileState(NamedTuple):
+    """A file as the system lists it; two that are equal hold the same bytes, but for a tool that sets times."""
+
+    path: str
+    size: int
+    modified_ns: int
+    inode: int
+
+
+def state_of(path: str) -> FileState | None:
+    """Returns the state of a regular file; None if there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return FileState(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def is_folder(path: str) -> bool:
+    """Returns whether a path is a folder."""
+    return os.path.isdir(path)
+
+
+def find_files(root: str, patterns: Iterable[str]) -> list[FileState]:
+    """Returns the files below a folder whose paths in it match a pattern (`*` in a name, `**` any folders), by path."""
+    found: set[str] = set()
+    for pattern in patterns:
+        found.update(glob.iglob(os.path.join(glob.escape(root), pattern), recursive=True))
+    return [state for state in map(state_of, sorted(found)) if state is not None]
+
+
+def walk_files(folder: str, endings: tuple[str, ...]) -> Iterator[FileState]:
+    """Yields the files below a folder whose names end so, by path; no link and no store is entered."""
+    for path, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in (".tract", ".git"))
+        for name in sorted(names):
+            state = state_of(os.path.join(path, name)) if name.endswith(endings) else None
+            if state is not None:
+                yield state
+
+
+def read_text(path: str) -> str | None:
+    """Returns the text of a file of settings; None if there is none. Errors: OSError, UnicodeDecodeError."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
+
+
+def write_text(path: str, text: str) -> None:
+    """Replaces a file of settings in one step, with the mode that it had, and makes its folder. Errors: OSError."""
+    path = os.path.realpath(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    before = state_of(path)
+    temporary = f"{path}.tract-{os.getpid()}"
+    try:
+        with open(temporary, "x", encoding="utf-8") as stream:
+            stream.write(text)
+        if before is not None:
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
+
+
+def expand(path: str) -> str:
+    """Returns a path with `~` expanded."""
+    return os.path.expanduser(path)
 
 
 def digest_of(source: Source) -> str:

@@ -67,16 +67,22 @@ def import_file(
 
 
 def iter_new(
-    file: SessionFile, known: Container[object], *, format: str | None = None, strict: bool = False
+    file: SessionFile,
+    known: Container[object] = (),
+    *,
+    format: str | None = None,
+    strict: bool = False,
+    is_growing: bool = False,
 ) -> Iterator[tuple[str, Transcript, str]]:
-    """Yields the sessions of a file, each with the name of its tract and the file's digest; none if `known` has that.
+    """Yields the sessions of a file, each with the name of its tract and the digest of the file, which is empty where a last line
+    waits for its end; none if `known` has the digest.
 
     The file is open until the last. Errors: as `read_source`.
     """
-    with open_source(file) as source:
+    with open_source(file, is_growing=is_growing) as source:
         digest = "" if is_database(source) else digest_of(source)  # a database's newest rows may lie beside it
         for transcript in [] if digest in known else read_source(source, format=format, strict=strict):
-            yield name_of(transcript, source.name), transcript, digest
+            yield name_of(transcript, source.name), transcript, "" if source.has_rest else digest
 
 
 def import_transcript(session: Session, transcript: Transcript, digest: str) -> TranscriptReport:

@@ -4,32 +4,55 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
 from msgspec import to_builtins
 
 from tract_fs import Store, Tract
-from tract_fs.capture.files import open_source
+from tract_fs.capture.discover import discover, is_session, sessions_in
+from tract_fs.capture.files import FileState
 from tract_fs.capture.importer import TranscriptReport
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import CommandError, Invocation
 from tract_fs.cli.output import warn
-from tract_fs.errors import TractError, TranscriptFormatUnknown
-from tract_fs.transcripts import LISTS, format_for
+from tract_fs.errors import TractError
 
 _SHOWN_FLAWS = 10
 
 
-def is_session(file: str) -> bool:
-    """Returns whether a file is the session of an agent, and no list of messages."""
-    if file == "-" or not os.path.isfile(file):
-        return False
-    with open_source(file) as source:
-        try:
-            return format_for(source) not in LISTS
-        except TranscriptFormatUnknown:
-            return False
+def list_discovered(after: datetime | None) -> list[dict[str, Any]]:
+    """Returns the session files of the agents on this machine, as JSON."""
+    return [
+        {"format": found.format, "file": found.file.path, "size_bytes": found.file.size}
+        for found in discover(os.environ)
+        if _is_after(found.file, after)
+    ]
+
+
+def choose_files(
+    paths: Sequence[str], *, format: str | None, is_all: bool, is_discovered: bool, after: datetime | None
+) -> list[str] | None:
+    """Returns the session files that an import is about; None where it is about a list of messages.
+
+    Errors: click.UsageError for a folder without --all, and where nothing is named.
+    """
+    if is_discovered:
+        return [one["file"] for one in list_discovered(after)]
+    if not paths:
+        raise click.UsageError("Missing argument 'FILE...'.")
+    if any(map(os.path.isdir, paths)):
+        if not is_all:
+            raise click.UsageError("a folder goes with --all: each session in it gets a tract of its own")
+        return [state.path for path in paths for state in sessions_in(path) if _is_after(state, after)]
+    if format == "openai" or (format is None and not all(path != "-" and is_session(path) for path in paths)):
+        return None
+    return list(paths)
+
+
+def _is_after(state: FileState, after: datetime | None) -> bool:
+    return after is None or state.modified_ns >= after.timestamp() * 1e9
 
 
 def import_sessions(
@@ -44,12 +67,12 @@ def import_sessions(
         if len(files) > 1:
             raise click.UsageError("--tract takes one file: each session has a tract of its own")
         with Tract.open(path, tract_id=invocation.tract_id, branch=invocation.branch or "main") as t:
-            return [_shown(files[0], t.import_transcript(files[0], format=format, strict=is_strict))]
+            return [shown(files[0], t.import_transcript(files[0], format=format, strict=is_strict))]
     with Store.open(path) as store:
         for file in files:
             try:
                 found = [
-                    _shown(file, report) for report in store.import_transcripts([file], format=format, strict=is_strict)
+                    shown(file, report) for report in store.import_transcripts([file], format=format, strict=is_strict)
                 ]
             except (TractError, OSError) as error:
                 if len(files) == 1:
@@ -93,5 +116,6 @@ def export_session(invocation: Invocation, output: str | None) -> tuple[bytes, s
     return data, output or "-"
 
 
-def _shown(file: str, report: TranscriptReport) -> dict[str, Any]:
+def shown(file: str, report: TranscriptReport) -> dict[str, Any]:
+    """Returns what became of a session as JSON."""
     return {"file": file, **to_builtins(report)}

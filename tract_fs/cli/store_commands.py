@@ -12,7 +12,7 @@ from tract_fs.cli.declared import declare_tract, is_declared
 from tract_fs.cli.display import DIGITS, show_status, show_warnings
 from tract_fs.cli.invocation import STORE_DIRECTORY, CommandError, Invocation, with_store
 from tract_fs.cli.output import echo_lines, inline
-from tract_fs.cli.values import parse_generation_config
+from tract_fs.cli.values import parse_generation_config, parse_moment
 from tract_fs.errors import DamageError
 from tract_fs.model.names import require_tract_id
 from tract_fs.store.git_ignore import find_ignored
@@ -47,7 +47,7 @@ def init(invocation: Invocation, path: str | None) -> None:
 
 
 @click.command("import", short_help="Commit the messages of a file.")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, metavar="FILE...")
 @click.option(
     "--format", "format_", type=click.Choice(["openai", *SESSION_FORMATS]), help="The files' format [detected]."
 )
@@ -58,7 +58,7 @@ def init(invocation: Invocation, path: str | None) -> None:
     "--all",
     "is_all",
     is_flag=True,
-    help="Import each conversation into its own tract: the file's stem, its number, and 8 digits of its hash.",
+    help="Import all sessions of a folder; all conversations of a file, each into its own tract: the file's stem, its number, and 8 digits of its hash.",
 )
 @click.option(
     "--config", "pairs", multiple=True, metavar="KEY=VALUE", help="Generation config where the file has none."
@@ -73,6 +73,8 @@ def init(invocation: Invocation, path: str | None) -> None:
 )
 @click.option("-c", "--create", is_flag=True, help="Create the branch, and the tract, without a history.")
 @click.option("--strict", "is_strict", is_flag=True, help="Refuse a session file that is not clean.")
+@click.option("--discover", "is_discovered", is_flag=True, help="List the sessions of the agents on this machine.")
+@click.option("--since", metavar="TIME", help="Only session files changed at this time or later (ISO 8601).")
 @with_store
 def import_(
     invocation: Invocation,
@@ -86,11 +88,14 @@ def import_(
     first: int | None,
     create: bool,
     is_strict: bool,
+    is_discovered: bool,
+    since: str | None,
 ) -> None:
     """Commit the messages of FILE (- is stdin), each whole: JSON or JSON lines.
 
     A session file of an agent comes into a tract of its own, with all its records, or into the one that --tract names. One
-    that has grown adds what is new; what is not clean is repaired, kept and listed. Several may be given.
+    that has grown adds what is new; what is not clean is repaired, kept and listed. Several may be given; of a folder, --all
+    imports every session in it, and --discover --all those of every known program.
 
     A conversation of under 10,000 messages comes in one transaction: whole, or not at all. A longer one comes in several.
     What stands of it when the import is stopped is reported, and --from goes on from there.
@@ -100,18 +105,22 @@ def import_(
     another stem, and a conversation that its tract already contains is skipped.
     """
     from tract_fs.cli.importing import import_file  # needs the transcripts
-    from tract_fs.cli.sessions import import_sessions, is_session, show_imported
+    from tract_fs.cli.sessions import choose_files, import_sessions, list_discovered, show_imported
 
-    if format_ not in (None, "openai") or (format_ is None and all(map(is_session, files))):
-        if is_all or conversation is not None or pairs or config_json or first is not None or create:
-            raise click.UsageError("session files go without the options for lists of messages")
-        done = import_sessions(invocation, files, format=format_, is_strict=is_strict)
+    after = None if since is None else parse_moment(since, "--since")
+    if is_discovered and not is_all:
+        found = list_discovered(after)
+        lines = (f"{one['format']}  {one['size_bytes']:,} bytes  {one['file']}" for one in found)
+        invocation.answer(lambda: {"sessions": found}, lambda: echo_lines(lines))
+        return
+    chosen = choose_files(files, format=format_, is_all=is_all, is_discovered=is_discovered, after=after)
+    if chosen is not None:
+        if conversation is not None or pairs or config_json or first is not None or create:
+            raise click.UsageError("sessions go without the options for lists of messages")
+        done = import_sessions(invocation, chosen, format=format_, is_strict=is_strict)
         added = sum(one.get("added", 0) for one in done)
-        invocation.answer(
-            lambda: {"imported": done},
-            lambda: echo_lines(show_imported(done)),
-            wrote=f"{added} commits written" if added else "",
-        )
+        wrote = f"{added} commits written" if added else ""
+        invocation.answer(lambda: {"imported": done}, lambda: echo_lines(show_imported(done)), wrote=wrote)
         if any("error" in one for one in done):
             raise CommandError("not all files were imported")
         return

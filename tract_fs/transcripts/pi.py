@@ -37,6 +37,7 @@ _BLOB = re.compile(r"blob:sha256:([0-9a-f]{64})", re.ASCII)
 _BLOB_LEVELS = 2  # sessions/<directory>/<file>, blobs/<hash>
 _COMPACTED = "The conversation history before this point was compacted into the following summary:"
 _LEFT = "The following is a summary of a branch that this conversation came back from:"
+_GONE = "[an image whose file is not beside the session]"
 _NONE, _APART = -1, -2  # in place of a parent: a root, and what is not in the tree
 
 
@@ -226,15 +227,20 @@ class _Session:
                 found.append(part if part.keys() == {"type", "text"} else text_block(part["text"]))
             elif part.get("type") == "image" and isinstance(part.get("data"), str):
                 data = self._beside(part["data"], blobs)
-                found.append(media_block(data, text_of(part.get("mimeType")) or "image/png"))
+                mime = text_of(part.get("mimeType")) or "image/png"
+                found.append(text_block(_GONE) if data is None else media_block(data, mime))
         return found
 
-    def _beside(self, data: str, blobs: dict[str, bytes]) -> str:
-        """Returns the base64 of an image, or the name of the blob that lies beside the session; its bytes are in `blobs` then."""
+    def _beside(self, data: str, blobs: dict[str, bytes]) -> str | None:
+        """Returns the base64 of an image, or the name of the blob that lies beside the session; its bytes are in `blobs` then. None
+        if it does not lie there.
+        """
         match = _BLOB.fullmatch(data)
-        found = self._source.above(_BLOB_LEVELS, f"blobs/{match[1]}") if match else None
-        if match is None or found is None or sha256(found).hexdigest() != match[1]:
+        if match is None:
             return data
+        found = self._source.above(_BLOB_LEVELS, f"blobs/{match[1]}")
+        if found is None or sha256(found).hexdigest() != match[1]:
+            return None
         blobs[match[1]] = found
         return blob_url(found)
 

@@ -59,6 +59,11 @@ class Source:
         """The records of its lines."""
         return Units(self.stream, is_growing=self._is_growing)
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether the last line of a growing file waits for its end."""
+        return "units" in self.__dict__ and self.units.has_rest
+
     @cached_property
     def document(self) -> Any:
         """The file as one JSON value, repaired; None if it is not one, or is of several records."""

@@ -64,7 +64,7 @@ class Units:
         self._joined = bytearray()
         self._kept: list[Unit] | None = []
         self._flaws: list[Flaw] = []
-        self.size_bytes = 0  # read
+        self.has_rest = False  # a last line that waits for its end
         self._index(is_growing)
 
     def __len__(self) -> int:
@@ -91,6 +91,7 @@ class Units:
         self._stream.seek(0)
         for number, line in enumerate(self._stream, 1):
             if is_growing and not line.endswith(b"\n"):
+                self.has_rest = True
                 break
             for first, end, value, flaw in _decode(line):
                 self._starts.append(start + first)
@@ -105,7 +106,6 @@ class Units:
             start += len(line)
             if start > _KEPT_BYTES:
                 self._kept = None
-        self.size_bytes = start
 
 
 def repaired(value: Any) -> tuple[Any, str]:
