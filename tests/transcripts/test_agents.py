@@ -120,6 +120,23 @@ def test_a_model_sees_what_the_program_sent(tmp_path: Path) -> None:
         ]
 
 
+def test_of_many_forks_the_first_are_branches_and_the_others_records() -> None:
+    records: list[Any] = [{"type": "session", "version": 3, "id": "s-1", "cwd": "/work"}]
+    message = {"role": "user", "content": "Hello"}
+    for number in range(300):
+        before = f"a{number - 1}" if number else None
+        records.append({"type": "message", "id": f"a{number}", "parentId": before, "message": message})
+        records.append({"type": "message", "id": f"b{number}", "parentId": f"a{number}", "message": message})
+    with open_source(lines(records)) as source:
+        (transcript,) = read_transcripts(source)
+        assert len(transcript.branches) == 201
+        assert {p for branch in transcript.branches for p in branch.positions} == set(range(601))
+        assert [len(transcript.entry(position).contents) for position in (1, 2, 402, 598)] == [1, 1, 0, 0]
+        assert [flaw.reason for flaw in transcript.flaws] == [
+            "more than 200 forks; 99 entries of the others are records"
+        ]
+
+
 def test_many_ways_back_cost_no_branch_each() -> None:
     header = {"sessionId": "g-1", "projectHash": "p-1"}
     turns = [[{"id": f"m{n}", "type": "user", "content": "Hello"}, {"$rewindTo": f"m{n}"}] for n in range(300)]

@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from hashlib import sha256
 
 from tract_fs.transcripts.fields import (
+    MOST_LEFT,
     Fields,
     Keys,
     blob_url,
@@ -69,6 +70,7 @@ class _Session:
         self._header: Fields = {}
         self._places: dict[str, int] = {}
         self._compactions: set[int] = set()
+        self._records: set[int] = set()  # entries of more forks than are branches
         self._scan()
 
     def transcript(self) -> Transcript:
@@ -148,14 +150,18 @@ class _Session:
     def _branches(self) -> list[Branch]:
         leaf = max((place for place, parent in enumerate(self._parent) if parent != _APART), default=_NONE)
         tree = self._path(leaf)
-        on_main = set(tree)
-        main = sorted(on_main.union(place for place, parent in enumerate(self._parent) if parent == _APART))
-        branches = [Branch("main", main)]
+        apart = {place for place, parent in enumerate(self._parent) if parent == _APART}
         inner = set(self._parent)
-        for other, parent in enumerate(self._parent):
-            if parent == _APART or other in inner or other == leaf:
-                continue
-            path = self._path(other)
+        leaves = [place for place in range(len(self._parent)) if place not in inner and place not in apart]
+        on_main, paths = set(tree), [(other, self._path(other)) for other in leaves[:MOST_LEFT] if other != leaf]
+        on_any = on_main.union(apart, *(path for _, path in paths))
+        self._records = {place for place in range(len(self._parent)) if place not in on_any}
+        if self._records:
+            reason = f"more than {MOST_LEFT} forks; {len(self._records)} entries of the others are records"
+            self._flaws.append(Flaw(0, "noted", reason))
+        main = sorted(on_main | apart | self._records)
+        branches = [Branch("main", main)]
+        for other, path in paths:
             left = next(count for count, place in enumerate(path) if place not in on_main)
             end = bisect_right(main, path[left - 1]) if left else bisect_left(main, tree[0])
             branches.append(Branch(f"fork-{self._key[other][:8]}", [*main[:end], *path[left:]]))
@@ -166,6 +172,8 @@ class _Session:
         value = fields_of(unit.value)
         kind, message = value.get("type"), fields_of(value.get("message"))
         metadata = picked(value, "id", "parentId", "cwd", "version", "customType", "targetId", "provider", "modelId")
+        if position in self._records:
+            return Entry.of(unit, key, at_us=time_us(value.get("timestamp")), metadata=metadata)
         if kind == "message":
             blobs: dict[str, bytes] = {}
             is_made = message.get("role") == "assistant"
