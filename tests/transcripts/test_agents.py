@@ -145,3 +145,17 @@ def test_many_ways_back_cost_no_branch_each() -> None:
         assert len(transcript.branches) == 201
         assert transcript.count == 601
         assert {p for branch in transcript.branches for p in branch.positions} == set(range(601))
+
+
+def test_a_branch_of_a_document_whose_head_changed_is_the_same_branch(tmp_path: Path) -> None:
+    document = json.loads(SAMPLES["opencode"]().data)
+    document["info"]["revert"] = {"messageID": "msg_4"}
+    with Tract.open(tmp_path) as tract:
+        report = tract.import_transcript(json.dumps(document).encode())
+        assert (report.messages, report.branches) == (4, ("reverted-msg-4",))
+        document["info"]["title"] = "Another title"
+        again = tract.import_transcript(json.dumps(document).encode())
+        assert (again.added, again.edited, again.branches) == (2, 2, ())
+        assert json.loads(tract.export_transcript()) == document
+        last = tract.import_transcript(json.dumps(document).encode())
+        assert (last.added, last.edited, last.branches) == (0, 0, ())

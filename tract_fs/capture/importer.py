@@ -429,9 +429,8 @@ class TranscriptImporter:
     def _add_branch(self, main: Branch, branch: Branch) -> None:
         """Brings a branch beside the main one into the branch that holds the most of it, or into a new one."""
         marks = self._marks(branch)
-        places = {mark.chain: count for count, mark in enumerate(marks, 1)}
         with self._session.guard.writing:
-            name, held = self._best_holder(places, shared := _shared(main.positions, branch.positions))
+            name, held = self._best_holder(marks, shared := _shared(main.positions, branch.positions))
             if held == len(marks):
                 self._holders += [name] if name else []
                 return
@@ -446,17 +445,26 @@ class TranscriptImporter:
         finally:
             other.close()
 
-    def _best_holder(self, places: dict[str, int], shared: int) -> tuple[str, int]:
+    def _best_holder(self, marks: Sequence[_Mark], shared: int) -> tuple[str, int]:
         """Returns the branch that ends with the most entries of a branch of the transcript, and how many; one that has
-        no more than the main branch does not count.
+        no more than the main branch does not count. 0 where entries of it changed in place, so only its keys are the same.
         """
+        places = {mark.chain: count for count, mark in enumerate(marks, 1)}
         overlay, best = self._session.reader.overlay, ("", 0)
-        for name in sorted(overlay.branches() - {self._session.reader.branch}):
+        names = sorted(overlay.branches() - {self._session.reader.branch})
+        for name in names:
             last = next(self._stamped(self._session, overlay.head(name)), None)
             held = 0 if last is None else places.get(last[1].chain, 0)
             if held > max(best[1], shared):
                 best = name, held
-        return best
+        if best[0]:
+            return best
+        keys = [mark.key for mark in marks]
+        for name in names:
+            known = [one.stamp.key for one in self._known(self._session, overlay.head(name))]
+            if len(known) > max(best[1], shared) and known == keys[: len(known)]:
+                best = name, len(known)
+        return best[0], 0
 
     def _begin_branch(self, name: str, key: str) -> None:
         """Makes a branch at the entry of the main one with this key; without a key, its first commit makes it."""

@@ -12,6 +12,7 @@ from tract_fs.model import canonical
 from tract_fs.transcripts.units import Units, decoded_whole, repaired
 
 _SAMPLE = 50
+_LARGEST_DOCUMENT_BYTES = 1 << 30
 _SHOWN_KEYS = 12
 
 
@@ -77,6 +78,8 @@ class Source:
         first = self.stream.readline()
         has_more = bool(self.stream.readline().strip())
         if has_more and _is_record(first):
+            return None, True
+        if self.stream.seek(0, 2) > _LARGEST_DOCUMENT_BYTES:
             return None, True
         self.stream.seek(0)
         return decoded_whole(self.stream.read())
