@@ -12,7 +12,7 @@ import pytest
 
 from tests.lab.samples import SAMPLES, lines
 from tract_fs import Tract
-from tract_fs.capture.discover import sessions_in
+from tract_fs.capture.discover import discover, sessions_in
 from tract_fs.capture.files import open_source
 from tract_fs.errors import ArgumentError
 from tract_fs.transcripts import read_transcripts
@@ -64,7 +64,7 @@ def test_an_image_beside_a_session_of_oh_my_pi_is_a_blob(tmp_path: Path) -> None
         assert records_of(tract.export_transcript()) == records
 
 
-def test_a_folder_of_events_is_one_session_and_grows(tmp_path: Path) -> None:
+def test_a_folder_of_events_is_one_session_and_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = records_of(SAMPLES["openhands"]().data)
     events = tmp_path / "conversation-1" / "events"
     events.mkdir(parents=True)
@@ -77,6 +77,11 @@ def test_a_folder_of_events_is_one_session_and_grows(tmp_path: Path) -> None:
         assert tract.import_transcript(tmp_path / "conversation-1").added == 1
         assert records_of(tract.export_transcript()) == records
     assert [state.path for state in sessions_in(str(tmp_path / "conversation-1"))] == [str(tmp_path / "conversation-1")]
+    (tmp_path / ".openhands" / "conversations").mkdir(parents=True)
+    (tmp_path / "conversation-1").rename(tmp_path / ".openhands" / "conversations" / "c-1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = [(one.format, Path(one.file.path).name) for one in discover({})]
+    assert found == [("openhands", "c-1")]
     with pytest.raises(ArgumentError, match="a folder without event files"):
         open_source(tmp_path)
 

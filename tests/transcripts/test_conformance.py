@@ -161,6 +161,21 @@ def test_a_record_of_any_form_comes_back(name: str) -> None:
             assert is_whole(transcript), seed
 
 
+@pytest.mark.campaign
+@each_format
+def test_records_with_several_changes_come_back(name: str) -> None:
+    sample = SAMPLES[name]()
+    records = records_of(sample.data, sample)
+    first = 1 if sample.array else 0
+    for seed in range(5000, 7000):
+        made = records[first:]
+        for step in range(1 + seed % 4):
+            made = changed(made, seed * 7 + step) if made else made
+        data = file_of([*records[:first], *made], sample)
+        for transcript in format_of(name).read(open_source(data)):
+            assert is_whole(transcript), seed
+
+
 @each_format
 def test_a_session_of_any_form_comes_in_and_back(name: str, tmp_path: Path) -> None:
     sample = SAMPLES[name]()

@@ -29,7 +29,7 @@ _PROGRAMS = (
     _Program(
         "codex", "CODEX_HOME", "~/.codex", ("sessions/*/*/*/rollout-*.jsonl*", "archived_sessions/rollout-*.jsonl*")
     ),
-    _Program("opencode", "XDG_DATA_HOME", _DATA, ("opencode/opencode.db",)),
+    _Program("opencode", "XDG_DATA_HOME", _DATA, ("opencode/opencode*.db", "kilo/*.db")),
     _Program("pi", "PI_HOME", "~/.pi", ("agent/sessions/*/*.jsonl",)),
     _Program("pi", "OPENCLAW_HOME", "~/.openclaw", ("agents/*/sessions/*.jsonl",)),
     _Program("gemini-cli", "", "~/.gemini", ("tmp/*/chats/session-*.json", "tmp/*/chats/session-*.jsonl")),
@@ -42,6 +42,7 @@ _PROGRAMS = (
     _Program("pi", "", "~/.omp", ("agent/sessions/*/*.jsonl",)),
     _Program("grok", "GROK_HOME", "~/.grok", ("sessions/*/*/updates.jsonl",)),
     _Program("amp", "XDG_DATA_HOME", _DATA, ("amp/threads/T-*.json",)),
+    _Program("openhands", "", "~/.openhands", ("conversations/*/events/event-00000*.json",)),
     _Program("kiro", "", "~/.kiro", ("sessions/cli/*.jsonl",)),
     _Program(
         "cline",
@@ -64,7 +65,8 @@ def discover(environment: Mapping[str, str]) -> list[FoundSession]:
     found = []
     for program in _PROGRAMS:
         folder = environment.get(program.variable) or files.expand(program.folder)
-        found += [FoundSession(program.format, state) for state in files.find_files(folder, program.patterns)]
+        states = files.find_files(folder, program.patterns)
+        found += [FoundSession(program.format, files.event_folder(state.path) or state) for state in states]
     return found
 
 
