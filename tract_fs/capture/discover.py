@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tract_fs.capture import files
+from tract_fs.capture.databases import is_database
 from tract_fs.capture.files import FileState, open_source
 from tract_fs.errors import TractError
 from tract_fs.transcripts import is_list
@@ -20,13 +21,15 @@ class _Program(NamedTuple):
     patterns: tuple[str, ...]
 
 
+_DATABASES = ("opencode.db", "sessions.db", "crush.db")  # below a folder; another one is read if it is named
+_VS_CODE = ("saoudrizwan.claude-dev", "rooveterinaryinc.roo-cline")
 _DATA = "~/.local/share"
 _PROGRAMS = (
     _Program("claude-code", "CLAUDE_CONFIG_DIR", "~/.claude", ("projects/*/*.jsonl",)),
     _Program(
         "codex", "CODEX_HOME", "~/.codex", ("sessions/*/*/*/rollout-*.jsonl*", "archived_sessions/rollout-*.jsonl*")
     ),
-    _Program("opencode", "XDG_DATA_HOME", _DATA, ("opencode/opencode.db",)),
+    _Program("opencode", "XDG_DATA_HOME", _DATA, ("opencode/opencode*.db", "kilo/*.db")),
     _Program("pi", "PI_HOME", "~/.pi", ("agent/sessions/*/*.jsonl",)),
     _Program("pi", "OPENCLAW_HOME", "~/.openclaw", ("agents/*/sessions/*.jsonl",)),
     _Program("gemini-cli", "", "~/.gemini", ("tmp/*/chats/session-*.json", "tmp/*/chats/session-*.jsonl")),
@@ -36,6 +39,17 @@ _PROGRAMS = (
     _Program("kimi", "", "~/.kimi-code", ("sessions/*/*/agents/main/wire.jsonl",)),
     _Program("vibe", "", "~/.vibe", ("logs/session/*/messages.jsonl",)),
     _Program("goose", "XDG_DATA_HOME", _DATA, ("goose/sessions/sessions.db",)),
+    _Program("pi", "", "~/.omp", ("agent/sessions/*/*.jsonl",)),
+    _Program("grok", "GROK_HOME", "~/.grok", ("sessions/*/*/updates.jsonl",)),
+    _Program("amp", "XDG_DATA_HOME", _DATA, ("amp/threads/T-*.json",)),
+    _Program("openhands", "", "~/.openhands", ("conversations/*/events/event-00000*.json",)),
+    _Program("kiro", "", "~/.kiro", ("sessions/cli/*.jsonl",)),
+    _Program(
+        "cline",
+        "",
+        "~/.config/Code/User/globalStorage",
+        tuple(f"{name}/tasks/*/api_conversation_history.json" for name in _VS_CODE),
+    ),
 )
 
 
@@ -51,7 +65,8 @@ def discover(environment: Mapping[str, str]) -> list[FoundSession]:
     found = []
     for program in _PROGRAMS:
         folder = environment.get(program.variable) or files.expand(program.folder)
-        found += [FoundSession(program.format, state) for state in files.find_files(folder, program.patterns)]
+        states = files.find_files(folder, program.patterns)
+        found += [FoundSession(program.format, files.event_folder(state.path) or state) for state in states]
     return found
 
 
@@ -62,15 +77,23 @@ def sessions_in(path: str) -> Iterator[FileState]:
         if state is not None:
             yield state
         return
+    seen: set[str] = set()
     for state in files.walk_files(path, ENDINGS):
-        if is_session(state.path):
-            yield state
+        folder = files.event_folder(state.path)
+        if folder is None:
+            if is_session(state.path):
+                yield state
+        elif folder.path not in seen:
+            seen.add(folder.path)
+            yield folder
 
 
 def is_session(path: str) -> bool:
     """Returns whether a file is the session of an agent, and no list of messages; False for one that can't be read."""
     try:
         with open_source(path) as source:
+            if is_database(source):
+                return source.name in _DATABASES
             return not is_list(source)
     except (TractError, OSError):
         return False

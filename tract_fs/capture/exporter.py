@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -34,39 +34,62 @@ class _Parts(Struct):
     commits: dict[int, tuple[CommitHash, Commit]]
 
 
-def iter_records(session: Session, format: str, session_id: str, file: str = "") -> Iterator[Record]:
-    """Yields the records of an imported session, in the order of its file, or of a `file` beside it.
+def iter_records(
+    session: Session, format: str, session_id: str, *, count: int, branches: Sequence[str], file: str = ""
+) -> Iterator[Record]:
+    """Yields the records of an imported session, in the order of its file, which had `count` of them at the last import; or of
+    a `file` beside it.
 
+    What this branch holds counts first, then what the `branches` of that import do, then what the session left before.
     Call it under the session's guard. What edits and skips of your own changed is not in it. Errors: as those of reading contents.
     """
+    heads = [session.reader.head(), *(session.reader.overlay.head(name) for name in branches)]
+    lines = [*(_line(session, head, {}) for head in heads), _commits(session)]
+    places: dict[int, _Parts] = {}
+    keys: set[str] = set()
+    for line in lines if len(lines) > 2 or len(session.reader.overlay.branches()) > 1 else lines[:1]:
+        for key, entry in _entries(session, line, (format, session_id, file)).items():
+            if key not in keys and entry.stamp.position < count:
+                keys.add(key)
+                places.setdefault(entry.stamp.position, entry)
+    for _, entry in sorted(places.items()):
+        yield _record(session, entry)
+
+
+def _entries(session: Session, names: Iterable[CommitHash], origin: tuple[str, str, str]) -> dict[str, _Parts]:
+    """Returns the entries of commits by key, in order; the last of each part counts. `origin`: format, session and file."""
     entries: dict[str, _Parts] = {}
-    for name in _commits(session):
+    for name in names:
         commit = session.reader.commit(name)
         stamp = stamp_of(commit)
-        if stamp is None or (stamp.format, stamp.session, stamp.file) != (format, session_id, file):
+        if stamp is None or (stamp.format, stamp.session, stamp.file) != origin:
             continue
         entry = entries.setdefault(stamp.key, _Parts(stamp, {}))
         entry.commits[stamp.part] = name, commit
         if stamp.part == 0:
             entry.stamp = stamp
-    for entry in sorted(entries.values(), key=lambda entry: entry.stamp.position):
-        yield _record(session, entry)
+    return entries
 
 
 def _commits(session: Session) -> list[CommitHash]:
     """Returns the commits of all branches, each after its parents; edits come after what they change."""
     found: dict[CommitHash, None] = {}
-    reader = session.reader
-    for branch in sorted(reader.overlay.branches()):
-        for head in reader.overlay.heads(branch):
-            line = []
-            name: CommitHash | None = head
-            while name is not None and name not in found:
-                line.append(name)
-                parents = reader.commit(name).parents
-                name = parents[0] if parents else None
-            found.update(dict.fromkeys(reversed(line)))
+    for branch in sorted(session.reader.overlay.branches()):
+        for head in session.reader.overlay.heads(branch):
+            found.update(dict.fromkeys(_line(session, head, found)))
     return list(found)
+
+
+def _line(session: Session, head: CommitHash | None, known: Container[CommitHash]) -> list[CommitHash]:
+    """Returns the commits up to a head, by first parents, from the first that is not known on."""
+    line = []
+    name = head
+    while name is not None and name not in known:
+        line.append(name)
+        parents = session.reader.commit(name).parents
+        name = parents[0] if parents else None
+    line.reverse()
+    return line
 
 
 def _record(session: Session, entry: _Parts) -> Record:

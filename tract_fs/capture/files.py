@@ -73,6 +73,15 @@ def _folder_source(folder: str) -> Source:
     return _source(cast(BinaryIO, stream), os.path.basename(whole), whole, is_growing=False, is_owned=True)
 
 
+def event_folder(path: str) -> FileState | None:
+    """Returns the folder of the conversation that an event file is of, with the state of its events; None for other files."""
+    events, name = os.path.split(path)
+    if os.path.basename(events) != _EVENTS or not name.startswith(_EVENT):
+        return None
+    found = os.stat(events)
+    return FileState(os.path.dirname(events), found.st_size, found.st_mtime_ns, found.st_ino)
+
+
 def _one_line(data: bytes) -> bytes:
     """Returns a file of JSON as a line; no newline is inside a text of JSON."""
     return b" ".join(data.split(b"\n")).strip() or b"null"

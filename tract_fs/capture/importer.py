@@ -188,6 +188,7 @@ class TranscriptImporter:
         self._kept: dict[int, Entry] = {}
         self._added = self._edited = 0
         self._made: list[str] = []
+        self._holders: list[str] = []  # the branches that hold those of the transcript
         self._flaws = list(transcript.flaws)
 
     def run(self) -> TranscriptReport:
@@ -262,7 +263,9 @@ class TranscriptImporter:
             one for one in _grouped(after) if one.stamp.file in marks.files
         ]  # that of another file stays when it is gone
         common = 0
-        while common < min(len(known), len(marks) - count) and known[common].stamp.key == marks[count + common].key:
+        while common < min(len(known), len(marks) - count) and self._goes_on(
+            session, known[common], branch.positions[count + common], marks[count + common]
+        ):
             common += 1
         if common < len(known):
             base = known[common - 1].commits[-1] if common else base
@@ -320,14 +323,18 @@ class TranscriptImporter:
         names = (name if number == 1 else f"{name}-{number}" for number in range(1, len(taken) + 2))
         return next(found for found in names if found not in taken)
 
+    def _goes_on(self, session: Session, known: _Known, position: int, mark: _Mark) -> bool:
+        """Returns whether an entry is the same, or was changed so that edits of it can say that: it has no part less."""
+        if known.stamp.key != mark.key:
+            return False
+        if known.stamp.sum == mark.sum:
+            return True
+        return len(self._drafts(session, self._entry(position), position, mark)) >= len(known.commits)
+
     def _edit(self, session: Session, line: _Line, known: _Known, position: int, mark: _Mark) -> None:
         """Adds edits for an entry whose record changed in place, and the contents that it has got more of."""
         entry = self._entry(position)
         drafts = self._drafts(session, entry, position, mark, is_late=True)
-        if len(drafts) < len(known.commits):
-            reason = f"entry {mark.key} lost a part; the tract keeps it as it was"
-            self._flaws.append(Flaw(0, "noted", reason))
-            return
         for target, draft in zip(known.commits, drafts, strict=False):
             line.add(draft, entry.at_us, operation=CommitOperation.EDIT, targets=[target])
         for draft in drafts[len(known.commits) :]:
@@ -490,30 +497,40 @@ class TranscriptImporter:
         """Brings a branch beside the main one into the branch that holds the most of it, or into a new one."""
         marks = _Marks(self._entry, branch.positions)
         with self._session.guard.writing:
-            name, held = self._best_holder(marks, shared := _shared(main.positions, branch.positions))
+            name, held = self._best_holder(marks, branch, shared := _shared(main.positions, branch.positions))
             if held == len(marks):
+                self._holders += [name] if name else []
                 return
             if not name:
                 name = self._free_name(self._session, branch.name)
                 self._begin_branch(name, marks[shared - 1].key if shared else "")
                 self._made.append(name)
+            self._holders.append(name)
             other = self._session.open_beside(tract_id=self._session.tract_id, branch=name)
         try:
             self._extend(other, branch, marks)
         finally:
             other.close()
 
-    def _best_holder(self, marks: _Marks, shared: int) -> tuple[str, int]:
+    def _best_holder(self, marks: _Marks, branch: Branch, shared: int) -> tuple[str, int]:
         """Returns the branch that ends with the most entries of a branch of the transcript, and how many; one that has
-        no more than the main branch does not count.
+        no more than the main branch does not count. 0 where entries of it changed in place, so only its keys are the same.
         """
         overlay, best = self._session.reader.overlay, ("", 0)
-        for name in sorted(overlay.branches() - {self._session.reader.branch}):
+        names = sorted(overlay.branches() - {self._session.reader.branch})
+        for name in names:
             last = next(self._stamped(self._session, overlay.head(name)), None)
             held = 0 if last is None else marks.count_of(last[1].chain)
             if held > max(best[1], shared):
                 best = name, held
-        return best
+        if best[0]:
+            return best
+        keys = [self._entry(position).key for position in branch.positions]
+        for name in names:
+            known = [one.stamp.key for one in self._known(self._session, overlay.head(name))]
+            if len(known) > max(best[1], shared) and known == keys[: len(known)]:
+                best = name, len(known)
+        return best[0], 0
 
     def _begin_branch(self, name: str, key: str) -> None:
         """Makes a branch at the entry of the main one with this key; without a key, its first commit makes it."""
@@ -533,6 +550,8 @@ class TranscriptImporter:
         title = transcript.title or self._first_words()
         own = {**transcript.metadata, "format": transcript.format, "session": transcript.id, "title": title}
         own |= {"encoding": transcript.encoding} if transcript.encoding else {}
+        own["entries"] = transcript.count
+        own |= {"branches": self._holders} if self._holders else {}
         own |= {"sha256": self._digest} if self._digest else {}
         is_ours = session.reader.title() in (None, "", known.get("title"))
         new_title = title if title and is_ours and title != session.reader.title() else None

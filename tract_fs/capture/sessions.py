@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Container, Iterator, Sequence
 from itertools import islice
 from typing import BinaryIO
@@ -102,7 +103,10 @@ def export_file(session: Session) -> bytes:
     if not isinstance(origin, dict) or not isinstance(origin.get("format"), str):
         raise ArgumentError(f"tract {session.tract_id!r} is no imported session: give the format to export it in")
     format, session_id = origin["format"], str(origin.get("session", ""))
-    records = list(iter_records(session, format, session_id))
+    count, branches = origin.get("entries"), origin.get("branches")
+    names = [name for name in branches if isinstance(name, str)] if isinstance(branches, list) else []
+    most = count if isinstance(count, int) else sys.maxsize
+    records = list(iter_records(session, format, session_id, count=most, branches=names))
     assemble = None if origin.get("shape") == LINES else getattr(format_of(format), "assemble", None)
     data: bytes = (
         b"".join(to_lines(iter(records))) if assemble is None else assemble([exact_value(one) for one in records])

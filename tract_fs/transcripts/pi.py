@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from hashlib import sha256
 
 from tract_fs.transcripts.fields import (
+    MOST_LEFT,
     Fields,
     Keys,
     blob_url,
@@ -37,6 +38,7 @@ _BLOB = re.compile(r"blob:sha256:([0-9a-f]{64})", re.ASCII)
 _BLOB_LEVELS = 2  # sessions/<directory>/<file>, blobs/<hash>
 _COMPACTED = "The conversation history before this point was compacted into the following summary:"
 _LEFT = "The following is a summary of a branch that this conversation came back from:"
+_GONE = "[an image whose file is not beside the session]"
 _NONE, _APART = -1, -2  # in place of a parent: a root, and what is not in the tree
 
 
@@ -68,6 +70,7 @@ class _Session:
         self._header: Fields = {}
         self._places: dict[str, int] = {}
         self._compactions: set[int] = set()
+        self._records: set[int] = set()  # entries of more forks than are branches
         self._scan()
 
     def transcript(self) -> Transcript:
@@ -147,14 +150,18 @@ class _Session:
     def _branches(self) -> list[Branch]:
         leaf = max((place for place, parent in enumerate(self._parent) if parent != _APART), default=_NONE)
         tree = self._path(leaf)
-        on_main = set(tree)
-        main = sorted(on_main.union(place for place, parent in enumerate(self._parent) if parent == _APART))
-        branches = [Branch("main", main)]
+        apart = {place for place, parent in enumerate(self._parent) if parent == _APART}
         inner = set(self._parent)
-        for other, parent in enumerate(self._parent):
-            if parent == _APART or other in inner or other == leaf:
-                continue
-            path = self._path(other)
+        leaves = [place for place in range(len(self._parent)) if place not in inner and place not in apart]
+        on_main, paths = set(tree), [(other, self._path(other)) for other in leaves[:MOST_LEFT] if other != leaf]
+        on_any = on_main.union(apart, *(path for _, path in paths))
+        self._records = {place for place in range(len(self._parent)) if place not in on_any}
+        if self._records:
+            reason = f"more than {MOST_LEFT} forks; {len(self._records)} entries of the others are records"
+            self._flaws.append(Flaw(0, "noted", reason))
+        main = sorted(on_main | apart | self._records)
+        branches = [Branch("main", main)]
+        for other, path in paths:
             left = next(count for count, place in enumerate(path) if place not in on_main)
             end = bisect_right(main, path[left - 1]) if left else bisect_left(main, tree[0])
             branches.append(Branch(f"fork-{self._key[other][:8]}", [*main[:end], *path[left:]]))
@@ -165,6 +172,8 @@ class _Session:
         value = fields_of(unit.value)
         kind, message = value.get("type"), fields_of(value.get("message"))
         metadata = picked(value, "id", "parentId", "cwd", "version", "customType", "targetId", "provider", "modelId")
+        if position in self._records:
+            return Entry.of(unit, key, at_us=time_us(value.get("timestamp")), metadata=metadata)
         if kind == "message":
             blobs: dict[str, bytes] = {}
             is_made = message.get("role") == "assistant"
@@ -226,15 +235,20 @@ class _Session:
                 found.append(part if part.keys() == {"type", "text"} else text_block(part["text"]))
             elif part.get("type") == "image" and isinstance(part.get("data"), str):
                 data = self._beside(part["data"], blobs)
-                found.append(media_block(data, text_of(part.get("mimeType")) or "image/png"))
+                mime = text_of(part.get("mimeType")) or "image/png"
+                found.append(text_block(_GONE) if data is None else media_block(data, mime))
         return found
 
-    def _beside(self, data: str, blobs: dict[str, bytes]) -> str:
-        """Returns the base64 of an image, or the name of the blob that lies beside the session; its bytes are in `blobs` then."""
+    def _beside(self, data: str, blobs: dict[str, bytes]) -> str | None:
+        """Returns the base64 of an image, or the name of the blob that lies beside the session; its bytes are in `blobs` then. None
+        if it does not lie there.
+        """
         match = _BLOB.fullmatch(data)
-        found = self._source.above(_BLOB_LEVELS, f"blobs/{match[1]}") if match else None
-        if match is None or found is None or sha256(found).hexdigest() != match[1]:
+        if match is None:
             return data
+        found = self._source.above(_BLOB_LEVELS, f"blobs/{match[1]}")
+        if found is None or sha256(found).hexdigest() != match[1]:
+            return None
         blobs[match[1]] = found
         return blob_url(found)
 

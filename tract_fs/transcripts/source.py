@@ -92,6 +92,8 @@ class Source:
         has_more = bool(self.stream.readline().strip())
         if has_more and _is_record(first):
             return None, True
+        if self.stream.seek(0, 2) > _LARGEST_DOCUMENT_BYTES:
+            return None, True
         self.stream.seek(0)
         return decoded_whole(self.stream.read())
 
