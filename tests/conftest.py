@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lab.talk import Clock
 from tract_fs import Tract
 from tract_fs.store import quarantine
 
 _REASON = "needs a tool that is not installed: "
+_LONGEST_S = 240  # below the time at which faulthandler ends the process
+
+# no example fails because the machine is slow
+settings.register_profile("slow machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("slow machine")
 
 
 def _missing(item: pytest.Item) -> list[str]:
@@ -55,6 +62,20 @@ def t(tmp_path: Path) -> Iterator[Tract]:
     """A handle on a new store."""
     with Tract.open(tmp_path / "a", clock=Clock(), durability="fast") as opened:
         yield opened
+
+
+@pytest.fixture
+def in_time() -> Iterator[None]:
+    """Ends a test that hangs, as one that opens a pipe would."""
+
+    def stop(*_: object) -> None:
+        raise AssertionError(f"not done in {_LONGEST_S} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(_LONGEST_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

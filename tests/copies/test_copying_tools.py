@@ -333,10 +333,10 @@ def test_an_rsync_that_is_cut_off_leaves_a_copy_that_opens_and_goes_on(place: Pl
 
 
 def cut_off(place: Place, options: str) -> Path:
-    """Copies a file of 3 MB with rsync, ends that amid the file, and returns where the file belongs."""
-    commit(place.here, "x" * 3_000_000)
-    file = next(name for name, data in hashed(place.here).items() if len(data) > 3_000_000)
-    words = f"rsync -a --ignore-existing --exclude=/.tract/local/ --bwlimit=2000 {options} here/ there/".split()
+    """Copies a file of 30 MB with rsync, which would take 30 s, ends that amid the file, and returns where the file belongs."""
+    commit(place.here, "x" * 30_000_000)
+    file = next(name for name, data in hashed(place.here).items() if len(data) > 30_000_000)
+    words = f"rsync -a --ignore-existing --exclude=/.tract/local/ --bwlimit=1000 {options} here/ there/".split()
     target = store_root(place.there) / file
     with subprocess.Popen(words, cwd=place.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and not any(

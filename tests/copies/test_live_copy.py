@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -91,6 +92,11 @@ def require_writable(path: Path, scratch: Path, expected: list[str]) -> None:
     shutil.rmtree(scratch)
 
 
+def count_events(path: Path) -> int:
+    """Returns a number that grows with each transaction."""
+    return sum(1 for folder in ("events", "packs") for file in (path / ".tract" / folder).rglob("*") if file.is_file())
+
+
 @pytest.mark.parametrize(
     ("durability", "ways"), [("durable", DOCUMENTED), ("fast", OTHERS)], ids=["documented", "other ways"]
 )
@@ -121,7 +127,11 @@ def test_every_copy_of_a_store_that_is_written_is_whole_and_the_last_has_all(
                 if names is not None:  # else a file that it builds on is still to come, and nothing starts from less
                     require_writable(target, tmp_path / "scratch", names)
                 seen[way].append(listed)
-        told = [json.loads(process.communicate("", timeout=60)[0]) for process in running]
+            count = count_events(source)
+            while count_events(source) == count:
+                assert running[0].poll() is None
+                time.sleep(0.01)
+        told = [json.loads(process.communicate("", timeout=240)[0]) for process in running]
         assert [process.returncode for process in running] == [0] * 4
     acknowledged = {name for names in told for name in names}
     for way, options in ways.items():

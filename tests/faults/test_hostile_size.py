@@ -97,7 +97,7 @@ def test_no_command_is_slow_or_large(tmp_path: Path, name: str) -> None:
     used = {}
     for command in COMMANDS:
         done = subprocess.run(
-            [sys.executable, "-c", MEASURED, *command], cwd=path, capture_output=True, timeout=120, check=False
+            [sys.executable, "-c", MEASURED, *command], cwd=path, capture_output=True, timeout=240, check=False
         )
         last = done.stderr.decode().strip().splitlines()[-1]
         code, seconds, kilobytes = json.loads(last)
@@ -112,7 +112,7 @@ def test_no_command_is_slow_or_large(tmp_path: Path, name: str) -> None:
 def test_the_measure_counts_what_a_process_uses(tmp_path: Path) -> None:
     wasteful = "import sys; data = b'x' * 300_000_000; sum(range(20_000_000)); sys.argv = ['', 'init', sys.argv[1]]\n"
     done = subprocess.run(
-        [sys.executable, "-c", wasteful + MEASURED, str(tmp_path)], capture_output=True, timeout=120, check=True
+        [sys.executable, "-c", wasteful + MEASURED, str(tmp_path)], capture_output=True, timeout=240, check=True
     )
     code, seconds, kilobytes = json.loads(done.stderr.decode().strip().splitlines()[-1])
     assert (code, seconds > 0.3, 300_000 < kilobytes < 450_000) == (0, True, True)
