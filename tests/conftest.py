@@ -19,7 +19,7 @@ from tract_fs import Tract
 from tract_fs.store import quarantine
 
 _REASON = "needs a tool that is not installed: "
-_LONGEST_S = 240  # below the time at which faulthandler ends the process
+_LONGEST_S = 600  # below the time at which faulthandler ends the process
 
 # no example fails because the machine is slow
 settings.register_profile("slow machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -78,7 +78,13 @@ def in_time() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets no file count as standing still, though a test should take longer than that time."""
+    monkeypatch.setattr(quarantine, "SETTLED_NS", 10**18)
+
+
 @pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
+def still(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets every file count as standing still."""
     monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))

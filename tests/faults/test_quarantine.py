@@ -46,6 +46,7 @@ from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
 from tract_fs.store.quarantine import Quarantine
 
+TEN_SECONDS_NS = quarantine.SETTLED_NS
 TEXT = b'{"content":{"content_type":"dialogue","role":"user","text":"hi"}}'
 NAME = "edc0747e474ac083f3c2f9b0caa4ac45f9113ce8ef94cb85d291a2862da35a19"
 
@@ -55,7 +56,8 @@ def later(seconds: float) -> Callable[[], int]:
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    monkeypatch.setattr(quarantine, "SETTLED_NS", TEN_SECONDS_NS)  # these tests set the time
     (tmp_path / ".tract").mkdir()
     layout = Layout(str(tmp_path))
     place.bind(layout, create=True)
