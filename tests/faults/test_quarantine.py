@@ -110,10 +110,10 @@ def test_the_cause_is_told_where_the_bytes_tell(data: bytes, cause: str) -> None
 def test_the_cause_of_a_large_torn_text_is_told_at_once() -> None:
     """A string that the end cuts off, full of escaped quotes: each of them might begin another."""
     data = b'{"content":{"content_type":"dialogue","role":"user","text":"' + rb"\"" * 2_000_000
-    began = time.monotonic()
+    began = time.process_time()
     assert damage.diagnose(data, NAME).cause == "torn copy"
     assert damage.diagnose(data[:-1], NAME).cause == "torn copy"
-    assert time.monotonic() - began < 60  # a search from each quote takes hours
+    assert time.process_time() - began < 60  # a search from each quote takes hours
 
 
 @pytest.mark.parametrize("data", [TEXT + b"\n", TEXT + b"\r\n", TEXT + b"\n\n"])
