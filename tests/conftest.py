@@ -26,6 +26,11 @@ settings.register_profile("slow machine", deadline=None, suppress_health_check=[
 settings.load_profile("slow machine")
 
 
+def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _missing(item: pytest.Item) -> list[str]:
     wanted = [tool for mark in item.iter_markers("needs") for tool in mark.args]
     return sorted({tool for tool in wanted if shutil.which(tool) is None})

@@ -11,11 +11,10 @@ import pytest
 
 from tests.lab.command import TRACT
 from tests.lab.power import in_next_boot
-from tests.lab.states import event_files, list_always, own_place, put, store_root, synced
+from tests.lab.states import event_files, list_always, list_never, own_place, put, store_root, synced
 from tests.lab.talk import START_US, Clock, say, texts, user
 from tract_fs import Tract
 from tract_fs.errors import HeadMoved, HistoryIncomplete
-from tract_fs.store import tract_log
 
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
@@ -247,7 +246,7 @@ def test_a_commit_right_after_a_switch_is_not_made_on_a_context_that_nobody_saw(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the handle lists the store by itself."""
-    monkeypatch.setattr(tract_log, "_LISTING_INTERVAL_S", 1000.0)
+    list_never(monkeypatch)
     made = Work(tmp_path / "work")
     git(made.path, "branch", "side")
     with made.handle as t:

@@ -23,6 +23,7 @@ from tests.lab.states import (
     answers,
     copy_store,
     list_always,
+    list_never,
     members_of,
     missed,
     own_place,
@@ -40,7 +41,7 @@ from tract_fs.errors import DamageError
 from tract_fs.model import damage
 from tract_fs.model.history import linear_order
 from tract_fs.model.names import CommitHash
-from tract_fs.store import files, place, quarantine, tract_log
+from tract_fs.store import files, place, quarantine
 from tract_fs.store.address import Address
 from tract_fs.store.layout import Layout
 from tract_fs.store.packs import Packs
@@ -397,7 +398,7 @@ def test_a_bad_file_is_set_aside_by_a_later_call_of_the_same_handle(
 
 @pytest.mark.usefixtures("still")
 def test_commits_without_damage_do_not_look_at_the_quarantine(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tract_log, "_LISTING_INTERVAL_S", 1000.0)
+    list_never(monkeypatch)
     with Tract.open(path) as t:
         t.commit(user("warm"))
         looked: list[str] = []
