@@ -31,6 +31,19 @@ TITLES = {
 KEEPING = ("dulwich", "pygit2", "kvgit", "sqlite")
 COMMIT_TARGETS = {"dulwich": 3.0, "pygit2": 3.0, "kvgit": 3.0, "langgraph": 3.0}
 LOOP_TARGETS = {"dulwich": 10.0, "pygit2": 10.0, "kvgit": 10.0, "langgraph": 10.0, "session": 10.0}
+FRAMEWORK_TURNS = 500
+FRAMEWORKS = (  # the work, the peer, and what is measured: its key, its name, its unit, the least ratio
+    (
+        "put",
+        "langgraph",
+        (("turn_us", "put and put_writes", "us", 0.83), ("bytes", "put and put_writes, size", "B", 3.33)),
+    ),
+    (
+        "items",
+        "session",
+        (("add_us", "add_items of 3", "us", 0.67), ("get_us", "get_items", "us", 1.0)),
+    ),
+)
 LEVELS = {"session": ("durable",)}  # the others have both
 
 
@@ -72,6 +85,7 @@ def peers(sizes: Sizes) -> Iterator[Found]:
         at_level = {name: title for name, title in titles.items() if level in LEVELS.get(name, ("durable", "fast"))}
         yield from committing(sizes, at_level, level)
         yield from looping(sizes, at_level, level)
+        yield from frameworks(sizes, at_level, level)
 
 
 def committing(sizes: Sizes, titles: dict[str, str], level: str) -> Iterator[Row]:
@@ -125,3 +139,25 @@ def looping(sizes: Sizes, titles: dict[str, str], level: str) -> Iterator[Row]:
         yield beside(name, 1.0, found, "context_us", f"{what}: {title}, the context alone", None)
     for name in kept:
         yield beside(name, 1.0, found, "turn_us", f"{what}: {titles[name.removesuffix(' keeps')]}, caller keeps", None)
+
+
+def frameworks(sizes: Sizes, titles: dict[str, str], level: str) -> Iterator[Row]:
+    """What LangGraph and openai-agents ask of their savers at each turn, beside savers on tract_fs."""
+    turns = FRAMEWORK_TURNS
+
+    def once(work: str, name: str, number: int) -> Numbers:
+        path = sizes.path("framework", work, name, level, number)
+        found = run("framework", work, name, path, level, turns)
+        drop_database(path)
+        return found
+
+    for work, name, measures in FRAMEWORKS:
+        if name not in titles:
+            continue
+        found = interleave(sizes.rounds, {one: partial(once, work, one) for one in ("tract", name)})
+        for key, what, unit, target in measures:
+            title = f"{what} {level}, {turns:,} turns"
+            mine = values(found["tract"], key)
+            yield row(f"{title}: tract_fs", unit, mine)
+            peer = values(found[name], key)
+            yield row(f"{title}: {titles[name]}", unit, peer, baseline="tract_fs", beside=mine, at_least=target)

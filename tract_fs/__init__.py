@@ -3,6 +3,7 @@
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tract_fs.async_tract import AsyncBatch, AsyncTract
+    from tract_fs.capture.importer import TranscriptReport
     from tract_fs.copies.bundle import verify_bundle
     from tract_fs.errors import (
         AmbiguousRefError,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
         TractDeleted,
         TractError,
         TractNotFound,
+        TranscriptFlawed,
+        TranscriptFormatUnknown,
         UsageError,
     )
     from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
@@ -112,6 +115,8 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "TractDeleted",
         "TractError",
         "TractNotFound",
+        "TranscriptFlawed",
+        "TranscriptFormatUnknown",
         "UsageError",
     ],
     "tract_fs.model.compiler": ["CompileOptions", "ContextCompiler", "HistoryEntry"],
@@ -143,6 +148,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.snapshot": ["CompileSnapshot", "CompiledContext"],
     "tract_fs.model.tokens": ["EstimateCounter", "TokenCounter", "VocabularyCounter"],
     "tract_fs.model.usage": ["TokenUsage"],
+    "tract_fs.capture.importer": ["TranscriptReport"],
     "tract_fs.tract": ["Tract"],
     "tract_fs.tracts": ["Store"],
     "tract_fs.async_tract": ["AsyncBatch", "AsyncTract"],
@@ -242,6 +248,9 @@ __all__ = [
     "TractError",
     "TractInfo",
     "TractNotFound",
+    "TranscriptFlawed",
+    "TranscriptFormatUnknown",
+    "TranscriptReport",
     "Transfer",
     "UsageError",
     "VocabularyCounter",

@@ -28,7 +28,7 @@ from tract_fs.model.names import Clock
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.store.files import process
 from tract_fs.tract import Tract
-from tract_fs.work.session import Durability, OnIncomplete, StorePath
+from tract_fs.work.session import Durability, OnIncomplete, StorePath, require_opened
 from tract_fs.work.watch import Watch
 
 _P = ParamSpec("_P")
@@ -337,11 +337,13 @@ class _Calls:
     get_content = _reading(Tract.get_content)
     get_blob = _reading(Tract.get_blob)
     expand = _reading(Tract.expand)
+    export_transcript = _reading(Tract.export_transcript)
     get_annotations = _reading(Tract.get_annotations)
     log = _reading(Tract.log)
     reflog = _reading(Tract.reflog)
     find = _reading(_loaded(Tract.find))
     query_by_config = _reading(_loaded(Tract.query_by_config))
+    usage = _reading(Tract.usage)
     diff = _reading(Tract.diff)
     status = _reading(Tract.status)
     incomplete = _reading(Tract.incomplete)
@@ -366,9 +368,9 @@ class AsyncTract(_Calls):
     write one after the other.
     """
 
-    def __init__(self, tract: Tract) -> None:
-        self._tract = tract
-        self._store_threads = _StoreThreads.of(tract._session.store.layout.context)
+    def __init__(self, tract: Tract | None = None, **_: object) -> None:
+        self._tract = require_opened(tract, Tract, "await AsyncTract.open(path)")
+        self._store_threads = _StoreThreads.of(self._tract._session.store.layout.context)
 
     # open and close
 
@@ -473,6 +475,7 @@ class AsyncTract(_Calls):
         return self._batch()
 
     import_stream = _running_long(Tract.import_stream)
+    import_transcript = _running_long(Tract.import_transcript)
 
     # read
 
@@ -552,7 +555,8 @@ class AsyncTract(_Calls):
     ) -> Self:
         """Returns the handle that is being opened. Where the task is cancelled meanwhile, it is closed again."""
         try:
-            return cls(await _outcome(opening, opening.cancel, limit_s=limit_s, give_up=give_up))
+            opened = await _outcome(opening, opening.cancel, limit_s=limit_s, give_up=give_up)
+            return cls(opened)
         except asyncio.CancelledError:
             if not opening.cancelled() and opening.exception() is None:
                 await _outcome(closing := _in_own_thread(opening.result().close), closing.cancel)

@@ -511,6 +511,30 @@ class ImportInterrupted(TractError):
     reason: str
 
 
+class TranscriptFormatUnknown(TractError):
+    """Raised when a file is no session of a known format. Name the format, if you know it."""
+
+    template = (
+        "{name}: no session of a known format; it holds {found}; known are {shown}; name one with --format (format=)"
+    )
+    name: str
+    formats: tuple[str, ...]
+    found: str
+
+    def __init__(self, message: str | None = None, /, **fields: Any) -> None:
+        super().__init__(message, **fields, shown=", ".join(fields["formats"]))
+
+
+class TranscriptFlawed(TractError):
+    """Raised by a strict import of a session file that is not clean. `flaws` are what was found; nothing was written."""
+
+    template = "{name}: {count} flaws, the first in line {line}: {reason}; import it without --strict (strict=False); nothing was written"
+    name: str
+    line: int
+    reason: str
+    flaws: tuple[Any, ...]
+
+
 # Bundles
 
 

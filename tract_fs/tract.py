@@ -1,7 +1,7 @@
 """The facade: every call on a tract, in one class.
 
-A call here checks its arguments into typed values, enters the guard, and goes to one function of `work`, `upkeep` or
-`copies`. No call decides or loops here. A call imports what open, commit, compile and log do not need, so that `import
+A call here checks its arguments into typed values, enters the guard, and goes to one function of `work`, `upkeep`,
+`copies` or `capture`. No call decides or loops here. A call imports what open, commit, compile and log do not need, so that `import
 tract_fs` stays fast.
 """
 
@@ -24,17 +24,29 @@ from tract_fs.model.objects import CommitOperation
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.work.log_filter import LogFilter, require_limit
-from tract_fs.work.session import Durability, OnIncomplete, Session, SessionOptions, StorePath, list_tracts
+from tract_fs.work.session import (
+    Durability,
+    OnIncomplete,
+    Session,
+    SessionOptions,
+    StorePath,
+    list_tracts,
+    require_opened,
+)
 from tract_fs.work.writer import ANY, ExpectedHead, require_object, require_operation, require_priority
 
 if TYPE_CHECKING:
+    from tract_fs.capture.importer import TranscriptReport
+    from tract_fs.capture.sessions import SessionFile
     from tract_fs.errors import HistoryIncomplete
     from tract_fs.model.diff import ContextDiff
     from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
+    from tract_fs.model.usage import TokenUsage
     from tract_fs.work.branches import TractBranches
     from tract_fs.work.merge import MergeResult
     from tract_fs.work.summaries import TractSummarizer
+    from tract_fs.work.usage import TractUsageKey
 
 
 class CurrentBranch(str):
@@ -55,11 +67,15 @@ class CurrentBranch(str):
 
 
 class Tract:
-    """The context of one agent under version control: commit, edit, annotate, compile, query. Made by `Tract.open`."""
+    """The context of one agent under version control: commit, edit, annotate, compile, query. Made by `Tract.open`.
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._guard = session.guard
+    The page "Common jobs" of the guide has the shortest code for what programs do most. In the examples below, `t` is a
+    new tract, `Tract.open(path)`.
+    """
+
+    def __init__(self, session: Session | None = None, **_: object) -> None:
+        self._session = require_opened(session, Session, "Tract.open(path)")
+        self._guard = self._session.guard
 
     # open and close
 
@@ -92,6 +108,11 @@ class Tract:
         all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
         message whose content is lost is left out, with a warning.
         Errors: ArgumentError, StoreNotFound, TractNotFound, BranchNotFound, NotAStore, UnsupportedFormat, LockTimeout.
+
+        >>> with Tract.open("my-agent") as t:
+        ...     question = t.add("What is the capital of France?")
+        >>> Tract.open("my-agent").compile().messages[0].content
+        'What is the capital of France?'
         """
         session = Session.open(
             path,
@@ -172,7 +193,14 @@ class Tract:
 
     @property
     def branch(self) -> CurrentBranch:
-        """The branch that this handle works on, by name; `branch(name, at=None)` makes one."""
+        """The branch that this handle works on, by name; `branch(name, at=None)` makes one.
+
+        >>> question = t.add("What is the capital of France?")
+        >>> t.branch("draft") == question.commit_hash
+        True
+        >>> t.branch
+        'main'
+        """
         current = CurrentBranch(self._session.reader.branch)
         current._make = self._make_branch
         return current
@@ -208,12 +236,16 @@ class Tract:
     ) -> CommitInfo:
         """Commits a content, and returns once it is in the history (with `durable`: once a power cut can't undo it).
 
-        `content` is a content type, an instance of a registered type, or a dict with `content_type`; an object of an SDK
-        (with `model_dump()`) is taken wherever a dict is.
+        `content` is a content type, an instance of a registered type, a dict with `content_type`, or a provider's message
+        as a dict; an object of an SDK (with `model_dump()`) is taken wherever a dict is.
         `generation_config` is any JSON object. `expected_head` (a hash; None: the branch is empty) makes it a
         compare-and-swap.
         Errors: ContentValidationError, JsonValueError, EditTargetError, HeadMoved, BudgetExceeded, LockTimeout,
         ReadOnlyError, TimeLimitReached; nothing is written then.
+
+        >>> rule = t.commit(InstructionContent("Answer in one sentence."), message="the first rule")
+        >>> rule.content_type, rule.message, rule.token_count
+        ('instruction', 'the first rule', 11)
         """
         with self._guard.writing:
             self._session.store.require_writable()
@@ -239,6 +271,11 @@ class Tract:
         object of its SDK, a whole response (its first choice), or a content.
 
         Errors: as `commit`.
+
+        >>> question = t.add("What is the capital of France?")
+        >>> answer = t.add({"role": "assistant", "content": "Paris."}, generation_config={"model": "m-1"})
+        >>> [message.role for message in t.compile().messages]
+        ['user', 'assistant']
         """
         from tract_fs.transcripts.added import to_content
 
@@ -251,6 +288,10 @@ class Tract:
 
         It is in the store at the return, with `durable` for good, inside a batch too; the same bytes are stored once, and
         have one hash. Errors: ArgumentError, ObjectTooLarge (over 48 MB), ReadOnlyError, LockTimeout.
+
+        >>> picture = t.put_blob(b"the bytes of a picture")
+        >>> t.get_blob(picture)
+        b'the bytes of a picture'
         """
         with self._guard.changing:
             self._session.store.require_writable()
@@ -272,6 +313,11 @@ class Tract:
         A text alone replaces the text, and leaves all else as it is now, the config too unless one is given. Errors:
         EditTargetError, also if there is no text or there are several text blocks; HeadMoved, also if another writer
         edits `target` meanwhile; as `commit`.
+
+        >>> question = t.add("What is the capitol of France?")
+        >>> edit = t.edit(question.commit_hash, "What is the capital of France?")
+        >>> [message.content for message in t.compile().messages]
+        ['What is the capital of France?']
         """
         return self.commit(
             content,
@@ -290,6 +336,11 @@ class Tract:
 
         Errors: CommitNotFoundError if `target` is not in this branch's history; AnnotateTargetError; HeadMoved,
         BudgetExceeded and more, as `commit`.
+
+        >>> one, two = t.add("one"), t.add("two")
+        >>> annotation = t.annotate(one.commit_hash, "skip", reason="said twice")
+        >>> [message.content for message in t.compile().messages]
+        ['two']
         """
         with self._guard.writing:
             self._session.store.require_writable()
@@ -302,6 +353,10 @@ class Tract:
         An empty title or object removes the one before. It is an event of the tract, not of a branch: the last one
         counts on every copy. Readers of earlier versions do not understand it, and show nothing that came after it.
         Errors: ArgumentError, JsonValueError, TractDeleted, LockTimeout, ReadOnlyError; nothing is written then.
+
+        >>> t.describe(title="Capitals", metadata={"user": "ann"})
+        >>> t.title, t.metadata
+        ('Capitals', {'user': 'ann'})
         """
         with self._guard.writing:
             self._session.writer.describe(title=title, metadata=metadata)
@@ -328,6 +383,12 @@ class Tract:
         The branch is set back to before it, with its edits and annotations; where other commits follow, it is skipped.
         What a popped summary stood for shows again. Another writer comes before or after it, never between.
         Errors: HeadMoved, BranchNotFound; nothing is written then.
+
+        >>> one, two = t.add("one"), t.add("two")
+        >>> t.pop() == two
+        True
+        >>> [message.content for message in t.compile().messages]
+        ['one']
         """
         with self._guard.changing:
             return self._branches.pop(self._session.contexts, expected_head)
@@ -338,6 +399,11 @@ class Tract:
 
         What it leaves behind stays in the tract; `undo` brings it back. Errors: HeadMoved, BranchNotFound; nothing is
         written then.
+
+        >>> one = t.add("one")
+        >>> root = t.clear()
+        >>> t.compile().messages
+        []
         """
         with self._guard.changing:
             return self._branches.clear(expected_head)
@@ -347,6 +413,11 @@ class Tract:
 
         Accepts a TokenUsage, or what OpenAI or Anthropic returns as `usage`: a dict, or the SDK's object. Tokens of the
         prompt that a cache holds count too. Errors: UsageError; HeadMoved if `head_hash` is not the head.
+
+        >>> question = t.add("What is the capital of France?")
+        >>> context = t.record_usage({"prompt_tokens": 14, "completion_tokens": 3})
+        >>> context.token_count, context.usage.completion_tokens
+        (14, 3)
         """
         with self._guard.changing:
             self._session.writer.record_usage(usage, head_hash=head_hash)
@@ -371,6 +442,11 @@ class Tract:
         and returns either; it is called with nothing locked, but inside a batch. With `keep_pinned`, pinned commits
         stay. A skip of the summary undoes it. Errors: SummarizeError, CommitNotFoundError; HeadMoved, also if what is
         to be summarized changed meanwhile; as `commit`.
+
+        >>> one, two, three = t.add("one"), t.add("two"), t.add("three")
+        >>> summary = t.summarize([one.commit_hash, two.commit_hash], "They counted to two.")
+        >>> [message.content for message in t.compile().messages]
+        ['They counted to two.', 'three']
         """
         with self._guard.reading:
             plan = self._summarizer.plan(
@@ -395,6 +471,10 @@ class Tract:
         thread raises BatchOpen. Other writers of the store wait from the batch's first write on. A batch inside a batch
         joins it.
         Errors: BatchTooLarge at its end, nothing written.
+
+        >>> with t.batch():
+        ...     question = t.add("What is the capital of France?")
+        ...     answer = t.add({"role": "assistant", "content": "Paris."})
         """
         return self._session.batch()
 
@@ -411,6 +491,10 @@ class Tract:
         A message is a dict, or an object of an SDK.
         Errors: ArgumentError for an unknown format; ContentValidationError naming the message; HeadMoved; nothing is
         written then.
+
+        >>> chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello."}]
+        >>> [info.content_type for info in t.import_messages(chat)]
+        ['message', 'message']
         """
         from tract_fs.transcripts import to_contents
 
@@ -445,6 +529,41 @@ class Tract:
         )
         return stream.run(messages)
 
+    def import_transcript(
+        self,
+        file: SessionFile,
+        *,
+        format: str | None = None,
+        session_id: str | None = None,
+        strict: bool = False,
+    ) -> TranscriptReport:
+        """Imports a session file of an agent into this branch, and returns what became of it; a session that has grown adds
+        only what is new.
+
+        `file` is a path, the bytes, or a stream that can seek; `session_id` chooses one of several sessions. Each message is a
+        commit, and so is each other record, which no model sees; forks become branches; what changed in place, edits. What
+        the session left when it went back stays as a branch. A file that is not clean is imported all the same, and the
+        report's `flaws` name each line; `strict` refuses it. Each transaction stands once it is written.
+        Errors: OSError of the file, TranscriptFormatUnknown, TranscriptFlawed, ArgumentError; as `commit`.
+        """
+        from tract_fs.capture.sessions import import_file
+
+        with self._guard.writing:
+            self._session.require_outside_batch("import_transcript")
+            self._session.store.require_writable()
+        return import_file(self._session, file, format=format, session_id=session_id, strict=strict)
+
+    def export_transcript(self) -> bytes:
+        """Returns the session file that this tract was imported from: the same records in the same order, a record that
+        was not clean with its exact bytes.
+
+        Errors: ArgumentError if the tract was not imported from one.
+        """
+        from tract_fs.capture.sessions import export_file
+
+        with self._guard.reading:
+            return export_file(self._session)
+
     def merge(
         self,
         ref: str | None = None,
@@ -466,6 +585,12 @@ class Tract:
         Errors: MergeConflict, ResetConflict, UnrelatedHistories, MergeError; CommitNotFoundError, HeadMoved,
         BudgetExceeded and more, as
         `commit`; nothing is written then.
+
+        >>> one = t.add("one")
+        >>> with t.on("draft", create=True) as draft:
+        ...     two = draft.add("two")
+        >>> t.merge("draft").head == two.commit_hash
+        True
         """
         from tract_fs.work.merge import MergeRequest, TractMerger
 
@@ -493,6 +618,12 @@ class Tract:
 
         What an edit or a summary stood for shows again. Errors: RevertError for a merge; CommitNotFoundError; nothing
         is written then.
+
+        >>> question = t.add("one")
+        >>> edit = t.edit(question.commit_hash, "two")
+        >>> annotation = t.revert(edit.commit_hash)
+        >>> t.compile().messages[0].content
+        'one'
         """
         from tract_fs.work.cherry_pick import revert
 
@@ -515,6 +646,11 @@ class Tract:
         `at_time`: what had been made by then (naive: UTC). `orphans`: what becomes of a tool call or result whose other
         half a skip, an edit or a cut removed: "drop", "raise" (OrphanedToolCall) or "keep". Cost: what was committed
         since the nearest cached head.
+
+        >>> question = t.add("What is the capital of France?")
+        >>> context = t.compile()
+        >>> context.to_openai(), context.token_count
+        ([{'role': 'user', 'content': 'What is the capital of France?'}], 15)
         """
         options = CompileOptions(include_edit_annotations, aggregate_same_role, orphans)
         with self._guard.reading:
@@ -529,12 +665,16 @@ class Tract:
             return self._session.reader.looking_again(lambda: self._session.reader.get(ref))
 
     def resolve(self, ref: str) -> str:
-        """Returns the commit that a ref names: a full hash, a branch, a tag, `@` (the head), or a unique prefix of 4
-        digits or more.
+        """Returns the commit that a ref names: a full hash, a branch, a tag, `@` or `HEAD` (the head), or a unique
+        prefix of 4 digits or more.
 
         Behind it may stand any number of `~n` (n first parents back) and `^n` (the nth parent), before it `tract:`, for
         a commit that was brought in from that tract. Every call that names a commit takes a ref; only `expected_head` and
         `head_hash` are full hashes, as they are compared. Errors: CommitNotFoundError, AmbiguousRefError.
+
+        >>> one, two = t.add("one"), t.add("two")
+        >>> t.resolve("main~1") == one.commit_hash
+        True
         """
         with self._guard.reading:
             return self._session.reader.looking_again(lambda: self._session.reader.resolve(ref))
@@ -543,6 +683,10 @@ class Tract:
         """Returns the typed content of a commit (fresh); a dict where its custom type is not registered.
 
         Errors: CommitNotFoundError if this tract has no such commit, or it has no content; AmbiguousRefError.
+
+        >>> state = t.commit(RecordContent("checkpoint", {"step": 7}))
+        >>> t.get_content(state.commit_hash).data
+        {'step': 7}
         """
         with self._guard.reading:
             return self._session.reader.looking_again(
@@ -592,6 +736,12 @@ class Tract:
         `branch` or `tag` name another history. `after`, a ref: only what the history of that commit lacks. `since` and `until` are inclusive (naive: UTC). `text` is searched for
         in the text of the commit's message and in the commit message, whatever the case. Errors: ArgumentError for an
         invalid filter; BranchNotFound, TagNotFound; CommitNotFoundError, AmbiguousRefError of `after`.
+
+        >>> one, two, three = t.add("one"), t.add("two"), t.add("three")
+        >>> t.log(1) == [three]
+        True
+        >>> t.log(after=one.commit_hash) == [three, two]
+        True
         """
         count = require_limit(limit)
         wanted = LogFilter.of(
@@ -616,10 +766,15 @@ class Tract:
         """Waits until this branch has newer commits than `after` (a ref; None: the branch was empty), and returns them in
         history order; an empty list once `timeout_s` is over (None: no limit).
 
-        `t.watch(after=t.head)` waits for the next one. A commit of another process is seen within a fifth of a second, one
+        `t.watch(after=t.head)` waits for the next one. A commit of another process is seen within a tenth of a second, one
         that a copying tool brings within a second or so; one on another head (`other_heads`) once it is merged. It polls:
         a look costs one stat while nothing changes. Other threads use the handle meanwhile.
         Errors: ArgumentError, also inside a batch; CommitNotFoundError, AmbiguousRefError.
+
+        >>> one = t.add("one")
+        >>> other = Tract.open(path).add("two")
+        >>> t.watch(after=one.commit_hash, timeout_s=60) == [other]
+        True
         """
         from tract_fs.work.watch import Watch
 
@@ -641,6 +796,10 @@ class Tract:
         `field` is a top-level key, or a tuple of keys and indexes. Operators: = != > < >= <=. JSON's own types: `1`
         equals `1.0`, a bool is no number, and a value of another type never matches. Errors: ArgumentError (a
         ValueError).
+
+        >>> answer = t.add({"role": "assistant", "content": "Paris."}, generation_config={"temperature": 0.2})
+        >>> t.query_by_config("temperature", "<", 0.5) == [answer]
+        True
         """
         path, compare, scalar = require_field(field), require_operator(operator), require_scalar(value)
         with self._guard.reading:
@@ -651,10 +810,28 @@ class Tract:
 
         A value that is an object may have more fields there. JSON's own types, as for `query_by_config`. Cost: reads all
         commits of the tract. Errors: ArgumentError, JsonValueError.
+
+        >>> question = t.add("What is the capital of France?", metadata={"run": 7, "user": "ann"})
+        >>> t.find({"run": 7}) == [question]
+        True
         """
-        require_object(metadata, "metadata")
+        wanted = require_object(metadata, "metadata")
         with self._guard.reading:
-            return self._session.reader.find(metadata)
+            return self._session.reader.find(wanted)
+
+    def usage(self, by: TractUsageKey = "commit", *, since: datetime | None = None) -> dict[str, TokenUsage]:
+        """Returns the sums, in tokens, of the usage that was recorded in this tract, by commit hash, by the `model` of the
+        commit's generation config ("": none), or by the branch whose history has the commit ("": none has it any more).
+
+        Of each commit the usage that was recorded last counts, with `since` only if that was then or later (naive: UTC). A
+        commit on two branches counts for both, so those sums may be more than the whole. What a fork repeats of the
+        tract that it was made from counts there. Cost: reads an event for each; by branch, the histories back to the
+        oldest commit with usage. Errors: ArgumentError.
+        """
+        from tract_fs.work.usage import sum_usage
+
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: sum_usage(self._session.reader, by, since))
 
     def diff(self, a: str | None = None, b: str | None = None) -> ContextDiff:
         """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and
@@ -663,6 +840,11 @@ class Tract:
         `b` is the head and `a` the first parent of b unless given. Each context is what compile() returns where that
         commit is the head.
         Errors: CommitNotFoundError, AmbiguousRefError, ArgumentError.
+
+        >>> question = t.add("one")
+        >>> edit = t.edit(question.commit_hash, "two")
+        >>> [(entry.a.text, entry.b.text) for entry in t.diff(question.commit_hash).entries]
+        [('one', 'two')]
         """
         from tract_fs.work.diff import diff
 
@@ -707,6 +889,11 @@ class Tract:
         Every thread and task that shares the handle works on that branch from then on: one that needs a branch of its own
         takes a handle of its own, `on(name)`. Other handles stay where they are. Nothing is written but a new branch.
         Errors: BranchNotFound, BranchExists, BatchOpen.
+
+        >>> question = t.add("What is the capital of France?")
+        >>> t.switch("draft", create=True)
+        >>> t.branch
+        'draft'
         """
         with self._guard.changing:
             self._branches.switch(name, create=create)
@@ -736,6 +923,11 @@ class Tract:
         """Sets the branch to any commit of this tract, and returns it; what it leaves behind stays in the tract.
 
         Errors: CommitNotFoundError, AmbiguousRefError, BranchNotFound, HeadMoved; nothing is written then.
+
+        >>> one, two = t.add("one"), t.add("two")
+        >>> head = t.reset("main~1")
+        >>> [message.content for message in t.compile().messages]
+        ['one']
         """
         with self._guard.changing:
             return self._branches.reset(ref, expected_head)
@@ -748,6 +940,10 @@ class Tract:
         the branch was, and `reset` goes there again. A deleted branch is made again; of a branch that was made again
         after a delete, the commit that it had is returned.
         Errors: UndoError, HeadMoved, BatchOpen; nothing is written then.
+
+        >>> one, two = t.add("one"), t.add("two")
+        >>> t.undo() == one.commit_hash
+        True
         """
         with self._guard.changing:
             return self._branches.undo(expected_head, anyone=anyone)
@@ -756,6 +952,11 @@ class Tract:
         """Names a commit (by default the head), and returns it. With `force`, a tag may be given to another commit.
 
         Errors: TagExists, CommitNotFoundError, ArgumentError if git refuses such a name; nothing is written then.
+
+        >>> question = t.add("What is the capital of France?")
+        >>> head = t.tag("v1")
+        >>> t.resolve("v1") == question.commit_hash
+        True
         """
         with self._guard.changing:
             return self._branches.tag(name, ref, force=force)
@@ -784,6 +985,12 @@ class Tract:
 
         With `create`, the branch is a new one that starts at the head. This handle stays where it is. Errors:
         BranchNotFound, BranchExists, ReadOnlyError of a handle made by `at`, BatchOpen.
+
+        >>> one = t.add("one")
+        >>> with t.on("draft", create=True) as draft:
+        ...     two = draft.add("two")
+        >>> len(t.compile().messages), len(t.compile(at_commit="draft").messages)
+        (1, 2)
         """
         with self._guard.changing:
             name = self._branches.require_for_handle(branch, create=create)
@@ -794,6 +1001,12 @@ class Tract:
         the same options.
 
         Errors: TractExists, CommitNotFoundError if there are no commits, BatchOpen; nothing is written then.
+
+        >>> one = t.add("one")
+        >>> with t.fork("helper") as helper:
+        ...     two = helper.add("two")
+        >>> Tract.tracts(path)
+        ['default', 'helper']
         """
         with self._guard.changing:
             self._branches.fork(tract_id, branch)
@@ -862,14 +1075,19 @@ class Tract:
         allow_unrelated: bool = False,
         progress: Callable[[int, int, str], object] | None = None,
     ) -> SyncReport:
-        """Brings this store and the one in the directory `path` (made there if need be) to the same files, both ways;
-        local/ is not copied.
+        """Brings this store and the one in the directory `path` to the same files, both ways; local/ is not copied. The
+        directory must be there; a store is made in it if need be.
 
         It may be broken off anywhere and run again; what is there then is a whole beginning. `verify` hashes every file
         of both; `progress(done, total, path)` is called for each file. With `allow_unrelated`, a tract that has nothing
         in common with that of the same name there is mixed with it for good.
         Errors: ArgumentError, StoreNotFound, NotAStore, UnsupportedFormat, ReadOnlyError, UnrelatedHistories, nothing
         copied then; OSError.
+
+        >>> one = t.add("one")
+        >>> report = t.sync("backup")
+        >>> Tract.open("backup").compile().messages[0].content
+        'one'
         """
         from tract_fs.copies.sync import sync_stores
 

@@ -6,10 +6,11 @@ those that were used last are open, and these alone keep what they read in memor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from threading import RLock
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tract_fs.errors import ArgumentError, ClosedError, TractError, TractNotFound
 from tract_fs.model.compiler import ContextCompiler
@@ -25,6 +26,7 @@ from tract_fs.store.store import Store as StoreFiles
 from tract_fs.store.summaries import Summaries
 from tract_fs.tract import Tract
 from tract_fs.work.branches import TractBranches
+from tract_fs.work.log_filter import optional_moment
 from tract_fs.work.session import (
     Durability,
     OnIncomplete,
@@ -35,19 +37,33 @@ from tract_fs.work.session import (
     ThrowAway,
     new_writer,
     open_store,
+    require_opened,
 )
-from tract_fs.work.usage import UsageKey, add, iter_usage, require_usage_key
+from tract_fs.work.usage import StoreUsageKey, add, iter_usage, require_usage_key
 from tract_fs.work.writer import require_object
+
+if TYPE_CHECKING:
+    from tract_fs.capture.importer import TranscriptReport
+    from tract_fs.capture.sessions import SessionFile
+
+
+class _Opened(NamedTuple):
+    """What a Store keeps open, and the options of its handles."""
+
+    files: StoreFiles
+    options: SessionOptions
+    throw_away: ThrowAway | None
 
 
 class Store:
-    """All tracts of one context directory. Made by `Store.open`; it may be used by several threads."""
+    """All tracts of one context directory. Made by `Store.open`; it may be used by several threads.
 
-    def __init__(self, files: StoreFiles, options: SessionOptions, throw_away: ThrowAway | None) -> None:
-        self._files = files
-        self._options = options
-        self._throw_away = throw_away
-        self._summaries = Summaries(files)
+    In the examples below, `store` is a new one.
+    """
+
+    def __init__(self, opened: _Opened | None = None, **_: object) -> None:
+        self._files, self._options, self._throw_away = require_opened(opened, _Opened, "Store.open(path)")
+        self._summaries = Summaries(self._files)
         self._open_files = OpenFiles()
         self._lock = RLock()
         self._pid = process.id
@@ -73,6 +89,11 @@ class Store:
 
         The options are those of `Tract.open`, and hold for each handle that `tract` returns. Errors: ArgumentError,
         StoreNotFound, NotAStore, UnsupportedFormat.
+
+        >>> with Store.open("contexts") as store:
+        ...     question = store.tract("ann").add("What is the capital of France?")
+        ...     [(info.tract_id, info.commit_count) for info in store.tracts()]
+        [('ann', 1)]
         """
         options = SessionOptions.of(config, tokenizer, media, compiler, clock)
         files, throw_away = open_store(
@@ -84,7 +105,7 @@ class Store:
             lock_timeout_s=lock_timeout_s,
             incomplete=incomplete,
         )
-        return cls(files, options, throw_away)
+        return cls(_Opened(files, options, throw_away))
 
     def tracts(self) -> list[TractInfo]:
         """Returns the tracts that have events and were not deleted, by id.
@@ -100,9 +121,13 @@ class Store:
 
         A value that is an object may have more fields there. JSON's own types: `1` equals `1.0`, and a bool is no
         number. Errors: ArgumentError, JsonValueError.
+
+        >>> store.tract("ann").describe(metadata={"user": "ann", "open": True})
+        >>> [info.tract_id for info in store.find({"user": "ann"})]
+        ['ann']
         """
-        require_object(metadata, "metadata")
-        return [info for info in self.tracts() if is_part(metadata, info.metadata)]
+        wanted = require_object(metadata, "metadata")
+        return [info for info in self.tracts() if is_part(wanted, info.metadata)]
 
     def tract(
         self, tract_id: str | None = None, *, name: str | None = None, branch: str = "main", create: bool = True
@@ -113,6 +138,10 @@ class Store:
         The first commit makes the tract; of one that was deleted, it begins it again, without what was in it. With
         `create=False` the tract must be there. Close the handle, or the store. Errors: ArgumentError, TractNotFound;
         for a new name also those of `Tract.describe`.
+
+        >>> chat = store.tract(name="Session 12: Größe")
+        >>> chat.tract_id, chat.title
+        ('session-12-gr-e-...', 'Session 12: Größe')
         """
         if (tract_id is None) == (name is None):
             raise ArgumentError("tract(): give an id, or a name")
@@ -133,6 +162,30 @@ class Store:
             raise
         return handle
 
+    def import_transcripts(
+        self,
+        files: Iterable[SessionFile],
+        *,
+        format: str | None = None,
+        strict: bool = False,
+        is_growing: bool = False,
+    ) -> Iterator[TranscriptReport]:
+        """Imports each session of some files into a tract of its own, found again by the format and the session's id, and
+        yields what became of it.
+
+        The bytes of a file that was imported before cost their reading alone, and are in no report. A last line without an end
+        waits where the file `is_growing`. Errors: as
+        `Tract.import_transcript`; what was reported stands.
+        """
+        from tract_fs.capture.sessions import import_transcript, iter_new
+
+        own = [info.metadata.get("transcript") for info in self.tracts()]
+        known = {fields.get("sha256") for fields in own if isinstance(fields, dict)}
+        for file in files:
+            for name, transcript, digest in iter_new(file, known, format=format, strict=strict, is_growing=is_growing):
+                with self.tract(name=name) as tract:
+                    yield import_transcript(tract._session, transcript, digest)
+
     def delete(self, tract_id: str) -> bool:
         """Deletes a tract: all its branches and tags, its title and metadata. Returns False if there was none.
 
@@ -140,6 +193,10 @@ class Store:
         makes without it meanwhile is not lost: the tract is there then, with that commit's history. The files stay in
         the store; `Tract.open` reaches each commit by its hash. A handle that is open gets TractDeleted for a commit.
         Errors: ArgumentError, HistoryIncomplete, LockTimeout, ReadOnlyError; nothing is written then.
+
+        >>> question = store.tract("ann").add("What is the capital of France?")
+        >>> store.delete("ann"), store.tracts()
+        (True, [])
         """
         require_tract_id(tract_id)
         with self._using():
@@ -151,19 +208,26 @@ class Store:
         finally:
             session.close()
 
-    def usage(self, by: UsageKey = "tract") -> dict[str, TokenUsage]:
-        """Returns the sums of the recorded usage of all tracts that `tracts()` returns, by tract id, or by the `model` of
-        the generation config of the commits that it is of ("": none known); the last one of each commit counts.
+    def usage(self, by: StoreUsageKey = "tract", *, since: datetime | None = None) -> dict[str, TokenUsage]:
+        """Returns the sums, in tokens, of the recorded usage of all tracts that `tracts()` returns, by tract id, or by the
+        `model` of the generation config of the commits that it is of ("": none known).
 
+        Of each commit the usage that was recorded last counts, with `since` only if that was then or later (naive: UTC).
         Cost: reads one event for each. Errors: ArgumentError.
+
+        >>> answer = store.tract("ann").add("Paris.", generation_config={"model": "m-1"})
+        >>> context = store.tract("ann").record_usage({"prompt_tokens": 14, "completion_tokens": 3})
+        >>> store.usage(by="model")["m-1"].total_tokens
+        17
         """
-        key = require_usage_key(by)
+        require_usage_key(by, StoreUsageKey)
+        optional_moment(since, "since")
         found: dict[str, TokenUsage] = {}
         with self._using():
             for tract in [name for name, summary in self._summaries.get().items() if summary.has_usage]:
                 log = self._files.passing_log(tract)
                 try:
-                    for name, usage in iter_usage(log, key):
+                    for name, usage in iter_usage(log, by, since):
                         found[name] = add(found.get(name), usage)
                 finally:
                     self._files.drop_passing(log)

@@ -20,11 +20,13 @@ from tests.lab.stores import fill
 from tests.lab.talk import Clock, user
 from tract_fs import (
     ArtifactContent,
+    AsyncTract,
     DialogueContent,
     FreeformContent,
     InstructionContent,
     MessageContent,
     OutputContent,
+    Store,
     TokenBudgetConfig,
     TokenUsage,
     ToolIOContent,
@@ -1012,3 +1014,11 @@ def test_no_store_is_made_inside_a_store(tmp_path: Path, below: str) -> None:
         f"{tmp_path / below}: this is inside a store; give the directory that is to hold .tract"
     )
     assert not (tmp_path / below / ".tract").exists()
+
+
+@pytest.mark.parametrize("kind", [Tract, Store, AsyncTract])
+def test_a_class_that_is_called_names_the_call_that_opens(path: Path, kind: type) -> None:
+    for given, options in (((), {}), ((path,), {}), ((str(path),), {"durability": "fast"})):
+        with pytest.raises(ArgumentError, match=rf"use (await )?{kind.__name__}\.open\(path\)"):
+            kind(*given, **options)
+    assert not path.exists()

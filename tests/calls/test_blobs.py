@@ -12,6 +12,7 @@ import pytest
 
 from tests.lab.inside import store_of
 from tests.lab.power import in_next_boot, lose_loose_files
+from tests.lab.states import put
 from tests.lab.stores import AT_ONCE, redact
 from tests.lab.talk import user
 from tract_fs import DialogueContent, MessageContent, RecordContent, TokenBudgetConfig, Tract, TractConfig
@@ -393,3 +394,90 @@ def test_an_import_of_references_counts_their_data(tmp_path: Path) -> None:
         t.import_messages([message])
         t.import_stream([message])
         assert len(set(t.compile().token_counts)) == 1
+
+
+# lost
+
+
+def fill_with_three(path: Path) -> tuple[list[str], list[str]]:
+    """Makes a store with blobs that a shown message, a record and a message on another branch name; returns them and the commits."""
+    with Tract.open(path, durability="fast") as t:
+        blobs = [t.put_blob(data) for data in (b"shown", b"of a record", b"on a side", b"of nobody")]
+        commits = [t.commit(look_at(image(blobs[0]))).commit_hash]
+        commits.append(t.commit(RecordContent("state", {}, {"it": blobs[1]})).commit_hash)
+        t.branch("side")
+        t.switch("side")
+        commits.append(t.commit(look_at(image(blobs[2]))).commit_hash)
+        t.switch("main")
+        t.commit(look_at(image(blobs[0])))
+        commits.append(str(t.head))
+    return blobs, commits
+
+
+def test_status_and_repair_list_the_blobs_that_contents_name_and_that_are_missing(tmp_path: Path) -> None:
+    blobs, commits = fill_with_three(tmp_path)
+    with Tract.open(tmp_path) as t:
+        assert t.status().lost == () == t.repair().lost
+    for name in blobs:
+        blob_file(tmp_path, name).unlink()
+    with Tract.open(tmp_path) as t:
+        found = {file.hash: file for file in t.status().lost}
+        assert found == {file.hash: file for file in t.repair().lost}
+        assert sorted(found) == sorted(blobs[:3])
+        assert {
+            (file.kind, file.is_damaged, file.path == f"objects/{name[:2]}/{name[2:]}") for name, file in found.items()
+        } == {("blob", False, True)}
+        assert [line[:64] for line in found[blobs[0]].hidden] == [commits[0], commits[3]]
+        assert found[blobs[0]].hidden[0][64:].startswith(': {"content":[{"text":"look"')
+        assert [line[:64] for line in found[blobs[1]].hidden] == [commits[1]]
+        assert [line[:64] for line in found[blobs[2]].hidden] == [commits[2]]
+        assert any(line.startswith("blobs that contents name are lost") for line in t.status().advice)
+        assert not any(line.startswith("lost files hide") for line in t.status().advice)
+        assert t.incomplete() is None
+        (warning, _) = t.compile().warnings
+        assert warning == (
+            f"commit {commits[0]}: its attachment, blob {blobs[0]}, is missing or damaged, and a text stands for it; "
+            "fetch the blob from another copy"
+        )
+        for data in (b"shown", b"of a record", b"on a side"):
+            t.put_blob(data)
+        assert t.status().lost == () == t.repair().lost
+
+
+def test_a_damaged_blob_is_listed_where_the_context_shows_it_and_by_a_repair_everywhere(tmp_path: Path) -> None:
+    blobs, _ = fill_with_three(tmp_path)
+    for name in blobs:
+        put(blob_file(tmp_path, name), b'{"blob":{"base64":"aGo="}}')
+    with Tract.open(tmp_path) as t:
+        assert [(file.hash, file.is_damaged) for file in t.status().lost] == [(blobs[0], True)]
+        assert sorted(file.hash for file in t.repair().lost) == sorted(blobs[:3])
+
+
+def test_a_blob_that_is_given_up_is_not_missed_any_more(tmp_path: Path) -> None:
+    blobs, _ = fill_with_three(tmp_path)
+    for name in blobs[:2]:
+        blob_file(tmp_path, name).unlink()
+    with Tract.open(tmp_path) as t:
+        report = t.repair(give_up=[blobs[0]])
+        assert (report.given_up, [file.hash for file in report.lost]) == ((blobs[0],), [blobs[1]])
+        with pytest.raises(ContentRedacted):
+            t.get_blob(blobs[0])
+        assert t.compile().warnings == []
+        with pytest.raises(ArgumentError, match="not the hash of one lost file"):
+            t.repair(give_up=[blobs[2]])
+    with Tract.open(tmp_path) as t:
+        assert [file.hash for file in t.status().lost] == [blobs[1]]
+
+
+def test_a_repair_puts_a_lost_blob_back_from_the_redo_log_or_an_unknown_file(tmp_path: Path) -> None:
+    with Tract.open(tmp_path) as t:
+        logged, strayed = t.put_blob(b"in the redo log"), t.put_blob(b"x" * 2 * 1024 * 1024)
+        t.commit(RecordContent("state", {}, {"a": logged, "b": strayed}))
+        blob_file(tmp_path, logged).unlink()
+        blob_file(tmp_path, strayed).rename(tmp_path / ".tract/objects/a stray")
+        status = t.status()
+        assert sorted(file.hash for file in status.lost) == sorted([logged, strayed])
+        assert [file.path for file in status.salvageable] == ["objects/a stray"]
+        report = t.repair()
+        assert (report.lost, len(report.mended), len(report.salvaged)) == ((), 1, 1)
+        assert (t.get_blob(logged), len(t.get_blob(strayed))) == (b"in the redo log", 2 * 1024 * 1024)

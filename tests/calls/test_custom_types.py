@@ -13,6 +13,7 @@ from tests.lab.inside import store_of
 from tests.lab.talk import Clock, say, texts
 from tract_fs import Tract
 from tract_fs.errors import ArgumentError, ContentValidationError
+from tract_fs.store.objects import Objects
 
 
 class State(Struct, frozen=True):
@@ -54,6 +55,25 @@ def test_a_reader_without_the_types_shows_what_the_writer_shows(path: Path) -> N
         assert [annotation.priority.value for annotation in t.get_annotations("@")] == ["pinned"]
         assert [annotation.priority.value for annotation in t.get_annotations("@~1")] == ["skip"]
         assert t.get_content(t.resolve("@")) == {"content_type": "fact", "title": "sky", "body": "blue"}
+
+
+def test_a_log_and_the_facts_of_its_commits_read_no_content(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_tract(path) as t:
+        t.register_content_type("state", State, priority="skip")
+        t.commit(State(2), metadata={"step": 2}, generation_config={"model": "m-1"})
+
+    def refuse(self: Objects, name: str, kind: str) -> bytes:
+        raise AssertionError(f"{kind} {name} was read")
+
+    monkeypatch.setattr(Objects, "require", refuse)
+    with open_tract(path) as t:
+        newest, *_, first = t.log(None)
+        assert (newest.metadata, newest.generation_config, newest.token_count) == ({"step": 2}, {"model": "m-1"}, 10)
+        assert (first.content_type, first.metadata, first.token_count) == ("dialogue", None, 5)
+        assert [info.content_type for info in t.log(content_type="state")] == ["state", "state"]
+        assert t.find({"step": 2}) == t.query_by_config("model", "=", "m-1") == [newest]
+        with pytest.raises(AssertionError):
+            t.get_content("@")
 
 
 def test_a_reader_that_registered_them_otherwise_shows_the_same(path: Path) -> None:

@@ -38,6 +38,13 @@ CALLS: dict[str, Callable[[Tract, str], Any]] = {
     "at": lambda t, ref: closed_head(t.at(ref)),
     "compile": lambda t, ref: texts(t, at_commit=ref),
     "log": lambda t, ref: [info.commit_hash for info in t.log(after=ref)],
+    "commit": lambda t, ref: t.commit(user("new"), operation="edit", target=ref).targets,
+    "summarize first": lambda t, ref: t.summarize(content="in short", first=ref, last=ref, keep_pinned=False).targets,
+    "watch": lambda t, ref: [info.commit_hash for info in t.watch(after=ref, timeout_s=0)],
+    "diff": lambda t, ref: t.diff(ref).a.commit_hash,
+    "diff b": lambda t, ref: t.diff("@", ref).b.commit_hash,
+    "merge": lambda t, ref: t.merge(ref, expected_head=t.head).head == t.head,
+    "bundle": lambda t, ref: t.bundle(Path(repr(t).split("'")[1]).parent / "b", since=ref, force=True).commits,
 }
 
 
@@ -53,14 +60,27 @@ def test_each_call_takes_each_kind_of_ref(t: Tract, call: str) -> None:
     t.branch("side", at=two)
     t.tag("v1", two)
     answers = []
-    for ref in (two, two[:8], "side", "v1", "@~2", "main~2"):
+    for ref in (two, two[:8], "side", "v1", "@~2", "main~2", "HEAD~2"):
         with t.fork(f"copy-{len(answers)}") as copy:
             copy.branch("side", at=two)
             copy.tag("v1", two)
             answers.append(CALLS[call](copy, ref))
-    assert answers == answers[:1] * 6
-    if call not in ("get_content", "cherry_pick", "compile", "log"):
+    assert answers == answers[:1] * 7
+    if call not in ("get_content", "cherry_pick", "compile", "log", "watch", "merge", "bundle"):
         assert answers[0] in (two, [two], (two,))
+
+
+def test_a_summary_and_a_conflict_are_named_by_a_ref_too(t: Tract) -> None:
+    (one,) = say(t, "one")
+    with t.on("side", create=True) as side:
+        edit_one(side, one, "theirs")
+    edit_one(t, one, "ours")
+    t.tag("v1", one)
+    t.merge("side", resolutions={"v1": user("both")})
+    assert texts(t) == ["both"]
+    summary = t.summarize(["v1"], "in short").commit_hash
+    for ref in (summary, summary[:8], "main", "@", "HEAD"):
+        assert [info.commit_hash for info in t.expand(ref)] == [one]
 
 
 def test_what_names_no_commit_is_none_or_an_error(t: Tract) -> None:
@@ -110,6 +130,8 @@ OLD: dict[str, Callable[[Tract, str], object]] = {
     "reset": lambda t, name: t.reset(name),
     "get_commit": lambda t, name: t.get_commit(name),
     "get_content": lambda t, name: t.get_content(name),
+    "log(after)": lambda t, name: t.log(after="@~1"),
+    "clear": lambda t, name: t.clear(),
 }
 MOVED: dict[str, Callable[[Tract, list[str]], object]] = {
     "no other move": lambda t, names: None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from tract_fs.model.compiler import ContextState
 from tract_fs.store import files, origins, snapshot_cache
 from tract_fs.store.arrivals import RECORD_BYTES
 from tract_fs.store.objects import Objects
+from tract_fs.store.operations import Operations
+from tract_fs.work.contexts import ContextReader
 
 
 @pytest.fixture
@@ -276,3 +280,158 @@ def test_the_handle_that_fills_a_store_keeps_few_records_in_memory(tmp_path: Pat
         told = answers(t)
     with Tract.open(tmp_path, durability="fast") as t:
         assert answers(t) == told
+
+
+ONE_COMMIT: dict[str, Callable[[Tract, list[str]], object]] = {
+    "annotate": lambda t, names: t.annotate(names[5], Priority.SKIP),
+    "edit": lambda t, names: t.edit(names[5], user("edited")),
+    "edit of a text": lambda t, names: t.edit(names[4], "edited again"),
+    "get_annotations": lambda t, names: t.get_annotations(names[5]),
+    "revert": lambda t, names: t.revert(names[6]),
+    "revert of an annotation": lambda t, names: t.revert(names[-4]),
+    "expand": lambda t, names: t.expand(names[-2]),
+    "get_commit": lambda t, names: t.get_commit(names[5]),
+    "get_content": lambda t, names: t.get_content(names[5]),
+    "cherry_pick": lambda t, names: t.cherry_pick(names[5]),
+    "tag": lambda t, names: t.tag("here", names[5]),
+    "reset": lambda t, names: t.reset(names[5]),
+    "branch": lambda t, names: t.branch(f"side-{len(t.branches())}", at=names[5]),
+    "pop": lambda t, names: t.pop(),
+}
+
+
+@pytest.fixture(scope="module")
+def short_and_long(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, list[str]]]:
+    """Returns two stores with all their commits: one history is ten times as long as the other."""
+    made = []
+    for count in (400, 4000):
+        path = tmp_path_factory.mktemp(f"of-{count}")
+        with Tract.open(path, durability="fast") as t:
+            t.import_stream(stream(count))
+            names = [info.commit_hash for info in t.log(None)][::-1]
+            t.annotate(names[5], Priority.PINNED)
+            t.edit(names[4], user("edited"))
+            t.annotate(names[5], Priority.SKIP)
+            t.add("a message in between")
+            t.summarize([names[8], names[9]], "a summary")
+            t.add("the last message")
+            made.append((path, [info.commit_hash for info in t.log(None)][::-1]))
+            t.compile()
+    return made
+
+
+@pytest.mark.parametrize("call", ONE_COMMIT)
+@pytest.mark.parametrize("is_batch", [False, True], ids=["alone", "in a batch"])
+def test_a_call_on_one_commit_reads_as_many_objects_in_a_long_history_as_in_a_short_one(
+    short_and_long: list[tuple[Path, list[str]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    is_batch: bool,
+) -> None:
+    read: list[str] = []
+    for name in ("commit", "require_commit", "get", "require"):
+        plain = getattr(Objects, name)
+
+        def counted(self: Objects, *args: Any, _plain: Any = plain) -> Any:
+            read.append(args[0])
+            return _plain(self, *args)
+
+        monkeypatch.setattr(Objects, name, counted)
+    monkeypatch.setattr(ContextReader, "state", lambda *_: pytest.fail("it compiles the history"))
+    counts = []
+    for made, names in short_and_long:
+        path = tmp_path / made.name
+        path.mkdir()
+        os.rename(made / ".tract", path / ".tract")  # with its place and caches
+        try:
+            with Tract.open(path, durability="fast") as t:
+                read.clear()
+                with t.batch() if is_batch else nullcontext():
+                    ONE_COMMIT[call](t, names)
+                counts.append(len(read))
+                t.reset(names[-1])
+        finally:
+            os.rename(path / ".tract", made / ".tract")
+    assert counts[1] <= counts[0] + 2
+    assert counts[0] < 60
+
+
+def test_what_is_about_a_commit_is_found_in_the_order_of_the_history_with_and_without_the_saved_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(300))
+        name = t.log(None)[290].commit_hash
+        t.annotate(name, Priority.PINNED, reason="first")
+        t.branch("side")
+        t.annotate(name, Priority.SKIP, reason="on main")
+        t.switch("side")
+        t.annotate(name, Priority.NORMAL, reason="on the side")
+        t.edit(name, "of the side")
+        t.switch("main")
+        t.import_stream(stream(300))
+        t.annotate(name, Priority.PINNED, reason="last on main")
+        t.compile()
+    file = own_place(tmp_path) / "tracts/default/operations"
+    whole = file.read_bytes()
+
+    def reasons(path: Path) -> list[list[str | None]]:
+        found = []
+        for branch in ("main", "side"):
+            with Tract.open(path, branch=branch, read_only=True) as t:
+                found.append([annotation.reason for annotation in t.get_annotations(name)])
+        return found
+
+    expected = [["first", "on main", "last on main"], ["first", "on the side"]]
+    assert reasons(tmp_path) == expected
+    for data in (None, b"", whole[:-1], whole[:-64], whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]):
+        file.unlink(missing_ok=True)
+        if data is not None:
+            file.write_bytes(data)
+        assert reasons(tmp_path) == expected
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert t.edit(name, "of main").targets == (name,)
+        assert [annotation.reason for annotation in t.get_annotations(name)] == expected[0]
+        t.merge("side", prefer="ours")
+        t.edit(name, "of both")
+        t.annotate(name, Priority.PINNED, reason="of both")
+        joined = ["first", "on main", "last on main", "on the side", None, "of both"]
+        assert [annotation.reason for annotation in t.get_annotations(name)] == joined
+        monkeypatch.setattr(Operations, "about", lambda *_: None)
+        assert [annotation.reason for annotation in t.get_annotations(name)] == joined
+
+
+def test_a_lost_commit_of_another_branch_does_not_keep_the_annotations_of_this_one_from_being_read(
+    tmp_path: Path,
+) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(300))
+        name = t.log(None)[290].commit_hash
+        t.annotate(name, Priority.PINNED, reason="of both")
+        t.branch("side")
+        t.switch("side")
+        lost = t.annotate(name, Priority.SKIP, reason="on the side").commit_hash
+        t.switch("main")
+        t.annotate(name, Priority.NORMAL, reason="on main")
+        t.compile()
+    (tmp_path / ".tract/objects" / str(lost)[:2] / str(lost)[2:]).unlink()
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert [annotation.reason for annotation in t.get_annotations(name)] == ["of both", "on main"]
+
+
+def test_a_dropped_part_of_a_batch_leaves_nothing_about_a_commit(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(300))
+        name = t.log(None)[290].commit_hash
+        with t.batch():
+            t.annotate(name, Priority.PINNED, reason="kept")
+            with pytest.raises(KeyError), t.batch():
+                t.annotate(name, Priority.SKIP, reason="dropped")
+                t.edit(name, "dropped")
+                assert [a.reason for a in t.get_annotations(name)] == ["kept", "dropped"]
+                raise KeyError
+            assert [a.reason for a in t.get_annotations(name)] == ["kept"]
+            t.edit(name, "kept too")
+            assert t.revert(t.head).targets  # type: ignore[arg-type]
+        assert [a.reason for a in t.get_annotations(name)] == ["kept"]

@@ -16,6 +16,7 @@ from tract_fs import (
     FreeformContent,
     JsonValueError,
     MessageContent,
+    Store,
     TokenBudgetConfig,
     ToolIOContent,
     Tract,
@@ -95,6 +96,40 @@ def test_configs_metadata_and_payloads_may_be_objects_of_an_sdk(t: Tract) -> Non
     assert t.get_content(info.commit_hash).payload == {"a": {"b": 1}}
     whole = t.commit(Model(content_type="reasoning", text="hm"))
     assert whole.content_type == "reasoning"
+
+
+@pytest.mark.parametrize("message", [WHOLE, NESTED, Plain(AS_DICT)], ids=["whole", "nested", "plain"])
+def test_a_message_of_a_provider_is_a_content_wherever_one_is_given(t: Tract, message: Any) -> None:
+    first = t.commit(message).commit_hash
+    assert t.get_content(first) == MessageContent(AS_DICT)
+    second = t.commit(DialogueContent("user", "hm")).commit_hash
+    with t.on("side", create=True) as side:
+        side.edit(second, "theirs")
+    t.edit(second, message)
+    t.merge("side", resolutions={second: message})
+    assert t.compile(orphans="keep").to_openai(as_committed=True) == [AS_DICT, AS_DICT]
+    t.summarize([first, second], message)
+    assert t.compile(orphans="keep").to_openai(as_committed=True) == [AS_DICT]
+
+
+@pytest.mark.parametrize("fields", [{"role": "user", "text": "hi"}, {"content": "hi"}, {"role": 7, "content": "hi"}])
+def test_a_dict_that_is_neither_a_content_nor_a_message_is_refused(t: Tract, fields: dict[str, Any]) -> None:
+    with pytest.raises(ContentValidationError) as caught:
+        t.commit(fields)
+    assert caught.value.field == "content_type"
+    assert "a dict needs a 'content_type' that is a string, or is a provider's message" in str(caught.value)
+
+
+def test_what_is_found_by_metadata_may_be_given_as_an_object_of_an_sdk(path: Path) -> None:
+    with Store.open(path) as store:
+        t = store.tract("ann")
+        t.describe(metadata=Plain({"user": Plain({"id": 7}), "open": True}))  # type: ignore[arg-type]
+        info = t.add("one", metadata=Plain({"run": Plain({"id": 7}), "step": 1}))  # type: ignore[arg-type]
+        t.add("two", metadata={"run": {"id": 8}})
+        assert t.find(Plain({"run": Plain({"id": 7})})) == t.find({"run": Plain({"id": 7})}) == [info]  # type: ignore[arg-type]
+        assert [found.tract_id for found in store.find({"user": Plain({"id": 7})})] == ["ann"]
+        assert [found.tract_id for found in store.find(Plain({"open": True}))] == ["ann"]  # type: ignore[arg-type]
+        assert store.find(Plain({"open": False})) == []  # type: ignore[arg-type]
 
 
 def test_an_object_whose_dump_is_no_json_is_refused_by_its_place(t: Tract) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.lab.copies import bring_files, open_tract
 from tests.lab.talk import Clock, say
-from tract_fs import TokenUsage, Tract
-from tract_fs.errors import UsageError
+from tract_fs import Store, TokenUsage, Tract
+from tract_fs.errors import ArgumentError, UsageError
+from tract_fs.model.names import to_datetime
 
 CHAT: dict[str, Any] = {
     "prompt_tokens": 2006,
@@ -177,3 +180,96 @@ def test_a_batch_shows_the_usage_that_it_has_staged(t: Tract) -> None:
     with t.batch():
         say(t, "hello")
         assert t.record_usage(CHAT).usage == TokenUsage(2006, 300, 2306, 1920, 0, 256)
+
+
+# sums
+
+
+def use(t: Tract, text: str, prompt: int, model: str | None = None) -> str:
+    """Commits a message and records the usage of a call with it; returns the commit."""
+    t.add(text, generation_config=None if model is None else {"model": model})
+    t.record_usage({"prompt_tokens": prompt, "completion_tokens": 1})
+    return str(t.head)
+
+
+def test_usage_is_summed_by_commit_by_model_and_by_branch(t: Tract) -> None:
+    assert t.usage() == t.usage(by="model") == t.usage(by="branch") == {}
+    one = use(t, "one", 10, "m-1")
+    two = use(t, "two", 20, "m-2")
+    t.record_usage({"prompt_tokens": 25, "completion_tokens": 2, "total_tokens": 30})  # of the same commit: it counts
+    t.branch("side", at=one)
+    t.switch("side")
+    three = use(t, "three", 100, "m-1")
+    four = use(t, "four", 1000)
+    t.reset(three)
+    t.switch("main")
+    say(t, "no usage")
+    assert t.usage() == t.usage(by="commit")
+    assert t.usage() == {
+        one: TokenUsage(10, 1, 11),
+        two: TokenUsage(25, 2, 30),
+        three: TokenUsage(100, 1, 101),
+        four: TokenUsage(1000, 1, 1001),
+    }
+    assert t.usage(by="model") == {
+        "": TokenUsage(1000, 1, 1001),
+        "m-1": TokenUsage(110, 2, 112),
+        "m-2": TokenUsage(25, 2, 30),
+    }
+    assert t.usage(by="branch") == {
+        "": TokenUsage(1000, 1, 1001),  # no branch has its commit any more
+        "main": TokenUsage(35, 3, 41),
+        "side": TokenUsage(110, 2, 112),
+    }
+
+
+def test_usage_since_a_time_is_what_was_recorded_then_or_later(tmp_path: Path) -> None:
+    clock = Clock()
+    with Store.open(tmp_path, clock=clock, durability="fast") as store, store.tract("a") as t:
+        one = use(t, "one", 10, "m-1")
+        clock.now_us += 3_600_000_000
+        moment = to_datetime(clock.now_us)
+        two = use(t, "two", 20, "m-2")
+        assert list(t.usage(since=moment)) == [two]
+        assert t.usage("model", since=moment) == {"m-2": TokenUsage(20, 1, 21)}
+        assert store.usage(since=moment) == {"a": TokenUsage(20, 1, 21)}
+        assert store.usage("model", since=moment.replace(tzinfo=None)) == {"m-2": TokenUsage(20, 1, 21)}
+        assert t.usage(since=moment + timedelta(hours=1)) == {} == store.usage(since=moment + timedelta(hours=1))
+        assert sorted(t.usage(since=moment - timedelta(hours=2))) == sorted([one, two])
+
+
+def test_usage_amid_a_batch_has_what_is_staged(t: Tract) -> None:
+    with t.batch():
+        one = use(t, "one", 10, "m-1")
+        assert t.usage() == {one: TokenUsage(10, 1, 11)}
+        assert t.usage("branch") == {"main": TokenUsage(10, 1, 11)}
+        assert t.usage("model") == {"m-1": TokenUsage(10, 1, 11)}
+    assert t.usage() == {one: TokenUsage(10, 1, 11)}
+
+
+def test_what_a_fork_repeats_counts_for_the_tract_that_it_was_made_from(t: Tract) -> None:
+    use(t, "one", 10, "m-1")
+    with t.fork("sub") as fork:
+        two = use(fork, "two", 20, "m-2")
+        assert fork.usage() == {two: TokenUsage(20, 1, 21)}
+        assert fork.usage("branch") == {"main": TokenUsage(20, 1, 21)}
+
+
+def test_a_commit_counts_for_a_branch_by_any_of_its_heads(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    with open_tract(here) as t:
+        use(t, "root", 1)
+    bring_files(here, there)
+    for path, prompt in ((here, 10), (there, 100)):
+        with open_tract(path) as t:
+            use(t, "more", prompt)
+    bring_files(there, here)
+    with open_tract(here) as t:
+        assert len(t.branches()["main"]) == 2
+        assert t.usage("branch") == {"main": TokenUsage(111, 3, 114)}
+
+
+@pytest.mark.parametrize("arguments", [{"by": "tract"}, {"by": 3}, {"since": "2026-01-02"}, {"since": 3}])
+def test_another_key_or_time_is_refused(t: Tract, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError):
+        t.usage(**arguments)

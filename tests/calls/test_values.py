@@ -25,6 +25,7 @@ from tract_fs import (
     EstimateCounter,
     HistoryEntry,
     Message,
+    Store,
     TokenBudgetConfig,
     TokenUsage,
     Tract,
@@ -72,7 +73,37 @@ VALUES: dict[str, Callable[[Tract, Path], object]] = {
     "bundle info": lambda t, path: t.bundle(path),
     "usage": lambda t, path: TokenUsage(1, 2, 3),
     "conflicts": lambda t, path: conflict(t).conflicts,
+    "merge result": lambda t, path: [t.switch("side", create=True), say(t, "more"), t.switch("main"), t.merge("side")],
+    "bundle applied": lambda t, path: [t.bundle(path), t.apply_bundle(path)],
+    "other heads": lambda t, path: two_heads(t, path).other_heads(),
+    "status of two heads": lambda t, path: two_heads(t, path).status(),
+    "summary and what it stands for": lambda t, path: [t.summarize([nth_commit(t, 1)], "s"), t.expand("@")],
+    "tracts": lambda t, path: [(store := store_with_usage(path)).tracts(), store.find({"user": "ann"})],
+    "sums of usage": lambda t, path: store_with_usage(path).usage(by="model"),
 }
+
+
+def two_heads(t: Tract, path: Path) -> Tract:
+    """Returns the tract, on whose branch another copy has committed too."""
+    path.mkdir()
+    t.sync(path)
+    with Tract.open(path) as other:
+        say(other, "there")
+    say(t, "here")
+    t.sync(path)
+    t.refresh()
+    assert t.other_heads() is not None
+    return t
+
+
+def store_with_usage(path: Path) -> Store:
+    """Returns a store of a tract with a title, metadata and a recorded usage."""
+    store = Store.open(path)
+    other = store.tract(name="Chat: Größe")
+    other.add("one", generation_config={"model": "m-1"})
+    other.record_usage({"prompt_tokens": 7, "completion_tokens": 1})
+    other.describe(metadata={"user": "ann"})
+    return store
 
 
 def shape(value: object) -> object:
@@ -180,6 +211,31 @@ def test_values_go_to_another_process_and_back(path: Path, method: str) -> None:
     assert back == context
     assert infos_back == infos
     assert any_back is ANY
+
+
+def echo_all(connection: Connection) -> None:
+    """Sends back what comes in."""
+    connection.send(connection.recv())
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_each_value_goes_to_another_process_and_back(tmp_path: Path, method: str) -> None:
+    values: dict[str, object] = {}
+    for number, (name, make) in enumerate(VALUES.items()):
+        (place := tmp_path / f"{number}").mkdir()
+        with Tract.open(place / "a", durability="fast", clock=Clock()) as t:
+            fill(t)
+            values[name] = make(t, place / "other")
+    system = multiprocessing.get_context(method)
+    here, there = system.Pipe()
+    process = system.Process(target=echo_all, args=(there,))  # type: ignore[attr-defined]
+    process.start()
+    there.close()
+    here.send(values)
+    back = here.recv()
+    process.join()
+    assert process.exitcode == 0
+    assert {name: shape(value) for name, value in back.items()} == {n: shape(value) for n, value in values.items()}
 
 
 # what a context shows beside its messages

@@ -99,6 +99,15 @@ def test_a_commit_that_is_unknown_is_refused_and_so_is_a_watch_inside_a_batch(t:
         t.watch(after=None)
 
 
+def test_it_looks_ten_times_a_second_or_more_however_long_it_waits(t: Tract, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda pause_s: (pauses.append(pause_s), sleep(pause_s)))
+    assert t.watch(after=None, timeout_s=0.6) == []
+    assert len(pauses) > 4
+    assert max(pauses) < 0.1
+
+
 def test_a_close_ends_the_wait(t: Tract) -> None:
     thread = soon(t.close)
     with pytest.raises(ClosedError):

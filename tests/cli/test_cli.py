@@ -577,6 +577,37 @@ def test_a_query_that_finds_nothing_says_so_to_people(store: Run) -> None:
     assert store("query", "model", "=", "y", "--json").document == []
 
 
+def test_usage_is_summed_by_model_commit_and_branch(store: Run) -> None:
+    assert store("usage").out == ""
+    with Tract.open(".", durability="fast") as t:
+        for text, config, prompt in (("a", {"model": "m-1"}, 1000), ("b", {}, 20)):
+            t.commit({"content_type": "output", "text": text}, generation_config=config)
+            t.record_usage(
+                {"prompt_tokens": prompt, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 7}}
+            )
+        head = str(t.head)
+    assert store("usage").out.splitlines() == [
+        "model   prompt  from cache  to cache  completion  reasoning",
+        "(none)      20           7         0           5          0",
+        "m-1      1,000           7         0           5          0",
+    ]
+    assert store("usage", "--by", "branch", "--json").document == {
+        "main": {
+            "prompt_tokens": 1020,
+            "completion_tokens": 10,
+            "total_tokens": 1030,
+            "cache_read_tokens": 14,
+            "cache_write_tokens": 0,
+            "reasoning_tokens": 0,
+        }
+    }
+    rows = store("usage", "--by", "commit").out.splitlines()[1:]
+    assert sorted(row.split()[1] for row in rows) == ["1,000", "20"]
+    assert head in store("usage", "--by", "commit", "--json").document
+    assert store("usage", "--since", "2999-01-01", "--json").document == {}
+    assert store("usage", "--by", "tract").code == 2
+
+
 def test_status_tells_the_state_of_the_tract(store: Run, tmp_path: Path) -> None:
     first = commit(store, "-m", "one")
     head = store("annotate", first, "skip", "--json").document["commit_hash"]
@@ -646,7 +677,7 @@ def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
         (["import", "good.json", "--format", "other"], 2, "--format"),
         (["import", "good.json", "--config", "x"], 2, "write KEY=VALUE"),
         (["import", "good.json", "--config-json", "[1]"], 2, "give a JSON object"),
-        (["import"], 2, "Missing argument 'FILE'"),
+        (["import"], 2, "Missing argument 'FILE...'"),
         (["commit", "-m", "x", "--role", "tool"], 2, "--role"),
         (["commit", "-m", "x", "--role", "user", "--type", "output"], 2, "--role goes with type dialogue"),
         (["commit", "-m", "x", "--type", "poem"], 1, "no such content type"),

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.lab.command import Told
+from tests.lab.command import Run, Told
 from tests.lab.states import store_root
 from tests.lab.stores import make_store
 from tests.lab.talk import say
-from tract_fs import Tract
+from tract_fs import RecordContent, Tract
 from tract_fs.cli import main
 
 
@@ -89,6 +89,21 @@ def test_a_handle_without_the_lost_file_is_asked_for_by_an_option(
     assert tract("commit", "--incomplete", "-m", "m6").code == 0
     assert tract("commit", "-m", "m7").code == 1
     assert tract("repair", "--incomplete").code == 1
+
+
+def test_status_and_repair_list_a_lost_blob_with_the_commits_that_name_it(store: Run, tmp_path: Path) -> None:
+    with Tract.open(".") as t:
+        blob = t.put_blob(b"a picture")
+        commits = [t.commit(RecordContent("state", {"n": n}, {"it": blob})).commit_hash for n in range(2)]
+    (tmp_path / ".tract/objects" / blob[:2] / blob[2:]).unlink()
+    for local in (tmp_path / ".tract/local").glob("*/redo*"):
+        local.unlink()
+    line = f"objects/{blob[:2]}/{blob[2:]}: blob {blob[:12]} is missing, 2 commits name it"
+    assert line in store("status").out
+    told = store("repair")
+    assert (told.code, line in told.out, f"  {commits[0][:12]}" in told.out) == (1, True, True)
+    assert store("repair", "--give-up", blob[:12]).code == 0
+    assert "blob" not in store("status").out
 
 
 def test_sync_and_bundle_list_what_is_lost(tract: Any, lost: tuple[Path, str, Any], tmp_path: Path) -> None:

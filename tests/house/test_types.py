@@ -79,6 +79,8 @@ def test_the_errors_that_callers_handle_are_names_of_the_package() -> None:
         "TractError",
         "TractDeleted",
         "TractNotFound",
+        "TranscriptFlawed",
+        "TranscriptFormatUnknown",
         "UsageError",
     }
 

@@ -13,7 +13,20 @@ from typing import Any, NamedTuple
 
 from tests.lab.states import own_place, synced
 
-COMMANDS = ["init", "import", "commit", "edit", "annotate", "log", "show", "compile", "query", "status", "demo"]
+COMMANDS = [
+    "init",
+    "import",
+    "export",
+    "commit",
+    "edit",
+    "annotate",
+    "log",
+    "show",
+    "compile",
+    "query",
+    "status",
+    "demo",
+]
 COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
 COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]

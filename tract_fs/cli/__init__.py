@@ -12,9 +12,16 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
+_HOOK_COMMANDS = ("install", "uninstall", "--help", "-h")
+
 
 def main(arguments: Sequence[str] | None = None, *, ready: Callable[[], object] | None = None) -> int:
     """Runs one command and returns its exit code; calls `ready` once all is imported that a command needs."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["hook"] and given[1:2] and given[1] not in _HOOK_COMMANDS:
+        from tract_fs.cli.hook import run_hook  # which an agent waits for
+
+        return run_hook(given[1], given[2:])
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
         print(
@@ -26,7 +33,7 @@ def main(arguments: Sequence[str] | None = None, *, ready: Callable[[], object] 
 
     if ready is not None:
         ready()
-    return run(sys.argv[1:] if arguments is None else list(arguments))
+    return run(given)
 
 
 def script(*, ready: Callable[[], object] | None = None) -> int:

@@ -14,9 +14,10 @@ from tract_fs import __version__
 from tract_fs.cli.invocation import InOrder, Invocation, with_store
 
 _NAMES_BY_MODULE = (
-    ("store_commands", ("init", "import")),
+    ("store_commands", ("init", "import", "export")),
+    ("capture_commands", ("watch", "hook")),
     ("commit_commands", ("commit", "edit", "annotate")),
-    ("read_commands", ("log", "show", "compile", "query")),
+    ("read_commands", ("log", "show", "compile", "query", "usage")),
     ("store_commands", ("status", "demo")),
     ("branch_commands", ("branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork")),
     ("merge_commands", ("merge",)),

@@ -273,7 +273,8 @@ def lost_lines(lost: Sequence[LostFile]) -> list[str]:
     """Returns lost files, each with the commits that depend on it."""
     lines = []
     for file in lost:
-        dependent = "1 commit depends on it" if len(file.hidden) == 1 else f"{len(file.hidden)} commits depend on it"
+        one, more = ("names", "name") if file.kind == "blob" else ("depends on", "depend on")
+        dependent = f"1 commit {one} it" if len(file.hidden) == 1 else f"{len(file.hidden)} commits {more} it"
         count = f", {dependent}" if file.hidden else ""
         state = "damaged" if file.is_damaged else "missing"
         lines.append(f"{file.path}: {file.kind} {file.hash[:DIGITS]} is {state}{count}")

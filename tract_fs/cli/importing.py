@@ -80,7 +80,7 @@ def import_file(
     is_held = _held(invocation, contents) if is_all else dict.fromkeys(contents, False)
     count = sum(len(contents[tract_id]) for tract_id, held in is_held.items() if not held)
     done: list[dict[str, Any]] = []
-    with _progress(count, is_hidden=invocation.is_json) as advance, _stopping() as is_stopped:
+    with _progress(count, is_hidden=invocation.is_json) as advance, stopping() as is_stopped:
         for tract_id, conversation in chosen.items():
             try:
                 done.append(
@@ -225,7 +225,7 @@ def _interrupted(error: ImportInterrupted, skipped: int, total: int) -> CommandE
 
 
 @contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
+def stopping() -> Iterator[Callable[[], bool]]:
     """Yields a function that returns whether Ctrl-C or SIGTERM has come; a second one ends the command at once."""
     came: list[int] = []
 

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import click
@@ -99,6 +99,12 @@ def json_text(value: object) -> str:
 def echo_json(value: object) -> None:
     """Prints one JSON document, in UTF-8 whatever the locale is (RFC 8259, section 8.1)."""
     click.echo((json_text(value) + "\n").encode(), nl=False)
+
+
+def echo_lines(lines: Iterable[str]) -> None:
+    """Prints lines."""
+    for line in lines:
+        click.echo(line)
 
 
 def echo_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

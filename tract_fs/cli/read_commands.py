@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import click
+from msgspec import structs
 
-from tract_fs import CommitInfo, CompiledContext, Tract
+from tract_fs import CommitInfo, CompiledContext, TokenUsage, Tract
 from tract_fs.cli.contents import to_plain
 from tract_fs.cli.display import (
+    DIGITS,
     annotation_document,
     annotations_of,
     head_warnings,
@@ -20,11 +22,12 @@ from tract_fs.cli.display import (
     show_warnings,
 )
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import json_text
+from tract_fs.cli.output import Column, echo_table, json_text, one_line
 from tract_fs.cli.values import parse_field, parse_moment, require_plain
 from tract_fs.errors import CommitNotFoundError, ContentRedacted
 from tract_fs.model.compiler import Orphans
 from tract_fs.model.exports import Exported, openai_messages
+from tract_fs.work.usage import TractUsageKey
 
 _WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 
@@ -221,6 +224,53 @@ def query(invocation: Invocation, field: str, operator: str, value: str, is_nest
         invocation.warn_if_incomplete(t)
 
 
+@click.command(short_help="Sum the recorded usage.")
+@click.option(
+    "--by", type=click.Choice(["commit", "model", "branch"]), default="model", show_default=True, help="What to sum by."
+)
+@click.option("--since", metavar="TIME", help="Only usage recorded then or later (ISO 8601; UTC if it has no offset).")
+@with_store
+def usage(invocation: Invocation, *, by: TractUsageKey, since: str | None) -> None:
+    """Sum the usage that was recorded in the tract, in tokens. The prompt contains what a cache held and took, the completion the reasoning.
+
+    By branch, a commit on two branches counts for both. With --json each key has its counts; the key "" stands for no model, or no branch.
+    """
+    since_time = None if since is None else parse_moment(since, "--since")
+    with invocation.reading() as t:
+        invocation.require_tract(t)
+        found = t.usage(by, since=since_time)
+        invocation.answer(
+            lambda: {key: structs.asdict(counts) for key, counts in found.items()}, lambda: _show_usage(by, found)
+        )
+        invocation.warn_if_incomplete(t)
+
+
+def _show_usage(by: TractUsageKey, found: dict[str, TokenUsage]) -> None:
+    names = {key: key[:DIGITS] if by == "commit" else one_line(key) or "(none)" for key in found}
+    columns = [Column(by, style="yellow" if by == "commit" else "")]
+    columns += [
+        Column(name, is_number=True) for name in ("prompt", "from cache", "to cache", "completion", "reasoning")
+    ]
+    rows = [
+        [
+            names[key],
+            *(
+                f"{count:,}"
+                for count in (
+                    counts.prompt_tokens,
+                    counts.cache_read_tokens,
+                    counts.cache_write_tokens,
+                    counts.completion_tokens,
+                    counts.reasoning_tokens,
+                )
+            ),
+        ]
+        for key, counts in found.items()
+    ]
+    if rows:
+        echo_table(columns, rows)
+
+
 def _content_or_redacted(t: Tract, info: CommitInfo) -> tuple[object, bool]:
     """Returns a commit's content, None where there is none, and whether it was redacted."""
     if info.content_type is None:
@@ -252,4 +302,4 @@ def _context(t: Tract, context: CompiledContext, messages: list[Exported]) -> di
     }
 
 
-COMMANDS = (log, show, compile_, query)
+COMMANDS = (log, show, compile_, query, usage)

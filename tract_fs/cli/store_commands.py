@@ -11,11 +11,12 @@ from tract_fs import Tract
 from tract_fs.cli.declared import declare_tract, is_declared
 from tract_fs.cli.display import DIGITS, show_status, show_warnings
 from tract_fs.cli.invocation import STORE_DIRECTORY, CommandError, Invocation, with_store
-from tract_fs.cli.output import inline
-from tract_fs.cli.values import parse_generation_config
+from tract_fs.cli.output import echo_lines, inline
+from tract_fs.cli.values import parse_generation_config, parse_moment
 from tract_fs.errors import DamageError
 from tract_fs.model.names import require_tract_id
 from tract_fs.store.git_ignore import find_ignored
+from tract_fs.transcripts import SESSION_FORMATS
 
 
 @click.command(short_help="Make a store.")
@@ -46,8 +47,10 @@ def init(invocation: Invocation, path: str | None) -> None:
 
 
 @click.command("import", short_help="Commit the messages of a file.")
-@click.argument("file")
-@click.option("--format", "format_", type=click.Choice(["openai"]), default="openai", show_default=True)
+@click.argument("files", nargs=-1, metavar="FILE...")
+@click.option(
+    "--format", "format_", type=click.Choice(["openai", *SESSION_FORMATS]), help="The files' format [detected]."
+)
 @click.option(
     "--conversation", type=click.IntRange(min=1), metavar="N", help="The Nth conversation of the file, from 1."
 )
@@ -55,7 +58,7 @@ def init(invocation: Invocation, path: str | None) -> None:
     "--all",
     "is_all",
     is_flag=True,
-    help="Import each conversation into its own tract: the file's stem, its number, and 8 digits of its hash.",
+    help="Import all sessions of a folder; all conversations of a file, each into its own tract: the file's stem, its number, and 8 digits of its hash.",
 )
 @click.option(
     "--config", "pairs", multiple=True, metavar="KEY=VALUE", help="Generation config where the file has none."
@@ -69,20 +72,30 @@ def init(invocation: Invocation, path: str | None) -> None:
     help="Begin at the Nth message, from 1: go on with an import that was stopped.",
 )
 @click.option("-c", "--create", is_flag=True, help="Create the branch, and the tract, without a history.")
+@click.option("--strict", "is_strict", is_flag=True, help="Refuse a session file that is not clean.")
+@click.option("--discover", "is_discovered", is_flag=True, help="List the sessions of the agents on this machine.")
+@click.option("--since", metavar="TIME", help="Only session files changed at this time or later (ISO 8601).")
 @with_store
 def import_(
     invocation: Invocation,
     *,
-    file: str,
-    format_: str,
+    files: tuple[str, ...],
+    format_: str | None,
     conversation: int | None,
     is_all: bool,
     pairs: tuple[str, ...],
     config_json: str | None,
     first: int | None,
     create: bool,
+    is_strict: bool,
+    is_discovered: bool,
+    since: str | None,
 ) -> None:
     """Commit the messages of FILE (- is stdin), each whole: JSON or JSON lines.
+
+    A session file of an agent comes into a tract of its own, with all its records, or into the one that --tract names. One
+    that has grown adds what is new; what is not clean is repaired, kept and listed. Several may be given; of a folder, --all
+    imports every session in it, and --discover --all those of every known program.
 
     A conversation of under 10,000 messages comes in one transaction: whole, or not at all. A longer one comes in several.
     What stands of it when the import is stopped is reported, and --from goes on from there.
@@ -92,7 +105,28 @@ def import_(
     another stem, and a conversation that its tract already contains is skipped.
     """
     from tract_fs.cli.importing import import_file  # needs the transcripts
+    from tract_fs.cli.sessions import choose_files, import_sessions, list_discovered, show_imported
 
+    after = None if since is None else parse_moment(since, "--since")
+    if is_discovered and not is_all:
+        found = list_discovered(after)
+        lines = (f"{one['format']}  {one['size_bytes']:,} bytes  {one['file']}" for one in found)
+        invocation.answer(lambda: {"sessions": found}, lambda: echo_lines(lines))
+        return
+    chosen = choose_files(files, format=format_, is_all=is_all, is_discovered=is_discovered, after=after)
+    if chosen is not None:
+        if conversation is not None or pairs or config_json or first is not None or create:
+            raise click.UsageError("sessions go without the options for lists of messages")
+        done = import_sessions(invocation, chosen, format=format_, is_strict=is_strict)
+        added = sum(one.get("added", 0) for one in done)
+        wrote = f"{added} commits written" if added else ""
+        invocation.answer(lambda: {"imported": done}, lambda: echo_lines(show_imported(done)), wrote=wrote)
+        if any("error" in one for one in done):
+            raise CommandError("not all files were imported")
+        return
+    if len(files) > 1:
+        raise click.UsageError("several files are imported only where each is a session of an agent")
+    (file,) = files
     imported = import_file(
         invocation,
         file,
@@ -172,4 +206,23 @@ def demo(invocation: Invocation, path: str | None) -> None:
     run_demo(invocation, path)
 
 
-COMMANDS = (init, import_, status, demo)
+@click.command(short_help="Write a session file.")
+@click.option("-o", "--output", metavar="FILE", help="Where to [stdout].")
+@with_store
+def export(invocation: Invocation, output: str | None) -> None:
+    """Write the session file that the tract was imported from: the same records, in their order."""
+    from tract_fs.cli.sessions import export_session
+
+    data, place = export_session(invocation, output)
+    if place == "-":
+        if invocation.is_json:
+            raise click.UsageError("--json goes with --output")
+        invocation.answer(lambda: None, lambda: click.echo(data, nl=False))
+        return
+    with open(place, "xb") as stream:
+        stream.write(data)
+    line = f"wrote {inline(place)}"
+    invocation.answer(lambda: {"path": place, "bytes": len(data)}, lambda: click.echo(line), wrote=line)
+
+
+COMMANDS = (init, import_, export, status, demo)

@@ -21,6 +21,7 @@ from tract_fs.model.names import is_hash
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
 ILL_FORMED = "?"  # in place of the type of what is no content
 SHOWN_KEY = "$shown"  # of a custom type's stored fields: no attribute of a class can have this name
+_MESSAGE_KEYS = frozenset(["content", "tool_calls", "parts"])  # beside the role
 _TEXT_KEYS = ("text", "content")
 _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 
@@ -406,10 +407,12 @@ class ContentTypes:
         if name is not None:
             fields: dict[str, object] = msgspec.structs.asdict(cast(Struct, content))
         elif type(content) is dict:
-            fields = dict(content)
+            fields = {"content_type": "message", "message": content} if _is_message(content) else dict(content)
             named = fields.pop("content_type", None)
             if type(named) is not str:
-                raise _invalid(None, "content_type", "a dict needs a 'content_type' that is a string")
+                raise _invalid(
+                    None, "content_type", "a dict needs a 'content_type' that is a string, or is a provider's message"
+                )
             name = named
             if name not in BUILTIN_TYPES and name not in self._custom:
                 raise _invalid(name, "content_type", "no such content type; see register_content_type()")
@@ -428,6 +431,13 @@ class ContentTypes:
                 del fields[key]
         fields["content_type"] = name
         return name, fields
+
+
+def _is_message(fields: dict[str, object]) -> bool:
+    """Returns whether a dict is a provider's message and names no content type; a content that lacks its type is none."""
+    if "content_type" in fields or type(fields.get("role")) is not str:
+        return False
+    return not _MESSAGE_KEYS.isdisjoint(fields)
 
 
 def _builtin(data: bytes, content_type: str) -> Content:

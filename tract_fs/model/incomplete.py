@@ -17,7 +17,7 @@ from msgspec import Struct
 from tract_fs.model.events import Event, Move
 from tract_fs.model.names import CommitHash, EventHash
 
-LostKind = Literal["content", "commit", "event", "pack"]
+LostKind = Literal["content", "commit", "event", "pack", "blob"]
 BY_GIT = "git took it away"
 BY_CUT = "a power cut took it away"
 BY_USER = "it was accepted"

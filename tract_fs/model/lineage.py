@@ -1,7 +1,8 @@
 """Lineages: whether two sets of events of one tract come from one history.
 
 Two that have no event in common, though each begins with one of its own, are two projects of one name. Where a side
-has no first event, nothing is proved: it is a fork, or a part of a history that waits for the rest.
+has no first event, nothing is proved: it is a fork, or a part of a history that waits for the rest. Where both begin with the
+same commit, they imported the same session.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Lineage:
             self.first, self._first_place = event, (event.at, name)
 
     def is_unrelated(self, other: Lineage) -> bool:
-        """Returns whether both sides begin with events of their own and have nothing in common."""
-        if self.first is None or other.first is None:
+        """Returns whether both sides begin with events and commits of their own and have nothing in common."""
+        if self.first is None or other.first is None or self.first_commit() == other.first_commit():
             return False
         return (self.names | self.parents).isdisjoint(other.names) and self.names.isdisjoint(other.parents)
 

@@ -60,6 +60,12 @@ class Line(Struct):
         is_bend = any(bend.at == at for bend in self.bends)
         return None if is_bend or not earlier else earlier[-1]
 
+    @property
+    def straight_since(self) -> str:
+        """The time after which all that the branch's moves brought is one line of commits."""
+        turns = (self.bends[-1].at, *(turn.at for turn in self.inlets))
+        return max(self.forked_at, *turns)
+
 
 class BringingMove(NamedTuple):
     """A visible move that brought a commit, and the line of its branch; None if that is not known."""

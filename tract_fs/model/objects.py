@@ -27,6 +27,9 @@ class CommitOperation(StrEnum):
     SUMMARIZE = "summarize"
 
 
+ABOUT_ONE = frozenset([CommitOperation.EDIT, CommitOperation.ANNOTATE])  # each changes how one other commit shows
+
+
 class Commit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One commit; `metadata` is JSON bytes, empty where there is none."""
 

@@ -82,13 +82,13 @@ class SalvageableFile(Struct, frozen=True):
 
 
 class LostFile(Struct, frozen=True):
-    """A file that hidden events wait for, or are: missing, or damaged and not repaired."""
+    """A file that hidden events wait for, or are, or a blob that a content names: missing, or damaged and not repaired."""
 
     path: str
-    kind: str  # content, commit, event or pack
+    kind: str  # content, commit, event, pack or blob
     hash: str
     is_damaged: bool
-    hidden: tuple[str, ...]  # "hash: first words" of the commits that depend on it, oldest first
+    hidden: tuple[str, ...]  # "hash: first words" of the commits that depend on it, or name it, oldest first
 
 
 class RepairReport(Struct, frozen=True):
@@ -147,7 +147,7 @@ class Status(Struct, frozen=True):
     explained: dict[str, str]  # those of them that are not missed: why, such as "git took it away"
     overruled: tuple[str, ...]  # commits with another generation config than this copy showed before: both configs
     quarantined: tuple[QuarantinedFile, ...]
-    lost: tuple[LostFile, ...]  # files without which a part of the tract is hidden
+    lost: tuple[LostFile, ...]  # files without which a part of the tract is hidden; blobs that its contents name
     strays: tuple[str, ...]  # paths of unknown files in the store
     salvageable: tuple[SalvageableFile, ...]  # unknown files that repair() puts where they belong
     under_way: tuple[

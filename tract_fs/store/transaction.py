@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tract_fs.model.canonical import Fragment
 from tract_fs.model.events import NewCommit, delete_op, encode_event, move_op, tag_op, usage_op
 from tract_fs.model.names import LAST_YEAR_US, CommitHash, format_time, hash_bytes, next_time, parse_time, require_step
-from tract_fs.model.objects import Commit
+from tract_fs.model.objects import ABOUT_ONE, Commit
 from tract_fs.model.usage import TokenUsage
 from tract_fs.model.view import Head, View
 from tract_fs.store import arrivals
@@ -65,6 +65,7 @@ class Transaction:
         self.contents: dict[str, None] = {}  # those of `objects` that may be in the store already
         self.commits: dict[CommitHash, NewCommit] = {}
         self.made: dict[CommitHash, Commit] = {}  # those of `commits` whose objects are among `objects`
+        self.about: dict[CommitHash, list[CommitHash]] = {}  # target: the staged edits and annotations of it
         self.created_us: list[int] = []
         self.ops: list[dict[str, object]] = []
         self.usage: list[tuple[CommitHash, TokenUsage]] = []
@@ -122,17 +123,22 @@ class Transaction:
         name = CommitHash(hash_bytes(data))
         self.objects[name] = data
         self.made[name] = commit
+        if commit.operation in ABOUT_ONE:
+            self.about.setdefault(commit.targets[0], []).append(name)
         self.commits[name] = NewCommit(name, config, tokens)
         self.created_us.append(created_us)
         self.head = name
         return name
 
     def extend(self, commits: Sequence[NewCommit], created_us: Sequence[int]) -> None:
-        """Stages a line of commits whose objects are in the store already, and moves the head to the last."""
+        """Stages a line of commits whose objects are in the store already, and moves the head to the last; tick, unless the
+        last was made after all that the view has.
+        """
         self.commits.update((CommitHash(new.commit), new) for new in commits)
         self.created_us += created_us
         self.head = CommitHash(commits[-1].commit)
-        self._set_time(created_us[-1], format_time(created_us[-1]))
+        if created_us[-1] > self._last_us():
+            self._set_time(created_us[-1], format_time(created_us[-1]))
 
     def move_to(self, commit: CommitHash, kind: str, *, replaces: Sequence[str] | None = None) -> None:
         """Sets the head to a commit of the store or a staged one, by a move of this kind; tick before.
@@ -214,6 +220,9 @@ class Transaction:
         for items, count in staged:
             while len(items) > count:
                 items.popitem()
+        for about in self.about.values():
+            while about and about[-1] not in self.made:
+                about.pop()
         del self.created_us[commits:]
         del self.ops[ops:]
         del self.usage[usages:]
@@ -258,7 +267,7 @@ class Transaction:
         name = bytes.fromhex(event)
         digests = list(map(bytes.fromhex, self.commits))
         kinds = [arrivals.BRINGS] * len(digests)
-        is_plain = is_plain and self.is_append
+        is_plain = is_plain and self.is_append and self.created_us[-1] == self._last_us()  # its time is the event's
         if is_plain:
             kinds[-1] = arrivals.PLAIN_APPEND if is_durable else arrivals.PLAIN_APPEND_FAST
         elif self.kind != "append":

@@ -2,7 +2,7 @@
 
 An event is this copy's own if arrivals records it so; a commit, if only own events bring it; a content, if an own commit and no other names it; a
 pack, if its events and commits are own. A join that two copies may both have written belongs to the owner of the newest event that it
-joins. So a file has one owner at most, whichever copy looks. Where this copy can't know (its `local/` is new, no event names the file), the file
+joins. So a file has one owner at most, whichever copy looks. A blob has none: two copies may share it before either knows what the other's contents name (FORMAT.md, section 8). Where this copy can't know (its `local/` is new, no event names the file), the file
 is not its own. Nor is one that this copy removed before: it is back because another git branch has it, which is another side of a later merge.
 """
 

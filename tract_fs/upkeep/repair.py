@@ -22,8 +22,9 @@ from tract_fs.store.left_over import remove_left_over
 from tract_fs.store.transaction import Transaction
 from tract_fs.store.tree import iter_files, list_unknown
 from tract_fs.upkeep.adopt import Adopted, Adoption
+from tract_fs.upkeep.lost_blobs import find_lost_blobs
 from tract_fs.upkeep.salvage import find_salvageable
-from tract_fs.upkeep.status import lost_files, missing_names
+from tract_fs.upkeep.status import lost_blobs, lost_files, missing_names
 from tract_fs.work.reader import TractReader
 from tract_fs.work.session import Session, StorePath, require_layout
 
@@ -154,11 +155,15 @@ class Repair:
     def _lost_files(self) -> list[Lost]:
         return [gap.lost for reader in self._readers() for gap in reader.hidden.lost_files()]
 
+    def _lost_blobs(self, reader: TractReader) -> set[Lost]:
+        return set(find_lost_blobs(reader, self._store.objects.is_written))
+
     def _salvage(self, left: set[str]) -> None:
         """Writes lost files again that the redo logs hold, but for those of `left`; restores missing files from unknown,
         quarantined and fresh damaged ones. Repeats, since a restored event may wait for more.
         """
-        while lost := {one.hash: one.path for one in self._lost_files() if one.hash not in left}:
+        blobs = set().union(*map(self._lost_blobs, self._readers()))
+        while lost := {one.hash: one.path for one in (*self._lost_files(), *blobs) if one.hash not in left}:
             with self._store.locked():
                 written = self._store.write_from_redo(lost)
             if not written:
@@ -168,8 +173,9 @@ class Repair:
             self._store.list_events()  # an event that is back may wait for more
         misplaced = [found.path for found in self._store.findings.values() if found.outcome == "fresh"]
         misplaced += [entry.file for entry in self._store.quarantine.entries()]
+        absent = {blob.hash for blob in blobs} - left
         while found := find_salvageable(
-            self._store, [*list_unknown(self._layout), *misplaced], missing_names(self._reader)
+            self._store, [*list_unknown(self._layout), *misplaced], missing_names(self._reader) | absent
         ):
             with self._store.locked():
                 for path, target in found:
@@ -192,7 +198,12 @@ class Repair:
         """Redacts lost files, each in the tracts that miss it. Errors: ArgumentError if one is not lost, nothing written."""
         if not names:
             return
-        lost = {reader.log.tract: {gap.lost.hash for gap in reader.hidden.lost_files()} for reader in self._readers()}
+        lost = {
+            reader.log.tract: {
+                one.hash for one in (*(g.lost for g in reader.hidden.lost_files()), *self._lost_blobs(reader))
+            }
+            for reader in self._readers()
+        }
         chosen = {_require_one(name, set().union(*lost.values())) for name in names}
         with self._store.locked():
             for tract, there in lost.items():
@@ -227,7 +238,7 @@ class Repair:
         """Yields the lost files of all tracts, each once."""
         seen: set[str] = set()
         for reader in self._readers():
-            for found in lost_files(reader):
+            for found in (*lost_files(reader), *lost_blobs(reader, self._store.objects.is_written)):
                 if found.path not in seen:
                     seen.add(found.path)
                     yield found

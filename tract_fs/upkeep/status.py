@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct, structs
 
 from tract_fs.errors import DamageError, TokenizerError
+from tract_fs.model.blobs import iter_references
 from tract_fs.model.damage import NO_FILE
 from tract_fs.model.history import linear_order
-from tract_fs.model.incomplete import BY_CUT, BY_GIT
+from tract_fs.model.incomplete import BY_CUT, BY_GIT, Lost
 from tract_fs.model.lineage import first_words
 from tract_fs.model.names import CommitHash, format_time, is_branch_name, is_hex
 from tract_fs.model.slots import LOST
@@ -32,6 +33,7 @@ from tract_fs.store.packs import SMALL_BYTES
 from tract_fs.store.place import unproved
 from tract_fs.store.store import Store
 from tract_fs.store.tree import count_files, iter_loose, list_unknown
+from tract_fs.upkeep.lost_blobs import find_lost_blobs
 from tract_fs.upkeep.salvage import MOST_READ, find_salvageable, find_under_way
 from tract_fs.upkeep.settled import KEEP_NS, SettledPacks, describe_delays
 from tract_fs.work.reader import WRITTEN_AGAIN, TractReader
@@ -57,6 +59,12 @@ class _History(Struct):
     token_count: int = 0
     token_source: str = ""
     fault: str = ""
+    shown_blobs: frozenset[str] = frozenset()  # that the messages of the context name
+
+    def is_blob_there(self, reader: TractReader) -> Callable[[str], bool]:
+        """Returns what checks a blob: its bytes where the context shows it, so that a compile reads them too; else its presence."""
+        objects = reader.store.objects
+        return lambda name: (objects.get(name) is not None) if name in self.shown_blobs else objects.exists(name)
 
 
 def survey(session: Session) -> Status:
@@ -69,8 +77,10 @@ def survey(session: Session) -> Status:
     absent = {_hash_of(file.file) for file in quarantined if not file.is_back}
     waiting = tuple(_waiting(reader, absent))
     gone = tuple(sorted(name for name in log.gone if name not in absent and not _is_here(reader, name)))
+    lost = (*lost_files(reader), *lost_blobs(reader, history.is_blob_there(reader)))
     unknown = list_unknown(reader.store.layout)
-    salvageable = find_salvageable(reader.store, unknown, missing_names(reader), limit=MOST_READ) if unknown else []
+    wanted = missing_names(reader).union(file.hash for file in lost)
+    salvageable = find_salvageable(reader.store, unknown, wanted, limit=MOST_READ) if unknown else []
     under_way = find_under_way(reader.store, unknown).keys() - {found.path for found in salvageable}
     git = tracked_store(reader.store.layout)
     loose_count, pack_count = count_files(reader.store.layout)
@@ -94,7 +104,7 @@ def survey(session: Session) -> Status:
         explained={name: why for name, why in sorted(log.accepted.items()) if name in gone},
         overruled=tuple(reader.overruled_configs().values()),
         quarantined=quarantined,
-        lost=tuple(lost_files(reader)),
+        lost=lost,
         strays=tuple(unknown),
         salvageable=tuple(SalvageableFile(found.path, found.target.path) for found in salvageable),
         under_way=tuple(sorted(under_way)),
@@ -155,16 +165,22 @@ def _damaged_packs(reader: TractReader) -> Iterator[str]:
 
 def lost_files(reader: TractReader) -> list[LostFile]:
     """Returns the lost files of the reader's tract, with the commits that depend on each."""
-    return [
-        LostFile(
-            path=gap.lost.path,
-            kind=gap.lost.kind,
-            hash=gap.lost.hash,
-            is_damaged=gap.lost.is_damaged,
-            hidden=tuple(f"{name}: {_first_words(reader, name)}" for name in gap.commits),
-        )
-        for gap in reader.hidden.lost_files()
-    ]
+    return [_lost_file(reader, gap.lost, gap.commits) for gap in reader.hidden.lost_files()]
+
+
+def lost_blobs(reader: TractReader, is_there: Callable[[str], bool]) -> list[LostFile]:
+    """Returns the lost blobs of the reader's tract, with the commits that name each; see `find_lost_blobs`."""
+    return [_lost_file(reader, lost, commits) for lost, commits in find_lost_blobs(reader, is_there).items()]
+
+
+def _lost_file(reader: TractReader, lost: Lost, commits: Iterable[CommitHash]) -> LostFile:
+    return LostFile(
+        path=lost.path,
+        kind=lost.kind,
+        hash=lost.hash,
+        is_damaged=lost.is_damaged,
+        hidden=tuple(f"{name}: {_first_words(reader, name)}" for name in commits),
+    )
 
 
 def _first_words(reader: TractReader, name: CommitHash) -> str:
@@ -218,6 +234,10 @@ def _history(session: Session) -> _History:
             found.fault = str(reader.gap_error(unread))
         found.effective_count = snapshot.commit_count
         found.token_count, found.token_source = snapshot.token_count, snapshot.token_source
+        messages = snapshot.list_messages() if snapshot.has_blobs else []
+        found.shown_blobs = frozenset(
+            place.hash for one in messages if one.has_blobs for place in iter_references(one.to_dict())
+        )
     except (DamageError, TokenizerError) as error:
         found.fault = str(error)
     return found
@@ -314,7 +334,12 @@ def _advice(status: Status, other_heads: OtherHeads | None, *, has_own_lines: bo
         yield "damaged files: fetch them from another copy, or run 'tract repair' to quarantine them"
     if any(not file.is_back for file in status.quarantined):
         yield "quarantined files: fetch them from another copy of this store (sync, rsync, git); they take effect by themselves when they are back"
-    if status.lost:
+    if any(file.kind == "blob" for file in status.lost):
+        yield (
+            "blobs that contents name are lost, so a context shows a text in the place of each: fetch them from another copy of this store. "
+            "Where there is none, 'tract repair --give-up HASH' makes that permanent"
+        )
+    if any(file.kind != "blob" for file in status.lost):
         yield (
             "lost files hide a part of the history: fetch them from another copy of this store. Where there is none: --incomplete "
             "goes on with what is whole, and 'tract repair --give-up HASH' makes the gap permanent"

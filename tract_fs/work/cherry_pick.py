@@ -78,11 +78,8 @@ def _copy(reader: TractReader, name: CommitHash, commit: Commit) -> Draft:
 def _priority_before(reader: TractReader, annotation: CommitHash, target: CommitHash) -> Priority:
     """Returns the priority that `target` had in this history before an annotation of it."""
     is_before = False
-    for name in reader.iter_log():
-        if name == target:
-            break  # what is about it comes after it
-        commit = reader.commit(name)
-        if is_before and commit.priority is not None and commit.targets[0] == target:
+    for name, commit in reader.iter_about(target):
+        if is_before and commit.priority is not None:
             return commit.priority
         is_before = is_before or name == annotation
     about = reader.commit(target)

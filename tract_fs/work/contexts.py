@@ -341,6 +341,7 @@ class ContextReader:
             stamp=stamp,
             again_count=again_count,
         )
+        self._reader.expect_operations()
         self._replayed = 0
 
     def _compile_made_by(self, order: list[CommitHash], moment_us: int, options: CompileOptions) -> CompiledContext:

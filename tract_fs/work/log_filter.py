@@ -50,7 +50,7 @@ class LogFilter(Struct, frozen=True):
         """Returns the filter that the arguments of log() describe. Errors: ArgumentError."""
         if branch is not None and tag is not None:
             raise ArgumentError("give branch or tag, not both: each names a history")
-        since_us, until_us = _moment(since, "since"), _moment(until, "until")
+        since_us, until_us = optional_moment(since, "since"), optional_moment(until, "until")
         if since_us is not None and until_us is not None and since_us > until_us:
             raise ArgumentError(f"since {since} is later than until {until}: give a span of time")
         return cls(
@@ -145,7 +145,7 @@ def _operation(value: object) -> CommitOperation:
         raise ArgumentError(f"operation {value!r}: use one of {known}") from None
 
 
-def _moment(value: object, name: str) -> int | None:
+def optional_moment(value: object, name: str) -> int | None:
     if value is not None and not isinstance(value, datetime):
         raise ArgumentError(f"{name} {value!r}: give a datetime (naive: UTC)")
     return None if value is None else to_us(value)

@@ -7,7 +7,7 @@ in this package reads the staged transaction, but its writer.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from tract_fs.model import canonical
 from tract_fs.model.config_query import FieldColumn, FieldPath, Scalar
@@ -73,6 +73,18 @@ class Overlay:
             return None
         return None if staged.start is None else staged.start.commit, staged.commits
 
+    def staged_about(self, name: CommitHash, branch: str) -> Sequence[CommitHash] | None:
+        """Returns the staged edits and annotations of a commit, oldest first; None if more is staged of the branch than new
+        commits on its line.
+        """
+        staged = self._staged
+        if staged is None:
+            return ()
+        is_line = branch == staged.branch and branch not in staged.others and staged.kind == "append"
+        if not is_line or staged.foreign_parents or len(staged.made) != len(staged.commits):
+            return None
+        return staged.about.get(name, ())
+
     def heads(self, branch: str) -> list[CommitHash]:
         """Returns all heads of a branch, the one that this copy works on first; empty if there is no such branch."""
         own = self.head(branch)
@@ -86,8 +98,11 @@ class Overlay:
 
     def branches(self) -> set[str]:
         """Returns the names of all branches, of deleted ones too."""
-        staged = () if self._staged is None else self._staged.others
-        return {*self._log.view.branches, *staged}
+        staged = self._staged
+        if staged is None:
+            return set(self._log.view.branches)
+        own = (staged.branch,) if staged.is_move else ()
+        return {*self._log.view.branches, *staged.others, *own}
 
     def tag(self, name: str) -> CommitHash | None:
         """Returns the commit that a tag names, or None if there is no such tag."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tract_fs.errors import (
@@ -33,12 +34,13 @@ from tract_fs.model.info import CommitFacts, CommitInfo, PriorityAnnotation
 from tract_fs.model.lines import shows
 from tract_fs.model.messages import Message, Rendering, render
 from tract_fs.model.names import CommitHash, ContentHash, is_hash, is_hex, to_datetime
-from tract_fs.model.objects import Commit
+from tract_fs.model.objects import ABOUT_ONE, Commit
 from tract_fs.model.refs import HEAD, Ref, parse_ref
 from tract_fs.model.slots import LOST
 from tract_fs.model.tokens import TokenCounter, recorded_tokens
 from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.foreign_commits import ForeignCommits
+from tract_fs.store.operations import Operations
 from tract_fs.store.store import Store
 from tract_fs.store.tract_log import TractLog
 from tract_fs.work.overlay import Overlay
@@ -50,6 +52,8 @@ _T = TypeVar("_T")
 _CACHED_BYTES = 32 * 1024 * 1024
 _CACHED_NEW = 1024
 _SHORTEST_PREFIX = 4
+_NEAR_COMMITS = 128  # a walk over so many is shorter than what it spares
+_NEVER = "~"  # after every time
 _MOST_NAMED = 3
 WRITTEN_AGAIN = "this copy's redo log still has what is missing: 'tract repair' writes it again"
 _MOST_SHOWN = 200  # characters of a config
@@ -94,6 +98,7 @@ class TractReader:
         self.throw_away: object = None  # keeps a throw-away store for as long as a reference to it is left
         self._history = KnownHistory(self.commit)
         self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
+        self._operations: dict[TractLog, Operations] = {}
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
         self._with_data: BoundedCache[tuple[str, tuple[str, ...]], Message] = BoundedCache(_CACHED_BYTES)  # by message
         self._written: dict[CommitHash, NewCommit] = {}  # recent commits of this session
@@ -549,11 +554,8 @@ class TractReader:
         name = self.require_in_history(ref)
         tract = self.log.tract
         annotations = []
-        for other in self.iter_log():
-            if other == name:
-                break  # what is about it comes after it
-            commit = self.commit(other)
-            if commit.priority is not None and commit.targets[0] == name:
+        for other, commit in self.iter_about(name):
+            if commit.priority is not None:
                 made = to_datetime(commit.created_us)
                 annotations.append(PriorityAnnotation(other, tract, name, commit.priority, commit.reason, made))
         target = self.commit(name)
@@ -561,6 +563,114 @@ class TractReader:
         if level is not Priority.NORMAL:
             annotations.append(PriorityAnnotation(None, tract, name, level, None, to_datetime(target.created_us)))
         return annotations[::-1]
+
+    def iter_about(self, name: CommitHash) -> Iterator[tuple[CommitHash, Commit]]:
+        """Yields the edits and annotations of a commit that are in the head's history, newest first.
+
+        Cost: a look-up for each where the branch's moves show their order; else a walk back to the commit.
+        """
+        if self._operations_of(self.log).unread_count() > _NEAR_COMMITS:
+            about = self._about_near(name)
+            if about is not None:
+                yield from about
+                return
+        names = self._about(name)
+        if names is None:
+            yield from self._iter_about(name, self.iter_log())
+            return
+        for other in names:
+            if self.is_in_history(other):
+                yield other, self.commit(other)
+
+    def _about_near(self, name: CommitHash) -> list[tuple[CommitHash, Commit]] | None:
+        """Returns what `iter_about` yields of a commit that is just before the head; None of any other."""
+        near: list[CommitHash] = []
+        cursor = self.head()
+        while cursor is not None and len(near) < _NEAR_COMMITS:
+            near.append(cursor)
+            parents = self.commit(cursor).parents
+            if cursor == name:
+                return list(self._iter_about(name, near))
+            cursor = parents[0] if len(parents) == 1 else None
+        return None
+
+    def _iter_about(self, name: CommitHash, history: Iterable[CommitHash]) -> Iterator[tuple[CommitHash, Commit]]:
+        for other in history:
+            if other == name:
+                return  # what is about it comes after it
+            commit = self.commit(other)
+            if commit.operation in ABOUT_ONE and commit.targets[0] == name:
+                yield other, commit
+
+    def _about(self, name: CommitHash) -> list[CommitHash] | None:
+        """Returns the edits and annotations of a commit on any branch, newest first, those of the head's history in its order;
+        None if it takes a walk to know.
+        """
+        staged = None if self.log.hides_any else self.overlay.staged_about(name, self.branch)
+        if staged is None:
+            return None
+        found: set[CommitHash] = set()
+        for log in (self.log, *self.foreign.sources()) if self.log.view.foreign else (self.log,):
+            about = self._operations_of(log).about(name)
+            if about is None:
+                return None
+            found.update(about)
+        made: dict[CommitHash, str] = {}
+        for other in found.difference(staged):
+            commit = self.log.commit(other)
+            if commit is None:  # the walk meets it, if it is of this history
+                return None
+            if commit.operation in ABOUT_ONE and commit.targets[0] == name:
+                made[other] = commit.created_at
+        order = sorted(made, key=made.__getitem__)
+        if len(order) > 1 and made[order[1]] <= self._straight_since():
+            order = [other for other in order if self.is_in_history(other)]
+            if not self.is_line(order):
+                return None
+        return [*reversed(staged), *reversed(order)]
+
+    def ordered_before(self, names: Iterable[CommitHash], end: CommitHash) -> list[CommitHash] | None:
+        """Returns commits of the history of `end`, in its order, or None where moves of branches do not show it.
+
+        Cost: some look-ups for each; a walk over as many commits as there are names costs less, and comes first.
+        """
+        wanted = set(names)
+        met: list[CommitHash] = []
+        cursor: CommitHash | None = end
+        for _ in range(16 + 2 * len(wanted)):
+            if cursor is None or len(met) == len(wanted):
+                break
+            if cursor in wanted:
+                met.append(cursor)
+            parents = self.commit(cursor).parents
+            cursor = parents[0] if len(parents) == 1 else None
+        made = {name: self.log.commit(name) for name in wanted.difference(met)}
+        times = {name: commit.created_at for name, commit in made.items() if commit is not None}
+        order = sorted(times, key=times.__getitem__)
+        last = met[-1] if met else end
+        start = self.overlay.line(self.branch) if self.overlay.is_staged(last) else None
+        last = last if start is None else start[0] or last
+        return [*order, *met[::-1]] if len(order) == len(made) and self.is_line([*order, last]) else None
+
+    def is_line(self, names: Iterable[CommitHash]) -> bool:
+        """Returns whether moves of branches show that each commit is in the history of the next; False: it is unknown."""
+        return all(shows(before, after, None, self.foreign.bringing_moves) for before, after in pairwise(names))
+
+    def _straight_since(self) -> str:
+        """Returns the time after which all written commits of the head's history are one line; the end of times if it is unknown."""
+        view = self.log.view
+        line = view.lines.get(self.branch) if self.pinned is None else None
+        is_single = len(view.branches.get(self.branch, ())) == 1
+        return line.straight_since if line is not None and is_single else _NEVER
+
+    def _operations_of(self, log: TractLog) -> Operations:
+        found = self._operations.get(log)
+        if found is None:
+            store = self.store
+            found = self._operations[log] = Operations(
+                store.layout, log, store.objects, read_only=store.read_only, is_distrusted=store.distrusts_caches
+            )
+        return found
 
     def query(self, path: FieldPath, operator: str, value: Scalar) -> list[CommitInfo]:
         """Returns the commits whose generation config matches, by creation time, then hash."""
@@ -596,8 +706,18 @@ class TractReader:
         logs = [self.log, *self.foreign.sources()]
         return sum(log.version for log in logs), sum(log.again_count for log in logs)
 
+    def expect_operations(self) -> None:
+        """Makes `save` read the tract's edits and annotations: its commits were just read, so that costs little now."""
+        self._operations_of(self.log)
+
+    def save(self) -> None:
+        """Saves what is cached of edits and annotations."""
+        for operations in self._operations.values():
+            operations.save()
+
     def close(self) -> None:
-        """Closes the files that reading opened."""
+        """Saves what is cached, and closes the files that reading opened."""
+        self.save()
         for index in self._config_indexes.values():
             index.close()
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -48,6 +48,7 @@ from tract_fs.work.writer import TractWriter
 Durability = Literal["durable", "fast"]
 OnIncomplete = Literal["raise", "use"]
 StorePath = str | os.PathLike[str]
+_T = TypeVar("_T")
 
 
 class SessionOptions(Struct, frozen=True):
@@ -313,6 +314,7 @@ class Session:
 
     def _rest(self) -> None:
         self.contexts.save()
+        self.reader.save()
         self.contexts.forget()
         self.reader.forget_renderings()
         self.store.forget()
@@ -328,6 +330,7 @@ class Session:
         """Makes every file written so far survive a power cut by itself, and saves the caches."""
         self.store.flush()
         self.contexts.save()
+        self.reader.save()
         self.reader.log.save()
 
     def close(self) -> None:
@@ -402,6 +405,13 @@ def open_store(
     )
     store.open(create=create)
     return store, throw_away
+
+
+def require_opened(given: object, kind: type[_T], call: str) -> _T:
+    """Returns what a handle is made from. Errors: ArgumentError if a user called the class instead of `call`."""
+    if not isinstance(given, kind):
+        raise ArgumentError(f"the class itself opens nothing: use {call}, which takes the options too")
+    return given
 
 
 def list_tracts(path: StorePath) -> list[str]:

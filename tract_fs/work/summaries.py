@@ -7,6 +7,7 @@ lock. The compiler decides how a summary shows. Format: FORMAT.md, sections 5 an
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from msgspec import Struct
@@ -137,16 +138,12 @@ class TractSummarizer:
                 target=name,
                 reason="it is no summary",
             )
-        missing = set(commit.targets)
-        infos = []
-        for other, made in iter_newest_first(name, reader.commit):
-            if other in missing:
-                missing.discard(other)
-                if made.operation in _SHOWN:
-                    infos.append(reader.info(other))
-            if not missing:
-                break
-        return infos[::-1]
+        targets = reader.ordered_before(commit.targets, name)
+        if targets is None:
+            wanted = set(commit.targets)
+            met = (other for other, _ in iter_newest_first(name, reader.commit) if other in wanted)
+            targets = list(islice(met, len(wanted)))[::-1]
+        return [reader.info(other) for other in targets if reader.commit(other).operation in _SHOWN]
 
     def _choose(
         self, commits: tuple[CommitHash, ...], ends: tuple[CommitHash, CommitHash] | None, *, keep_pinned: bool

@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from tract_fs.errors import ContentValidationError, EditTargetError
-from tract_fs.model.content import BUILTIN_TYPES
+from tract_fs.model.content import BUILTIN_TYPES, Priority
 from tract_fs.model.names import CommitHash
+from tract_fs.model.objects import CommitOperation
 from tract_fs.model.text_edits import with_text
-from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reader import TractReader
 
 
@@ -31,20 +31,27 @@ class TextEdit(Struct, frozen=True):
     basis: TextBasis
 
 
-def standing_commit(contexts: ContextReader, head: CommitHash, target: CommitHash) -> CommitHash:
-    """Returns the edit of `target` that applies after the history of `head`, or `target` itself."""
-    slot = contexts.state(head).slot_of(target) or contexts.whole_state(head).slot_of(target)
-    edit = slot.winner() if slot is not None and slot.edits else None
-    return target if edit is None else CommitHash(edit.commit)
+def standing_commit(reader: TractReader, target: CommitHash) -> CommitHash:
+    """Returns the edit of `target` that applies at the head, or `target` itself."""
+    for name, commit in reader.iter_about(target):
+        is_edit = commit.operation is CommitOperation.EDIT
+        if is_edit and not _is_skipped(reader, name) and reader.loaded(name, commit).rendering is not None:
+            return name
+    return target
 
 
-def edit_text(reader: TractReader, contexts: ContextReader, target: CommitHash, text: str) -> TextEdit:
+def _is_skipped(reader: TractReader, edit: CommitHash) -> bool:
+    priorities = (commit.priority for _, commit in reader.iter_about(edit))
+    return next((priority for priority in priorities if priority is not None), None) is Priority.SKIP
+
+
+def edit_text(reader: TractReader, target: CommitHash, text: str) -> TextEdit:
     """Returns an edit of `target` by a text alone: all else is as the last edit that applies left it.
 
     Errors: EditTargetError if the content has no text, or several of them; ContentRedacted.
     """
     head = reader.head()
-    standing = target if head is None else standing_commit(contexts, head, target)
+    standing = standing_commit(reader, target)
     content_type = reader.commit(standing).content_type
     assert content_type is not None
     content = reader.content(standing)

@@ -1,37 +1,61 @@
-"""Sums of the recorded usage of a store: by tract, or by the model of the commits that it is of."""
+"""Sums of the recorded usage: of a store by tract or model, of a tract by commit, model or branch.
+
+Of each commit the usage that was recorded last counts, and a time compares with when that was recorded. What a fork
+repeats of the tract that it was made from is that one's. So the sums of the tracts add up to those of the store.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Literal, get_args
 
 from tract_fs.errors import ArgumentError
 from tract_fs.model import canonical
+from tract_fs.model.history import KnownHistory
+from tract_fs.model.names import CommitHash, parse_time
 from tract_fs.model.usage import TokenUsage
 from tract_fs.store.tract_log import TractLog
+from tract_fs.work.log_filter import optional_moment
+from tract_fs.work.reader import TractReader
 
-UsageKey = Literal["tract", "model"]
-
-
-def require_usage_key(by: object) -> UsageKey:
-    """Returns what to sum by. Errors: ArgumentError."""
-    for key in get_args(UsageKey):
-        if by == key:
-            found: UsageKey = key
-            return found
-    raise ArgumentError(f"usage by {by!r}: use tract or model")
+StoreUsageKey = Literal["tract", "model"]
+TractUsageKey = Literal["commit", "model", "branch"]
 
 
-def iter_usage(log: TractLog, by: UsageKey) -> Iterator[tuple[str, TokenUsage]]:
+def require_usage_key(by: object, keys: object) -> None:
+    """Raises ArgumentError unless `by` is one of the keys of a type."""
+    if by not in get_args(keys):
+        raise ArgumentError(f"usage by {by!r}: use {' or '.join(get_args(keys))}")
+
+
+def iter_usage(log: TractLog, by: StoreUsageKey, since: datetime | None) -> Iterator[tuple[str, TokenUsage]]:
     """Yields the last usage of each commit of a tract with its tract or model, "" where no model is known.
 
-    What a fork repeats of the tract that it was made from is left out. Cost: reads one event for each.
+    Cost: reads one event for each.
     """
-    for commit in log.origins.commits_with_usage():
-        found = log.origins.last_usage(commit)
-        if found is None or (found[0].parents and all("/" in parent for parent in found[0].parents)):
-            continue
-        yield (log.tract if by == "tract" else _model(log, commit)), found[1].counts
+    for commit, counts in _iter_recorded(log, optional_moment(since, "since")):
+        if by == "tract":
+            yield log.tract, counts
+        else:
+            entry = log.origins.brought(commit)
+            yield _model_in(b"" if entry is None else bytes(entry.config)), counts
+
+
+def sum_usage(reader: TractReader, by: TractUsageKey, since: datetime | None) -> dict[str, TokenUsage]:
+    """Returns the sums of the usage of the reader's tract; see the facade."""
+    require_usage_key(by, TractUsageKey)
+    since_us = optional_moment(since, "since")
+    recorded = dict(_iter_recorded(reader.log, since_us))
+    staged = reader.overlay.transaction
+    if staged is not None and staged.usage and (since_us is None or parse_time(staged.now) >= since_us):
+        recorded.update(staged.usage)
+    keys_of = _keys(reader, by)
+    found: dict[str, TokenUsage] = {}
+    for commit, counts in recorded.items():
+        for key in keys_of(commit):
+            found[key] = add(found.get(key), counts)
+    return dict(sorted(found.items()))
 
 
 def add(first: TokenUsage | None, second: TokenUsage) -> TokenUsage:
@@ -41,8 +65,32 @@ def add(first: TokenUsage | None, second: TokenUsage) -> TokenUsage:
     return TokenUsage(*(getattr(first, key) + getattr(second, key) for key in TokenUsage.__struct_fields__))
 
 
-def _model(log: TractLog, commit: str) -> str:
-    entry = log.origins.brought(commit)
-    config = canonical.decode(bytes(entry.config)) if entry is not None and entry.config else {}
-    model = config.get("model")
+def _iter_recorded(log: TractLog, since_us: int | None) -> Iterator[tuple[CommitHash, TokenUsage]]:
+    """Yields each commit with the usage that events of the tract recorded last, unless that was before a time."""
+    for commit in log.origins.commits_with_usage():
+        found = log.origins.last_usage(commit)
+        if found is None or (found[0].parents and all("/" in parent for parent in found[0].parents)):
+            continue
+        if since_us is None or found[0].at_us >= since_us:
+            yield CommitHash(commit), found[1].counts
+
+
+def _keys(reader: TractReader, by: TractUsageKey) -> Callable[[CommitHash], list[str]]:
+    """Returns what gives the keys under which a commit's usage counts."""
+    if by == "commit":
+        return lambda commit: [commit]
+    if by == "model":
+        return lambda commit: [_model_in(reader.facts(commit).config)]
+    heads = [(branch, head) for branch in reader.overlay.branches() for head in reader.overlay.heads(branch)]
+    histories = [(branch, head, KnownHistory(reader.commit)) for branch, head in heads]
+
+    def branches_of(commit: CommitHash) -> list[str]:
+        found = {branch for branch, head, history in histories if commit == head or history.has(head, commit)}
+        return sorted(found) or [""]
+
+    return branches_of
+
+
+def _model_in(config: bytes) -> str:
+    model = (canonical.decode(config) if config else {}).get("model")
     return model if type(model) is str else ""

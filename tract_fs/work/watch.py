@@ -1,7 +1,7 @@
 """Watches: new commits of a branch, whichever process or tool brings them, found by polling.
 
 A look costs one stat while nothing changes: it reads how far the arrivals go, and about once a second which directories of
-events changed. So a commit of another process is seen within a fifth of a second, and one that a copying tool brings
+events changed. So a commit of another process is seen within a tenth of a second, and one that a copying tool brings
 within a second or so. No notice of the operating system is used: a network mount gives none.
 """
 
@@ -17,8 +17,7 @@ from tract_fs.model.names import CommitHash
 from tract_fs.model.reach import Reach
 from tract_fs.work.session import Session
 
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 0.2
+_PAUSE_S = 0.08  # a look takes 0.2 ms of the processor
 
 
 class Watch:
@@ -31,7 +30,6 @@ class Watch:
         self._after = after
         self._start: CommitHash | None = None
         self._head: CommitHash | None = None  # the last one that was looked at
-        self._pause_s = _FIRST_PAUSE_S
         self._ends_at = math.inf if timeout_s is None else time.monotonic() + timeout_s
         with session.guard.reading:
             session.require_outside_batch("watch")
@@ -57,9 +55,7 @@ class Watch:
 
     def next_pause_s(self) -> float:
         """Returns how long to wait until the next look; 0 once the time is over."""
-        pause_s = min(self._pause_s, self._ends_at - time.monotonic())
-        self._pause_s = min(1.5 * self._pause_s, _LONGEST_PAUSE_S)
-        return max(pause_s, 0.0)
+        return max(min(_PAUSE_S, self._ends_at - time.monotonic()), 0.0)
 
     def _newer(self, head: CommitHash) -> list[CommitInfo]:
         reader = self._session.reader

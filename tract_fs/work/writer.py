@@ -143,7 +143,7 @@ class TractWriter:
         if not self._overlay.is_staging:
             self._reader.log.catch_up()
         (name,) = self._require_targets(Draft(operation=CommitOperation.EDIT, target=target))
-        return edit_text(self._reader, self._contexts, name, text)
+        return edit_text(self._reader, name, text)
 
     def render_message(self, message: dict[str, Any]) -> Rendering:
         """Returns the rendering of a provider message that was checked before."""
@@ -539,7 +539,7 @@ class TractWriter:
         head = self._reader.head()
         if head is None or head == basis.head:
             return
-        if standing_commit(self._contexts, head, basis.target) != basis.standing:
+        if standing_commit(self._reader, basis.target) != basis.standing:
             raise HeadMoved(branch=self._reader.branch, expected=basis.head, actual=head)
 
     @property
@@ -670,7 +670,10 @@ def optional_object(value: object, name: str) -> bytes | None:
     return canonical.encode_kept(value, name=name)
 
 
-def require_object(value: object, name: str) -> None:
-    """Raises ArgumentError or JsonValueError unless a value is a dict that can be stored."""
-    if optional_object(value, name) is None:
+def require_object(value: object, name: str) -> dict[str, Any]:
+    """Returns a dict as it would be stored (fresh). Errors: ArgumentError, JsonValueError."""
+    data = optional_object(value, name)
+    if data is None:
         raise ArgumentError(f"{name} {value!r}: give a dict")
+    fields: dict[str, Any] = canonical.decode(data)
+    return fields

@@ -172,13 +172,16 @@ class MemberIndex:
 
     def has_tract(self, packs: Collection[str], tract: str) -> bool:
         """Returns whether one of some packs has events of a tract. Errors: IndexDamagedError."""
-        there = [name for name in packs if name in self.packs()]
-        return any(owner == tract for name in there for owner, _ in self._events_of(name, tract))
+        return any(owner == tract for name in self._with_events(packs) for owner, _ in self._events_of(name, tract))
 
     def tracts(self, packs: Collection[str]) -> set[str]:
         """Returns the tracts that have events in some packs; an empty one if unknown. Errors: IndexDamagedError."""
-        there = [name for name in packs if name in self.packs()]
-        return {tract for name in there for tract, _ in self._events_of(name, None)}
+        return {tract for name in self._with_events(packs) for tract, _ in self._events_of(name, None)}
+
+    def _with_events(self, packs: Collection[str]) -> list[str]:
+        """Returns those of some packs that have events; a pack of an import has none."""
+        known = self.packs()
+        return [name for name in packs if name in known and self._counts[name][1]]
 
     def _events_of(self, pack: str, tract: str | None) -> list[tuple[str, bytes]]:
         """Returns the tracts that a pack has events of, or only one tract and the unknown one, each with their hashes. Errors: IndexDamagedError."""

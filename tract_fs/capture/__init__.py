@@ -1,0 +1,1 @@
+"""Capture: sessions of agents brought into tracts, and back to files."""

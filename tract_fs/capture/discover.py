@@ -1,0 +1,76 @@
+"""Discovers the sessions of the agents on this machine: where each program keeps them. Nothing there is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from tract_fs.capture import files
+from tract_fs.capture.files import FileState, open_source
+from tract_fs.errors import TractError
+from tract_fs.transcripts import LISTS, format_for
+
+ENDINGS = (".jsonl", ".json", ".jsonl.zst", ".traj", ".db")
+
+
+class _Program(NamedTuple):
+    format: str
+    variable: str  # of the environment, which names the folder in place of the usual one
+    folder: str
+    patterns: tuple[str, ...]
+
+
+_DATA = "~/.local/share"
+_PROGRAMS = (
+    _Program("claude-code", "CLAUDE_CONFIG_DIR", "~/.claude", ("projects/*/*.jsonl",)),
+    _Program(
+        "codex", "CODEX_HOME", "~/.codex", ("sessions/*/*/*/rollout-*.jsonl*", "archived_sessions/rollout-*.jsonl*")
+    ),
+    _Program("opencode", "XDG_DATA_HOME", _DATA, ("opencode/opencode.db",)),
+    _Program("pi", "PI_HOME", "~/.pi", ("agent/sessions/*/*.jsonl",)),
+    _Program("pi", "OPENCLAW_HOME", "~/.openclaw", ("agents/*/sessions/*.jsonl",)),
+    _Program("gemini-cli", "", "~/.gemini", ("tmp/*/chats/session-*.json", "tmp/*/chats/session-*.jsonl")),
+    _Program("copilot", "COPILOT_HOME", "~/.copilot", ("session-state/*/events.jsonl",)),
+    _Program("cline", "", "~/.cline", ("data/sessions/*/*.messages.json",)),
+    _Program("qwen", "QWEN_HOME", "~/.qwen", ("projects/*/chats/*.jsonl",)),
+    _Program("kimi", "", "~/.kimi-code", ("sessions/*/*/agents/main/wire.jsonl",)),
+    _Program("vibe", "", "~/.vibe", ("logs/session/*/messages.jsonl",)),
+    _Program("goose", "XDG_DATA_HOME", _DATA, ("goose/sessions/sessions.db",)),
+)
+
+
+class FoundSession(NamedTuple):
+    """A session file of a program; `format` is what the program keeps there."""
+
+    format: str
+    file: FileState
+
+
+def discover(environment: Mapping[str, str]) -> list[FoundSession]:
+    """Returns the session files of all known programs, by program and path. Nothing is opened."""
+    found = []
+    for program in _PROGRAMS:
+        folder = environment.get(program.variable) or files.expand(program.folder)
+        found += [FoundSession(program.format, state) for state in files.find_files(folder, program.patterns)]
+    return found
+
+
+def sessions_in(path: str) -> Iterator[FileState]:
+    """Yields the session files of agents at a path: the file itself, or those below a folder whose format is known."""
+    if not files.is_folder(path):
+        state = files.state_of(path)
+        if state is not None:
+            yield state
+        return
+    for state in files.walk_files(path, ENDINGS):
+        if is_session(state.path):
+            yield state
+
+
+def is_session(path: str) -> bool:
+    """Returns whether a file is the session of an agent, and no list of messages; False for one that can't be read."""
+    try:
+        with open_source(path) as source:
+            return format_for(source) not in LISTS
+    except (TractError, OSError):
+        return False

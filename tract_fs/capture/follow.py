@@ -1,0 +1,69 @@
+"""Follows session files as agents write them, and imports what is new: torn tails wait, rewritten files are read again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from tract_fs.capture.discover import sessions_in
+from tract_fs.capture.files import FileState, state_of
+from tract_fs.capture.importer import TranscriptReport
+from tract_fs.errors import StoreGone, TractError
+
+Result = TranscriptReport | TractError | OSError  # of a file
+_PAUSE_S = 0.5
+_LIST_PAUSE_S = 3.0  # between looks for new files in folders
+_SHARE = 4  # a pause is this many times as long as what the look before it took
+
+
+class Follower:
+    """Follows some paths of session files and folders.
+
+    `_seen` has the state of each file at its last import that succeeded; the tract holds all else, so another follower
+    goes on where this one was killed.
+    """
+
+    def __init__(self, import_file: Callable[[str], Iterable[TranscriptReport]], paths: Iterable[str]) -> None:
+        """`import_file` imports the sessions of a file that grows, as `Store.import_transcripts` does."""
+        self._import_file = import_file
+        self._paths = list(paths)
+        self._files: dict[str, FileState] = {}
+        self._seen: dict[str, FileState] = {}
+        self._listed_at = float("-inf")
+
+    def look(self) -> list[tuple[str, Result]]:
+        """Imports what is new of the files that changed, and returns what became of each; a file that can't be read is
+        tried again once it changes. Errors: StoreGone.
+        """
+        done: list[tuple[str, Result]] = []
+        for state in self._changed():
+            try:
+                reports = self._import_file(state.path)
+                done += [(state.path, report) for report in reports if report.added or report.branches]
+            except StoreGone:
+                raise
+            except (TractError, OSError) as error:
+                done.append((state.path, error))
+            self._seen[state.path] = state
+        return done
+
+    def run(
+        self,
+        report: Callable[[str, Result], object],
+        is_stopped: Callable[[], bool],
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Looks until `is_stopped`; calls `report` for each file of which something was imported, or nothing could be."""
+        while not is_stopped():
+            began = time.monotonic()
+            for path, result in self.look():
+                report(path, result)
+            wait(max(_PAUSE_S, _SHARE * (time.monotonic() - began)))
+
+    def _changed(self) -> list[FileState]:
+        now = time.monotonic()
+        if now - self._listed_at >= _LIST_PAUSE_S:
+            self._listed_at = now
+            self._files = {state.path: state for path in self._paths for state in sessions_in(path)}
+        states = [state for state in map(state_of, self._files) if state is not None]
+        return [state for state in states if self._seen.get(state.path) != state]
