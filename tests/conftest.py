@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lab.talk import Clock
 from tract_fs import Tract
 from tract_fs.store import quarantine
 
 _REASON = "needs a tool that is not installed: "
+_LONGEST_S = 600  # below the time at which faulthandler ends the process
+
+# no example fails because the machine is slow
+settings.register_profile("slow machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("slow machine")
+
+
+def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _missing(item: pytest.Item) -> list[str]:
@@ -58,6 +70,26 @@ def t(tmp_path: Path) -> Iterator[Tract]:
 
 
 @pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_time() -> Iterator[None]:
+    """Ends a test that hangs, as one that opens a pipe would."""
+
+    def stop(*_: object) -> None:
+        raise AssertionError(f"not done in {_LONGEST_S} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(_LONGEST_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets no file count as standing still, though a test should take longer than that time."""
+    monkeypatch.setattr(quarantine, "SETTLED_NS", 10**18)
+
+
+@pytest.fixture
+def still(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets every file count as standing still."""
     monkeypatch.setattr(quarantine, "SETTLED_NS", -(10**18))

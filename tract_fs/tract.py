@@ -1077,7 +1077,7 @@ class Tract:
         """
         from tract_fs.upkeep.repair import Repair
 
-        with self._guard.changing:
+        with self._guard.repairing:
             return Repair(self._session).run(adopt=adopt, verify=verify, give_up=give_up, accept=accept)
 
     def pack(

@@ -8,7 +8,6 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ class Gate:
     def count_text(self, text: str) -> int:
         if text == "slow":
             self.is_reached.set()
-            assert self.opened.wait(10)
+            assert self.opened.wait(120)
         return 1
 
 
@@ -40,7 +39,7 @@ def run(path: Path, work: Callable[[AsyncTract], Awaitable[None]], **options: An
 
     async def main() -> None:
         async with await AsyncTract.open(path, durability="fast", **options) as t:
-            await asyncio.wait_for(work(t), 20)
+            await asyncio.wait_for(work(t), 200)
 
     asyncio.run(main())
     with Tract.open(path, read_only=True) as t:
@@ -52,7 +51,7 @@ async def texts(t: Any) -> list[Any]:
 
 
 async def reached(gate: Gate) -> None:
-    assert await asyncio.to_thread(gate.is_reached.wait, 10)
+    assert await asyncio.to_thread(gate.is_reached.wait, 120)
 
 
 async def is_waiting(task: asyncio.Task[Any]) -> bool:
@@ -63,7 +62,7 @@ async def is_waiting(task: asyncio.Task[Any]) -> bool:
 @pytest.fixture(autouse=True)
 def no_thread_stays() -> Iterator[None]:
     yield
-    ends_at = time.monotonic() + 5
+    ends_at = time.monotonic() + 120
     while [thread for thread in threading.enumerate() if thread.name.startswith("tract_fs")]:
         assert time.monotonic() < ends_at
         gc.collect()
@@ -139,11 +138,18 @@ def test_a_time_limit_ends_after_the_outcome(path: Path) -> None:
     gate = Gate()
 
     async def work(t: AsyncTract) -> None:
-        asyncio.get_running_loop().call_later(0.1, gate.opened.set)
+        async def end_the_time(limit: asyncio.Timeout) -> None:
+            await reached(gate)
+            limit.reschedule(asyncio.get_running_loop().time())
+            await asyncio.sleep(0.05)
+            gate.opened.set()
+
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.02):
+            async with asyncio.timeout(None) as limit:
+                ending = asyncio.create_task(end_the_time(limit))
                 await t.commit(user("slow"))
         assert gate.opened.is_set()
+        await ending
         assert len(await t.log()) == 1
 
     assert run(path, work, tokenizer=gate) == ["slow"]
@@ -174,8 +180,7 @@ def test_an_error_of_a_cancelled_commit_makes_no_noise(path: Path, caplog: pytes
         await t.commit(user("one"))
         head = await t.head
         task = asyncio.create_task(t.commit(user("slow"), expected_head=None))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.to_thread(gate.is_reached.wait, 0.2), 0.3)
+        await reached(gate)
         task.cancel()
         gate.opened.set()
         with pytest.raises(asyncio.CancelledError):
@@ -362,10 +367,8 @@ def test_a_write_that_waits_too_long_for_a_batch_raises_and_the_batch_goes_on(pa
         async with t.batch() as b:
             await b.commit(user("one"))
             for call in (t.commit(user("late")), t.fork("other"), batch()):
-                began = time.monotonic()
                 with pytest.raises(BatchOpen, match=r"another task had a batch open for 0\.1 s"):
                     await asyncio.create_task(call)
-                assert 0.09 < time.monotonic() - began < 2
             await b.commit(user("two"))
 
     assert run(path, work, lock_timeout_s=0.1) == ["one", "two"]
@@ -379,9 +382,7 @@ def test_a_write_of_the_task_itself_past_the_object_is_refused_at_once(path: Pat
                 with pytest.raises(BatchOpen):
                     await call
 
-    began = time.monotonic()
-    assert run(path, work) == ["one"]
-    assert time.monotonic() - began < 5
+    assert run(path, work, lock_timeout_s=3600) == ["one"]
 
 
 def test_another_handle_may_be_opened_read_and_closed_inside_a_batch(path: Path) -> None:
@@ -423,7 +424,7 @@ def test_a_batch_that_its_event_loop_left_open_is_dropped(path: Path) -> None:
     b = loop.run_until_complete(batch.__aenter__())
     loop.run_until_complete(b.commit(user("dropped")))
     loop.close()
-    with Tract.open(path, durability="fast", lock_timeout_s=5) as other:
+    with Tract.open(path, durability="fast", lock_timeout_s=120) as other:
         other.commit(user("kept"))
         assert [message.content for message in other.compile().messages] == ["kept"]
 

@@ -58,7 +58,7 @@ def configs_of(t: Tract) -> list[Any]:
 
 
 @given(MESSAGES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_message_is_encoded_and_counted_as_its_content_is(message: dict[str, Any]) -> None:
     types, counter = ContentTypes(), EstimateCounter()
     try:

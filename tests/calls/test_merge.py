@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lab.copies import bring_files
@@ -955,7 +955,7 @@ actions = st.lists(
     st.tuples(st.sampled_from(("append", "append", "edit", "annotate")), st.integers(0, 5), st.integers(0, 3)),
     max_size=5,
 )
-LAWS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAWS = settings(max_examples=60)
 
 
 def act(t: Tract, script: list[tuple[str, int, int]], name: str) -> None:

@@ -830,7 +830,6 @@ class StoreMachine(RuleBasedStateMachine):
 StoreMachine.TestCase.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=32,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 TestStore = StoreMachine.TestCase

@@ -648,7 +648,7 @@ def test_threads_share_a_store(path: Path) -> None:
         except BaseException as error:
             errors.append(error)
 
-    with open_store(path, lock_timeout_s=30.0) as store:
+    with open_store(path, lock_timeout_s=120.0) as store:
         threads = [threading.Thread(target=work, args=(store, number)) for number in range(12)]
         for thread in threads:
             thread.start()

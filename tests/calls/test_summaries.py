@@ -522,7 +522,7 @@ def test_a_callable_is_asked_with_nothing_locked(t: Tract, tmp_path: Path) -> No
             say(other, "by another")
         thread = Thread(target=lambda: say(t, "by a thread"))  # another thread of this handle
         thread.start()
-        thread.join(timeout=20)
+        thread.join(timeout=120)
         assert not thread.is_alive()
         return "s"
 
@@ -706,7 +706,7 @@ def test_a_fresh_process_without_local_answers_alike(tmp_path: Path) -> None:
         " [i.commit_hash for i in t.expand(sys.argv[2])]]))"
     )
     told = subprocess.run(
-        [sys.executable, "-c", program, tmp_path, inner], capture_output=True, check=True, timeout=60
+        [sys.executable, "-c", program, tmp_path, inner], capture_output=True, check=True, timeout=240
     ).stdout
     messages, commits, configs, expanded = json.loads(told)
     assert messages == ["outer", "c", "d"]

@@ -91,7 +91,7 @@ t.commit(DialogueContent(role="user", text="two"))
 with Tract.open(path, read_only=True) as fresh:
     print([message.content for message in fresh.compile().messages], path)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

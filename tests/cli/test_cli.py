@@ -957,7 +957,7 @@ def test_a_reader_that_goes_away_is_no_news(store: Run, tmp_path: Path) -> None:
             child.stdout.readline()
             child.stdout.close()
             assert child.stderr.read() == b""
-            assert child.wait(timeout=60) in (0, 1)
+            assert child.wait(timeout=240) in (0, 1)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -1011,7 +1011,7 @@ def test_rich_is_not_loaded_where_the_output_is_no_terminal(store: Run, tmp_path
 def test_two_terminals_at_once_lose_nothing(store: Run, tmp_path: Path) -> None:
     script = 'for n in 1 2 3 4 5 6 7 8; do "$0" -m tract_fs.cli commit -m "$1$n" >/dev/null || exit 1; done'
     children = [subprocess.Popen(["sh", "-c", script, sys.executable, name], cwd=tmp_path) for name in ("a", "b")]
-    assert [child.wait(timeout=120) for child in children] == [0, 0]
+    assert [child.wait(timeout=240) for child in children] == [0, 0]
     said = shown_texts(store)
     assert sorted(said) == sorted(f"{name}{n}" for name in ("a", "b") for n in range(1, 9))
     for name in ("a", "b"):
@@ -1024,7 +1024,7 @@ def test_an_import_and_commits_at_once_interleave_whole(store: Run, tmp_path: Pa
     importing = subprocess.Popen([*TRACT, "import", "long.json"], cwd=tmp_path, stdout=subprocess.DEVNULL)
     for n in range(3):
         assert process("commit", "-m", f"c{n}", cwd=tmp_path).returncode == 0
-    assert importing.wait(timeout=120) == 0
+    assert importing.wait(timeout=240) == 0
     said = shown_texts(store)
     start = said.index("i0")
     assert said[start : start + 400] == [f"i{n}" for n in range(400)]

@@ -157,7 +157,7 @@ def test_a_stdin_that_does_not_block_is_read_to_its_end(store: Run, tmp_path: Pa
         time.sleep(0.5)
         os.write(writing, b"last")
         os.close(writing)
-        assert child.wait(timeout=60) == 0
+        assert child.wait(timeout=240) == 0
     assert shown_texts(store) == ["first last"]
 
 

@@ -101,7 +101,9 @@ def test_tools_that_overlap_a_packing_find_each_file(path: Path, command: Callab
     packer.start()
     done = subprocess.run(command(path), capture_output=True, text=True, check=False)
     packer.join()
-    assert (done.returncode, done.stderr) == (0, "")
+    passing = ("/.new.", "/.tract/local/")  # cp may meet a file that is being written, which is gone when it opens it
+    assert [line for line in done.stderr.splitlines() if not any(part in line for part in passing)] == []
+    assert done.returncode == 0 or done.stderr
     if command is add:
         subprocess.run(["git", "-C", str(path), "checkout-index", "-qa", f"--prefix={path.parent}/copy/"], check=True)
     assert shown(path.parent / "copy") == before

@@ -65,7 +65,7 @@ class Git:
     def attempt(self, path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs git in a directory."""
         command = ["git", "-C", str(path), *arguments]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=240)
 
     def run(self, path: Path, *arguments: str) -> str:
         """Runs git in a directory; it must succeed, so it met no conflict. Returns what it prints."""

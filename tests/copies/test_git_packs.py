@@ -56,7 +56,7 @@ class Git:
             "gc.auto=0",
         )
         command = ["git", *settings, "-C", str(path), *arguments]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False, timeout=240)
 
     def run(self, path: Path, *arguments: str) -> str:
         """Runs git; it must succeed, so it met no conflict. Returns what it prints."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.command import TRACT
 from tests.lab.power import in_next_boot
-from tests.lab.states import event_files, list_always, own_place, put, store_root, synced
+from tests.lab.states import event_files, list_always, list_never, own_place, put, store_root, synced
 from tests.lab.talk import START_US, Clock, say, texts, user
 from tract_fs import Tract
 from tract_fs.errors import HeadMoved, HistoryIncomplete
@@ -242,7 +242,11 @@ def test_what_stays_untracked_is_shown_on_the_other_branch_or_named_with_what_it
 
 
 @pytest.mark.needs("git")
-def test_a_commit_right_after_a_switch_is_not_made_on_a_context_that_nobody_saw(tmp_path: Path) -> None:
+def test_a_commit_right_after_a_switch_is_not_made_on_a_context_that_nobody_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the handle lists the store by itself."""
+    list_never(monkeypatch)
     made = Work(tmp_path / "work")
     git(made.path, "branch", "side")
     with made.handle as t:

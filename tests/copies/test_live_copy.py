@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,12 +20,10 @@ from tract_fs import Tract
 pytestmark = pytest.mark.needs("rsync")
 
 COMMITTER = """
-import json, sys, threading, time
+import json, sys, time
 from tract_fs import DialogueContent, Tract
 
 path, durability, me = sys.argv[1:4]
-stopped = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
 made = []
 with Tract.open(path, durability=durability, lock_timeout_s=60.0) as tract:
     def say(text):
@@ -33,16 +32,18 @@ with Tract.open(path, durability=durability, lock_timeout_s=60.0) as tract:
     made.append(say("first"))
     print("ready", flush=True)
     rounds = 0
-    while rounds < 3 or not stopped.is_set():
-        rounds += 1
-        made.append(say(f"{me} says {len(made)}"))
-        if rounds % 5 == 0:
-            made.append(tract.edit(made[-1], DialogueContent(role="user", text=f"{me} edits {len(made)}")).commit_hash)
-        if rounds % 50 == 2:
-            with tract.batch():  # 64 objects or more: one pack
-                batch = [say(f"{me} says {len(made)}, {number}") for number in range(40)]
-            made += batch
-        time.sleep(0.08)
+    while sys.stdin.readline():  # a line for each copy: however long that takes, the store grows as much
+        for _ in range(5):
+            rounds += 1
+            made.append(say(f"{me} says {len(made)}"))
+            if rounds % 5 == 0:
+                edited = DialogueContent(role="user", text=f"{me} edits {len(made)}")
+                made.append(tract.edit(made[-1], edited).commit_hash)
+            if rounds % 24 == 2:
+                with tract.batch():  # 64 objects or more: one pack
+                    batch = [say(f"{me} says {len(made)}, {number}") for number in range(40)]
+                made += batch
+            time.sleep(0.02)
 print(json.dumps(made), flush=True)
 """
 
@@ -91,6 +92,11 @@ def require_writable(path: Path, scratch: Path, expected: list[str]) -> None:
     shutil.rmtree(scratch)
 
 
+def count_events(path: Path) -> int:
+    """Returns a number that grows with each transaction."""
+    return sum(1 for folder in ("events", "packs") for file in (path / ".tract" / folder).rglob("*") if file.is_file())
+
+
 @pytest.mark.parametrize(
     ("durability", "ways"), [("durable", DOCUMENTED), ("fast", OTHERS)], ids=["documented", "other ways"]
 )
@@ -113,6 +119,13 @@ def test_every_copy_of_a_store_that_is_written_is_whole_and_the_last_has_all(
         for _ in range(PASSES):
             for way, options in ways.items():
                 target = tmp_path / way
+                before = count_events(source)
+                for process in running:
+                    assert process.stdin is not None
+                    process.stdin.write("go on\n")
+                    process.stdin.flush()
+                while count_events(source) == before and running[0].poll() is None:
+                    time.sleep(0.001)
                 copy(source, target, options)
                 with Tract.open(target, read_only=True) as t:
                     names = require_whole(t) if t.incomplete() is None else None
@@ -121,7 +134,7 @@ def test_every_copy_of_a_store_that_is_written_is_whole_and_the_last_has_all(
                 if names is not None:  # else a file that it builds on is still to come, and nothing starts from less
                     require_writable(target, tmp_path / "scratch", names)
                 seen[way].append(listed)
-        told = [json.loads(process.communicate("", timeout=60)[0]) for process in running]
+        told = [json.loads(process.communicate("", timeout=240)[0]) for process in running]
         assert [process.returncode for process in running] == [0] * 4
     acknowledged = {name for names in told for name in names}
     for way, options in ways.items():

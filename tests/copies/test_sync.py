@@ -1010,7 +1010,7 @@ def test_syncs_of_the_same_two_directories_at_once_do_no_harm(tmp_path: Path) ->
     for child in children:
         child.start()
     for child in children:
-        child.join(60)
+        child.join(240)
     assert [child.exitcode for child in children] == [0, 0, 0]
     assert hashed(here) == hashed(there) == union
     assert quarantined(here) == quarantined(there) == []

@@ -45,6 +45,8 @@ from tract_fs.errors import DamageError, HashMismatch, HistoryIncomplete, Object
 from tract_fs.store import origins, quarantine
 from tract_fs.store.packs import Packs
 
+pytestmark = pytest.mark.usefixtures("in_time")  # a pipe under one of the store's names must not be waited for
+
 SHOWN = ("messages", "of_commits", "configs", "commits", "count")
 
 
@@ -60,20 +62,6 @@ class Whole:
     roles: dict[str, str] = field(default_factory=dict)  # what a file is: its name from the store's root on
     events: dict[str, list[str]] = field(default_factory=dict)  # event file: the commits it brings
     files: dict[str, bytes] = field(default_factory=dict)
-
-
-@pytest.fixture(autouse=True)
-def no_test_hangs() -> Iterator[None]:
-    """A pipe under one of our names must not be waited for."""
-
-    def give_up(*_: object) -> None:
-        raise TimeoutError("a read hangs")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(30)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="module", autouse=True)

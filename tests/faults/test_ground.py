@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.copies import open_tract
-from tests.lab.states import event_files, list_always, own_place, store_root, synced
+from tests.lab.states import event_files, list_always, list_never, own_place, store_root, synced
 from tests.lab.stores import AT_ONCE
 from tests.lab.talk import texts, user
 from tract_fs import Tract
@@ -227,7 +227,9 @@ def test_an_empty_local_of_an_open_that_was_killed_is_no_part_of_a_store(tmp_pat
         assert texts(t) == ["a"]
 
 
-def test_repair_writes_format_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_listing_due", [False, True])
+def test_repair_writes_format_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_listing_due: bool) -> None:
+    (list_always if is_listing_due else list_never)(monkeypatch)
     with Tract.open(tmp_path) as t:
         t.commit(user("a"))
         (store_root(tmp_path) / "FORMAT").unlink()

@@ -19,6 +19,7 @@ from tests.lab.states import answers, list_always, own_place, remove_local, sync
 from tests.lab.talk import texts, user
 from tract_fs import Tract
 from tract_fs.errors import LockTimeout
+from tract_fs.store import lock
 
 
 @contextmanager
@@ -120,12 +121,17 @@ def test_what_a_power_cut_left_is_recovered_by_the_next_writer_and_no_read_waits
     t.close()
 
 
-def test_a_write_waits_for_its_time_and_no_longer(path: Path, waits: list[float]) -> None:
+def test_a_write_waits_for_its_time_and_no_longer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
     with Tract.open(path, lock_timeout_s=0.05) as t:
-        with held(path), pytest.raises(LockTimeout):
-            t.commit(user("c"))
+        with held(path), monkeypatch.context() as patched:
+            now_s = [0.0]
+            patched.setattr(lock, "_monotonic", lambda: now_s[0])
+            patched.setattr(time, "sleep", lambda seconds: (waits.append(seconds), now_s.append(now_s.pop() + seconds)))
+            with pytest.raises(LockTimeout):
+                t.commit(user("c"))
         assert len(waits) > 10
-        assert sum(waits) < 0.06
+        assert sum(waits) == pytest.approx(0.05)
         t.commit(user("d"))
         assert texts(t) == ["a", "b", "d"]
 

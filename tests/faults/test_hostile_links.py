@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -20,7 +18,7 @@ from tract_fs import Tract
 from tract_fs.cli import main
 from tract_fs.errors import TractError
 
-LONGEST_S = 60
+pytestmark = pytest.mark.usefixtures("in_time")
 PLACE_NAMES = (
     "made-here",
     "lock",
@@ -80,20 +78,6 @@ KINDS: dict[str, Callable[[Path, World], None]] = {
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    """Ends a test that hangs, as one that opens a pipe would."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise AssertionError(f"not done in {LONGEST_S} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(LONGEST_S)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 def put_at(path: Path, kind: str, world: World) -> None:

@@ -1,4 +1,4 @@
-"""Ten megabytes of nonsense in a store cost no command more than 5 s of processor time and 500 MB."""
+"""Ten megabytes of nonsense in a store cost no command more than 5 s of processor time, or as many more as the machine is slower, and 500 MB."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from tests.lab.hostile import make_context
 from tests.lab.states import own_place, remove_local, store_root
 
-MOST_S = 5.0
+MOST_S = 5.0  # where `unit_s` is 0.1
 MOST_KB = 500_000
 COMMANDS = (
     ("log",),
@@ -34,6 +35,13 @@ status = open("/proc/self/status").read()
 most = int(status.partition("VmHWM:")[2].split()[0])  # ru_maxrss counts the process that this one was forked from, too
 print(json.dumps([code, time.process_time(), most]), file=sys.stderr)
 """
+
+
+def unit_s() -> float:
+    """Returns the processor time that this machine takes now for some work."""
+    began = time.process_time()
+    assert sum(number * number for number in range(3_000_000)) == 8999995500000500000
+    return time.process_time() - began
 
 
 def pack_of(data: bytes) -> Callable[[Path], None]:
@@ -97,7 +105,7 @@ def test_no_command_is_slow_or_large(tmp_path: Path, name: str) -> None:
     used = {}
     for command in COMMANDS:
         done = subprocess.run(
-            [sys.executable, "-c", MEASURED, *command], cwd=path, capture_output=True, timeout=120, check=False
+            [sys.executable, "-c", MEASURED, *command], cwd=path, capture_output=True, timeout=240, check=False
         )
         last = done.stderr.decode().strip().splitlines()[-1]
         code, seconds, kilobytes = json.loads(last)
@@ -105,14 +113,15 @@ def test_no_command_is_slow_or_large(tmp_path: Path, name: str) -> None:
         assert code in (0, 1), done.stderr
         assert b"Traceback" not in done.stderr
     print(name, used)
-    assert max(seconds for seconds, _ in used.values()) < MOST_S, used
+    assert max(seconds for seconds, _ in used.values()) < MOST_S * max(1.0, unit_s() / 0.1), used
     assert max(megabytes for _, megabytes in used.values()) < MOST_KB // 1000, used
 
 
 def test_the_measure_counts_what_a_process_uses(tmp_path: Path) -> None:
-    wasteful = "import sys; data = b'x' * 300_000_000; sum(range(20_000_000)); sys.argv = ['', 'init', sys.argv[1]]\n"
+    wasteful = "import sys, time; data = b'x' * 300_000_000; sys.argv = ['', 'init', sys.argv[1]]\n"
+    wasteful += "while time.process_time() < 1: pass\n"
     done = subprocess.run(
-        [sys.executable, "-c", wasteful + MEASURED, str(tmp_path)], capture_output=True, timeout=120, check=True
+        [sys.executable, "-c", wasteful + MEASURED, str(tmp_path)], capture_output=True, timeout=240, check=True
     )
     code, seconds, kilobytes = json.loads(done.stderr.decode().strip().splitlines()[-1])
-    assert (code, seconds > 0.3, 300_000 < kilobytes < 450_000) == (0, True, True)
+    assert (code, seconds > 1, 300_000 < kilobytes < 450_000) == (0, True, True)

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from tract_fs import Tract
 from tract_fs.store import origins
 from tract_fs.store.index import file as index_file
 
+pytestmark = pytest.mark.usefixtures("in_time")
+
 OPENINGS: dict[str, dict[str, Any]] = {
     "for writing": {"durability": "fast"},
     "read-only": {"read_only": True},
@@ -38,18 +40,6 @@ HANDLES = ("for writing", "read-only")
 def few_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(origins, "_MOST_KEPT", 2)
     monkeypatch.setattr(origins, "_ROWS_AT_ONCE", 16)
-
-
-@pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    def give_up(*_: object) -> None:
-        raise TimeoutError("hangs")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(90)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 class Made:

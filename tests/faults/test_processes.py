@@ -93,7 +93,7 @@ def start_together(script: str, processes: int, *arguments: object) -> list[list
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        told = [process.communicate(timeout=300)[0] for process in running]
+        told = [process.communicate(timeout=240)[0] for process in running]
         assert [process.returncode for process in running] == [0] * processes
     return [json.loads(out) for out in told]
 
@@ -189,7 +189,7 @@ def test_many_rounds_of_many_processes_make_one_line_and_lose_none(
 def run_script(script: str, *arguments: object) -> Any:
     """Runs a script that forks, in a process of its own; returns the JSON that it prints."""
     command = [sys.executable, "-c", FORKING + script, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -238,7 +238,7 @@ def hashes(tract):
 def test_a_forked_child_and_its_parent_both_go_on_with_one_handle(tmp_path: Path, durability: str) -> None:
     told = run_script(
         """
-tract = Tract.open(path, durability=durability)
+tract = Tract.open(path, durability=durability, lock_timeout_s=120.0)
 before = [tract.commit(say("before"), generation_config={"seed": 1}).commit_hash]
 tract.compile(), tract.query_by_config("seed", "=", 1)
 
@@ -263,7 +263,7 @@ print(json.dumps([before + mine, *theirs, hashes(tract), tract.compile().commit_
 def test_a_forked_child_reads_queries_and_compiles_with_its_parents_handle(tmp_path: Path) -> None:
     told = run_script(
         """
-tract = Tract.open(path, durability=durability)
+tract = Tract.open(path, durability=durability, lock_timeout_s=120.0)
 one = tract.commit(say("one"), generation_config={"seed": 1}).commit_hash
 tract.query_by_config("seed", "=", 1)
 
@@ -292,7 +292,7 @@ print(json.dumps([one, found, texts, after, [message.content for message in trac
 def test_a_child_forked_in_a_batch_waits_for_its_end_and_takes_no_part_in_it(tmp_path: Path) -> None:
     told = run_script(
         """
-tract = Tract.open(path, durability=durability)
+tract = Tract.open(path, durability=durability, lock_timeout_s=120.0)
 tract.commit(say("before"))
 
 def go_on():
@@ -305,7 +305,7 @@ def go_on():
 with tract.batch():
     tract.commit(say("parent 1"))
     child = fork(go_on)
-    time.sleep(0.2)
+    time.sleep(0.2)  # it may wait by then
     tract.commit(say("parent 2"))
 seen_by_child = result_of(child)
 print(json.dumps([seen_by_child, [message.content for message in tract.compile().messages]]))
@@ -323,7 +323,7 @@ def test_a_child_that_comes_to_the_end_of_its_parents_batch_does_not_write_it(
 ) -> None:
     told = run_script(
         f"""
-tract = Tract.open(path, durability=durability)
+tract = Tract.open(path, durability=durability, lock_timeout_s=120.0)
 tract.commit(say("before"))
 child = None
 with tract.batch():
@@ -334,7 +334,7 @@ with tract.batch():
         events = sum(len(names) for _, _, names in os.walk(path + "/.tract/events"))
         tract.commit(say("parent 2"))
     else:
-        signal.alarm(20)
+        signal.alarm(120)
         {inside}
 if not child:
     {then}
@@ -355,7 +355,7 @@ print(json.dumps([events, status, texts, seen, fresh.status().other_heads]))
 def test_a_child_forked_while_another_thread_is_in_a_batch_goes_on(tmp_path: Path) -> None:
     told = run_script(
         """
-tract = Tract.open(path, durability=durability)
+tract = Tract.open(path, durability=durability, lock_timeout_s=120.0)
 tract.commit(say("before"))
 is_in, may_end = threading.Event(), threading.Event()
 
@@ -363,14 +363,14 @@ def hold():
     with tract.batch():
         tract.commit(say("held"))
         is_in.set()
-        may_end.wait(20)
+        may_end.wait(120)
 
 thread = threading.Thread(target=hold)
 thread.start()
-is_in.wait(20)
+is_in.wait(120)
 
 def go_on():
-    signal.alarm(20)
+    signal.alarm(120)
     seen = [message.content for message in tract.compile().messages]
     tract.commit(say("child"))
     return seen
@@ -395,7 +395,7 @@ def test_a_parent_killed_in_a_batch_leaves_no_lock_with_its_forked_child(tmp_pat
 forked_at, may_go_on = os.pipe(), os.pipe()
 
 def parent():
-    tract = Tract.open(path, durability=durability, lock_timeout_s=5.0)
+    tract = Tract.open(path, durability=durability, lock_timeout_s=120.0)
     tract.commit(say("before"))
     with tract.batch():
         tract.commit(say("never ends"))
@@ -405,7 +405,7 @@ def parent():
             os.write(forked_at[1], b"x")
             os.read(may_go_on[0], 1)
             os._exit(0)
-        time.sleep(60)
+        time.sleep(600)
 
 child, _ = fork(parent)
 os.read(forked_at[0], 1)
@@ -427,7 +427,8 @@ print(json.dumps([message.content for message in tract.compile().messages]))
 def test_a_parent_that_closes_its_handle_leaves_its_childs_open_and_the_other_way_round(tmp_path: Path) -> None:
     told = run_script(
         """
-tract, other = Tract.open(path, durability=durability), Tract.open(path, durability=durability)
+tract = Tract.open(path, durability=durability, lock_timeout_s=120.0)
+other = Tract.open(path, durability=durability, lock_timeout_s=120.0)
 tract.commit(say("before")), other.head
 
 def go_on():

@@ -20,6 +20,8 @@ from tract_fs import CommitInfo, Tract
 from tract_fs.errors import BatchOpen, ClosedError, TractError
 from tract_fs.store import events, objects
 
+LONGEST_S = 120.0
+
 
 @pytest.fixture(autouse=True)
 def threads_take_turns_often() -> Iterator[None]:
@@ -37,7 +39,7 @@ def run_together(*works: Callable[[], Any]) -> list[Any]:
 
     def run(number: int, work: Callable[[], Any]) -> None:
         try:
-            start.wait(30)
+            start.wait(LONGEST_S)
             results[number] = work()
         except BaseException as error:
             errors.append(error)
@@ -46,7 +48,7 @@ def run_together(*works: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(2 * LONGEST_S)
         assert not thread.is_alive(), "a thread waits for ever"
     if errors:
         raise errors[0]
@@ -61,7 +63,7 @@ def hashes(tract: Tract) -> list[str]:
 def test_four_threads_on_one_handle_make_one_line_and_lose_none_while_a_batch_of_one_raises(
     tmp_path: Path, durability: str
 ) -> None:
-    tract = Tract.open(tmp_path, durability=durability)  # type: ignore[arg-type]
+    tract = Tract.open(tmp_path, durability=durability, lock_timeout_s=LONGEST_S)  # type: ignore[arg-type]
 
     def commit_200() -> list[str]:
         made = []
@@ -99,25 +101,25 @@ def test_four_threads_on_one_handle_make_one_line_and_lose_none_while_a_batch_of
 
 
 def test_a_batch_belongs_to_its_thread_and_takes_nothing_of_others_with_it(tmp_path: Path) -> None:
-    tract = Tract.open(tmp_path, durability="fast")
+    tract = Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S)
     is_in, others_wait = threading.Event(), threading.Event()
 
     def fail() -> None:
         with pytest.raises(KeyboardInterrupt), tract.batch():
             tract.commit(user("dropped"))
             is_in.set()
-            others_wait.wait(10)
+            assert others_wait.wait(LONGEST_S)
             time.sleep(0.05)
             tract.commit(user("dropped too"))
             raise KeyboardInterrupt
 
     def commit() -> str:
-        is_in.wait(10)
+        assert is_in.wait(LONGEST_S)
         others_wait.set()
         return tract.commit(user("kept")).commit_hash
 
     def read() -> list[Any]:
-        is_in.wait(10)
+        assert is_in.wait(LONGEST_S)
         return texts(tract)
 
     _, made, seen = run_together(fail, commit, read)
@@ -127,7 +129,7 @@ def test_a_batch_belongs_to_its_thread_and_takes_nothing_of_others_with_it(tmp_p
 
 
 def test_batches_of_several_threads_stay_whole_and_apart(tmp_path: Path) -> None:
-    tract = Tract.open(tmp_path, durability="fast")
+    tract = Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S)
 
     def write(label: str) -> None:
         for number in range(20):
@@ -151,7 +153,7 @@ def test_batches_of_several_threads_stay_whole_and_apart(tmp_path: Path) -> None
 
 
 def test_readers_beside_writers_see_whole_states_that_only_grow(tmp_path: Path) -> None:
-    tract = Tract.open(tmp_path, durability="fast")
+    tract = Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S)
     is_over = threading.Event()
 
     def write() -> None:
@@ -193,11 +195,11 @@ def test_readers_beside_writers_see_whole_states_that_only_grow(tmp_path: Path) 
 
 
 def test_answers_are_read_by_several_threads_at_once(tmp_path: Path) -> None:
-    with Tract.open(tmp_path, durability="fast") as tract:
+    with Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S) as tract:
         made = [
             tract.commit(user(f"text {number}"), generation_config={"seed": 1}).commit_hash for number in range(100)
         ]
-    with Tract.open(tmp_path, durability="fast") as tract:
+    with Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S) as tract:
         hits = tract.query_by_config("seed", "=", 1)  # what is found is read when it is looked at
         compiled = tract.compile()
 
@@ -219,12 +221,12 @@ def test_answers_are_read_by_several_threads_at_once(tmp_path: Path) -> None:
 def test_what_a_query_found_is_read_by_several_threads_at_once_though_the_caches_overflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Tract.open(tmp_path, durability="fast") as tract:
+    with Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S) as tract:
         made = [tract.commit(user(f"{number}"), generation_config={"seed": 1}).commit_hash for number in range(150)]
     for module in (objects, events):
         monkeypatch.setattr(module, "_CACHED_BYTES", 4000)
     monkeypatch.setattr(objects, "_CACHED_COMMITS", 10)
-    with Tract.open(tmp_path, durability="fast") as tract:
+    with Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S) as tract:
         found = [[hit for _ in range(20) for hit in tract.query_by_config("seed", "=", 1)] for _ in range(4)]
 
         def look(hits: list[CommitInfo]) -> list[Any]:
@@ -235,9 +237,9 @@ def test_what_a_query_found_is_read_by_several_threads_at_once_though_the_caches
 
 
 def test_what_a_query_found_is_read_rightly_inside_another_threads_batch(tmp_path: Path) -> None:
-    with Tract.open(tmp_path, durability="fast") as tract:
+    with Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S) as tract:
         tract.commit(user("text"), generation_config={"seed": 1})
-    with Tract.open(tmp_path, durability="fast") as tract:
+    with Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S) as tract:
         (hit,) = tract.query_by_config("seed", "=", 1)
         is_in = threading.Event()
 
@@ -249,7 +251,7 @@ def test_what_a_query_found_is_read_rightly_inside_another_threads_batch(tmp_pat
                 raise RuntimeError
 
         def look() -> tuple[Any, ...]:
-            is_in.wait(10)
+            assert is_in.wait(LONGEST_S)
             return hit.generation_config, hit.parents
 
         _, seen = run_together(hold, look)
@@ -257,7 +259,7 @@ def test_what_a_query_found_is_read_rightly_inside_another_threads_batch(tmp_pat
 
 
 def test_two_handles_in_two_threads_of_one_process_keep_each_other_out(tmp_path: Path) -> None:
-    handles = [Tract.open(tmp_path, durability="fast") for _ in range(3)]
+    handles = [Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S) for _ in range(3)]
 
     def write(tract: Tract) -> list[str]:
         made = []
@@ -277,7 +279,7 @@ def test_two_handles_in_two_threads_of_one_process_keep_each_other_out(tmp_path:
 
 
 def test_threads_that_wait_for_a_handle_that_is_closed_are_told_so(tmp_path: Path) -> None:
-    tract = Tract.open(tmp_path, durability="fast")
+    tract = Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S)
     made: list[str] = []
 
     def write() -> str:
@@ -303,7 +305,7 @@ def test_threads_that_wait_for_a_handle_that_is_closed_are_told_so(tmp_path: Pat
 
 
 def test_closing_a_handle_in_a_batch_of_another_thread_waits_for_its_end(tmp_path: Path) -> None:
-    tract = Tract.open(tmp_path, durability="fast")
+    tract = Tract.open(tmp_path, durability="fast", lock_timeout_s=LONGEST_S)
     is_in = threading.Event()
 
     def write() -> None:
@@ -314,7 +316,7 @@ def test_closing_a_handle_in_a_batch_of_another_thread_waits_for_its_end(tmp_pat
             tract.commit(user("two"))
 
     def close() -> None:
-        is_in.wait(10)
+        assert is_in.wait(LONGEST_S)
         tract.close()
 
     run_together(write, close)
@@ -339,8 +341,8 @@ def test_a_wait_for_another_threads_batch_ends_where_the_clock_of_the_module_sta
             frozen.setattr(time, "monotonic", lambda: 5.0)  # as a test that freezes the time does
             thread = threading.Thread(target=write, daemon=True)
             thread.start()
-            thread.join(5)
-    thread.join(5)
+            thread.join(LONGEST_S)
+    thread.join(LONGEST_S)
     assert found == [BatchOpen]
 
 
@@ -351,7 +353,7 @@ from tract_fs import Tract
 sys.setswitchinterval(1e-5)
 gc.callbacks.append(lambda phase, info: time.sleep(0.0001))
 gc.set_threshold(5)
-with Tract.open(sys.argv[1], durability="fast") as t:
+with Tract.open(sys.argv[1], durability="fast", lock_timeout_s=120) as t:
     t.commit(user("a"))
     threads = [threading.Thread(target=lambda: [t.log() for _ in range(100)], daemon=True) for _ in range(4)]
     for thread in threads:
@@ -364,5 +366,5 @@ with Tract.open(sys.argv[1], durability="fast") as t:
 
 def test_threads_wait_for_one_another_while_garbage_collections_run_python_code(tmp_path: Path) -> None:
     command = [sys.executable, "-c", COLLECTING, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert (done.stdout, done.stderr) == ("1\n", "")

@@ -311,7 +311,7 @@ MOST_ATTRIBUTES = 12
 # Calls that use no open session, or only what never changes in it; `close` closes the guard, `edit` is a commit, and a
 # batch and a watch enter it by themselves; `add` is a commit, too.
 UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "add", "edit", "batch", "watch"}
-GUARDS = {"self._guard.reading", "self._guard.writing", "self._guard.changing"}
+GUARDS = {"self._guard.reading", "self._guard.writing", "self._guard.changing", "self._guard.repairing"}
 CORE = {"msgspec", "orjson", "portalocker"}
 STDLIB_AND_OPTIONAL = {"toktok"}
 

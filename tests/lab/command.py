@@ -89,7 +89,7 @@ def shown_texts(run: Run, *arguments: str) -> list[str]:
 
 
 def process(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*TRACT, *arguments], cwd=cwd, capture_output=True, timeout=60, check=False, **options)
+    return subprocess.run([*TRACT, *arguments], cwd=cwd, capture_output=True, timeout=240, check=False, **options)
 
 
 def on_terminal(*arguments: str, cwd: Path, **variables: str) -> str:
@@ -111,6 +111,6 @@ def on_terminal(*arguments: str, cwd: Path, **variables: str) -> str:
             if not part:
                 break
             parts.append(part)
-        assert child.wait(timeout=60) == 0
+        assert child.wait(timeout=240) == 0
     os.close(master)
     return b"".join(parts).decode()

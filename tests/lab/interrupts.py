@@ -121,7 +121,7 @@ def _faults_of_handles(tract: Tract, store: Path) -> list[str]:
     seen: list[int] = []
     thread = threading.Thread(target=lambda: seen.append(len(tract.log(None))), daemon=True)
     thread.start()
-    thread.join(5)
+    thread.join(60)
     if not seen:
         found.append("another thread waits")
     try:

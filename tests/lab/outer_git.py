@@ -20,7 +20,7 @@ def attempt_git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     """Runs git in a directory."""
     settings = [part for setting in SETTINGS for part in ("-c", setting)]
     command = ["git", "-C", str(path), *settings, *arguments]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
 
 
 def git(path: Path, *arguments: str) -> str:

@@ -81,7 +81,7 @@ def run_and_kill(
         os.close(writer)
         children.append((life_s, child, reader))
     if waits_for_one:
-        select.select([children[0][2]], [], [], 30.0)
+        select.select([children[0][2]], [], [], 200.0)
     started = time.monotonic()
     lines = []
     for life_s, child, reader in sorted(children):

@@ -499,6 +499,56 @@ def otel() -> Sample:
     return Sample(lines([*records, {"name": "chat", "attributes": other}]), 3, 6, 1)
 
 
+def claude_code() -> Sample:
+    def line(number: int, kind: str, before: int | None, message: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        ids = {"uuid": f"u{number}", "parentUuid": None if before is None else f"u{before}", "sessionId": "s-1"}
+        about = {"timestamp": f"2026-08-31T23:30:{number:02}.000Z", "cwd": "/work", "version": "2.1.209"}
+        return {"type": kind, **ids, **about, "isSidechain": False, "message": message, **fields}
+
+    def made(*blocks: dict[str, Any], id_: str = "msg_1") -> dict[str, Any]:
+        usage = {"input_tokens": 20, "output_tokens": 2}
+        return {
+            "id": id_,
+            "type": "message",
+            "role": "assistant",
+            "model": "m-1",
+            "content": list(blocks),
+            "usage": usage,
+        }
+
+    call = {"type": "tool_use", "id": "c1", "name": "Read", "input": {"path": "a.py"}}
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": LONG}
+    records = [
+        {"type": "custom-title", "customTitle": "A session", "sessionId": "s-1"},
+        line(0, "user", None, {"role": "user", "content": LONG + "?"}),
+        line(1, "assistant", 0, made({"type": "thinking", "thinking": "hm", "signature": "s"})),
+        line(2, "assistant", 1, made(call)),
+        line(3, "user", 2, {"role": "user", "content": [result]}),
+        line(4, "assistant", 3, made({"type": "text", "text": "So it is."}, id_="msg_2")),
+    ]
+    return Sample(lines(records), 6, 5, 5)
+
+
+def qwen() -> Sample:
+    def line(number: int, kind: str, before: int | None, **fields: Any) -> dict[str, Any]:
+        ids = {"uuid": f"u{number}", "parentUuid": None if before is None else f"u{before}", "sessionId": "s-1"}
+        about = {"timestamp": f"2026-08-31T23:30:{number:02}.000Z", "cwd": "/work", "version": "0.22.1"}
+        return {"type": kind, **ids, **about, **fields}
+
+    call = {"functionCall": {"id": "c1", "name": "read_file", "args": {"path": "a.py"}}}
+    response = {"functionResponse": {"id": "c1", "name": "read_file", "response": {"output": LONG}}}
+    usage = {"promptTokenCount": 20, "candidatesTokenCount": 2, "totalTokenCount": 22}
+    made = {"model": "m-1", "usageMetadata": usage}
+    records = [
+        line(0, "user", None, message={"role": "user", "parts": [{"text": LONG + "?"}]}),
+        line(1, "assistant", 0, message={"role": "model", "parts": [call]}, **made),
+        line(2, "tool_result", 1, message={"role": "user", "parts": [response]}),
+        line(3, "system", 2, subtype="ui_telemetry", systemPayload={"n": 1}),
+        line(4, "assistant", 3, message={"role": "model", "parts": [{"text": "So it is."}]}, **made),
+    ]
+    return Sample(lines(records), 5, 4, 4)
+
+
 SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
     "anthropic": anthropic,
     "codex": codex,
@@ -506,6 +556,8 @@ SAMPLES: dict[str, Callable[[], Sample]] = {  # a line for each format
     "openai-chat": openai_chat,
     "openai-responses": openai_responses,
     "jsonl": jsonl,
+    "claude-code": claude_code,
+    "qwen": qwen,
     "opencode": opencode,
     "pi": pi,
     "gemini-cli": gemini_cli,

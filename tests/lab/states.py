@@ -212,6 +212,11 @@ def list_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tract_log, "_LISTING_SHARE", 0)
 
 
+def list_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a handle that is opened later look at the directories at its open alone, and where a call asks for it."""
+    monkeypatch.setattr(tract_log, "_LISTING_INTERVAL_S", 1000.0)
+
+
 def settle_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a directory count as standing still right after it changed, as it does after two seconds."""
     monkeypatch.setattr(listing, "_SETTLED_NS", -(10**18))

@@ -58,7 +58,7 @@ class Transport:
     def run(self, *command: str | Path) -> str:
         """Runs a command, which must succeed; returns what it prints."""
         done = subprocess.run(
-            list(map(str, command)), env=self.environment, capture_output=True, text=True, check=False, timeout=120
+            list(map(str, command)), env=self.environment, capture_output=True, text=True, check=False, timeout=240
         )
         if done.returncode:
             raise ToolFailed(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
@@ -149,7 +149,7 @@ class Syncthing(Transport):
     """Two daemons of this machine that share a folder; nothing leaves the machine."""
 
     key = "for-this-test-alone"
-    timeout_s = 60.0
+    timeout_s = 200.0
 
     def set_up(self) -> None:
         self.daemons = [Daemon(self, path) for path in (self.one, self.other)]
@@ -171,7 +171,7 @@ class Syncthing(Transport):
     def close(self) -> None:
         for daemon in self.daemons:
             daemon.process.terminate()
-            daemon.process.wait(30)
+            daemon.process.wait(120)
 
 
 class Daemon:
@@ -191,7 +191,7 @@ class Daemon:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for _ in range(200):
+        for _ in range(1000):
             with suppress(OSError):
                 self.get("/rest/system/ping")
                 break
@@ -205,7 +205,7 @@ class Daemon:
             headers={"X-API-Key": Syncthing.key, "Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             data = answer.read()
         return json.loads(data) if data.strip() else None
 

@@ -14,7 +14,7 @@ from tests.lab.states import event_files, settle_at_once, store_root
 from tests.lab.stores import AT_ONCE
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
-from tract_fs.store import arrivals
+from tract_fs.store import arrivals, listing
 from tract_fs.store.arrivals import ArrivalsDamagedError
 from tract_fs.store.layout import FANS
 from tract_fs.store.listing import EventListing, KnownEvents
@@ -79,7 +79,10 @@ def test_a_directory_that_did_not_change_is_not_listed_again(
     assert looked.look(KnownEvents).new == {name for name in names if name[:2] == names[3][:2]}
 
 
-def test_a_directory_that_changed_just_now_is_not_trusted_to_stand_still(t: Tract, tmp_path: Path) -> None:
+def test_a_directory_that_changed_just_now_is_not_trusted_to_stand_still(
+    t: Tract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_SETTLED_NS", 10**18)
     looked = listing_of(t)
     seen = looked.look(KnownEvents)
     assert set(seen.fans.values()) == {(0, 0)}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import portalocker
 import pytest
@@ -19,6 +20,7 @@ from tract_fs import Tract
 from tract_fs.cli.running import run
 from tract_fs.errors import CallInsideCall, LockTimeout, NoLockWarning
 from tract_fs.store import lock as lock_module
+from tract_fs.store import waiting_line
 from tract_fs.store.lock import StoreLock, holding_directory
 from tract_fs.store.waiting_line import WaitingLine
 
@@ -77,15 +79,23 @@ def test_a_close_gives_the_lock_back(two: tuple[Holder, Holder]) -> None:
     other.lock.acquire(0.0)
 
 
-def test_one_that_waits_looks_around_meanwhile_and_stands_in_the_line_only_so_long(two: tuple[Holder, Holder]) -> None:
+def test_one_that_waits_looks_around_meanwhile_and_stands_in_the_line_only_so_long(
+    two: tuple[Holder, Holder], monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, other = two
+    monkeypatch.setattr(waiting_line, "time", SimpleNamespace(monotonic_ns=lambda: 5 * 10**12))  # no place is too old
     one.lock.acquire(0.0)
     assert not one.lock.is_awaited()
     awaited: list[bool] = []
-    other.look = lambda: awaited.append(one.lock.is_awaited())
-    with pytest.raises(LockTimeout):
-        in_thread(lambda: other.lock.acquire(0.02))
-    assert set(awaited) == {True}
+
+    def look() -> None:
+        awaited.append(one.lock.is_awaited())
+        if len(awaited) == 3:
+            one.lock.release()
+
+    other.look = look
+    in_thread(lambda: other.lock.acquire(60.0))
+    assert awaited == [True] * 3
     assert not one.lock.is_awaited()
 
 

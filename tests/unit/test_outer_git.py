@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.lab.outer_git import attempt_git, git, git_commit
+from tract_fs.store import outer_git
 from tract_fs.store.outer_git import (
     TrackedStore,
     checkout_state,
@@ -178,8 +180,10 @@ def test_no_path_is_made_of_a_ref_that_leads_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("git")
-def test_git_is_at_work_while_its_index_is_locked_or_fresh(top: Path) -> None:
+def test_git_is_at_work_while_its_index_is_locked_or_fresh(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git_directory = top / ".git"
+    written_ns = (git_directory / "index").stat().st_mtime_ns
+    monkeypatch.setattr(outer_git, "time", SimpleNamespace(time_ns=lambda: written_ns + 1_900_000_000))
     assert is_at_work(str(git_directory))
     os.utime(git_directory / "index", (1, 1))
     assert not is_at_work(str(git_directory))

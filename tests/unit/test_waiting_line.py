@@ -154,7 +154,7 @@ def test_those_who_wait_after_local_was_deleted_see_each_other(tmp_path: Path, c
 COMMIT = """
 import sys
 from tract_fs import DialogueContent, Tract
-tract = Tract.open(sys.argv[1], lock_timeout_s=60.0)
+tract = Tract.open(sys.argv[1], lock_timeout_s=240.0)
 tract.commit(DialogueContent(role="user", text=sys.argv[2]))
 """
 
@@ -179,8 +179,8 @@ def test_a_waiter_that_is_killed_or_stopped_keeps_no_other_from_the_lock(tmp_pat
                     time.sleep(0.01)
             started[0].send_signal(blow)
             if blow == signal.SIGKILL:
-                started[0].wait(30)
-        assert [process.wait(30) for process in started[1:]] == [0, 0]
+                started[0].wait(200)
+        assert [process.wait(200) for process in started[1:]] == [0, 0]
     finally:
         for process in started:
             process.kill()

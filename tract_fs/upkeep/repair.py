@@ -66,6 +66,7 @@ class Repair:
             self._store.require_store()  # taken away, but for local/: no store is begun in its place
         if texts.restore_format(self._layout):
             self._mended.append("FORMAT")
+        self._store.require_store()
         if self._reader.overlay.is_staging:
             raise ArgumentError("repair() can't run inside a batch: end the batch first")
         self._mend_texts()

@@ -35,12 +35,14 @@ _monotonic = partial(time.monotonic)  # the clock itself: a wait must end where 
 
 class Kind(Enum):
     """What a call does: reads; writes, and catches up with other writers under the store's lock; reads and then writes;
-    belongs to a batch's own begin or end; loads facts for a result of an earlier call, even after the close; closes.
+    repairs, even a store whose FORMAT is gone; belongs to a batch's own begin or end; loads facts for a result of an
+    earlier call, even after the close; closes.
     """
 
     READ = "read"
     WRITE = "write"
     CHANGE = "change"
+    REPAIR = "repair"
     BATCH = "batch"
     LOAD = "load"
     CLOSE = "close"
@@ -126,7 +128,7 @@ class Turns:
                         reader.log.catch_up()
                     reader.log.list_if_due()
             except StoreGone as error:
-                if kind is not Kind.CLOSE:  # which only closes files then
+                if kind not in (Kind.CLOSE, Kind.REPAIR):  # the one only closes files then, the other looks by itself
                     self.leave(frame, error)
                     raise
             except BaseException as error:
@@ -285,6 +287,7 @@ class SessionGuard:
         self.reading = _Context(self, Kind.READ)
         self.writing = _Context(self, Kind.WRITE)
         self.changing = _Context(self, Kind.CHANGE)
+        self.repairing = _Context(self, Kind.REPAIR)
         self.loading = _Context(self, Kind.LOAD)
 
     def of_batch(self, batch: Batch) -> _Context:
