@@ -59,7 +59,7 @@ def test_a_session_comes_into_a_tract_of_its_own_and_goes_out_as_it_was(run: Run
     file = folder / "-work" / f"{SESSION}.jsonl"
     run("init")
     told = run("import", str(file))
-    assert told.out.splitlines()[0].startswith(f"{file}: claude-code, 4 messages and 0 other records; 4 commits added")
+    assert told.out.splitlines()[0].startswith(f"{file}: claude-code, 4 messages in 4 records; 4 commits added")
     assert run("import", str(file)).out == f"{file}: nothing new\n"
     assert shown_texts(run, "--tract", TRACT) == ["text 0", "text 1", "text 2", "text 3"]
     exported = run("--tract", TRACT, "export").out
