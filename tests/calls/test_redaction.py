@@ -89,3 +89,18 @@ def test_a_merge_by_preference_takes_another_side_than_a_redacted_one(tmp_path: 
         t.merge("side", prefer=prefer)
         assert [message.content for message in t.compile().messages] == ["ours"]
         assert t.merge("side").kind == "up-to-date"
+
+
+def test_an_open_handle_and_those_beside_it_stop_showing_a_text_once_it_is_redacted(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, clock=lambda: 1_000_000) as t:
+        secret = t.commit(DialogueContent("user", "secret"))
+        t.commit(DialogueContent("user", "kept"))
+        assert [message.content for message in t.compile().messages] == ["secret", "kept"]
+        redact(
+            tmp_path, secret.content_hash, after='"at":"1970-01-01T00:00:01.000001Z"', at="1970-01-01T00:00:02.000000Z"
+        )
+        t.refresh()
+        assert [message.content for message in t.compile().messages] == ["kept"]
+        with t.at("main") as fixed, t.on("main") as beside:
+            assert [message.content for message in fixed.compile().messages] == ["kept"]
+            assert [message.content for message in beside.compile().messages] == ["kept"]

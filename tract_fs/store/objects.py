@@ -5,7 +5,7 @@ An object whose bytes do not hash to its name counts as absent in `get` and `com
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tract_fs.errors import DamageError, FileUnreadable, HashMismatch, InvalidObject, JsonValueError, ObjectMissing
 from tract_fs.model.content import ILL_FORMED, type_of
@@ -93,9 +93,16 @@ class Objects:
         return {name for name in names if (name in listed or name[:2] in fans) and self.is_written(name)}
 
     def share(self, other: Objects) -> None:
-        """Keeps what another handle of this store has in memory, instead of what this one has; the values are shared."""
-        self._bytes.share(other._bytes)
+        """Keeps the commits that another handle of this store has in memory, instead of those that this one has.
+
+        Contents are read again: one may have been redacted meanwhile.
+        """
         self._commits.share(other._commits)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Forgets some contents that are in memory."""
+        for name in names:
+            self._bytes.forget(name)
 
     def forget(self) -> None:
         """Clears what is kept in memory."""

@@ -671,7 +671,9 @@ class Store:
         return self._redacted
 
     def note_redacted(self, names: Iterable[str]) -> None:
-        """Adds what an event redacts, if `redacted` has read the events already."""
+        """Forgets the contents that an event redacts; adds them to `redacted`, if that has read the events already."""
+        names = list(names)
+        self.objects.drop(names)
         if self._redacted is not None:
             self._redacted |= frozenset(names)
 

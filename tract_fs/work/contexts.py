@@ -65,6 +65,7 @@ class ContextReader:
             is_distrusted=reader.store.distrusts_caches,
         )
         self._version = reader.records_version()
+        self._removed: frozenset[str] = frozenset()  # redacted contents whose files were gone at the last look
         self._replayed = 0  # commits replayed since a state was stored
         self._newest: ContextState | None = None
         self._staged: tuple[Transaction, int, ContextState] | None = None  # the last state amid a batch
@@ -227,7 +228,7 @@ class ContextReader:
     def share(self, other: ContextReader) -> None:
         """Keeps the newest state that another handle of this tract has in memory; its messages are shared.
 
-        It holds here if that handle lacks no content, and the same configs and tokens are recorded.
+        It holds here if that handle lacks no content, and both know the same events: a further one may redact a content.
         """
         mine, theirs, newest = self._reader, other._reader, other._newest
         is_whole = not (theirs.gaps or theirs.uncounted or theirs.misfits)
@@ -235,9 +236,22 @@ class ContextReader:
             return
         if not mine.types.has_same(theirs.types):
             return
-        if mine.records_version()[1] == other._version[1] and mine.log.covers(*theirs.log.stamp()):
+        stamp = mine.log.stamp()
+        if mine.records_version()[1] == other._version[1] and stamp[0] >= 0 and stamp == theirs.log.stamp():
+            mine.log.redacted.update(theirs.log.redacted)
+            self._removed = other._removed
             self._newest = newest.beside(mine.types)
             self._states.put(newest.head, self._newest)
+
+    def _forget_removed(self) -> None:
+        """Drops what is in memory once the file of a redacted content was removed; until then the content shows."""
+        objects = self._reader.store.objects
+        removed = frozenset(name for name in self._reader.log.redacted if not objects.is_written(name))
+        if removed != self._removed:
+            objects.drop(removed)
+            self._reader.forget_renderings()
+            self.forget()
+            self._removed = removed
 
     def beside(self, reader: TractReader) -> ContextReader:
         """Returns what compiles heads of another tract of the store, by the same compiler."""
@@ -262,6 +276,8 @@ class ContextReader:
             return self._empty()
         if self._version != self._reader.records_version():
             self.forget()
+        if self._reader.log.redacted:
+            self._forget_removed()
         state = self._held(head)
         if state is None:
             state = self._replay(head)
