@@ -889,9 +889,9 @@ class Tract:
 
         >>> answer = t.add({"role": "assistant", "content": "Paris."}, generation_config={"model": "m-1"})
         >>> context = t.record_usage({"prompt_tokens": 14, "completion_tokens": 3})
-        >>> (group,) = t.aggregate("model", sum="usage", where="model is set", prices={"m-1": {"prompt": 2, "completion": 8}})
-        >>> group.key, group.count, group.sums["total_tokens"], group.cost
-        ({'model': 'm-1'}, 1, 17, 5.2e-05)
+        >>> (group,) = t.aggregate("model", sum="usage.total_tokens", where="model is set", prices={"m-1": {"prompt": 2, "completion": 8}})
+        >>> group.key, group.count, group.sums, group.cost
+        ({'model': 'm-1'}, 1, {'usage.total_tokens': 17}, 5.2e-05)
         """
         from tract_fs.model.query_groups import QueryGroups
         from tract_fs.work.queries import group_tract, optional_expression

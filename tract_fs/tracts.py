@@ -266,9 +266,9 @@ class Store:
         As `Tract.query`; `facet("tract")` is the tract's id. A commit that several tracts have, as a fork has those that it began
         with, is in the list once for each. Cost: opens each tract. Errors: as `Tract.query`.
 
-        >>> answer = store.tract("ann").add("Paris.", role="assistant", generation_config={"model": "m-1"})
+        >>> answer = store.tract("ann").add("Paris.", generation_config={"model": "m-1"})
         >>> [(info.tract_id, info.token_count) for info in store.query('model = "m-1"')]
-        [('ann', 8)]
+        [('ann', 6)]
         """
         from tract_fs.work.queries import require_expression
 
@@ -293,7 +293,7 @@ class Store:
 
         >>> one, two = store.tract("ann").add("Hello."), store.tract("bob").add("Hi.")
         >>> [(group.key, group.count, group.sums) for group in store.aggregate("@tract", sum="tokens")]
-        [({'@tract': 'ann'}, 1, {'tokens': 8}), ({'@tract': 'bob'}, 1, {'tokens': 7})]
+        [({'@tract': 'ann'}, 1, {'tokens': 6}), ({'@tract': 'bob'}, 1, {'tokens': 5})]
         """
         from tract_fs.model.query_groups import QueryGroups
         from tract_fs.work.queries import group_tract, optional_expression
