@@ -13,9 +13,10 @@ import pytest
 
 from tests.lab.queries import Facts, Query, random_query
 from tests.lab.states import remove_local
-from tests.lab.talk import Clock, say, say_one
+from tests.lab.stores import redact
+from tests.lab.talk import Clock, say, say_one, user
 from tract_fs import AsyncTract, CommitInfo, Expression, Store, Tract, facet, field
-from tract_fs.errors import ArgumentError, QueryError
+from tract_fs.errors import ArgumentError, HistoryIncomplete, QueryError
 
 CONFIGS: list[dict[str, Any] | None] = [
     None,
@@ -74,7 +75,7 @@ def facts_of(t: Tract, commits: list[CommitInfo]) -> dict[str, Facts]:
                 queue += parents[name]
         return found
 
-    branches = {name: history(head) for name, head in t.branches().items()}
+    branches = {name: set().union(*map(history, heads)) for name, heads in t.branches().items()}
     tags = {name: history(target) for name, target in t.tags().items()}
     facts = {}
     for info in commits:
@@ -84,7 +85,7 @@ def facts_of(t: Tract, commits: list[CommitInfo]) -> dict[str, Facts]:
         role = {"output": "assistant"}.get(str(info.content_type), message[-1].role if message else None)
         text = message[-1].content if message else None
         if info.operation.value == "edit":
-            role, text = "user", "edited refund"
+            role, text = "assistant", "edited refund"
         facts[info.commit_hash] = {
             "config": made["generation_config"] or {},
             "metadata": made["metadata"] or {},
@@ -119,7 +120,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tract, d
         write_history(t)
         commits = all_commits(t)
         assert len(commits) == 16
-        yield t, facts_of(t, commits)
+        facts = facts_of(t, commits)
+    with Tract.open(path, tract_id="one", durability="fast") as t:
+        yield t, facts
 
 
 def check(t: Tract, facts: dict[str, Facts], query: Query) -> None:
@@ -161,7 +164,7 @@ def test_commits_that_a_merge_brought_are_found_with_their_configs(tmp_path: Pat
         one, two = store.tract("one"), store.tract("two")
         say(one, "a")
         brought = say_one(two, "b", generation_config={"model": "o3"})
-        one.merge("two:main", allow_unrelated=True) if False else one.merge("two:main")
+        one.merge("two:main")
         assert [info.commit_hash for info in one.query('model = "o3"')] == [brought]
         assert [info.commit_hash for info in one.query('model = "o3" and @branch = "main"')] == [brought]
 
@@ -175,6 +178,14 @@ def test_the_answer_is_that_of_a_rebuilt_index(history: tuple[Tract, dict[str, F
     with Tract.open(tmp_path, durability="fast") as t:
         assert t.query('model starts with "g" and temperature = 1') == before
         assert len(before) == 1
+
+
+def test_a_new_handle_finds_all_commits_by_metadata_and_by_what_no_index_has(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        made = [say_one(t, str(number), metadata={"run": 7}) for number in range(40)]
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert sorted(info.commit_hash for info in t.find({"run": 7})) == sorted(made)
+        assert [info.commit_hash for info in t.query("@metadata.run = 7")] == made
 
 
 # what the words mean
@@ -211,11 +222,28 @@ def test_a_branch_that_is_not_equal_is_that_of_a_commit_on_others_alone(tmp_path
 
 
 def test_a_redacted_text_is_absent(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, clock=lambda: 1_000_000) as t:
+        secret = t.commit(user("a secret refund"))
+        kept = say_one(t, "a refund")
+        assert len(t.query('@text contains "refund"')) == 2
+    redact(tmp_path, secret.content_hash, after='"at":"1970-01-01T00:00:01.000001Z"', at="1970-01-01T00:00:02.000000Z")
+    with Tract.open(tmp_path) as t:
+        t.refresh()
+        assert [info.commit_hash for info in t.query('@text contains "refund"')] == [kept]
+        assert [info.commit_hash for info in t.query("@text is unset and @role is unset")] == [secret.commit_hash]
+
+
+def test_a_text_that_is_lost_is_an_error_and_a_config_is_found_all_the_same(tmp_path: Path) -> None:
     with Tract.open(tmp_path, durability="fast") as t:
-        secret = t.commit({"content_type": "dialogue", "role": "user", "text": "a secret refund"})
-        other = say_one(t, "a refund")
-        t.repair(redact=[str(secret.content_hash)]) if False else None
-        assert [info.commit_hash for info in t.query('@text contains "refund"')] == [secret.commit_hash, other]
+        lost = t.commit(user("a"), generation_config={"model": "o3"})
+        say(t, "b")
+    name = str(lost.content_hash)
+    (tmp_path / ".tract/objects" / name[:2] / name[2:]).unlink()
+    remove_local(tmp_path)
+    with Tract.open(tmp_path) as t, pytest.raises(HistoryIncomplete):
+        t.query('@text = "a"')
+    with Tract.open(tmp_path, incomplete="use") as t:
+        assert t.query('@text = "a"') == []
 
 
 @pytest.mark.parametrize(

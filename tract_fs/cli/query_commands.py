@@ -16,8 +16,10 @@ from tract_fs.cli.display import show_commits
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import Column, echo_table, inline, one_line, warn
 from tract_fs.cli.values import parse_field, parse_moment, read_document, require_plain
+from tract_fs.errors import ArgumentError
 from tract_fs.model import canonical
 from tract_fs.model.config_query import OPERATORS, require_field
+from tract_fs.model.content import BUILTIN_TYPES
 from tract_fs.model.query import Source, comparison
 from tract_fs.model.query_text import parse_query
 
@@ -102,6 +104,7 @@ def query(
         raise click.UsageError("give an EXPRESSION, FIELD OP VALUE, a filter, --group-by or --sum")
     if all_tracts:
         with invocation.reading_all() as store:
+            _require_type(store, content_type)
             _answer(invocation, store, where, groups, cache(store.tract), is_csv=is_csv)
         return
     with invocation.reading() as t:
@@ -109,6 +112,7 @@ def query(
         invocation.require_known_branch(t)
         if tag is not None and tag not in t.tags():
             raise TagNotFound(tract_id=t.tract_id, tag=tag)
+        _require_type(t, content_type)
         _answer(invocation, t, where, groups, t, is_csv=is_csv)
         invocation.warn_if_incomplete(t)
 
@@ -132,6 +136,12 @@ def _conditions(query: tuple[str, ...], *, is_nested: bool) -> tuple[Expression,
 
 def _named(name: str, value: str | None) -> tuple[Expression, ...]:
     return () if value is None else (facet(name) == value,)
+
+
+def _require_type(source: Tract | Store, name: str | None) -> None:
+    """Raises ArgumentError for a type of content that is not built in, and that no commit has: a name that was mistyped."""
+    if name is not None and name not in BUILTIN_TYPES and not source.query(facet("type") == name):
+        raise ArgumentError(f"--type {name!r}: not built in, and no commit here has it")
 
 
 def _names(given: str | None) -> tuple[str, ...]:

@@ -691,7 +691,7 @@ class TractReader:
         lost.
         """
         if matches is None:
-            found = self.overlay.names_with_prefix("")
+            found = self.overlay.names()
         else:
             found = {hit[1] for hit in self._index(self.log).select_where(matches)} | self.overlay.names_beside()
         lost = {name for name, entry in self.hidden.commits().items() if entry is None} if self.log.hides_any else ()
@@ -702,7 +702,7 @@ class TractReader:
         commits of the tract.
         """
         found = []
-        for name in self.overlay.names_with_prefix(""):
+        for name in self.overlay.names():
             commit = self.commit(CommitHash(name))
             if commit.metadata and is_part(metadata, canonical.decode(bytes(commit.metadata))):
                 found.append((commit.created_us, CommitHash(name)))
