@@ -246,6 +246,22 @@ def test_a_text_that_is_lost_is_an_error_and_a_config_is_found_all_the_same(tmp_
         assert t.query('@text = "a"') == []
 
 
+@pytest.mark.parametrize("incomplete", ["raise", "use"])
+def test_a_commit_whose_config_is_lost_is_left_out_and_those_after_it_are_found(
+    tmp_path: Path, incomplete: Any
+) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        made = [say_one(t, str(number), generation_config={"n": number}) for number in range(4)]
+    for event in (tmp_path / ".tract/events/default").glob("*/*"):
+        if b'"n":1' in event.read_bytes():
+            event.unlink()
+    remove_local(tmp_path)
+    with Tract.open(tmp_path, incomplete=incomplete) as t:
+        for text, found in (("n is set", [0, 2, 3]), ("not n = 0", [2, 3]), ("@branch is unset", [2, 3])):
+            assert [made.index(info.commit_hash) for info in t.query(text)] == found
+        assert [group.count for group in t.aggregate(where="n is set")] == [3]
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [

@@ -143,6 +143,9 @@ def test_an_excerpt_has_no_characters_that_a_terminal_obeys() -> None:
     with pytest.raises(QueryError) as caught:
         parse_query("a = \x1b[31m\u202e\n1")
     assert str(caught.value).split("\n")[1:] == ["  a =  [31m  1", "      ^"]
+    with pytest.raises(QueryError, match="but it has 'a  b', at") as caught:
+        parse_query("a = 1 'a\n\x1bb'")
+    assert len(str(caught.value).split("\n")) == 3
 
 
 def test_random_bytes_are_an_expression_or_an_error() -> None:

@@ -106,6 +106,9 @@ def query(
         with invocation.reading_all() as store:
             _require_type(store, content_type)
             _answer(invocation, store, where, groups, cache(store.tract), is_csv=is_csv)
+            for info in store.tracts():
+                with store.tract(info.tract_id) as t:
+                    invocation.warn_if_incomplete(t)
         return
     with invocation.reading() as t:
         invocation.require_tract(t)

@@ -253,12 +253,12 @@ class _Parser:
             raise self._error(position, str(error)) from None
 
     def _expected(self, what: str) -> QueryError:
-        found = "it ends" if self._next.kind == "end" else f"it has {self._next.text}"
+        found = "it ends" if self._next.kind == "end" else f"it has {_printable(self._next.text[:_AROUND])}"
         return self._error(self._next.position, f"expected {what}, but {found}")
 
     def _error(self, position: int, reason: str) -> QueryError:
         first = max(0, position - _AROUND)
-        shown = "".join(c if c.isprintable() else " " for c in self._text[first : position + _AROUND])
+        shown = _printable(self._text[first : position + _AROUND])
         return QueryError(
             text=self._text,
             position=position,
@@ -267,3 +267,7 @@ class _Parser:
             line=f"  {shown}",
             mark=f"  {' ' * (position - first)}^",
         )
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
