@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         MergeError,
         ObjectTooLarge,
         OrphanedToolCall,
+        QueryError,
         ReadOnlyError,
         StoreError,
         StoreGone,
@@ -73,6 +74,8 @@ if TYPE_CHECKING:
     from tract_fs.model.media import Media, MediaCounter, MediaEstimate
     from tract_fs.model.messages import Message
     from tract_fs.model.objects import CommitOperation
+    from tract_fs.model.query import Expression, facet, field
+    from tract_fs.model.query_groups import QueryGroup
     from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
@@ -107,6 +110,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "MergeError",
         "ObjectTooLarge",
         "OrphanedToolCall",
+        "QueryError",
         "ReadOnlyError",
         "StoreError",
         "StoreGone",
@@ -148,6 +152,8 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.media": ["Media", "MediaCounter", "MediaEstimate"],
     "tract_fs.model.messages": ["Message"],
     "tract_fs.model.objects": ["CommitOperation"],
+    "tract_fs.model.query": ["Expression", "facet", "field"],
+    "tract_fs.model.query_groups": ["QueryGroup"],
     "tract_fs.model.snapshot": ["CompileSnapshot", "CompiledContext"],
     "tract_fs.model.tokens": ["EstimateCounter", "TokenCounter", "VocabularyCounter"],
     "tract_fs.model.usage": ["TokenUsage"],
@@ -204,6 +210,7 @@ __all__ = [
     "EditTargetError",
     "EstimateCounter",
     "ExportError",
+    "Expression",
     "FitCandidate",
     "FreeformContent",
     "HeadMoved",
@@ -228,6 +235,8 @@ __all__ = [
     "PackReport",
     "Priority",
     "PriorityAnnotation",
+    "QueryError",
+    "QueryGroup",
     "ReadOnlyError",
     "ReasoningContent",
     "RecordContent",
@@ -261,6 +270,8 @@ __all__ = [
     "UsageError",
     "VocabularyCounter",
     "__version__",
+    "facet",
+    "field",
     "verify_bundle",
 ]
 

@@ -343,6 +343,8 @@ class _Calls:
     log = _reading(Tract.log)
     reflog = _reading(Tract.reflog)
     find = _reading(_loaded(Tract.find))
+    query = _reading(Tract.query)
+    aggregate = _reading(Tract.aggregate)
     query_by_config = _reading(_loaded(Tract.query_by_config))
     usage = _reading(Tract.usage)
     diff = _reading(Tract.diff)

@@ -36,6 +36,15 @@ class ArgumentError(TractError, ValueError):
     """Raised when an argument has no valid value, or two arguments exclude each other. Correct the call."""
 
 
+class QueryError(ArgumentError):
+    """Raised when the text of a query can't be understood. Correct it at `position`, an index into `text`."""
+
+    template = "can't understand the query: {reason}, at character {number}\n{line}\n{mark}"
+    text: str
+    position: int
+    reason: str
+
+
 class ContentValidationError(TractError, ValueError):
     """Raised when a content does not fit its type. Correct the field named by `field`; `reason` is why."""
 

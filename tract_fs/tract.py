@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from tract_fs.model.diff import ContextDiff
     from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
     from tract_fs.model.fitting import FitPolicy
+    from tract_fs.model.query import Expression, Field
+    from tract_fs.model.query_groups import Prices, QueryGroup
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.usage import TokenUsage
     from tract_fs.transcripts.resume import SessionBytes
@@ -849,6 +851,54 @@ class Tract:
         path, compare, scalar = require_field(field), require_operator(operator), require_scalar(value)
         with self._guard.reading:
             return self._session.reader.looking_again(lambda: self._session.reader.query(path, compare, scalar))
+
+    def query(self, expression: Expression | str) -> list[CommitInfo]:
+        """Returns this tract's commits, on whatever branch, that an expression or its text matches, by creation time, then hash.
+
+        `field` compares a field of the generation config, `facet` what else is known of a commit. A comparison with an absent
+        field is false, and `~` of it true. What can't be understood is never everything and never nothing, but an error. Cost:
+        that of the matches where the index of configs narrows them; else a look at each commit. Errors: QueryError,
+        ArgumentError; HistoryIncomplete.
+
+        >>> answer = t.add({"role": "assistant", "content": "Paris."}, generation_config={"model": "m-1", "temperature": 0.2})
+        >>> t.query((field("temperature") < 0.5) & (field("model") == "m-1")) == [answer]
+        True
+        >>> t.query('temperature < 0.5 and @branch = "main" and not @role = "user"') == [answer]
+        True
+        """
+        from tract_fs.work.queries import query_tract, require_expression
+
+        wanted = require_expression(expression)
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: query_tract(self._session.reader, wanted))
+
+    def aggregate(
+        self,
+        by: Field | str | Sequence[Field | str] | None = None,
+        *,
+        sum: Field | str | Sequence[Field | str] = (),
+        where: Expression | str | None = None,
+        prices: Prices | None = None,
+    ) -> list[QueryGroup]:
+        """Returns counts of this tract's commits, grouped by the values of some fields or facets, in the order of these; None: all in one.
+
+        `sum` adds token counts for each group: `"tokens"` of the messages, `"usage"` as it was recorded, or one count of it, as
+        `"usage.prompt_tokens"`. `where` is as for `query`. With `prices`, by model, `cost` is what the usage cost: for each model an
+        object with what a million tokens cost, `prompt` and `completion`, maybe `cache_read` and `cache_write` (else that of the
+        prompt). A commit of two branches counts for both. Errors: as `query`.
+
+        >>> answer = t.add({"role": "assistant", "content": "Paris."}, generation_config={"model": "m-1"})
+        >>> context = t.record_usage({"prompt_tokens": 14, "completion_tokens": 3})
+        >>> (group,) = t.aggregate("model", sum="usage.total_tokens", where="model is set", prices={"m-1": {"prompt": 2, "completion": 8}})
+        >>> group.key, group.count, group.sums, group.cost
+        ({'model': 'm-1'}, 1, {'usage.total_tokens': 17}, 5.2e-05)
+        """
+        from tract_fs.model.query_groups import QueryGroups
+        from tract_fs.work.queries import group_tract, optional_expression
+
+        wanted, reader = optional_expression(where), self._session.reader
+        with self._guard.reading:
+            return reader.looking_again(lambda: group_tract(reader, wanted, QueryGroups(by, sum, prices)))
 
     def find(self, metadata: dict[str, Any]) -> list[CommitInfo]:
         """Returns this tract's commits whose metadata has all these fields, by creation time, then hash.

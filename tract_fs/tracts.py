@@ -7,7 +7,7 @@ the next one of its tract; a handle beside an open one of its tract begins with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,7 @@ from tract_fs.errors import ArgumentError, ClosedError, TractError, TractNotFoun
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.config_query import is_part
 from tract_fs.model.content import ContentTypes
-from tract_fs.model.info import TractConfig, TractInfo
+from tract_fs.model.info import CommitInfo, TractConfig, TractInfo
 from tract_fs.model.media import MediaCounter
 from tract_fs.model.names import Clock, derive_tract_id, require_branch_name, require_tract_id
 from tract_fs.model.tokens import TokenCounter
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from tract_fs.async_tract import AsyncTract
     from tract_fs.capture.importer import TranscriptReport
     from tract_fs.capture.sessions import SessionFile
+    from tract_fs.model.query import Expression, Field
+    from tract_fs.model.query_groups import Prices, QueryGroup
 
 
 class _Opened(NamedTuple):
@@ -257,6 +259,50 @@ class Store:
                 finally:
                     self._files.drop_passing(log)
         return dict(sorted(found.items()))
+
+    def query(self, expression: Expression | str) -> list[CommitInfo]:
+        """Returns the commits of all tracts that an expression or its text matches, by creation time, then hash, then tract.
+
+        As `Tract.query`; `facet("tract")` is the tract's id. A commit that several tracts have, as a fork has those that it began
+        with, is in the list once for each. Cost: opens each tract. Errors: as `Tract.query`.
+
+        >>> answer = store.tract("ann").add("Paris.", generation_config={"model": "m-1"})
+        >>> [(info.tract_id, info.token_count) for info in store.query('model = "m-1"')]
+        [('ann', 6)]
+        """
+        from tract_fs.work.queries import require_expression
+
+        wanted = require_expression(expression)
+        found: list[CommitInfo] = []
+        for info in self.tracts():
+            with self.tract(info.tract_id) as tract:
+                found += tract.query(wanted)
+        return sorted(found, key=lambda info: (info.created_at, info.commit_hash, info.tract_id))
+
+    def aggregate(
+        self,
+        by: Field | str | Sequence[Field | str] | None = None,
+        *,
+        sum: Field | str | Sequence[Field | str] = (),
+        where: Expression | str | None = None,
+        prices: Prices | None = None,
+    ) -> list[QueryGroup]:
+        """Returns counts of the commits of all tracts, grouped, with sums and costs; as `Tract.aggregate`.
+
+        A commit that several tracts have counts for each, its usage once. Errors: as `Tract.query`.
+
+        >>> one, two = store.tract("ann").add("Hello."), store.tract("bob").add("Hi.")
+        >>> [(group.key, group.count, group.sums) for group in store.aggregate("@tract", sum="tokens")]
+        [({'@tract': 'ann'}, 1, {'tokens': 6}), ({'@tract': 'bob'}, 1, {'tokens': 5})]
+        """
+        from tract_fs.model.query_groups import QueryGroups
+        from tract_fs.work.queries import group_tract, optional_expression
+
+        wanted, groups = optional_expression(where), QueryGroups(by, sum, prices)
+        for info in self.tracts():
+            with self.tract(info.tract_id) as tract, tract._guard.reading:
+                group_tract(tract._session.reader, wanted, groups)
+        return groups.result()
 
     def refresh(self) -> None:
         """Makes the next list, and each next handle, show at once what any tool brought into the store."""

@@ -37,7 +37,9 @@ MOST_USED = [
     "Tract.diff",
     "Tract.batch",
     "Tract.find",
+    "Tract.query",
     "Tract.query_by_config",
+    "Tract.aggregate",
     "Tract.import_messages",
     "Tract.sync",
     "Tract.record_usage",
@@ -53,6 +55,8 @@ MOST_USED = [
     "Store.open",
     "Store.tract",
     "Store.find",
+    "Store.query",
+    "Store.aggregate",
     "Store.delete",
 ]
 

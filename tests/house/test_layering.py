@@ -55,6 +55,9 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "conflicts",
             "merge",
             "config_query",
+            "query",
+            "query_text",
+            "query_groups",
             "payloads",
             "fitting",
             "snapshot",
@@ -191,6 +194,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "fitting",
             "diff",
             "usage",
+            "queries",
         ],
     ),
     (

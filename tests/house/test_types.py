@@ -69,6 +69,7 @@ def test_the_errors_that_callers_handle_are_names_of_the_package() -> None:
         "MergeError",
         "ObjectTooLarge",
         "OrphanedToolCall",
+        "QueryError",
         "ReadOnlyError",
         "StoreError",
         "StoreGone",

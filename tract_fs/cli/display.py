@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -105,9 +105,14 @@ def annotation_document(made: PriorityAnnotation) -> dict[str, object]:
 
 
 def show_commits(
-    t: Tract, infos: Sequence[CommitInfo], *, is_config_shown: bool = False, is_selected: bool = False
+    t: Tract | Callable[[str], Tract],
+    infos: Sequence[CommitInfo],
+    *,
+    is_config_shown: bool = False,
+    is_selected: bool = False,
 ) -> None:
-    """Prints commits, one a line; a line on stderr where none was selected."""
+    """Prints commits, one a line; a line on stderr where none was selected. A `t` that opens tracts: with the tract of each."""
+    is_one = isinstance(t, Tract)
     rows = []
     annotations: dict[str, list[PriorityAnnotation]] = {}
     for info in infos:
@@ -117,15 +122,20 @@ def show_commits(
             _what(info),
             "?" if info.token_count is None else str(info.token_count),
         ]
+        if not is_one:
+            row.insert(1, info.tract_id)
         if is_config_shown:
             row.append(_config_cell(info.generation_config or {}))
-        rows.append([*row, one_line(_text(t, info, annotations))])
+        own = t if isinstance(t, Tract) else t(info.tract_id)
+        rows.append([*row, one_line(_text(own, info, annotations))])
     if not rows:
         if is_config_shown or is_selected:
             click.echo("no commit matches", err=True)
         return
     config = [Column("config", style="cyan")] if is_config_shown else []
-    echo_table([*_COMMIT_COLUMNS, *config, Column("text")], rows)
+    first, *rest = _COMMIT_COLUMNS
+    tract = [] if is_one else [Column("tract")]
+    echo_table([first, *tract, *rest, *config, Column("text")], rows)
 
 
 def _text(t: Tract, info: CommitInfo, annotations: dict[str, list[PriorityAnnotation]]) -> str:

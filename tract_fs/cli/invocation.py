@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from tract_fs import ANY, Tract
+from tract_fs import ANY, Store, Tract
 from tract_fs.cli.current_branch import CurrentBranch, read_current_branch
 from tract_fs.cli.declared import is_declared
 from tract_fs.cli.output import echo_json, some, warn
@@ -30,6 +30,7 @@ from tract_fs.errors import (
 )
 from tract_fs.model.names import is_hex
 from tract_fs.store.outer_git import how_to_check_out
+from tract_fs.work.session import OnIncomplete
 from tract_fs.work.writer import ExpectedHead
 
 STORE_DIRECTORY = ".tract"
@@ -142,6 +143,21 @@ class Invocation:
             t = self._open(read_only=True)
         with t:
             yield t
+
+    @contextmanager
+    def reading_all(self) -> Iterator[Store]:
+        """Opens the store with all its tracts for reading; where it can't be written, without its caches. Errors: as `reading`."""
+        with self.reading():  # it checks the store in the words of the command
+            path = self.require_context()
+        incomplete: OnIncomplete = "use" if self.is_incomplete_used else "raise"
+        try:
+            store = Store.open(path, create=False, incomplete=incomplete)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            store = Store.open(path, create=False, incomplete=incomplete, read_only=True)
+        with store:
+            yield store
 
     def _open(
         self,

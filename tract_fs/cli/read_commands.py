@@ -1,4 +1,4 @@
-"""The commands that read a history: `tract log`, `show`, `compile` and `query`."""
+"""The commands that read a history: `tract log`, `show`, `compile` and `usage`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tract_fs.cli.display import (
 )
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import Column, echo_table, json_text, one_line
-from tract_fs.cli.values import parse_field, parse_moment, require_plain
+from tract_fs.cli.values import parse_moment
 from tract_fs.errors import CommitNotFoundError, ContentRedacted
 from tract_fs.model.compiler import Orphans
 from tract_fs.model.providers.export import Document, as_committed, export
@@ -31,7 +31,6 @@ from tract_fs.model.shapes import Shape
 from tract_fs.work.usage import TractUsageKey
 
 _SHAPES: tuple[Shape, ...] = ("openai", "openai-responses", "anthropic", "gemini")
-_WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 
 
 @click.command(short_help="List the newest commits.")
@@ -205,37 +204,6 @@ def compile_(
         invocation.answer(lambda: _context(t, context, _exported(context, format_, as_is=as_is)), show)
 
 
-@click.command(context_settings={"ignore_unknown_options": True}, short_help="Find commits by generation config.")
-@click.argument("field")
-@click.argument("operator", metavar="OP", type=click.Choice([*_WORDS.values(), *_WORDS]))
-@click.argument("value")
-@click.option("--nested", "is_nested", is_flag=True, help="FIELD is a path of keys and indexes with dots.")
-@with_store
-def query(invocation: Invocation, field: str, operator: str, value: str, is_nested: bool) -> None:
-    """List the commits whose generation config matches, whatever branch they are on.
-
-    \b
-    tract query model = gpt-4o
-    tract query temperature '<=' 0.5        (or: tract query temperature le 0.5)
-    tract query --nested response_format.type = json_object
-    tract query '["stop", 0]' = END
-
-    FIELD is one key of the config, with --nested a path, or a JSON array of keys and indexes. OP is one of = != > <
-    >= <=, or a word for it: eq ne gt lt ge le; quote < and >, because the shell reads them. VALUE is JSON where it parses
-    as JSON, else text: 1 is a number, '"1"' a string.
-    """
-    path = parse_field(field, is_nested=is_nested)
-    wanted = require_plain(value, "VALUE")
-    with invocation.reading() as t:
-        invocation.require_tract(t)
-        infos = t.query_by_config(path, _WORDS.get(operator, operator), wanted)
-        invocation.answer(
-            lambda: [info.to_dict() for info in infos],
-            lambda: show_commits(t, infos, is_config_shown=True),
-        )
-        invocation.warn_if_incomplete(t)
-
-
 @click.command(short_help="Sum the recorded usage.")
 @click.option(
     "--by", type=click.Choice(["commit", "model", "branch"]), default="model", show_default=True, help="What to sum by."
@@ -327,4 +295,4 @@ def _context(t: Tract, context: CompiledContext, document: Document) -> dict[str
     }
 
 
-COMMANDS = (log, show, compile_, query, usage)
+COMMANDS = (log, show, compile_, usage)

@@ -62,7 +62,7 @@ class FieldColumn:
     def add(self, configs: Iterable[tuple[int, Any]]) -> None:
         """Adds configs, each with its id; no id may be added twice."""
         for number, config in configs:
-            is_there, value = _follow(config, self._path)
+            is_there, value = follow(config, self._path)
             if not is_there:
                 continue
             kind = type(value)
@@ -102,7 +102,7 @@ def _first(item: tuple[Any, int]) -> Any:
     return item[0]
 
 
-def _follow(config: Any, path: FieldPath) -> tuple[bool, Any]:
+def follow(config: Any, path: FieldPath) -> tuple[bool, Any]:
     """Returns whether `path` leads somewhere, and where; string keys enter objects only, indexes arrays only."""
     for key in path:
         if isinstance(key, str):

@@ -145,12 +145,20 @@ class Overlay:
         return self.has(name) or (self._staged is not None and bool(self._staged.foreign_parents))
 
     def names_with_prefix(self, prefix: str) -> set[str]:
-        """Returns the commits of this tract whose hashes begin with `prefix`."""
-        names = {digest.hex() for digest in self._log.origins.commits_with_prefix(prefix)} | self._foreign.names()
-        names |= self._hidden.commits().keys()
-        if self._staged is not None:
-            names.update(self._staged.commits)
+        """Returns the commits of this tract whose hashes begin with `prefix`, of 2 digits or more."""
+        names = {digest.hex() for digest in self._log.origins.commits_with_prefix(prefix)} | self.names_beside()
         return {name for name in names if name.startswith(prefix)}
+
+    def names(self) -> set[str]:
+        """Returns all commits of this tract. Cost: reads the index, or arrivals."""
+        return {digest.hex() for digest in self._log.origins.all_commits()} | self.names_beside()
+
+    def names_beside(self) -> set[str]:
+        """Returns the commits of this tract that its own visible events do not bring: those of other tracts, of hidden events, and
+        those staged.
+        """
+        names: set[str] = {*self._foreign.names(), *self._hidden.commits()}
+        return names if self._staged is None else names.union(self._staged.commits)
 
     def entry(self, name: CommitHash) -> BroughtCommit | None:
         """Returns the config and tokens of a commit, as the event that brings it records them; None if none does."""

@@ -451,12 +451,12 @@ class TractReader:
                 return Loaded(commit, None, None)  # a redacted content makes no message
             return Loaded(commit, LOST, config)
 
-    def require_loaded(self, name: CommitHash) -> Loaded:
+    def require_loaded(self, name: CommitHash, commit: Commit | None = None) -> Loaded:
         """Returns a commit as `loaded` does; a content that is lost counts as redacted if this handle accepts gaps.
 
         Errors: HistoryIncomplete.
         """
-        found = self.loaded(name)
+        found = self.loaded(name, commit)
         if found.rendering is not LOST:
             return found
         if not self.store.accepts_gaps:
@@ -686,12 +686,23 @@ class TractReader:
         written = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
         return written + [self.info(name) for name in self.overlay.staged_matches(path, operator, value)]
 
+    def names_where(self, matches: Callable[[Any], bool] | None) -> set[CommitHash]:
+        """Returns the commits of this tract, or at least those whose generation config matches; without those whose config is
+        lost.
+        """
+        if matches is None:
+            found = self.overlay.names()
+        else:
+            found = {hit[1] for hit in self._index(self.log).select_where(matches)} | self.overlay.names_beside()
+        lost = {name for name, entry in self.hidden.commits().items() if entry is None} if self.log.hides_any else ()
+        return {CommitHash(name) for name in found.difference(lost)}
+
     def find(self, metadata: Mapping[str, object]) -> list[CommitInfo]:
         """Returns the commits of this tract whose metadata has these fields, by creation time, then hash. Cost: reads all
         commits of the tract.
         """
         found = []
-        for name in self.overlay.names_with_prefix(""):
+        for name in self.overlay.names():
             commit = self.commit(CommitHash(name))
             if commit.metadata and is_part(metadata, canonical.decode(bytes(commit.metadata))):
                 found.append((commit.created_us, CommitHash(name)))
@@ -722,12 +733,15 @@ class TractReader:
             index.close()
 
     def _select(self, log: TractLog, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
+        return self._index(log).select(path, operator, value)
+
+    def _index(self, log: TractLog) -> ConfigIndex:
         index = self._config_indexes.get(log.tract)
         if index is None:
             from tract_fs.store.index.configs import ConfigIndex  # only a query needs it
 
             index = self._config_indexes[log.tract] = ConfigIndex(self.store.index, log, self.store.events)
-        return index.select(path, operator, value)
+        return index
 
     def _select_hidden(self, path: FieldPath, operator: str, value: Scalar) -> Iterator[Hit]:
         """Yields the matching commits of hidden events, as far as these can be read."""

@@ -6,7 +6,7 @@ repeats of the tract that it was made from is that one's. So the sums of the tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -46,16 +46,21 @@ def sum_usage(reader: TractReader, by: TractUsageKey, since: datetime | None) ->
     """Returns the sums of the usage of the reader's tract; see the facade."""
     require_usage_key(by, TractUsageKey)
     since_us = optional_moment(since, "since")
+    keys_of = _keys(reader, by)
+    found: dict[str, TokenUsage] = {}
+    for commit, counts in recorded_usage(reader, since_us).items():
+        for key in keys_of(commit):
+            found[key] = add(found.get(key), counts)
+    return dict(sorted(found.items()))
+
+
+def recorded_usage(reader: TractReader, since_us: int | None = None) -> dict[CommitHash, TokenUsage]:
+    """Returns the last usage recorded for each commit of the reader's tract, what is staged included."""
     recorded = dict(_iter_recorded(reader.log, since_us))
     staged = reader.overlay.transaction
     if staged is not None and staged.usage and (since_us is None or parse_time(staged.now) >= since_us):
         recorded.update(staged.usage)
-    keys_of = _keys(reader, by)
-    found: dict[str, TokenUsage] = {}
-    for commit, counts in recorded.items():
-        for key in keys_of(commit):
-            found[key] = add(found.get(key), counts)
-    return dict(sorted(found.items()))
+    return recorded
 
 
 def add(first: TokenUsage | None, second: TokenUsage) -> TokenUsage:
@@ -81,14 +86,23 @@ def _keys(reader: TractReader, by: TractUsageKey) -> Callable[[CommitHash], list
         return lambda commit: [commit]
     if by == "model":
         return lambda commit: [_model_in(reader.facts(commit).config)]
-    heads = [(branch, head) for branch in reader.overlay.branches() for head in reader.overlay.heads(branch)]
-    histories = [(branch, head, KnownHistory(reader.commit)) for branch, head in heads]
+    branches_of = holders(reader, branch_tips(reader))
+    return lambda commit: branches_of(commit) or [""]
 
-    def branches_of(commit: CommitHash) -> list[str]:
-        found = {branch for branch, head, history in histories if commit == head or history.has(head, commit)}
-        return sorted(found) or [""]
 
-    return branches_of
+def branch_tips(reader: TractReader) -> list[tuple[str, CommitHash]]:
+    """Returns each head of each branch, with the branch."""
+    return [(branch, head) for branch in reader.overlay.branches() for head in reader.overlay.heads(branch)]
+
+
+def holders(reader: TractReader, tips: Iterable[tuple[str, CommitHash]]) -> Callable[[CommitHash], list[str]]:
+    """Returns what gives the names whose tips have a commit in their history, sorted."""
+    histories = [(name, tip, KnownHistory(reader.commit)) for name, tip in tips]
+
+    def names_of(commit: CommitHash) -> list[str]:
+        return sorted({name for name, tip, history in histories if commit == tip or history.has(tip, commit)})
+
+    return names_of
 
 
 def _model_in(config: bytes) -> str:

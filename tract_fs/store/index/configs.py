@@ -8,6 +8,7 @@ uses.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 Hit = tuple[int, str, bytes]  # creation time in microseconds, commit hash, config
+Pick = Callable[[], list[int]]  # numbers of configs, of those that are read
 Stamp = tuple[int, str]  # count and digest of the records that are covered
 _SUM_LIMIT = 1 << 62
 _RECORDS_AT_ONCE = 32_768
@@ -71,10 +73,17 @@ class ConfigIndex:
 
     def select(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
         """Returns the matching commits by creation time, then hash."""
+        return self._answer(lambda: self._column(path).select(operator, value))
+
+    def select_where(self, matches: Callable[[Any], bool]) -> list[Hit]:
+        """Returns the commits whose config matches, by creation time, then hash. Cost: looks at each distinct config."""
+        return self._answer(lambda: [number for number, one in enumerate(self._configs) if matches(one.value)])
+
+    def _answer(self, pick: Pick) -> list[Hit]:
         for _ in range(_TRIES):
             try:
                 self._catch_up()
-                return self._select(path, operator, value)
+                return self._select(pick)
             except IndexDamagedError:
                 self._generation = -1  # stamp and configs may be those of other rows
             except IndexUnwritableError:
@@ -82,11 +91,11 @@ class ConfigIndex:
         self._go_in_memory(with_rows=False)
         try:
             self._follow()
-            return self._select(path, operator, value)
+            return self._select(pick)
         except IndexDamagedError:  # arrivals can't be read: the visible events show the same
             self._go_in_memory(with_rows=False)
             self._add_all()
-            return self._matches(path, operator, value)[0]
+            return self._matches(pick)[0]
 
     def close(self) -> None:
         """Drops what is in memory."""
@@ -99,31 +108,34 @@ class ConfigIndex:
     def _index(self) -> IndexFile:
         return self._shared if self._own is None else self._own
 
-    def _select(self, path: FieldPath, operator: str, value: Scalar) -> list[Hit]:
+    def _select(self, pick: Pick) -> list[Hit]:
         """Returns the hits of one state of the rows, maybe a newer one than was read last: other processes write."""
         with suppress(IndexDamagedError):  # a process may be writing just now
-            found, stamp = self._matches(path, operator, value)
+            found, stamp = self._matches(pick)
             if stamp == self._stamp:  # unchanged at the end, so unchanged all the time
                 return found
         with self._index.reading() as connection:
             connection.execute("begin")
             try:
                 self._read(connection)
-                found = self._matches(path, operator, value)[0]
+                found = self._matches(pick)[0]
             finally:
                 connection.execute("rollback")
         self._require_covered()
         return found
 
-    def _matches(self, path: FieldPath, operator: str, value: Scalar) -> tuple[list[Hit], Stamp]:
-        """Returns the hits, and the stamp of the rows when the last of them was read."""
+    def _column(self, path: FieldPath) -> FieldColumn:
         column, seen = self._columns.get(path, (FieldColumn(path), 0))
         if seen < len(self._configs):
             column.add((number, self._configs[number].value) for number in range(seen, len(self._configs)))
             self._columns[path] = (column, len(self._configs))
+        return column
+
+    def _matches(self, pick: Pick) -> tuple[list[Hit], Stamp]:
+        """Returns the commits of the configs picked, and the stamp of the rows when the last of them was read."""
         connection, tract = self._index.connection(), self._log.tract
         found: list[tuple[int, bytes, bytes]] = []
-        numbers = list(column.select(operator, value))
+        numbers = pick()
         stamp: object = None
         try:
             for number in numbers:
