@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import wraps
 from typing import Any
 
@@ -34,7 +34,8 @@ from tract_fs.work.writer import ExpectedHead
 
 STORE_DIRECTORY = ".tract"
 _PATHS = frozenset(["context_path", "file", "path"])  # parameters that may hold any bytes
-_COMMON = ("context_path", "tract_id", "branch", "is_json", "is_incomplete_used")
+_COMMON = ("context_path", "tract_id", "branch", "is_json", "is_incomplete_used", "is_unpaged")
+_PAGED = frozenset(["log", "show", "compile", "diff", "query", "reflog", "help", "search", "why", "blame", "compare"])
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 
 
@@ -68,6 +69,7 @@ class Invocation:
         branch: str | None = None,
         is_json: bool = False,
         is_incomplete_used: bool = False,
+        is_unpaged: bool = False,
         above: Invocation | None = None,
     ) -> None:
         self.context_path: str | None = context_path
@@ -75,6 +77,7 @@ class Invocation:
         self.branch: str | None = branch
         self.is_json: bool = is_json
         self.is_incomplete_used: bool = is_incomplete_used
+        self.is_unpaged: bool = is_unpaged
         self.answers: list[object] | None = None  # collects the documents, if a caller sets a list
         if above is not None:
             self.context_path = above.context_path if context_path is None else context_path
@@ -82,6 +85,7 @@ class Invocation:
             self.branch = above.branch if branch is None else branch
             self.is_json = is_json or above.is_json
             self.is_incomplete_used = is_incomplete_used or above.is_incomplete_used
+            self.is_unpaged = is_unpaged or above.is_unpaged
             self.answers = above.answers
 
     def require_context(self) -> str:
@@ -283,12 +287,25 @@ class Invocation:
             elif self.is_json:
                 echo_json(document())
             if not self.is_json:
-                show()
+                with nullcontext() if wrote or not self._is_paged() else _pager():
+                    show()
             sys.stdout.flush()
         except OutputLost as error:
             if not wrote:
                 raise
             raise AnswerLost(f"{wrote}; {error}; do not run the command again", wrote=wrote) from None
+
+
+    def _is_paged(self) -> bool:
+        """Returns whether the answer goes through a pager: that of a command that shows, on a terminal, unless --no-pager is given."""
+        command = click.get_current_context().command.name
+        return command in _PAGED and self.answers is None and not self.is_unpaged and sys.stdout.isatty()
+
+
+def _pager() -> AbstractContextManager[None]:
+    from tract_fs.cli.pager import paged  # needs subprocess
+
+    return paged()
 
 
 def _context_of(path: str) -> str:
@@ -351,6 +368,7 @@ def with_store(function: Callable[..., None]) -> Callable[..., None]:
         is_flag=True,
         help="Work with what is whole where files are lost.",
     )
+    @click.option("--no-pager", "is_unpaged", is_flag=True, help="Print to the terminal, without a pager.")
     @click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
     @click.pass_context
     @wraps(function)

@@ -47,6 +47,10 @@ _WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 @click.option("--until", metavar="TIME", help="Only commits made at this time or before.")
 @click.option("--tag", metavar="NAME", help="List the history of this tag.")
 @click.option("--text", metavar="TEXT", help="Only commits whose content or commit message contains TEXT.")
+@click.option("--oneline", "is_oneline", is_flag=True, help="Short hashes, with branches and tags beside their commits.")
+@click.option("--graph", "is_graph", is_flag=True, help="Draw how branches and heads parted and merged.")
+@click.option("--all-branches", "is_all_branches", is_flag=True, help="With --graph: all branches, not this one alone.")
+@click.option("--stat", "is_stat", is_flag=True, help="Show how many bytes each content has beside its tokens.")
 @with_store
 def log(
     invocation: Invocation,
@@ -59,15 +63,35 @@ def log(
     until: str | None,
     tag: str | None,
     text: str | None,
+    is_oneline: bool,
+    is_graph: bool,
+    is_all_branches: bool,
+    is_stat: bool,
 ) -> None:
     """List the newest commits of the branch that match, newest first."""
     since_time = None if since is None else parse_moment(since, "--since")
     until_time = None if until is None else parse_moment(until, "--until")
     filters = (operation, content_type, since, until, tag, text)
+    most = None if is_all else limit
+    if is_all_branches and not is_graph:
+        raise click.UsageError("--all-branches goes with --graph")
+    if is_graph and any(given is not None for given in filters):
+        raise click.UsageError("--graph draws whole histories: leave out the filters")
     with invocation.reading() as t:
+        if is_graph:
+            from tract_fs.cli.log_lines import graph_document, read_graph, show_graph
+
+            invocation.require_history(t)
+            graph = read_graph(t, is_all_branches=is_all_branches)
+            invocation.answer(
+                lambda: graph_document(graph, most),
+                lambda: show_graph(t, graph, most, is_oneline=is_oneline, is_stat=is_stat),
+            )
+            invocation.warn_if_incomplete(t)
+            return
         is_selected = invocation.require_history(t) and any(given is not None for given in filters)
         infos = t.log(
-            None if is_all else limit,
+            most,
             operation=operation,
             content_type=content_type,
             since=since_time,
@@ -75,9 +99,16 @@ def log(
             tag=tag,
             text=text,
         )
-        invocation.answer(
-            lambda: [info.to_dict() for info in infos], lambda: show_commits(t, infos, is_selected=is_selected)
-        )
+
+        def show() -> None:
+            if is_oneline and infos:
+                from tract_fs.cli.log_lines import show_lines
+
+                show_lines(t, infos, is_stat=is_stat)
+            else:
+                show_commits(t, infos, is_selected=is_selected, is_size_shown=is_stat)
+
+        invocation.answer(lambda: [info.to_dict() for info in infos], show)
         invocation.warn_if_incomplete(t)
         if tag is None:
             show_warnings(head_warnings(t))
