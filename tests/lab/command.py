@@ -31,7 +31,7 @@ COMMANDS = [
     "demo",
 ]
 COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
-COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle"]
+COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle", "doctor", "completion", "help"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {
     "role": "assistant",

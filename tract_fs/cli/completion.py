@@ -1,27 +1,34 @@
 """Completion in a shell: the script that asks for it, and the answers.
 
-The script runs `tract` with the words so far in its environment. A name comes from a store, so from anywhere, and goes to
-a shell: only names of letters, digits and `._/-` are offered, none that a shell would read as more than a word.
+The script runs `tract` with the words so far in its environment. Names come from a store, so from anywhere, and go to a
+shell: only those of letters, digits and `._/-` are offered, none that a shell would read as more than a word.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class, shell_complete, split_arg_string
+from click.shell_completion import get_completion_class, shell_complete, split_arg_string
 
+from tract_fs import Tract
 from tract_fs.cli.current_branch import read_current_branch
 from tract_fs.cli.invocation import Invocation
+from tract_fs.errors import TractError
 
 VARIABLE = "_TRACT_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
-_PLAIN = re.compile(r"[A-Za-z0-9_][\w./-]*")
-_REFS = frozenset(["ref", "a", "b", "target", "target_hash", "refs", "at_commit", "first", "last", "after", "since_ref"])
-_BRANCHES = frozenset(["branch", "names"])
-_Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
+_KINDS = {  # what a parameter of this name takes
+    "tract_id": ("tracts",),
+    "branch": ("branches",),
+    "tag": ("tags",),
+    **dict.fromkeys(("ref", "refs", "a", "b", "target", "at_commit", "first", "last"), ("branches", "tags")),
+}
+_KINDS_OF_NAMES = {"switch": ("branches",), "branch": ("branches",), "tag": ("tags",)}
 
 
 def script(shell: str) -> str:
@@ -33,50 +40,39 @@ def script(shell: str) -> str:
 
 
 def answer(tract: click.Group) -> int:
-    """Prints what can come next, as the script in $_TRACT_COMPLETE expects it, and returns the exit code."""
-    context = click.Context(tract, info_name="tract")
-    _complete_names(tract)
-    for word in split_arg_string(os.environ.get("COMP_WORDS", "")):
-        command = tract.get_command(context, word)
+    """Prints what can come next, in the form that the script expects, and returns the exit code."""
+    _mark(tract)
+    for word in split_arg_string(os.environ.get("COMP_WORDS", ""))[1:]:
+        command = tract.get_command(click.Context(tract), word)
         if command is not None:
-            _complete_names(command)
+            _mark(command)
     try:
         return shell_complete(tract, {}, "tract", VARIABLE, os.environ[VARIABLE])
-    except (KeyError, ValueError):  # not from a script of a shell
+    except (KeyError, ValueError):  # set by hand, without the words
         return 1
 
 
-def _complete_names(command: click.Command) -> None:
-    """Makes a command's parameters complete the names that they take, and those of its own commands."""
-    for inner in command.commands.values() if isinstance(command, click.Group) and command.name != "tract" else ():
-        _complete_names(inner)
+def _mark(command: click.Command) -> None:
+    """Makes the parameters of a command complete the names that they take."""
     for parameter in command.params:
-        kind = parameter.name or ""
-        if kind == "tract_id":
-            _set(parameter, _tracts)
-        elif kind in _BRANCHES or (kind == "name" and command.name == "switch"):
-            _set(parameter, _branches)
-        elif kind == "tag" or (kind == "name" and command.name == "tag"):
-            _set(parameter, _tags)
-        elif kind in _REFS:
-            _set(parameter, _both)
+        name = parameter.name or ""
+        kinds = _KINDS_OF_NAMES.get(command.name or "", ()) if name in ("name", "names") else _KINDS.get(name, ())
+        if kinds:
+            parameter._custom_shell_complete = partial(_names, kinds)
 
 
-def _set(parameter: click.Parameter, complete: _Complete) -> None:
-    parameter._custom_shell_complete = complete  # click takes it when the parameter is declared, too
-
-
-def _tracts(context: click.Context, _: click.Parameter, start: str) -> list[CompletionItem]:
-    return _items(context, start, lambda invocation: _open(invocation)[1])
-
-
-def _branches(context: click.Context, _: click.Parameter, start: str) -> list[CompletionItem]:
-    return _items(context, start, lambda invocation: _names(invocation, is_tag=False, is_branch=True))
-
-
-def _tags(context: click.Context, _: click.Parameter, start: str) -> list[CompletionItem]:
-    return _items(context, start, lambda invocation: _names(invocation, is_tag=True, is_branch=False))
-
-
-def _both(context: click.Context, _: click.Parameter, start: str) -> list[CompletionItem]:
-    return _items(context, start, lambda invocation: _names(invocation, is_tag=True, is_branch=True))
+def _names(kinds: tuple[str, ...], context: click.Context, _: click.Parameter, start: str) -> list[str]:
+    """Returns the names of these kinds that begin with `start`; none where there is no store that can be read."""
+    above = context.find_root().params
+    given = {key: context.params.get(key) or above.get(key) for key in ("context_path", "tract_id", "branch")}
+    found: list[str] = []
+    with suppress(OSError, TractError):
+        path = Invocation(context_path=given["context_path"]).require_context()
+        if kinds == ("tracts",):
+            found = list(Tract.tracts(path))
+        else:
+            branch = given["branch"] or read_current_branch(path).name
+            with Tract.open(path, tract_id=given["tract_id"] or "default", branch=branch, read_only=True) as t:
+                found += t.branches() if "branches" in kinds else ()
+                found += t.tags() if "tags" in kinds else ()
+    return [name for name in dict.fromkeys(found) if name.startswith(start) and _PLAIN.fullmatch(name)]

@@ -88,4 +88,4 @@ def completion(invocation: Invocation, shell: str) -> None:
     invocation.answer(lambda: {"shell": shell, "script": text}, lambda: echo_lines(text.splitlines()))
 
 
-COMMANDS = (help_, completion)
+COMMANDS = (completion, help_)

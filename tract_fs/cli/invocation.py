@@ -194,9 +194,9 @@ class Invocation:
             return
         if tracts or self.tract_id is not None:
             there = f"there are: {', '.join(some(tracts))}; choose one with --tract" if tracts else "there are none yet"
-            near = _near(t.tract_id, tracts)
+            meant = near(t.tract_id, tracts)
             how = f"'tract init --tract {t.tract_id}' makes it"
-            raise CommandError(f"no tract {t.tract_id!r} in this store{near}; {there}; {how}")
+            raise CommandError(f"no tract {t.tract_id!r} in this store{meant}; {there}; {how}")
 
     def require_history(self, t: Tract) -> bool:
         """Returns whether the branch has commits; False only in an empty store or tract. Errors: CommandError, BranchNotFound."""
@@ -267,9 +267,9 @@ class Invocation:
         name = str(t.branch)
         if self.branch is None:
             how = f"the current branch {name!r} is not in tract {t.tract_id!r}: it was renamed or deleted, maybe in another copy"
-            advice = f"choose one with 'tract switch NAME'{_near(name, branches)}"
+            advice = f"choose one with 'tract switch NAME'{near(name, branches)}"
         else:
-            how = f"tract {t.tract_id!r} has no branch {name!r}{_near(name, branches)}"
+            how = f"tract {t.tract_id!r} has no branch {name!r}{near(name, branches)}"
             advice = (
                 f"'tract switch -c {name}' makes it at the head, 'tract commit --branch {name} -c' without a history"
             )
@@ -295,7 +295,6 @@ class Invocation:
                 raise
             raise AnswerLost(f"{wrote}; {error}; do not run the command again", wrote=wrote) from None
 
-
     def _is_paged(self) -> bool:
         """Returns whether the answer goes through a pager: that of a command that shows, on a terminal, unless --no-pager is given."""
         command = click.get_current_context().command.name
@@ -315,7 +314,7 @@ def _context_of(path: str) -> str:
     return os.path.dirname(whole) if is_store else path
 
 
-def _near(name: str, names: Sequence[str]) -> str:
+def near(name: str, names: Sequence[str]) -> str:
     """Returns a question after the name that was meant, if one of `names` is like it."""
     from difflib import get_close_matches  # 10 ms
 
@@ -325,13 +324,13 @@ def _near(name: str, names: Sequence[str]) -> str:
 
 def _with_near_name(t: Tract, error: BranchNotFound) -> BranchNotFound:
     """Returns the error that a branch is missing, with the name that was meant, if a branch has one like it."""
-    name, near = str(error.fields["branch"]), ""
+    name, meant = str(error.fields["branch"]), ""
     with suppress(OSError, TractError):
-        near = _near(name, list(t.branches()))
-    if not near or str(error) != error.template.format(**error.fields):
+        meant = near(name, list(t.branches()))
+    if not meant or str(error) != error.template.format(**error.fields):
         return error
     message = (
-        f"tract {t.tract_id!r} has no branch {name!r}{near}; 'tract branch' lists them, 'tract branch NAME' makes one"
+        f"tract {t.tract_id!r} has no branch {name!r}{meant}; 'tract branch' lists them, 'tract branch NAME' makes one"
     )
     return BranchNotFound(message, **error.fields)
 

@@ -47,7 +47,9 @@ _WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 @click.option("--until", metavar="TIME", help="Only commits made at this time or before.")
 @click.option("--tag", metavar="NAME", help="List the history of this tag.")
 @click.option("--text", metavar="TEXT", help="Only commits whose content or commit message contains TEXT.")
-@click.option("--oneline", "is_oneline", is_flag=True, help="Short hashes, with branches and tags beside their commits.")
+@click.option(
+    "--oneline", "is_oneline", is_flag=True, help="Short hashes, with branches and tags beside their commits."
+)
 @click.option("--graph", "is_graph", is_flag=True, help="Draw how branches and heads parted and merged.")
 @click.option("--all-branches", "is_all_branches", is_flag=True, help="With --graph: all branches, not this one alone.")
 @click.option("--stat", "is_stat", is_flag=True, help="Show how many bytes each content has beside its tokens.")
