@@ -138,11 +138,13 @@ def show_commits(
 
 
 def size_of(t: Tract, info: CommitInfo) -> str:
-    """Returns how many bytes of JSON a commit's content has; "?" where it can't be read, "0" where there is none."""
+    """Returns how many bytes a commit's content has as it is stored; "?" where it can't be read, "0" where there is none."""
     if info.content_type is None:
         return "0"
     try:
-        return f"{len(canonical.encode_kept(to_plain(t.get_content(info.commit_hash)))):,}"
+        fields = to_plain(t.get_content(info.commit_hash)).items()
+        stored = {"content": {key: value for key, value in fields if value is not None}}
+        return f"{len(canonical.encode_kept(stored)):,}"
     except (ContentRedacted, DamageError):
         return "?"
 

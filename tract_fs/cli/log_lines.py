@@ -109,13 +109,14 @@ class _Lines:
     def show_sum(self) -> None:
         """Prints how many commits were shown, and their tokens."""
         if self._is_stat:
-            click.echo(f"{self._count:,} commits, {self._tokens:,} tokens")
+            click.echo(f"{self._count:,} commit{'s' * (self._count != 1)}, {self._tokens:,} tokens")
 
 
 def _names(t: Tract) -> dict[str, list[str]]:
     """Returns what names each commit: the handle's head, heads of branches, tags."""
     found: dict[str, list[str]] = {}
-    for name, heads in t.branches().items():
+    branches = t.branches().items()
+    for name, heads in sorted(branches, key=lambda branch: branch[0] != t.branch):  # its own first
         for place, head in enumerate(heads):
             note = "@ -> " if head == t.head and name == t.branch else ""
             found.setdefault(head, []).append(f"{note}{inline(name)}{', another head' if place else ''}")
