@@ -37,12 +37,13 @@ def doctor(invocation: Invocation) -> None:
     The files are those of one tract; --tract names another. The exit code is 1 where something has to be done.
     """
     found = [*_programs(), *_store(invocation), *_hooks(invocation)]
-    problems = sum(finding.kind == "problem" for finding in found)
+    problems = [finding for finding in found if finding.kind == "problem"]
 
     def show() -> None:
         for finding in found:
             click.echo(f"{styled(finding.kind.ljust(7), fg=_COLOURS[finding.kind])}  {inline(finding.text)}")
-        click.echo(f"{problems} problem{'s' * (problems != 1)}")
+        if not problems:
+            click.echo("nothing has to be done")
 
     invocation.answer(lambda: {"is_ok": not problems, "findings": to_builtins(found)}, show)
     fail_if(problems)

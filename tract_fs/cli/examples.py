@@ -9,7 +9,7 @@ EXAMPLES = {
     "check-session": "tract check-session session.jsonl",
     "watch": "tract watch --once sessions",
     "hook": "tract hook install claude-code --yes",
-    "commit": "tract commit -m 'What is the capital of France?' --config model=gpt-4o",
+    "commit": "tract commit -m 'And of Spain?' --config model=gpt-4o",
     "edit": "tract edit @~1 -m 'What is the capital of Spain?'",
     "annotate": "tract annotate @~1 skip --reason 'no longer true'",
     "log": "tract log --graph --oneline --all-branches",
