@@ -50,10 +50,10 @@ def doctor(invocation: Invocation) -> None:
 
 
 def _programs() -> Iterator[_Finding]:
-    import sqlite3
+    from sqlite3 import sqlite_version, sqlite_version_info
 
-    yield _Finding("ok", f"tract {__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}")
-    if sqlite3.sqlite_version_info < _LEAST_SQLITE:
+    yield _Finding("ok", f"tract {__version__}, Python {platform.python_version()}, SQLite {sqlite_version}")
+    if sqlite_version_info < _LEAST_SQLITE:
         least = ".".join(map(str, _LEAST_SQLITE))
         yield _Finding("note", f"this SQLite is older than {least}: use a Python that was built with a newer one")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from msgspec import structs
 
@@ -25,10 +27,12 @@ from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import Column, echo_table, json_text, one_line
 from tract_fs.cli.values import parse_field, parse_moment, require_plain
 from tract_fs.errors import CommitNotFoundError, ContentRedacted
-from tract_fs.model.compiler import Orphans
-from tract_fs.model.providers.export import Document, as_committed, export
-from tract_fs.model.shapes import Shape
-from tract_fs.work.usage import TractUsageKey
+
+if TYPE_CHECKING:
+    from tract_fs.model.compiler import Orphans
+    from tract_fs.model.providers.export import Document
+    from tract_fs.model.shapes import Shape
+    from tract_fs.work.usage import TractUsageKey
 
 _SHAPES: tuple[Shape, ...] = ("openai", "openai-responses", "anthropic", "gemini")
 _WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
@@ -336,6 +340,8 @@ def _sent(context: CompiledContext, format_: str, *, as_is: bool) -> object:
 
 
 def _exported(context: CompiledContext, format_: str, *, as_is: bool) -> Document:
+    from tract_fs.model.providers.export import Document, as_committed, export  # 5 ms
+
     if as_is:
         return Document([], as_committed(context.messages))
     for shape in _SHAPES:
