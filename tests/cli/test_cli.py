@@ -872,7 +872,7 @@ def test_a_run_imports_what_its_command_needs(store: Run, arguments: list[str], 
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
     assert [name for name in modules if name.endswith("_commands")] == [f"tract_fs.cli.{module}"]
     assert not {"rich", "tempfile", "email", "importlib.metadata", "portalocker"} & set(modules)
-    assert not {"difflib", "subprocess", "tract_fs.model.providers.export", "tract_fs.transcripts"} & set(modules)
+    assert not {"subprocess", "tract_fs.model.providers.export", "tract_fs.transcripts"} & set(modules)
 
 
 def test_no_command_is_a_usage_error(run: Run) -> None:

@@ -36,6 +36,8 @@ def test_what_cannot_be_seen_is_shown_as_an_escape(store: Run, char: str) -> Non
             t.tag(text)
     commands = [["log"], ["show", target], ["compile"], ["compile", "--format", "oneline"], ["diff", target]]
     commands += [["query", "model", "=", text], ["branch"], ["tag"], ["reflog"], ["status"]]
+    commands += [["log", "--graph", "--stat"], ["log", "--oneline"], ["diff", target, "--side-by-side"], ["usage"]]
+    commands += [["doctor"]]
     for arguments in commands:
         result = store(*arguments)
         assert (result.code, char in result.out + result.err) == (0, False), arguments

@@ -176,6 +176,7 @@ def test_the_pager_is_the_users(store: Run, tmp_path: Path) -> None:
     assert "PAGED" in on_terminal("log", cwd=tmp_path, TRACT_PAGER="echo PAGED", PAGER="echo OTHER")
     assert "hello" in on_terminal("log", cwd=tmp_path, TRACT_PAGER="cat")
     assert "hello" in on_terminal("log", cwd=tmp_path, TRACT_PAGER="", PAGER="echo OTHER")
+    assert "hello" in on_terminal("log", cwd=tmp_path, TRACT_PAGER="echo PAGED", TERM="dumb")
 
 
 def test_leaving_the_pager_early_is_no_failure(store: Run, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import click
 from msgspec import Struct
 
 from tract_fs import CommitInfo, PriorityAnnotation, Tract
-from tract_fs.cli.display import commit_text, size_of, what
+from tract_fs.cli.display import commit_text, require_commit, size_of, what
 from tract_fs.cli.graph import children_first, draw
 from tract_fs.cli.output import inline, one_line, styled
 from tract_fs.errors import AmbiguousRefError, CommitNotFoundError
@@ -31,7 +31,7 @@ class Graph(Struct, frozen=True):
 
 
 def read_graph(t: Tract, *, is_all_branches: bool) -> Graph:
-    """Returns the histories of all heads of the branch, or of all branches. Errors: DamageError."""
+    """Returns the histories of all heads of the branch, or of all branches. Errors: DamageError, CommitNotFoundError."""
     branches = t.branches()
     own = ((t.head,) if t.head else ()) + branches.get(str(t.branch), ())
     others = [head for heads in branches.values() for head in heads] if is_all_branches else []
@@ -40,11 +40,10 @@ def read_graph(t: Tract, *, is_all_branches: bool) -> Graph:
     stack = list(heads)
     while stack:
         name = stack.pop()
-        info = None if name in infos else t.get_commit(name)
-        if info is not None:
-            infos[name] = info
-            stack += info.parents
-    order = children_first([head for head in heads if head in infos], {name: infos[name].parents for name in infos})
+        if name not in infos:
+            infos[name] = require_commit(t, name)
+            stack += infos[name].parents
+    order = children_first(heads, {name: info.parents for name, info in infos.items()})
     return Graph(order, infos)
 
 

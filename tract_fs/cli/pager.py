@@ -1,7 +1,7 @@
 """The pager: on a terminal, a long answer goes through the program that git would use for it.
 
 $TRACT_PAGER names it, else $PAGER, else `less`, which gets -FRX unless $LESS is set: it ends by itself where all fits on
-one screen, and shows colours. An empty name, `cat`, and a `less` that is not installed mean none.
+one screen, and shows colours. An empty name, `cat`, a terminal that is dumb, and a `less` that is not installed mean none.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def paged() -> Iterator[None]:
 
 
 def _command() -> str:
+    if os.environ.get("TERM") == "dumb":
+        return ""
     for name in ("TRACT_PAGER", "PAGER"):
         if name in os.environ:
             command = os.environ[name].strip()
