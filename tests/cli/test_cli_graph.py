@@ -53,6 +53,19 @@ def test_children_stand_above_their_parents_however_long_the_history_is() -> Non
     assert children_first(["b"], {"b": ["gone"]}) == ["b"]
 
 
+def test_a_graph_stays_narrow_whatever_a_history_holds() -> None:
+    many = [f"p{n}" for n in range(3000)]
+    roots: dict[str, list[str]] = {name: [] for name in many}
+    lines = list(draw(["m", *many], {"m": many} | roots))
+    assert lines[0] == ("* …", "m")
+    assert [name for _, name in lines if name] == ["m", *many]
+    assert max(len(shown) for shown, _ in lines) <= 32
+    parents = {f"h{n}": [f"p{n}"] for n in range(3000)} | roots
+    lines = list(draw([name for name in parents if name.startswith("h")], parents))
+    assert lines[63:65] == [("| " * 63 + "*", "h63"), ("| " * 64 + "… *", "h64")]
+    assert max(len(shown) for shown, _ in lines) <= 131
+
+
 @pytest.fixture
 def forked(store: Run) -> Run:
     """Two branches that parted at "two"; main has merged what side had then, and side went on."""

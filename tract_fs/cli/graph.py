@@ -1,11 +1,15 @@
 """Draws a graph of commits in characters, as git does: one column per line of history, children above their parents.
 
-Nothing here reads a store: commits are names with the names of their parents.
+Nothing here reads a store: commits are names with the names of their parents. The width is bounded, whatever a history
+holds: where it would be too wide, a line ends in "…", and the lines to some parents are not drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+
+_MOST_COLUMNS = 64
+_MOST_PARENTS = 16  # drawn of one commit
 
 
 def children_first(heads: Sequence[str], parents: Mapping[str, Sequence[str]]) -> list[str]:
@@ -42,10 +46,16 @@ def draw(order: Sequence[str], parents: Mapping[str, Sequence[str]]) -> Iterator
     lanes: list[str] = []  # for each column: the commit that comes next in it
     for name in order:
         if name not in lanes:
+            if len(lanes) >= _MOST_COLUMNS:
+                yield "| " * len(lanes) + "… *", name
+                continue
             lanes.append(name)
         at = lanes.index(name)
-        yield "".join("* " if n == at else "| " for n in range(len(lanes))).rstrip(), name
         above = list(dict.fromkeys(parents[name]))
+        most = min(_MOST_PARENTS, 1 + _MOST_COLUMNS - len(lanes))
+        cut = " …" if len(above) > most else ""
+        above = above[:most]
+        yield "".join("* " if n == at else "| " for n in range(len(lanes))).rstrip() + cut, name
         strands = [*lanes[:at], *above, *lanes[at + 1 :]]
         places = [*range(at), *[at] * len(above), *range(at + 1, len(lanes))]
         yield from ((line, None) for line in _spread(places))

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tract_fs import CommitInfo, PriorityAnnotation, Tract
 from tract_fs.cli.display import commit_text, require_commit, size_of, what
 from tract_fs.cli.graph import children_first, draw
-from tract_fs.cli.output import inline, one_line, styled
+from tract_fs.cli.output import inline, one_line, some, styled
 from tract_fs.errors import AmbiguousRefError, CommitNotFoundError
 
 _DIGITS = 8  # of a hash; more where another commit has the same ones
@@ -95,7 +95,7 @@ class _Lines:
         self._tokens += info.token_count or 0
         words = [styled(_short(self._t, info.commit_hash), fg="yellow")]
         if info.commit_hash in self._names:
-            words.append(styled(f"({', '.join(self._names[info.commit_hash])})", fg="green"))
+            words.append(styled(f"({', '.join(some(self._names[info.commit_hash]))})", fg="green"))
         if not self._is_oneline:
             words.append(styled(f"{info.created_at:%Y-%m-%d %H:%M}", dim=True))
             words.append(what(info))
