@@ -48,10 +48,6 @@ def test_the_help_of_a_command_ends_with_an_example_that_works(run: Run, talk: C
     assert told.code == 0, told.err
 
 
-def test_every_example_has_its_command() -> None:
-    assert sorted(EXAMPLES) == sorted(COMMANDS)
-
-
 def test_the_help_groups_the_commands(run: Run) -> None:
     shown = run("--help").out
     titles = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
