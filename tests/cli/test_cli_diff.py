@@ -172,3 +172,41 @@ def test_a_read_only_look_writes_nothing(store: Run, tmp_path: Path, arguments: 
     before = synced()
     assert store(*arguments).code == 0
     assert synced() == before
+
+
+def two_texts(run: Run, before: str, after: str) -> None:
+    target = commit(run, "-m", before)
+    run("edit", target, "-m", after)
+
+
+def test_side_by_side_shows_both_texts(store: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "43")
+    two_texts(store, "one\ntwo words\nthree\nend", "one\ntwo signs that go on below\nthree\n日本語\nend")
+    told = store("diff", "--side-by-side")
+    assert (told.code, told.err) == (0, "")
+    assert told.out.splitlines()[1:8] == [
+        "@@ -1,4 +1,5 @@",
+        "one                    one",
+        "two words            | two signs that go on",
+        "                        below",
+        "three                  three",
+        "                     > 日本語",
+        "end                    end",
+    ]
+    assert store("diff", "--side-by-side", "--stat").code == 2
+
+
+def test_side_by_side_obeys_no_text(store: Run) -> None:
+    two_texts(store, "a\x1b[31m\u202eb\x9b", "c\x1b]0;t\x07\rd\u2066")
+    out = store("diff", "--side-by-side").out
+    assert not set(out) & set("\x1b\x9b\x07\r\u202e\u2066")
+    assert "a\\x1b[31m\\u202eb\\x9b" in out and "c\\x1b]0;t\\x07\\x0dd\\u2066" in out
+
+
+def test_a_terminal_sets_off_what_differs_within_a_line(store: Run, tmp_path: Path) -> None:
+    two_texts(store, "two words here\nand\n- a list", "two other here\nand\n+ a list")
+    shown = on_terminal("diff", cwd=tmp_path)
+    assert "\x1b[31m-two \x1b[0m\x1b[31m\x1b[1mwords\x1b[0m\x1b[31m here\x1b[0m" in shown
+    assert "\x1b[32m+two \x1b[0m\x1b[32m\x1b[1mother\x1b[0m\x1b[32m here\x1b[0m" in shown
+    plain = store("diff").out.splitlines()
+    assert plain[2:7] == ["-two words here", "+two other here", " and", "-- a list", "++ a list"]

@@ -26,7 +26,10 @@ UNSEEN = {
 
 
 @pytest.mark.parametrize("char", UNSEEN, ids=lambda char: f"{ord(char):x}")
-def test_what_cannot_be_seen_is_shown_as_an_escape(store: Run, char: str) -> None:
+def test_what_cannot_be_seen_is_shown_as_an_escape(
+    store: Run, char: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     text = f"a{char}b"
     target = commit(store, "-m", text, "--message", text, "--config", f"model={text}", "--metadata", f"k={text}")
     store("annotate", target, "pinned", "--reason", text)
@@ -36,6 +39,8 @@ def test_what_cannot_be_seen_is_shown_as_an_escape(store: Run, char: str) -> Non
             t.tag(text)
     commands = [["log"], ["show", target], ["compile"], ["compile", "--format", "oneline"], ["diff", target]]
     commands += [["query", "model", "=", text], ["branch"], ["tag"], ["reflog"], ["status"]]
+    commands += [["log", "--graph", "--stat"], ["log", "--oneline"], ["diff", target, "--side-by-side"], ["usage"]]
+    commands += [["doctor"]]
     for arguments in commands:
         result = store(*arguments)
         assert (result.code, char in result.out + result.err) == (0, False), arguments

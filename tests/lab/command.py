@@ -32,7 +32,7 @@ COMMANDS = [
     "demo",
 ]
 COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
-COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle"]
+COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle", "doctor", "completion", "help"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {
     "role": "assistant",
@@ -96,7 +96,7 @@ def process(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedP
 def on_terminal(*arguments: str, cwd: Path, **variables: str) -> str:
     """Returns what a terminal gets to see of stdout and stderr."""
     master, slave = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", **variables}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "TRACT_PAGER": "", **variables}
     if "NO_COLOR" not in variables:
         environment.pop("NO_COLOR", None)
     with subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tract_fs.errors import ArgumentError
@@ -71,6 +72,17 @@ def without_hooks(program: str, settings: str | None) -> str:
     if "hooks" in document and not hooks:
         del document["hooks"]
     return _text(document)
+
+
+def own_hooks(program: str, settings: str | None) -> list[tuple[str, str | None]]:
+    """Returns the hooks of this package in a program's settings: the program that each calls, and the context directory
+    that it names (None: none). Errors: as `with_hooks`.
+    """
+    groups = [group for groups in _parsed(settings).get("hooks", {}).values() for group in groups]
+    inner = [group.get("hooks") for group in groups if isinstance(group, dict)]
+    found = [hook for hooks in inner if isinstance(hooks, list) for hook in hooks if _is_own(program, hook)]
+    lines = [shlex.split(hook["command"]) for hook in found]
+    return [(words[0], next((path for flag, path in pairwise(words) if flag == "-C"), None)) for words in lines]
 
 
 def _without(program: str, group: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from tract_fs import __version__
+from tract_fs.cli.examples import EXAMPLES
 from tract_fs.cli.invocation import InOrder, Invocation, with_store
 
 _NAMES_BY_MODULE = (
@@ -28,8 +29,28 @@ _NAMES_BY_MODULE = (
     ("repair_commands", ("repair",)),
     ("pack_commands", ("pack",)),
     ("sync_commands", ("sync", "bundle")),
+    ("doctor_commands", ("doctor",)),
+    ("help_commands", ("completion", "help")),
 )
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE for name in names}
+
+
+# How the help groups the commands; one that is in no group comes last.
+_SECTIONS = (
+    ("Start", ("init", "demo", "help", "completion", "doctor")),
+    ("Record", ("commit", "edit", "annotate", "summarize", "expand")),
+    (
+        "Look",
+        ("log", "show", "compile", "diff", "status", "query", "search", "why", "blame", "compare", "usage", "view"),
+    ),
+    (
+        "Branch",
+        ("branch", "switch", "merge", "tag", "cherry-pick", "revert", "retry", "fork", "reset", "undo", "reflog"),
+    ),
+    ("Sessions of agents", ("import", "export", "check-session", "watch", "hook")),
+    ("Sync", ("sync", "bundle")),
+    ("Upkeep", ("pack", "repair")),
+)
 
 
 class CommandGroup(InOrder):
@@ -45,7 +66,20 @@ class CommandGroup(InOrder):
         if module is None:
             return None
         commands: tuple[click.Command, ...] = import_module(f"tract_fs.cli.{module}").COMMANDS
-        return next(command for command in commands if command.name == cmd_name)
+        command = next(command for command in commands if command.name == cmd_name)
+        command.epilog = f"Example: {EXAMPLES[cmd_name]}" if cmd_name in EXAMPLES else None
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the commands in their groups."""
+        grouped = {name for _, names in _SECTIONS for name in names}
+        rest = tuple(name for name in _MODULES if name not in grouped)
+        for title, names in (*_SECTIONS, ("Other", rest)):
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            rows = [(name, command.get_short_help_str(80)) for name, command in found if command is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows, col_max=16)
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

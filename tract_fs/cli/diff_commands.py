@@ -6,21 +6,23 @@ import click
 
 from tract_fs import ConfigChange, ContextDiff, DiffedMessage, DiffEntry
 from tract_fs.cli.contents import message_text
+from tract_fs.cli.diff_lines import coloured, side_by_side
 from tract_fs.cli.display import DIGITS, show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import Column, echo_table, inline, json_text, one_line, printable, styled
+from tract_fs.cli.output import Column, echo_lines, echo_table, inline, json_text, one_line, printable, styled
 from tract_fs.model.alignment import unified
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
-_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+_COLOURS = {"+": "green", "-": "red"}
 
 
 @click.command(short_help="Show what differs between two contexts.")
 @click.argument("a", required=False)
 @click.argument("b", required=False)
 @click.option("--stat", "is_stat", is_flag=True, help="One line per message, without texts.")
+@click.option("--side-by-side", "is_in_columns", is_flag=True, help="A on the left, B on the right.")
 @with_store
-def diff(invocation: Invocation, a: str | None, b: str | None, is_stat: bool) -> None:
+def diff(invocation: Invocation, *, a: str | None, b: str | None, is_stat: bool, is_in_columns: bool) -> None:
     """Show what differs from the context of A to that of B: messages, generation configs, tokens, prompt cache.
 
     \b
@@ -30,16 +32,18 @@ def diff(invocation: Invocation, a: str | None, b: str | None, is_stat: bool) ->
 
     Messages are numbered from 1, as 'tract compile' numbers them.
     """
+    if is_stat and is_in_columns:
+        raise click.UsageError("give --stat or --side-by-side, not both")
     with invocation.reading() as t:
         if a is None and b is None:
             invocation.require_history(t)
         else:
             invocation.require_tract(t)
         made = t.diff(a, b)
-        invocation.answer(made.to_dict, lambda: _show(made, is_stat=is_stat))
+        invocation.answer(made.to_dict, lambda: _show(made, is_stat=is_stat, is_in_columns=is_in_columns))
 
 
-def _show(made: ContextDiff, *, is_stat: bool) -> None:
+def _show(made: ContextDiff, *, is_stat: bool, is_in_columns: bool) -> None:
     if is_stat and made.entries:
         columns = [Column(""), Column("message"), Column("commit", style="yellow"), Column("role")]
         columns += [Column("tokens", is_number=True), Column("config", style="cyan"), Column("text")]
@@ -47,7 +51,7 @@ def _show(made: ContextDiff, *, is_stat: bool) -> None:
         click.echo()
     elif not is_stat:
         for entry in made.entries:
-            _show_entry(entry)
+            _show_entry(entry, is_in_columns=is_in_columns)
     _show_totals(made)
     show_warnings(made.warnings)
 
@@ -60,7 +64,7 @@ def _row(entry: DiffEntry) -> list[str]:
     return [_MARKS[entry.kind], _places(entry), commit, _role(entry), _signed(entry.token_delta), config, text]
 
 
-def _show_entry(entry: DiffEntry) -> None:
+def _show_entry(entry: DiffEntry, *, is_in_columns: bool) -> None:
     side = _shown_side(entry)
     mark = _MARKS[entry.kind]
     colour = _COLOURS.get(mark, "yellow")
@@ -74,18 +78,17 @@ def _show_entry(entry: DiffEntry) -> None:
     if entry.moved_index is not None:
         click.echo(f"  {one_line(_text(side))}")
     else:
-        _show_lines(entry)
+        lines = _lines(entry)
+        echo_lines(side_by_side(lines) if is_in_columns else coloured(lines))
     click.echo()
 
 
-def _show_lines(entry: DiffEntry) -> None:
-    """Prints the lines that differ: of what people read in a message where that differs, else of the whole message."""
+def _lines(entry: DiffEntry) -> list[str]:
+    """Returns the lines that differ: of what people read in a message where that differs, else of the whole message."""
     texts = (None if side is None else _text(side) for side in (entry.a, entry.b))
     lines = "" if entry.is_config_only else unified(*texts) or entry.text_diff
-    for line in lines.split("\n") if lines else ():
-        if entry.kind == "changed" or not line.startswith("@"):
-            colour = _COLOURS.get(line[:1])
-            click.echo(styled(printable(line), fg=colour) if colour else printable(line))
+    found = printable(lines).split("\n") if lines else []
+    return [line for line in found if entry.kind == "changed" or not line.startswith("@")]
 
 
 def _show_totals(made: ContextDiff) -> None:

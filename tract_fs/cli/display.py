@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from tract_fs import CommitInfo, CompiledContext, Message, PriorityAnnotation, Status, Tract
-from tract_fs.cli.contents import content_fields, content_text, headline, message_text
+from tract_fs.cli.contents import content_fields, content_text, headline, message_text, to_plain
 from tract_fs.cli.output import Column, body, echo_pairs, echo_table, inline, json_text, one_line, some, styled, warn
 from tract_fs.errors import CommitNotFoundError, ContentRedacted, DamageError, TractError
+from tract_fs.model import canonical
 from tract_fs.model.status import HeadDistance, LostFile, QuarantinedFile, WaitingEvent
 
 DIGITS = 12  # of a hash, where people read it
@@ -110,6 +111,7 @@ def show_commits(
     *,
     is_config_shown: bool = False,
     is_selected: bool = False,
+    is_size_shown: bool = False,
 ) -> None:
     """Prints commits, one a line; a line on stderr where none was selected. A `t` that opens tracts: with the tract of each."""
     is_one = isinstance(t, Tract)
@@ -119,7 +121,7 @@ def show_commits(
         row = [
             info.commit_hash[:DIGITS],
             info.created_at.strftime("%Y-%m-%d %H:%M"),
-            _what(info),
+            what(info),
             "?" if info.token_count is None else str(info.token_count),
         ]
         if not is_one:
@@ -127,7 +129,9 @@ def show_commits(
         if is_config_shown:
             row.append(_config_cell(info.generation_config or {}))
         own = t if isinstance(t, Tract) else t(info.tract_id)
-        rows.append([*row, one_line(_text(own, info, annotations))])
+        if is_size_shown:
+            row.append(size_of(own, info))
+        rows.append([*row, one_line(commit_text(own, info, annotations))])
     if not rows:
         if is_config_shown or is_selected:
             click.echo("no commit matches", err=True)
@@ -135,10 +139,24 @@ def show_commits(
     config = [Column("config", style="cyan")] if is_config_shown else []
     first, *rest = _COMMIT_COLUMNS
     tract = [] if is_one else [Column("tract")]
-    echo_table([first, *tract, *rest, *config, Column("text")], rows)
+    size = [Column("bytes", is_number=True)] if is_size_shown else []
+    echo_table([first, *tract, *rest, *config, *size, Column("text")], rows)
 
 
-def _text(t: Tract, info: CommitInfo, annotations: dict[str, list[PriorityAnnotation]]) -> str:
+def size_of(t: Tract, info: CommitInfo) -> str:
+    """Returns how many bytes a commit's content has as it is stored; "?" where it can't be read, "0" where there is none."""
+    if info.content_type is None:
+        return "0"
+    try:
+        fields = to_plain(t.get_content(info.commit_hash)).items()
+        stored = {"content": {key: value for key, value in fields if value is not None}}
+        return f"{len(canonical.encode_kept(stored)):,}"
+    except (ContentRedacted, DamageError):
+        return "?"
+
+
+def commit_text(t: Tract, info: CommitInfo, annotations: dict[str, list[PriorityAnnotation]]) -> str:
+    """Returns what a commit says or does, in words that may span lines; `annotations` are those found so far, by target."""
     target = info.targets[0] if info.targets else ""
     if info.operation.value == "annotate":
         if target not in annotations:
@@ -326,7 +344,7 @@ def _with_configs(context: CompiledContext) -> Iterator[tuple[Message, dict[str,
         yield message, own[0] if own else {}
 
 
-def _what(info: CommitInfo) -> str:
+def what(info: CommitInfo) -> str:
     """Returns a commit's operation and content type; the operation goes without saying for an append."""
     operation = [] if info.operation.value == "append" else [info.operation.value]
     return one_line(" ".join([*operation, info.content_type or ""]), width=32).rstrip()

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import wraps
 from typing import Any
 
@@ -35,7 +35,8 @@ from tract_fs.work.writer import ExpectedHead
 
 STORE_DIRECTORY = ".tract"
 _PATHS = frozenset(["context_path", "file", "path"])  # parameters that may hold any bytes
-_COMMON = ("context_path", "tract_id", "branch", "is_json", "is_incomplete_used")
+_COMMON = ("context_path", "tract_id", "branch", "is_json", "is_incomplete_used", "is_unpaged")
+_PAGED = frozenset(["log", "show", "compile", "diff", "query", "reflog", "help", "search", "why", "blame", "compare"])
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 
 
@@ -69,6 +70,7 @@ class Invocation:
         branch: str | None = None,
         is_json: bool = False,
         is_incomplete_used: bool = False,
+        is_unpaged: bool = False,
         above: Invocation | None = None,
     ) -> None:
         self.context_path: str | None = context_path
@@ -76,6 +78,7 @@ class Invocation:
         self.branch: str | None = branch
         self.is_json: bool = is_json
         self.is_incomplete_used: bool = is_incomplete_used
+        self.is_unpaged: bool = is_unpaged
         self.answers: list[object] | None = None  # collects the documents, if a caller sets a list
         if above is not None:
             self.context_path = above.context_path if context_path is None else context_path
@@ -83,6 +86,7 @@ class Invocation:
             self.branch = above.branch if branch is None else branch
             self.is_json = is_json or above.is_json
             self.is_incomplete_used = is_incomplete_used or above.is_incomplete_used
+            self.is_unpaged = is_unpaged or above.is_unpaged
             self.answers = above.answers
 
     def require_context(self) -> str:
@@ -206,9 +210,9 @@ class Invocation:
             return
         if tracts or self.tract_id is not None:
             there = f"there are: {', '.join(some(tracts))}; choose one with --tract" if tracts else "there are none yet"
-            near = _near(t.tract_id, tracts)
+            meant = near(t.tract_id, tracts)
             how = f"'tract init --tract {t.tract_id}' makes it"
-            raise CommandError(f"no tract {t.tract_id!r} in this store{near}; {there}; {how}")
+            raise CommandError(f"no tract {t.tract_id!r} in this store{meant}; {there}; {how}")
 
     def require_history(self, t: Tract) -> bool:
         """Returns whether the branch has commits; False only in an empty store or tract. Errors: CommandError, BranchNotFound."""
@@ -279,9 +283,9 @@ class Invocation:
         name = str(t.branch)
         if self.branch is None:
             how = f"the current branch {name!r} is not in tract {t.tract_id!r}: it was renamed or deleted, maybe in another copy"
-            advice = f"choose one with 'tract switch NAME'{_near(name, branches)}"
+            advice = f"choose one with 'tract switch NAME'{near(name, branches)}"
         else:
-            how = f"tract {t.tract_id!r} has no branch {name!r}{_near(name, branches)}"
+            how = f"tract {t.tract_id!r} has no branch {name!r}{near(name, branches)}"
             advice = (
                 f"'tract switch -c {name}' makes it at the head, 'tract commit --branch {name} -c' without a history"
             )
@@ -299,12 +303,24 @@ class Invocation:
             elif self.is_json:
                 echo_json(document())
             if not self.is_json:
-                show()
+                with nullcontext() if wrote or not self._is_paged() else _pager():
+                    show()
             sys.stdout.flush()
         except OutputLost as error:
             if not wrote:
                 raise
             raise AnswerLost(f"{wrote}; {error}; do not run the command again", wrote=wrote) from None
+
+    def _is_paged(self) -> bool:
+        """Returns whether the answer goes through a pager: that of a command that shows, on a terminal, unless --no-pager is given."""
+        command = click.get_current_context().command.name
+        return command in _PAGED and self.answers is None and not self.is_unpaged and sys.stdout.isatty()
+
+
+def _pager() -> AbstractContextManager[None]:
+    from tract_fs.cli.pager import paged  # needs subprocess
+
+    return paged()
 
 
 def _context_of(path: str) -> str:
@@ -314,7 +330,7 @@ def _context_of(path: str) -> str:
     return os.path.dirname(whole) if is_store else path
 
 
-def _near(name: str, names: Sequence[str]) -> str:
+def near(name: str, names: Sequence[str]) -> str:
     """Returns a question after the name that was meant, if one of `names` is like it."""
     from difflib import get_close_matches  # 10 ms
 
@@ -324,13 +340,13 @@ def _near(name: str, names: Sequence[str]) -> str:
 
 def _with_near_name(t: Tract, error: BranchNotFound) -> BranchNotFound:
     """Returns the error that a branch is missing, with the name that was meant, if a branch has one like it."""
-    name, near = str(error.fields["branch"]), ""
+    name, meant = str(error.fields["branch"]), ""
     with suppress(OSError, TractError):
-        near = _near(name, list(t.branches()))
-    if not near or str(error) != error.template.format(**error.fields):
+        meant = near(name, list(t.branches()))
+    if not meant or str(error) != error.template.format(**error.fields):
         return error
     message = (
-        f"tract {t.tract_id!r} has no branch {name!r}{near}; 'tract branch' lists them, 'tract branch NAME' makes one"
+        f"tract {t.tract_id!r} has no branch {name!r}{meant}; 'tract branch' lists them, 'tract branch NAME' makes one"
     )
     return BranchNotFound(message, **error.fields)
 
@@ -367,6 +383,7 @@ def with_store(function: Callable[..., None]) -> Callable[..., None]:
         is_flag=True,
         help="Work with what is whole where files are lost.",
     )
+    @click.option("--no-pager", "is_unpaged", is_flag=True, help="Print to the terminal, without a pager.")
     @click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
     @click.pass_context
     @wraps(function)

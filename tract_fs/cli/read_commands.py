@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from msgspec import structs
 
@@ -25,10 +27,12 @@ from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import Column, echo_table, json_text, one_line
 from tract_fs.cli.values import parse_moment
 from tract_fs.errors import CommitNotFoundError, ContentRedacted
-from tract_fs.model.compiler import Orphans
-from tract_fs.model.providers.export import Document, as_committed, export
-from tract_fs.model.shapes import Shape
-from tract_fs.work.usage import TractUsageKey
+
+if TYPE_CHECKING:
+    from tract_fs.model.compiler import Orphans
+    from tract_fs.model.providers.export import Document
+    from tract_fs.model.shapes import Shape
+    from tract_fs.work.usage import TractUsageKey
 
 _SHAPES: tuple[Shape, ...] = ("openai", "openai-responses", "anthropic", "gemini")
 
@@ -46,6 +50,12 @@ _SHAPES: tuple[Shape, ...] = ("openai", "openai-responses", "anthropic", "gemini
 @click.option("--until", metavar="TIME", help="Only commits made at this time or before.")
 @click.option("--tag", metavar="NAME", help="List the history of this tag.")
 @click.option("--text", metavar="TEXT", help="Only commits whose content or commit message contains TEXT.")
+@click.option(
+    "--oneline", "is_oneline", is_flag=True, help="Short hashes, with branches and tags beside their commits."
+)
+@click.option("--graph", "is_graph", is_flag=True, help="Draw how branches and heads parted and merged.")
+@click.option("--all-branches", "is_all_branches", is_flag=True, help="With --graph: all branches, not this one alone.")
+@click.option("--stat", "is_stat", is_flag=True, help="Show how many bytes each content has beside its tokens.")
 @with_store
 def log(
     invocation: Invocation,
@@ -58,15 +68,35 @@ def log(
     until: str | None,
     tag: str | None,
     text: str | None,
+    is_oneline: bool,
+    is_graph: bool,
+    is_all_branches: bool,
+    is_stat: bool,
 ) -> None:
     """List the newest commits of the branch that match, newest first."""
     since_time = None if since is None else parse_moment(since, "--since")
     until_time = None if until is None else parse_moment(until, "--until")
     filters = (operation, content_type, since, until, tag, text)
+    most = None if is_all else limit
+    if is_all_branches and not is_graph:
+        raise click.UsageError("--all-branches goes with --graph")
+    if is_graph and any(given is not None for given in filters):
+        raise click.UsageError("--graph draws whole histories: leave out the filters")
     with invocation.reading() as t:
+        if is_graph:
+            from tract_fs.cli.log_lines import graph_document, read_graph, show_graph
+
+            invocation.require_history(t)
+            graph = read_graph(t, is_all_branches=is_all_branches)
+            invocation.answer(
+                lambda: graph_document(graph, most),
+                lambda: show_graph(t, graph, most, is_oneline=is_oneline, is_stat=is_stat),
+            )
+            invocation.warn_if_incomplete(t)
+            return
         is_selected = invocation.require_history(t) and any(given is not None for given in filters)
         infos = t.log(
-            None if is_all else limit,
+            most,
             operation=operation,
             content_type=content_type,
             since=since_time,
@@ -74,9 +104,16 @@ def log(
             tag=tag,
             text=text,
         )
-        invocation.answer(
-            lambda: [info.to_dict() for info in infos], lambda: show_commits(t, infos, is_selected=is_selected)
-        )
+
+        def show() -> None:
+            if is_oneline and infos:
+                from tract_fs.cli.log_lines import show_lines
+
+                show_lines(t, infos, is_stat=is_stat)
+            else:
+                show_commits(t, infos, is_selected=is_selected, is_size_shown=is_stat)
+
+        invocation.answer(lambda: [info.to_dict() for info in infos], show)
         invocation.warn_if_incomplete(t)
         if tag is None:
             show_warnings(head_warnings(t))
@@ -271,6 +308,8 @@ def _sent(context: CompiledContext, format_: str, *, as_is: bool) -> object:
 
 
 def _exported(context: CompiledContext, format_: str, *, as_is: bool) -> Document:
+    from tract_fs.model.providers.export import Document, as_committed, export  # 1.5 ms
+
     if as_is:
         return Document([], as_committed(context.messages))
     for shape in _SHAPES:

@@ -63,6 +63,10 @@ def _warning_in_one_line() -> Iterator[None]:
 
 def _run(arguments: list[str], *, is_json: bool) -> int:
     if not arguments:
+        if "_TRACT_COMPLETE" in os.environ:
+            from tract_fs.cli.completion import answer
+
+            return answer(tract)
         click.echo(click.Context(tract, info_name="tract").get_help(), err=True)
         return USAGE_WRONG
     try:

@@ -35,7 +35,8 @@ class OutputLost(Exception):  # no OSError: the store's calls and click handle t
 class _Sink(io.RawIOBase):
     """A descriptor that takes every write whole. After a failure it drops what comes, so that a buffer can be closed."""
 
-    def __init__(self, descriptor: int | None, *, is_reported: bool) -> None:
+    def __init__(self, descriptor: int | None, *, is_reported: bool, is_terminal: bool = False) -> None:
+        self._is_terminal = is_terminal  # what is written here ends on one
         self._descriptor = descriptor  # None: closed by the caller
         self._is_reported = is_reported
         self._is_dropping = False
@@ -50,7 +51,7 @@ class _Sink(io.RawIOBase):
         return self._descriptor
 
     def isatty(self) -> bool:
-        return self._descriptor is not None and os.isatty(self._descriptor)
+        return self._is_terminal or (self._descriptor is not None and os.isatty(self._descriptor))
 
     def write(self, data: ReadableBuffer, /) -> int:
         view = memoryview(data).cast("B")
@@ -106,6 +107,23 @@ def _whole(stream: IO[str] | None, *, is_reported: bool) -> IO[str]:
 def _text(sink: _Sink, encoding: str) -> io.TextIOWrapper:
     # a terminal without UTF-8 shows what it can
     return io.TextIOWrapper(io.BufferedWriter(sink), encoding, "backslashreplace", line_buffering=sink.isatty())
+
+
+@contextmanager
+def output_to(descriptor: int) -> Iterator[None]:
+    """Sends both streams to the pipe of a pager, as text for a terminal; drops the rest once its reader is gone."""
+    before = sys.stdout, sys.stderr
+    sink = _Sink(descriptor, is_reported=False, is_terminal=True)
+    stream = io.TextIOWrapper(io.BufferedWriter(sink), before[0].encoding, "backslashreplace", write_through=True)
+    before[0].flush()
+    try:
+        sys.stdout = stream
+        if before[1].isatty():
+            sys.stderr = stream
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        stream.flush()
 
 
 def read_whole(stream: IO[str]) -> bytes:

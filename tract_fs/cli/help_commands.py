@@ -1,0 +1,91 @@
+"""The commands about the command itself: `tract help` and `tract completion`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import resources
+
+import click
+
+from tract_fs.cli.completion import SHELLS, script
+from tract_fs.cli.invocation import CommandError, Invocation, near, with_store
+from tract_fs.cli.output import echo_lines, printable
+
+
+@click.command("help", short_help="Show a guide, or the help of a command.")
+@click.argument("topic", required=False)
+@with_store
+def help_(invocation: Invocation, topic: str | None) -> None:
+    """Show the guide TOPIC or the help of the command TOPIC; list the guides and the commands where it is left out."""
+    root = click.get_current_context().find_root()
+    group = root.command
+    assert isinstance(group, click.Group)
+    topics = _topics()
+    if topic is None:
+        lines = [f"  tract help {name.ljust(max(map(len, topics)))}  {title}" for name, title in topics.items()]
+        text = "\n".join(["Guides:", *lines, "", group.get_help(root)])
+        invocation.answer(lambda: {"topics": topics, "commands": list(group.commands)}, lambda: click.echo(text))
+        return
+    if topic in topics:
+        page = _page(topic)
+        invocation.answer(lambda: {"topic": topic, "text": page}, lambda: _show_page(page))
+        return
+    command = group.get_command(root, topic)
+    if command is None:
+        names = [*topics, *group.commands]
+        raise CommandError(f"no guide and no command {topic!r}{near(topic, names)}; 'tract help' lists them")
+    with click.Context(command, parent=root, info_name=topic) as context:
+        shown = command.get_help(context)
+    invocation.answer(lambda: {"topic": topic, "text": shown}, lambda: click.echo(shown))
+
+
+def _topics() -> dict[str, str]:
+    """Returns the guides in the package: for each name the title of its page."""
+    names = sorted(file.name for file in _folder().iterdir() if file.name.endswith(".md"))
+    return {name.removesuffix(".md"): _page(name.removesuffix(".md")).partition("\n")[0].lstrip("# ") for name in names}
+
+
+def _page(topic: str) -> str:
+    return (_folder() / f"{topic}.md").read_text(encoding="utf-8")
+
+
+def _folder() -> resources.abc.Traversable:
+    return resources.files("tract_fs") / "guide"
+
+
+def _show_page(page: str) -> None:
+    text = printable(re.sub(r"\[([^]]+)\]\(([^)#:]+)\.md(?:#[^)]*)?\)", _link, page))
+    if not sys.stdout.isatty():
+        click.echo(text.rstrip("\n"))
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(width=min(100, Console().width)).print(Markdown(text, hyperlinks=False))
+
+
+def _link(found: re.Match[str]) -> str:
+    """Returns a link to another page as the command that shows it."""
+    name = found[2].rpartition("/")[2]
+    return f"{found[1]} (`tract help {name}`)" if name in _topics() else found[1]
+
+
+@click.command(short_help="Print the script that completes commands in a shell.")
+@click.argument("shell", type=click.Choice(list(SHELLS)))
+@with_store
+def completion(invocation: Invocation, shell: str) -> None:
+    """Print the script that makes a shell complete commands, options, and the names of branches, tags and tracts.
+
+    \b
+    bash    tract completion bash > ~/.local/share/bash-completion/completions/tract
+    zsh     echo 'eval "$(tract completion zsh)"' >> ~/.zshrc      (after compinit)
+    fish    tract completion fish > ~/.config/fish/completions/tract.fish
+
+    A new shell has it then.
+    """
+    text = script(shell)
+    invocation.answer(lambda: {"shell": shell, "script": text}, lambda: echo_lines(text.splitlines()))
+
+
+COMMANDS = (completion, help_)
