@@ -289,6 +289,18 @@ class Store:
             log.save_if_due()  # below that, the writer's own handle saves it
             log.rest()
 
+    def drop(self, tract: str) -> None:
+        """Saves the log of a tract and drops it, with what is in memory of objects and events. Errors: StoreGone."""
+        self._hidden.pop(tract, None)
+        log = self._logs.pop(tract, None)
+        try:
+            self.quarantine_suspects()
+            if log is not None:
+                self.require_store()
+                log.close(is_passing=True)
+        finally:
+            self.forget()
+
     def _new_log(self, tract: str) -> TractLog:
         self.require_store()
         return TractLog(
