@@ -278,6 +278,7 @@ class TractLog:
         self._may_lack = self._is_after_cut and not (saved is not None and is_ours and saved.is_durable)
         if verify or saved is None or not is_ours:
             self.rebuild(is_ours=is_ours)
+            self._listed_at = _monotonic()
         else:
             self._load(saved)
         self._note_torn()
