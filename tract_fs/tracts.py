@@ -299,9 +299,7 @@ class Store:
             return waited
         return self._open_files.make_like(tract_id, partial(self._make, tract_id, branch))
 
-    def _make(
-        self, tract_id: str, branch: str, like: Session | None, *, shared: StoreFiles | None = None
-    ) -> Session:
+    def _make(self, tract_id: str, branch: str, like: Session | None, *, shared: StoreFiles | None = None) -> Session:
         return Session(
             self._beside() if shared is None else shared,
             tract_id=tract_id,
