@@ -291,14 +291,17 @@ class Store:
             log.rest()
 
     def drop(self, tract: str) -> None:
-        """Saves the log of a tract and drops it, with what is in memory of objects and events. Errors: StoreGone."""
+        """Saves the log of a tract and drops it, with what is in memory of objects and events; where the store is gone, only
+        drops it.
+        """
         self._hidden.pop(tract, None)
         log = self._logs.pop(tract, None)
         try:
-            self.quarantine_suspects()
-            if log is not None:
+            with suppress(StoreGone):
                 self.require_store()
-                log.close(is_passing=True)
+                self.quarantine_suspects()
+                if log is not None:
+                    log.close(is_passing=True)
         finally:
             self.forget()
 
