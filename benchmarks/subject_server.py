@@ -21,6 +21,7 @@ from tract_fs import AsyncTract, Store, Tract
 
 Numbers: TypeAlias = dict[str, float]
 TASKS = 50
+SESSION_MESSAGES = 100
 
 
 def numbers(times: list[float]) -> Numbers:
@@ -189,6 +190,27 @@ def listed(path: str, count: str) -> Numbers:
     return {"first_us": first * 1e6, "again_us": again * 1e6}
 
 
+def imported(path: str, count: str) -> Numbers:
+    """Imports files of sessions, each of 100 messages, and then the same files again."""
+    os.makedirs(path)
+    names = [os.path.join(path, f"s{number}.jsonl") for number in range(int(count))]
+    for name, words in zip(names, texts(len(names)), strict=True):
+        with open(name, "w", encoding="utf-8") as file:
+            for number in range(SESSION_MESSAGES):
+                role = "user" if number % 2 == 0 else "assistant"
+                file.write(json.dumps({"role": role, "content": f"{number} of {name}: {words[:300]}"}) + "\n")
+    memory, messages = resident_mb(), len(names) * SESSION_MESSAGES
+    times = [time.perf_counter()]
+    for added in (messages, 0):
+        with Store.open(os.path.join(path, "store"), durability="fast") as store:
+            found = store.import_transcripts(names, format="jsonl")
+            assert sum(report.added for _, report in found) == added
+        times.append(time.perf_counter())
+    first, again = (b - a for a, b in pairwise(times))
+    used = resident_mb() - memory
+    return {"us": first / messages * 1e6, "again_us": again / messages * 1e6, "memory_mb": used}
+
+
 def resident_mb() -> float:
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -204,6 +226,6 @@ WORKS: dict[str, Callable[..., Numbers]] = {
 }
 
 if __name__ == "__main__":
-    print(json.dumps({**WORKS, "tracts": tracts, "listed": listed}[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps({**WORKS, "tracts": tracts, "listed": listed, "imported": imported}[sys.argv[1]](*sys.argv[2:])))
     sys.stdout.flush()
     os._exit(0)

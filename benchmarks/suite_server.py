@@ -6,7 +6,9 @@ from functools import partial
 
 from benchmarks.harness import Found, Numbers, interleave, row, run, values
 from benchmarks.stores import Sizes
-from benchmarks.subject_server import TASKS, WORKS
+from benchmarks.subject_server import SESSION_MESSAGES, TASKS, WORKS
+
+IMPORTED = 100
 
 
 def servers(sizes: Sizes) -> Iterator[Found]:
@@ -33,6 +35,7 @@ def servers(sizes: Sizes) -> Iterator[Found]:
     yield row(f"{title}, asyncio, {TASKS} tasks", "us", values(tasks, "us"), baseline="kept", beside=kept)
     yield row(f"{title}, asyncio, {TASKS} tasks: median pause of the loop", "us", values(tasks, "pause_us"))
     yield from _many_tracts(sizes)
+    yield from _many_files(sizes)
 
 
 def _many_tracts(sizes: Sizes) -> Iterator[Found]:
@@ -49,3 +52,14 @@ def _many_tracts(sizes: Sizes) -> Iterator[Found]:
     lists = [run("subject_server", "listed", path, count) for _ in range(sizes.rounds)]
     yield row(f"first list of {count:,} tracts", "us", values(lists, "first_us"))
     yield row(f"next list of {count:,} tracts", "us", values(lists, "again_us"))
+
+
+def _many_files(sizes: Sizes) -> Iterator[Found]:
+    """An import of files of sessions, each into a tract of its own, and of the same files again."""
+    found = [
+        run("subject_server", "imported", sizes.path("imported", number), IMPORTED) for number in range(sizes.rounds)
+    ]
+    title, first = f"import of {IMPORTED} sessions of {SESSION_MESSAGES} messages", values(found, "us")
+    yield row(f"{title}, a message", "us", first)
+    yield row(f"{title}, again", "us", values(found, "again_us"), baseline="first", beside=first)
+    yield row(f"{title}: memory", "MB", values(found, "memory_mb"))

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from tract_fs.model.query import Expression, Field
     from tract_fs.model.query_groups import Prices, QueryGroup
 
+_MAIN = "main"
+
 
 class _Opened(NamedTuple):
     """What a Store keeps open, and the options of its handles."""
@@ -157,13 +159,18 @@ class Store:
         wanted = require_tract_id(derive_tract_id(name) if name is not None else tract_id)
         require_branch_name(branch)
         with self._using():
-            handle = Tract(self._open(wanted, branch))
-        view = handle._session.reader.log.view
+            session = self._open(wanted, branch)
+        return self._begun(session, name, create=create)
+
+    def _begun(self, session: Session, name: str | None, *, create: bool) -> Tract:
+        """Returns the handle of a session that was just opened, by a name or by the id alone. Errors: as `tract`."""
+        handle = Tract(session)
+        wanted, view = session.tract_id, session.reader.log.view
         try:
             if not create and (not view.newest or view.is_deleted):
                 raise TractNotFound(path=self._files.layout.context, tract_id=wanted)
             if not view.has_heads:
-                handle._session.writer.remakes = frozenset(view.moves())
+                session.writer.remakes = frozenset(view.moves())
             if name is not None and name != wanted and not view.title and not self._files.read_only:
                 handle.describe(title=name)
         except BaseException:
@@ -201,17 +208,18 @@ class Store:
 
         own = [info.metadata.get("transcript") for info in self.tracts()]
         known = {fields.get("sha256") for fields in own if isinstance(fields, dict)}
-        for file in files:
-            try:
-                found = iter_new(file, known, format=format, strict=strict, is_growing=is_growing)
-                for name, transcript, digest in found:
-                    with self.tract(name=name) as tract:
-                        report = import_transcript(tract._session, transcript, digest)
-                    yield file, report
-            except (TractError, OSError) as error:
-                if on_error is None:
-                    raise
-                on_error(file, error)
+        with _SharedFiles(self) as shared:
+            for file in files:
+                try:
+                    found = iter_new(file, known, format=format, strict=strict, is_growing=is_growing)
+                    for name, transcript, digest in found:
+                        with shared.tract(name) as tract:
+                            report = import_transcript(tract._session, transcript, digest)
+                        yield file, report
+                except (TractError, OSError) as error:
+                    if on_error is None:
+                        raise
+                    on_error(file, error)
 
     def delete(self, tract_id: str) -> bool:
         """Deletes a tract: all its branches and tags, its title and metadata. Returns False if there was none.
@@ -337,16 +345,20 @@ class Store:
             return waited
         return self._open_files.make_like(tract_id, partial(self._make, tract_id, branch))
 
-    def _make(self, tract_id: str, branch: str, like: Session | None) -> Session:
+    def _make(self, tract_id: str, branch: str, like: Session | None, *, shared: StoreFiles | None = None) -> Session:
         return Session(
-            self._files.beside(writer=new_writer(), read_only=self._files.read_only),
+            self._beside() if shared is None else shared,
             tract_id=tract_id,
             branch=branch,
             options=self._options,
             types=ContentTypes(),
             throw_away=self._throw_away,
             like=like,
+            shares_store=shared is not None,
         )
+
+    def _beside(self) -> StoreFiles:
+        return self._files.beside(writer=new_writer(), read_only=self._files.read_only)
 
     @contextmanager
     def _using(self) -> Iterator[None]:
@@ -365,3 +377,40 @@ class Store:
                 self._files.restore(holds_lock=False)
                 self._summaries = Summaries(self._files)
                 raise
+
+
+class _SharedFiles:
+    """The files that the handles of many tracts share, one after the other, as an import does: what one has written, the
+    next one need not read. As a context; opened on first need.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._files: StoreFiles | None = None
+        self._pid = process.id
+
+    def tract(self, name: str) -> Tract:
+        """Returns the handle of a tract by its name; close it before the next one. Errors: as `Store.tract`."""
+        store = self._store
+        with store._using():
+            session = store._make(derive_tract_id(name), _MAIN, None, shared=self._opened())
+        return store._begun(session, name, create=True)
+
+    def _opened(self) -> StoreFiles:
+        if self._files is not None and (self._pid != process.id or not self._files.is_sound):
+            self.close()
+        if self._files is None:
+            self._files, self._pid = self._store._beside(), process.id
+        return self._files
+
+    def close(self) -> None:
+        """Closes the files, unless they are of the parent of this process."""
+        if self._files is not None and self._pid == process.id:
+            self._files.close()
+        self._files = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -10,6 +10,8 @@ import pytest
 
 from tract_fs import DialogueContent, Store, Tract, TranscriptFlawed, TranscriptFormatUnknown
 from tract_fs.capture import importer
+from tract_fs.store import packs
+from tract_fs.store.store import Store as StoreFiles
 from tract_fs.transcripts import jsonl
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Branch, Entry, Transcript
@@ -234,6 +236,50 @@ def test_each_session_of_a_store_has_a_tract_found_again_by_name(tmp_path: Path)
         ((_, report),) = store.import_transcripts([path], format="jsonl")
         assert (report.tract_id, report.added) == ("jsonl-chat", 1)
         assert [info.title for info in store.tracts()] == ["hi"]
+
+
+def test_an_import_of_many_files_opens_the_store_once_and_reads_no_pack_that_it_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, scanned = [], []
+    beside, scan = StoreFiles.beside, packs.scan
+    monkeypatch.setattr(StoreFiles, "beside", lambda store, **how: (opened.append(1), beside(store, **how))[1])
+    monkeypatch.setattr(packs, "scan", lambda *place: (scanned.append(1), scan(*place))[1])
+    paths = [tmp_path / f"s{number}.jsonl" for number in range(5)]
+    for path in paths:
+        path.write_bytes(lines(*({"role": "user", "content": f"{path.name} {n}"} for n in range(150))))
+    with Store.open(tmp_path / "store") as store:
+        assert [report.added for _, report in store.import_transcripts(paths, format="jsonl")] == [150] * 5
+        assert (len(opened), len(scanned)) == (1, 0)
+        assert [info.commit_count for info in store.tracts()] == [150] * 5
+    with Tract.open(tmp_path / "store", tract_id="jsonl-s3") as t:
+        found = t.log(1000)
+        assert len(found) == 150
+        assert t.resolve(found[70].commit_hash[:12]) == found[70].commit_hash
+        t.commit(DialogueContent(role="user", text="more"))
+        assert len(t.log(1000)) == 151
+
+
+def test_a_session_that_fails_amid_an_import_leaves_the_others(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.jsonl" for name in "abc"]
+    for path in paths:
+        path.write_bytes(lines(USER, {"role": path.stem, "content": "ok"}))
+    real = importer.TranscriptImporter.run
+
+    with Store.open(tmp_path / "store") as store, pytest.MonkeyPatch.context() as patch:
+        failed = []
+
+        def run(one: importer.TranscriptImporter) -> importer.TranscriptReport:
+            report = real(one)
+            if report.tract_id == "jsonl-b":
+                raise OSError(5, "the disk failed")
+            return report
+
+        patch.setattr(importer.TranscriptImporter, "run", run)
+        found = store.import_transcripts(paths, format="jsonl", on_error=lambda file, _: failed.append(file))
+        assert [report.tract_id for _, report in found] == ["jsonl-a", "jsonl-c"]
+        assert failed == [paths[1]]
+        assert [info.tract_id for info in store.tracts()] == ["jsonl-a", "jsonl-b", "jsonl-c"]
 
 
 @pytest.mark.parametrize("packed_from", [2, 1000])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tract_fs.store import redo
+from tract_fs.store import files, redo
 from tract_fs.store.redo import Entry, RedoLog
 
 BOOT = "11111111-2222-3333-4444-555555555555"
@@ -16,6 +16,8 @@ OBJECT = Entry("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
 OBJECT_BYTES = b"o\x00\x00\x00\x00\x03" + bytes.fromhex(OBJECT.name) + b"abc"
 EVENT_DATA = b'{"event":{"tract":"t"}}'
 EVENT = Entry("3e105a0f4e1b167937465f54ebe2d239c34ef30dd618df35a4160e91a76e4a1d", EVENT_DATA, "t")
+
+EVENT_BYTES = b"e\x01\x00\x00\x00\x17" + bytes.fromhex(EVENT.name) + b"t" + EVENT_DATA
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +71,36 @@ def test_an_append_cuts_off_the_entry_that_a_killed_writer_left_torn(
     writer = log if is_own else RedoLog(str(path))
     assert writer.append([EVENT]) == 64 + len(OBJECT_BYTES)
     assert entries(path) == [OBJECT, EVENT]
+
+
+@pytest.mark.parametrize("torn", [0, 1, 40])
+def test_a_writer_looks_only_behind_what_another_of_its_store_appended_last(
+    path: Path, monkeypatch: pytest.MonkeyPatch, torn: int
+) -> None:
+    last = redo.LastEntry()
+    RedoLog(str(path), b"", last).append([OBJECT] * 1000)
+    with path.open("ab") as file:
+        file.write(EVENT_BYTES + OBJECT_BYTES[:torn])
+    offsets: list[int] = []
+    read_at = files.AppendFile.read_at
+    monkeypatch.setattr(
+        files.AppendFile,
+        "read_at",
+        lambda file, offset, size: (offsets.append(offset), read_at(file, offset, size))[1],
+    )
+    RedoLog(str(path), b"", last).append([EVENT])
+    assert [offset for offset in offsets if 0 < offset < 64 + 999 * len(OBJECT_BYTES)] == []
+    assert entries(path) == [OBJECT] * 1000 + [EVENT] * 2
+
+
+def test_an_entry_that_is_no_longer_there_is_where_no_writer_begins(path: Path) -> None:
+    last = redo.LastEntry()
+    log = RedoLog(str(path), b"", last)
+    log.append([OBJECT])
+    log.take_back(log.append([EVENT, OBJECT]))
+    RedoLog(str(path)).append([OBJECT, OBJECT, OBJECT])
+    RedoLog(str(path), b"", last).append([EVENT])
+    assert entries(path) == [OBJECT] * 4 + [EVENT]
 
 
 BAD: dict[str, Callable[[bytes], bytes]] = {

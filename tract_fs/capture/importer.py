@@ -77,17 +77,21 @@ class _Known(Struct):
 
 
 class _Marks:
-    """The entries of a branch of the transcript by what identifies them; of each only the chain is kept, in six bytes."""
+    """The entries of a branch of the transcript by what identifies them; of each only its sum and the chain are kept, in six
+    bytes each.
+    """
 
     def __init__(self, entry: Callable[[int], Entry], positions: Sequence[int]) -> None:
         self._entry = entry
         self._positions = positions
-        self._chains = bytearray()
+        self._sums, self._chains = bytearray(), bytearray()
         self.files = {""}  # that the entries are of
         chain = ""
         for position in positions:
             one = entry(position)
-            chain = stamps.chained(chain, one.key, stamps.sum_of(one))
+            sum_ = stamps.sum_of(one)
+            chain = stamps.chained(chain, one.key, sum_)
+            self._sums += bytes.fromhex(sum_)
             self._chains += bytes.fromhex(chain)
             self.files.add(one.file)
 
@@ -96,8 +100,8 @@ class _Marks:
 
     def __getitem__(self, place: int) -> _Mark:
         one = self._entry(self._positions[place])
-        start = place * stamps.CHAIN_BYTES
-        return _Mark(one.key, stamps.sum_of(one), self._chains[start : start + stamps.CHAIN_BYTES].hex(), one.file)
+        part = slice(place * stamps.CHAIN_BYTES, (place + 1) * stamps.CHAIN_BYTES)
+        return _Mark(one.key, self._sums[part].hex(), self._chains[part].hex(), one.file)
 
     def count_of(self, chain: str) -> int:
         """Returns how many entries lead to a chain; 0 if none do."""

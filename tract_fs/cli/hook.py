@@ -6,6 +6,7 @@ directory for local files.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ _LONGEST_LOG_BYTES = 64 * 1024
 
 def run_hook(program: str, arguments: Sequence[str]) -> int:
     """Runs the hook of a program with the store that `-C` names, by default the one above the current directory; returns 0."""
+    gc.disable()  # the process ends soon, and what it reads is freed without
     store = _store_of(arguments)
     try:
         _import(program, json.loads(sys.stdin.buffer.read()), store)

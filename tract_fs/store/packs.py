@@ -57,6 +57,7 @@ from tract_fs.store.under_way import name_under_way
 
 _MOST_HELD = 1 << 17  # members of a held pack; for a larger one, the handle uses an index in memory
 _MOST_WAITING = 1 << 17  # members without rows: rows cost less where many are written at once
+_MOST_WAITING_PACKS = 64  # each of which a look-up asks
 _SETTLED_NS = 2_000_000_000  # a directory may change again within the tick of its ctime
 _WRITE_BYTES = 1 << 20
 SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written again
@@ -273,7 +274,7 @@ class Packs:
         """Returns those of many names that some known pack may have; `renew` must confirm that others are absent."""
         if not self.names:
             return set()
-        digests = list(map(bytes.fromhex, names))
+        digests = set(map(bytes.fromhex, names))
         found = self._ask(lambda: self._members.listed(digests))
         for held in self._held.values():
             found.update(held.members.keys() & digests)
@@ -409,7 +410,8 @@ class Packs:
             with suppress(IndexDamagedError):
                 self._unread.difference_update(self._members.packs())
                 self._read_unread()
-        if sum(len(found.members) for found in self._written.values()) > _MOST_WAITING:
+        is_many = len(self._written) > _MOST_WAITING_PACKS
+        if is_many or sum(len(found.members) for found in self._written.values()) > _MOST_WAITING:
             self._save_written()
 
     def _read_unread(self) -> None:

@@ -24,6 +24,7 @@ from tract_fs.store.place import MARKER
 CHECKPOINT_BYTES = 3 * 1024 * 1024  # of files that a sync is to write in less than a tenth of a second
 CLOSE_CHECKPOINT_BYTES = 1024 * 1024
 BYPASS_BYTES = 1024 * 1024
+_BLOCK_BYTES = 64 * 1024
 _OLD = ".old."
 _MAGIC = b"tractredo1\n"
 EMPTY_BYTES = 64  # the header
@@ -46,6 +47,21 @@ class Entry(NamedTuple):
         return Address("event", self.name, self.tract) if self.tract else Address("object", self.name)
 
 
+class LastEntry:
+    """Where the last entry begins that a handle of this process appended to a log, and the head of it; the handles of one
+    store share it, so that none needs to look at all entries before. Changed under the store's lock.
+    """
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.head = b""
+
+    def start(self, file: files.AppendFile) -> int:
+        """Returns where the entries begin that no handle of this process is sure of. Cost: a read."""
+        is_there = self.head != b"" and file.read_at(self.offset, _ENTRY.size) == self.head
+        return self.offset if is_there else EMPTY_BYTES
+
+
 def boot_id() -> str:
     """Returns the id of this boot of the machine; empty where the system has none."""
     try:
@@ -58,9 +74,10 @@ def boot_id() -> str:
 class RedoLog:
     """One log file; appends happen under the store's lock, syncs outside it."""
 
-    def __init__(self, path: str, seal: bytes = b"") -> None:
+    def __init__(self, path: str, seal: bytes = b"", last: LastEntry | None = None) -> None:
         """`seal` is that of the place; without one, the log is of no place, and an entry of it counts anywhere."""
         self.path = path
+        self._last = LastEntry() if last is None else last
         self._seal = seal
         self._file = files.AppendFile(path)
         self.end = 0  # the log's size after this handle's last append
@@ -85,6 +102,7 @@ class RedoLog:
             parts.append(tract)
             parts.append(entry.data)
         data = b"".join(parts)
+        last_bytes = sum(map(len, parts[-3:]))
         try:
             self._file.append(data, size)
         except BaseException:
@@ -93,6 +111,8 @@ class RedoLog:
                 self.take_back(size)
             raise
         self.end, self._end_of = size + len(data), self._file.identity
+        if parts:
+            self._last.offset, self._last.head = self.end - last_bytes, parts[-3]
         self.is_checkpoint_due |= size // CHECKPOINT_BYTES < self.end // CHECKPOINT_BYTES
         return size
 
@@ -178,8 +198,7 @@ class RedoLog:
 
     def _cut_torn_tail(self, size: int) -> int:
         """Cuts off the unfinished entry of a killed writer, which would hide all later ones, and returns the new size."""
-        is_known = self._file.identity == self._end_of and EMPTY_BYTES <= self.end <= size
-        start = self.end if is_known else EMPTY_BYTES
+        start = self._last.start(self._file)
         end = start + _whole_length(self._file, start, size)
         if end != size:
             self._file.truncate(end)
@@ -262,10 +281,17 @@ def _is_of_kind(kind: bytes, tract: str, data: bytes) -> bool:
 
 
 def _whole_length(file: files.AppendFile, start: int, size: int) -> int:
-    """Returns the length of the complete entries from `start` on, in a log of `size` bytes. Cost: reads their heads."""
-    offset = start
+    """Returns the length of the complete entries from `start` on, in a log of `size` bytes. Cost: reads them, or the heads of
+    large ones.
+    """
+    offset = first = start
+    block = b""
     while offset + _ENTRY.size <= size:
-        kind, tract_size, data_size, _ = _ENTRY.unpack(file.read_at(offset, _ENTRY.size))
+        if offset + _ENTRY.size > first + len(block):
+            first, block = offset, file.read_at(offset, _BLOCK_BYTES)
+            if len(block) < _ENTRY.size:
+                break
+        kind, tract_size, data_size, _ = _ENTRY.unpack_from(block, offset - first)
         end = offset + _ENTRY.size + tract_size + data_size
         if kind not in _LIMITS or end > size:
             break

@@ -34,7 +34,7 @@ from tract_fs.store.lock import StoreLock
 from tract_fs.store.objects import Objects
 from tract_fs.store.packs import Packs, assemble
 from tract_fs.store.quarantine import Finding, Quarantine
-from tract_fs.store.redo import Entry, RedoLog
+from tract_fs.store.redo import Entry, LastEntry, RedoLog
 from tract_fs.store.suspects import Suspects
 from tract_fs.store.tract_log import Parts, TractLog
 from tract_fs.store.transaction import Transaction
@@ -115,6 +115,7 @@ class Store:
         self._is_looking_ahead = False
         self._holding = _Holding(self)
         self._holding_now = _Holding(self, timeout_s=0.0)
+        self._last_entry = LastEntry()
         self._use_place()  # `open` calls it again, once the place is known
         self._unsynced: list[Entry] = []
         self._in_doubt: list[str] = []
@@ -204,7 +205,7 @@ class Store:
 
     def _use_place(self) -> None:
         """Uses the lock and the redo log of the place that the layout is bound to; opens neither."""
-        self._redo = RedoLog(self.layout.redo, self.layout.seal)
+        self._redo = RedoLog(self.layout.redo, self.layout.seal, self._last_entry)
         self._is_lock_tried = False
         self._lock = StoreLock(
             self.layout.lock,
@@ -288,6 +289,21 @@ class Store:
         if self._logs.get(log.tract) is not log:
             log.save_if_due()  # below that, the writer's own handle saves it
             log.rest()
+
+    def drop(self, tract: str) -> None:
+        """Saves the log of a tract and drops it, with what is in memory of objects and events; where the store is gone, only
+        drops it.
+        """
+        self._hidden.pop(tract, None)
+        log = self._logs.pop(tract, None)
+        try:
+            with suppress(StoreGone):
+                self.require_store()
+                self.quarantine_suspects()
+                if log is not None:
+                    log.close(is_passing=True)
+        finally:
+            self.forget()
 
     def _new_log(self, tract: str) -> TractLog:
         self.require_store()
@@ -393,6 +409,7 @@ class Store:
             lock_timeout_s=self.lock_timeout_s,
             accepts_gaps=self.accepts_gaps if accepts_gaps is None else accepts_gaps,
         )
+        other._last_entry = self._last_entry
         other.open(create=False)
         return other
 

@@ -74,6 +74,7 @@ _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
 _READ_BACK_RECORDS = 1024
 _SAVE_RECORDS = 32
+_ROWS_LATER = 512  # records at most that are read from arrivals where rows would be as fast
 _KEPT_RECORDS = 1 << 16  # so many of a rebuild stay in memory
 
 
@@ -278,6 +279,7 @@ class TractLog:
         self._may_lack = self._is_after_cut and not (saved is not None and is_ours and saved.is_durable)
         if verify or saved is None or not is_ours:
             self.rebuild(is_ours=is_ours)
+            self._listed_at = _monotonic()
         else:
             self._load(saved)
         self._note_torn()
@@ -347,10 +349,10 @@ class TractLog:
             data = files.read(address.path_in(self._parts.layout), limit_bytes=address.limit_bytes)
         return data is not None and diagnose(data, name).cause in (TORN, ZEROED)
 
-    def save(self, *, records: list[Record] | None = None) -> None:
+    def save(self, *, records: list[Record] | None = None, has_rows: bool = True) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
 
-        `records` are all there are, if the caller has them.
+        `records` are all there are, if the caller has them. Without `has_rows`, who needs rows writes them.
         """
         if self._parts.read_only or self._parts.accepts_gaps or self._unrecorded or self._state is not State.CURRENT:
             return
@@ -384,7 +386,7 @@ class TractLog:
             self._witnessed.clear()
             self._saved_count = self._count
             self._listing.is_changed = False
-        if lags and records != []:  # a tract without events needs no rows
+        if lags and has_rows and records != []:  # a tract without events needs no rows
             self._save_rows(records)
 
     def save_if_due(self) -> None:
@@ -478,9 +480,11 @@ class TractLog:
         found = self._arrivals.chain_at(count)
         return found is not None and found.hex() == chain
 
-    def close(self) -> None:
-        """Saves the view and closes the files."""
-        self.save()
+    def close(self, *, is_passing: bool = False) -> None:
+        """Saves the view and closes the files. With `is_passing`, few records get their rows when these are needed: until then,
+        they are read as fast from arrivals.
+        """
+        self.save(has_rows=not is_passing or self.unsaved_count > _ROWS_LATER)
         self._arrivals.close()
 
     # what local writers did
@@ -805,9 +809,11 @@ class TractLog:
         self.changes += 1
 
     def known(self) -> KnownEvents:
-        """Returns the hashes of all visible events. Cost: reads the arrivals that have no rows, the first time."""
+        """Returns the hashes of all visible events. Cost: reads the arrivals that have no rows, and few that have, the first
+        time.
+        """
         if self._known is None:
-            covered = self.origins.first
+            covered = self.origins.first if self.origins.first > _ROWS_LATER else 0
             known = KnownEvents(self.origins, covered, lambda: self._recorded_events(covered))
             try:
                 for record in arrivals.iter_records(self._arrivals, covered, self._count, self._chain):

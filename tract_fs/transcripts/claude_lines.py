@@ -18,6 +18,7 @@ _METADATA = (
     *("isMeta", "isSidechain", "isCompactSummary", "sourceToolUseID", "sourceToolAssistantUUID"),
 )
 _RECORD_METADATA = ("type", "subtype", "uuid", "sessionId", "messageId")
+_TITLES = {"custom-title": (0, "customTitle"), "ai-title": (1, "aiTitle"), "summary": (2, "summary")}
 _SAVED = re.compile(r"Full output saved to: ?([^\n<]*)")
 
 
@@ -68,8 +69,8 @@ def usage_of(record: Any) -> tuple[str, object] | None:
 
 def titles_of(record: Any) -> list[tuple[int, str]]:
     """Returns the title in a line, with its rank: the user's own goes before one that a model made."""
-    kinds = (("custom-title", "customTitle"), ("ai-title", "aiTitle"), ("summary", "summary"))
-    return [(rank, text_in(record, key)) for rank, (kind, key) in enumerate(kinds) if text_in(record, "type") == kind]
+    rank, key = _TITLES.get(text_in(record, "type"), (0, ""))
+    return [(rank, text_in(record, key))] if key else []
 
 
 def text_of(content: Any) -> str:

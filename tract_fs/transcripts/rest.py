@@ -49,7 +49,8 @@ def _index(value: Any, path: Path, texts: dict[str, Path], shared: dict[int, Pat
     if isinstance(value, dict):
         shared.setdefault(id(value), path)
         for key, item in value.items():
-            _index(item, [*path, key], texts, shared)
+            if type(item) is not str or len(item) >= _SHORTEST:  # most are short: this saves a call
+                _index(item, [*path, key], texts, shared)
     elif isinstance(value, (list, tuple)):
         shared.setdefault(id(value), path)
         for place, item in enumerate(value):

@@ -163,9 +163,10 @@ def _decode(line: bytes) -> list[tuple[int, int, Any, str]]:
         value = canonical.decode(data)
     except JsonValueError:
         return _decode_unclean(data)
-    if _LONG_NUMBER.search(data):  # maybe beyond 64 bits, which the decoder rounds
+    has_long = _LONG_NUMBER.search(data) is not None
+    if has_long:  # maybe beyond 64 bits, which the decoder rounds
         value = json.loads(data)
-    value, flaw = repaired(value) if len(data) > LONGEST_TEXT or _LONG_NUMBER.search(data) else (value, "")
+    value, flaw = repaired(value) if has_long or len(data) > LONGEST_TEXT else (value, "")
     return [(0, len(data), value, flaw)]
 
 

@@ -258,8 +258,11 @@ class Session:
         throw_away: ThrowAway | None = None,
         pinned: CommitHash | None = None,
         like: Session | None = None,
+        shares_store: bool = False,
     ) -> None:
-        """`like`: another session on this tract, which makes the call; what it has in memory is shared where it holds here."""
+        """`like`: another session on this tract, which makes the call; what it has in memory is shared where it holds here.
+        With `shares_store` the store serves other sessions after this one, which does not close it.
+        """
         self.store = store
         self.tract_id = tract_id
         self.options = options
@@ -287,6 +290,7 @@ class Session:
         self._throw_away = self.reader.throw_away = throw_away
         self.open_files: OpenFiles | None = None  # of all handles of a `Store`
         self._waits = False  # for the next handle, or has been taken by one
+        self._shares_store = shares_store
 
     @classmethod
     def open(
@@ -497,7 +501,10 @@ class Session:
             self.contexts.save()
             self.reader.close()
         finally:
-            self.store.close()
+            if self._shares_store:
+                self.store.drop(self.tract_id)
+            else:
+                self.store.close()
             if self.store.accepts_gaps:
                 self._save_plain_view()
             self._throw_away = self.reader.throw_away = None
