@@ -26,6 +26,7 @@ from tract_fs.model.tokens import TokenCounter
 from tract_fs.work.log_filter import LogFilter, require_limit
 from tract_fs.work.session import (
     Durability,
+    OnBadText,
     OnIncomplete,
     Session,
     SessionOptions,
@@ -99,6 +100,7 @@ class Tract:
         lock_timeout_s: float = 10.0,
         clock: Clock | None = None,
         incomplete: OnIncomplete = "raise",
+        text: OnBadText = "strict",
     ) -> Self:
         """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
 
@@ -108,7 +110,8 @@ class Tract:
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
         since 1970, or a datetime, before year 8999. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
         all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
-        message whose content is lost is left out, with a warning.
+        message whose content is lost is left out, with a warning. A string with a lone surrogate, which no file can hold,
+        is refused; with `text="replace"` it is committed with U+FFFD in its place.
         Errors: ArgumentError, StoreNotFound, TractNotFound, BranchNotFound, NotAStore, UnsupportedFormat, LockTimeout.
 
         >>> with Tract.open("my-agent") as t:
@@ -120,7 +123,7 @@ class Tract:
             path,
             tract_id=tract_id,
             branch=branch,
-            options=SessionOptions.of(config, tokenizer, media, compiler, clock),
+            options=SessionOptions.of(config, tokenizer, media, compiler, clock, text),
             durability=durability,
             read_only=read_only,
             create=create,
