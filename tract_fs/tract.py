@@ -594,12 +594,13 @@ class Tract:
     ) -> SessionBytes:
         """Returns the session file that this tract was imported from: the same records in the same order, a record that
         was not clean with its exact bytes. With a `format`, returns a new session of it, of the context at the head, for the
-        format's tool to go on with.
+        format's tool to go on with ("claude-code", "codex", "opencode"), or the body of a request to a provider as JSON
+        ("anthropic", "openai-chat", "openai-responses"). `t.at(ref).export_transcript(…)` does it for any commit.
 
         Such a session has a new id (`session_id`: a UUID), the working directory of the imported one, the tract's title, and
         the time now; the file's `path` is where it belongs, below the tool's folder of sessions, and its `lost` lists what
-        the format can't hold. Errors: ArgumentError if the tract was not imported from a session, or nothing resumes from
-        files of the format; as `CompiledContext.to_anthropic`.
+        the format can't hold, with its count. Errors: ArgumentError if the tract was not imported from a session, or nothing
+        resumes from files of the format; as `CompiledContext.to_anthropic`.
         """
         from tract_fs.capture.resuming import export_session
 

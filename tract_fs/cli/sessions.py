@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import CommandError, Invocation
 from tract_fs.cli.output import warn
 from tract_fs.errors import TractError
+from tract_fs.transcripts import REQUESTS
 from tract_fs.transcripts.resume import SessionBytes, SessionCheck
 
 _SHOWN_FLAWS = 10
@@ -114,14 +115,26 @@ def show_imported(done: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def export_session(
-    invocation: Invocation, output: str | None, *, format: str | None, session_id: str | None, folder: str | None
+    invocation: Invocation,
+    output: str | None,
+    *,
+    format: str | None,
+    at_commit: str | None,
+    session_id: str | None,
+    folder: str | None,
 ) -> tuple[SessionBytes, str]:
     """Returns a session file, and where it goes. Errors: CommandError if there is a file."""
     with invocation.reading() as t:
-        invocation.require_history(t)
-        made = t.export_transcript(format=format, session_id=session_id, cwd=folder)
+        if at_commit is None:
+            invocation.require_history(t)
+        else:
+            invocation.require_tract(t)
+        with nullcontext(t) if at_commit is None else t.at(at_commit) as at:
+            made = at.export_transcript(format=format, session_id=session_id, cwd=folder)
     if output is not None and os.path.isdir(output):
-        output = os.path.join(output, os.path.basename(made.path) or f"{t.tract_id}.jsonl")
+        output = os.path.join(
+            output, os.path.basename(made.path) or f"{t.tract_id}.{'json' if format in REQUESTS else 'jsonl'}"
+        )
     if output is not None and output != "-" and os.path.exists(output):
         raise CommandError(f"{output}: the file exists already; choose another name")
     return made, output or "-"

@@ -66,6 +66,7 @@ class ResumeContext(Struct, frozen=True, kw_only=True):
     title: str
     at_us: int
     model: str = ""  # that made the assistant's messages; empty if unknown
+    provider: str = ""  # of the model, by opencode's name of it
     git_branch: str = ""
     forked_from: str = ""  # id of the session that the context came from; empty if there is none
 
