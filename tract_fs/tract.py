@@ -600,7 +600,7 @@ class Tract:
         Such a session has a new id (`session_id`: a UUID), the working directory of the imported one, the tract's title, and
         the time now; the file's `path` is where it belongs, below the tool's folder of sessions, and its `lost` lists what
         the format can't hold, with its count. Errors: ArgumentError if the tract was not imported from a session, or nothing
-        resumes from files of the format; as `CompiledContext.to_anthropic`.
+        resumes from files of the format.
         """
         from tract_fs.capture.resuming import export_session
 

@@ -377,6 +377,50 @@ def test_an_export_is_made_from_before_a_compaction(format: str, tracts: ExitSta
     assert [message.content for message in t.compile().messages] == ["what was"]
 
 
+@pytest.mark.parametrize("format", RESUMED_FORMATS)
+def test_a_call_with_the_id_of_another_keeps_its_result(format: str, tracts: ExitStack) -> None:
+    again = [
+        *PLAIN[:3],
+        PLAIN[1],
+        {"role": "user", "content": [result("c1", "found again"), result("c2", "still nothing")]},
+        *PLAIN[3:],
+    ]
+    t = tracts.enter_context(Tract.open())
+    t.import_messages(again)
+    made = exported(t, format)
+    if format in PROGRAMS:
+        assert len(made.lost) == 1
+        assert made.lost[0].startswith(
+            ("2 tool calls with the id of another call", "2 calls with the id of another call")
+        )
+        ids = [
+            block["id"]
+            for m in messages_of(imported(tracts, bytes(made)))
+            for block in m["content"]
+            if "input" in block
+        ]
+        assert ids == ["c1", "c2", "c1-2", "c2-2"]
+    assert all(said in made.decode() for said in ("found", "nothing", "found again", "still nothing"))
+
+
+@pytest.mark.parametrize("format", RESUMED_FORMATS)
+def test_a_part_without_a_form_is_left_out_and_counted(format: str, tracts: ExitStack) -> None:
+    audio = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    t = tracts.enter_context(Tract.open())
+    t.import_messages([{"role": "user", "content": [text("listen"), audio]}, {"role": "user", "content": [audio]}])
+    made = exported(t, format)
+    if format == "openai-chat":
+        assert made.lost == ()
+        return
+    kind = "OpenAI's responses" if format in ("codex", "openai-responses") else "Anthropic's messages"
+    call = "to_openai_responses()" if format in ("codex", "openai-responses") else "to_anthropic()"
+    assert made.lost[0] == (
+        "2 messages: has a block of type 'input_audio' in a message of role 'user', "
+        f"which has no form in {kind}; {call} left it out"
+    )
+    assert messages_of(imported(tracts, bytes(made))) == [{"role": "user", "content": [text("listen")]}]
+
+
 def test_a_format_that_nothing_goes_on_with_is_refused(tracts: ExitStack) -> None:
     t = imported(tracts, claude(PLAIN))
     with pytest.raises(ArgumentError, match="use one of claude-code, codex, opencode, anthropic"):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
-from typing import Any
 from uuid import uuid4
 
 from tract_fs.capture import stamps
 from tract_fs.capture.sessions import export_file
 from tract_fs.errors import ArgumentError
 from tract_fs.model.compiler import CompileOptions
+from tract_fs.model.providers.export import export
 from tract_fs.model.providers.parts import Media, Result
 from tract_fs.model.providers.reading import read_turn
+from tract_fs.model.providers.request import request_of
+from tract_fs.model.shapes import Shape
 from tract_fs.model.snapshot import CompiledContext
 from tract_fs.transcripts import REQUESTS, RESUMED_FORMATS, format_of
 from tract_fs.transcripts.document import encode_document
@@ -48,13 +50,19 @@ def export_session(
     known_warnings = set(context.warnings)
     unsaid = _of_results(context, format)
     if format in REQUESTS:
-        request = context.request(REQUESTS[format])
+        request = request_of(
+            context.messages,
+            REQUESTS[format],
+            tools=context.tools,
+            config=next((config for config in reversed(context.generation_configs) if config), {}),
+            cache=False,
+            warn=context.add_warning,
+            is_partial=True,
+        )
         return SessionBytes(encode_document(request), lost=(*_counted(context.warnings, known_warnings), *unsaid))
     module = format_of(format)
-    if getattr(module, "MESSAGES", "") == "openai_responses":
-        fields: dict[str, Any] = {"messages": context.to_openai_responses()}
-    else:
-        fields = context.to_anthropic()
+    form: Shape = "openai-responses" if getattr(module, "MESSAGES", "") == "openai_responses" else "anthropic"
+    document = export(context.messages, form, context.add_warning, is_partial=True)
     lost = _counted((one for one in context.warnings if _LAST_OF_ASSISTANT not in one), known_warnings)
     found = session.reader.metadata().get(stamps.KEY)
     origin = found if isinstance(found, dict) else {}
@@ -64,8 +72,8 @@ def export_session(
     write: Callable[[ResumeContext], ResumeFile] = module.write  # type: ignore[attr-defined]
     made = write(
         ResumeContext(
-            messages=fields["messages"],
-            system="\n\n".join(block["text"] for block in fields.get("system", ())),
+            messages=[message for message, _ in document.messages],
+            system="\n\n".join(block["text"] for block in document.system),
             session_id=session_id or str(uuid4()),
             cwd=cwd or texts.get("cwd", "/"),
             title=title or session.reader.title() or session.tract_id,

@@ -78,21 +78,30 @@ def _paired(messages: Sequence[Message], lost: Counter[str]) -> list[Message]:
             if block["type"] == "tool_result" and message["role"] == "user":
                 results.setdefault(text_in(block, "tool_use_id"), []).append((place, block))
     taken: set[int] = set()  # by id of the block
+    used: Counter[str] = Counter()  # ids of calls
     found: list[Message] = []
     for place, message in enumerate(messages):
         if message["role"] == "user":
             blocks = [_as_text(block, lost) for block in message["content"] if id(block) not in taken]
             _extend(found, "user", blocks)
             continue
-        _extend(found, "assistant", message["content"])
+        content = list(message["content"])
+        _extend(found, "assistant", content)
         answers = []
-        for call in (block for block in message["content"] if block["type"] == "tool_use"):
+        for at_block, call in enumerate(content):
+            if call["type"] != "tool_use":
+                continue
             waiting = results.get(text_in(call, "id"), [])
             answer = next((one for at, one in waiting if at > place and id(one) not in taken), None)
             if answer is None:
                 lost["tool calls without a result got one that says so"] += 1
                 answer = _no_result(text_in(call, "id"))
             taken.add(id(answer))
+            used[call_id := text_in(call, "id")] += 1
+            if used[call_id] > 1:
+                lost["tool calls with the id of another call got a new one"] += 1
+                new = _new_id(call_id, used)
+                content[at_block], answer = {**call, "id": new}, {**answer, "tool_use_id": new}
             answers.append(answer)
         _extend(found, "user", answers)
     return _merged(found)
@@ -101,6 +110,14 @@ def _paired(messages: Sequence[Message], lost: Counter[str]) -> list[Message]:
 def _extend(found: list[Message], role: str, blocks: list[Any]) -> None:
     if blocks:
         found.append({"role": role, "content": blocks})
+
+
+def _new_id(call_id: str, used: Counter[str]) -> str:
+    """Returns an id that no call has yet, and counts it as used."""
+    while used[new := f"{call_id}-{used[call_id]}"]:
+        used[call_id] += 1
+    used[new] += 1
+    return new
 
 
 def _no_result(call: str) -> dict[str, Any]:
