@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -24,6 +25,7 @@ from tract_fs.transcripts import REQUESTS
 from tract_fs.transcripts.resume import SessionBytes, SessionCheck
 
 _SHOWN_FLAWS = 10
+_OUTCOMES = ("kept", "repaired", "skipped", "noted")  # of what is not right in a file
 _LONG_IMPORT_FILES = 20
 
 
@@ -106,12 +108,37 @@ def show_imported(done: Sequence[dict[str, Any]]) -> Iterator[str]:
             continue
         head = "" if one["head"] is None else f", head {one['head'][:DIGITS]}"
         yield (
-            f"{one['file']}: {one['format']}, {one['messages']} messages in {one['entries']} records; "
+            f"{one['file']}: {one['format']}, {one['messages']} messages in {one['entries']} records{_counts(total([one]))}; "
             f"{one['added']} commits added to tract {one['tract_id']}{head}"
         )
         if one["branches"]:
             yield f"  branches made: {', '.join(one['branches'])}"
         yield from _shown_flaws(one["flaws"])
+    if len(done) > 1:
+        found = total(done)
+        yield (
+            f"total: {found['sessions']} sessions, {found['messages']} messages in {found['entries']} records"
+            f"{_counts(found)}; {found['added']} commits added; {found['known']} files with nothing new, "
+            f"{found['failed']} failed"
+        )
+
+
+def total(done: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Returns the sums of what became of sessions; of what was not right in their files, the number of each outcome."""
+    read = [one for one in done if "error" not in one and not one.get("is_known")]
+    outcomes = Counter(flaw["outcome"] for one in read for flaw in one["flaws"])
+    return {
+        "sessions": len(read),
+        **{name: sum(one[name] for one in read) for name in ("messages", "entries", "added", "edited")},
+        **{outcome: outcomes[outcome] for outcome in _OUTCOMES},
+        "known": sum(bool(one.get("is_known")) for one in done),
+        "failed": sum("error" in one for one in done),
+    }
+
+
+def _counts(found: dict[str, int]) -> str:
+    """Returns the numbers of what was not right, for people; empty if all was."""
+    return "".join(f", {found[outcome]} {outcome}" for outcome in _OUTCOMES if found[outcome])
 
 
 def export_session(

@@ -105,7 +105,7 @@ def import_(
     another stem, and a conversation that its tract already contains is skipped.
     """
     from tract_fs.cli.importing import import_file  # needs the transcripts
-    from tract_fs.cli.sessions import choose_files, import_sessions, list_discovered, show_imported
+    from tract_fs.cli.sessions import choose_files, import_sessions, list_discovered, show_imported, total
 
     after = None if since is None else parse_moment(since, "--since")
     if is_discovered and not is_all:
@@ -120,7 +120,8 @@ def import_(
         done = import_sessions(invocation, chosen, format=format_, is_strict=is_strict)
         added = sum(one.get("added", 0) for one in done)
         wrote = f"{added} commits written" if added else ""
-        invocation.answer(lambda: {"imported": done}, lambda: echo_lines(show_imported(done)), wrote=wrote)
+        document = {"imported": done, "total": total(done)}
+        invocation.answer(lambda: document, lambda: echo_lines(show_imported(done)), wrote=wrote)
         if any("error" in one for one in done):
             raise CommandError("not all files were imported")
         return
