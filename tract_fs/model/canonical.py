@@ -230,7 +230,10 @@ def _raise_first_fault(value: object, path: str, depth: int) -> None:
     if kind is str:
         found = _LONE_SURROGATE.search(value)  # type: ignore[call-overload]
         if found is not None:
-            reason = f"a string with a lone surrogate can't be stored; it is at position {found.start()}"
+            reason = (
+                f"a string with a lone surrogate, at position {found.start()}, can't be stored; "
+                'Tract.open(text="replace") commits U+FFFD for it'
+            )
     elif kind is int:
         if not _MIN_INT <= value <= _MAX_INT:  # type: ignore[operator]
             reason = "an integer beyond 64 bits can't be stored; give it as a string"
