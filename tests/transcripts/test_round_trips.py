@@ -337,9 +337,9 @@ def test_the_check_says_where_an_import_would_end(tracts: ExitStack) -> None:
     found = check_session(json.dumps(broken).encode())
     assert (found.messages, found.loaded) == (5, 2)
     assert [loss.reason for loss in found.lost] == [
-        "message 3, which opencode can't import: a assistant has no modelID",
-        "after message 3, which opencode can't import: a assistant has no modelID",
-        "after message 3, which opencode can't import: a assistant has no modelID",
+        "message 3, which opencode can't import: assistant without modelID",
+        "after message 3, which opencode can't import: assistant without modelID",
+        "after message 3, which opencode can't import: assistant without modelID",
     ]
     document["messages"][3]["info"]["id"] = document["messages"][0]["info"]["id"]
     assert [loss.reason for loss in check_session(json.dumps(document).encode()).lost] == ["another message has its id"]

@@ -175,7 +175,7 @@ def show_check(file: str, found: SessionCheck) -> Iterator[str]:
     if found.left:
         yield f"  {found.left} are on ways that the session went back from"
     for loss in found.lost[:_SHOWN_FLAWS]:
-        yield f"  line {loss.line}: lost: {loss.reason}"
+        yield f"  {f'line {loss.line}' if loss.line else loss.key or 'the session'}: lost: {loss.reason}"
     yield from _shown_flaws(to_builtins(found.flaws))
     if len(found.lost) > _SHOWN_FLAWS:
         yield f"  and {len(found.lost) - _SHOWN_FLAWS} more messages lost; --json lists all"

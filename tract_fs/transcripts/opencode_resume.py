@@ -238,10 +238,10 @@ def fault_of(message: Any) -> str:
 def _fault(fields: Fields, name: str, prefix: str, needed: Fields) -> str:
     kind = text_of(fields.get(name))
     if not kind:
-        return f"it has no {name}"
+        return f"no {name}"
     if prefix and not text_of(fields.get("id")).startswith(prefix):
         return f"the id of a {kind} does not begin with {prefix}"
     for key, type_ in {**needed, **_NEEDED.get(kind, {})}.items():
         if not isinstance(fields.get(key), type_):
-            return f"a {kind} has no {key}"
+            return f"{kind} without {key}"
     return ""

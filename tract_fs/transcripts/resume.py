@@ -20,7 +20,9 @@ from tract_fs.transcripts.units import Flaw
 
 
 class Loss(Struct, frozen=True):
-    """A message of a session file that its tool would not load: its line from 1, the format's id of it, and the reason."""
+    """A message of a session file that its tool would not load: its line from 1 (0: in a document), the format's id of it,
+    and the reason.
+    """
 
     line: int
     key: str
