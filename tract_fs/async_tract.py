@@ -28,7 +28,7 @@ from tract_fs.model.names import Clock
 from tract_fs.model.tokens import TokenCounter
 from tract_fs.store.files import process
 from tract_fs.tract import Tract
-from tract_fs.work.session import Durability, OnIncomplete, StorePath, require_opened
+from tract_fs.work.session import Durability, OnBadText, OnIncomplete, StorePath, require_opened
 from tract_fs.work.watch import Watch
 
 _P = ParamSpec("_P")
@@ -395,6 +395,7 @@ class AsyncTract(_Calls):
         lock_timeout_s: float = 10.0,
         clock: Clock | None = None,
         incomplete: OnIncomplete = "raise",
+        text: OnBadText = "strict",
     ) -> Self:
         """Opens a tract, as `Tract.open` does. `tokenizer`, `compiler` and `clock` are called in other threads."""
         opened = partial(
@@ -413,6 +414,7 @@ class AsyncTract(_Calls):
             lock_timeout_s=lock_timeout_s,
             clock=clock,
             incomplete=incomplete,
+            text=text,
         )
         return await cls._handle(_in_own_thread(opened))
 

@@ -26,6 +26,7 @@ from tract_fs.model.tokens import TokenCounter
 from tract_fs.work.log_filter import LogFilter, require_limit
 from tract_fs.work.session import (
     Durability,
+    OnBadText,
     OnIncomplete,
     Session,
     SessionOptions,
@@ -101,6 +102,7 @@ class Tract:
         lock_timeout_s: float = 10.0,
         clock: Clock | None = None,
         incomplete: OnIncomplete = "raise",
+        text: OnBadText = "strict",
     ) -> Self:
         """Opens a tract of the context directory at `path`; makes the store on first use. No path: a throw-away store.
 
@@ -110,7 +112,8 @@ class Tract:
         `verify` reads all events and objects again and answers from no cache in local/. `clock` returns microseconds
         since 1970, or a datetime, before year 8999. Where files are lost, so that a part of the branch is hidden, `compile`, `commit` and
         all that move the head raise HistoryIncomplete; with `incomplete="use"` they work with what is whole, and a
-        message whose content is lost is left out, with a warning.
+        message whose content is lost is left out, with a warning. A string with a lone surrogate, which no file can hold,
+        is refused; with `text="replace"` it is committed with U+FFFD in its place.
         Errors: ArgumentError, StoreNotFound, TractNotFound, BranchNotFound, NotAStore, UnsupportedFormat, LockTimeout.
 
         >>> with Tract.open("my-agent") as t:
@@ -122,7 +125,7 @@ class Tract:
             path,
             tract_id=tract_id,
             branch=branch,
-            options=SessionOptions.of(config, tokenizer, media, compiler, clock),
+            options=SessionOptions.of(config, tokenizer, media, compiler, clock, text),
             durability=durability,
             read_only=read_only,
             create=create,
@@ -593,12 +596,13 @@ class Tract:
     ) -> SessionBytes:
         """Returns the session file that this tract was imported from: the same records in the same order, a record that
         was not clean with its exact bytes. With a `format`, returns a new session of it, of the context at the head, for the
-        format's tool to go on with.
+        format's tool to go on with ("claude-code", "codex", "opencode"), or the body of a request to a provider as JSON
+        ("anthropic", "openai-chat", "openai-responses"). `t.at(ref).export_transcript(…)` does it for any commit.
 
         Such a session has a new id (`session_id`: a UUID), the working directory of the imported one, the tract's title, and
         the time now; the file's `path` is where it belongs, below the tool's folder of sessions, and its `lost` lists what
-        the format can't hold. Errors: ArgumentError if the tract was not imported from a session, or nothing resumes from
-        files of the format; as `CompiledContext.to_anthropic`.
+        the format can't hold, with its count. Errors: ArgumentError if the tract was not imported from a session, or nothing
+        resumes from files of the format.
         """
         from tract_fs.capture.resuming import export_session
 

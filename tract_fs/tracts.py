@@ -31,6 +31,7 @@ from tract_fs.work.branches import TractBranches
 from tract_fs.work.log_filter import optional_moment
 from tract_fs.work.session import (
     Durability,
+    OnBadText,
     OnIncomplete,
     OpenFiles,
     Session,
@@ -92,6 +93,7 @@ class Store:
         lock_timeout_s: float = 10.0,
         clock: Clock | None = None,
         incomplete: OnIncomplete = "raise",
+        text: OnBadText = "strict",
     ) -> Self:
         """Opens the store of the context directory at `path`, and makes it on first use. No path: a throw-away store.
 
@@ -103,7 +105,7 @@ class Store:
         ...     [(info.tract_id, info.commit_count) for info in store.tracts()]
         [('ann', 1)]
         """
-        options = SessionOptions.of(config, tokenizer, media, compiler, clock)
+        options = SessionOptions.of(config, tokenizer, media, compiler, clock, text)
         files, throw_away = open_store(
             path,
             durability=durability,

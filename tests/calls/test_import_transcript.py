@@ -48,6 +48,25 @@ def test_a_file_becomes_messages_and_records_and_comes_back(t: Tract) -> None:
     assert t.title == "hi"
 
 
+def test_the_metadata_holds_where_each_commit_came_from(t: Tract) -> None:
+    t.import_transcript(lines(USER, {"type": "progress", "done": 3}, b'{"a":1}{"b":2}\n'), format="jsonl")
+    stamps = [info.metadata["transcript"] for info in t.log(None)[::-1]]
+    assert [sorted(stamp) for stamp in stamps] == [
+        ["chain", "format", "key", "position", "rest", "session", "sum"],
+        ["chain", "format", "key", "position", "session", "sum"],
+        ["chain", "format", "key", "position", "session", "sum"],
+        ["chain", "format", "is_joined", "key", "position", "session", "sum"],
+    ]
+    assert [(stamp["format"], stamp["position"]) for stamp in stamps] == [("jsonl", number) for number in range(4)]
+    assert {key: t.metadata["transcript"][key] for key in ("format", "session", "title", "entries")} == {
+        "format": "jsonl",
+        "session": "",
+        "title": "hi",
+        "entries": 4,
+    }
+    assert t.metadata["transcript"]["sha256"] == ("303e176f7832a27aad0f0884886d0a3a43720dd6582400703414477bfb94f70e")
+
+
 def test_what_is_not_clean_is_kept_and_comes_back_byte_for_byte(t: Tract) -> None:
     torn = b'{"role":"user","content":"cut o'
     data = lines(USER, b'{"role":"user","content":"\\ud800"}\n', b"\0\0\n", b'{"a":1}{"b":2}\n', torn)

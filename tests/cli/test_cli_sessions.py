@@ -121,6 +121,52 @@ def test_strict_refuses_a_torn_file(run: Run, folder: Path) -> None:
     assert told.out.splitlines()[1] == "  line 5: kept: not JSON, or torn"
 
 
+def test_an_import_of_several_files_ends_with_a_total(run: Run, folder: Path) -> None:
+    run("init")
+    file = folder / "-work" / f"{SESSION}.jsonl"
+    file.write_bytes(
+        file.read_bytes() + json.dumps(line(4, message={"role": "user", "content": "x \ud800"})).encode() + b'\n{"torn'
+    )
+    run("import", str(file.with_name(file.name.replace("1", "2"))))
+    lines = run("import", "--all", str(folder), "--format", "claude-code").out.splitlines()
+    assert lines[0].startswith(
+        f"{file}: claude-code, 5 messages in 6 records, 1 kept, 1 repaired; 6 commits added to tract"
+    )
+    assert lines[-1] == (
+        "total: 1 sessions, 5 messages in 6 records, 1 kept, 1 repaired; 6 commits added; "
+        "1 files with nothing new, 0 failed"
+    )
+    assert run("import", "--all", str(folder), "--json").document["total"] == {
+        "sessions": 0,
+        "messages": 0,
+        "entries": 0,
+        "added": 0,
+        "edited": 0,
+        "kept": 0,
+        "repaired": 0,
+        "skipped": 0,
+        "noted": 0,
+        "known": 2,
+        "failed": 0,
+    }
+
+
+def test_a_session_for_another_program_is_made_from_a_commit(run: Run, folder: Path, tmp_path: Path) -> None:
+    run("init")
+    run("import", str(folder / "-work" / f"{SESSION}.jsonl"))
+    run("--tract", TRACT, "tag", "before-compaction-1", "main~2")
+    told = run("--tract", TRACT, "export", "--format", "openai-chat", "--at-commit", "before-compaction-1")
+    texts = [message["content"] for message in json.loads(told.out)["messages"]]
+    assert (told.code, texts) == (0, ["text 0", "text 1"])
+    told = run("--tract", TRACT, "export", "--format", "opencode", "--at-commit", "main~1", "-o", "made.json")
+    assert (told.code, "its program takes it by: opencode import made.json" in told.out) == (0, True)
+    assert len(json.loads((tmp_path / "made.json").read_text())["messages"]) == 3
+    told = run("--tract", TRACT, "export", "--at-commit", "main~1")
+    assert (told.code, "go with --format" in told.err) == (2, True)
+    told = run("--tract", TRACT, "export", "--format", "codex", "--at-commit", "absent")
+    assert told.code == 1
+
+
 def test_check_session_shows_what_would_be_lost(run: Run, tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.jsonl", *map(line, range(4)))
     assert "would load 4 of 4 messages (100%)" in run("check-session", str(whole)).out

@@ -19,6 +19,7 @@ GUIDE = ROOT / "tract_fs" / "guide"
 PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(GUIDE.glob("*.md"))]}
 README = PAGES[ROOT / "README.md"]
 MERGING = PAGES[GUIDE / "merging.md"]
+TRANSCRIPTS = PAGES[GUIDE / "transcripts.md"]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
@@ -58,6 +59,7 @@ def steps(text: str) -> list[tuple[str, str]]:
     [
         pytest.param(README, "The command", id="README"),
         pytest.param(MERGING, "A walk through two machines", id="walk", marks=pytest.mark.needs("git", "rsync")),
+        pytest.param(TRANSCRIPTS, "Two machines", id="sessions"),
     ],
 )
 def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, page: str, title: str) -> None:
@@ -89,7 +91,9 @@ def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, page: st
 def test_the_walk_is_short_and_every_console_is_run() -> None:
     walk = section(MERGING, "A walk through two machines")
     assert walk.count("\n") < 90
-    run = len(steps(section(README, "The command"))) + len(steps(walk))
+    run = (
+        len(steps(section(README, "The command"))) + len(steps(walk)) + len(steps(section(TRANSCRIPTS, "Two machines")))
+    )
     assert sum(len(steps(page)) for page in PAGES.values()) == run > 30
 
 

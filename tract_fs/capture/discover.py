@@ -81,7 +81,7 @@ def sessions_in(path: str) -> Iterator[FileState]:
     for state in files.walk_files(path, ENDINGS):
         folder = files.event_folder(state.path)
         if folder is None:
-            if is_session(state.path):
+            if not files.is_of_session(state.path) and is_session(state.path):
                 yield state
         elif folder.path not in seen:
             seen.add(folder.path)

@@ -35,6 +35,7 @@ _MOST_SEEN_FILES = 500_000  # of a tree in which a session is looked for
 _DEEPEST_BESIDE = 4
 _MOST_BESIDE = 10_000
 _LARGEST_DATABASE_BYTES = 32 * 1024**3
+_BESIDE = _AGENTS, _OUTPUTS = "subagents", "tool-results"  # folders in that of a session: what comes with it
 _EVENTS, _EVENT = "events", "event-"  # the folder of OpenHands' event files, and how their names begin
 _COPY_BYTES = 1 << 20
 _COPY_TRIES = 5
@@ -107,6 +108,38 @@ def state_of(path: str) -> FileState | None:
     return FileState(path, found.st_size, found.st_mtime_ns, found.st_ino)
 
 
+def state_of_session(path: str) -> tuple[FileState, ...]:
+    """Returns the state of a session file, or folder, and of the files beside it that come with it; empty if there is none."""
+    state = state_of(path)
+    if state is None:
+        return _state_of_events(path)
+    above, name = os.path.split(path)
+    stem = os.path.splitext(name)[0]
+    tops = [f"{stem}/{top}" for top in _BESIDE] if os.path.isdir(os.path.join(above, stem)) else []
+    found = [state_of(os.path.join(above, top, inside)) for top in tops for inside in _list_inside(above, top)]
+    return (state, *(one for one in found if one is not None))
+
+
+def _state_of_events(path: str) -> tuple[FileState, ...]:
+    try:
+        found = os.stat(os.path.join(path, _EVENTS))
+    except (OSError, ValueError):
+        return ()
+    return (FileState(path, found.st_size, found.st_mtime_ns, found.st_ino),)
+
+
+def is_of_session(path: str) -> bool:
+    """Returns whether a file comes with the session in whose folder it is: that of a sub-agent, or a large output."""
+    folder, file = os.path.split(path)
+    name = file
+    while name:
+        folder, name = os.path.split(folder)
+        is_known = name == _OUTPUTS or (name == _AGENTS and file.startswith("agent-"))
+        if is_known and state_of(f"{folder}.jsonl") is not None:
+            return True
+    return False
+
+
 def is_folder(path: str) -> bool:
     """Returns whether a path is a folder."""
     return os.path.isdir(path)
@@ -163,10 +196,22 @@ def expand(path: str) -> str:
 
 
 def digest_of(source: Source) -> str:
-    """Returns the SHA-256 of a file."""
-    source.stream.seek(0)
+    """Returns the SHA-256 of a file; where files beside it come with it, of its digest and each name and digest of these."""
+    found = _digest(source.stream)
+    stem = os.path.splitext(source.name)[0]
+    paths = [f"{stem}/{top}/{path}" for top in _BESIDE for path in source.list_beside(f"{stem}/{top}")] if stem else []
+    for path in paths:
+        beside = source.open_beside(path)
+        if beside is not None:
+            with beside:
+                found = sha256(f"{found}\0{path}\0{_digest(beside)}".encode("utf-8", "replace")).hexdigest()
+    return found
+
+
+def _digest(stream: BinaryIO) -> str:
+    stream.seek(0)
     digest = sha256()
-    while block := source.stream.read(1 << 20):
+    while block := stream.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
 

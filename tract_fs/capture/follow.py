@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from tract_fs.capture.discover import sessions_in
-from tract_fs.capture.files import FileState, state_of
+from tract_fs.capture.files import FileState, state_of_session
 from tract_fs.capture.importer import TranscriptReport
 from tract_fs.errors import StoreGone, TractError
 
@@ -19,7 +19,7 @@ _SHARE = 4  # a pause is this many times as long as what the look before it took
 class Follower:
     """Follows some paths of session files and folders.
 
-    `_seen` has the state of each file at its last import that succeeded; the tract holds all else, so another follower
+    `_seen` has the state of each file, with those beside it, at its last import that succeeded; the tract holds all else, so another follower
     goes on where this one was killed.
     """
 
@@ -27,8 +27,8 @@ class Follower:
         """`import_file` imports the sessions of a file that grows, as `Store.import_transcripts` does."""
         self._import_file = import_file
         self._paths = list(paths)
-        self._files: dict[str, FileState] = {}
-        self._seen: dict[str, FileState] = {}
+        self._files: list[str] = []
+        self._seen: dict[str, tuple[FileState, ...]] = {}
         self._listed_at = float("-inf")
 
     def look(self) -> list[tuple[str, Result]]:
@@ -36,15 +36,15 @@ class Follower:
         tried again once it changes. Errors: StoreGone.
         """
         done: list[tuple[str, Result]] = []
-        for state in self._changed():
+        for path, state in self._changed():
             try:
-                reports = self._import_file(state.path)
-                done += [(state.path, report) for report in reports if report.added or report.branches]
+                reports = self._import_file(path)
+                done += [(path, report) for report in reports if report.added or report.branches]
             except StoreGone:
                 raise
             except (TractError, OSError) as error:
-                done.append((state.path, error))
-            self._seen[state.path] = state
+                done.append((path, error))
+            self._seen[path] = state
         return done
 
     def run(
@@ -60,10 +60,10 @@ class Follower:
                 report(path, result)
             wait(max(_PAUSE_S, _SHARE * (time.monotonic() - began)))
 
-    def _changed(self) -> list[FileState]:
+    def _changed(self) -> list[tuple[str, tuple[FileState, ...]]]:
         now = time.monotonic()
         if now - self._listed_at >= _LIST_PAUSE_S:
             self._listed_at = now
-            self._files = {state.path: state for path in self._paths for state in sessions_in(path)}
-        states = [state for state in map(state_of, self._files) if state is not None]
-        return [state for state in states if self._seen.get(state.path) != state]
+            self._files = [state.path for path in self._paths for state in sessions_in(path)]
+        states = ((path, state_of_session(path)) for path in dict.fromkeys(self._files))
+        return [(path, state) for path, state in states if state and self._seen.get(path) != state]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -20,9 +21,11 @@ from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import CommandError, Invocation
 from tract_fs.cli.output import warn
 from tract_fs.errors import TractError
+from tract_fs.transcripts import REQUESTS
 from tract_fs.transcripts.resume import SessionBytes, SessionCheck
 
 _SHOWN_FLAWS = 10
+_OUTCOMES = ("kept", "repaired", "skipped", "noted")  # of what is not right in a file
 _LONG_IMPORT_FILES = 20
 
 
@@ -105,23 +108,60 @@ def show_imported(done: Sequence[dict[str, Any]]) -> Iterator[str]:
             continue
         head = "" if one["head"] is None else f", head {one['head'][:DIGITS]}"
         yield (
-            f"{one['file']}: {one['format']}, {one['messages']} messages in {one['entries']} records; "
+            f"{one['file']}: {one['format']}, {one['messages']} messages in {one['entries']} records{_counts(total([one]))}; "
             f"{one['added']} commits added to tract {one['tract_id']}{head}"
         )
         if one["branches"]:
             yield f"  branches made: {', '.join(one['branches'])}"
         yield from _shown_flaws(one["flaws"])
+    if len(done) > 1:
+        found = total(done)
+        yield (
+            f"total: {found['sessions']} sessions, {found['messages']} messages in {found['entries']} records"
+            f"{_counts(found)}; {found['added']} commits added; {found['known']} files with nothing new, "
+            f"{found['failed']} failed"
+        )
+
+
+def total(done: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Returns the sums of what became of sessions; of what was not right in their files, the number of each outcome."""
+    read = [one for one in done if "error" not in one and not one.get("is_known")]
+    outcomes = Counter(flaw["outcome"] for one in read for flaw in one["flaws"])
+    return {
+        "sessions": len(read),
+        **{name: sum(one[name] for one in read) for name in ("messages", "entries", "added", "edited")},
+        **{outcome: outcomes[outcome] for outcome in _OUTCOMES},
+        "known": sum(bool(one.get("is_known")) for one in done),
+        "failed": sum("error" in one for one in done),
+    }
+
+
+def _counts(found: dict[str, int]) -> str:
+    """Returns the numbers of what was not right, for people; empty if all was."""
+    return "".join(f", {found[outcome]} {outcome}" for outcome in _OUTCOMES if found[outcome])
 
 
 def export_session(
-    invocation: Invocation, output: str | None, *, format: str | None, session_id: str | None, folder: str | None
+    invocation: Invocation,
+    output: str | None,
+    *,
+    format: str | None,
+    at_commit: str | None,
+    session_id: str | None,
+    folder: str | None,
 ) -> tuple[SessionBytes, str]:
     """Returns a session file, and where it goes. Errors: CommandError if there is a file."""
     with invocation.reading() as t:
-        invocation.require_history(t)
-        made = t.export_transcript(format=format, session_id=session_id, cwd=folder)
+        if at_commit is None:
+            invocation.require_history(t)
+        else:
+            invocation.require_tract(t)
+        with nullcontext(t) if at_commit is None else t.at(at_commit) as at:
+            made = at.export_transcript(format=format, session_id=session_id, cwd=folder)
     if output is not None and os.path.isdir(output):
-        output = os.path.join(output, os.path.basename(made.path) or f"{t.tract_id}.jsonl")
+        output = os.path.join(
+            output, os.path.basename(made.path) or f"{t.tract_id}.{'json' if format in REQUESTS else 'jsonl'}"
+        )
     if output is not None and output != "-" and os.path.exists(output):
         raise CommandError(f"{output}: the file exists already; choose another name")
     return made, output or "-"
@@ -135,7 +175,7 @@ def show_check(file: str, found: SessionCheck) -> Iterator[str]:
     if found.left:
         yield f"  {found.left} are on ways that the session went back from"
     for loss in found.lost[:_SHOWN_FLAWS]:
-        yield f"  line {loss.line}: lost: {loss.reason}"
+        yield f"  {f'line {loss.line}' if loss.line else loss.key or 'the session'}: lost: {loss.reason}"
     yield from _shown_flaws(to_builtins(found.flaws))
     if len(found.lost) > _SHOWN_FLAWS:
         yield f"  and {len(found.lost) - _SHOWN_FLAWS} more messages lost; --json lists all"

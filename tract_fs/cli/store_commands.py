@@ -105,7 +105,7 @@ def import_(
     another stem, and a conversation that its tract already contains is skipped.
     """
     from tract_fs.cli.importing import import_file  # needs the transcripts
-    from tract_fs.cli.sessions import choose_files, import_sessions, list_discovered, show_imported
+    from tract_fs.cli.sessions import choose_files, import_sessions, list_discovered, show_imported, total
 
     after = None if since is None else parse_moment(since, "--since")
     if is_discovered and not is_all:
@@ -120,7 +120,8 @@ def import_(
         done = import_sessions(invocation, chosen, format=format_, is_strict=is_strict)
         added = sum(one.get("added", 0) for one in done)
         wrote = f"{added} commits written" if added else ""
-        invocation.answer(lambda: {"imported": done}, lambda: echo_lines(show_imported(done)), wrote=wrote)
+        document = {"imported": done, "total": total(done)}
+        invocation.answer(lambda: document, lambda: echo_lines(show_imported(done)), wrote=wrote)
         if any("error" in one for one in done):
             raise CommandError("not all files were imported")
         return
@@ -212,23 +213,32 @@ def demo(invocation: Invocation, path: str | None) -> None:
     "--format",
     "format_",
     type=click.Choice(RESUMED_FORMATS),
-    help="Make a new session for this program to resume from.",
+    help="Make a new session for this program to go on with, or the body of a request to this provider.",
 )
+@click.option("--at-commit", metavar="REF", help="Of the context at this commit, branch or tag [the head].")
 @click.option("--session-id", metavar="UUID", help="Of the new session [a new one].")
 @click.option("--cwd", metavar="PATH", help="Its working directory [that of the imported session].")
 @with_store
 def export(
-    invocation: Invocation, output: str | None, format_: str | None, session_id: str | None, cwd: str | None
+    invocation: Invocation,
+    output: str | None,
+    format_: str | None,
+    at_commit: str | None,
+    session_id: str | None,
+    cwd: str | None,
 ) -> None:
     """Write the session file that the tract was imported from: the same records, in their order.
 
-    With --format, write a new session of the context at the head (or at --branch), for the program to go on with.
+    With --format, write a new session of the context at the head (of --branch, or at --at-commit), for the program to go on
+    with. What the format can't hold is listed on stderr, with its count.
     """
     from tract_fs.cli.sessions import export_session
 
-    if format_ is None and (session_id or cwd):
-        raise click.UsageError("--session-id and --cwd go with --format")
-    made, place = export_session(invocation, output, format=format_, session_id=session_id, folder=cwd)
+    if format_ is None and (session_id or cwd or at_commit):
+        raise click.UsageError("--at-commit, --session-id and --cwd go with --format")
+    made, place = export_session(
+        invocation, output, format=format_, at_commit=at_commit, session_id=session_id, folder=cwd
+    )
     if place == "-":
         if invocation.is_json:
             raise click.UsageError("--json goes with --output")
@@ -238,7 +248,9 @@ def export(
     with open(place, "xb") as stream:
         stream.write(made)
     lines = [f"wrote {inline(place)}"]
-    if made.path:
+    if format_ == "opencode":
+        lines.append(f"its program takes it by: opencode import {inline(place)}")
+    elif made.path:
         lines.append(f"its program looks for it in {inline(made.path)}, below its folder of sessions")
     document = {"path": place, "bytes": len(made), "place": made.path, "lost": list(made.lost)}
     invocation.answer(lambda: document, lambda: echo_lines(lines), wrote=lines[0])

@@ -21,6 +21,7 @@ MAX_DEPTH = 200
 _ENVELOPE_DEPTH = 10  # no more arrays and objects are around a value in a file
 _BRACKETS = b"[]{}"
 _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _MIN_INT = -(2**63)
 _MAX_INT = 2**64 - 1
@@ -152,6 +153,14 @@ def dumped_in(value: object, depth: int = MAX_DEPTH) -> object:
     return value
 
 
+def without_surrogates(value: Any) -> Any:
+    """Returns a value in whose strings each lone surrogate is U+FFFD (fresh).
+
+    An object whose keys would be one then stays as it is. The objects of SDKs in it are dicts.
+    """
+    return _without_surrogates(dumped_in(value), MAX_DEPTH)
+
+
 def raw(data: bytes) -> Fragment:
     """Returns canonical bytes as a value that encode_checked writes as they are."""
     return Fragment(data)
@@ -199,13 +208,32 @@ def _is_json(value: object, depth: int) -> bool:
     return False
 
 
+def _without_surrogates(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind is str:
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if depth == 0:
+        return value  # which the encoder refuses
+    if kind is dict:
+        keys = {key: _without_surrogates(key, 0) for key in value}
+        is_clear = len(set(keys.values())) == len(keys)
+        return {keys[key] if is_clear else key: _without_surrogates(item, depth - 1) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [_without_surrogates(item, depth - 1) for item in value]
+    return value
+
+
 def _raise_first_fault(value: object, path: str, depth: int) -> None:
     """Raises JsonValueError for the first value that is not JSON; returns if there is none."""
     kind = type(value)
     reason = None
     if kind is str:
-        if any(0xD800 <= ord(c) < 0xE000 for c in value):  # type: ignore[attr-defined]
-            reason = "a string with a lone surrogate can't be stored"
+        found = _LONE_SURROGATE.search(value)  # type: ignore[call-overload]
+        if found is not None:
+            reason = (
+                f"a string with a lone surrogate, at position {found.start()}, can't be stored; "
+                'Tract.open(text="replace") commits U+FFFD for it'
+            )
     elif kind is int:
         if not _MIN_INT <= value <= _MAX_INT:  # type: ignore[operator]
             reason = "an integer beyond 64 bits can't be stored; give it as a string"

@@ -369,6 +369,15 @@ class ContentTypes:
             _require_blobs(typed)
         return envelope, name, typed
 
+    def without_surrogates(self, content: object) -> object:
+        """Returns a content in whose strings each lone surrogate is U+FFFD: a text, or a dict for `encode`.
+
+        Errors: ContentValidationError.
+        """
+        if type(content) is str:
+            return canonical.without_surrogates(content)
+        return canonical.without_surrogates(self._to_fields(canonical.dumped(content))[1])
+
     def decode(self, data: bytes, content_type: str) -> object:
         """Returns the typed content of stored bytes; a dict where the custom type is not registered.
 

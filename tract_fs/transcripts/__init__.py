@@ -8,6 +8,7 @@ from typing import cast
 
 from tract_fs.errors import ArgumentError, TranscriptFormatUnknown
 from tract_fs.model.content import MessageContent
+from tract_fs.model.shapes import Shape
 from tract_fs.transcripts import openai
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Format, Transcript
@@ -40,7 +41,12 @@ _SESSION_FORMATS = {  # by name, the module of each; the first that matches a fi
     "jsonl": "jsonl",
 }
 SESSION_FORMATS = tuple(_SESSION_FORMATS)
-RESUMED_FORMATS = ("claude-code", "codex")  # that a program can go on from
+REQUESTS: dict[str, Shape] = {  # formats that a request's body is of, and the provider of each
+    "anthropic": "anthropic",
+    "openai-chat": "openai",
+    "openai-responses": "openai-responses",
+}
+RESUMED_FORMATS = ("claude-code", "codex", "opencode", *REQUESTS)  # that a program or a provider can go on from
 LISTS = frozenset(
     ["anthropic", "openai-chat", "jsonl"]
 )  # formats that are no program's sessions, but lists of messages

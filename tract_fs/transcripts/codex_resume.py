@@ -150,17 +150,25 @@ def _paired(items: list[Fields], lost: Counter[str]) -> list[Fields]:
     """Returns items in which every result follows its call, and every call has one: a lone call is answered as aborted."""
     calls: set[tuple[str, str]] = set()
     answered: set[tuple[str, str]] = set()
+    again: dict[tuple[str, str], str] = {}  # of calls with the id of one before, the new one
     kept: list[Fields] = []
     for item in items:
         mark = (item["type"], text_of(item.get("call_id")))
         if item["type"] in _ANSWERS and mark[1]:
             answer = (_ANSWERS[item["type"]], mark[1])
             if answer in calls:
-                lost["calls with the id of another call"] += 1
-                continue
+                lost["calls with the id of another call, which got a new one"] += 1
+                number = 2
+                while (answer[0], new := f"{mark[1]}-{number}") in calls:
+                    number += 1
+                again[answer] = new
+                answer, item = (answer[0], new), {**item, "call_id": new}
             calls.add(answer)
             kept.append(item)
         elif item["type"] in _ANSWERS.values():
+            if mark in answered and mark in again:
+                mark = (mark[0], again[mark])
+                item = {**item, "call_id": mark[1]}
             if mark not in calls or mark in answered:
                 lost["results without a call of their own"] += 1
                 continue

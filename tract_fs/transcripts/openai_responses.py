@@ -68,7 +68,7 @@ def _parse(value: Any) -> Parsed:
         made = [message_of(fields_of(item)) for item in items_of(record["output"])]
         config = picked(record, *_CONFIG) or None
         return Parsed([message for message in made if message is not None], config, record.get("usage"))
-    if isinstance(record.get("input"), str) and not is_message(record):
+    if isinstance(record.get("input"), str) and not is_message(record) and not is_item(record):
         return Parsed([*_head(record), {"role": "user", "content": record["input"]}])
     message = record if is_message(record) else message_of(record)
     return Parsed([] if message is None else [message])

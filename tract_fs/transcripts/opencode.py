@@ -25,9 +25,13 @@ from tract_fs.transcripts.fields import (
     url_block,
     usage_of,
 )
+from tract_fs.transcripts.opencode_resume import fault_of, write
+from tract_fs.transcripts.resume import Loss, SessionCheck
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Branch, Entry, Transcript
 from tract_fs.transcripts.units import Unit
+
+__all__ = ["NAME", "assemble", "check", "matches", "read", "transcript_of", "write"]
 
 NAME = "opencode"
 _NOT_RUN = "[Tool execution was interrupted]"
@@ -50,6 +54,39 @@ def read(source: Source) -> list[Transcript]:
 def assemble(values: Sequence[Any]) -> bytes:
     """Returns the file of the document and its messages."""
     return assemble_document(values, "messages")
+
+
+def check(source: Source) -> SessionCheck:
+    """Returns what `opencode import` would load of a session: it ends at the first message that it can't read."""
+    units = document_units(source, "messages")
+    transcript = transcript_of(units)
+    main = set(transcript.branches[0].positions) - {0}
+    summarized = {place for position in main for place in transcript.entry(position).covers}
+    lost: list[Loss] = []
+    seen: set[str] = set()
+    fault = ""
+    for position in range(1, len(units)):
+        value = fields_of(units[position].value)
+        id_ = text_of(_id_of(value))
+        reason = fault and f"after message {fault}"
+        if not reason and "info" in value and (why := fault_of(value)):
+            fault = f"{position}, which opencode can't import: {why}"
+            reason = f"message {fault}"
+        if not reason and id_ in seen:
+            reason = "another message has its id"
+        seen.add(id_)
+        if reason and position in main - summarized:
+            lost.append(Loss(0, id_, reason))
+    return SessionCheck(
+        format=NAME,
+        session_id=transcript.id,
+        messages=len(units) - 1,
+        loaded=len(main - summarized) - len(lost),
+        summarized=len(summarized & main),
+        left=len(units) - 1 - len(main),
+        lost=tuple(lost),
+        flaws=tuple(transcript.flaws),
+    )
 
 
 def transcript_of(units: Sequence[Unit]) -> Transcript:

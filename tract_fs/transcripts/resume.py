@@ -20,7 +20,9 @@ from tract_fs.transcripts.units import Flaw
 
 
 class Loss(Struct, frozen=True):
-    """A message of a session file that its tool would not load: its line from 1, the format's id of it, and the reason."""
+    """A message of a session file that its tool would not load: its line from 1 (0: in a document), the format's id of it,
+    and the reason.
+    """
 
     line: int
     key: str
@@ -66,6 +68,7 @@ class ResumeContext(Struct, frozen=True, kw_only=True):
     title: str
     at_us: int
     model: str = ""  # that made the assistant's messages; empty if unknown
+    provider: str = ""  # of the model, by opencode's name of it
     git_branch: str = ""
     forked_from: str = ""  # id of the session that the context came from; empty if there is none
 

@@ -17,7 +17,10 @@ _SHOWN_KEYS = 12
 
 
 class Source:
-    """One file: as lines (`units`), or as one JSON document."""
+    """One file: as lines (`units`), or as one JSON document.
+
+    States: `_units_beside` has the lines of each file beside it that was read so far.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Source:
         self._open_above = open_above
         self._list_beside = list_beside
         self._find = find
+        self._units_beside: list[Units] = []
         self.flaws = list(flaws)
 
     def __enter__(self) -> Self:
@@ -73,8 +77,9 @@ class Source:
 
     @property
     def has_rest(self) -> bool:
-        """Whether the last line of a growing file waits for its end."""
-        return "units" in self.__dict__ and self.units.has_rest
+        """Whether the last line of a growing file, or of one beside it, waits for its end."""
+        own = [self.units] if "units" in self.__dict__ else []
+        return any(units.has_rest for units in (*own, *self._units_beside))
 
     @cached_property
     def document(self) -> Any:
@@ -119,6 +124,10 @@ class Source:
             self.resources.callback(other.stream.close)
         return other
 
+    def open_beside(self, path: str) -> BinaryIO | None:
+        """Opens a file by its path relative to the folder of this one; None if there is none. The caller closes it."""
+        return self._open_beside(path)
+
     def beside(self, path: str) -> bytes | None:
         """Returns the bytes of a file by its path relative to the folder of this one; None if there is none."""
         return _read(self._open_beside(path))
@@ -141,7 +150,9 @@ class Source:
         if stream is None:
             return None
         self.resources.callback(stream.close)
-        return Units(stream, is_growing=self._is_growing)
+        units = Units(stream, is_growing=self._is_growing)
+        self._units_beside.append(units)
+        return units
 
     def list_beside(self, folder: str) -> list[str]:
         """Returns the paths of the files in a folder beside this file, and in its folders, relative to it, sorted."""

@@ -26,7 +26,7 @@ from tract_fs.model.shapes import with_role
 from tract_fs.model.tokens import count_json_message, source_name
 from tract_fs.transcripts import require_format
 from tract_fs.work.session import Session
-from tract_fs.work.writer import ANY, Draft, optional_object
+from tract_fs.work.writer import ANY, Draft
 
 _PACK_MESSAGES = 8000  # at most, once nobody waits for the lock
 _FIRST_MESSAGES = 1000
@@ -70,7 +70,7 @@ class MessageStream:
         self._reader = session.reader
         self._writer = session.writer
         self._config_of: ConfigOf | None = generation_config if callable(generation_config) else None
-        self._config = None if self._config_of else optional_object(generation_config, "generation_config")
+        self._config = None if self._config_of else self._writer.optional_object(generation_config, "generation_config")
         self._batch_size = batch_size
         self._progress = progress
         self._holding = session.guard.writing
@@ -116,13 +116,13 @@ class MessageStream:
         if type(message) is dict:
             message = with_role(message)
         try:
-            data = encode_message(message)
+            message, data = self._encoded(message)
         except ContentValidationError as error:
             field = f"messages[{self._position}]{error.field.removeprefix('message')}"
             raise ContentValidationError(content_type="message", field=field, reason=error.reason) from None
         config = self._config
         if self._config_of is not None:
-            config = optional_object(self._config_of(self._position, message), "generation_config")
+            config = self._writer.optional_object(self._config_of(self._position, message), "generation_config")
         name = sha256(data).hexdigest()
         is_rendered = self._writer.budget is not None or any(True for _ in iter_references(message))
         rendering = self._writer.render_message(message) if is_rendered else None
@@ -137,6 +137,15 @@ class MessageStream:
         recorded = {source_name(counter, has_media=has_media): tokens}
         self._prepared.append(_Prepared(name, config, recorded, rendering))
         self._position += 1
+
+    def _encoded(self, message: Any) -> tuple[Any, bytes]:
+        try:
+            return message, encode_message(message)
+        except ContentValidationError:
+            if not self._writer.replaces_text:
+                raise
+        message = canonical.without_surrogates(message)
+        return message, encode_message(message)
 
     def _write(self) -> None:
         """Commits the prepared messages."""

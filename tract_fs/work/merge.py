@@ -33,7 +33,7 @@ from tract_fs.model.view import MoveState
 from tract_fs.store.transaction import Transaction
 from tract_fs.work.resolutions import Change, Resolver, Wishes, read_wishes
 from tract_fs.work.session import Session
-from tract_fs.work.writer import Draft, ExpectedHead, TractWriter, optional_text
+from tract_fs.work.writer import Draft, ExpectedHead, TractWriter
 
 
 class MergeResult(Struct, frozen=True):
@@ -74,7 +74,9 @@ class MergeRequest(Struct, frozen=True):
             raise ArgumentError(
                 f"ref {ref!r}: give a branch, a commit, tract:branch, or None for the heads of this branch"
             )
-        return cls(ref, read_wishes(prefer, resolutions, writer), optional_text(message, "message"), allow_unrelated)
+        return cls(
+            ref, read_wishes(prefer, resolutions, writer), writer.optional_text(message, "message"), allow_unrelated
+        )
 
 
 class TractMerger:

@@ -47,6 +47,7 @@ from tract_fs.work.reader import TractReader
 from tract_fs.work.writer import TractWriter
 
 Durability = Literal["durable", "fast"]
+OnBadText = Literal["strict", "replace"]
 OnIncomplete = Literal["raise", "use"]
 StorePath = str | os.PathLike[str]
 _T = TypeVar("_T")
@@ -59,6 +60,7 @@ class SessionOptions(Struct, frozen=True):
     counter: TokenCounter
     compiler: ContextCompiler | None
     clock: Clock
+    replaces_text: bool = False  # lone surrogates
 
     @classmethod
     def of(
@@ -68,6 +70,7 @@ class SessionOptions(Struct, frozen=True):
         media: MediaCounter | None,
         compiler: ContextCompiler | None,
         clock: Clock | None,
+        text: OnBadText = "strict",
     ) -> SessionOptions:
         """Returns the options that the arguments of `Tract.open` describe. Errors: ArgumentError."""
         config = TractConfig() if config is None else config
@@ -84,7 +87,9 @@ class SessionOptions(Struct, frozen=True):
         clock = _wall_clock_us if clock is None else clock
         if not callable(clock):
             raise ArgumentError(f"clock {clock!r}: give a callable that returns microseconds since 1970, or a datetime")
-        return cls(config, counter, compiler, clock)
+        if text not in ("strict", "replace"):
+            raise ArgumentError(f"text {text!r}: use strict or replace")
+        return cls(config, counter, compiler, clock, text == "replace")
 
 
 class ThrowAway:
@@ -276,7 +281,13 @@ class Session:
         if like is not None:
             store.objects.share(like.store.objects)
             self.contexts.share(like.contexts)
-        self.writer = TractWriter(self.reader, self.contexts, budget=config.token_budget, clock=options.clock)
+        self.writer = TractWriter(
+            self.reader,
+            self.contexts,
+            budget=config.token_budget,
+            clock=options.clock,
+            replaces_text=options.replaces_text,
+        )
         turns = Turns(
             self.reader,
             self.writer,

@@ -23,7 +23,7 @@ from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.slots import Slot
 from tract_fs.work.session import Session
-from tract_fs.work.writer import ANY, ExpectedHead, optional_object, optional_text
+from tract_fs.work.writer import ANY, ExpectedHead
 
 _SHOWN = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
 
@@ -84,8 +84,8 @@ class TractSummarizer:
     ) -> SummaryPlan:
         """Returns what is to be summarized, once all but the content is checked; see the facade."""
         self._reader.store.require_writable()
-        optional_object(generation_config, "generation_config")
-        optional_text(message, "message")
+        self._writer.optional_object(generation_config, "generation_config")
+        self._writer.optional_text(message, "message")
         if (commits is None) == (first is None) or (first is None) != (last is None):
             raise ArgumentError("give the commits to summarize, or the first and the last of a stretch")
         if commits is not None and (isinstance(commits, str) or not isinstance(commits, Iterable)):

@@ -24,6 +24,7 @@ from tract_fs.errors import (
     ContentValidationError,
     EditTargetError,
     HeadMoved,
+    JsonValueError,
     NoLockWarning,
     ObjectTooLarge,
     TractDeleted,
@@ -87,13 +88,20 @@ class TractWriter:
     """Writes the tract of one session."""
 
     def __init__(
-        self, reader: TractReader, contexts: ContextReader, *, budget: TokenBudgetConfig | None, clock: Clock
+        self,
+        reader: TractReader,
+        contexts: ContextReader,
+        *,
+        budget: TokenBudgetConfig | None,
+        clock: Clock,
+        replaces_text: bool = False,
     ) -> None:
         self._reader = reader
         self._overlay = reader.overlay
         self._contexts = contexts
         self._budget = budget
         self._clock = clock
+        self.replaces_text = replaces_text
         self.remakes: frozenset[str] = frozenset()  # deletes of branches that a first commit may replace
         self.current: Batch | None = None  # the outermost open batch
         self._is_inside = True  # whether the running call is inside it
@@ -114,6 +122,24 @@ class TractWriter:
 
         Errors: ContentValidationError, JsonValueError, ArgumentError, EditTargetError.
         """
+        try:
+            return self._draft(content, operation, target, message, metadata, generation_config)
+        except (ContentValidationError, JsonValueError):
+            if not self.replaces_text:
+                raise
+        content = self._reader.types.without_surrogates(content)
+        others = map(canonical.without_surrogates, (message, metadata, generation_config))
+        return self._draft(content, operation, target, *others)
+
+    def _draft(
+        self,
+        content: object,
+        operation: CommitOperation,
+        target: str | None,
+        message: str | None,
+        metadata: dict[str, Any] | None,
+        generation_config: dict[str, Any] | None,
+    ) -> Draft:
         reader = self._reader
         config = optional_object(generation_config, "generation_config")
         basis = None
@@ -136,6 +162,24 @@ class TractWriter:
             ),
             basis=basis,
         )
+
+    def optional_text(self, value: object, name: str) -> str | None:
+        """Returns a text as it is stored, or None. Errors: ArgumentError, JsonValueError."""
+        try:
+            return optional_text(value, name)
+        except JsonValueError:
+            if not self.replaces_text:
+                raise
+        return optional_text(canonical.without_surrogates(value), name)
+
+    def optional_object(self, value: object, name: str) -> bytes | None:
+        """Returns a dict as canonical JSON, or None. Errors: ArgumentError, JsonValueError."""
+        try:
+            return optional_object(value, name)
+        except JsonValueError:
+            if not self.replaces_text:
+                raise
+        return optional_object(canonical.without_surrogates(value), name)
 
     def _edit_text(self, target: str | None, text: str) -> TextEdit:
         from tract_fs.work.text_edits import edit_text
@@ -173,7 +217,7 @@ class TractWriter:
         self, target: str, priority: Priority, *, reason: str | None, expected_head: ExpectedHead
     ) -> PriorityAnnotation:
         """Commits an annotation; see the facade."""
-        text = optional_text(reason, "reason")
+        text = self.optional_text(reason, "reason")
         draft = Draft(operation=CommitOperation.ANNOTATE, target=target, priority=priority, reason=text)
         made = self.write(draft, expected_head)
         return PriorityAnnotation(made.commit_hash, made.tract_id, made.targets[0], priority, text, made.created_at)
@@ -181,7 +225,7 @@ class TractWriter:
     def describe(self, *, title: str | None, metadata: dict[str, Any] | None) -> None:
         """Sets the tract's title, its metadata or both, if they differ from the present ones; see the facade."""
         self._reader.store.require_writable()
-        text, data = optional_text(title, "title"), optional_object(metadata, "metadata")
+        text, data = self.optional_text(title, "title"), self.optional_object(metadata, "metadata")
         if text is None and data is None:
             raise ArgumentError("describe() without a title and metadata: give one of them, or both")
         with self.transaction(ANY, is_move=False) as transaction:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tract_fs.errors import ExportError
 from tract_fs.model.exports import without_empty
@@ -28,6 +29,7 @@ from tract_fs.model.shapes import Fields, Shape
 
 Exported = tuple[Fields, tuple[str, ...]]  # a message, and the commits that it came from
 Warn = Callable[[str], object]
+Emit = Callable[[Turn, Notes], list[Fields]]
 
 
 class Document(Struct):
@@ -37,21 +39,21 @@ class Document(Struct):
     messages: list[Exported]
 
 
-def export(messages: Sequence[Message], form: Shape, warn: Warn) -> Document:
+def export(messages: Sequence[Message], form: Shape, warn: Warn, *, is_partial: bool = False) -> Document:
     """Returns messages in a provider's form (fresh). Calls `warn` with a sentence for all that is left out or changed.
 
-    Errors: ExportError for what the provider has no form for.
+    Errors: ExportError for what the provider has no form for; where the result may be partial, that is left out.
     """
     notes = Notes(form, warn)
     turns = arranged(_turns(messages), form, notes)
     if form == "openai":
-        return Document([], _emitted(turns, openai_chat.emit, form, notes))
+        return Document([], _emitted(turns, openai_chat.emit, form, notes, is_partial=is_partial))
     if form == "openai-responses":
-        items = _emitted(turns, openai_responses.emit, form, notes)
+        items = _emitted(turns, openai_responses.emit, form, notes, is_partial=is_partial)
         return Document([], openai_responses.without_lone_reasoning(items, notes))
     if form == "anthropic":
-        return _to_anthropic(_emitted(turns, anthropic.emit, form, notes), notes)
-    return _to_gemini(_emitted(turns, gemini.emit, form, notes), notes)
+        return _to_anthropic(_emitted(turns, anthropic.emit, form, notes, is_partial=is_partial), notes)
+    return _to_gemini(_emitted(turns, gemini.emit, form, notes, is_partial=is_partial), notes)
 
 
 def as_committed(messages: Sequence[Message]) -> list[Exported]:
@@ -78,16 +80,37 @@ def _turns(messages: Sequence[Message]) -> list[Turn]:
     return [read_turn(message, fields) for message, fields in found if fields is not None]
 
 
-def _emitted(
-    turns: list[Turn], emit: Callable[[Turn, Notes], list[Fields]], form: Shape, notes: Notes
-) -> list[Exported]:
+def _emitted(turns: list[Turn], emit: Emit, form: Shape, notes: Notes, *, is_partial: bool) -> list[Exported]:
     result: list[Exported] = []
     for turn in turns:
         try:
             result += [(message, turn.commits) for message in emit(turn, notes)]
         except NoFormError as error:
-            raise ExportError(commits=turn.commits, reason=error.args[0], form=PROVIDERS[form]) from None
+            if not is_partial:
+                raise ExportError(commits=turn.commits, reason=error.args[0], form=PROVIDERS[form]) from None
+            notes.left_out(turn, f"has {error.args[0]}, which has no form in {PROVIDERS[form]}")
+            rest = _with_form(turn, emit, form)
+            result += [(message, turn.commits) for message in (emit(rest, notes) if rest.parts else [])]
     return result
+
+
+def _with_form(turn: Turn, emit: Emit, form: Shape) -> Turn:
+    """Returns a turn without the parts that the provider has no form for."""
+
+    def has_form(part: Part) -> bool:
+        try:
+            emit(replace(turn, parts=[part], raw=None), Notes(form, lambda _: None))
+        except NoFormError:
+            return False
+        return True
+
+    parts: list[Part] = []
+    for part in turn.parts:
+        if isinstance(part, Result) and not isinstance(part.content, str):
+            inside = (one for one in part.content if has_form(replace(part, content=(one,), raw=None)))
+            part = replace(part, content=tuple(inside), raw=None)
+        parts += [part] if has_form(part) else []
+    return replace(turn, parts=parts, raw=None)
 
 
 def _to_anthropic(messages: list[Exported], notes: Notes) -> Document:

@@ -23,12 +23,16 @@ def request_of(
     config: Fields,
     cache: bool | str,
     warn: Warn,
+    is_partial: bool = False,
 ) -> Fields:
-    """Returns the arguments of a provider's call (fresh); see CompiledContext.request. Errors: ArgumentError, ExportError."""
+    """Returns the arguments of a provider's call (fresh); see CompiledContext.request. `is_partial`: as in `export`.
+
+    Errors: ArgumentError, ExportError.
+    """
     if form not in PROVIDERS:
         raise ArgumentError(f"provider {form!r}: use one of {', '.join(PROVIDERS)}")
     require_cache(cache, form)
-    document = export(messages, form, warn)
+    document = export(messages, form, warn, is_partial=is_partial)
     sent = [message for message, _ in document.messages]
     given = tools_for(tools, form, warn)
     settings = settings_for(config, form, has_tools=bool(given), warn=warn)
