@@ -245,6 +245,9 @@ def _of_slots(state: ContextState, later: Sequence[Slot], about: _About) -> dict
     order = in_shown_order(slots, layout)
     places = {position: index for index, position in enumerate(p for p, slot in order if slot.is_shown)}
     tools = [slot.commit for _, slot in order if not slot.is_shown and slot.tools]
+    stands_for: dict[int, list[int]] = {}
+    for position in sorted(summaries.keys() - layout.beaten.keys()):
+        stands_for.setdefault(summaries[position], []).append(position)
     found: dict[str, dict[str, Any]] = {}
     for position, slot in enumerate(slots):
         fields = _effect(slot)
@@ -261,7 +264,7 @@ def _of_slots(state: ContextState, later: Sequence[Slot], about: _About) -> dict
             fields |= {"reason": "orphaned", "by": tuple(commits)}
         elif position in places:
             fields |= _shown(slot, places[position])
-            fields["stands_for"] = tuple(slots[p].commit for p in sorted(summaries) if summaries[p] == position)
+            fields["stands_for"] = tuple(slots[p].commit for p in stands_for.get(position, ()))
         elif slot.is_lost:
             fields |= {"reason": "lost", "by": (slot.shown_commit,)}
         elif slot.tools:
