@@ -202,7 +202,9 @@ class Origins:
         return [name.hex() for name in found]
 
     def commits_with_prefix(self, prefix: str) -> set[bytes]:
-        """Returns the commits that visible events bring and whose hashes begin with some hexadecimal digits."""
+        """Returns the commits that visible events bring and whose hashes begin with some hexadecimal digits (none: all)."""
+        if len(prefix) < 2:  # a look-up of the index is within one bucket, of one first byte
+            return {name for name in self.all_commits() if name.hex().startswith(prefix)}
         low, high = (bytes.fromhex((prefix + digit * 16)[:16]) for digit in "0f")
         found = self._look_or_rebuild(lambda: self.rows.commits_between(low, high, before=self._first))
         return {name for name in (*found, *self._brought) if name.hex().startswith(prefix)}
