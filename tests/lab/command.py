@@ -30,7 +30,21 @@ COMMANDS = [
     "status",
     "demo",
 ]
-COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
+COMMANDS += [
+    "branch",
+    "switch",
+    "retry",
+    "reset",
+    "reflog",
+    "undo",
+    "tag",
+    "cherry-pick",
+    "revert",
+    "fork",
+    "merge",
+    "diff",
+]
+COMMANDS += ["why", "blame", "compare"]
 COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {

@@ -8,7 +8,7 @@ import click
 
 from tract_fs import CommitInfo, ReflogEntry, Tract
 from tract_fs.cli.current_branch import read_current_branch, write_current_branch
-from tract_fs.cli.display import DIGITS, name_warnings, require_commit, show_warnings
+from tract_fs.cli.display import DIGITS, name_warnings, require_commit, show_siblings, show_warnings
 from tract_fs.cli.invocation import Invocation, expected_of, with_store
 from tract_fs.cli.output import Column, echo_table, inline, one_line, styled
 
@@ -84,6 +84,32 @@ def switch(invocation: Invocation, name: str, create: bool) -> None:
         show_warnings(warnings)
         write_current_branch(invocation.require_context(), name)
         _answer_head(invocation, t, t.head, "is the current branch")
+
+
+@click.command(short_help="Answer a prompt again, on a branch of its own.")
+@click.argument("ref")
+@click.option("--as", "name", metavar="NAME", help="The branch's name [main-retry-1, main-retry-2 …].")
+@click.option("--list", "is_list", is_flag=True, help="List the answers to the prompt of REF instead.")
+@with_store
+def retry(invocation: Invocation, ref: str, name: str | None, is_list: bool) -> None:
+    """Make a branch that starts before the answer REF, and switch to it: what is committed there is another answer to the same
+    prompt. 'compare' shows two of them.
+    """
+    if is_list and name is not None:
+        raise click.UsageError("--as goes without --list")
+    if is_list:
+        with invocation.reading() as t:
+            invocation.require_tract(t)
+            found = t.siblings(ref)
+            invocation.answer(lambda: [one.to_dict() for one in found], lambda: show_siblings(t, found))
+        return
+    with invocation.writing() as t:
+        invocation.require_tract(t)
+        warnings = [] if name is None else name_warnings(name, t.branches())
+        with t.retry(ref, branch=name) as again:
+            show_warnings(warnings)
+            write_current_branch(invocation.require_context(), str(again.branch))
+            _answer_head(invocation, again, again.head, f"is the current branch, at {(again.head or '')[:DIGITS]}")
 
 
 @click.command(short_help="Set the branch to any commit.")
@@ -262,4 +288,4 @@ def fork(invocation: Invocation, new_tract: str, name: str) -> None:
             )
 
 
-COMMANDS = (branch, switch, reset, reflog, undo, tag, cherry_pick, revert, fork)
+COMMANDS = (branch, switch, retry, reset, reflog, undo, tag, cherry_pick, revert, fork)

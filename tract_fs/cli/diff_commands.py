@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from tract_fs import ConfigChange, ContextDiff, DiffedMessage, DiffEntry
+from tract_fs import ContextDiff, DiffedMessage, DiffEntry
 from tract_fs.cli.contents import message_text
-from tract_fs.cli.display import DIGITS, show_warnings
+from tract_fs.cli.display import DIGITS, config_line, show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import Column, echo_table, inline, json_text, one_line, printable, styled
+from tract_fs.cli.output import Column, echo_table, inline, one_line, printable, styled
 from tract_fs.model.alignment import unified
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
@@ -54,7 +54,7 @@ def _show(made: ContextDiff, *, is_stat: bool) -> None:
 
 def _row(entry: DiffEntry) -> list[str]:
     side = _shown_side(entry)
-    config = one_line(" ".join(map(_config_line, entry.config_changes)), width=36)
+    config = one_line(" ".join(map(config_line, entry.config_changes)), width=36)
     text = one_line(_moved_words(entry) + _text(side))
     commit = (side.commit_hash or "")[:DIGITS]
     return [_MARKS[entry.kind], _places(entry), commit, _role(entry), _signed(entry.token_delta), config, text]
@@ -70,7 +70,7 @@ def _show_entry(entry: DiffEntry) -> None:
     words = [header, styled(" → ".join(commits), fg="yellow"), moved, f"{_signed(entry.token_delta)} tokens"]
     click.echo("  ".join(filter(None, words)))
     for change in entry.config_changes if entry.moved_index is None else ():
-        click.echo(styled(f"  config {_config_line(change)}", fg="cyan"))
+        click.echo(styled(f"  config {config_line(change)}", fg="cyan"))
     if entry.moved_index is not None:
         click.echo(f"  {one_line(_text(side))}")
     else:
@@ -134,13 +134,6 @@ def _moved_words(entry: DiffEntry) -> str:
     if entry.moved_index is None:
         return ""
     return f"moved {'from' if entry.a is None else 'to'} [{entry.moved_index + 1}]: "
-
-
-def _config_line(change: ConfigChange) -> str:
-    name = ".".join(change.path)
-    before, after = (" ".join(json_text(value).split()) for value in (change.before, change.after))
-    lines = {"added": f"+{name}={after}", "removed": f"-{name}={before}", "changed": f"{name}: {before} → {after}"}
-    return one_line(lines[change.kind], width=400)
 
 
 def _signed(count: int) -> str:
