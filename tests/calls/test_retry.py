@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.talk import Clock, edit_one, say, say_one, texts
-from tract_fs import ArgumentError, BranchExists, ConfigChange, MessageContent, Store, Tract
+from tract_fs import ArgumentError, BatchOpen, BranchExists, ConfigChange, MessageContent, Store, Tract
 from tract_fs.errors import ReadOnlyError
 
 
@@ -139,3 +139,23 @@ def test_blame_names_the_commit_that_brought_each_line(t: Tract) -> None:
     assert {line.message_commit for line in t.blame()[:4]} == {one}
     assert [line.text for line in t.blame(first)] == ["a", "B", "c", "d"]
     assert t.blame()[1].created_at == "2026-01-02T03:04:07.000006Z"
+
+
+def test_an_answer_can_be_tried_again_from_a_branch_that_is_gone_but_not_amid_a_batch(t: Tract) -> None:
+    say(t, "question")
+    first = answer(t, "one")
+    with t.on("side", create=True), t.batch(), pytest.raises(BatchOpen):
+        t.retry(first)
+    t.delete_branch("main", force=True)
+    with t.retry(first) as again:
+        assert (again.branch, texts(again)) == ("main-retry-1", ["question"])
+
+
+def test_the_branch_of_a_handle_is_a_ref(t: Tract) -> None:
+    say(t, "question")
+    first = answer(t, "one")
+    with t.retry(first) as again:
+        second = answer(again, "two")
+        assert t.resolve(again.branch) == second
+        assert texts(t, at_commit=again.branch) == ["question", "two"]
+        assert t.explain(again.branch).commits[0].commit_hash == second

@@ -74,15 +74,19 @@ class TractBranches:
         """
         reader = self._reader
         require_branch_name(name)
-        self._require_no_batch(call)
-        if reader.pinned is not None:
-            reason = f"this handle stays at one commit; call {call} of the handle that it was made from"
-            raise ReadOnlyError(path=reader.store.layout.context, reason=reason)
+        self._require_moving(call)
         if create:
             self.branch(name, None)
         else:
             reader.require_branch(name)
         return name
+
+    def _require_moving(self, call: str) -> None:
+        """Raises BatchOpen amid a batch, and ReadOnlyError for a handle that stays at one commit."""
+        self._require_no_batch(call)
+        if self._reader.pinned is not None:
+            reason = f"this handle stays at one commit; call {call} of the handle that it was made from"
+            raise ReadOnlyError(path=self._reader.store.layout.context, reason=reason)
 
     def retry(self, ref: str, name: str | None) -> str:
         """Makes a branch at the parent of an answer, and returns its name; see the facade."""
@@ -95,7 +99,7 @@ class TractBranches:
             there = self.branches()
             base = _RETRY.sub("", reader.branch)
             name = next(name for n in count(1) if (name := f"{base}-retry-{n}") not in there)
-        self.require_for_handle(reader.branch, create=False, call="retry()")
+        self._require_moving("retry()")
         self.branch(name, parents[0])
         return name
 

@@ -49,10 +49,10 @@ def compare_answers(session: Session, a: str, b: str) -> AnswerComparison:
 
 
 def _ref(call: str, name: str, ref: object) -> str:
-    """Returns a ref as a plain string; the name of a handle's branch is one of a kind of its own. Errors: ArgumentError."""
+    """Returns a ref, if it is a string. Errors: ArgumentError."""
     if not isinstance(ref, str):
         raise ArgumentError(f"{call}: {name} is {ref!r}: give a ref as a string{', or None' if call == 'diff' else ''}")
-    return str(ref)
+    return ref
 
 
 def _require_whole(reader: TractReader, *sides: tuple[ContextReader, CommitHash | None]) -> None:
