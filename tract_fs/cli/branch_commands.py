@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import click
 
 from tract_fs import CommitInfo, ReflogEntry, Tract
-from tract_fs.cli.current_branch import read_current_branch, write_current_branch
+from tract_fs.cli.current_branch import read_branch_before, read_current_branch, write_current_branch
 from tract_fs.cli.display import DIGITS, name_warnings, require_commit, show_siblings, show_warnings
-from tract_fs.cli.invocation import Invocation, expected_of, with_store
+from tract_fs.cli.invocation import CommandError, Invocation, expected_of, with_store
 from tract_fs.cli.output import Column, echo_table, inline, one_line, styled
 
 
@@ -42,7 +42,7 @@ def branch(
             t.rename_branch(*names)
             context = invocation.require_context()
             if read_current_branch(context).name == names[0]:
-                write_current_branch(context, names[1])
+                write_current_branch(context, names[1], is_renamed=True)
         elif is_delete:
             t.delete_branch(names[0], force=force)
         else:
@@ -76,7 +76,9 @@ def _answer_branches(invocation: Invocation, t: Tract, *, wrote: str = "") -> No
 @click.option("-c", "--create", is_flag=True, help="Create it at the head of the current branch.")
 @with_store
 def switch(invocation: Invocation, name: str, create: bool) -> None:
-    """Make NAME the current branch, which later commands use unless --branch is given."""
+    """Make NAME the current branch, which later commands use unless --branch is given. "-" is the branch that was current before."""
+    if name == "-":
+        name = _require_before(invocation)
     with invocation.writing(is_any_branch=not create) as t:
         invocation.require_tract(t)
         warnings = name_warnings(name, t.branches()) if create else []
@@ -84,6 +86,15 @@ def switch(invocation: Invocation, name: str, create: bool) -> None:
         show_warnings(warnings)
         write_current_branch(invocation.require_context(), name)
         _answer_head(invocation, t, t.head, "is the current branch")
+
+
+def _require_before(invocation: Invocation) -> str:
+    before = read_branch_before(invocation.require_context())
+    if before is None:
+        raise CommandError(
+            "no branch was the current one before in this copy; give the name of one, 'tract branch' lists them"
+        )
+    return before
 
 
 @click.command(short_help="Answer a prompt again, on a branch of its own.")

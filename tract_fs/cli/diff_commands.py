@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from tract_fs import ContextDiff, DiffedMessage, DiffEntry
+from tract_fs import ConfigChange, ContextDiff, DiffedMessage, DiffEntry
 from tract_fs.cli.contents import message_text
-from tract_fs.cli.display import DIGITS, config_line, show_warnings
+from tract_fs.cli.display import DIGITS, show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import Column, echo_table, inline, one_line, printable, styled
+from tract_fs.cli.output import Column, echo_table, inline, json_text, one_line, printable, styled
 from tract_fs.model.alignment import unified
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
@@ -134,6 +134,14 @@ def _moved_words(entry: DiffEntry) -> str:
     if entry.moved_index is None:
         return ""
     return f"moved {'from' if entry.a is None else 'to'} [{entry.moved_index + 1}]: "
+
+
+def config_line(change: ConfigChange) -> str:
+    """Returns a difference of two generation configs on one line."""
+    name = ".".join(change.path)
+    before, after = (" ".join(json_text(value).split()) for value in (change.before, change.after))
+    lines = {"added": f"+{name}={after}", "removed": f"-{name}={before}", "changed": f"{name}: {before} → {after}"}
+    return one_line(lines[change.kind], width=400)
 
 
 def _signed(count: int) -> str:

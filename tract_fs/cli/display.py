@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tract_fs import CommitInfo, CompiledContext, ConfigChange, Message, PriorityAnnotation, Sibling, Status, Tract
+from tract_fs import CommitInfo, CompiledContext, Message, PriorityAnnotation, Sibling, Status, Tract
 from tract_fs.cli.contents import content_fields, content_text, headline, message_text
 from tract_fs.cli.output import Column, body, echo_pairs, echo_table, inline, json_text, one_line, some, styled, warn
 from tract_fs.errors import CommitNotFoundError, ContentRedacted, DamageError, TractError
@@ -123,14 +123,6 @@ def commit_line(t: Tract, info: CommitInfo) -> str:
     """Returns what a commit is and says, on one line."""
     what = _what(info)
     return f"{what}  {one_line(_text(t, info, {}))}" if what else one_line(_text(t, info, {}))
-
-
-def config_line(change: ConfigChange) -> str:
-    """Returns a difference of two generation configs on one line."""
-    name = ".".join(change.path)
-    before, after = (" ".join(json_text(value).split()) for value in (change.before, change.after))
-    lines = {"added": f"+{name}={after}", "removed": f"-{name}={before}", "changed": f"{name}: {before} → {after}"}
-    return one_line(lines[change.kind], width=400)
 
 
 def show_commits(

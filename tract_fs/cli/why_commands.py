@@ -9,7 +9,8 @@ import click
 
 from tract_fs import AnswerComparison, BlamedLine, ComparedAnswer, ExplainedCommit, Explanation, Tract
 from tract_fs.cli.contents import message_text
-from tract_fs.cli.display import DIGITS, commit_line, config_line, require_commit, show_warnings
+from tract_fs.cli.diff_commands import config_line
+from tract_fs.cli.display import DIGITS, commit_line, require_commit, show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import Column, echo_table, inline, one_line, printable, styled
 from tract_fs.cli.values import parse_moment
