@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from tests.lab.talk import Clock, edit_one, say, say_one, texts
-from tract_fs import ArgumentError, BatchOpen, BranchExists, ConfigChange, MessageContent, Store, Tract
+from tract_fs import ArgumentError, AsyncTract, BatchOpen, BranchExists, ConfigChange, MessageContent, Store, Tract
 from tract_fs.errors import ReadOnlyError
 
 
@@ -159,3 +160,18 @@ def test_the_branch_of_a_handle_is_a_ref(t: Tract) -> None:
         assert t.resolve(again.branch) == second
         assert texts(t, at_commit=again.branch) == ["question", "two"]
         assert t.explain(again.branch).commits[0].commit_hash == second
+
+
+def test_a_retry_in_asyncio_is_a_handle_of_its_own(tmp_path: Path) -> None:
+    async def main() -> list[tuple[str, ...]]:
+        async with await AsyncTract.open(tmp_path, durability="fast") as t:
+            await t.add("question")
+            first = await t.add({"role": "assistant", "content": "one"})
+            async with await t.retry(first.commit_hash, generation_config={"n": 1}) as again:
+                second = await again.add({"role": "assistant", "content": "two"})
+                assert second.generation_config == {"n": 1}
+            assert (await t.compare("main", second.commit_hash)).b.text == "two"
+            assert len(await t.blame()) == len((await t.explain()).messages) == 2
+            return [one.branches for one in await t.siblings(second.commit_hash)]
+
+    assert asyncio.run(main()) == [("main",), ("main-retry-1",)]

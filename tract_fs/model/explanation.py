@@ -177,8 +177,9 @@ def explain_history(
     later: Sequence[Slot] = (),
     behind: Sequence[tuple[CommitHash, Commit]] = (),
     source_of: Callable[[CommitHash, str | None], CommitSource | None],
+    only: CommitHash | None = None,
 ) -> tuple[ExplainedCommit, ...]:
-    """Returns an explanation for each commit of a history, root first, and of those behind its cut.
+    """Returns an explanation for each commit of a history, root first, and of those behind its cut; with `only`, for that one.
 
     `state` is the whole state after the history, `later` as for `ContextState.compile`; `source_of` returns where a commit came
     from, given the merge that brought it into the line of first parents.
@@ -188,9 +189,10 @@ def explain_history(
     merges = _merges(history)
     found = []
     for name, commit in history:
-        one = made.get(name) or _of_other(name, commit, state, about)
-        found.append(_Entry(name, commit, one, merges.get(name)))
-    found += [_Entry(name, commit, {"reason": "later"}, None) for name, commit in behind]
+        if only in (None, name):
+            one = made.get(name) or _of_other(name, commit, state, about)
+            found.append(_Entry(name, commit, one, merges.get(name)))
+    found += [_Entry(name, commit, {"reason": "later"}, None) for name, commit in behind if only in (None, name)]
     return tuple(
         ExplainedCommit(
             commit_hash=entry.name,

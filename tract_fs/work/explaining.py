@@ -23,11 +23,10 @@ def explain(session: Session, ref: str | None, at_time: datetime | None, at_comm
     """
     reader, contexts = session.reader, session.contexts
     cut = contexts.cut(at_time, at_commit)
-    found = _explained(reader, cut)
-    if ref is not None:
-        name = reader.resolve(ref)
-        one = next((one for one in found if one.commit_hash == name), None)
-        found = (_elsewhere(reader, contexts, name, cut) if one is None else one,)
+    name = None if ref is None else reader.resolve(ref)
+    found = _explained(reader, cut, name)
+    if name is not None and not found:
+        found = (_elsewhere(reader, contexts, name, cut),)
     head = cut.names[-1] if cut.names else None
     return Explanation(reader.log.tract, reader.branch, head, found)
 
@@ -38,13 +37,14 @@ def blame(session: Session, ref: str | None) -> list[BlamedLine]:
     return list(blame_slots(cut.state, cut.later, session.reader.commit))
 
 
-def _explained(reader: TractReader, cut: Cut) -> tuple[ExplainedCommit, ...]:
+def _explained(reader: TractReader, cut: Cut, only: CommitHash | None) -> tuple[ExplainedCommit, ...]:
     return explain_history(
         [(name, reader.commit(name)) for name in cut.names],
         cut.state,
         later=cut.later,
         behind=[(name, reader.commit(name)) for name in cut.behind],
         source_of=lambda name, merge: _source(reader, name, merge),
+        only=only,
     )
 
 
@@ -75,8 +75,7 @@ def _elsewhere(reader: TractReader, contexts: ContextReader, name: CommitHash, c
     heads = {head: branch for branch in sorted(reader.overlay.branches()) for head in reader.overlay.heads(branch)}
     having = {head: branch for head, branch in heads.items() if name in linear_order(head, reader.commit)}
     end = next(iter(having), name)
-    there = contexts.cut(None, end)
-    one = next(one for one in _explained(reader, there) if one.commit_hash == name)
+    (one,) = _explained(reader, contexts.cut(None, end), name)
     where = Elsewhere(tuple(dict.fromkeys(having.values())), _last_shared(reader, name, set(cut.names)))
     return structs.replace(one, elsewhere=where)
 
