@@ -329,12 +329,13 @@ class ContextReader:
             names = whole if end == head else self._order(end)
             self._renewed(end, self.state(end))
             state = self.whole_state(end)
+            behind = [] if end is None or end == head else self._behind(head, end)
         else:
             moment_us = to_us(at_time)
             names = [name for name in whole if reader.commit(name).created_us <= moment_us]
             state = self._empty().apply_all(zip(names, map(reader.loaded, names), strict=True))
-        held = set(names)
-        behind = [name for name in whole if name not in held] if held.issubset(whole) else []
+            held = set(names)
+            behind = [name for name in whole if name not in held]
         later = self._later(behind) if behind and state.has_open_calls() else ()
         return Cut(names, behind, state, later)
 
