@@ -44,6 +44,8 @@ if TYPE_CHECKING:
         TranscriptFormatUnknown,
         UsageError,
     )
+    from tract_fs.model.blame import BlamedLine
+    from tract_fs.model.comparison import AnswerComparison, ComparedAnswer
     from tract_fs.model.compiler import CompileOptions, ContextCompiler, HistoryEntry
     from tract_fs.model.conflicts import Conflict, ConflictSide
     from tract_fs.model.content import (
@@ -61,12 +63,14 @@ if TYPE_CHECKING:
     )
     from tract_fs.model.diff import ConfigChange, ContextDiff, DiffedContext, DiffedMessage, DiffEntry
     from tract_fs.model.exchange import BadFile, BundleApplied, BundleInfo, DivergedBranch, SyncReport, Transfer
+    from tract_fs.model.explanation import CommitSource, Elsewhere, ExplainedCommit, Explanation, SetPriority
     from tract_fs.model.fitting import FitCandidate
     from tract_fs.model.info import (
         CommitInfo,
         ImportReport,
         PriorityAnnotation,
         ReflogEntry,
+        Sibling,
         TokenBudgetConfig,
         TractConfig,
         TractInfo,
@@ -145,6 +149,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
         "ImportReport",
         "PriorityAnnotation",
         "ReflogEntry",
+        "Sibling",
         "TokenBudgetConfig",
         "TractConfig",
         "TractInfo",
@@ -164,6 +169,9 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.work.writer": ["ANY"],
     "tract_fs.copies.bundle": ["verify_bundle"],
     "tract_fs.model.conflicts": ["Conflict", "ConflictSide"],
+    "tract_fs.model.blame": ["BlamedLine"],
+    "tract_fs.model.comparison": ["AnswerComparison", "ComparedAnswer"],
+    "tract_fs.model.explanation": ["CommitSource", "Elsewhere", "ExplainedCommit", "Explanation", "SetPriority"],
     "tract_fs.model.diff": ["ConfigChange", "ContextDiff", "DiffEntry", "DiffedContext", "DiffedMessage"],
     "tract_fs.model.exchange": ["BadFile", "BundleApplied", "BundleInfo", "DivergedBranch", "SyncReport", "Transfer"],
     "tract_fs.model.fitting": ["FitCandidate"],
@@ -175,12 +183,14 @@ _OWNERS = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "ANY",
     "AmbiguousRefError",
+    "AnswerComparison",
     "ArgumentError",
     "ArtifactContent",
     "AsyncBatch",
     "AsyncTract",
     "BadFile",
     "BatchOpen",
+    "BlamedLine",
     "BranchExists",
     "BranchNotFound",
     "BudgetExceeded",
@@ -190,7 +200,9 @@ __all__ = [
     "CommitInfo",
     "CommitNotFoundError",
     "CommitOperation",
+    "CommitSource",
     "CommitUncertain",
+    "ComparedAnswer",
     "CompileOptions",
     "CompileSnapshot",
     "CompiledContext",
@@ -208,7 +220,10 @@ __all__ = [
     "DiffedMessage",
     "DivergedBranch",
     "EditTargetError",
+    "Elsewhere",
     "EstimateCounter",
+    "ExplainedCommit",
+    "Explanation",
     "ExportError",
     "Expression",
     "FitCandidate",
@@ -242,6 +257,8 @@ __all__ = [
     "RecordContent",
     "ReflogEntry",
     "RepairReport",
+    "SetPriority",
+    "Sibling",
     "Status",
     "Store",
     "StoreError",

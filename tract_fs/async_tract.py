@@ -348,6 +348,10 @@ class _Calls:
     query_by_config = _reading(_loaded(Tract.query_by_config))
     usage = _reading(Tract.usage)
     diff = _reading(Tract.diff)
+    explain = _reading(Tract.explain)
+    blame = _reading(Tract.blame)
+    compare = _reading(Tract.compare)
+    siblings = _reading(Tract.siblings)
     status = _reading(Tract.status)
     incomplete = _reading(Tract.incomplete)
     other_heads = _reading(Tract.other_heads)
@@ -507,6 +511,14 @@ class AsyncTract(_Calls):
     async def on(self, branch: str, *, create: bool = False) -> Self:
         """Returns a handle of its own on another branch of this tract, as `Tract.on` does."""
         return await self._written_handle(partial(self._tract.on, branch, create=create))
+
+    async def retry(
+        self, commit: str, *, generation_config: dict[str, Any] | None = None, branch: str | None = None
+    ) -> Self:
+        """Makes a branch that starts before an answer, and returns a handle of its own on it, as `Tract.retry` does."""
+        return await self._written_handle(
+            partial(self._tract.retry, commit, generation_config=generation_config, branch=branch)
+        )
 
     async def fork(self, tract_id: str, *, branch: str = "main") -> Self:
         """Makes a tract that starts at the head, and returns an open handle of it, as `Tract.fork` does."""

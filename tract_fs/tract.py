@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, Orphans
 from tract_fs.model.config_query import Scalar, require_field, require_operator, require_scalar
 from tract_fs.model.content import Priority
-from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, TractConfig
+from tract_fs.model.info import CommitInfo, ImportReport, PriorityAnnotation, ReflogEntry, Sibling, TractConfig
 from tract_fs.model.media import MediaCounter
 from tract_fs.model.names import Clock
 from tract_fs.model.objects import CommitOperation
@@ -34,14 +34,17 @@ from tract_fs.work.session import (
     list_tracts,
     require_opened,
 )
-from tract_fs.work.writer import ANY, ExpectedHead, require_object, require_operation, require_priority
+from tract_fs.work.writer import ANY, ExpectedHead, optional_object, require_object, require_operation, require_priority
 
 if TYPE_CHECKING:
     from tract_fs.capture.importer import TranscriptReport
     from tract_fs.capture.sessions import SessionFile
     from tract_fs.errors import HistoryIncomplete
+    from tract_fs.model.blame import BlamedLine
+    from tract_fs.model.comparison import AnswerComparison
     from tract_fs.model.diff import ContextDiff
     from tract_fs.model.exchange import BundleApplied, BundleInfo, SyncReport
+    from tract_fs.model.explanation import Explanation
     from tract_fs.model.fitting import FitPolicy
     from tract_fs.model.query import Expression, Field
     from tract_fs.model.query_groups import Prices, QueryGroup
@@ -950,6 +953,76 @@ class Tract:
         with self._guard.reading:
             return self._session.reader.looking_again(lambda: diff(self._session, a, b))
 
+    def explain(
+        self, ref: str | None = None, *, at_time: datetime | None = None, at_commit: str | None = None
+    ) -> Explanation:
+        """Returns why the context is what it is: for each commit of the history which message it makes, with the edits,
+        priority, config and event behind it, or why it makes none.
+
+        `messages` are those of `compile()`, in its order, `absent` all others; `describe()` of each gives sentences. With `ref`,
+        that commit alone, also one that only other branches have. `at_time` and `at_commit` as for `compile`.
+        Cost: reads the history and its events. Errors: as `compile`; CommitNotFoundError, AmbiguousRefError; ArgumentError with a
+        custom compiler.
+
+        >>> one, two = t.add("one"), t.add("two")
+        >>> annotation = t.annotate(one.commit_hash, "skip", reason="said twice")
+        >>> t.explain(one.commit_hash).absent[0].reason
+        'skipped'
+        """
+        from tract_fs.work.explaining import explain
+
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: explain(self._session, ref, at_time, at_commit))
+
+    def blame(self, ref: str | None = None) -> list[BlamedLine]:
+        """Returns each line of the context of a commit (by default the head), with the commit that brought it: the message's
+        own, or the edit from which on the line is there.
+
+        A message that is more than a text has the lines of its indented JSON. Errors: as `explain`.
+
+        >>> question = t.add("one" + chr(10) + "two")
+        >>> edit = t.edit(question.commit_hash, "one" + chr(10) + "three")
+        >>> [line.commit_hash == edit.commit_hash for line in t.blame()]
+        [False, True]
+        """
+        from tract_fs.work.explaining import blame
+
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: blame(self._session, ref))
+
+    def compare(self, a: str, b: str) -> AnswerComparison:
+        """Returns two answers to one prompt side by side: what comes in each context, of commit `a` and of commit `b`, after
+        the messages that both share; with the configs, tokens and recorded usage, and the `diff` of the two contexts.
+
+        Errors: as `diff`.
+
+        >>> question, answer = t.add("Capital?"), t.add({"role": "assistant", "content": "Paris."})
+        >>> with t.retry(answer.commit_hash) as again:
+        ...     other = again.add({"role": "assistant", "content": "It is Paris."})
+        >>> t.compare("main", "main-retry-1").b.text
+        'It is Paris.'
+        """
+        from tract_fs.work.diff import compare_answers
+
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: compare_answers(self._session, a, b))
+
+    def siblings(self, commit: str) -> list[Sibling]:
+        """Returns all answers of this tract to the prompt of one, that one included, by creation time, each with the
+        branches that have it (none: a reset left it behind).
+
+        Answers to one prompt follow the same commit, edits and annotations aside. Cost: reads all commits of the tract. Errors:
+        CommitNotFoundError, AmbiguousRefError; ArgumentError for a merge or summary.
+
+        >>> question, answer = t.add("Capital?"), t.add({"role": "assistant", "content": "Paris."})
+        >>> with t.retry(answer.commit_hash) as again:
+        ...     other = again.add({"role": "assistant", "content": "It is Paris."})
+        >>> [one.branches for one in t.siblings(answer.commit_hash)]
+        [('main',), ('main-retry-1',)]
+        """
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: self._branches.siblings(commit))
+
     def status(self) -> Status:
         """Returns the state of the tract in this copy, damage included. Cost: reads the history, and lists the store."""
         from tract_fs.upkeep.status import survey
@@ -1094,6 +1167,27 @@ class Tract:
         with self._guard.changing:
             name = self._branches.require_for_handle(branch, create=create)
             return type(self)(self._session.open_beside(tract_id=self.tract_id, branch=name))
+
+    def retry(self, commit: str, *, generation_config: dict[str, Any] | None = None, branch: str | None = None) -> Self:
+        """Makes a branch that starts before an answer, so that the agent answers again, and returns a handle of its own on it.
+
+        The branch is named `branch`, or after this handle's: `main-retry-1`, and so on. Answers (messages of the assistant)
+        that are committed through the handle without a config get `generation_config`. This handle stays where it is;
+        `siblings` lists the answers, `compare` compares two.
+        Errors: CommitNotFoundError, BranchExists; ArgumentError if the commit is no answer, or nothing comes before it;
+        ReadOnlyError, BatchOpen; nothing is written then.
+
+        >>> question, answer = t.add("Capital?"), t.add({"role": "assistant", "content": "Paris."})
+        >>> with t.retry(answer.commit_hash, generation_config={"temperature": 0.2}) as again:
+        ...     again.add({"role": "assistant", "content": "It is Paris."}).generation_config
+        {'temperature': 0.2}
+        """
+        config = optional_object(generation_config, "generation_config")
+        with self._guard.changing:
+            name = self._branches.retry(commit, branch)
+            session = self._session.open_beside(tract_id=self.tract_id, branch=name)
+            session.writer.answer_config = config
+            return type(self)(session)
 
     def fork(self, tract_id: str, *, branch: str = "main") -> Self:
         """Makes a tract that starts at the head, with objects and configs shared, and returns an open handle of it with

@@ -159,6 +159,17 @@ def test_find_returns_the_commits_with_these_fields_of_metadata(t: Tract) -> Non
 # -- log(after=…)
 
 
+def test_a_new_handle_finds_what_earlier_ones_committed(tmp_path: Path) -> None:
+    """Its records are rows of the index, in buckets by the first byte of a hash, and nothing is in memory."""
+    made = []
+    for number in range(12):
+        with Tract.open(tmp_path, durability="fast") as t:
+            made.append(t.add("one", metadata={"run": number % 2}).commit_hash)
+    with Tract.open(tmp_path) as t:
+        assert hashes(t.find({"run": 1})) == made[1::2]
+        assert {one.commit.commit_hash for one in t.siblings(made[3])} == {made[3]}
+
+
 def test_a_log_after_a_commit_lists_what_came_since(t: Tract) -> None:
     one, two, three, four = say(t, "one", "two", "three", "four")
     assert hashes(t.log(after=two)) == [four, three]  # type: ignore[arg-type]

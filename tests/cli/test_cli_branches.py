@@ -308,3 +308,28 @@ def test_a_copy_does_not_know_the_branch_that_was_chosen_in_the_original_and_say
     assert "on main" in told.out
     assert store("log").err == ""
     assert store("branch", "--json").document["current"] == "main"
+
+
+def test_switch_to_a_dash_goes_back_and_forth_between_two_branches(store: Run) -> None:
+    assert store("switch", "-").err == (
+        "tract: no branch was the current one before in this copy; give the name of one, 'tract branch' lists them\n"
+    )
+    commit(store, "-m", "one")
+    store("switch", "-c", "side")
+    store("switch", "-c", "topic")
+    store("switch", "topic")
+    for expected in ("side", "topic", "side"):
+        assert store("switch", "-", "--json").document["branch"] == expected
+    store("branch", "--rename", "side", "aside")
+    assert store("switch", "-", "--json").document["branch"] == "topic"
+    store("branch", "--delete", "aside")
+    assert store("switch", "aside").code == 1
+    assert store("branch", "--json").document["current"] == "topic"
+
+
+def test_a_file_of_the_branch_before_that_names_none_is_not_believed(store: Run) -> None:
+    commit(store, "-m", "one")
+    store("switch", "-c", "side")
+    head_file().with_name("HEAD-before").write_bytes(b"../../x\n")
+    assert store("switch", "-").code == 1
+    assert store("branch", "--json").document["current"] == "side"

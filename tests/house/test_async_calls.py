@@ -14,7 +14,7 @@ from tract_fs import AsyncBatch, AsyncTract, Tract
 NAMES = sorted(name for name in vars(Tract) if not name.startswith("_"))
 METHODS = [name for name in NAMES if not isinstance(vars(Tract)[name], property)]
 # Made by hand: they return handles, or a batch; end one; or wait in the event loop.
-BY_HAND = {"open", "tracts", "close", "at", "on", "fork", "batch", "watch"}
+BY_HAND = {"open", "tracts", "close", "at", "on", "retry", "fork", "batch", "watch"}
 LONG = {"summarize", "import_stream", "import_transcript", "repair", "pack", "sync", "bundle", "apply_bundle"}
 # What a batch has no use for, or refuses.
 NOT_IN_BATCH = BY_HAND | {

@@ -31,7 +31,21 @@ COMMANDS = [
     "status",
     "demo",
 ]
-COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
+COMMANDS += [
+    "branch",
+    "switch",
+    "retry",
+    "reset",
+    "reflog",
+    "undo",
+    "tag",
+    "cherry-pick",
+    "revert",
+    "fork",
+    "merge",
+    "diff",
+]
+COMMANDS += ["why", "blame", "compare"]
 COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle", "doctor", "completion", "help"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {

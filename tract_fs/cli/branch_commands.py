@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import click
 
 from tract_fs import CommitInfo, ReflogEntry, Tract
-from tract_fs.cli.current_branch import read_current_branch, write_current_branch
-from tract_fs.cli.display import DIGITS, name_warnings, require_commit, show_warnings
-from tract_fs.cli.invocation import Invocation, expected_of, with_store
+from tract_fs.cli.current_branch import read_branch_before, read_current_branch, write_current_branch
+from tract_fs.cli.display import DIGITS, name_warnings, require_commit, show_siblings, show_warnings
+from tract_fs.cli.invocation import CommandError, Invocation, expected_of, with_store
 from tract_fs.cli.output import Column, echo_table, inline, one_line, styled
 
 
@@ -42,7 +42,7 @@ def branch(
             t.rename_branch(*names)
             context = invocation.require_context()
             if read_current_branch(context).name == names[0]:
-                write_current_branch(context, names[1])
+                write_current_branch(context, names[1], is_renamed=True)
         elif is_delete:
             t.delete_branch(names[0], force=force)
         else:
@@ -76,7 +76,9 @@ def _answer_branches(invocation: Invocation, t: Tract, *, wrote: str = "") -> No
 @click.option("-c", "--create", is_flag=True, help="Create it at the head of the current branch.")
 @with_store
 def switch(invocation: Invocation, name: str, create: bool) -> None:
-    """Make NAME the current branch, which later commands use unless --branch is given."""
+    """Make NAME the current branch, which later commands use unless --branch is given. "-" is the branch that was current before."""
+    if name == "-":
+        name = _require_before(invocation)
     with invocation.writing(is_any_branch=not create) as t:
         invocation.require_tract(t)
         warnings = name_warnings(name, t.branches()) if create else []
@@ -84,6 +86,41 @@ def switch(invocation: Invocation, name: str, create: bool) -> None:
         show_warnings(warnings)
         write_current_branch(invocation.require_context(), name)
         _answer_head(invocation, t, t.head, "is the current branch")
+
+
+def _require_before(invocation: Invocation) -> str:
+    before = read_branch_before(invocation.require_context())
+    if before is None:
+        raise CommandError(
+            "no branch was the current one before in this copy; give the name of one, 'tract branch' lists them"
+        )
+    return before
+
+
+@click.command(short_help="Answer a prompt again, on a branch of its own.")
+@click.argument("ref")
+@click.option("--as", "name", metavar="NAME", help="The branch's name [main-retry-1, main-retry-2 …].")
+@click.option("--list", "is_list", is_flag=True, help="List the answers to the prompt of REF instead.")
+@with_store
+def retry(invocation: Invocation, ref: str, name: str | None, is_list: bool) -> None:
+    """Make a branch that starts before the answer REF, and switch to it: what is committed there is another answer to the same
+    prompt. 'compare' shows two of them.
+    """
+    if is_list and name is not None:
+        raise click.UsageError("--as goes without --list")
+    if is_list:
+        with invocation.reading() as t:
+            invocation.require_tract(t)
+            found = t.siblings(ref)
+            invocation.answer(lambda: [one.to_dict() for one in found], lambda: show_siblings(t, found))
+        return
+    with invocation.writing() as t:
+        invocation.require_tract(t)
+        warnings = [] if name is None else name_warnings(name, t.branches())
+        with t.retry(ref, branch=name) as again:
+            show_warnings(warnings)
+            write_current_branch(invocation.require_context(), str(again.branch))
+            _answer_head(invocation, again, again.head, f"is the current branch, at {(again.head or '')[:DIGITS]}")
 
 
 @click.command(short_help="Set the branch to any commit.")
@@ -262,4 +299,4 @@ def fork(invocation: Invocation, new_tract: str, name: str) -> None:
             )
 
 
-COMMANDS = (branch, switch, reset, reflog, undo, tag, cherry_pick, revert, fork)
+COMMANDS = (branch, switch, retry, reset, reflog, undo, tag, cherry_pick, revert, fork)

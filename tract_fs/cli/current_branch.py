@@ -28,17 +28,26 @@ def read_current_branch(context_path: str) -> CurrentBranch:
     layout = Layout(context_path)
     if not place.bind(layout, create=False):
         return CurrentBranch(DEFAULT, is_unknown=bool(place.unproved(layout)))
-    name, fault = _read(layout)
+    name, fault = _read(layout, layout.current_branch)
     shown = layout.relative(layout.current_branch)
     return CurrentBranch(name, is_unknown=False, fault=f".tract/{shown} {fault}" if fault else "")
 
 
-def _read(layout: Layout) -> tuple[str, str]:
-    """Returns the branch that HEAD names, and why it names none."""
+def read_branch_before(context_path: str) -> str | None:
+    """Returns the branch that was the current one before, for `tract switch -`; None if that is not known."""
+    layout = Layout(context_path)
+    if not place.bind(layout, create=False) or not files.exists(layout.branch_before):
+        return None
+    name, fault = _read(layout, layout.branch_before)
+    return None if fault else name
+
+
+def _read(layout: Layout, path: str) -> tuple[str, str]:
+    """Returns the branch that a file like HEAD names, and why it names none."""
     try:
-        data = files.read(layout.current_branch, limit_bytes=_LIMIT_BYTES)
+        data = files.read(path, limit_bytes=_LIMIT_BYTES)
         if data is None:
-            return DEFAULT, "is no file, or too large" if files.exists(layout.current_branch) else ""
+            return DEFAULT, "is no file, or too large" if files.exists(path) else ""
         name = data.decode().removesuffix("\n")
     except OSError as error:
         return DEFAULT, f"can't be read: {error.strerror}"
@@ -49,8 +58,11 @@ def _read(layout: Layout) -> tuple[str, str]:
     return (name, "") if is_branch_name(name) else (DEFAULT, "names no branch")
 
 
-def write_current_branch(context_path: str, branch: str) -> None:
-    """Makes HEAD name a branch. Errors: OSError."""
+def write_current_branch(context_path: str, branch: str, *, is_renamed: bool = False) -> None:
+    """Makes HEAD name a branch, and notes the one before, unless that was only renamed. Errors: OSError."""
     layout = Layout(context_path)
     place.bind(layout, create=True)
+    before, fault = _read(layout, layout.current_branch)
+    if not fault and before != branch and not is_renamed:
+        files.replace(layout.branch_before, f"{before}\n".encode(), mode=0o666)
     files.replace(layout.current_branch, f"{branch}\n".encode(), mode=0o666)

@@ -58,7 +58,7 @@ def _show(made: ContextDiff, *, is_stat: bool, is_in_columns: bool) -> None:
 
 def _row(entry: DiffEntry) -> list[str]:
     side = _shown_side(entry)
-    config = one_line(" ".join(map(_config_line, entry.config_changes)), width=36)
+    config = one_line(" ".join(map(config_line, entry.config_changes)), width=36)
     text = one_line(_moved_words(entry) + _text(side))
     commit = (side.commit_hash or "")[:DIGITS]
     return [_MARKS[entry.kind], _places(entry), commit, _role(entry), _signed(entry.token_delta), config, text]
@@ -74,7 +74,7 @@ def _show_entry(entry: DiffEntry, *, is_in_columns: bool) -> None:
     words = [header, styled(" → ".join(commits), fg="yellow"), moved, f"{_signed(entry.token_delta)} tokens"]
     click.echo("  ".join(filter(None, words)))
     for change in entry.config_changes if entry.moved_index is None else ():
-        click.echo(styled(f"  config {_config_line(change)}", fg="cyan"))
+        click.echo(styled(f"  config {config_line(change)}", fg="cyan"))
     if entry.moved_index is not None:
         click.echo(f"  {one_line(_text(side))}")
     else:
@@ -139,7 +139,8 @@ def _moved_words(entry: DiffEntry) -> str:
     return f"moved {'from' if entry.a is None else 'to'} [{entry.moved_index + 1}]: "
 
 
-def _config_line(change: ConfigChange) -> str:
+def config_line(change: ConfigChange) -> str:
+    """Returns a difference of two generation configs on one line."""
     name = ".".join(change.path)
     before, after = (" ".join(json_text(value).split()) for value in (change.before, change.after))
     lines = {"added": f"+{name}={after}", "removed": f"-{name}={before}", "changed": f"{name}: {before} → {after}"}

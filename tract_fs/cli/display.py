@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tract_fs import CommitInfo, CompiledContext, Message, PriorityAnnotation, Status, Tract
+from tract_fs import CommitInfo, CompiledContext, Message, PriorityAnnotation, Sibling, Status, Tract
 from tract_fs.cli.contents import content_fields, content_text, headline, message_text, to_plain
 from tract_fs.cli.output import Column, body, echo_pairs, echo_table, inline, json_text, one_line, some, styled, warn
 from tract_fs.errors import CommitNotFoundError, ContentRedacted, DamageError, TractError
@@ -103,6 +103,28 @@ def annotation_document(made: PriorityAnnotation) -> dict[str, object]:
         "reason": made.reason,
         "created_at": made.created_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
     }
+
+
+def show_siblings(t: Tract, found: Sequence[Sibling]) -> None:
+    """Prints the answers to one prompt, one a line."""
+    rows = [
+        [
+            one.commit.commit_hash[:DIGITS],
+            one_line(", ".join(one.branches), width=40) or "(none)",
+            _config_cell(one.commit.generation_config or {}),
+            one_line(commit_text(t, one.commit, {})),
+        ]
+        for one in found
+    ]
+    columns = [Column("commit", style="yellow"), Column("branches"), Column("config", style="cyan"), Column("text")]
+    echo_table(columns, rows)
+
+
+def commit_line(t: Tract, info: CommitInfo) -> str:
+    """Returns what a commit is and says, on one line."""
+    about = what(info)
+    text = one_line(commit_text(t, info, {}))
+    return f"{about}  {text}" if about else text
 
 
 def show_commits(

@@ -187,6 +187,29 @@ def _orphans(slots: Sequence[Slot], later: Sequence[Slot], hidden: Set[int]) -> 
     return dropped
 
 
+def lost_halves(slots: Sequence[Slot], layout: Layout, later: Sequence[Slot]) -> dict[int, list[int]]:
+    """Returns for each slot that is dropped the positions of its other halves, which do not stand.
+
+    Positions continue from `slots` into `later`.
+    """
+    found: dict[int, list[int]] = {position: [] for position in sorted(layout.dropped)}
+    if not found:
+        return found
+
+    def stands(position: int, id_: str, half: int) -> bool:
+        is_there = position < len(slots) and position not in layout.absent
+        return is_there and id_ in _shown_ids(slots[position])[half]
+
+    for call in _pair(slots, later)[0]:
+        if call.position in found and not any(stands(position, call.id, 1) for position in call.answers):
+            found[call.position] += call.answers
+        if not stands(call.position, call.id, 0):
+            for position in call.answers:
+                if position in found:
+                    found[position].append(call.position)
+    return found
+
+
 def _shown_ids(slot: Slot) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not slot.is_shown:
         return (), ()

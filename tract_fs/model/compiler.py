@@ -227,6 +227,23 @@ class ContextState:
                 return self._slots[summary].commit
         return None
 
+    def layout(self, later: Sequence[Slot] = ()) -> Layout:
+        """Returns how the context by the default options departs from the order of the slots; `later` as for `compile`."""
+        if later:
+            return self._arranged(later, orphans="drop")
+        self.snapshot()
+        return self._layout
+
+    def hidden_by(self, layout: Layout) -> dict[int, int]:
+        """Maps the position of each slot that a standing summary hides to that of the summary."""
+        found = dict(layout.beaten)
+        targets = self._all_targets()
+        for summary in layout.places:
+            covered: set[int] = set()
+            cover(summary, targets, covered)
+            found.update(dict.fromkeys(covered, summary))
+        return found
+
     def apply(self, name: CommitHash, loaded: Loaded) -> ContextState:
         """Returns the state after one more commit.
 

@@ -50,6 +50,20 @@ class ConfigChange(Struct, frozen=True):
         return {"path": list(self.path), "kind": self.kind, "before": self.before, "after": self.after}
 
 
+def text_of(message: Message) -> str:
+    """Returns a message's text; the whole message as indented JSON where it is more than a text."""
+    fields = message.to_dict()
+    content = fields.get("content")
+    return content if type(content) is str and fields.keys() <= _PLAIN_FIELDS else canonical.indent(fields)
+
+
+def config_changes(before: str, after: str) -> tuple[ConfigChange, ...]:
+    """Returns what differs between two generation configs (canonical JSON), by key path."""
+    if before == after:
+        return ()
+    return tuple(_changes((), canonical.decode(before.encode()), canonical.decode(after.encode())))
+
+
 class DiffedMessage(Struct, frozen=True):
     """A message of one side: its place in that context, the commit it came from, its tokens and its config."""
 
@@ -68,10 +82,7 @@ class DiffedMessage(Struct, frozen=True):
     @property
     def text(self) -> str:
         """The message's text; the whole message as indented JSON where it is more than a text."""
-        message = self.message.to_dict()
-        content = message.get("content")
-        is_text = type(content) is str and message.keys() <= _PLAIN_FIELDS
-        return content if is_text else canonical.indent(message)  # type: ignore[return-value]
+        return text_of(self.message)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all fields as JSON values (fresh)."""
@@ -122,9 +133,7 @@ class DiffEntry(Struct, frozen=True):
     def config_changes(self) -> tuple[ConfigChange, ...]:
         """What differs in the generation config, by key path; that of an absent message counts as empty."""
         before, after = ("{}" if side is None else side.config_json for side in (self.a, self.b))
-        if before == after:
-            return ()
-        return tuple(_changes((), canonical.decode(before.encode()), canonical.decode(after.encode())))
+        return config_changes(before, after)
 
     @property
     def text_diff(self) -> str:
@@ -249,6 +258,12 @@ def compare(
         token_source=source_name(counter, has_media=any(has_media for _, has_media in counts.values())),
         warnings=tuple(warning for warning in b.warnings if warning not in known),
     )
+
+
+def messages_of(context: CompiledContext, counter: TokenCounter) -> tuple[DiffedMessage, ...]:
+    """Returns the messages of a context, each with its commit, tokens and config. Errors: as `compare`."""
+    side = _Side(context, counter, {})
+    return tuple(side[index] for index in range(len(side.values)))
 
 
 class _Side:

@@ -159,6 +159,17 @@ class CommitInfo:
         return f"CommitInfo({self.commit_hash[:12]}, {self.operation.value}, {self.content_type}, {self._known().commit.created_at})"
 
 
+class Sibling(Struct, frozen=True):
+    """One of several answers to a prompt, and the branches whose history has it."""
+
+    commit: CommitInfo
+    branches: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the commit's fields and `branches` as JSON values (fresh)."""
+        return {**self.commit.to_dict(), "branches": list(self.branches)}
+
+
 class PriorityAnnotation(Struct, frozen=True):
     """A commit's priority, set by an annotation or by the default of its type (then `commit_hash` is None)."""
 

@@ -29,7 +29,7 @@ class Ref(Struct, frozen=True):
 
 def parse_ref(text: object) -> Ref | None:
     """Returns the parsed ref, or None if `text` is not a ref."""
-    match = _match_ref(text) if type(text) is str else None
+    match = _match_ref(text) if isinstance(text, str) else None  # the name of a handle's branch, too
     if match is None:
         return None
     tract, name, tail = match.groups()

@@ -45,6 +45,7 @@ class Layout:
         self.lock = f"{self.local}/lock"
         self.line = f"{self.local}/line"
         self.current_branch = f"{self.local}/HEAD"
+        self.branch_before = f"{self.local}/HEAD-before"
         self.redo = f"{self.local}/redo"
         self.removed = f"{self.local}/removed"
         self.index = f"{self.local}/index.db"

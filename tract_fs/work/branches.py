@@ -6,9 +6,12 @@ event.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import count
 
 from tract_fs.errors import (
+    ArgumentError,
     BatchOpen,
     BranchDiverged,
     BranchExists,
@@ -23,14 +26,17 @@ from tract_fs.errors import (
 )
 from tract_fs.model.content import SILENT_TYPES, Priority
 from tract_fs.model.events import describe_op
-from tract_fs.model.info import CommitInfo
+from tract_fs.model.history import is_ancestor
+from tract_fs.model.info import CommitInfo, Sibling
 from tract_fs.model.names import CommitHash, EventHash, require_branch_name, require_tract_id
-from tract_fs.model.objects import CommitOperation
+from tract_fs.model.objects import ABOUT_ONE, CommitOperation
 from tract_fs.store.transaction import Transaction
 from tract_fs.work.contexts import ContextReader
 from tract_fs.work.reflog import Undoable, find_undoable, undo_mark
 from tract_fs.work.session import Session
 from tract_fs.work.writer import ANY, Draft, ExpectedHead
+
+_RETRY = re.compile(r"-retry-[0-9]+$")
 
 
 class TractBranches:
@@ -68,15 +74,67 @@ class TractBranches:
         """
         reader = self._reader
         require_branch_name(name)
-        self._require_no_batch(call)
-        if reader.pinned is not None:
-            reason = f"this handle stays at one commit; call {call} of the handle that it was made from"
-            raise ReadOnlyError(path=reader.store.layout.context, reason=reason)
+        self._require_moving(call)
         if create:
             self.branch(name, None)
         else:
             reader.require_branch(name)
         return name
+
+    def _require_moving(self, call: str) -> None:
+        """Raises BatchOpen amid a batch, and ReadOnlyError for a handle that stays at one commit."""
+        self._require_no_batch(call)
+        if self._reader.pinned is not None:
+            reason = f"this handle stays at one commit; call {call} of the handle that it was made from"
+            raise ReadOnlyError(path=self._reader.store.layout.context, reason=reason)
+
+    def retry(self, ref: str, name: str | None) -> str:
+        """Makes a branch at the parent of an answer, and returns its name; see the facade."""
+        reader = self._reader
+        answer = self._require_answer(ref)
+        parents = reader.commit(answer).parents
+        if not parents:
+            raise ArgumentError(f"commit {answer} begins the history: there is no prompt before it to answer again")
+        if name is None:
+            there = self.branches()
+            base = _RETRY.sub("", reader.branch)
+            name = next(name for n in count(1) if (name := f"{base}-retry-{n}") not in there)
+        self._require_moving("retry()")
+        self.branch(name, parents[0])
+        return name
+
+    def siblings(self, ref: str) -> list[Sibling]:
+        """Returns the commits that follow the same prompt as an answer, with the branches that have each; see the facade."""
+        reader = self._reader
+        prompt = self._prompt_of(self._require_answer(ref))
+        found = []
+        for name in map(CommitHash, reader.overlay.names_with_prefix("")):
+            commit = reader.commit(name)
+            if commit.operation is CommitOperation.APPEND and self._prompt_of(name) == prompt:
+                found.append((commit.created_us, name))
+        heads = [(branch, CommitHash(head)) for branch, several in self.branches().items() for head in several]
+        made = []
+        for _, name in sorted(found):
+            branches = dict.fromkeys(b for b, head in heads if is_ancestor(name, head, reader.commit))
+            made.append(Sibling(reader.info(name), tuple(branches)))
+        return made
+
+    def _require_answer(self, ref: str) -> CommitHash:
+        """Returns the commit of an answer; an edit or annotation stands for its target. Errors: ArgumentError."""
+        name = self._reader.resolve(ref)
+        commit = self._reader.commit(name)
+        if commit.operation in ABOUT_ONE:
+            name, commit = commit.targets[0], self._reader.commit(commit.targets[0])
+        if commit.operation is not CommitOperation.APPEND:
+            raise ArgumentError(f"commit {name} is of operation {commit.operation.value}: give the commit of an answer")
+        return name
+
+    def _prompt_of(self, name: CommitHash) -> CommitHash | None:
+        """Returns the commit that another one follows, edits and annotations aside; None at a root."""
+        parents = self._reader.commit(name).parents
+        while parents and (commit := self._reader.commit(parents[0])).operation in ABOUT_ONE:
+            parents = commit.parents
+        return parents[0] if parents else None
 
     def branches(self) -> dict[str, tuple[str, ...]]:
         """Returns the branches with their heads, the one that this copy works on first."""

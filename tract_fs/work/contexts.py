@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tract_fs.errors import ArgumentError, DamageError, ObjectMissing
 from tract_fs.model.compiler import (
@@ -46,6 +46,17 @@ _CONDENSED_EVERY = 8192
 _SKEW_US = 60_000_000  # two clocks that are right differ by less
 _TOOL_TYPES = frozenset(["message", "tool_io"])
 _MADE_SLOTS = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
+
+
+class Cut(NamedTuple):
+    """A history, root first, with its whole state; the commits of the branch that a cut leaves out, and those of them that its tool calls
+    may wait for.
+    """
+
+    names: list[CommitHash]
+    behind: list[CommitHash]
+    state: ContextState
+    later: Sequence[Slot]
 
 
 class ContextReader:
@@ -312,6 +323,37 @@ class ContextReader:
             if not self._reader.overlay.is_staging:
                 self._states.put(head, state)
         return state
+
+    def cut(self, at_time: datetime | None, at_commit: str | None) -> Cut:
+        """Returns what `compile` makes its answer from: the head's history, or a cut of it. Cost: reads the history.
+
+        Errors: as `compile`; ArgumentError if a custom compiler decides what shows.
+        """
+        if self._compiler is not None:
+            raise ArgumentError("a custom compiler decides what its contexts show, so they can't be explained")
+        if at_time is not None and at_commit is not None:
+            raise ArgumentError("give at_time or at_commit, not both")
+        if not isinstance(at_time, datetime | None):
+            raise ArgumentError(f"at_time {at_time!r}: give a datetime (naive: UTC)")
+        reader = self._reader
+        head = reader.head()
+        if at_commit is None:
+            self._require_complete(head, at_time)
+        whole = self._order(head)
+        if at_time is None:
+            end = head if at_commit is None else reader.resolve(at_commit)
+            names = whole if end == head else self._order(end)
+            self._renewed(end, self.state(end))
+            state = self.whole_state(end)
+            behind = [] if end is None or end == head else self._behind(head, end)
+        else:
+            moment_us = to_us(at_time)
+            names = [name for name in whole if reader.commit(name).created_us <= moment_us]
+            state = self._empty().apply_all(zip(names, map(reader.loaded, names), strict=True))
+            held = set(names)
+            behind = [name for name in whole if name not in held]
+        later = self._later(behind) if behind and state.has_open_calls() else ()
+        return Cut(names, behind, state, later)
 
     def tokens_after(self, head: CommitHash | None, loaded: Loaded) -> tuple[int, int]:
         """Returns the tokens of the context of `head`, and of what one more commit would make of it."""

@@ -459,6 +459,7 @@ class Session:
                 self.reader.loading = self.guard.loading
                 self.writer.run_outside = self.guard.run_outside
                 self.writer.remakes = frozenset()
+                self.writer.answer_config = None
                 has_begun = True
         finally:
             if not has_begun:

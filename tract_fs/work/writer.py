@@ -103,6 +103,7 @@ class TractWriter:
         self._clock = clock
         self.replaces_text = replaces_text
         self.remakes: frozenset[str] = frozenset()  # deletes of branches that a first commit may replace
+        self.answer_config: bytes | None = None  # of an answer that is committed without a config
         self.current: Batch | None = None  # the outermost open batch
         self._is_inside = True  # whether the running call is inside it
         self._is_lock_checked = False  # whether the user was warned where there is no lock
@@ -149,6 +150,9 @@ class TractWriter:
             config = edited.config if config is None else config
         data, content_type, typed = reader.types.encode(content)
         shown = reader.types.shown_as(data, content_type)
+        rendering = render(typed, content_type, reader.types, reader.counter, shown=shown, read_blob=reader.read_blob)
+        if config is None and operation is CommitOperation.APPEND and rendering.role == "assistant":
+            config = self.answer_config
         return Draft(
             operation=operation,
             data=data,
@@ -157,9 +161,7 @@ class TractWriter:
             message=optional_text(message, "message"),
             metadata=optional_object(metadata, "metadata"),
             config=config,
-            rendering=render(
-                typed, content_type, reader.types, reader.counter, shown=shown, read_blob=reader.read_blob
-            ),
+            rendering=rendering,
             basis=basis,
         )
 
