@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from tract_fs.model.media import Media, MediaCounter, MediaEstimate
     from tract_fs.model.messages import Message
     from tract_fs.model.objects import CommitOperation
+    from tract_fs.model.search import SearchHit
     from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
@@ -148,6 +149,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.media": ["Media", "MediaCounter", "MediaEstimate"],
     "tract_fs.model.messages": ["Message"],
     "tract_fs.model.objects": ["CommitOperation"],
+    "tract_fs.model.search": ["SearchHit"],
     "tract_fs.model.snapshot": ["CompileSnapshot", "CompiledContext"],
     "tract_fs.model.tokens": ["EstimateCounter", "TokenCounter", "VocabularyCounter"],
     "tract_fs.model.usage": ["TokenUsage"],
@@ -233,6 +235,7 @@ __all__ = [
     "RecordContent",
     "ReflogEntry",
     "RepairReport",
+    "SearchHit",
     "Status",
     "Store",
     "StoreError",

@@ -344,6 +344,7 @@ class _Calls:
     reflog = _reading(Tract.reflog)
     find = _reading(_loaded(Tract.find))
     query_by_config = _reading(_loaded(Tract.query_by_config))
+    search = _reading(Tract.search)
     usage = _reading(Tract.usage)
     diff = _reading(Tract.diff)
     status = _reading(Tract.status)

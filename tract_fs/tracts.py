@@ -18,7 +18,7 @@ from tract_fs.errors import ArgumentError, ClosedError, TractError, TractNotFoun
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.config_query import is_part
 from tract_fs.model.content import ContentTypes
-from tract_fs.model.info import TractConfig, TractInfo
+from tract_fs.model.info import CommitInfo, TractConfig, TractInfo
 from tract_fs.model.media import MediaCounter
 from tract_fs.model.names import Clock, derive_tract_id, require_branch_name, require_tract_id
 from tract_fs.model.tokens import TokenCounter
@@ -26,6 +26,7 @@ from tract_fs.model.usage import TokenUsage
 from tract_fs.store.files import process
 from tract_fs.store.store import Store as StoreFiles
 from tract_fs.store.summaries import Summaries
+from tract_fs.store.tract_log import TractLog
 from tract_fs.tract import Tract
 from tract_fs.work.branches import TractBranches
 from tract_fs.work.log_filter import optional_moment
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from tract_fs.async_tract import AsyncTract
     from tract_fs.capture.importer import TranscriptReport
     from tract_fs.capture.sessions import SessionFile
+    from tract_fs.model.search import SearchHit
+    from tract_fs.store.index.texts import Blocks, TractTexts
 
 
 class _Opened(NamedTuple):
@@ -67,6 +70,7 @@ class Store:
     def __init__(self, opened: _Opened | None = None, **_: object) -> None:
         self._files, self._options, self._throw_away = require_opened(opened, _Opened, "Store.open(path)")
         self._summaries = Summaries(self._files)
+        self._blocks: Blocks | None = None  # of texts, for search
         self._open_files = OpenFiles()
         self._lock = RLock()
         self._pid = process.id
@@ -258,6 +262,34 @@ class Store:
                     self._files.drop_passing(log)
         return dict(sorted(found.items()))
 
+    def search(
+        self,
+        phrase: str,
+        *,
+        content_type: str | None = None,
+        role: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = 20,
+        where: Callable[[CommitInfo], object] | None = None,
+    ) -> list[SearchHit]:
+        """Returns the commits of all tracts that `tracts()` returns whose text contains a phrase, as `Tract.search` does:
+        best first, the newest first among equals. A commit that a fork shares is a hit of the tract that made it.
+
+        Errors: ArgumentError.
+
+        >>> question = store.tract("ann").add("What is the capital of France?")
+        >>> [(hit.tract_id, hit.role) for hit in store.search("capital")]
+        [('ann', 'user')]
+        """
+        from tract_fs.work.search import filter_of, search_logs
+
+        wanted = filter_of(
+            phrase, content_type=content_type, role=role, since=since, until=until, limit=limit, where=where
+        )
+        with self._using():
+            return search_logs(self._iter_texts(), self._files.objects, self._options.counter, wanted)
+
     def refresh(self) -> None:
         """Makes the next list, and each next handle, show at once what any tool brought into the store."""
         with self._using():
@@ -284,6 +316,19 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self._files.layout.context!r})"
+
+    def _iter_texts(self) -> Iterator[tuple[TractLog, TractTexts]]:
+        """Yields the log of each listed tract, caught up, with its texts."""
+        from tract_fs.store.index.texts import TractTexts, new_blocks
+
+        self._blocks = self._blocks or new_blocks()
+        files = self._files
+        for tract in self._summaries.get():
+            log = self._files.passing_log(tract)
+            try:
+                yield log, TractTexts(files.index, log, files.objects, files.events, self._blocks)
+            finally:
+                self._files.drop_passing(log)
 
     def _open(self, tract_id: str, branch: str) -> Session:
         waited = self._open_files.take(tract_id, branch)
