@@ -38,6 +38,7 @@ MOST_USED = [
     "Tract.batch",
     "Tract.find",
     "Tract.query_by_config",
+    "Tract.search",
     "Tract.import_messages",
     "Tract.sync",
     "Tract.record_usage",
@@ -54,6 +55,7 @@ MOST_USED = [
     "Store.tract",
     "Store.find",
     "Store.delete",
+    "Store.search",
 ]
 
 

@@ -27,6 +27,8 @@ COMMANDS = [
     "show",
     "compile",
     "query",
+    "usage",
+    "search",
     "status",
     "demo",
 ]

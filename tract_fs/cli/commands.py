@@ -18,6 +18,7 @@ _NAMES_BY_MODULE = (
     ("capture_commands", ("watch", "hook")),
     ("commit_commands", ("commit", "edit", "annotate")),
     ("read_commands", ("log", "show", "compile", "query", "usage")),
+    ("search_commands", ("search",)),
     ("store_commands", ("status", "demo")),
     ("branch_commands", ("branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork")),
     ("merge_commands", ("merge",)),

@@ -136,7 +136,9 @@ _SCHEMA = (
     texts blob not null, -- the texts in UTF-8, the byte ff after each
     primary key (tract, number)
 )""",
-    "CREATE TABLE search_redacted ( name blob primary key) without rowid",
+    """CREATE TABLE search_redacted ( -- contents that an event redacts: their texts are not kept here
+    name blob primary key -- the hash of a content, 32 bytes
+) without rowid""",
 )
 
 
