@@ -29,7 +29,7 @@ from benchmarks.suite_trees import after_pack, command, first_open, many_tracts
 from benchmarks.suite_writers import writers
 from benchmarks.trees import Measure, by_tree, compared
 
-SEARCHED = "wants to cancel"
+SEARCHED = "to cancel"
 QUERY_NAMES = {"one": "1 hit", "five": "5 %", "thirty": "30 %"}
 
 

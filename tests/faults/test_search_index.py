@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.states import own_place
+from tests.lab.stores import redact
 from tests.lab.talk import Clock
 from tract_fs import Tract
 
@@ -80,6 +81,30 @@ def test_a_flipped_bit_anywhere_hides_no_hit(path: Path, step: int) -> None:
     for at in range(step // 2, len(good), len(good) // 12 // step * step or step):
         file.write_bytes(good[:at] + bytes([good[at] ^ 4]) + good[at + 1 :])
         assert (count(path, "message 0", read_only=True), count(path, "filmer", read_only=True)) == (COUNT, 0)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "update search_blocks set texts = replace(texts, 'message', 'massage') where tract = 'other'",
+        "delete from search_blocks where tract = 'other' and number = 1",
+    ],
+)
+def test_a_redaction_gives_no_damaged_block_a_right_checksum(path: Path, sql: str) -> None:
+    with Tract.open(path, tract_id="other") as t:
+        for number in range(COUNT):
+            t.add(f"message {number} " + "filler " * 8000)
+        assert len(t.search("message", limit=None)) == COUNT
+    with Tract.open(path) as t:
+        first = t.log(None)[-1]
+        event = first.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    redact(path, first.content_hash, after=f'"at":"{event}"', at="2040-01-01T00:00:00.000000Z")
+    run(path, sql)
+    with Tract.open(path) as t:
+        t.refresh()
+        assert len(t.search("message", limit=None)) == COUNT - 1
+    with Tract.open(path, tract_id="other") as t:
+        assert len(t.search("message", limit=None)) == COUNT
 
 
 def test_an_index_of_another_copy_is_not_used(path: Path, tmp_path: Path) -> None:

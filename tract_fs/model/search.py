@@ -130,9 +130,12 @@ def snippet_of(text: str, phrase: str) -> tuple[str, tuple[tuple[int, int], ...]
 
 def _iter_spans(text: str, phrase: str) -> Iterator[tuple[int, int]]:
     folded = text.casefold()
-    at = folded.find(phrase)
+    at, last = folded.find(phrase), 0
     while at >= 0:
-        yield _in_text(text, folded, at, at + len(phrase))
+        start, end = _in_text(text, folded, at, at + len(phrase))
+        if start >= last:  # one character that folds to several may hold two matches
+            yield start, end
+            last = end
         at = folded.find(phrase, at + len(phrase))
 
 

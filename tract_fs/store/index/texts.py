@@ -14,8 +14,8 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tract_fs.errors import DamageError, JsonValueError
 from tract_fs.model import canonical
@@ -244,11 +244,7 @@ class TractTexts:
         if block is None:
             with self._index.reading() as connection:
                 row = connection.execute(_BLOCK, (self._log.tract, number)).fetchone()
-                if (
-                    row is None
-                    or row[0] != checksum
-                    or crc_of(self._index.seal, self._log.tract, number, *row[1:]) != checksum
-                ):
+                if row is None or row[0] != checksum or not self._is_as_written(self._log.tract, number, row):
                     if self._version != self._index.version():
                         raise self._index.note_loss()  # another process has written meanwhile
                     raise IndexDamagedError("a block of texts is not as it was written")
@@ -314,13 +310,14 @@ class TractTexts:
                 *self._sums(),
             ):
                 raise self._index.note_loss()  # another process has written meanwhile
-            for number, block in enumerate(blocks, first):
-                self._put(connection, self._log.tract, number, block)
+            written = [
+                self._put(connection, self._log.tract, number, block) for number, block in enumerate(blocks, first)
+            ]
+            self._checksums[first:] = written
+            self._write_stamp(connection, self._log.tract, after, self._sums())
             if redacted:
                 self._redact(connection, redacted)
-            connection.executemany("insert or ignore into search_redacted values (?)", [(name,) for name in redacted])
-            self._checksums = self._stored_checksums(connection)
-            self._write_stamp(connection, self._log.tract, after, self._sums())
+                self._checksums = _checksums(connection, self._log.tract)
         self._stamp = after
         self._version = self._index.version()
         if redacted:
@@ -384,7 +381,7 @@ class TractTexts:
             connection.execute("begin")
             try:
                 found = self._read_stamp(connection)
-                self._checksums = self._stored_checksums(connection)
+                self._checksums = _checksums(connection, self._log.tract)
                 self._redacted = {bytes(name) for (name,) in connection.execute("select name from search_redacted")}
             finally:
                 connection.execute("rollback")
@@ -413,20 +410,21 @@ class TractTexts:
     def _sums(self) -> tuple[int, int]:
         return len(self._checksums), sum(self._checksums)
 
-    def _read_stamp(self, connection: sqlite3.Connection) -> tuple[int, str, int, int]:
-        """Returns stamp, count and sum of the tract's blocks. Errors: IndexDamagedError."""
+    def _is_as_written(self, tract: str, number: int, row: Sequence[Any]) -> bool:
+        return crc_of(self._index.seal, tract, number, *row[1:]) == row[0]
+
+    def _read_stamp(self, connection: sqlite3.Connection, tract: str | None = None) -> tuple[int, str, int, int]:
+        """Returns stamp, count and sum of a tract's blocks, by default of this one's. Errors: IndexDamagedError."""
+        tract = tract or self._log.tract
         row = connection.execute(
-            "select records, chain, blocks, total, crc from search_stamps where tract = ?", (self._log.tract,)
+            "select records, chain, blocks, total, crc from search_stamps where tract = ?", (tract,)
         ).fetchone()
         if row is None:
             return (*self._log.first_stamp(), 0, 0)
-        if crc_of(self._index.seal, self._log.tract, *row[:4]) != row[4] or type(row[1]) is not str:
+        if crc_of(self._index.seal, tract, *row[:4]) != row[4] or type(row[1]) is not str:
             raise IndexDamagedError("a stamp is not as it was written")
         records, chain, blocks, total = row[:4]
         return records, chain, blocks, total
-
-    def _stored_checksums(self, connection: sqlite3.Connection) -> list[int]:
-        return _checksums(connection, self._log.tract)
 
     def _write_stamp(
         self, connection: sqlite3.Connection, tract: str, stamp: tuple[int, str], sums: tuple[int, int]
@@ -436,26 +434,33 @@ class TractTexts:
             "insert or replace into search_stamps values (?, ?, ?, ?, ?, ?)", (tract, *stamp, *sums, crc)
         )
 
-    def _put(self, connection: sqlite3.Connection, tract: str, number: int, block: _Block) -> None:
+    def _put(self, connection: sqlite3.Connection, tract: str, number: int, block: _Block) -> int:
+        """Writes a block, in place of the one of its number if there is one, and returns its checksum."""
         values = block.values()
         crc = crc_of(self._index.seal, tract, number, *values)
         connection.execute("delete from search_blocks where tract = ? and number = ?", (tract, number))
         connection.execute("insert into search_blocks values (?, ?, ?, ?, ?, ?)", (tract, number, crc, *values))
+        return crc
 
     def _redact(self, connection: sqlite3.Connection, redacted: set[bytes]) -> None:
-        """Removes the texts of some contents from the blocks of all tracts; their bytes are overwritten."""
-        changed: set[str] = set()
-        for tract, number in connection.execute("select tract, number from search_blocks").fetchall():
-            row = connection.execute(_BLOCK, (tract, number)).fetchone()
-            block = _Block(canonical.decode(row[1]), bytearray(row[2]), bytearray(row[3])).without(redacted)
-            if block is not None:
-                self._put(connection, tract, number, block)
-                changed.add(tract)
-        for tract in changed - {self._log.tract}:
-            row = connection.execute("select records, chain from search_stamps where tract = ?", (tract,)).fetchone()
-            if row is not None:
-                found = _checksums(connection, tract)
-                self._write_stamp(connection, tract, row, (len(found), sum(found)))
+        """Removes the texts of some contents from the blocks of all tracts; their bytes are overwritten.
+
+        Errors: IndexDamagedError if a block is not as it was written, or missing: it must not get a right checksum here.
+        """
+        connection.executemany("insert or ignore into search_redacted values (?)", [(name,) for name in redacted])
+        for (tract,) in connection.execute("select tract from search_stamps").fetchall():
+            records, chain, count, total = self._read_stamp(connection, tract)
+            checksums = _checksums(connection, tract)
+            if (len(checksums), sum(checksums)) != (count, total):
+                raise IndexDamagedError("blocks of texts are missing")
+            for number in range(count):
+                row = connection.execute(_BLOCK, (tract, number)).fetchone()
+                if not self._is_as_written(tract, number, row):
+                    raise IndexDamagedError("a block of texts is not as it was written")
+                block = _Block(canonical.decode(row[1]), bytearray(row[2]), bytearray(row[3])).without(redacted)
+                if block is not None:
+                    checksums[number] = self._put(connection, tract, number, block)
+            self._write_stamp(connection, tract, (records, chain), (count, sum(checksums)))
 
 
 def _checksums(connection: sqlite3.Connection, tract: str) -> list[int]:
