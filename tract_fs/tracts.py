@@ -319,9 +319,9 @@ class Store:
 
     def _iter_texts(self) -> Iterator[tuple[TractLog, TractTexts]]:
         """Yields the log of each listed tract, caught up, with its texts."""
-        from tract_fs.store.index.texts import TractTexts, new_blocks
+        from tract_fs.store.index.texts import Blocks, TractTexts
 
-        self._blocks = self._blocks or new_blocks()
+        self._blocks = self._blocks or Blocks()
         files = self._files
         for tract in self._summaries.get():
             log = self._files.passing_log(tract)

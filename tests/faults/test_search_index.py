@@ -126,6 +126,25 @@ def test_an_older_index_is_filled_with_what_is_new(path: Path) -> None:
     assert count(path, "message") == COUNT + 1
 
 
+def test_a_reader_without_an_index_finds_what_others_write(path: Path) -> None:
+    (own_place(path) / "index.db").unlink()
+    with Tract.open(path, read_only=True) as reader, Tract.open(path) as writer:
+        for number in range(5):
+            assert len(reader.search("message", limit=None)) == COUNT + number
+            writer.add(f"message that is new {number}")
+            reader.refresh()
+            assert len(reader.search(f"NEW {number}")) == 1
+
+
+def test_a_reader_behind_a_writer_finds_what_is_new(path: Path) -> None:
+    with Tract.open(path, read_only=True) as reader, Tract.open(path) as writer:
+        for number in range(5):
+            writer.add(f"message that is new {number}")
+            reader.refresh()
+            assert len(reader.search(f"NEW {number}")) == 1
+            assert len(reader.search("message", limit=None)) == COUNT + number + 1
+
+
 def test_an_index_that_another_process_holds_is_not_waited_for_for_ever(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

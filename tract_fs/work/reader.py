@@ -704,10 +704,10 @@ class TractReader:
         """Returns the searchable texts of this tract, or of one that it has commits from."""
         found = self._texts.get(log.tract)
         if found is None:
-            from tract_fs.store.index.texts import TractTexts, new_blocks  # only a search needs it
+            from tract_fs.store.index.texts import Blocks, TractTexts  # only a search needs it
 
             store = self.store
-            self._blocks = self._blocks or new_blocks()
+            self._blocks = self._blocks or Blocks()
             found = self._texts[log.tract] = TractTexts(store.index, log, store.objects, store.events, self._blocks)
         return found
 

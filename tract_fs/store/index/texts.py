@@ -15,6 +15,7 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tract_fs.errors import DamageError, JsonValueError
@@ -23,7 +24,6 @@ from tract_fs.model.events import Redact
 from tract_fs.model.names import CommitHash
 from tract_fs.model.search import SearchFilter, searchable
 from tract_fs.store.arrivals import BRING_KINDS, BRINGS_AGAIN, NO_HASH, OWN, OWN_FAST, SEEN, Record
-from tract_fs.store.bounded_cache import BoundedCache
 from tract_fs.store.events import Events
 from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError, crc_of
 from tract_fs.store.objects import Objects
@@ -67,61 +67,61 @@ class Match(NamedTuple):
 class _Block:
     """Some records and their texts."""
 
-    __slots__ = ("names", "places", "records", "starts", "texts")
+    __slots__ = ("_count", "_places", "_starts", "names", "records", "texts")
 
-    def __init__(self, names: list[str], records: bytearray, texts: bytearray) -> None:
+    def __init__(self, names: list[str], records: bytes | bytearray, texts: bytes | bytearray) -> None:
         self.names = names
         self.records = records
         self.texts = texts
-        self.starts = array("Q")  # where each text begins
-        self.places = array("I")  # the number of its record
-        self._index(0)
+        self._count: int | None = None  # of the texts
+        self._starts: array[int] | None = None  # where each text begins
+        self._places: array[int] | None = None  # the number of its record
 
-    def _index(self, start: int) -> None:
-        at = self.starts[-1] + self.size_of(self.places[-1]) + 1 if self.starts else 0
-        for number in range(start, len(self.records) // _RECORD.size):
-            size = self.size_of(number)
-            if size < _REPEATED:
-                self.starts.append(at)
-                self.places.append(number)
-                at += size + 1
-        if at != len(self.texts):
-            raise IndexDamagedError("sizes of texts do not fit")
-
-    def size_of(self, number: int) -> int:
-        size: int = self.record(number)[3]
-        return size
+    def index(self) -> tuple[array[int], array[int]]:
+        """Returns where each text begins, and the number of its record. Errors: IndexDamagedError."""
+        if self._starts is None or self._places is None:
+            sizes = [record[3] for record in _RECORD.iter_unpack(self.records)]
+            places = array("I", (number for number, size in enumerate(sizes) if size < _REPEATED))
+            starts = array("Q", accumulate((sizes[number] + 1 for number in places), initial=0))
+            if starts.pop() != len(self.texts):
+                raise IndexDamagedError("sizes of texts do not fit")
+            self._starts, self._places = starts, places
+        return self._starts, self._places
 
     def record(self, number: int) -> tuple[bytes, bytes, int, int, int, int]:
         found: tuple[bytes, bytes, int, int, int, int] = _RECORD.unpack_from(self.records, number * _RECORD.size)
         return found
 
     def iter_without_text(self) -> Iterator[tuple[bytes, bytes, int, int, int, int]]:
-        if len(self.places) * _RECORD.size != len(self.records):
+        if self.count_of_texts() * _RECORD.size != len(self.records):
             for record in _RECORD.iter_unpack(self.records):
                 if record[3] >= _REPEATED:
                     yield record
 
+    def count_of_texts(self) -> int:
+        if self._count is None:
+            self._count = self.texts.count(_END)
+        return self._count
+
     def iter_matches(self, phrase: bytes) -> Iterator[tuple[int, int]]:
         """Yields the number of each record whose text has the phrase, and how often it does."""
-        texts, starts = self.texts, self.starts
+        texts = self.texts
         at = texts.find(phrase)
+        starts, places = ((), ()) if at < 0 else self.index()
         while at >= 0:
             slot = bisect_right(starts, at) - 1
             end = starts[slot + 1] if slot + 1 < len(starts) else len(texts)
-            yield self.places[slot], 1 + texts.count(phrase, at + len(phrase), end)
+            yield places[slot], 1 + texts.count(phrase, at + len(phrase), end)
             at = texts.find(phrase, end)
 
     def add(
         self, commit: bytes, content: bytes, created_us: int, role: str, content_type: str, text: bytes | int
     ) -> None:
         """Adds a record with a text, or with a number in place of its size."""
-        number = len(self.records) // _RECORD.size
+        self._count = self._starts = None
         size = text if isinstance(text, int) else len(text)
         self.records += _RECORD.pack(commit, content, created_us, size, self._name(role), self._name(content_type))
         if not isinstance(text, int):
-            self.starts.append(len(self.texts))
-            self.places.append(number)
             self.texts += text + _END
 
     def has_room(self, size: int) -> bool:
@@ -134,7 +134,7 @@ class _Block:
         """Returns the block without the texts of some contents, or None if it has none of them."""
         if not any(content in self.records for content in contents):
             return None
-        block, starts = _Block([], bytearray(), bytearray()), iter(self.starts)
+        block, starts = _Block([], bytearray(), bytearray()), iter(self.index()[0])
         for commit, content, created_us, size, role, content_type in _RECORD.iter_unpack(self.records):
             text: bytes | int = size
             if size < _REPEATED:
@@ -142,6 +142,10 @@ class _Block:
                 text = _UNREAD if content in contents else bytes(self.texts[start : start + size])
             block.add(commit, content, created_us, self.names[role], self.names[content_type], text)
         return block
+
+    def size(self) -> int:
+        """Returns about how many bytes of memory it takes."""
+        return len(self.texts) + len(self.records) * 8 // 7 + 500  # with `index`
 
     def values(self) -> tuple[bytes, bytes, bytes]:
         return canonical.encode_checked(self.names), bytes(self.records), bytes(self.texts)
@@ -152,12 +156,26 @@ class _Block:
         return self.names.index(name)
 
 
-Blocks = BoundedCache[tuple[str, int, int], _Block]  # by tract, number and checksum
+class Blocks:
+    """The blocks of some tracts that are kept in memory: those that came first, since each search scans all in turn."""
 
+    def __init__(self) -> None:
+        self._size = 0
+        self._blocks: dict[tuple[str, int], tuple[int, _Block]] = {}
 
-def new_blocks() -> Blocks:
-    """Returns an empty cache of blocks."""
-    return BoundedCache(_CACHED_BYTES)
+    def get(self, tract: str, number: int, checksum: int) -> _Block | None:
+        """Returns a block of this checksum, or None."""
+        kept = self._blocks.get((tract, number))
+        return kept[1] if kept is not None and kept[0] == checksum else None
+
+    def put(self, tract: str, number: int, checksum: int, block: _Block) -> None:
+        """Keeps a block in place of an earlier one of its number, if there is room."""
+        before = self._blocks.pop((tract, number), None)
+        self._size += block.size() - (0 if before is None else before[1].size())
+        if self._size <= _CACHED_BYTES:
+            self._blocks[tract, number] = checksum, block
+        else:
+            self._size -= block.size()
 
 
 class TractTexts:
@@ -209,8 +227,9 @@ class TractTexts:
         others: list[tuple[bytes, bytes, int, str, str]] = []
         texts = size = 0
         for block in self._iter_blocks():
-            texts += len(block.starts)
-            size += len(block.texts) - len(block.starts)
+            count = block.count_of_texts()
+            texts += count
+            size += len(block.texts) - count
             names = block.names
             for number, matches in block.iter_matches(phrase):
                 commit, content, created_us, length, role, kind = block.record(number)
@@ -239,8 +258,7 @@ class TractTexts:
     def _block(self, number: int) -> _Block:
         """Returns a block of the index. Errors: IndexDamagedError."""
         checksum = self._checksums[number]
-        key = (self._log.tract, number, checksum)
-        block = self._cache.get(key)
+        block = self._cache.get(self._log.tract, number, checksum)
         if block is None:
             with self._index.reading() as connection:
                 row = connection.execute(_BLOCK, (self._log.tract, number)).fetchone()
@@ -248,8 +266,8 @@ class TractTexts:
                     if self._version != self._index.version():
                         raise self._index.note_loss()  # another process has written meanwhile
                     raise IndexDamagedError("a block of texts is not as it was written")
-                block = _Block(canonical.decode(row[1]), bytearray(row[2]), bytearray(row[3]))
-            self._cache.put(key, block, len(block.records) + len(block.texts) + 12 * len(block.starts))
+                block = _Block(canonical.decode(row[1]), row[2], row[3])
+            self._cache.put(self._log.tract, number, checksum, block)
         return block
 
     def _catch_up(self) -> None:
@@ -411,7 +429,8 @@ class TractTexts:
         return len(self._checksums), sum(self._checksums)
 
     def _is_as_written(self, tract: str, number: int, row: Sequence[Any]) -> bool:
-        return crc_of(self._index.seal, tract, number, *row[1:]) == row[0]
+        found: bool = crc_of(self._index.seal, tract, number, *row[1:]) == row[0]
+        return found
 
     def _read_stamp(self, connection: sqlite3.Connection, tract: str | None = None) -> tuple[int, str, int, int]:
         """Returns stamp, count and sum of a tract's blocks, by default of this one's. Errors: IndexDamagedError."""
@@ -457,7 +476,7 @@ class TractTexts:
                 row = connection.execute(_BLOCK, (tract, number)).fetchone()
                 if not self._is_as_written(tract, number, row):
                     raise IndexDamagedError("a block of texts is not as it was written")
-                block = _Block(canonical.decode(row[1]), bytearray(row[2]), bytearray(row[3])).without(redacted)
+                block = _Block(canonical.decode(row[1]), row[2], row[3]).without(redacted)
                 if block is not None:
                     checksums[number] = self._put(connection, tract, number, block)
             self._write_stamp(connection, tract, (records, chain), (count, sum(checksums)))
