@@ -883,9 +883,9 @@ class Tract:
         The phrase is found as it stands, inside words too, whatever the case; no character of it has a meaning of its own.
         The text is that of the message, or all strings of a message of blocks. A text that was edited since is found at its
         commit; a redacted one is not found, nor what a batch has staged. `branch`: only its history; `where`: a function
-        that returns whether a CommitInfo is wanted; `limit` None: all. Each hit is checked against its content.
-        Cost: the first time some 40 µs for each commit, later for each new one; then a scan of the texts, about 1 ms for
-        each MB. Errors: ArgumentError, BranchNotFound.
+        that returns whether a CommitInfo is wanted, and makes no call of this handle; `limit` None: all. Each hit is checked
+        against its content. Cost: the first time some 40 µs for each commit, later for each new one; then a scan of the
+        texts, up to 1 ms for each MB. Errors: ArgumentError, BranchNotFound.
 
         >>> question = t.add("What is the capital of France?")
         >>> (hit,) = t.search("CAPITAL")

@@ -249,6 +249,22 @@ def test_a_redacted_text_is_not_found_and_not_in_the_index(
     assert b"secret is 42" not in bytes_of_index(tmp_path)
 
 
+def test_no_commit_with_a_redacted_text_is_found(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, clock=lambda: START_US) as t:
+        secret = t.add("the SECRET is 42")
+        t.add("unrelated")
+        t.add("the SECRET is 42")
+        assert len(found(t, "secret is")) == 2
+    event = secret.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    redact(tmp_path, secret.content_hash, after=f'"at":"{event}"', at="2040-01-01T00:00:00.000000Z")
+    with Tract.open(tmp_path) as t:
+        t.refresh()
+        assert found(t, "secret") == []
+        again = t.add("the SECRET is 42").commit_hash
+        assert again in found(t, "secret")
+    assert b"secret is 42" not in bytes_of_index(tmp_path)
+
+
 def test_a_content_that_was_missing_is_found_once_it_is_there(t: Tract, tmp_path: Path) -> None:
     made = t.add("a rare word")
     t.add("another")
