@@ -163,6 +163,30 @@ def query(path: str, which: str, times: str, looks_at: str = "configs") -> Numbe
     return {"fresh_us": each[0], "warm_us": statistics.median(each[1:] or each), "hits": len(hits)}
 
 
+def search(path: str, phrase: str, times: str) -> Numbers:
+    """Searches for a phrase where the index file is gone, then again on the same handle and on a fresh one."""
+    with Tract.open(path) as tract:
+        began = time.perf_counter()
+        tract.search(phrase)
+        filled = time.perf_counter() - began
+        warm = list[float]()
+        for _ in range(int(times)):
+            began = time.perf_counter()
+            hits = tract.search(phrase)
+            warm.append(time.perf_counter() - began)
+        commits = len(tract.log(None))
+    began = time.perf_counter()
+    with Tract.open(path) as tract:
+        tract.search(phrase)
+        fresh = time.perf_counter() - began
+    return {
+        "commits_per_s": commits / filled,
+        "warm_us": statistics.median(warm) * 1e6,
+        "fresh_us": fresh * 1e6,
+        "hits": len(hits),
+    }
+
+
 def rebuild(path: str, count: str) -> Numbers:
     """Asks for one hit where the index file is gone: commits indexed per second, the open not counted."""
     tract = Tract.open(path)
@@ -195,7 +219,7 @@ def line(path: str) -> Numbers:
 
 
 WORKS: dict[str, Callable[..., Numbers]] = {
-    work.__name__: work for work in (commit, loop, build, cold, warm, query, rebuild, contend, line)
+    work.__name__: work for work in (commit, loop, build, cold, warm, query, search, rebuild, contend, line)
 }
 
 if __name__ == "__main__":

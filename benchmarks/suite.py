@@ -29,6 +29,7 @@ from benchmarks.suite_trees import after_pack, command, first_open, many_tracts
 from benchmarks.suite_writers import writers
 from benchmarks.trees import Measure, by_tree, compared
 
+SEARCHED = "to cancel"
 QUERY_NAMES = {"one": "1 hit", "five": "5 %", "thirty": "30 %"}
 
 
@@ -176,10 +177,7 @@ def rebuild(sizes: Sizes) -> Iterator[Row]:
 
     def measure(path: str, count: int) -> Callable[[int], Numbers]:
         def once(_: int) -> Numbers:
-            for at, _directories, names in os.walk(os.path.join(path, ".tract", "local")):
-                for name in names:
-                    if name.startswith("index.db"):
-                        os.remove(os.path.join(at, name))
+            remove_index(path)
             return run("subject", "rebuild", path, count)
 
         return once
@@ -194,6 +192,29 @@ def rebuild(sizes: Sizes) -> Iterator[Row]:
         expect(f"rebuilt index of {name}", found[name][0]["hits"], 1)
         title = f"index rebuild from {name}, {count:,}"
         yield row(title, "commits/s", values(found[name], "commits_per_s"), at_least=50_000.0)
+
+
+def search(sizes: Sizes) -> Iterator[Row]:
+    """Full-text search: the texts indexed at the first search, then a phrase on a fresh and on a warm handle."""
+    path, count = batch_store(sizes), sizes.query_commits
+
+    def once(_: int) -> Numbers:
+        remove_index(path)
+        return run("subject", "search", path, SEARCHED, 8)
+
+    found = interleave(sizes.rounds, {"search": once})["search"]
+    expect("search", found[0]["hits"] > 0, True)
+    yield row(f"texts indexed, {count:,}", "commits/s", values(found, "commits_per_s"), at_least=20_000.0)
+    yield row(f"search of {count:,}, warm", "ms", values(found, "warm_us", 1e-3), at_most=20.0)
+    yield row(f"search of {count:,}, fresh", "ms", values(found, "fresh_us", 1e-3))
+
+
+def remove_index(path: str) -> None:
+    """Removes the index file of each place of a store."""
+    for at, _directories, names in os.walk(os.path.join(path, ".tract", "local")):
+        for name in names:
+            if name.startswith("index.db"):
+                os.remove(os.path.join(at, name))
 
 
 def processes(sizes: Sizes) -> Iterator[Row]:
@@ -271,6 +292,7 @@ GROUPS: dict[str, Group] = {
     "loop": loop,
     "compile": compiling,
     "query": query,
+    "search": search,
     "command": command,
     "first-open": first_open,
     "after-pack": after_pack,

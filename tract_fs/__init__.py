@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from tract_fs.model.objects import CommitOperation
     from tract_fs.model.query import Expression, facet, field
     from tract_fs.model.query_groups import QueryGroup
+    from tract_fs.model.search import SearchHit
     from tract_fs.model.snapshot import CompiledContext, CompileSnapshot
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
@@ -159,6 +160,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.objects": ["CommitOperation"],
     "tract_fs.model.query": ["Expression", "facet", "field"],
     "tract_fs.model.query_groups": ["QueryGroup"],
+    "tract_fs.model.search": ["SearchHit"],
     "tract_fs.model.snapshot": ["CompileSnapshot", "CompiledContext"],
     "tract_fs.model.tokens": ["EstimateCounter", "TokenCounter", "VocabularyCounter"],
     "tract_fs.model.usage": ["TokenUsage"],
@@ -257,6 +259,7 @@ __all__ = [
     "RecordContent",
     "ReflogEntry",
     "RepairReport",
+    "SearchHit",
     "SetPriority",
     "Sibling",
     "Status",

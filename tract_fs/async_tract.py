@@ -346,6 +346,7 @@ class _Calls:
     query = _reading(Tract.query)
     aggregate = _reading(Tract.aggregate)
     query_by_config = _reading(_loaded(Tract.query_by_config))
+    search = _reading(Tract.search)
     usage = _reading(Tract.usage)
     diff = _reading(Tract.diff)
     explain = _reading(Tract.explain)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tract_fs.model.fitting import FitPolicy
     from tract_fs.model.query import Expression, Field
     from tract_fs.model.query_groups import Prices, QueryGroup
+    from tract_fs.model.search import SearchHit
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.usage import TokenUsage
     from tract_fs.transcripts.resume import SessionBytes
@@ -920,6 +921,41 @@ class Tract:
         wanted = require_object(metadata, "metadata")
         with self._guard.reading:
             return self._session.reader.find(wanted)
+
+    def search(
+        self,
+        phrase: str,
+        *,
+        branch: str | None = None,
+        content_type: str | None = None,
+        role: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = 20,
+        where: Callable[[CommitInfo], object] | None = None,
+    ) -> list[SearchHit]:
+        """Returns the commits of this tract, on any branch or on none, whose text contains a phrase; best first (BM25), the
+        newest first among equals.
+
+        The phrase is found as it stands, inside words too, whatever the case; no character of it has a meaning of its own.
+        The text is that of the message, or all strings of a message of blocks. A text that was edited since is found at its
+        commit; a redacted one is not found, nor what a batch has staged. `branch`: only its history; `where`: a function
+        that returns whether a CommitInfo is wanted, and makes no call of this handle; `limit` None: all. Each hit is checked
+        against its content. Cost: the first time some 40 µs for each commit, later for each new one; then a scan of the
+        texts, up to 1 ms for each MB. Errors: ArgumentError, BranchNotFound.
+
+        >>> question = t.add("What is the capital of France?")
+        >>> (hit,) = t.search("CAPITAL")
+        >>> hit.commit_hash == question.commit_hash, hit.snippet, hit.spans
+        (True, 'What is the capital of France?', ((12, 19),))
+        """
+        from tract_fs.work.search import filter_of, search_tract
+
+        wanted = filter_of(
+            phrase, content_type=content_type, role=role, since=since, until=until, limit=limit, where=where
+        )
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: search_tract(self._session.reader, wanted, branch))
 
     def usage(self, by: TractUsageKey = "commit", *, since: datetime | None = None) -> dict[str, TokenUsage]:
         """Returns the sums, in tokens, of the usage that was recorded in this tract, by commit hash, by the `model` of the

@@ -26,6 +26,7 @@ from tract_fs.model.usage import TokenUsage
 from tract_fs.store.files import process
 from tract_fs.store.store import Store as StoreFiles
 from tract_fs.store.summaries import Summaries
+from tract_fs.store.tract_log import TractLog
 from tract_fs.tract import Tract
 from tract_fs.work.branches import TractBranches
 from tract_fs.work.log_filter import optional_moment
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from tract_fs.capture.sessions import SessionFile
     from tract_fs.model.query import Expression, Field
     from tract_fs.model.query_groups import Prices, QueryGroup
+    from tract_fs.model.search import SearchHit
+    from tract_fs.store.index.texts import Blocks, TractTexts
 
 _MAIN = "main"
 
@@ -72,6 +75,7 @@ class Store:
     def __init__(self, opened: _Opened | None = None, **_: object) -> None:
         self._files, self._options, self._throw_away = require_opened(opened, _Opened, "Store.open(path)")
         self._summaries = Summaries(self._files)
+        self._blocks: Blocks | None = None  # of texts, for search
         self._open_files = OpenFiles()
         self._lock = RLock()
         self._pid = process.id
@@ -314,6 +318,34 @@ class Store:
                 group_tract(tract._session.reader, wanted, groups)
         return groups.result()
 
+    def search(
+        self,
+        phrase: str,
+        *,
+        content_type: str | None = None,
+        role: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = 20,
+        where: Callable[[CommitInfo], object] | None = None,
+    ) -> list[SearchHit]:
+        """Returns the commits of all tracts that `tracts()` returns whose text contains a phrase, as `Tract.search` does:
+        best first, the newest first among equals. A commit that a fork shares is a hit of the tract that made it.
+
+        Errors: ArgumentError.
+
+        >>> question = store.tract("ann").add("What is the capital of France?")
+        >>> [(hit.tract_id, hit.role) for hit in store.search("capital")]
+        [('ann', 'user')]
+        """
+        from tract_fs.work.search import filter_of, search_logs
+
+        wanted = filter_of(
+            phrase, content_type=content_type, role=role, since=since, until=until, limit=limit, where=where
+        )
+        with self._using():
+            return search_logs(self._iter_texts(), self._files.objects, self._options.counter, wanted)
+
     def refresh(self) -> None:
         """Makes the next list, and each next handle, show at once what any tool brought into the store."""
         with self._using():
@@ -340,6 +372,19 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self._files.layout.context!r})"
+
+    def _iter_texts(self) -> Iterator[tuple[TractLog, TractTexts]]:
+        """Yields the log of each listed tract, caught up, with its texts."""
+        from tract_fs.store.index.texts import Blocks, TractTexts
+
+        self._blocks = self._blocks or Blocks()
+        files = self._files
+        for tract in self._summaries.get():
+            log = self._files.passing_log(tract)
+            try:
+                yield log, TractTexts(files.index, log, files.objects, files.events, self._blocks)
+            finally:
+                self._files.drop_passing(log)
 
     def _open(self, tract_id: str, branch: str) -> Session:
         waited = self._open_files.take(tract_id, branch)

@@ -40,6 +40,7 @@ MOST_USED = [
     "Tract.query",
     "Tract.query_by_config",
     "Tract.aggregate",
+    "Tract.search",
     "Tract.import_messages",
     "Tract.sync",
     "Tract.record_usage",
@@ -58,6 +59,7 @@ MOST_USED = [
     "Store.query",
     "Store.aggregate",
     "Store.delete",
+    "Store.search",
 ]
 
 

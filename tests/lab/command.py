@@ -28,6 +28,7 @@ COMMANDS = [
     "compile",
     "query",
     "usage",
+    "search",
     "status",
     "demo",
 ]

@@ -45,6 +45,9 @@ TABLES = [
     "config_stamps",
     "configs",
     "config_commits",
+    "search_stamps",
+    "search_blocks",
+    "search_redacted",
 ]
 ADD_PACK = "insert into packs values (?, ?, 0, 0, 0)"
 
@@ -123,6 +126,11 @@ def test_the_schema_reads_as_documentation(layout: Layout) -> None:
         "configs: primary key (tract, number)",
         "config_commits: tract text not null",
         "config_commits: primary key (tract, config, created, name)",
+        "search_stamps: tract text primary key",
+        "search_stamps: chain text not null",
+        "search_stamps: total integer not null",
+        "search_blocks: tract text not null",
+        "search_blocks: primary key (tract, number)",
     }
 
 

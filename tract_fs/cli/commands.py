@@ -20,6 +20,7 @@ _NAMES_BY_MODULE = (
     ("commit_commands", ("commit", "edit", "annotate")),
     ("read_commands", ("log", "show", "compile")),
     ("query_commands", ("query",)),
+    ("search_commands", ("search",)),
     ("read_commands", ("usage",)),
     ("store_commands", ("status", "demo")),
     (

@@ -6,7 +6,7 @@ does to a returned value reaches the store, a cache or a later answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -29,7 +29,14 @@ from tract_fs.model.content import (
     default_text,
 )
 from tract_fs.model.shapes import tool_ids
-from tract_fs.model.tokens import PER_MESSAGE, TokenCounter, count_json_message, count_message, recorded_tokens
+from tract_fs.model.tokens import (
+    PER_MESSAGE,
+    TokenCounter,
+    count_json_message,
+    count_message,
+    iter_strings,
+    recorded_tokens,
+)
 
 
 class Rendering(Struct, frozen=True, array_like=True, gc=False):
@@ -238,6 +245,15 @@ def render(
         tokens = count_message(counter, strings, has_name=name is not None)
     priority = None if shown is None else shown.priority
     return Rendering(role, text, name, content_type, body, tokens, calls, answers, priority=priority)
+
+
+def iter_texts(rendering: Rendering) -> Iterator[str]:
+    """Yields the texts of a commit's message, as people read them."""
+    if rendering.text is not None:
+        yield rendering.text
+    elif rendering.body is not None:  # a provider's message without a plain text: every string in it but its role
+        message = canonical.decode(rendering.body.encode())
+        yield from iter_strings({key: value for key, value in message.items() if key != "role"})
 
 
 def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:

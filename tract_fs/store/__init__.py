@@ -13,7 +13,8 @@ Redo log: the bytes of recent files once more, so that one sync makes a transact
 Arrivals: the list of the events this copy knows, in the order of their arrival; writers append to it under the lock.
 Record: one entry of arrivals: an event, a commit that an event brought, or a usage.
 Row: the same in the index, where it can be looked up.
-Index: one SQLite file with what can be looked up and rebuilt: rows of records, places of pack members, configs.
+Index: one SQLite file with what can be looked up and rebuilt: rows of records, places of pack members,
+configs, texts.
 View: what the visible events of a tract amount to: branches, heads, tags. A saved view is a file beside arrivals.
 Pending: an event that waits for a parent or an object.
 Gone: an event that this copy knew and that is not visible now. It is missed, unless a checkout by git, a power cut or the user

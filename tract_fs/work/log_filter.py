@@ -11,14 +11,12 @@ from datetime import datetime
 from msgspec import Struct
 
 from tract_fs.errors import ArgumentError, TagNotFound
-from tract_fs.model import canonical
 from tract_fs.model.content import BUILTIN_TYPES
 from tract_fs.model.history import iter_newest_first, linear_order
-from tract_fs.model.messages import Rendering
+from tract_fs.model.messages import iter_texts
 from tract_fs.model.names import CommitHash, require_branch_name, to_us
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.reach import Reach
-from tract_fs.model.tokens import iter_strings
 from tract_fs.work.reader import TractReader
 
 
@@ -116,16 +114,7 @@ class LogFilter(Struct, frozen=True):
         if commit.message is not None and text in commit.message.casefold():
             return True
         rendering = reader.require_loaded(name).rendering
-        return rendering is not None and any(text in part.casefold() for part in _texts(rendering))
-
-
-def _texts(rendering: Rendering) -> Iterator[str]:
-    """Yields the texts of a commit's message, as people read them."""
-    if rendering.text is not None:
-        yield rendering.text
-    elif rendering.body is not None:  # a provider's message without a plain text: every string in it but its role
-        message = canonical.decode(rendering.body.encode())
-        yield from iter_strings({key: value for key, value in message.items() if key != "role"})
+        return rendering is not None and any(text in part.casefold() for part in iter_texts(rendering))
 
 
 def require_limit(limit: int | None) -> int | None:

@@ -47,6 +47,7 @@ from tract_fs.work.overlay import Overlay
 
 if TYPE_CHECKING:
     from tract_fs.store.index.configs import ConfigIndex, Hit
+    from tract_fs.store.index.texts import Blocks, TractTexts
 
 _T = TypeVar("_T")
 _CACHED_BYTES = 32 * 1024 * 1024
@@ -98,6 +99,8 @@ class TractReader:
         self.throw_away: object = None  # keeps a throw-away store for as long as a reference to it is left
         self._history = KnownHistory(self.commit)
         self._config_indexes: dict[str, ConfigIndex] = {}  # by tract
+        self._texts: dict[str, TractTexts] = {}  # by tract
+        self._blocks: Blocks | None = None  # of texts
         self._operations: dict[TractLog, Operations] = {}
         self._renderings: BoundedCache[str, Rendering] = BoundedCache(_CACHED_BYTES)
         self._with_data: BoundedCache[tuple[str, tuple[str, ...]], Message] = BoundedCache(_CACHED_BYTES)  # by message
@@ -707,6 +710,17 @@ class TractReader:
             if commit.metadata and is_part(metadata, canonical.decode(bytes(commit.metadata))):
                 found.append((commit.created_us, CommitHash(name)))
         return [self.info(name) for _, name in sorted(found)]
+
+    def texts(self, log: TractLog) -> TractTexts:
+        """Returns the searchable texts of this tract, or of one that it has commits from."""
+        found = self._texts.get(log.tract)
+        if found is None:
+            from tract_fs.store.index.texts import Blocks, TractTexts  # only a search needs it
+
+            store = self.store
+            self._blocks = self._blocks or Blocks()
+            found = self._texts[log.tract] = TractTexts(store.index, log, store.objects, store.events, self._blocks)
+        return found
 
     def records_version(self) -> tuple[int, int]:
         """Returns numbers that change when the config or tokens recorded for a commit may have changed: since the open,

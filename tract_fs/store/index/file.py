@@ -119,6 +119,26 @@ _SCHEMA = (
     name blob not null, -- the commit's hash, 32 bytes
     primary key (tract, config, created, name)
 ) without rowid""",
+    """CREATE TABLE search_stamps ( -- how far the texts of a tract are indexed
+    tract text primary key,
+    records integer not null, -- so many records of arrivals are covered
+    chain text not null,
+    blocks integer not null, -- count of blocks, and the sum of their checksums
+    total integer not null,
+    crc integer not null -- of the columns above
+) without rowid""",
+    """CREATE TABLE search_blocks ( -- the texts of a tract, case-folded, for search
+    tract text not null,
+    number integer not null, -- from 0
+    crc integer not null, -- of the other columns
+    names blob not null, -- roles and content types, as a JSON array
+    records blob not null, -- for each commit 84 bytes: its hash, its content, microseconds since 1970, size of the text (ffffffff: not here, fffffffe: that of an earlier record), numbers of role and type
+    texts blob not null, -- the texts in UTF-8, the byte ff after each
+    primary key (tract, number)
+)""",
+    """CREATE TABLE search_redacted ( -- contents that an event redacts: their texts are not kept here
+    name blob primary key -- the hash of a content, 32 bytes
+) without rowid""",
 )
 
 
@@ -413,6 +433,7 @@ def _connect(path: str) -> sqlite3.Connection:
 def _prepare_writing(connection: sqlite3.Connection) -> None:
     connection.execute("pragma synchronous = off")  # a cache: damage is noticed, and its rows are written again
     connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
+    connection.execute("pragma secure_delete = on")  # no byte of a redacted text stays
 
 
 def _make_tables(connection: sqlite3.Connection, seal: bytes) -> None:

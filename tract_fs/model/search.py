@@ -1,0 +1,148 @@
+"""Full-text search, as far as it is pure: the searchable text of a content, where a phrase is in it, snippets, ranks.
+
+A phrase is found wherever it stands in a text, inside words too, whatever the case: both are case-folded (Unicode, full
+folding), and nothing else is changed. So it works alike for every script, and no character of a phrase has a meaning of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import accumulate
+from typing import Any
+
+from msgspec import Struct
+
+from tract_fs.model.content import BUILTIN_TYPES, ContentTypes
+from tract_fs.model.info import CommitInfo
+from tract_fs.model.messages import iter_texts, render
+from tract_fs.model.names import format_time, to_us
+
+_BEFORE = 30  # characters of a snippet before the first match
+_AFTER = 90  # after its end
+_MOST_OF_MATCH = 200  # characters of one match that a snippet shows
+# Of BM25: how fast more matches in one text count less, and how much a long text counts less than a short one.
+_SATURATION = 1.2
+_LENGTH_WEIGHT = 0.75
+
+
+class SearchHit(Struct, frozen=True, kw_only=True):
+    """A commit whose text contains the phrase."""
+
+    tract_id: str
+    commit_hash: str
+    content_type: str
+    role: str  # of the message; empty where it makes none
+    created_at: datetime  # aware, UTC
+    snippet: str  # the text around the first match, as it is stored; it may hold control characters
+    spans: tuple[tuple[int, int], ...]  # the matches in `snippet`: start and end, in characters
+    rank: float  # BM25; more is better
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields as JSON values (fresh)."""
+        return {
+            "tract_id": self.tract_id,
+            "commit_hash": self.commit_hash,
+            "content_type": self.content_type,
+            "role": self.role,
+            "created_at": format_time(to_us(self.created_at)),
+            "snippet": self.snippet,
+            "spans": [list(span) for span in self.spans],
+            "rank": self.rank,
+        }
+
+
+class SearchFilter(Struct, frozen=True):
+    """What to search for, and in which commits; None: no condition."""
+
+    phrase: str  # case-folded
+    content_type: str | None = None
+    role: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    limit: int | None = None
+    where: Callable[[CommitInfo], object] | None = None
+
+    def accepts(self, content_type: str, role: str, created_us: int) -> bool:
+        """Returns whether a commit is of the type, the role and the time that are wanted."""
+        return (
+            (self.content_type is None or content_type == self.content_type)
+            and (self.role is None or role == self.role)
+            and (self.since_us is None or created_us >= self.since_us)
+            and (self.until_us is None or created_us <= self.until_us)
+        )
+
+
+class _NoCounter:
+    """Counts nothing: a search has no use for tokens."""
+
+    name = "none"
+
+    def count_text(self, _: str, /) -> int:
+        return 0
+
+    def count_media(self, *_: object) -> int:
+        return 0
+
+
+_TYPES = ContentTypes()
+_COUNTER = _NoCounter()
+
+
+def searchable(data: bytes, content_type: str) -> tuple[str, str]:
+    """Returns role and text of a content's bytes: the text that its message shows, or all strings of a message of blocks.
+
+    A custom type has the text that it was stored with, whatever is registered here. Errors: JsonValueError.
+    """
+    read = _TYPES.read(data, content_type)
+    shown = None if content_type in BUILTIN_TYPES else read.shown
+    rendering = render(read.content, content_type, _TYPES, _COUNTER, shown=shown)
+    return rendering.role, "\n".join(iter_texts(rendering))
+
+
+def ranking(*, mean_size: float, texts: int, found: int) -> Callable[[int, int], float]:
+    """Returns the function that returns the BM25 of a text, from the count of its matches and its size; `found` of all
+    `texts` have any.
+    """
+    weight = math.log(1 + (texts - found + 0.5) / (found + 0.5)) * (_SATURATION + 1)
+    base, slope = _SATURATION * (1 - _LENGTH_WEIGHT), _SATURATION * _LENGTH_WEIGHT / (mean_size or 1.0)
+
+    def rank(matches: int, size: int) -> float:
+        return weight * matches / (matches + base + slope * size)
+
+    return rank
+
+
+def snippet_of(text: str, phrase: str) -> tuple[str, tuple[tuple[int, int], ...]] | None:
+    """Returns the text around the first match of a case-folded phrase, and the matches in it; None if there is none."""
+    folded = text.casefold()
+    first = folded.find(phrase)
+    if first < 0:
+        return None
+    start, end = _in_text(text, folded, first, first + len(phrase))
+    begin = max(0, start - _BEFORE)
+    stop = min(len(text), min(end, start + _MOST_OF_MATCH) + _AFTER)
+    snippet = text[begin:stop]
+    spans = tuple(_iter_spans(snippet, phrase)) if stop >= end else ()
+    return snippet, spans or ((start - begin, min(end, stop) - begin),)
+
+
+def _iter_spans(text: str, phrase: str) -> Iterator[tuple[int, int]]:
+    folded = text.casefold()
+    at, last = folded.find(phrase), 0
+    while at >= 0:
+        start, end = _in_text(text, folded, at, at + len(phrase))
+        if start >= last:  # one character that folds to several may hold two matches
+            yield start, end
+            last = end
+        at = folded.find(phrase, at + len(phrase))
+
+
+def _in_text(text: str, folded: str, start: int, end: int) -> tuple[int, int]:
+    """Returns the span of `text` whose folding contains a span of `folded`. A character may fold to several."""
+    if len(text) == len(folded):
+        return start, end
+    ends = list(accumulate(len(character.casefold()) for character in text))
+    first = next(index for index, stop in enumerate(ends) if stop > start)
+    return first, next(index for index, stop in enumerate(ends) if stop >= end) + 1
