@@ -346,6 +346,7 @@ class _Calls:
     query_by_config = _reading(_loaded(Tract.query_by_config))
     usage = _reading(Tract.usage)
     diff = _reading(Tract.diff)
+    view = _reading(Tract.view)
     status = _reading(Tract.status)
     incomplete = _reading(Tract.incomplete)
     other_heads = _reading(Tract.other_heads)

@@ -193,6 +193,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "usage",
         ],
     ),
+    ("page", ["__init__", "texts", "document", "columns", "file"]),
     (
         "upkeep",
         [

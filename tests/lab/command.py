@@ -30,7 +30,20 @@ COMMANDS = [
     "status",
     "demo",
 ]
-COMMANDS += ["branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork", "merge", "diff"]
+COMMANDS += [
+    "branch",
+    "switch",
+    "reset",
+    "reflog",
+    "undo",
+    "tag",
+    "cherry-pick",
+    "revert",
+    "fork",
+    "merge",
+    "diff",
+    "view",
+]
 COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {

@@ -22,6 +22,7 @@ _NAMES_BY_MODULE = (
     ("branch_commands", ("branch", "switch", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork")),
     ("merge_commands", ("merge",)),
     ("diff_commands", ("diff",)),
+    ("view_commands", ("view",)),
     ("summary_commands", ("summarize", "expand")),
     ("repair_commands", ("repair",)),
     ("pack_commands", ("pack",)),
