@@ -19,6 +19,7 @@ from tract_fs.model.slots import LOST
 from tract_fs.page.texts import as_json, readable
 from tract_fs.work.reader import TractReader
 
+_DIGITS = 16  # of a hash: enough to name a commit of a tract, and a quarter of the room
 _OPERATIONS = {"append": "a", "edit": "e", "annotate": "n", "merge": "m", "summarize": "s"}
 
 
@@ -77,7 +78,8 @@ class _Columns:
         self._places = places
         self._types, self._roles, self._configs, self._ids = _Values(), _Values(), _Values(), _Values()
         self._operations: list[str] = []
-        names = ("hash", "at", "back", "type", "role", "config", "tokens", "text")
+        self._newest_us = 0  # when the commit before was made
+        names = ("hash", "later", "back", "type", "role", "config", "tokens", "text")
         self._full: dict[str, list[Any]] = {name: [] for name in names}
         few = (
             "targets",
@@ -99,8 +101,9 @@ class _Columns:
         place = len(self._operations)
         facts = self._reader.facts(name)
         self._operations.append(_OPERATIONS[commit.operation.value])
-        self._full["hash"].append(name)
-        self._full["at"].append(commit.created_us)
+        self._full["hash"].append(name[:_DIGITS])
+        self._full["later"].append(commit.created_us - self._newest_us)
+        self._newest_us = commit.created_us
         self._full["back"].append([place - self._places[parent] for parent in commit.parents])
         self._full["type"].append(self._types.place(commit.content_type or ""))
         self._full["config"].append(self._configs.place(facts.config.decode()) if facts.config else -1)

@@ -1,12 +1,13 @@
 """The HTML document: the template, with the data in a block that nothing executes.
 
-The data is JSON, deflated (zlib) and written as base64, so no character of a store can end the block. The security policy
+The data is JSON, deflated (zlib) and written in base 85, a sixteenth shorter than base 64, with digits that are no markup: no
+character of a store can end the block. The security policy
 allows the one style and the one script of the template, by their hashes, and nothing else: no request, no form, no frame.
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64encode, b85encode
 from hashlib import sha256
 from zlib import compress
 
@@ -14,6 +15,9 @@ from tract_fs.model import canonical
 
 MARK = b"<!doctype html><!-- tract view -->"
 _DEFLATE_LEVEL = 9
+_NO_MARKUP = bytes.maketrans(
+    b"<>&", b",.:"
+)  # the digits of base 85 (RFC 1924) that are markup, and those in their place
 
 
 def make_document(template: bytes, data: object) -> bytes:
@@ -23,7 +27,7 @@ def make_document(template: bytes, data: object) -> bytes:
         f"style-src '{_source(template, b'<style>', b'</style>')}'; "
         f"script-src '{_source(template, b'<script>', b'</script>')}'"
     )
-    block = b64encode(compress(canonical.encode_checked(data), _DEFLATE_LEVEL))
+    block = b85encode(compress(canonical.encode_checked(data), _DEFLATE_LEVEL)).translate(_NO_MARKUP)
     before, _, after = template.replace(b"{{policy}}", policy.encode()).partition(b"{{data}}")
     return before + block + after
 

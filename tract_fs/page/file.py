@@ -27,10 +27,8 @@ class PageInfo(Struct, frozen=True):
 def write_page(session: Session, file: str | os.PathLike[str], *, all_tracts: bool) -> PageInfo:
     """Writes the page of the session's tract, or of all tracts of its store; see the facade."""
     path = _require_free(file)
-    tracts = [tract_data(session.reader)]
-    for tract_id in session.store.list_tracts() if all_tracts else ():
-        if tract_id != session.tract_id:
-            tracts.append(_data_of(session, tract_id))
+    others = set(session.store.list_tracts()) - {session.tract_id} if all_tracts else ()
+    tracts = [tract_data(session.reader), *(_data_of(session, tract_id) for tract_id in sorted(others))]
     template = get_data("tract_fs.page", "page.html")
     assert template is not None
     document = make_document(template, {"tracts": tracts, "per_reply": PER_REPLY})
