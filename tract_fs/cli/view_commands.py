@@ -37,8 +37,9 @@ def view(invocation: Invocation, *, output: str | None, is_opened: bool, all_tra
 
 
 def _show(page: PageInfo) -> None:
+    commits = "1 commit" if page.commit_count == 1 else f"{page.commit_count:,} commits"
     tracts = "" if len(page.tracts) == 1 else f" of {len(page.tracts)} tracts"
-    click.echo(f"wrote {inline(page.path)}: {page.commit_count:,} commits{tracts}, {page.size_bytes / 1e6:.1f} MB")
+    click.echo(f"wrote {inline(page.path)}: {commits}{tracts}, {page.size_bytes / 1e6:.1f} MB")
 
 
 COMMANDS = (view,)

@@ -50,7 +50,7 @@ def _iter_fields(part: dict[str, Any]) -> Iterator[str]:
     elif isinstance(part.get("functionCall"), dict):
         yield _call(part["functionCall"].get("name"), part["functionCall"].get("args"))
     elif isinstance(part.get("functionResponse"), dict):
-        yield as_json(part["functionResponse"].get("response"))
+        yield canonical.indent(part["functionResponse"].get("response"))
     elif isinstance(part.get("thinking"), str):
         yield f"[thinking] {part['thinking']}" if part["thinking"] else "[thinking, without a text]"
     elif kind == "reasoning":
@@ -74,7 +74,7 @@ def _iter_nested(part: dict[str, Any]) -> Iterator[str]:
 
 
 def _call(name: object, arguments: object) -> str:
-    shown = arguments if isinstance(arguments, str) else as_json({} if arguments is None else arguments)
+    shown = arguments if isinstance(arguments, str) else canonical.indent({} if arguments is None else arguments)
     return f"calls {name}({shown})"
 
 
