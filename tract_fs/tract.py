@@ -903,7 +903,8 @@ class Tract:
 
         The file needs no network, runs no other script, and holds the texts of all commits that it shows, whatever branch
         they are on; long records are shortened, and data of blobs is left out. A page that is at `path` is replaced, any
-        other file is not. Cost: reads the tract. Errors: ArgumentError; as `log`; OSError.
+        other file is not. Cost: reads the tract. Errors: ArgumentError; ObjectMissing and other damage of a commit, unless
+        the handle was opened with `incomplete="use"`; OSError.
 
         >>> question = t.add("What is the capital of France?")
         >>> page = t.view("page.html")

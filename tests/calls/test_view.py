@@ -99,12 +99,12 @@ CONTEXTS = """
 
 def test_the_page_compiles_every_commit_of_random_histories_as_compile_does(tmp_path: Path) -> None:
     store = tmp_path / "context"
-    for seed in range(12):
+    for seed in range(8):
         with Tract.open(store, tract_id=f"t{seed}", durability="fast", clock=Clock()) as t:
             play(t, random.Random(seed))
             t.view(tmp_path / "page.html", all_tracts=True)
     found = evaluate(tmp_path / "page.html", CONTEXTS)
-    assert len(found) == 12
+    assert len(found) == 8
     count = 0
     for tract_id, contexts in found.items():
         with Tract.open(store, tract_id=tract_id, create=False) as t:
@@ -116,7 +116,7 @@ def test_the_page_compiles_every_commit_of_random_histories_as_compile_does(tmp_
                 assert configs == context.generation_configs
                 assert has_no_tools == (not context.tools)
                 count += len(commits)
-    assert count > 1000
+    assert count > 900
 
 
 def test_hostile_texts_are_shown_as_texts(t: Tract, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_hostile_texts_are_shown_as_texts(t: Tract, tmp_path: Path) -> None:
     for text in (
         "evil <span",
         "txt.exe",
-        "Show all 1,000,000 characters",
+        "Show more of 1,000,000 characters",
         "عربي שלום",
         "line<span",
         "&lt;img src=http",
@@ -200,9 +200,17 @@ def test_a_link_into_the_page_opens_a_commit_with_all_that_is_known_of_it(t: Tra
     shown = dom(tmp_path / "page.html", "at=v1&tab=commit")
     for text in ("the first", "said twice", '"run": 7', "m-1", "one?", question.commit_hash[:16], "append"):
         assert text.lower() in shown.lower(), text
-    context = dom(tmp_path / "page.html", "tab=context")
-    assert "left out: user, skipped: said twice · one?" in context
-    assert "No message: nothing was committed, or all of it is left out." in context
+
+
+def test_what_a_context_leaves_out_is_shown_with_the_reason(t: Tract, tmp_path: Path) -> None:
+    first, second, third = (t.add(text).commit_hash for text in ("one", "two", "three"))
+    t.annotate(first, "skip", reason="said twice")
+    t.summarize([second, third], "They counted.")
+    t.view(tmp_path / "page.html")
+    shown = dom(tmp_path / "page.html")
+    assert "1 message, 12 tokens · left out: 1 skipped, 2 summarized" in shown
+    assert "left out: user, skipped: said twice · one" in shown
+    assert "2 commits left out: 2 summarized" in shown
 
 
 def test_a_diff_shows_messages_and_lines(t: Tract, tmp_path: Path) -> None:
@@ -218,13 +226,16 @@ def test_a_diff_shows_messages_and_lines(t: Tract, tmp_path: Path) -> None:
     assert "line 5<" not in shown.split('id="view"')[1]
 
 
-def test_keys_move_search_and_switch(t: Tract, tmp_path: Path) -> None:
-    for number in range(50):
-        t.add(f"message {number}")
-    t.view(tmp_path / "page.html")
+def test_an_empty_tract_is_shown_as_empty_and_keys_move_search_and_switch_in_another(t: Tract, tmp_path: Path) -> None:
+    with Tract.open(tmp_path / "a", tract_id="other", durability="fast") as other:
+        for number in range(50):
+            other.add(f"message {number}")
+    t.refresh()
+    t.view(tmp_path / "page.html", all_tracts=True)
     code = """
       const press = key => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-      const seen = [], note = () => seen.push([now.tab, T.text[now.at], now.hits && now.hits.length]);
+      const seen = [$("view").textContent], note = () => seen.push([now.tab, T.text[now.at], now.hits && now.hits.length]);
+      open(1, "");
       press("j"); press("j"); press("k"); note();
       press("G"); note();
       press("/"); $("search").value = "message 7"; $("search").oninput(); press("j"); note();
@@ -234,6 +245,7 @@ def test_keys_move_search_and_switch(t: Tract, tmp_path: Path) -> None:
       return seen;
     """
     assert evaluate(tmp_path / "page.html", code) == [
+        "This tract has no commits yet.",
         ["context", "message 48", None],
         ["context", "message 0", None],
         ["context", "message 7", 1],
@@ -256,9 +268,3 @@ def test_ten_thousand_commits_have_few_elements(tmp_path: Path) -> None:
         """,
     )
     assert found == [True, True, 1, 10_000]
-
-
-def test_an_empty_tract_is_shown_as_empty(tmp_path: Path) -> None:
-    with Tract.open(tmp_path / "context", durability="fast") as t:
-        t.view(tmp_path / "page.html")
-    assert "This tract has no commits yet." in dom(tmp_path / "page.html")

@@ -15,6 +15,7 @@ import pytest
 
 from tests.lab.talk import user
 from tract_fs import ArgumentError, RecordContent, ToolsContent, Tract
+from tract_fs.errors import ObjectMissing
 from tract_fs.page.document import make_document
 from tract_fs.page.texts import as_json, readable
 
@@ -231,3 +232,19 @@ def test_a_lost_content_is_named_as_lost(t: Tract, tmp_path: Path) -> None:
         again.view(tmp_path / "page.html")
     (tract,) = data_of((tmp_path / "page.html").read_bytes())["tracts"]
     assert (tract["text"], tract["state"]) == (["one", None], {"1": "lost"})
+
+
+def test_what_builds_on_a_lost_commit_is_left_out_with_a_warning_where_gaps_are_accepted(
+    t: Tract, tmp_path: Path
+) -> None:
+    first, lost, _ = t.add("one"), t.add("two"), t.add("three")
+    t.flush()
+    (tmp_path / "a/.tract/objects" / lost.commit_hash[:2] / lost.commit_hash[2:]).unlink()
+    with Tract.open(tmp_path / "a") as again, pytest.raises(ObjectMissing):
+        again.view(tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+    with Tract.open(tmp_path / "a", incomplete="use") as again:
+        again.view(tmp_path / "page.html")
+    (tract,) = data_of((tmp_path / "page.html").read_bytes())["tracts"]
+    assert (tract["hash"], tract["text"]) == ([first.commit_hash[:16]], ["one"])
+    assert tract["warnings"][-1] == "2 commits are left out: they are missing, or build on a missing one"

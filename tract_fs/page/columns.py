@@ -17,7 +17,7 @@ from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit
 from tract_fs.model.slots import LOST
 from tract_fs.page.texts import as_json, readable
-from tract_fs.work.reader import TractReader
+from tract_fs.work.reader import LOSSES, TractReader
 
 _DIGITS = 16  # of a hash: enough to name a commit of a tract, and a quarter of the room
 _OPERATIONS = {"append": "a", "edit": "e", "annotate": "n", "merge": "m", "summarize": "s"}
@@ -25,14 +25,20 @@ _OPERATIONS = {"append": "a", "edit": "e", "annotate": "n", "merge": "m", "summa
 
 def tract_data(reader: TractReader) -> dict[str, Any]:
     """Returns a tract's commits, on whatever branch, its branches and tags, as JSON values. Cost: reads all of it."""
-    order = _ordered(reader)
+    order, lost_count = _ordered(reader)
     places = {name: place for place, (name, _) in enumerate(order)}
     columns = _Columns(reader, places)
     for name, commit in order:
         columns.add(name, commit)
     overlay = reader.overlay
-    branches = {branch: [places[head] for head in overlay.heads(branch)] for branch in sorted(overlay.branches())}
+    branches = {
+        branch: [places[head] for head in overlay.heads(branch) if head in places]
+        for branch in sorted(overlay.branches())
+    }
     error = reader.incomplete()
+    warnings = [] if error is None else [str(error)]
+    if lost_count:
+        warnings.append(f"{lost_count} commits are left out: they are missing, or build on a missing one")
     return {
         "id": reader.log.tract,
         "title": reader.title(),
@@ -40,22 +46,38 @@ def tract_data(reader: TractReader) -> dict[str, Any]:
         "branch": reader.branch,
         "branches": {branch: heads for branch, heads in branches.items() if heads},
         "tags": {tag: places[target] for tag, target in overlay.tags().items() if target in places},
-        "warning": None if error is None else str(error),
+        "warnings": warnings,
         **columns.finished(),
     }
 
 
-def _ordered(reader: TractReader) -> list[tuple[CommitHash, Commit]]:
-    """Returns all commits of the tract, parents before children: a commit is younger than its parents."""
+def _ordered(reader: TractReader) -> tuple[list[tuple[CommitHash, Commit]], int]:
+    """Returns all commits of the tract whose history is whole, parents before children, and how many others there are.
+
+    A commit is younger than its parents (FORMAT.md, section 6). Errors: ObjectMissing and other damage of a
+    commit, unless this handle accepts gaps.
+    """
     waiting = [CommitHash(name) for name in reader.overlay.names_with_prefix("")]
     waiting += [head for branch in reader.overlay.branches() for head in reader.overlay.heads(branch)]
     found: dict[CommitHash, Commit] = {}
+    lost: set[CommitHash] = set()
     while waiting:
         name = waiting.pop()
-        if name not in found:
+        if name in found or name in lost:
+            continue
+        try:
             found[name] = reader.commit(name)
+        except LOSSES:
+            if not reader.store.accepts_gaps:
+                raise
+            lost.add(name)
+        else:
             waiting += found[name].parents
-    return sorted(found.items(), key=lambda item: (item[1].created_us, item[0]))
+    whole: dict[CommitHash, Commit] = {}
+    for name, commit in sorted(found.items(), key=lambda item: (item[1].created_us, item[0])):
+        if whole.keys() >= set(commit.parents):
+            whole[name] = commit
+    return list(whole.items()), len(found) + len(lost) - len(whole)
 
 
 class _Values:
