@@ -238,6 +238,7 @@ def test_an_empty_tract_is_shown_as_empty_and_keys_move_search_and_switch_in_ano
       open(1, "");
       press("j"); press("j"); press("k"); note();
       press("G"); note();
+      seen.push($("rows").querySelector(".selected") !== null);
       press("/"); $("search").value = "message 7"; $("search").oninput(); press("j"); note();
       press("Escape"); press("4"); note();
       press("?"); seen.push($("keys").open); press("?"); seen.push($("keys").open);
@@ -248,6 +249,7 @@ def test_an_empty_tract_is_shown_as_empty_and_keys_move_search_and_switch_in_ano
         "This tract has no commits yet.",
         ["context", "message 48", None],
         ["context", "message 0", None],
+        True,
         ["context", "message 7", 1],
         ["usage", "message 7", None],
         True,
