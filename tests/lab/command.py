@@ -27,6 +27,7 @@ COMMANDS = [
     "show",
     "compile",
     "query",
+    "usage",
     "status",
     "demo",
 ]
