@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.tokens import EstimateCounter, TokenCounter, VocabularyCounter
     from tract_fs.model.usage import TokenUsage
+    from tract_fs.page.file import PageInfo
     from tract_fs.tract import Tract
     from tract_fs.tracts import Store
     from tract_fs.work.merge import MergeResult
@@ -178,6 +179,7 @@ _MODULES = {  # imported on first need, so that the command has its signal handl
     "tract_fs.model.exchange": ["BadFile", "BundleApplied", "BundleInfo", "DivergedBranch", "SyncReport", "Transfer"],
     "tract_fs.model.fitting": ["FitCandidate"],
     "tract_fs.model.status": ["OtherHeads", "PackReport", "RepairReport", "Status"],
+    "tract_fs.page.file": ["PageInfo"],
     "tract_fs.work.merge": ["MergeResult"],
 }
 _OWNERS = {name: module for module, names in _MODULES.items() for name in names}
@@ -250,6 +252,7 @@ __all__ = [
     "OtherHeads",
     "OutputContent",
     "PackReport",
+    "PageInfo",
     "Priority",
     "PriorityAnnotation",
     "QueryError",

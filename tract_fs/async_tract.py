@@ -353,6 +353,7 @@ class _Calls:
     blame = _reading(Tract.blame)
     compare = _reading(Tract.compare)
     siblings = _reading(Tract.siblings)
+    view = _reading(Tract.view)
     status = _reading(Tract.status)
     incomplete = _reading(Tract.incomplete)
     other_heads = _reading(Tract.other_heads)

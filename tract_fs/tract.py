@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from tract_fs.model.search import SearchHit
     from tract_fs.model.status import OtherHeads, PackReport, RepairReport, Status
     from tract_fs.model.usage import TokenUsage
+    from tract_fs.page.file import PageInfo
     from tract_fs.transcripts.resume import SessionBytes
     from tract_fs.work.branches import TractBranches
     from tract_fs.work.merge import MergeResult
@@ -1058,6 +1059,25 @@ class Tract:
         """
         with self._guard.reading:
             return self._session.reader.looking_again(lambda: self._branches.siblings(commit))
+
+    def view(self, path: str | os.PathLike[str], *, all_tracts: bool = False) -> PageInfo:
+        """Writes one HTML file that shows this tract, or all tracts of the store: the commits with branches and merges, the
+        context after any of them with what it leaves out and why, diffs, usage and a search.
+
+        The file needs no network, runs no other script, and holds the texts of all commits that it shows, whatever branch
+        they are on; long records are shortened, and data of blobs is left out. A page that is at `path` is replaced, any
+        other file is not. Cost: reads the tract. Errors: ArgumentError; ObjectMissing and other damage of a commit, unless
+        the handle was opened with `incomplete="use"`; OSError.
+
+        >>> question = t.add("What is the capital of France?")
+        >>> page = t.view("page.html")
+        >>> page.tracts, page.commit_count
+        (('default',), 1)
+        """
+        from tract_fs.page.file import write_page
+
+        with self._guard.reading:
+            return self._session.reader.looking_again(lambda: write_page(self._session, path, all_tracts=all_tracts))
 
     def status(self) -> Status:
         """Returns the state of the tract in this copy, damage included. Cost: reads the history, and lists the store."""

@@ -156,6 +156,13 @@ def test_find_returns_the_commits_with_these_fields_of_metadata(t: Tract) -> Non
         t.find("run")  # type: ignore[arg-type]
 
 
+def test_find_by_a_new_handle_finds_what_one_before_it_committed(path: Path) -> None:
+    with Tract.open(path) as t:
+        made = [t.add(f"message {n}", metadata={"run": n % 2}) for n in range(20)]
+    with Tract.open(path) as t:
+        assert t.find({"run": 1}) == made[1::2]
+
+
 # -- log(after=…)
 
 

@@ -206,6 +206,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "queries",
         ],
     ),
+    ("page", ["__init__", "texts", "document", "columns", "file"]),
     (
         "upkeep",
         [

@@ -45,6 +45,7 @@ COMMANDS += [
     "fork",
     "merge",
     "diff",
+    "view",
 ]
 COMMANDS += ["why", "blame", "compare"]
 COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle", "doctor", "completion", "help"]

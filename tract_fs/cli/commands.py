@@ -30,6 +30,7 @@ _NAMES_BY_MODULE = (
     ("merge_commands", ("merge",)),
     ("diff_commands", ("diff",)),
     ("why_commands", ("why", "blame", "compare")),
+    ("view_commands", ("view",)),
     ("summary_commands", ("summarize", "expand")),
     ("repair_commands", ("repair",)),
     ("pack_commands", ("pack",)),

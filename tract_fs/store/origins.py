@@ -202,7 +202,11 @@ class Origins:
         return [name.hex() for name in found]
 
     def commits_with_prefix(self, prefix: str) -> set[bytes]:
-        """Returns the commits that visible events bring and whose hashes begin with some hexadecimal digits, 2 or more."""
+        """Returns the commits that visible events bring and whose hashes begin with some hexadecimal digits. Cost: of fewer
+        than two digits, as `all_commits`.
+        """
+        if len(prefix) < 2:  # rows are found by the first byte
+            return {name for name in self.all_commits() if name.hex().startswith(prefix)}
         low, high = (bytes.fromhex((prefix + digit * 16)[:16]) for digit in "0f")
         found = self._look_or_rebuild(lambda: self.rows.commits_between(low, high, before=self._first))
         return {name for name in (*found, *self._brought) if name.hex().startswith(prefix)}
