@@ -144,6 +144,9 @@ OUTCOMES: dict[str, Callable[[Names], object]] = {
         texts(n.session) == ["And of Portugal?", "Lisbon."]
         and list(map(json.loads, Path("again.jsonl").read_text().splitlines())) == CHAT
     ),
+    "Write a session that Claude Code can resume from, of the context at the head": lambda n: (
+        n.resumed.startswith(b'{"') and n.printed.startswith("write it to ~/.claude/projects/")
+    ),
     "Edit a message": shows(START[0], "What is the capital of France?", *START[2:]),
     "Skip a message": shows(START[0], *START[2:]),
     "Show a skipped message again": added(),
@@ -213,6 +216,6 @@ def test_a_job_has_the_stated_outcome(
 
 
 def test_no_job_takes_more_than_three_lines() -> None:
-    assert len(JOBS) == len(OUTCOMES) == 53
+    assert len(JOBS) == len(OUTCOMES) == 54
     assert JOBS.keys() == OUTCOMES.keys()
     assert max(len(code.strip().splitlines()) for code in JOBS.values()) == 3
