@@ -933,17 +933,17 @@ class Tract:
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int | None = 20,
-        where: Callable[[CommitInfo], object] | None = None,
+        where: Expression | str | None = None,
     ) -> list[SearchHit]:
         """Returns the commits of this tract, on any branch or on none, whose text contains a phrase; best first (BM25), the
         newest first among equals.
 
         The phrase is found as it stands, inside words too, whatever the case; no character of it has a meaning of its own.
         The text is that of the message, or all strings of a message of blocks. A text that was edited since is found at its
-        commit; a redacted one is not found, nor what a batch has staged. `branch`: only its history; `where`: a function
-        that returns whether a CommitInfo is wanted, and makes no call of this handle; `limit` None: all. Each hit is checked
+        commit; a redacted one is not found, nor what a batch has staged. `branch`: only its history; `where`: what
+        else holds of it, as for `query`; `limit` None: all. Each hit is checked
         against its content. Cost: the first time some 40 µs for each commit, later for each new one; then a scan of the
-        texts, up to 1 ms for each MB. Errors: ArgumentError, BranchNotFound.
+        texts, up to 1 ms for each MB. Errors: ArgumentError, QueryError, BranchNotFound.
 
         >>> question = t.add("What is the capital of France?")
         >>> (hit,) = t.search("CAPITAL")
@@ -952,11 +952,9 @@ class Tract:
         """
         from tract_fs.work.search import filter_of, search_tract
 
-        wanted = filter_of(
-            phrase, content_type=content_type, role=role, since=since, until=until, limit=limit, where=where
-        )
+        wanted = filter_of(phrase, content_type=content_type, role=role, since=since, until=until, limit=limit)
         with self._guard.reading:
-            return self._session.reader.looking_again(lambda: search_tract(self._session.reader, wanted, branch))
+            return self._session.reader.looking_again(lambda: search_tract(self._session.reader, wanted, branch, where))
 
     def usage(self, by: TractUsageKey = "commit", *, since: datetime | None = None) -> dict[str, TokenUsage]:
         """Returns the sums, in tokens, of the usage that was recorded in this tract, by commit hash, by the `model` of the

@@ -327,7 +327,6 @@ class Store:
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int | None = 20,
-        where: Callable[[CommitInfo], object] | None = None,
     ) -> list[SearchHit]:
         """Returns the commits of all tracts that `tracts()` returns whose text contains a phrase, as `Tract.search` does:
         best first, the newest first among equals. A commit that a fork shares is a hit of the tract that made it.
@@ -340,9 +339,7 @@ class Store:
         """
         from tract_fs.work.search import filter_of, search_logs
 
-        wanted = filter_of(
-            phrase, content_type=content_type, role=role, since=since, until=until, limit=limit, where=where
-        )
+        wanted = filter_of(phrase, content_type=content_type, role=role, since=since, until=until, limit=limit)
         with self._using():
             return search_logs(self._iter_texts(), self._files.objects, self._options.counter, wanted)
 

@@ -24,6 +24,7 @@ from tract_fs.cli.values import parse_moment
 @click.option(
     "-n", "--limit", type=click.IntRange(1, 2**31 - 1), default=20, show_default=True, help="How many hits at most."
 )
+@click.option("--where", metavar="EXPR", help="Only commits that match, as for 'tract query'.")
 @with_store
 def search(
     invocation: Invocation,
@@ -36,6 +37,7 @@ def search(
     since: str | None,
     until: str | None,
     limit: int,
+    where: str | None,
 ) -> None:
     """List the commits of the tract, on any branch or on none, whose text contains PHRASE, whatever the case; best first.
 
@@ -45,8 +47,8 @@ def search(
 
     PHRASE is found as it stands, inside words too. A text that was edited since is found at its commit.
     """
-    if is_all_tracts and history is not None:
-        raise click.UsageError("give --on or --all-tracts, not both: a branch is of one tract")
+    if is_all_tracts and (history is not None or where is not None):
+        raise click.UsageError("--on and --where are about one tract: leave out --all-tracts")
     since_time = None if since is None else parse_moment(since, "--since")
     until_time = None if until is None else parse_moment(until, "--until")
     with invocation.reading() as t:
@@ -65,6 +67,7 @@ def search(
                 since=since_time,
                 until=until_time,
                 limit=limit,
+                where=where,
             )
         invocation.answer(lambda: [hit.to_dict() for hit in hits], lambda: _show(hits))
         invocation.warn_if_incomplete(t)

@@ -39,6 +39,12 @@ def optional_expression(given: object) -> Expression | None:
     return None if given is None else require_expression(given)
 
 
+def matcher(reader: TractReader, expression: Expression) -> Callable[[CommitHash], bool]:
+    """Returns a function that returns whether a commit matches."""
+    tract = _Tract(reader)
+    return lambda name: expression.matches(_Commit(tract, name))
+
+
 def query_tract(reader: TractReader, expression: Expression) -> list[CommitInfo]:
     """Returns the matching commits, by creation time, then hash. Errors: HistoryIncomplete; damage."""
     return [reader.info(commit.name) for commit in _iter_matching(reader, expression)]

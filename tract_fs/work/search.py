@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from tract_fs.errors import ArgumentError, DamageError, JsonValueError
 from tract_fs.model.history import iter_newest_first
 from tract_fs.model.info import CommitFacts, CommitInfo
 from tract_fs.model.names import CommitHash, to_datetime
+from tract_fs.model.query import Expression
 from tract_fs.model.search import SearchFilter, SearchHit, ranking, searchable, snippet_of
 from tract_fs.model.tokens import TokenCounter, recorded_tokens
 from tract_fs.store.index.texts import Found, Match, TractTexts
 from tract_fs.store.objects import Objects
 from tract_fs.store.tract_log import TractLog
 from tract_fs.work.log_filter import LogFilter, require_limit
+from tract_fs.work.queries import matcher, require_expression
 from tract_fs.work.reader import TractReader
 
 
@@ -45,7 +49,6 @@ def filter_of(
     since: datetime | None,
     until: datetime | None,
     limit: int | None,
-    where: Callable[[CommitInfo], object] | None,
 ) -> SearchFilter:
     """Returns the filter that the arguments of search() describe. Errors: ArgumentError."""
     if type(phrase) is not str or not phrase:
@@ -56,8 +59,6 @@ def filter_of(
         raise ArgumentError(f"phrase {phrase!r}: a part of a surrogate pair is no text") from None
     if role is not None and type(role) is not str:
         raise ArgumentError(f"role {role!r}: give a string")
-    if where is not None and not callable(where):
-        raise ArgumentError(f"where {where!r}: give a function that takes a CommitInfo")
     checked = LogFilter.of(
         branch=None, operation=None, content_type=content_type, since=since, until=until, tag=None, text=phrase
     )
@@ -68,12 +69,19 @@ def filter_of(
         since_us=checked.since_us,
         until_us=checked.until_us,
         limit=require_limit(limit),
-        where=where,
     )
 
 
-def search_tract(reader: TractReader, wanted: SearchFilter, branch: str | None) -> list[SearchHit]:
-    """Returns the hits of the reader's tract, best first; see the facade. Errors: BranchNotFound, ArgumentError."""
+def search_tract(
+    reader: TractReader, wanted: SearchFilter, branch: str | None, expression: Expression | str | None = None
+) -> list[SearchHit]:
+    """Returns the hits of the reader's tract, best first, of commits that an expression matches; see the facade.
+
+    Errors: BranchNotFound, ArgumentError, QueryError.
+    """
+    if expression is not None:
+        matches = matcher(reader, require_expression(expression))
+        wanted = replace(wanted, where=lambda info: matches(CommitHash(info.commit_hash)))
     shown: set[CommitHash] | None = None
     if branch is not None:
         shown = {name for name, _ in iter_newest_first(reader.require_branch(branch), reader.commit)}
