@@ -19,6 +19,7 @@ GUIDE = ROOT / "tract_fs" / "guide"
 PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(GUIDE.glob("*.md"))]}
 README = PAGES[ROOT / "README.md"]
 MERGING = PAGES[GUIDE / "merging.md"]
+ASKING = PAGES[GUIDE / "asking.md"]
 TRANSCRIPTS = PAGES[GUIDE / "transcripts.md"]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
@@ -60,6 +61,7 @@ def steps(text: str) -> list[tuple[str, str]]:
         pytest.param(README, "The command", id="README"),
         pytest.param(MERGING, "A walk through two machines", id="walk", marks=pytest.mark.needs("git", "rsync")),
         pytest.param(TRANSCRIPTS, "Two machines", id="sessions"),
+        pytest.param(ASKING, "From a question to the branch that won", id="asking"),
     ],
 )
 def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, page: str, title: str) -> None:
@@ -91,9 +93,8 @@ def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, page: st
 def test_the_walk_is_short_and_every_console_is_run() -> None:
     walk = section(MERGING, "A walk through two machines")
     assert walk.count("\n") < 90
-    run = (
-        len(steps(section(README, "The command"))) + len(steps(walk)) + len(steps(section(TRANSCRIPTS, "Two machines")))
-    )
+    run = len(steps(section(README, "The command"))) + len(steps(walk))
+    run += len(steps(section(TRANSCRIPTS, "Two machines"))) + len(steps(ASKING))
     assert sum(len(steps(page)) for page in PAGES.values()) == run > 30
 
 
@@ -106,7 +107,7 @@ def test_the_lines_of_the_benchmarks_are_understood(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_readme_is_short() -> None:
-    assert README.count("\n") <= 160
+    assert README.count("\n") <= 165
     assert len(README) <= 13_000
 
 
@@ -146,7 +147,7 @@ def test_a_link_leads_to_a_place_in_the_repository(path: Path, target: str) -> N
 def test_the_readme_links_every_guide() -> None:
     linked = set(re.findall(r"\]\((tract_fs/guide/\w+\.md)\)", README))
     assert linked == {str(path.relative_to(ROOT)) for path in PAGES if path.parent == GUIDE}
-    assert len(linked) == 7
+    assert len(linked) == 8
 
 
 def test_three_promises_each_have_their_test() -> None:

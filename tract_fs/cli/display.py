@@ -112,7 +112,7 @@ def show_siblings(t: Tract, found: Sequence[Sibling]) -> None:
             one.commit.commit_hash[:DIGITS],
             one_line(", ".join(one.branches), width=40) or "(none)",
             _config_cell(one.commit.generation_config or {}),
-            one_line(commit_text(t, one.commit, {})),
+            one_line(commit_text(t, one.commit)),
         ]
         for one in found
     ]
@@ -123,7 +123,7 @@ def show_siblings(t: Tract, found: Sequence[Sibling]) -> None:
 def commit_line(t: Tract, info: CommitInfo) -> str:
     """Returns what a commit is and says, on one line."""
     about = what(info)
-    text = one_line(commit_text(t, info, {}))
+    text = one_line(commit_text(t, info))
     return f"{about}  {text}" if about else text
 
 
@@ -138,7 +138,6 @@ def show_commits(
     """Prints commits, one a line; a line on stderr where none was selected. A `t` that opens tracts: with the tract of each."""
     is_one = isinstance(t, Tract)
     rows = []
-    annotations: dict[str, list[PriorityAnnotation]] = {}
     for info in infos:
         row = [
             info.commit_hash[:DIGITS],
@@ -153,7 +152,7 @@ def show_commits(
         own = t if isinstance(t, Tract) else t(info.tract_id)
         if is_size_shown:
             row.append(size_of(own, info))
-        rows.append([*row, one_line(commit_text(own, info, annotations))])
+        rows.append([*row, one_line(commit_text(own, info))])
     if not rows:
         if is_config_shown or is_selected:
             click.echo("no commit matches", err=True)
@@ -177,16 +176,11 @@ def size_of(t: Tract, info: CommitInfo) -> str:
         return "?"
 
 
-def commit_text(t: Tract, info: CommitInfo, annotations: dict[str, list[PriorityAnnotation]]) -> str:
-    """Returns what a commit says or does, in words that may span lines; `annotations` are those found so far, by target."""
+def commit_text(t: Tract, info: CommitInfo) -> str:
+    """Returns what a commit says or does, in words that may span lines."""
     target = info.targets[0] if info.targets else ""
-    if info.operation.value == "annotate":
-        if target not in annotations:
-            annotations[target] = annotations_of(t, target)
-        own = _own(annotations[target], info)
-        level = "" if own is None else f"{own.priority.value} "
-        reason = "" if own is None or own.reason is None else f": {own.reason}"
-        return f"{level}{target[:DIGITS]}{reason}"
+    if info.priority is not None:
+        return f"{info.priority.value} {target[:DIGITS]}" + ("" if info.reason is None else f": {info.reason}")
     if info.content_type is None:
         return "joins " + ", ".join(parent[:DIGITS] for parent in info.parents)
     try:

@@ -8,7 +8,7 @@ from itertools import islice
 import click
 from msgspec import Struct
 
-from tract_fs import CommitInfo, PriorityAnnotation, Tract
+from tract_fs import CommitInfo, Tract
 from tract_fs.cli.display import commit_text, require_commit, size_of, what
 from tract_fs.cli.graph import children_first, draw
 from tract_fs.cli.output import inline, one_line, some, styled
@@ -86,7 +86,6 @@ class _Lines:
         self._is_oneline = is_oneline
         self._is_stat = is_stat
         self._names = _names(t)
-        self._annotations: dict[str, list[PriorityAnnotation]] = {}
         self._count = self._tokens = 0
 
     def line(self, info: CommitInfo) -> str:
@@ -102,7 +101,7 @@ class _Lines:
         if self._is_stat:
             tokens = "?" if info.token_count is None else f"{info.token_count:,}"
             words.append(styled(f"[{tokens} tokens, {size_of(self._t, info)} bytes]", fg="cyan"))
-        words.append(one_line(commit_text(self._t, info, self._annotations)))
+        words.append(one_line(commit_text(self._t, info)))
         return " ".join(filter(None, words))
 
     def show_sum(self) -> None:
