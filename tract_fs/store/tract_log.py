@@ -279,7 +279,8 @@ class TractLog:
         self._may_lack = self._is_after_cut and not (saved is not None and is_ours and saved.is_durable)
         if verify or saved is None or not is_ours:
             self.rebuild(is_ours=is_ours)
-            self._listed_at = _monotonic()
+            if not (self.damaged or self.view.pending or self.gone):  # else what failed to be read may be readable now
+                self._listed_at = _monotonic()
         else:
             self._load(saved)
         self._note_torn()
