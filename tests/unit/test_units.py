@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tract_fs.transcripts import units
+from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.units import Flaw, Unit, Units
 
 
@@ -91,3 +92,32 @@ def test_a_large_file_is_read_again_record_by_record(monkeypatch: pytest.MonkeyP
         Unit({"a": 2}, 2),
         Unit({"a": 3}, 4),
     ]
+
+
+def test_the_first_records_are_read_without_the_lines_behind_them() -> None:
+    stream = BytesIO(b'{"a":1}\n{"a":2}{"a":3}\n{"a":4}\n')
+    first = Units(stream, most=2)
+    assert ([unit.value["a"] for unit in first], first.is_whole) == ([1, 2, 3], False)
+    whole = Units(stream, most=5)
+    assert ([unit.value["a"] for unit in whole], whole.is_whole) == ([1, 2, 3, 4], True)
+
+
+class CountedStream(BytesIO):
+    """A stream that counts the lines that are read from it."""
+
+    lines = 0
+
+    def __next__(self) -> bytes:
+        line = super().__next__()
+        self.lines += 1
+        return line
+
+
+def test_a_sample_reads_few_lines_of_a_long_file_and_a_short_one_once() -> None:
+    stream = CountedStream(b'{"a":1}\n' * 1000)
+    source = Source(stream)
+    assert (len(source.sample), stream.lines) == (50, 50)
+    assert (len(source.units), stream.lines) == (1000, 1050)
+    stream = CountedStream(b'{"a":1}\n' * 3)
+    source = Source(stream)
+    assert (len(source.sample), len(source.units), stream.lines) == (3, 3, 3)

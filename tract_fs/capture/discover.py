@@ -70,8 +70,12 @@ def discover(environment: Mapping[str, str]) -> list[FoundSession]:
     return found
 
 
-def sessions_in(path: str) -> Iterator[FileState]:
-    """Yields the session files of agents at a path: the file itself, or those below a folder whose format is known."""
+def sessions_in(path: str, verdicts: dict[str, tuple[FileState, bool]] | None = None) -> Iterator[FileState]:
+    """Yields the session files of agents at a path: the file itself, or those below a folder whose format is known.
+
+    `verdicts` holds by path what each file was found to be, for a caller that looks again: a file is opened again once it
+    has changed.
+    """
     if not files.is_folder(path):
         state = files.state_of(path)
         if state is not None:
@@ -81,11 +85,18 @@ def sessions_in(path: str) -> Iterator[FileState]:
     for state in files.walk_files(path, ENDINGS):
         folder = files.event_folder(state.path)
         if folder is None:
-            if not files.is_of_session(state.path) and is_session(state.path):
+            if not files.is_of_session(state.path) and _is_session_now(state, {} if verdicts is None else verdicts):
                 yield state
         elif folder.path not in seen:
             seen.add(folder.path)
             yield folder
+
+
+def _is_session_now(state: FileState, verdicts: dict[str, tuple[FileState, bool]]) -> bool:
+    known = verdicts.get(state.path)
+    if known is None or known[0] != state:
+        known = verdicts[state.path] = state, is_session(state.path)
+    return known[1]
 
 
 def is_session(path: str) -> bool:

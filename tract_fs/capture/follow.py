@@ -19,8 +19,8 @@ _SHARE = 4  # a pause is this many times as long as what the look before it took
 class Follower:
     """Follows some paths of session files and folders.
 
-    `_seen` has the state of each file, with those beside it, at its last import that succeeded; the tract holds all else, so another follower
-    goes on where this one was killed.
+    `_seen` has the state of each file, with those beside it, at the last look at it; the tract holds all else, so another
+    follower goes on where this one was killed.
     """
 
     def __init__(self, import_file: Callable[[str], Iterable[TranscriptReport]], paths: Iterable[str]) -> None:
@@ -29,6 +29,7 @@ class Follower:
         self._paths = list(paths)
         self._files: list[str] = []
         self._seen: dict[str, tuple[FileState, ...]] = {}
+        self._verdicts: dict[str, tuple[FileState, bool]] = {}  # of the files in folders: whether they are sessions
         self._listed_at = float("-inf")
 
     def look(self) -> list[tuple[str, Result]]:
@@ -64,6 +65,6 @@ class Follower:
         now = time.monotonic()
         if now - self._listed_at >= _LIST_PAUSE_S:
             self._listed_at = now
-            self._files = [state.path for path in self._paths for state in sessions_in(path)]
+            self._files = [state.path for path in self._paths for state in sessions_in(path, self._verdicts)]
         states = ((path, state_of_session(path)) for path in dict.fromkeys(self._files))
         return [(path, state) for path, state in states if state and self._seen.get(path) != state]

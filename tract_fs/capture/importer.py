@@ -86,6 +86,7 @@ class _Marks:
         self._positions = positions
         self._sums, self._chains = bytearray(), bytearray()
         self.files = {""}  # that the entries are of
+        self.messages = 0  # that they make
         chain = ""
         for position in positions:
             one = entry(position)
@@ -94,6 +95,7 @@ class _Marks:
             self._sums += bytes.fromhex(sum_)
             self._chains += bytes.fromhex(chain)
             self.files.add(one.file)
+            self.messages += sum(not isinstance(content, RecordContent | ToolsContent) for content in one.contents)
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -208,13 +210,12 @@ class TranscriptImporter:
                 with session.writer.transaction(ANY, is_move=False) as transaction:
                     self._describe(transaction)
             head = session.reader.head()
-        shown = [content for place in main.positions for content in self._entry(place).contents]
         return TranscriptReport(
             tract_id=session.tract_id,
             format=transcript.format,
             session_id=transcript.id,
             entries=transcript.count,
-            messages=sum(not isinstance(content, RecordContent | ToolsContent) for content in shown),
+            messages=marks.messages,
             added=self._added,
             edited=self._edited,
             branches=tuple(self._made),
@@ -263,9 +264,8 @@ class TranscriptImporter:
             after.append((name, stamp, commit))
         if is_merged:
             return count or marks.count_known({stamp.key for _, stamp, _ in after})
-        known = [
-            one for one in _grouped(after) if one.stamp.file in marks.files
-        ]  # that of another file stays when it is gone
+        # what is of another file stays when that file is gone
+        known = [one for one in _grouped(after) if one.stamp.file in marks.files]
         common = 0
         while common < min(len(known), len(marks) - count) and self._goes_on(
             session, known[common], branch.positions[count + common], marks[count + common]

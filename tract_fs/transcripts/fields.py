@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from tract_fs.errors import JsonValueError
@@ -11,6 +10,7 @@ from tract_fs.model.blobs import encode_blob
 from tract_fs.model.names import hash_bytes
 from tract_fs.model.usage import TokenUsage
 from tract_fs.transcripts.units import Flaw
+from tract_fs.transcripts.values import time_us as iso_time_us
 
 _LEAST_MS = 10**11  # a number of seconds is smaller until the year 5138
 _LEAST_US = 10**14
@@ -43,12 +43,7 @@ def picked(record: Fields, *names: str) -> Fields:
 def time_us(value: object) -> int | None:
     """Returns a time in microseconds since 1970, of ISO 8601 or of a number of seconds or less; None if it is none."""
     if isinstance(value, str):
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        moment = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-        return (moment.days * 86400 + moment.seconds) * 10**6 + moment.microseconds
+        return iso_time_us(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10**19:
         return None
     for least, scale in ((_LEAST_NS, 0.001), (_LEAST_US, 1), (_LEAST_MS, 1000)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
+from itertools import islice
 from typing import Any, BinaryIO, Self
 
 from tract_fs.errors import JsonValueError
@@ -19,7 +20,8 @@ _SHOWN_KEYS = 12
 class Source:
     """One file: as lines (`units`), or as one JSON document.
 
-    States: `_units_beside` has the lines of each file beside it that was read so far.
+    States: `_units` has its lines once all of them were read, `_units_beside` those of each file beside it that was read
+    so far.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Source:
         self._open_above = open_above
         self._list_beside = list_beside
         self._find = find
+        self._units: Units | None = None
         self._units_beside: list[Units] = []
         self.flaws = list(flaws)
 
@@ -70,15 +73,17 @@ class Source:
         parts = self.path.replace("\\", "/").split("/")
         return parts[-2 - levels] if len(parts) > 1 + levels else ""
 
-    @cached_property
+    @property
     def units(self) -> Units:
         """The records of its lines."""
-        return Units(self.stream, is_growing=self._is_growing)
+        if self._units is None:
+            self._units = Units(self.stream, is_growing=self._is_growing)
+        return self._units
 
     @property
     def has_rest(self) -> bool:
         """Whether the last line of a growing file, or of one beside it, waits for its end."""
-        own = [self.units] if "units" in self.__dict__ else []
+        own = [] if self._units is None else [self._units]
         return any(units.has_rest for units in (*own, *self._units_beside))
 
     @cached_property
@@ -107,8 +112,11 @@ class Source:
         """The objects among the first records of its lines; empty for a document of several lines."""
         if self.document is not None and not isinstance(self.document, dict):
             return []
-        first = (self.units[position].value for position in range(min(_SAMPLE, len(self.units))))
-        return [value for value in first if isinstance(value, dict)]
+        first = self._units
+        if first is None:  # what a file is shows before all of it is read
+            first = Units(self.stream, is_growing=self._is_growing, most=_SAMPLE)
+            self._units = first if first.is_whole else None
+        return [unit.value for unit in islice(first, _SAMPLE) if isinstance(unit.value, dict)]
 
     def described(self) -> str:
         """Returns what the file looks like, for an error."""

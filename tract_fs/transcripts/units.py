@@ -58,8 +58,11 @@ class Units:
     `_kept` has the records of a file of up to 64 MB.
     """
 
-    def __init__(self, stream: BinaryIO, *, is_growing: bool = False) -> None:
-        """Reads a seekable stream of bytes. Where the file `is_growing`, a last line without its end is left for later."""
+    def __init__(self, stream: BinaryIO, *, is_growing: bool = False, most: int | None = None) -> None:
+        """Reads a seekable stream of bytes, or the lines that begin it, until there are `most` records.
+
+        Where the file `is_growing`, a last line without its end is left for later.
+        """
         self._stream = stream
         self._starts, self._sizes, self._lines = array("Q"), array("Q"), array("Q")
         self._joined = bytearray()
@@ -67,7 +70,8 @@ class Units:
         self._flaws: list[Flaw] = []
         self._size_bytes = 0  # read
         self.has_rest = False  # a last line that waits for its end
-        self._index(is_growing)
+        self.is_whole = True  # no line after those with `most` records was left out
+        self._index(is_growing, most)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -94,7 +98,7 @@ class Units:
         """Returns what was not right in the file, by line."""
         return list(self._flaws)
 
-    def _index(self, is_growing: bool) -> None:
+    def _index(self, is_growing: bool, most: int | None) -> None:
         start = 0
         self._stream.seek(0)
         for number, line in enumerate(self._stream, 1):
@@ -115,6 +119,9 @@ class Units:
             self._size_bytes = start
             if start > _KEPT_BYTES:
                 self._kept = None
+            if most is not None and len(self._starts) >= most:
+                self.is_whole = False
+                break
 
 
 def repaired(value: Any) -> tuple[Any, str]:
