@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from tract_fs.transcripts.graph import Node
-from tract_fs.transcripts.graph_file import Form
+from tract_fs.transcripts.graph_file import Form, writer_of
 from tract_fs.transcripts.units import Unit
 from tract_fs.transcripts.values import dict_in, is_plain_json, list_in, text_in
 
@@ -109,27 +109,22 @@ def saved_outputs(record: Any) -> list[str]:
 
 
 def node_of(record: dict[str, Any], unit: Unit, position: int, *, is_shown: bool) -> Node:
-    """Returns the place of a line in the graph; its writer is a sub-agent or none, and a session."""
+    """Returns the place of a line in the graph."""
     kind = text_in(record, "type")
     message = record.get("message")
     blocks = [block for block in list_in(message, "content") if isinstance(block, dict)]
     compaction = dict_in(record, "compactMetadata")
     kept = dict_in(compaction, "preservedMessages") or dict_in(record, "preservedMessages")
     segment = dict_in(compaction, "preservedSegment") or dict_in(record, "preservedSegment")
-    is_aside = bool(record.get("isSidechain"))
     return Node(
         position=position,
         line=unit.line,
         uuid=record["uuid"],
         parent=text_in(record, "parentUuid"),
-        writer=(
-            "aside" if is_aside else "",
-            text_in(record, "agentId") if is_aside else "",
-            text_in(record, "sessionId"),
-        ),
+        writer=writer_of(record),
         is_message=kind in ("user", "assistant"),
         is_shown=is_shown,
-        is_aside=is_aside,
+        is_aside=bool(record.get("isSidechain")),
         is_preferred=not record.get("teamName") and not record.get("isMeta"),
         is_parsed=kind in GRAPH_TYPES and is_plain_json(unit),
         response=text_in(message, "id") if kind == "assistant" else "",

@@ -240,6 +240,13 @@ class GraphFile:
         return found
 
 
+def writer_of(record: dict[str, Any]) -> tuple[str, str, str]:
+    """Returns the writer of a line: the main agent of a session, or a sub-agent of it beside the line."""
+    is_aside = bool(record.get("isSidechain"))
+    agent = text_in(record, "agentId") if is_aside else ""
+    return "aside" if is_aside else "", agent, text_in(record, "sessionId")
+
+
 def read_graph(source: Source, form: Form) -> Transcript:
     """Returns the session of a file, with its sub-agents as branches, those of files beside it too."""
     stem = source.name.removesuffix(".jsonl")

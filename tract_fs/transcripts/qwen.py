@@ -9,7 +9,7 @@ from typing import Any
 
 from tract_fs.model.usage import TokenUsage
 from tract_fs.transcripts.graph import Node
-from tract_fs.transcripts.graph_file import Form, check_graph, read_graph
+from tract_fs.transcripts.graph_file import Form, check_graph, read_graph, writer_of
 from tract_fs.transcripts.resume import SessionCheck
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -102,20 +102,15 @@ def node_of(record: dict[str, Any], unit: Unit, position: int, *, is_shown: bool
     """Returns the place of a line in the graph."""
     kind = text_in(record, "type")
     parts = [part for part in _parts(record) if isinstance(part, dict)]
-    is_aside = bool(record.get("isSidechain"))
     return Node(
         position=position,
         line=unit.line,
         uuid=record["uuid"],
         parent=text_in(record, "parentUuid"),
-        writer=(
-            "aside" if is_aside else "",
-            text_in(record, "agentId") if is_aside else "",
-            text_in(record, "sessionId"),
-        ),
+        writer=writer_of(record),
         is_message=kind in _MESSAGES,
         is_shown=is_shown,
-        is_aside=is_aside,
+        is_aside=bool(record.get("isSidechain")),
         is_parsed=is_plain_json(unit),
         calls=tuple(filter(None, (text_in(part.get("functionCall"), "id") for part in parts))),
         answers=tuple(filter(None, (text_in(part.get("functionResponse"), "id") for part in parts))),
