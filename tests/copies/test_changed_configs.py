@@ -87,3 +87,15 @@ def test_an_event_that_brings_the_same_config_or_comes_to_a_copy_that_showed_non
     remove_local(path)
     with Tract.open(path) as t:
         assert t.compile().warnings == []
+
+
+def test_a_query_of_a_fork_finds_the_config_that_its_own_past_records(path: Path, first: str) -> None:
+    with Tract.open(path, clock=Clock(), durability="fast") as t:
+        t.fork("sub").close()
+    bring_again(path, first, {"temperature": 2})
+    with Tract.open(path, tract_id="sub") as t:
+        assert configs(t) == [{"temperature": 0.5}, {}]
+        assert [found.commit_hash for found in t.query_by_config("temperature", "=", 0.5)] == [first]
+        assert t.query_by_config("temperature", ">", 1) == []
+    with Tract.open(path) as t:
+        assert [found.generation_config for found in t.query_by_config("temperature", ">", 1)] == [{"temperature": 2}]

@@ -6,6 +6,7 @@ events of the other tracts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from tract_fs.model.events import BroughtCommit, split_parent
@@ -31,6 +32,7 @@ class ForeignCommits:
         self._stamp: tuple[int, int] | None = None  # of the view that `_sources` and `_names` were computed from
         self._sources: list[TractLog] = []
         self._names: set[CommitHash] | None = None
+        self._repeated: tuple[int, set[CommitHash]] = -1, set()  # with the sum of versions that it was computed from
         self._bringers: dict[bytes, list[TractLog]] | None = None  # by commit: the short logs that brought it
         self._long: list[TractLog] = []  # the other logs
 
@@ -43,6 +45,7 @@ class ForeignCommits:
         if stamp != self._stamp:
             self._stamp = stamp
             self._names = None
+            self._repeated = -1, set()
             self._bringers = None
             self._sources = self._reach(_tracts_of(self._log))
         further = list(further)
@@ -85,6 +88,23 @@ class ForeignCommits:
                 queue += () if commit is None else commit.parents
         self._names = found if is_whole else None  # a damaged commit may be repaired
         return found
+
+    def brought_repeatedly(self) -> set[CommitHash]:
+        """Returns those that more than one event brings. Their configs may differ: `brought` returns the one that counts here.
+
+        Cost: that of `names`, and a look-up for each commit if any was brought repeatedly.
+        """
+        logs = self.sources()
+        version = sum(log.version for log in logs)
+        if self._repeated[0] != version:
+            names = self.names()
+            times = Counter(digest for log in logs for digest in log.origins.all_commits()) if len(logs) > 1 else None
+            found = {name for name in names if times is not None and times[bytes.fromhex(name)] > 1}
+            for log in logs:
+                if log.again_count:
+                    found.update(name for name in names if len(log.origins.events_of(name)) > 1)
+            self._repeated = version, found
+        return self._repeated[1]
 
     def brought(self, commit: str, further: Iterable[str] = ()) -> BroughtCommit | None:
         """Returns config and tokens of a commit, from the least (`at`, hash) of the events that bring it, or None.

@@ -681,11 +681,14 @@ class TractReader:
         hits = self._select(self.log, path, operator, value)
         sources = self.foreign.sources()
         if sources:
-            foreign = self.foreign.names()
+            repeated = self.foreign.brought_repeatedly()
+            foreign = self.foreign.names() - repeated
             foreign_hits = (hit for log in sources for hit in self._select(log, path, operator, value))
-            hits = sorted({*hits, *(hit for hit in foreign_hits if hit[1] in foreign)})
+            beside = (self.foreign.brought(name) for name in repeated)
+            hits = [*hits, *(hit for hit in foreign_hits if hit[1] in foreign)]
+            hits = sorted({*hits, *self._select_among(beside, path, operator, value)})
         if self.log.hides_any:
-            hits = sorted({*hits, *self._select_hidden(path, operator, value)})
+            hits = sorted({*hits, *self._select_among(self.hidden.commits().values(), path, operator, value)})
         written = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
         return written + [self.info(name) for name in self.overlay.staged_matches(path, operator, value)]
 
@@ -757,9 +760,11 @@ class TractReader:
             index = self._config_indexes[log.tract] = ConfigIndex(self.store.index, log, self.store.events)
         return index
 
-    def _select_hidden(self, path: FieldPath, operator: str, value: Scalar) -> Iterator[Hit]:
-        """Yields the matching commits of hidden events, as far as these can be read."""
-        entries = [entry for entry in self.hidden.commits().values() if entry is not None and entry.config]
+    def _select_among(
+        self, brought: Iterable[BroughtCommit | None], path: FieldPath, operator: str, value: Scalar
+    ) -> Iterator[Hit]:
+        """Yields the matching commits of these, which no index has."""
+        entries = [entry for entry in brought if entry is not None and entry.config]
         column = FieldColumn(path)
         column.add((number, canonical.decode(bytes(entry.config))) for number, entry in enumerate(entries))
         for number in column.select(operator, value):
