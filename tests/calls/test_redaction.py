@@ -104,3 +104,19 @@ def test_an_open_handle_and_those_beside_it_stop_showing_a_text_once_it_is_redac
         with t.at("main") as fixed, t.on("main") as beside:
             assert [message.content for message in fixed.compile().messages] == ["kept"]
             assert [message.content for message in beside.compile().messages] == ["kept"]
+
+
+def test_an_open_handle_of_a_fork_stops_showing_a_text_that_another_tract_redacts(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, clock=lambda: 1_000_000) as t:
+        secret = t.commit(DialogueContent("user", "secret"))
+        t.commit(DialogueContent("user", "kept"))
+        with t.fork("sub") as sub:
+            assert [message.content for message in sub.compile().messages] == ["secret", "kept"]
+            redact(
+                tmp_path,
+                secret.content_hash,
+                after='"at":"1970-01-01T00:00:01.000001Z"',
+                at="1970-01-01T00:00:02.000000Z",
+            )
+            sub.refresh()
+            assert [message.content for message in sub.compile().messages] == ["kept"]

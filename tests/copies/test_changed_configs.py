@@ -99,3 +99,21 @@ def test_a_query_of_a_fork_finds_the_config_that_its_own_past_records(path: Path
         assert t.query_by_config("temperature", ">", 1) == []
     with Tract.open(path) as t:
         assert [found.generation_config for found in t.query_by_config("temperature", ">", 1)] == [{"temperature": 2}]
+
+
+def test_a_handle_of_a_fork_that_is_open_shows_the_config_of_what_it_merges(path: Path, first: str) -> None:
+    with Tract.open(path, clock=Clock(), durability="fast") as t:
+        t.fork("sub").close()
+    bring_again(path, first, {"temperature": 2})
+    with Tract.open(path, tract_id="sub") as sub:
+        before = sub.head
+        assert sub.compile(at_commit=before).generation_configs == [{"temperature": 0.5}, {}]
+        with Tract.open(path) as t:
+            t.switch("side")
+            t.commit(user("three"))
+        sub.merge("default:side")
+        for _ in range(2):
+            assert sub.compile(at_commit=before).generation_configs == [{"temperature": 2}, {}]
+            assert configs(sub) == [{"temperature": 2}, {}, {}]
+    with Tract.open(path, tract_id="sub") as sub:
+        assert configs(sub) == [{"temperature": 2}, {}, {}]

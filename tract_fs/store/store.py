@@ -124,6 +124,7 @@ class Store:
         self._checkpointing: Thread | None = None
         self._sync_failed = False
         self._redacted: frozenset[str] | None = None
+        self.noted_redactions: set[str] = set()  # contents that events redact which a log here has read since the open
         self._redo_listed: tuple[list[tuple[str, files.Signature | None]], frozenset[str]] = [], frozenset()
         self._logs: dict[str, TractLog] = {}
         self._hidden: dict[str, HiddenEvents] = {}
@@ -691,6 +692,7 @@ class Store:
         """Forgets the contents that an event redacts; adds them to `redacted`, if that has read the events already."""
         names = list(names)
         self.objects.drop(names)
+        self.noted_redactions.update(names)
         if self._redacted is not None:
             self._redacted |= frozenset(names)
 

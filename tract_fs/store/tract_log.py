@@ -163,7 +163,6 @@ class TractLog:
         self.again_count = 0  # how often a visible event brought a commit that another brought before
         self.usage_count = 0  # how many records are of usage
         self.version = 0  # changes whenever the events that bring a commit may have changed
-        self.redacted: set[ContentHash] = set()  # by the events that were read since the open
 
     def _find_place(self) -> None:
         """Sets the files to those in this copy's place; none is open yet."""
@@ -928,7 +927,6 @@ class TractLog:
         redacted = [op.object for op in event.ops if type(op) is Redact]
         if redacted:
             self._parts.note_redacted(redacted)
-            self.redacted.update(redacted)
             self.changes += 1
         before = self.view.pending.get(name)
         self._is_offering = True

@@ -249,17 +249,17 @@ class ContextReader:
             return
         stamp = mine.log.stamp()
         if mine.records_version()[1] == other._version[1] and stamp[0] >= 0 and stamp == theirs.log.stamp():
-            mine.log.redacted.update(theirs.log.redacted)
+            mine.store.noted_redactions.update(theirs.store.noted_redactions)
             self._removed = other._removed
             self._newest = newest.beside(mine.types)
             self._states.put(newest.head, self._newest)
 
     def _forget_removed(self) -> None:
         """Drops what is in memory once the file of a redacted content was removed; until then the content shows."""
-        objects = self._reader.store.objects
-        removed = frozenset(name for name in self._reader.log.redacted if not objects.is_written(name))
+        store = self._reader.store
+        removed = frozenset(name for name in store.noted_redactions if not store.objects.is_written(name))
         if removed != self._removed:
-            objects.drop(removed)
+            store.objects.drop(removed)
             self._reader.forget_renderings()
             self.forget()
             self._removed = removed
@@ -287,7 +287,7 @@ class ContextReader:
             return self._empty()
         if self._version != self._reader.records_version():
             self.forget()
-        if self._reader.log.redacted:
+        if self._reader.store.noted_redactions:
             self._forget_removed()
         state = self._held(head)
         if state is None:

@@ -727,12 +727,17 @@ class TractReader:
 
     def records_version(self) -> tuple[int, int]:
         """Returns numbers that change when the config or tokens recorded for a commit may have changed: since the open,
-        and in arrivals.
+        and as far as arrivals show.
+
+        Where more than one event may bring a commit of another tract, which one counts changes with the events of other
+        tracts that this one builds on.
         """
         if not self.log.view.foreign:
             return self.log.version, self.log.again_count
-        logs = [self.log, *self.foreign.sources()]
-        return sum(log.version for log in logs), sum(log.again_count for log in logs)
+        sources = self.foreign.sources()
+        again_count = sum(log.again_count for log in (self.log, *sources))
+        built_on = len(self.log.view.foreign) if again_count or len(sources) > 1 else 0
+        return sum(log.version for log in (self.log, *sources)) + built_on, again_count + (built_on << 32)
 
     def expect_operations(self) -> None:
         """Makes `save` read the tract's edits and annotations: its commits were just read, so that costs little now."""
