@@ -570,8 +570,12 @@ class TractLog:
         return arrivals.branch_digest(branch)
 
     def is_plain(self, branch: str) -> bool:
-        """Returns whether an append to `branch` may be recorded as plain."""
-        return len(self.view.event_heads) <= 1 and len(self.view.branches.get(branch, ())) <= 1 and not self._unrecorded
+        """Returns whether an append to `branch` may be recorded as plain: another handle that follows arrivals sees the same moves,
+        since no event that it may find whole is pending here.
+        """
+        view = self.view
+        has_one_line = len(view.event_heads) <= 1 and len(view.branches.get(branch, ())) <= 1
+        return has_one_line and not self._unrecorded and not view.pending
 
     # what copying tools did
 
@@ -986,6 +990,8 @@ class TractLog:
         records: list[Record] = []
 
         def take(name: EventHash, event: Event) -> None:
+            if name in recorded:
+                return
             visible.append(name)
             self._unrecorded.add(name)
             records.extend(self._add_seen(name, event))
@@ -994,7 +1000,10 @@ class TractLog:
             is_locked = self._try_lock(held)
             if is_locked:
                 self.catch_up(is_locked=True)
-            self._apply_all(new, frozenset(), take)
+            known = self.known()
+            recorded = {name for name in self.view.pending if name in known}  # by a handle that had what they wait for
+            own = self._own_and_known(is_ours=True)[0] if recorded else frozenset[str]()
+            self._apply_all(new, own, take)
             if is_locked and records:
                 with suppress(OSError):
                     self._record(records)
