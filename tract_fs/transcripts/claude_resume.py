@@ -13,10 +13,10 @@ from typing import Any
 
 from tract_fs.model.names import to_datetime
 from tract_fs.transcripts.claude_lines import SYNTHETIC
+from tract_fs.transcripts.fields import text_in
 from tract_fs.transcripts.resume import ResumeContext, ResumeFile
 from tract_fs.transcripts.turns import Message, turns_of
 from tract_fs.transcripts.units import repaired
-from tract_fs.transcripts.values import text_in
 
 _VERSION = "2.1.209"  # of Claude Code, whose lines these are like
 _LONGEST_FOLDER = 200  # characters

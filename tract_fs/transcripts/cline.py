@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.fields import Fields, fields_of, items_of, picked, text_of, time_us, usage_of
+from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.measures import time_us, usage_of
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -48,7 +49,7 @@ def read(source: Source) -> list[Transcript]:
     def meaning(message: Fields, position: int) -> Fields:
         if is_whole and position == 0:
             return {}
-        ids = [(parent, text_of(message.get(own))) for parent, own in _HIDERS]
+        ids = [(parent, text_in(message, own)) for parent, own in _HIDERS]
         covers = [place for one in ids for place in hidden.get(one, ()) if place < position]
         return _meaning(message) | {"covers": sorted(set(covers))}
 
@@ -61,8 +62,8 @@ def read(source: Source) -> list[Transcript]:
             meaning,
             id_of=lambda message: message.get("id"),
             has_head=is_whole,
-            id=text_of(head.get("sessionId")) or source.folder(),
-            title=text_of(history.get("task")),
+            id=text_in(head, "sessionId") or source.folder(),
+            title=text_in(history, "task"),
             metadata=picked(head, "version", "agent", "sessionId")
             | picked(history, "workspace", "mode", "cwdOnTaskInitialization"),
         )
@@ -78,7 +79,7 @@ def assemble(values: Sequence[Any]) -> bytes:
 
 
 def _meaning(message: Fields) -> Fields:
-    model, metrics = fields_of(message.get("modelInfo")), fields_of(message.get("metrics"))
+    model, metrics = fields_in(message, "modelInfo"), fields_in(message, "metrics")
     usage = usage_of(
         metrics.get("inputTokens"),
         metrics.get("outputTokens"),

@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from tract_fs.transcripts.fields import Fields, items_of, text_of
+from tract_fs.transcripts.fields import Fields, items_of, text_in, text_of
 from tract_fs.transcripts.resume import ResumeContext, ResumeFile
 from tract_fs.transcripts.units import repaired
 
@@ -68,7 +68,7 @@ def write(context: ResumeContext) -> ResumeFile:
 
 def _text_of(message: Fields) -> str:
     content = message.get("content")
-    blocks = [text_of(block.get("text")) for block in items_of(content) if isinstance(block, dict)]
+    blocks = [text_in(block, "text") for block in items_of(content) if isinstance(block, dict)]
     return text_of(content) or "\n\n".join(filter(None, blocks))
 
 
@@ -102,7 +102,7 @@ def _header(context: ResumeContext, system: str, timestamp: str) -> Fields:
 
 def _item(message: Fields, lost: Counter[str]) -> list[Fields]:
     """Returns an item as Codex reads it; nothing for one that it can't."""
-    kind = text_of(message.get("type")) or "message"
+    kind = text_in(message, "type") or "message"
     if kind == "message":
         return _message(message, lost)
     needed = _NEEDED.get(kind)
@@ -118,7 +118,7 @@ def _item(message: Fields, lost: Counter[str]) -> list[Fields]:
 
 
 def _message(message: Fields, lost: Counter[str]) -> list[Fields]:
-    role = text_of(message.get("role"))
+    role = text_in(message, "role")
     if role not in ("user", "assistant", "developer", "system"):
         lost[f"messages of role {role[:40]!r}"] += 1
         return []
@@ -135,7 +135,7 @@ def _message(message: Fields, lost: Counter[str]) -> list[Fields]:
 def _blocks(blocks: list[Any], lost: Counter[str]) -> list[Fields]:
     kept = []
     for block in blocks:
-        kind = text_of(block.get("type")) if isinstance(block, dict) else ""
+        kind = text_in(block, "type") if isinstance(block, dict) else ""
         field = "image_url" if kind == "input_image" else "text"
         if kind == "refusal" and isinstance(block.get("refusal"), str):
             kept.append({"type": "output_text", "text": block["refusal"]})
@@ -153,7 +153,7 @@ def _paired(items: list[Fields], lost: Counter[str]) -> list[Fields]:
     again: dict[tuple[str, str], str] = {}  # of calls with the id of one before, the new one
     kept: list[Fields] = []
     for item in items:
-        mark = (item["type"], text_of(item.get("call_id")))
+        mark = (item["type"], text_in(item, "call_id"))
         if item["type"] in _ANSWERS and mark[1]:
             answer = (_ANSWERS[item["type"]], mark[1])
             if answer in calls:
@@ -179,7 +179,7 @@ def _paired(items: list[Fields], lost: Counter[str]) -> list[Fields]:
     open_calls, whole = calls - answered, list[Fields]()
     for item in kept:
         whole.append(item)
-        answer = (_ANSWERS.get(item["type"], ""), text_of(item.get("call_id")))
+        answer = (_ANSWERS.get(item["type"], ""), text_in(item, "call_id"))
         if answer in open_calls:
             lost["calls without a result, answered as aborted"] += 1
             whole.append({"type": answer[0], "call_id": answer[1], "output": _ABORTED})

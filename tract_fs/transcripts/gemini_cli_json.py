@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tract_fs.transcripts.document import HEAD, assemble_document, document_units, flaws_of
-from tract_fs.transcripts.fields import Keys, fields_of, picked, text_of
+from tract_fs.transcripts.fields import fields_of, picked, text_in
 from tract_fs.transcripts.gemini_cli import contents_of, is_header, message_fields
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+from tract_fs.transcripts.transcript import Branch, Entry, Keys, Transcript
 
 NAME = "gemini-cli-json"
 
@@ -36,11 +36,11 @@ def read(source: Source) -> list[Transcript]:
     return [
         Transcript(
             format=NAME,
-            id=text_of(header.get("sessionId")),
+            id=text_in(header, "sessionId"),
             branches=[Branch("main", range(len(units)))],
             entry=entry,
             count=len(units),
-            title=text_of(header.get("summary")),
+            title=text_in(header, "summary"),
             metadata=picked(header, "projectHash", "startTime", "directories", "kind"),
             flaws=[*flaws_of(units), *keys.flaws],
         )

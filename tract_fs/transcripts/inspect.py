@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tract_fs.transcripts.document import HEAD, assemble_document, flaws_of, split_document
-from tract_fs.transcripts.fields import Fields, Keys, fields_of, items_of, picked, text_of, time_us
+from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_of, picked, text_in
+from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.message_lists import is_message
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+from tract_fs.transcripts.transcript import Branch, Entry, Keys, Transcript
 from tract_fs.transcripts.units import Unit
 
 NAME = "inspect"
@@ -31,7 +32,7 @@ def read(source: Source) -> list[Transcript]:
     log = fields_of(document)
     samples = [sample for sample in items_of(log.get("samples", [log])) if isinstance(sample, dict)]
     keys = Keys()
-    return [_session(source, fields_of(log.get("eval")), sample, is_clean, keys) for sample in samples]
+    return [_session(source, fields_in(log, "eval"), sample, is_clean, keys) for sample in samples]
 
 
 def assemble(values: Sequence[Any]) -> bytes:
@@ -43,7 +44,7 @@ def _session(source: Source, log: Fields, sample: Fields, is_clean: bool, keys: 
     units = split_document(sample, is_clean, "messages")
     names = Keys()
     found = [names.of(fields_of(unit.value).get("id"), place) for place, unit in enumerate(units[1:], 1)]
-    generated = {**fields_of(log.get("model_generate_config")), **picked(log, "model")}
+    generated = {**fields_in(log, "model_generate_config"), **picked(log, "model")}
 
     def entry(position: int) -> Entry:
         unit = units[position]
@@ -54,7 +55,7 @@ def _session(source: Source, log: Fields, sample: Fields, is_clean: bool, keys: 
             key=found[position - 1],
             contents=[unit.value] if is_message(unit.value) else [],
             config=_config(unit, generated),
-            metadata={name: unit.value[name] for name in ("id", "source") if text_of(fields_of(unit.value).get(name))},
+            metadata={name: unit.value[name] for name in ("id", "source") if text_in(unit.value, name)},
         )
 
     name = "-".join(str(part) for part in (log.get("eval_id", source.name), sample.get("id"), sample.get("epoch")))
@@ -64,7 +65,7 @@ def _session(source: Source, log: Fields, sample: Fields, is_clean: bool, keys: 
         branches=[Branch("main", range(len(units)))],
         entry=entry,
         count=len(units),
-        title=" ".join(str(part) for part in (text_of(log.get("task")), sample.get("id")) if part not in ("", None)),
+        title=" ".join(str(part) for part in (text_in(log, "task"), sample.get("id")) if part not in ("", None)),
         metadata=picked(log, "task", "model", "created", "run_id"),
         flaws=[*flaws_of(units), *names.flaws],
         encoding=source.encoding,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tract_fs.transcripts.document import HEAD, flaws_of
-from tract_fs.transcripts.fields import Fields, Keys, fields_of
+from tract_fs.transcripts.fields import Fields, fields_of
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+from tract_fs.transcripts.transcript import Branch, Entry, Keys, Transcript
 from tract_fs.transcripts.units import Unit, Units
 
 

@@ -15,6 +15,8 @@ from msgspec import Struct, field
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.units import Flaw, Unit
 
+MOST_LEFT = 200  # branches of what a session left; what it leaves later is hidden in its place, since each costs a walk
+
 
 class Entry(Struct):
     """One record of a session.
@@ -45,6 +47,32 @@ class Entry(Struct):
     def of(cls, unit: Unit, key: str, **fields: Any) -> Entry:
         """Returns the entry of a line."""
         return cls(key, unit.value, raw=unit.raw, is_joined=unit.is_joined, **fields)
+
+
+class Keys:
+    """The keys of a file's entries: each once, whatever ids the file has."""
+
+    def __init__(self) -> None:
+        self.flaws: list[Flaw] = []
+        self._used: dict[str, int] = {}
+
+    def of(self, id_: object, position: int, line: int = 0, *, is_expected: bool = False) -> str:
+        """Returns the key for an id; for the second use of one, a key made of it; without an id, one of the position.
+
+        A second use is a flaw, unless it `is_expected`.
+        """
+        wanted = id_ if isinstance(id_, str) and id_ else f"@{position}"
+        count = self._used.get(wanted, 0) + 1
+        self._used[wanted] = count
+        if count == 1:
+            return wanted
+        if not is_expected:
+            self.flaws.append(Flaw(line, "noted", f"the id {wanted[:60]!r} is used {count} times"))
+        key = f"{wanted}#{count}"
+        while key in self._used:
+            key += "#"
+        self._used[key] = 1
+        return key
 
 
 class Branch(NamedTuple):
