@@ -53,7 +53,7 @@ def _is_response(value: Fields) -> bool:
 
 
 def _is_list(messages: list[Any]) -> bool:
-    has_own = any(block.get("type") in _BLOCKS for block in blocks_of(messages))
+    has_own = any(text_in(block, "type") in _BLOCKS for block in blocks_of(messages))
     return has_own and is_message(messages[0])
 
 

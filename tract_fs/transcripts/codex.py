@@ -41,7 +41,7 @@ def matches(source: Source) -> bool:
     sample = source.sample[:3]
     is_old = any(parts_of(record)[0] == "session_meta" for record in sample[:1])
     return is_old or any(
-        record.get("type") in _LINE_TYPES and isinstance(record.get("payload"), dict) for record in sample
+        text_in(record, "type") in _LINE_TYPES and isinstance(record.get("payload"), dict) for record in sample
     )
 
 
