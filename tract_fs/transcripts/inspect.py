@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tract_fs.transcripts.document import HEAD, assemble_document, flaws_of, split_document
+from tract_fs.transcripts.document import assemble_document, split_document
 from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_of, picked, text_in
+from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.message_lists import is_message
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Keys, Transcript
-from tract_fs.transcripts.units import Unit
+from tract_fs.transcripts.transcript import Keys, Transcript
 
 NAME = "inspect"
 
@@ -42,36 +42,27 @@ def assemble(values: Sequence[Any]) -> bytes:
 
 def _session(source: Source, log: Fields, sample: Fields, is_clean: bool, keys: Keys) -> Transcript:
     units = split_document(sample, is_clean, "messages")
-    names = Keys()
-    found = [names.of(fields_of(unit.value).get("id"), place) for place, unit in enumerate(units[1:], 1)]
     generated = {**fields_in(log, "model_generate_config"), **picked(log, "model")}
 
-    def entry(position: int) -> Entry:
-        unit = units[position]
+    def meaning(message: Fields, position: int) -> Fields:
         if position == 0:
-            return Entry.of(unit, key=HEAD, at_us=time_us(log.get("created")))
-        return Entry.of(
-            unit,
-            key=found[position - 1],
-            contents=[unit.value] if is_message(unit.value) else [],
-            config=_config(unit, generated),
-            metadata={name: unit.value[name] for name in ("id", "source") if text_in(unit.value, name)},
-        )
+            return {"at_us": time_us(log.get("created"))}
+        is_made = message.get("role") == "assistant"
+        return {
+            "contents": [message] if is_message(message) else [],
+            "config": ({**generated, **picked(message, "model")} or None) if is_made else None,
+            "metadata": {name: message[name] for name in ("id", "source") if text_in(message, name)},
+        }
 
     name = "-".join(str(part) for part in (log.get("eval_id", source.name), sample.get("id"), sample.get("epoch")))
-    return Transcript(
-        format=NAME,
+    return linear_transcript(
+        NAME,
+        source,
+        units,
+        meaning,
+        id_of=lambda message: message.get("id"),
+        has_head=True,
         id=keys.of(name, 0),
-        branches=[Branch("main", range(len(units)))],
-        entry=entry,
-        count=len(units),
         title=" ".join(str(part) for part in (text_in(log, "task"), sample.get("id")) if part not in ("", None)),
         metadata=picked(log, "task", "model", "created", "run_id"),
-        flaws=[*flaws_of(units), *names.flaws],
-        encoding=source.encoding,
     )
-
-
-def _config(unit: Unit, generated: Fields) -> Fields | None:
-    message = fields_of(unit.value)
-    return {**generated, **picked(message, "model")} or None if message.get("role") == "assistant" else None
