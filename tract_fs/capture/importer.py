@@ -21,6 +21,7 @@ from tract_fs.errors import ContentValidationError, JsonValueError, ObjectTooLar
 from tract_fs.model import canonical
 from tract_fs.model.content import MessageContent, RecordContent, ToolsContent, encode_message
 from tract_fs.model.events import NewCommit, describe_op
+from tract_fs.model.fields import fields_in, fields_of, items_of
 from tract_fs.model.lineage import first_words
 from tract_fs.model.names import CommitHash, ContentHash, format_time, hash_bytes
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
@@ -549,8 +550,7 @@ class TranscriptImporter:
         """Sets the title and metadata of the tract to the session's; a title that a user gave it stays."""
         transcript, session = self._transcript, self._session
         metadata = session.reader.metadata()
-        before = metadata.get(stamps.KEY)
-        known = before if isinstance(before, dict) else {}
+        known = fields_in(metadata, stamps.KEY)
         title = transcript.title or self._first_words()
         own = {**transcript.metadata, "format": transcript.format, "session": transcript.id, "title": title}
         own |= {"encoding": transcript.encoding} if transcript.encoding else {}
@@ -579,8 +579,7 @@ def _text_of(message: dict[str, Any]) -> str:
     content = message.get("content", message.get("parts"))
     if isinstance(content, str):
         return content.strip()
-    blocks = content if isinstance(content, list) else []
-    texts = (block.get("text") for block in blocks if isinstance(block, dict))
+    texts = (fields_of(block).get("text") for block in items_of(content))
     return next((text.strip() for text in texts if isinstance(text, str)), "")
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from tract_fs.model import canonical
-from tract_fs.model.shapes import Fields, is_gemini, is_item, part_of
+from tract_fs.model.fields import Fields, items_in, text_in
+from tract_fs.model.shapes import is_gemini, is_item, part_of
 
 _KEPT_CHARS = 200  # of a text that is cut
 _LEAST_CHARS = 400  # a text of fewer characters stays
@@ -41,13 +42,12 @@ def shorten_payloads(fields: Fields, commit: str, *, is_tool_io: bool) -> bool:
 def _in_message(fields: Fields, cut: _Cut) -> None:
     if fields.get("role") in ("tool", "function"):
         cut.at(fields, "content")
-    calls, blocks = fields.get("tool_calls"), fields.get("content")
-    for call in [*(calls if isinstance(calls, list) else []), fields]:
+    for call in [*items_in(fields, "tool_calls"), fields]:
         if isinstance(call, dict):
             cut.at_json(call.get("function", call.get("function_call")), "arguments")
             cut.at(call.get("custom"), "input")
-    for block in blocks if isinstance(blocks, list) else []:
-        kind = block.get("type") if isinstance(block, dict) else None
+    for block in items_in(fields, "content"):
+        kind = text_in(block, "type")
         if kind == "tool_use":
             cut.at(block, "input")
         elif kind == "tool_result":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import as_text_block, call_block, messages_of, result_block, text_block, text_or_json
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.measures import time_us, usage_of
 from tract_fs.transcripts.source import Source

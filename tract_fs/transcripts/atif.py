@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tract_fs.model.content import InstructionContent
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, records_in, text_in
 from tract_fs.transcripts.blocks import (
     as_text_block,
     call_block,
@@ -18,7 +19,6 @@ from tract_fs.transcripts.blocks import (
     url_block,
 )
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_of, picked, records_in, text_in
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.measures import time_us, usage_of
 from tract_fs.transcripts.source import Source

@@ -6,8 +6,8 @@ from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.blobs import encode_blob
 from tract_fs.model.content import InstructionContent, ToolsContent
+from tract_fs.model.fields import Fields, items_of, text_of
 from tract_fs.model.names import hash_bytes
-from tract_fs.transcripts.fields import Fields, items_of, text_of
 
 
 def system_prompt(text: str) -> list[InstructionContent]:

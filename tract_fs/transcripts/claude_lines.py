@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tract_fs.transcripts.fields import fields_in, items_in, text_in
+from tract_fs.model.fields import fields_in, items_in, text_in
 from tract_fs.transcripts.graph import Node
 from tract_fs.transcripts.graph_file import Form, writer_of
 from tract_fs.transcripts.units import Unit, is_plain_json

@@ -11,9 +11,9 @@ from collections import Counter
 from hashlib import sha256
 from typing import Any
 
+from tract_fs.model.fields import text_in
 from tract_fs.model.names import to_datetime
 from tract_fs.transcripts.claude_lines import SYNTHETIC
-from tract_fs.transcripts.fields import text_in
 from tract_fs.transcripts.resume import ResumeContext, ResumeFile
 from tract_fs.transcripts.turns import Message, turns_of
 from tract_fs.transcripts.units import repaired

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tract_fs.model.content import InstructionContent, ToolsContent
+from tract_fs.model.fields import Fields, fields_in, fields_of, text_in
 from tract_fs.transcripts.codex_facts import (
     ThreadFacts,
     communication_of,
@@ -19,7 +20,6 @@ from tract_fs.transcripts.codex_facts import (
 )
 from tract_fs.transcripts.codex_lines import ThreadLines, parts_of
 from tract_fs.transcripts.codex_resume import MESSAGES, write
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, text_in
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.response_items import message_of
 from tract_fs.transcripts.resume import Loss, SessionCheck

@@ -10,9 +10,9 @@ from bisect import bisect_right
 from collections import Counter
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, picked, text_in, text_of
 from tract_fs.model.usage import TokenUsage
 from tract_fs.transcripts.codex_lines import ThreadLines, parts_of
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_in, items_of, picked, text_in, text_of
 from tract_fs.transcripts.measures import time_us, usage_of
 from tract_fs.transcripts.response_items import message_of
 from tract_fs.transcripts.transcript import Branch

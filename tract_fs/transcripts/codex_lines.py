@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tract_fs.transcripts.fields import Fields, fields_of, text_in
+from tract_fs.model.fields import Fields, fields_of, text_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.units import Flaw, Unit, Units
 

@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from tract_fs.transcripts.fields import Fields, items_of, text_in, text_of
+from tract_fs.model.fields import Fields, items_of, text_in, text_of
 from tract_fs.transcripts.resume import ResumeContext, ResumeFile
 from tract_fs.transcripts.units import repaired
 

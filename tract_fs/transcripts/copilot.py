@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import (
     media_block,
     messages_of,
@@ -16,7 +17,6 @@ from tract_fs.transcripts.blocks import (
     text_block,
     thinking_block,
 )
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.measures import time_us, usage_of
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import MOST_LEFT, Branch, Entry, Keys, Transcript

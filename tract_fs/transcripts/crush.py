@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import (
     call_block,
     media_block,
@@ -15,7 +16,6 @@ from tract_fs.transcripts.blocks import (
     url_block,
 )
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_in, picked, records_in, text_in, text_of
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.source import Source

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, picked, records_in, text_in
+from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in
 from tract_fs.transcripts.measures import time_us, usage_of
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import MOST_LEFT, Branch, Entry, Keys, Transcript

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_of, picked, text_in
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.fields import Fields, fields_of, picked, text_in
 from tract_fs.transcripts.gemini_cli import contents_of, is_header, message_fields
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.source import Source

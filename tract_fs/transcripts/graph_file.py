@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.transcripts.fields import text_in
+from tract_fs.model.fields import text_in
 from tract_fs.transcripts.graph import Graph, Node, branches, kept_uuids, loaded
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.resume import Loss, SessionCheck

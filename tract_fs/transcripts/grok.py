@@ -5,6 +5,7 @@ Source: files of Grok 1.0.5; the Agent Client Protocol's schema.
 
 from __future__ import annotations
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, picked, text_in
 from tract_fs.transcripts.blocks import (
     as_text_block,
     call_block,
@@ -14,7 +15,6 @@ from tract_fs.transcripts.blocks import (
     result_block,
     thinking_block,
 )
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_in, picked, text_in
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.measures import time_us, usage_of
 from tract_fs.transcripts.source import Source

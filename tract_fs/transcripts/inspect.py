@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.document import assemble_document, split_document
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.message_lists import is_message

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from tract_fs.model.content import InstructionContent
+from tract_fs.model.fields import (
+    Fields,
+    fields_in,
+    fields_of,
+    items_in,
+    items_of,
+    picked,
+    records_in,
+    text_in,
+    text_of,
+)
 from tract_fs.transcripts.blocks import (
     as_text_block,
     call_block,
@@ -13,17 +24,6 @@ from tract_fs.transcripts.blocks import (
     thinking_block,
     tool_definitions,
     url_block,
-)
-from tract_fs.transcripts.fields import (
-    Fields,
-    fields_in,
-    fields_of,
-    items_in,
-    items_of,
-    picked,
-    records_in,
-    text_in,
-    text_of,
 )
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.measures import time_us, usage_of

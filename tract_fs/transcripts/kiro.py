@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tract_fs.model import canonical
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import call_block, messages_of, plain_content, result_block, text_block
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.source import Source

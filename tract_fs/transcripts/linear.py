@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_of
 from tract_fs.transcripts.document import HEAD, flaws_of
-from tract_fs.transcripts.fields import Fields, fields_of
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Branch, Entry, Keys, Transcript
 from tract_fs.transcripts.units import Unit, Units

@@ -10,8 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from tract_fs.model.fields import Fields, fields_of, picked, text_in
 from tract_fs.transcripts.document import HEAD, assemble_document, encode_document, flaws_of, split_document
-from tract_fs.transcripts.fields import Fields, fields_of, picked, text_in
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Branch, Entry, Keys, Transcript

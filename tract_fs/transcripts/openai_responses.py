@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.blocks import system_prompt, tool_definitions
-from tract_fs.transcripts.fields import Fields, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.message_lists import Family, Parsed, assemble_as, blocks_of, is_message, is_of, read_as
 from tract_fs.transcripts.response_items import is_item, message_of
 from tract_fs.transcripts.source import Source

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import (
     messages_of,
     plain_content,
@@ -20,7 +21,6 @@ from tract_fs.transcripts.blocks import (
     url_block,
 )
 from tract_fs.transcripts.document import HEAD, assemble_document, document_units, flaws_of
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_in, picked, records_in, text_in, text_of
 from tract_fs.transcripts.measures import time_us, usage_of
 from tract_fs.transcripts.opencode_resume import fault_of, write
 from tract_fs.transcripts.resume import Loss, SessionCheck

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_in, items_of, text_in
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, text_in
 from tract_fs.transcripts.resume import ResumeContext, ResumeFile
 from tract_fs.transcripts.turns import Message, turns_of
 from tract_fs.transcripts.units import repaired

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from tract_fs.model.fields import (
+    Fields,
+    fields_in,
+    fields_of,
+    items_in,
+    items_of,
+    picked,
+    records_in,
+    text_in,
+    text_of,
+)
 from tract_fs.transcripts.blocks import (
     call_block,
     messages_of,
@@ -12,17 +23,6 @@ from tract_fs.transcripts.blocks import (
     thinking_block,
     tool_definitions,
     url_block,
-)
-from tract_fs.transcripts.fields import (
-    Fields,
-    fields_in,
-    fields_of,
-    items_in,
-    items_of,
-    picked,
-    records_in,
-    text_in,
-    text_of,
 )
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.measures import time_us

@@ -10,6 +10,7 @@ from typing import Any
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, picked, records_in, text_in
 from tract_fs.transcripts.blocks import (
     call_block,
     media_block,
@@ -22,7 +23,6 @@ from tract_fs.transcripts.blocks import (
     tool_definitions,
     url_block,
 )
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_in, items_of, picked, records_in, text_in
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.measures import time_us, usage_of
 from tract_fs.transcripts.source import Source

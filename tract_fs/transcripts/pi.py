@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from hashlib import sha256
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.blocks import (
     as_text_block,
     blob_url,
@@ -21,7 +22,6 @@ from tract_fs.transcripts.blocks import (
     text_block,
     thinking_block,
 )
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.measures import time_us, usage_of
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import MOST_LEFT, Branch, Entry, Keys, Transcript

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tract_fs.model.fields import fields_in, items_in, text_in
 from tract_fs.model.usage import TokenUsage
-from tract_fs.transcripts.fields import fields_in, items_in, text_in
 from tract_fs.transcripts.graph import Node
 from tract_fs.transcripts.graph_file import Form, check_graph, read_graph, writer_of
 from tract_fs.transcripts.resume import SessionCheck

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tract_fs.transcripts.fields import Fields, text_in
+from tract_fs.model.fields import Fields, text_in
 
 _ROLES = {
     "reasoning": "assistant",

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tract_fs.transcripts.fields import items_in, text_in
+from tract_fs.model.fields import items_in, text_in
 from tract_fs.transcripts.units import repaired
 
 _NO_RESULT = "[no result of this tool call is in the context]"

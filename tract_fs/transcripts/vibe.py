@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import blob_url, system_prompt, text_block
-from tract_fs.transcripts.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.linear import linear_transcript
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
