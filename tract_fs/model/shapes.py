@@ -8,11 +8,12 @@ packages of the three providers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tract_fs.model.fields import Fields, fields_of, items_in, text_in
 
 Shape = Literal["openai", "openai-responses", "anthropic", "gemini"]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 CHAT_PARTS = {
     "user": frozenset(["text", "image_url", "input_audio", "file"]),

@@ -11,8 +11,8 @@ from typing import Any
 
 from tract_fs.model.fields import Fields, fields_of, items_of, picked
 from tract_fs.transcripts.blocks import tool_definitions
+from tract_fs.transcripts.conversations import GENERATION_KEYS
 from tract_fs.transcripts.message_lists import Family, Parsed, assemble_as, is_message, is_of, read_as
-from tract_fs.transcripts.openai import GENERATION_KEYS
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 

@@ -97,7 +97,11 @@ class Transcript(Struct):
 
 
 class Format(Protocol):
-    """A module that knows one format; a new one is a file, and a line in `transcripts/__init__`."""
+    """A module that knows one format. It may also have, where its files allow that:
+
+    - `assemble(values) -> bytes`: the file of a document's records; without it, an export has a record a line.
+    - `check(source) -> SessionCheck` and `write(context) -> ResumeFile`; see `resume`.
+    """
 
     NAME: str
 

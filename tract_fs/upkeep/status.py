@@ -67,7 +67,7 @@ class _History(Struct):
         return lambda name: (objects.get(name) is not None) if name in self.shown_blobs else objects.exists(name)
 
 
-def survey(session: Session) -> Status:
+def status_of(session: Session) -> Status:
     """Returns the state of the reader's tract. Cost: reads the history of the head, and lists the store."""
     reader = session.reader
     log = reader.log

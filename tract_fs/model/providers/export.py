@@ -30,6 +30,12 @@ from tract_fs.model.shapes import Shape
 Exported = tuple[Fields, tuple[str, ...]]  # a message, and the commits that it came from
 Warn = Callable[[str], object]
 Emit = Callable[[Turn, Notes], list[Fields]]
+_EMITTERS: dict[Shape, Emit] = {
+    "openai": openai_chat.emit,
+    "openai-responses": openai_responses.emit,
+    "anthropic": anthropic.emit,
+    "gemini": gemini.emit,
+}
 
 
 class Document(Struct):
@@ -46,14 +52,12 @@ def export(messages: Sequence[Message], form: Shape, warn: Warn, *, is_partial: 
     """
     notes = Notes(form, warn)
     turns = arranged(_turns(messages), form, notes)
-    if form == "openai":
-        return Document([], _emitted(turns, openai_chat.emit, form, notes, is_partial=is_partial))
-    if form == "openai-responses":
-        items = _emitted(turns, openai_responses.emit, form, notes, is_partial=is_partial)
-        return Document([], openai_responses.without_lone_reasoning(items, notes))
+    made = _emitted(turns, _EMITTERS[form], form, notes, is_partial=is_partial)
     if form == "anthropic":
-        return _to_anthropic(_emitted(turns, anthropic.emit, form, notes, is_partial=is_partial), notes)
-    return _to_gemini(_emitted(turns, gemini.emit, form, notes, is_partial=is_partial), notes)
+        return _to_anthropic(made, notes)
+    if form == "gemini":
+        return _to_gemini(made, notes)
+    return Document([], openai_responses.without_lone_reasoning(made, notes) if form == "openai-responses" else made)
 
 
 def as_committed(messages: Sequence[Message]) -> list[Exported]:
