@@ -9,7 +9,7 @@ from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_
 from tract_fs.transcripts.blocks import as_text_block, call_block, messages_of, result_block, text_block, text_or_json
 from tract_fs.transcripts.document import assemble_document, document_units
 from tract_fs.transcripts.linear import linear_transcript
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -52,16 +52,16 @@ def _meaning(message: Fields) -> Fields:
     if isinstance(message.get("content"), str) and message["content"]:
         blocks = [text_block(message["content"])]
     usage = fields_in(message, "usage")
-    read, written = usage.get("cacheReadInputTokens"), usage.get("cacheCreationInputTokens")
     return {
         "contents": messages_of((role, blocks)),
         "at_us": time_us(usage.get("timestamp")) or time_us(fields_in(message, "meta").get("sentAt")),
         "config": (picked(usage, "model") or None) if role == "assistant" else None,
-        "usage": usage_of(
-            usage.get("inputTokens"),
-            usage.get("outputTokens"),
-            cache_read=read,
-            cache_write=written,
+        "usage": usage_in(
+            usage,
+            "inputTokens",
+            "outputTokens",
+            cache_read="cacheReadInputTokens",
+            cache_write="cacheCreationInputTokens",
             is_cache_apart=True,
         ),
         "metadata": picked(message, "messageId", "state", "agentMode"),

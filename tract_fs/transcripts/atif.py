@@ -20,7 +20,7 @@ from tract_fs.transcripts.blocks import (
 )
 from tract_fs.transcripts.document import assemble_document, document_units
 from tract_fs.transcripts.linear import linear_transcript
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -90,9 +90,7 @@ def _step(step: Fields, agent: Fields) -> Fields:
         "contents": contents,
         "at_us": time_us(step.get("timestamp")),
         "config": (picked(model, *model) or None) if is_made else None,
-        "usage": usage_of(
-            metrics.get("prompt_tokens"), metrics.get("completion_tokens"), cache_read=metrics.get("cached_tokens")
-        ),
+        "usage": usage_in(metrics, "prompt_tokens", "completion_tokens", cache_read="cached_tokens"),
         "metadata": picked(step, "step_id", "source", "is_copied_context", "extra"),
     }
 

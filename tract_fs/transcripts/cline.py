@@ -12,7 +12,7 @@ from typing import Any
 from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.document import assemble_document, document_units
 from tract_fs.transcripts.linear import linear_transcript
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -80,11 +80,12 @@ def assemble(values: Sequence[Any]) -> bytes:
 
 def _meaning(message: Fields) -> Fields:
     model, metrics = fields_in(message, "modelInfo"), fields_in(message, "metrics")
-    usage = usage_of(
-        metrics.get("inputTokens"),
-        metrics.get("outputTokens"),
-        cache_read=metrics.get("cacheReadTokens"),
-        cache_write=metrics.get("cacheWriteTokens"),
+    usage = usage_in(
+        metrics,
+        "inputTokens",
+        "outputTokens",
+        cache_read="cacheReadTokens",
+        cache_write="cacheWriteTokens",
         is_cache_apart=True,
     )
     config = {

@@ -13,7 +13,7 @@ from typing import Any
 from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, picked, text_in, text_of
 from tract_fs.model.usage import TokenUsage
 from tract_fs.transcripts.codex_lines import ThreadLines, parts_of
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.response_items import message_of
 from tract_fs.transcripts.transcript import Branch
 from tract_fs.transcripts.units import Flaw
@@ -263,12 +263,13 @@ class ThreadFacts:
     def _see_usage(self, position: int, kind: str, usage: object, mark: object) -> None:
         """Notes the usage of a response, once: Codex records it in two types of lines, and repeats the one or the other."""
         fields = fields_of(usage)
-        found = usage_of(
-            fields.get("input_tokens"),
-            fields.get("output_tokens"),
-            cache_read=fields.get("cached_input_tokens"),
-            cache_write=fields.get("cache_write_input_tokens"),
-            reasoning=fields.get("reasoning_output_tokens"),
+        found = usage_in(
+            fields,
+            "input_tokens",
+            "output_tokens",
+            cache_read="cached_input_tokens",
+            cache_write="cache_write_input_tokens",
+            reasoning="reasoning_output_tokens",
         )
         if found is None or (mark is not None and mark == self._last_usage):
             return

@@ -17,7 +17,7 @@ from tract_fs.transcripts.blocks import (
     text_block,
     thinking_block,
 )
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import MOST_LEFT, Branch, Entry, Keys, Transcript
 
@@ -204,10 +204,11 @@ def _call(request: Fields) -> Fields:
 
 
 def _usage(data: Fields) -> object:
-    return usage_of(
-        data.get("inputTokens"),
-        data.get("outputTokens"),
-        cache_read=data.get("cacheReadTokens"),
-        cache_write=data.get("cacheWriteTokens"),
-        reasoning=data.get("reasoningTokens"),
+    return usage_in(
+        data,
+        "inputTokens",
+        "outputTokens",
+        cache_read="cacheReadTokens",
+        cache_write="cacheWriteTokens",
+        reasoning="reasoningTokens",
     )

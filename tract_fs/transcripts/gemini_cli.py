@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import MOST_LEFT, Branch, Entry, Keys, Transcript
 
@@ -147,13 +147,7 @@ def _ids(messages: Sequence[Fields]) -> list[str]:
 def message_fields(message: Fields) -> dict[str, Any]:
     """Returns what an entry has of a message beside its contents."""
     tokens = fields_in(message, "tokens")
-    usage = usage_of(
-        tokens.get("input"),
-        tokens.get("output"),
-        cache_read=tokens.get("cached"),
-        reasoning=tokens.get("thoughts"),
-        is_reasoning_apart=True,
-    )
+    usage = usage_in(tokens, "input", "output", cache_read="cached", reasoning="thoughts", is_reasoning_apart=True)
     return {
         "at_us": time_us(message.get("timestamp")) or time_us(message.get("startTime")),
         "config": (picked(message, "model") or None) if message.get("type") == "gemini" else None,

@@ -16,7 +16,7 @@ from tract_fs.transcripts.blocks import (
     thinking_block,
 )
 from tract_fs.transcripts.linear import linear_transcript
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -97,12 +97,13 @@ def _meaning(record: Fields, model: str) -> Fields:
         "contents": messages_of((role, blocks)),
         "at_us": time_us(meta.get("agentTimestampMs")) or time_us(record.get("timestamp")),
         "config": {"model": model} if model and blocks and role == "assistant" else None,
-        "usage": usage_of(
-            usage.get("inputTokens"),
-            usage.get("outputTokens"),
-            cache_read=usage.get("cachedReadTokens"),
-            cache_write=usage.get("cacheCreationTokens"),
-            reasoning=usage.get("reasoningTokens"),
+        "usage": usage_in(
+            usage,
+            "inputTokens",
+            "outputTokens",
+            cache_read="cachedReadTokens",
+            cache_write="cacheCreationTokens",
+            reasoning="reasoningTokens",
         ),
         "metadata": picked(meta, "eventId", "promptId"),
     }

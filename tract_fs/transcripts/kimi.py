@@ -26,7 +26,7 @@ from tract_fs.transcripts.blocks import (
     url_block,
 )
 from tract_fs.transcripts.linear import linear_transcript
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -147,10 +147,11 @@ def _blocks(part: object) -> list[Fields]:
 
 
 def _usage(usage: Fields) -> object:
-    return usage_of(
-        usage.get("inputOther"),
-        usage.get("output"),
-        cache_read=usage.get("inputCacheRead"),
-        cache_write=usage.get("inputCacheCreation"),
+    return usage_in(
+        usage,
+        "inputOther",
+        "output",
+        cache_read="inputCacheRead",
+        cache_write="inputCacheCreation",
         is_cache_apart=True,
     )

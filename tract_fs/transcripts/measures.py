@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from tract_fs.model.fields import Fields
 from tract_fs.model.names import to_us
 from tract_fs.model.usage import TokenUsage
 
@@ -34,25 +35,26 @@ def _iso_us(text: str) -> int | None:
         return None
 
 
-def usage_of(
-    prompt: object,
-    completion: object,
+def usage_in(
+    counts: Fields,
+    prompt: str,
+    completion: str,
     *,
-    cache_read: object = 0,
-    cache_write: object = 0,
-    reasoning: object = 0,
+    cache_read: str = "",
+    cache_write: str = "",
+    reasoning: str = "",
     is_cache_apart: bool = False,
     is_reasoning_apart: bool = False,
 ) -> TokenUsage | None:
-    """Returns the usage of counts; None where the prompt and the completion have none.
+    """Returns the usage of a record of counts, by the names of its fields; None where the prompt or the completion has none.
 
     `is_cache_apart`: the prompt's count is without what was read from the cache and written to it; `is_reasoning_apart`:
     the completion's is without its reasoning.
     """
-    whole, answer = _count(prompt), _count(completion)
+    whole, answer = _count(counts.get(prompt)), _count(counts.get(completion))
     if whole is None or answer is None:
         return None
-    read, written, thought = (_count(value) or 0 for value in (cache_read, cache_write, reasoning))
+    read, written, thought = (_count(counts.get(name)) or 0 for name in (cache_read, cache_write, reasoning))
     whole += read + written if is_cache_apart else 0
     answer += thought if is_reasoning_apart else 0
     return TokenUsage(whole, answer, whole + answer, read, written, thought)

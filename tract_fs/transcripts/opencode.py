@@ -21,7 +21,7 @@ from tract_fs.transcripts.blocks import (
     url_block,
 )
 from tract_fs.transcripts.document import HEAD, assemble_document, document_units, flaws_of
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.opencode_resume import fault_of, write
 from tract_fs.transcripts.resume import Loss, SessionCheck
 from tract_fs.transcripts.source import Source
@@ -229,13 +229,14 @@ def _config(config: Fields) -> Fields | None:
 
 
 def _usage(tokens: Fields) -> object:
-    cache = fields_in(tokens, "cache")
-    return usage_of(
-        tokens.get("input"),
-        tokens.get("output"),
-        cache_read=cache.get("read"),
-        cache_write=cache.get("write"),
-        reasoning=tokens.get("reasoning"),
+    tokens = {**tokens, **fields_in(tokens, "cache")}
+    return usage_in(
+        tokens,
+        "input",
+        "output",
+        cache_read="read",
+        cache_write="write",
+        reasoning="reasoning",
         is_cache_apart=True,
         is_reasoning_apart=True,
     )

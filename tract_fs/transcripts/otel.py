@@ -24,7 +24,7 @@ from tract_fs.transcripts.blocks import (
     url_block,
 )
 from tract_fs.transcripts.linear import linear_transcript
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -126,10 +126,11 @@ def _meaning(record: Fields, messages: list[Fields], system: Any) -> Fields:
         "contents": contents,
         "at_us": time_us(record.get("start_time") or record.get("timestamp") or record.get("startTimeUnixNano")),
         "config": {name: attributes[key] for key, name in _CONFIG.items() if attributes.get(key) is not None} or None,
-        "usage": usage_of(
-            attributes.get("gen_ai.usage.input_tokens"),
-            attributes.get("gen_ai.usage.output_tokens"),
-            cache_read=attributes.get("gen_ai.usage.cache_read.input_tokens"),
+        "usage": usage_in(
+            attributes,
+            "gen_ai.usage.input_tokens",
+            "gen_ai.usage.output_tokens",
+            cache_read="gen_ai.usage.cache_read.input_tokens",
         ),
         "metadata": picked(record, "name", "trace_id", "span_id", "finish_reason"),
     }

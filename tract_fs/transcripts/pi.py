@@ -22,7 +22,7 @@ from tract_fs.transcripts.blocks import (
     text_block,
     thinking_block,
 )
-from tract_fs.transcripts.measures import time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import MOST_LEFT, Branch, Entry, Keys, Transcript
 from tract_fs.transcripts.units import Flaw
@@ -272,11 +272,12 @@ def _summary(title: str, text: str) -> list[object]:
 
 
 def _usage(usage: Fields) -> object:
-    return usage_of(
-        usage.get("input"),
-        usage.get("output"),
-        cache_read=usage.get("cacheRead"),
-        cache_write=usage.get("cacheWrite"),
-        reasoning=usage.get("reasoning"),
+    return usage_in(
+        usage,
+        "input",
+        "output",
+        cache_read="cacheRead",
+        cache_write="cacheWrite",
+        reasoning="reasoning",
         is_cache_apart=True,
     )
