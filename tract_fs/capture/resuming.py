@@ -23,11 +23,8 @@ from tract_fs.transcripts.document import encode_document
 from tract_fs.transcripts.resume import ResumeContext, ResumeFile, SessionBytes
 from tract_fs.work.session import Session
 
-_WITHOUT_ERRORS = (
-    "codex",
-    "openai-chat",
-    "openai-responses",
-)  # formats whose results are texts, and do not say if they are errors
+# Formats whose results are texts, and do not say if they are errors.
+_WITHOUT_ERRORS = ("codex", "openai-chat", "openai-responses")
 _COMMIT = re.compile("^commit [0-9a-f]{64} ")
 _LAST_OF_ASSISTANT = "is the last, and of the assistant"  # in a warning; a session may end so
 

@@ -7,13 +7,14 @@ Legacy mode has no ordinals, and every version of Codex reads it. Its `response_
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
 from tract_fs.model.fields import Fields, items_of, text_in, text_of
-from tract_fs.transcripts.resume import ResumeContext, ResumeFile
+from tract_fs.model.names import to_datetime
+from tract_fs.transcripts.resume import ResumeContext, ResumeFile, iso_time
 from tract_fs.transcripts.units import repaired
 
 MESSAGES = "openai_responses"  # the form of the messages that `write` takes
@@ -52,10 +53,10 @@ def write(context: ResumeContext) -> ResumeFile:
         lines.append(("response_item", item))
         if event is not None:
             lines.append(("event_msg", event))
-    start = _time(context.at_us) - timedelta(milliseconds=len(lines))
-    lines[0] = ("session_meta", _header(context, system, _text(start)))
+    start = to_datetime(context.at_us) - timedelta(milliseconds=len(lines))
+    lines[0] = ("session_meta", _header(context, system, iso_time(start)))
     records = [
-        {"timestamp": _text(start + timedelta(milliseconds=number)), "type": kind, "payload": payload}
+        {"timestamp": iso_time(start + timedelta(milliseconds=number)), "type": kind, "payload": payload}
         for number, (kind, payload) in enumerate(lines)
     ]
     name = f"rollout-{start:%Y-%m-%dT%H-%M-%S}-{context.session_id}.jsonl"
@@ -195,11 +196,3 @@ def _event(item: Fields) -> Fields | None:
         return {"type": "user_message", "message": text, "images": [], "local_images": [], "text_elements": []}
     phase = {"phase": item["phase"]} if "phase" in item else {}
     return {"type": "agent_message", "message": text, **phase} if text else None
-
-
-def _time(at_us: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

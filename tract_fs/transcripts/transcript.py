@@ -32,9 +32,7 @@ class Entry(Struct):
     at_us: int | None = None  # microseconds since 1970, UTC
     config: dict[str, Any] | None = None  # the generation config that made it
     usage: object = None  # as TokenUsage.from_any takes it; of the response that ends here
-    usage_of: int | None = (
-        None  # position of the entry that the response begins with, where it has several; gets the usage
-    )
+    usage_of: int | None = None  # position of the response's first entry, which gets the usage, where it has several
     metadata: dict[str, Any] = field(default_factory=dict)  # to find it by: ids, directory, version
     covers: Sequence[int] = ()  # positions of the entries that its first content stands for, as a summary
     blobs: dict[str, bytes] = field(default_factory=dict)  # files that belong to it, by name

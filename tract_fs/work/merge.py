@@ -42,9 +42,7 @@ class MergeResult(Struct, frozen=True):
     kind: MergeKind
     head: str  # of the branch, now
     commit: CommitInfo | None = None
-    resolutions: tuple[
-        CommitInfo, ...
-    ] = ()  # the edits and annotations that settle the conflicts, after the merge commit
+    resolutions: tuple[CommitInfo, ...] = ()  # edits and annotations that settle the conflicts, after the merge commit
     conflicts: tuple[Conflict, ...] = ()  # those that were settled
 
 
