@@ -22,7 +22,7 @@ from tract_fs.model import canonical
 from tract_fs.model.content import MessageContent, RecordContent, ToolsContent, encode_message
 from tract_fs.model.events import NewCommit, describe_op
 from tract_fs.model.fields import fields_in, fields_of, items_of
-from tract_fs.model.lineage import first_words
+from tract_fs.model.messages import first_words
 from tract_fs.model.names import CommitHash, ContentHash, format_time, hash_bytes
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
 from tract_fs.model.tokens import count_json_message, source_name

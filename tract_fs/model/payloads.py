@@ -33,7 +33,7 @@ def shorten_payloads(fields: Fields, commit: str, *, is_tool_io: bool) -> bool:
     elif is_item(fields):
         for key in ("output", "input", "action", "operation"):
             cut.at(fields, key)
-        cut.at_json(fields, "arguments")
+        cut.arguments(fields)
     else:
         _in_message(fields, cut)
     return cut.count > 0
@@ -44,7 +44,7 @@ def _in_message(fields: Fields, cut: _Cut) -> None:
         cut.at(fields, "content")
     for call in [*items_in(fields, "tool_calls"), fields]:
         if isinstance(call, dict):
-            cut.at_json(call.get("function", call.get("function_call")), "arguments")
+            cut.arguments(call.get("function", call.get("function_call")))
             cut.at(call.get("custom"), "input")
     for block in items_in(fields, "content"):
         kind = text_in(block, "type")
@@ -66,20 +66,20 @@ class _Cut:
         if isinstance(holder, dict) and key in holder:
             holder[key] = self._whole(holder[key])
 
-    def at_json(self, holder: Any, key: str) -> None:
-        """Cuts the values in a JSON text; a text that is none is cut itself."""
-        text = holder.get(key) if isinstance(holder, dict) else None
-        if not isinstance(text, str) or len(text) <= _LEAST_CHARS:
+    def arguments(self, call: Any) -> None:
+        """Cuts the values in the arguments of a call, a JSON text; a text that is none is cut itself."""
+        text = text_in(call, "arguments")
+        if len(text) <= _LEAST_CHARS:
             return
         try:
             value = canonical.decode(text.encode())
         except ValueError:
-            holder[key] = self._text(text)
+            call["arguments"] = self._text(text)
             return
         before = self.count
         made = self._whole(value)
         if self.count > before:
-            holder[key] = canonical.encode_checked(made).decode()
+            call["arguments"] = canonical.encode_checked(made).decode()
 
     def without_media(self, response: Any) -> None:
         """Takes the media of one of Gemini's results away."""

@@ -201,9 +201,8 @@ def _digits(text: str, count: int) -> str:
     return sha256(text.encode("utf-8", "replace")).hexdigest()[:count]
 
 
-_NEEDED: dict[
-    str, dict[str, Any]
-] = {  # by role of a message or type of a part: the fields that opencode can't import it without
+# By role of a message or type of a part: the fields that opencode can't import it without.
+_NEEDED: dict[str, dict[str, Any]] = {
     "user": {"agent": str, "model": dict},
     "assistant": {
         "parentID": str,

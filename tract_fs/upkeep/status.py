@@ -12,7 +12,7 @@ from tract_fs.model.blobs import iter_references
 from tract_fs.model.damage import NO_FILE
 from tract_fs.model.history import linear_order
 from tract_fs.model.incomplete import BY_CUT, BY_GIT, Lost
-from tract_fs.model.lineage import first_words
+from tract_fs.model.messages import first_words
 from tract_fs.model.names import CommitHash, format_time, is_branch_name, is_hex
 from tract_fs.model.slots import LOST
 from tract_fs.model.status import (
