@@ -20,7 +20,7 @@ What to open for a change:
     a call of the API           tract (and async_tract), then the module that it calls
     what a reset may do         work/branches checks the call, model/view decides what its event does
     a field of status()         model/status holds it, upkeep/status fills it, cli/display shows it
-    an option of a command      cli/read_commands and its like declare it and pass it on; the filters of log: work/log_filter
+    an option of a command      cli/read_commands and its like declare it and pass it on; log checks it in work/log_filter
     what a compile shows        model/compiler and model/arrangement; the reasons in words: model/explanation
     a format of sessions        transcripts/__init__ has the steps
     a provider                  model/providers/__init__ has the steps

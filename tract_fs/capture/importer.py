@@ -145,7 +145,7 @@ class _Staged(Struct, frozen=True):
 
 
 class _Line:
-    """The end of a branch while one transaction adds commits to it: its head, the time of that, and the commits that wait."""
+    """The end of a branch while one transaction adds to it: its head, the time of that, and the commits that wait."""
 
     def __init__(self, session: Session, transaction: Transaction) -> None:
         self.session = session

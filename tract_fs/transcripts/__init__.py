@@ -1,4 +1,4 @@
-"""Transcripts: sessions and message lists, as agents and providers keep them, read into contents. Pure; one module per format.
+"""Transcripts: sessions and message lists, as agents and providers keep them, read into contents. Pure.
 
 Every format uses these: source (a file and what lies beside it), units (its records, repaired), transcript (what a reader
 returns), rest (what gives a record back). A reader is made of: fields (in model/), measures, blocks; linear, for records

@@ -1,4 +1,4 @@
-"""What a reader makes of a record: blocks and messages in Anthropic's form, the system prompt, the definitions of tools."""
+"""What a reader makes of a record: blocks and messages in Anthropic's form, system prompts, definitions of tools."""
 
 from __future__ import annotations
 

@@ -11,13 +11,7 @@ from typing import Any
 
 from tract_fs.model.content import InstructionContent, ToolsContent
 from tract_fs.model.fields import Fields, fields_in, fields_of, text_in
-from tract_fs.transcripts.codex_facts import (
-    ThreadFacts,
-    communication_of,
-    event_of,
-    instructions_of,
-    tools_of,
-)
+from tract_fs.transcripts.codex_facts import ThreadFacts, communication_of, event_of, instructions_of, tools_of
 from tract_fs.transcripts.codex_lines import ThreadLines, parts_of
 from tract_fs.transcripts.codex_resume import MESSAGES, write
 from tract_fs.transcripts.measures import time_us

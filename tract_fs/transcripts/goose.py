@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tract_fs.model.fields import (
-    Fields,
-    fields_in,
-    fields_of,
-    items_in,
-    items_of,
-    picked,
-    records_in,
-    text_in,
-    text_of,
-)
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import media_block, messages_of, result_block, text_block
 from tract_fs.transcripts.document import assemble_document, document_units
 from tract_fs.transcripts.linear import linear_transcript

@@ -46,7 +46,7 @@ def usage_in(
     is_cache_apart: bool = False,
     is_reasoning_apart: bool = False,
 ) -> TokenUsage | None:
-    """Returns the usage of a record of counts, by the names of its fields; None where the prompt or the completion has none.
+    """Returns the usage of a record of counts, by the names of its fields; None without a prompt's or a completion's.
 
     `is_cache_apart`: the prompt's count is without what was read from the cache and written to it; `is_reasoning_apart`:
     the completion's is without its reasoning.

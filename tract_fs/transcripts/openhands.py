@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from tract_fs.model.fields import (
-    Fields,
-    fields_in,
-    fields_of,
-    items_in,
-    items_of,
-    picked,
-    records_in,
-    text_in,
-    text_of,
-)
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import (
     call_block,
     messages_of,

@@ -17,15 +17,7 @@ from tract_fs.model.conflicts import Conflict, find_conflicts
 from tract_fs.model.events import BranchOp
 from tract_fs.model.history import is_ancestor, linear_order
 from tract_fs.model.info import CommitInfo, TokenBudgetConfig
-from tract_fs.model.merge import (
-    MergeKind,
-    MergePlan,
-    join_commit,
-    join_time_us,
-    plan_join,
-    plan_merge,
-    settled_resets,
-)
+from tract_fs.model.merge import MergeKind, MergePlan, join_commit, join_time_us, plan_join, plan_merge, settled_resets
 from tract_fs.model.messages import first_words
 from tract_fs.model.names import CommitHash, EventHash
 from tract_fs.model.objects import CommitOperation

@@ -12,17 +12,7 @@ from tract_fs.model.exports import without_empty
 from tract_fs.model.fields import Fields, items_of
 from tract_fs.model.messages import Message
 from tract_fs.model.providers import anthropic, gemini, openai_chat, openai_responses
-from tract_fs.model.providers.parts import (
-    PROVIDERS,
-    Call,
-    Media,
-    NoFormError,
-    Notes,
-    Part,
-    Result,
-    Text,
-    Turn,
-)
+from tract_fs.model.providers.parts import PROVIDERS, Call, Media, NoFormError, Notes, Part, Result, Text, Turn
 from tract_fs.model.providers.reading import read_turn
 from tract_fs.model.providers.turns import arranged
 from tract_fs.model.shapes import Shape
