@@ -8,7 +8,7 @@ from typing import Any
 from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import as_text_block, call_block, messages_of, result_block, text_block, text_or_json
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -26,19 +26,17 @@ def read(source: Source) -> list[Transcript]:
     """Returns the thread of the file."""
     units = document_units(source, "messages")
     head = fields_of(units[0].value)
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            units,
-            lambda message, position: _meaning(message) if position else {},
-            id_of=lambda message: f"{message['messageId']}" if isinstance(message.get("messageId"), int) else None,
-            has_head=True,
-            id=text_in(head, "id"),
-            title=text_in(head, "title"),
-            metadata=picked(head, "created", "agentMode", "env", "v"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        units,
+        lambda message, position: _meaning(message) if position else {},
+        id_of=lambda message: f"{message['messageId']}" if isinstance(message.get("messageId"), int) else None,
+        has_head=True,
+        id=text_in(head, "id"),
+        title=text_in(head, "title"),
+        metadata=picked(head, "created", "agentMode", "env", "v"),
+    )
 
 
 def assemble(values: Sequence[Any]) -> bytes:
@@ -55,7 +53,7 @@ def _meaning(message: Fields) -> Fields:
     return {
         "contents": messages_of((role, blocks)),
         "at_us": time_us(usage.get("timestamp")) or time_us(fields_in(message, "meta").get("sentAt")),
-        "config": (picked(usage, "model") or None) if role == "assistant" else None,
+        "config": picked(usage, "model") if role == "assistant" else None,
         "usage": usage_in(
             usage,
             "inputTokens",

@@ -69,7 +69,7 @@ def _parse(value: Any) -> Parsed:
     record = fields_of(value)
     if _is_response(record):
         message = {"role": record["role"], "content": record.get("content")}
-        return Parsed([message], picked(record, "model") or None, record.get("usage"))
+        return Parsed([message], picked(record, "model"), record.get("usage"))
     return Parsed([value] if is_message(value) else [])
 
 

@@ -19,7 +19,7 @@ from tract_fs.transcripts.blocks import (
     url_block,
 )
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -44,19 +44,16 @@ def read(source: Source) -> list[Transcript]:
             return _step(value, agent)
         return {"contents": tool_definitions(agent.get("tool_definitions"))}
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            units,
-            meaning,
-            id_of=lambda step: str(step["step_id"]) if isinstance(step.get("step_id"), int) else None,
-            has_head=True,
-            id=text_in(head, "session_id") or text_in(head, "trajectory_id"),
-            metadata=picked(head, "schema_version", "trajectory_id", "notes")
-            | {"agent": picked(agent, "name", "version")},
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        units,
+        meaning,
+        id_of=lambda step: str(step["step_id"]) if isinstance(step.get("step_id"), int) else None,
+        has_head=True,
+        id=text_in(head, "session_id") or text_in(head, "trajectory_id"),
+        metadata=picked(head, "schema_version", "trajectory_id", "notes") | {"agent": picked(agent, "name", "version")},
+    )
 
 
 def assemble(values: Sequence[Any]) -> bytes:
@@ -89,7 +86,7 @@ def _step(step: Fields, agent: Fields) -> Fields:
     return {
         "contents": contents,
         "at_us": time_us(step.get("timestamp")),
-        "config": (picked(model, *model) or None) if is_made else None,
+        "config": picked(model, *model) if is_made else None,
         "usage": usage_in(metrics, "prompt_tokens", "completion_tokens", cache_read="cached_tokens"),
         "metadata": picked(step, "step_id", "source", "is_copied_context", "extra"),
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -54,20 +54,18 @@ def read(source: Source) -> list[Transcript]:
         return _meaning(message) | {"covers": sorted(set(covers))}
 
     history = fields_of(source.json_beside("history_item.json"))
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            units,
-            meaning,
-            id_of=lambda message: message.get("id"),
-            has_head=is_whole,
-            id=text_in(head, "sessionId") or source.folder(),
-            title=text_in(history, "task"),
-            metadata=picked(head, "version", "agent", "sessionId")
-            | picked(history, "workspace", "mode", "cwdOnTaskInitialization"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        units,
+        meaning,
+        id_of=lambda message: message.get("id"),
+        has_head=is_whole,
+        id=text_in(head, "sessionId") or source.folder(),
+        title=text_in(history, "task"),
+        metadata=picked(head, "version", "agent", "sessionId")
+        | picked(history, "workspace", "mode", "cwdOnTaskInitialization"),
+    )
 
 
 def assemble(values: Sequence[Any]) -> bytes:
@@ -96,7 +94,7 @@ def _meaning(message: Fields) -> Fields:
     return {
         "contents": _contents(message),
         "at_us": time_us(message.get("ts")),
-        "config": (picked(config, *config) or None) if is_made else None,
+        "config": picked(config, *config) if is_made else None,
         "usage": usage if is_made else None,
         "metadata": picked(message, "id", "ts", "isSummary", "condenseId", "truncationId"),
     }

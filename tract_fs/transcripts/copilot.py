@@ -7,6 +7,7 @@ Sources: github-copilot-sdk, `generated/session_events.py`; files of Copilot CLI
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import (
@@ -133,30 +134,30 @@ class _Session:
             key,
             contents=self._contents(event),
             at_us=time_us(event.get("timestamp")),
-            config=config or None,
+            config=config,
             usage=_usage(data) if kind == "assistant.usage" else None,
             metadata=picked(event, "id", "parentId", "agentId", "type")
             | picked(data, "messageId", "turnId", "interactionId", "apiCallId", "requestId", "phase"),
             covers=self._covers.get(position, ()),
         )
 
-    def _contents(self, event: Fields) -> list[object]:
+    def _contents(self, event: Fields) -> Sequence[object]:
         """Returns what the session's own model sees of an event."""
         kind, data = text_in(event, "type"), fields_in(event, "data")
         if event.get("agentId") or data.get("parentToolCallId"):
             return []
         text = text_in(data, "content")
         if kind == "system.message":
-            return [*system_prompt(text)]
+            return system_prompt(text)
         if kind == "user.message":
             sent = text_in(data, "transformedContent") or text
             blocks = [text_block(sent)] if sent else []
             blocks += [block for file in records_in(data, "attachments") for block in self._attached(file)]
-            return [*messages_of(("user", blocks))]
+            return messages_of(("user", blocks))
         if kind == "assistant.message":
             blocks = _thinking(data) + ([text_block(text)] if text else [])
             blocks += [_call(request) for request in records_in(data, "toolRequests")]
-            return [*messages_of(("assistant", blocks))]
+            return messages_of(("assistant", blocks))
         if kind == "tool.execution_complete":
             return [{"role": "user", "content": [self._result(data)]}]
         if _is_compaction(kind, data):

@@ -16,7 +16,7 @@ from tract_fs.transcripts.blocks import (
     url_block,
 )
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -44,24 +44,22 @@ def read(source: Source) -> list[Transcript]:
         return {
             "contents": contents,
             "at_us": time_us(row.get("created_at")),
-            "config": (picked(row, "model", "provider") or None) if row.get("role") == "assistant" else None,
+            "config": picked(row, "model", "provider") if row.get("role") == "assistant" else None,
             "metadata": picked(row, "id", "role", "model", "provider"),
             "covers": range(1, position) if is_summary and contents else (),
         }
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            units,
-            meaning,
-            id_of=lambda row: row.get("id"),
-            has_head=True,
-            id=text_in(session, "id"),
-            title=text_in(session, "title"),
-            metadata=picked(session, "parent_session_id", "prompt_tokens", "completion_tokens", "cost"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        units,
+        meaning,
+        id_of=lambda row: row.get("id"),
+        has_head=True,
+        id=text_in(session, "id"),
+        title=text_in(session, "title"),
+        metadata=picked(session, "parent_session_id", "prompt_tokens", "completion_tokens", "cost"),
+    )
 
 
 def assemble(values: Sequence[Any]) -> bytes:

@@ -150,7 +150,7 @@ def message_fields(message: Fields) -> dict[str, Any]:
     usage = usage_in(tokens, "input", "output", cache_read="cached", reasoning="thoughts", is_reasoning_apart=True)
     return {
         "at_us": time_us(message.get("timestamp")) or time_us(message.get("startTime")),
-        "config": (picked(message, "model") or None) if message.get("type") == "gemini" else None,
+        "config": picked(message, "model") if message.get("type") == "gemini" else None,
         "usage": usage if message.get("type") == "gemini" else None,
         "metadata": picked(message, "id", "type", "sessionId", "projectHash", "model"),
     }

@@ -8,7 +8,7 @@ from typing import Any
 from tract_fs.model.fields import Fields, fields_of, picked, text_in
 from tract_fs.transcripts.document import assemble_document, document_units
 from tract_fs.transcripts.gemini_cli import contents_of, is_header, message_fields
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -29,19 +29,17 @@ def read(source: Source) -> list[Transcript]:
     def meaning(message: Fields, position: int) -> Fields:
         return {"contents": contents_of(message) if position else [], **message_fields(message)}
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            units,
-            meaning,
-            id_of=lambda message: message.get("id"),
-            has_head=True,
-            id=text_in(header, "sessionId"),
-            title=text_in(header, "summary"),
-            metadata=picked(header, "projectHash", "startTime", "directories", "kind"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        units,
+        meaning,
+        id_of=lambda message: message.get("id"),
+        has_head=True,
+        id=text_in(header, "sessionId"),
+        title=text_in(header, "summary"),
+        metadata=picked(header, "projectHash", "startTime", "directories", "kind"),
+    )
 
 
 def assemble(values: Sequence[Any]) -> bytes:

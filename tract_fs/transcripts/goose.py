@@ -8,7 +8,7 @@ from typing import Any
 from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import media_block, messages_of, result_block, text_block
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -40,19 +40,17 @@ def read(source: Source) -> list[Transcript]:
             "metadata": picked(row, "id", "message_id", "role"),
         }
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            units,
-            meaning,
-            id_of=lambda row: row.get("message_id") or (str(row["id"]) if isinstance(row.get("id"), int) else None),
-            has_head=True,
-            id=text_in(session, "id"),
-            title=text_in(session, "name") or text_in(session, "description"),
-            metadata=picked(session, "working_dir", "provider_name", "session_type"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        units,
+        meaning,
+        id_of=lambda row: row.get("message_id") or (str(row["id"]) if isinstance(row.get("id"), int) else None),
+        has_head=True,
+        id=text_in(session, "id"),
+        title=text_in(session, "name") or text_in(session, "description"),
+        metadata=picked(session, "working_dir", "provider_name", "session_type"),
+    )
 
 
 def assemble(values: Sequence[Any]) -> bytes:
@@ -60,9 +58,9 @@ def assemble(values: Sequence[Any]) -> bytes:
     return assemble_document(values, "messages")
 
 
-def _named(config: Fields) -> Fields | None:
+def _named(config: Fields) -> Fields:
     names = {"model_name": "model", "provider_name": "provider"}
-    return {names.get(key, key): value for key, value in config.items()} or None
+    return {names.get(key, key): value for key, value in config.items()}
 
 
 def _messages(row: Fields) -> list[Fields]:

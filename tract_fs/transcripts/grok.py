@@ -15,7 +15,7 @@ from tract_fs.transcripts.blocks import (
     result_block,
     thinking_block,
 )
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -54,17 +54,15 @@ def read(source: Source) -> list[Transcript]:
         covers = [again[position]] if position in again else []
         return _meaning(record, models[position]) | {"covers": covers}
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            source.units,
-            meaning,
-            id=text_in(info, "id") or text_in(fields_in(first, "params"), "sessionId"),
-            title=text_in(summary, "generated_title") or text_in(summary, "session_summary"),
-            metadata=picked(info, "cwd") | picked(summary, "agent_name", "current_model_id"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        source.units,
+        meaning,
+        id=text_in(info, "id") or text_in(fields_in(first, "params"), "sessionId"),
+        title=text_in(summary, "generated_title") or text_in(summary, "session_summary"),
+        metadata=picked(info, "cwd") | picked(summary, "agent_name", "current_model_id"),
+    )
 
 
 def _update(record: Fields) -> Fields:

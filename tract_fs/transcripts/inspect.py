@@ -10,7 +10,7 @@ from typing import Any
 
 from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.document import assemble_document, split_document
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.message_lists import is_message
 from tract_fs.transcripts.source import Source
@@ -32,7 +32,8 @@ def read(source: Source) -> list[Transcript]:
     log = fields_of(document)
     samples = [sample for sample in items_of(log.get("samples", [log])) if isinstance(sample, dict)]
     keys = Keys()
-    return [_session(source, fields_in(log, "eval"), sample, is_clean, keys) for sample in samples]
+    of_each = (_session(source, fields_in(log, "eval"), sample, is_clean, keys) for sample in samples)
+    return [session for sessions in of_each for session in sessions]
 
 
 def assemble(values: Sequence[Any]) -> bytes:
@@ -40,7 +41,7 @@ def assemble(values: Sequence[Any]) -> bytes:
     return assemble_document(values, "messages")
 
 
-def _session(source: Source, log: Fields, sample: Fields, is_clean: bool, keys: Keys) -> Transcript:
+def _session(source: Source, log: Fields, sample: Fields, is_clean: bool, keys: Keys) -> list[Transcript]:
     units = split_document(sample, is_clean, "messages")
     generated = {**fields_in(log, "model_generate_config"), **picked(log, "model")}
 
@@ -50,12 +51,12 @@ def _session(source: Source, log: Fields, sample: Fields, is_clean: bool, keys: 
         is_made = message.get("role") == "assistant"
         return {
             "contents": [message] if is_message(message) else [],
-            "config": ({**generated, **picked(message, "model")} or None) if is_made else None,
+            "config": {**generated, **picked(message, "model")} if is_made else None,
             "metadata": {name: message[name] for name in ("id", "source") if text_in(message, name)},
         }
 
     name = "-".join(str(part) for part in (log.get("eval_id", source.name), sample.get("id"), sample.get("epoch")))
-    return linear_transcript(
+    return read_linear(
         NAME,
         source,
         units,

@@ -15,7 +15,7 @@ from tract_fs.transcripts.blocks import (
     tool_definitions,
     url_block,
 )
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -45,18 +45,16 @@ def read(source: Source) -> list[Transcript]:
     def meaning(record: Fields, position: int) -> Fields:
         return _meaning(record, position) | {"config": config.get(position) or None}
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            source.units,
-            meaning,
-            is_system=lambda record: record.get("type") == "profile.bind" and bool(text_in(record, "systemPrompt")),
-            id=text_in(state, "id") or source.folder(_STATE_LEVELS),
-            title=text_in(state, "title"),
-            metadata=picked(state, "cwd", "createdAt"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        source.units,
+        meaning,
+        is_system=lambda record: record.get("type") == "profile.bind" and bool(text_in(record, "systemPrompt")),
+        id=text_in(state, "id") or source.folder(_STATE_LEVELS),
+        title=text_in(state, "title"),
+        metadata=picked(state, "cwd", "createdAt"),
+    )
 
 
 def _is_made(record: Fields) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from tract_fs.model import canonical
 from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import call_block, messages_of, plain_content, result_block, text_block
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -26,18 +26,16 @@ def read(source: Source) -> list[Transcript]:
     """Returns the session of the file."""
     id_ = source.name.removesuffix(".jsonl")
     beside = fields_of(source.json_beside(f"{id_}.json") if id_ else None)
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            source.units,
-            _meaning,
-            id_of=lambda record: fields_in(record, "data").get("message_id"),
-            id=text_in(beside, "session_id") or id_,
-            title=text_in(beside, "title"),
-            metadata=picked(beside, "cwd", "parent_session_id"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        source.units,
+        _meaning,
+        id_of=lambda record: fields_in(record, "data").get("message_id"),
+        id=text_in(beside, "session_id") or id_,
+        title=text_in(beside, "title"),
+        metadata=picked(beside, "cwd", "parent_session_id"),
+    )
 
 
 def _meaning(record: Fields, position: int) -> Fields:

@@ -147,7 +147,7 @@ def _transcript(
     metadata: Fields | None = None,
 ) -> Transcript:
     is_lines = metadata is not None
-    config = picked(body, *family.config) or None
+    config = picked(body, *family.config)
     keys = Keys()
     names = [] if is_lines else [keys.of(fields_of(unit.value).get("id"), place) for place, unit in enumerate(units)]
 

@@ -46,7 +46,7 @@ def _parse(value: Any) -> Parsed:
         return Parsed([])
     choices = items_of(record["choices"])
     message = fields_of(choices[0]).get("message") if choices else None
-    return Parsed([message] if is_message(message) else [], picked(record, "model") or None, record.get("usage"))
+    return Parsed([message] if is_message(message) else [], picked(record, "model"), record.get("usage"))
 
 
 _FAMILY = Family(

@@ -65,7 +65,7 @@ def _parse(value: Any) -> Parsed:
     record = fields_of(value)
     if _is_response(record):
         made = [message_of(fields_of(item)) for item in items_of(record["output"])]
-        config = picked(record, *_CONFIG) or None
+        config = picked(record, *_CONFIG)
         return Parsed([message for message in made if message is not None], config, record.get("usage"))
     if isinstance(record.get("input"), str) and not is_message(record) and not is_item(record):
         return Parsed([*_head(record), {"role": "user", "content": record["input"]}])

@@ -222,10 +222,10 @@ def _id_of(value: Fields) -> object:
     return fields_in(value, "info").get("id") or value.get("id")
 
 
-def _config(config: Fields) -> Fields | None:
+def _config(config: Fields) -> Fields:
     """Returns a generation config, with the names that others use for the model and its provider."""
     names = {"modelID": "model", "providerID": "provider", "variant": "effort"}
-    return {names.get(name, name): value for name, value in config.items()} or None
+    return {names.get(name, name): value for name, value in config.items()}
 
 
 def _usage(tokens: Fields) -> object:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import (
     call_block,
@@ -14,7 +16,7 @@ from tract_fs.transcripts.blocks import (
     tool_definitions,
     url_block,
 )
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -44,20 +46,18 @@ def read(source: Source) -> list[Transcript]:
             "covers": sorted(set(covers)),
         }
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            source.units,
-            meaning,
-            id_of=lambda event: event.get("id"),
-            is_system=lambda event: event.get("kind") == "SystemPromptEvent",
-            id=source.name if not source.name.endswith((".json", ".jsonl")) else "",
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        source.units,
+        meaning,
+        id_of=lambda event: event.get("id"),
+        is_system=lambda event: event.get("kind") == "SystemPromptEvent",
+        id=source.name if not source.name.endswith((".json", ".jsonl")) else "",
+    )
 
 
-def _contents(event: Fields) -> list[object]:
+def _contents(event: Fields) -> Sequence[object]:
     kind = event.get("kind")
     if kind == "SystemPromptEvent":
         text = text_in(fields_in(event, "system_prompt"), "text")
@@ -65,12 +65,12 @@ def _contents(event: Fields) -> list[object]:
     if kind == "MessageEvent":
         message = fields_in(event, "llm_message")
         blocks = _thinking(message) + _blocks(message.get("content")) + _blocks(event.get("extended_content"))
-        return [*messages_of(("assistant" if message.get("role") == "assistant" else "user", blocks))]
+        return messages_of(("assistant" if message.get("role") == "assistant" else "user", blocks))
     if kind == "ActionEvent":
         call = fields_in(event, "tool_call")
         id_, name = event.get("tool_call_id") or call.get("id"), event.get("tool_name") or call.get("name")
         blocks = [*_thinking(event), *_blocks(event.get("thought")), call_block(id_, name, call.get("arguments"))]
-        return [*messages_of(("assistant", blocks))]
+        return messages_of(("assistant", blocks))
     if kind == "ObservationEvent":
         observation = fields_in(event, "observation")
         inner = _blocks(observation.get("content"))
@@ -83,9 +83,9 @@ def _contents(event: Fields) -> list[object]:
     return []
 
 
-def _result(event: Fields, blocks: list[Fields], *, is_error: bool) -> list[object]:
+def _result(event: Fields, blocks: list[Fields], *, is_error: bool) -> Sequence[object]:
     made = result_block(text_in(event, "tool_call_id"), plain_content(blocks), is_error=is_error)
-    return [*messages_of(("user", [made]))]
+    return messages_of(("user", [made]))
 
 
 def _thinking(holder: Fields) -> list[Fields]:

@@ -6,6 +6,7 @@ takes its place. Source: OpenTelemetry semantic conventions for generative AI, i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tract_fs.errors import JsonValueError
@@ -23,7 +24,7 @@ from tract_fs.transcripts.blocks import (
     tool_definitions,
     url_block,
 )
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -75,16 +76,14 @@ def read(source: Source) -> list[Transcript]:
         return _meaning(record, messages, systems.get(position)) | {"covers": range(position) if begins_again else ()}
 
     first = _attributes(fields_of(units[0].value)) if len(units) else {}
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            units,
-            meaning,
-            id=text_in(first, "gen_ai.conversation.id"),
-            title=text_in(first, "gen_ai.agent.name"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        units,
+        meaning,
+        id=text_in(first, "gen_ai.conversation.id"),
+        title=text_in(first, "gen_ai.agent.name"),
+    )
 
 
 def _attributes(record: Fields) -> Fields:
@@ -125,7 +124,7 @@ def _meaning(record: Fields, messages: list[Fields], system: Any) -> Fields:
     return {
         "contents": contents,
         "at_us": time_us(record.get("start_time") or record.get("timestamp") or record.get("startTimeUnixNano")),
-        "config": {name: attributes[key] for key, name in _CONFIG.items() if attributes.get(key) is not None} or None,
+        "config": {name: attributes[key] for key, name in _CONFIG.items() if attributes.get(key) is not None},
         "usage": usage_in(
             attributes,
             "gen_ai.usage.input_tokens",
@@ -136,14 +135,14 @@ def _meaning(record: Fields, messages: list[Fields], system: Any) -> Fields:
     }
 
 
-def _contents(message: Fields) -> list[object]:
+def _contents(message: Fields) -> Sequence[object]:
     parts = records_in(message, "parts")
     blocks = [block for part in parts for block in _blocks(part)]
     role = message.get("role")
     if role in ("system", "developer"):
         text = "\n".join(text_in(part, "content") for part in parts)
-        return [*system_prompt(text)]
-    return [*messages_of(("assistant" if role == "assistant" else "user", blocks))]
+        return system_prompt(text)
+    return messages_of(("assistant" if role == "assistant" else "user", blocks))
 
 
 def _blocks(part: Fields) -> list[Fields]:

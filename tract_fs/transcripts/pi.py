@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from hashlib import sha256
 
 from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, text_in
@@ -183,7 +184,7 @@ class _Session:
                 metadata=metadata | picked(message, "api", "stopReason", "responseId", "toolName", "errorMessage"),
                 blobs=blobs,
             )
-        contents: list[object] = []
+        contents: Sequence[object] = ()
         if kind == "custom_message":
             contents = self._as_user(value.get("content"), {})
         elif kind in ("compaction", "branch_summary") and text_in(value, "summary"):
@@ -192,19 +193,18 @@ class _Session:
         at_us = time_us(value.get("timestamp"))
         return Entry.of(unit, key, contents=contents, at_us=at_us, metadata=metadata, covers=covers)
 
-    def _config(self, message: Fields, position: int) -> Fields | None:
+    def _config(self, message: Fields, position: int) -> Fields:
         level = self._level[position]
-        found = picked(message, "model", "provider", "api") | ({"thinkingLevel": level} if level is not None else {})
-        return found or None
+        return picked(message, "model", "provider", "api") | ({"thinkingLevel": level} if level is not None else {})
 
-    def _message(self, message: Fields, blobs: dict[str, bytes]) -> list[object]:
+    def _message(self, message: Fields, blobs: dict[str, bytes]) -> Sequence[object]:
         """Returns what a model sees of a message; the images that lie beside the session go into `blobs`."""
         role, content = message.get("role"), message.get("content")
         if role == "assistant" and message.get("stopReason") not in _NOT_SENT:
             is_anthropic = text_in(message, "api").startswith("anthropic")
             blocks = [block for part in items_of(content) for block in _made_blocks(fields_of(part), is_anthropic)]
             blocks += [text_block(content)] if isinstance(content, str) and content else []
-            return [*messages_of(("assistant", blocks))]
+            return messages_of(("assistant", blocks))
         if role in ("toolResult", "tool"):
             inner = self._blocks(content, blobs)
             result = result_block(text_in(message, "toolCallId"), inner, is_error=message.get("isError") is True)
@@ -218,7 +218,7 @@ class _Session:
             return _summary(_LEFT if role == "branchSummary" else _COMPACTED, message["summary"])
         return []
 
-    def _as_user(self, content: object, blobs: dict[str, bytes]) -> list[object]:
+    def _as_user(self, content: object, blobs: dict[str, bytes]) -> Sequence[object]:
         found = self._blocks(content, blobs)
         return [{"role": "user", "content": found}] if found else []
 
@@ -267,7 +267,7 @@ def _made_blocks(part: Fields, is_anthropic: bool) -> list[Fields]:
     return []
 
 
-def _summary(title: str, text: str) -> list[object]:
+def _summary(title: str, text: str) -> Sequence[object]:
     return [{"role": "user", "content": [text_block(title), text_block(text)]}]
 
 

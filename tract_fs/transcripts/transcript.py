@@ -42,9 +42,9 @@ class Entry(Struct):
     place: int | None = None  # in that file, where it is not the position
 
     @classmethod
-    def of(cls, unit: Unit, key: str, **fields: Any) -> Entry:
-        """Returns the entry of a line."""
-        return cls(key, unit.value, raw=unit.raw, is_joined=unit.is_joined, **fields)
+    def of(cls, unit: Unit, key: str, *, config: dict[str, Any] | None = None, **fields: Any) -> Entry:
+        """Returns the entry of a line; an empty config is none."""
+        return cls(key, unit.value, config=config or None, raw=unit.raw, is_joined=unit.is_joined, **fields)
 
 
 class Keys:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
 from tract_fs.transcripts.blocks import blob_url, system_prompt, text_block
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -34,27 +36,25 @@ def read(source: Source) -> list[Transcript]:
             "blobs": blobs,
         }
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            source.units,
-            meaning,
-            id_of=lambda message: message.get("message_id"),
-            is_system=lambda message: message.get("role") == "system",
-            id=text_in(meta, "session_id") or source.folder(),
-            title=text_in(meta, "title"),
-            metadata=picked(meta, "git_branch", "git_commit", "start_time", "parent_session_id", "environment"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        source.units,
+        meaning,
+        id_of=lambda message: message.get("message_id"),
+        is_system=lambda message: message.get("role") == "system",
+        id=text_in(meta, "session_id") or source.folder(),
+        title=text_in(meta, "title"),
+        metadata=picked(meta, "git_branch", "git_commit", "start_time", "parent_session_id", "environment"),
+    )
 
 
-def _contents(message: Fields, source: Source, blobs: dict[str, bytes]) -> list[object]:
+def _contents(message: Fields, source: Source, blobs: dict[str, bytes]) -> Sequence[object]:
     role, content = message.get("role"), message.get("content")
     if role not in _ROLES:
         return []
     if role == "system":
-        return [*system_prompt(text_of(content))]
+        return system_prompt(text_of(content))
     made: Fields = picked(message, "role", "name", "tool_call_id", "reasoning_content")
     made["content"] = content if isinstance(content, str | list) else ""
     calls = [picked(call, "id", "type", "function") for call in records_in(message, "tool_calls")]
