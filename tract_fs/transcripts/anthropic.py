@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tract_fs.model.fields import Fields, fields_of, items_in, items_of, picked, text_in, text_of
-from tract_fs.transcripts.blocks import system_prompt, tool_definitions
+from tract_fs.model.fields import Fields, fields_of, items_in, picked, text_in
+from tract_fs.transcripts.blocks import system_prompt, texts_of, tool_definitions
 from tract_fs.transcripts.message_lists import Family, Parsed, assemble_as, blocks_of, is_message, is_of, read_as
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -74,9 +74,7 @@ def _parse(value: Any) -> Parsed:
 
 
 def _head(body: Fields) -> list[Any]:
-    system = body.get("system")
-    blocks = [text_in(block, "text") for block in items_of(system)]
-    text = text_of(system) or "\n\n".join(filter(None, blocks))
+    text = "\n\n".join(texts_of(body.get("system")))
     return [*system_prompt(text), *tool_definitions(body.get("tools"))]
 
 

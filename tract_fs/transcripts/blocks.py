@@ -6,7 +6,7 @@ from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.blobs import encode_blob
 from tract_fs.model.content import InstructionContent, ToolsContent
-from tract_fs.model.fields import Fields, items_of, text_of
+from tract_fs.model.fields import Fields, items_of, text_in, text_of
 from tract_fs.model.names import hash_bytes
 
 
@@ -24,6 +24,12 @@ def tool_definitions(tools: object) -> list[ToolsContent]:
 def messages_of(*parts: tuple[str, list[Fields]]) -> list[Fields]:
     """Returns the messages of roles and blocks, but for those without blocks."""
     return [{"role": role, "content": blocks} for role, blocks in parts if blocks]
+
+
+def texts_of(content: object) -> list[str]:
+    """Returns the texts of a content, which is one or a list of blocks; empty ones are left out."""
+    texts = [content] if isinstance(content, str) else [text_in(block, "text") for block in items_of(content)]
+    return [text for text in texts if text]
 
 
 def text_block(text: str) -> Fields:

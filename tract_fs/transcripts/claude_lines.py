@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from tract_fs.model.fields import fields_in, items_in, text_in
+from tract_fs.transcripts.blocks import texts_of
 from tract_fs.transcripts.graph import Node
 from tract_fs.transcripts.graph_file import Form, writer_of
 from tract_fs.transcripts.units import Unit, is_plain_json
@@ -73,14 +74,6 @@ def titles_of(record: Any) -> list[tuple[int, str]]:
     return [(rank, text_in(record, key))] if key else []
 
 
-def texts_of(content: Any) -> str:
-    """Returns the texts of the content of a message."""
-    if isinstance(content, str):
-        return content
-    blocks = content if isinstance(content, list) else []
-    return "\n".join(text_in(block, "text") for block in blocks)
-
-
 def metadata_of(record: Any, *, is_shown: bool) -> dict[str, Any]:
     """Returns what a line is found by; of one that no model sees, which is stored whole, its ids alone."""
     if not isinstance(record, dict):
@@ -103,7 +96,7 @@ def saved_outputs(record: Any) -> list[str]:
     paths = [text_in(record.get("toolUseResult"), "persistedOutputPath")]
     for block in items_in(record.get("message"), "content"):
         if isinstance(block, dict) and block.get("type") == "tool_result":
-            paths += _SAVED.findall(texts_of(block.get("content")))
+            paths += _SAVED.findall("\n".join(texts_of(block.get("content"))))
     names = (path.strip().replace("\\", "/").rpartition("/")[2] for path in paths)
     return list(dict.fromkeys(name for name in names if name not in ("", ".", "..")))
 

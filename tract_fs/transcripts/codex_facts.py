@@ -10,8 +10,9 @@ from bisect import bisect_right
 from collections import Counter
 from typing import Any
 
-from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, picked, text_in, text_of
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, picked, text_in, text_of
 from tract_fs.model.usage import TokenUsage
+from tract_fs.transcripts.blocks import texts_of
 from tract_fs.transcripts.codex_lines import ThreadLines, parts_of
 from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.response_items import message_of
@@ -335,7 +336,4 @@ def _is_context(message: Fields) -> bool:
 
 def _words(content: object) -> str:
     """Returns the first text of a content."""
-    if isinstance(content, str):
-        return content
-    texts = (text_in(block, "text") for block in items_of(content))
-    return next((text for text in texts if text.strip()), "")
+    return next((text for text in texts_of(content) if text.strip()), "")

@@ -12,8 +12,9 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from tract_fs.model.fields import Fields, items_of, text_in, text_of
+from tract_fs.model.fields import Fields, items_of, text_in
 from tract_fs.model.names import to_datetime
+from tract_fs.transcripts.blocks import texts_of
 from tract_fs.transcripts.resume import ResumeContext, ResumeFile, iso_time
 from tract_fs.transcripts.units import repaired
 
@@ -45,7 +46,8 @@ def write(context: ResumeContext) -> ResumeFile:
     """
     lost: Counter[str] = Counter()
     count = len(list(takewhile(lambda message: message.get("role") == "system", context.messages)))
-    system = context.system or "\n\n".join(filter(None, map(_text_of, context.messages[:count])))
+    texts = [text for message in context.messages[:count] for text in texts_of(message.get("content"))]
+    system = context.system or "\n\n".join(texts)
     items = _paired([item for message in context.messages[count:] for item in _item(message, lost)], lost)
     lines: list[tuple[str, Fields]] = [("session_meta", {})]
     for item in items:
@@ -65,12 +67,6 @@ def write(context: ResumeContext) -> ResumeFile:
         tuple(repaired(record)[0] for record in records),
         tuple(f"{count} {what}" for what, count in sorted(lost.items())),
     )
-
-
-def _text_of(message: Fields) -> str:
-    content = message.get("content")
-    blocks = [text_in(block, "text") for block in items_of(content) if isinstance(block, dict)]
-    return text_of(content) or "\n\n".join(filter(None, blocks))
 
 
 def _is_uuid(text: str) -> bool:

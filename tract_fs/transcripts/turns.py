@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tract_fs.model.fields import items_in, text_in
+from tract_fs.transcripts.blocks import texts_of
 from tract_fs.transcripts.units import repaired
 
 _NO_RESULT = "[no result of this tool call is in the context]"
@@ -129,6 +130,4 @@ def _as_text(block: dict[str, Any], lost: Counter[str]) -> dict[str, Any]:
     if block["type"] != "tool_result":
         return block
     lost["tool results without a call of their own are texts now"] += 1
-    content = block.get("content")
-    texts = [content] if isinstance(content, str) else [text_in(one, "text") for one in items_in(block, "content")]
-    return {"type": "text", "text": "\n".join(["[result of a tool call]", *filter(None, texts)])}
+    return {"type": "text", "text": "\n".join(["[result of a tool call]", *texts_of(block.get("content"))])}
