@@ -1,4 +1,31 @@
-"""tract_fs: git-like version control for the context of an LLM agent, on plain files."""
+"""tract_fs: git-like version control for the context of an LLM agent, on plain files.
+
+Where things are, from the top down; a module imports only from rooms below its own:
+
+    cli/          the command `tract`: a module per group of commands, listed in cli/commands
+    tract, async_tract, tracts
+                  the API: one open tract, the same for asyncio, and a whole store; each call is a line to a room below
+    capture/      sessions of agents on this machine: found, followed, imported, exported
+    copies/       syncs and bundles
+    upkeep/       status, repair, adoption, packing
+    page/         the HTML page of `view`
+    work/         calls on one tract: reader, writer, contexts (compiles), branches, merge, queries, search
+    transcripts/  formats of sessions and message lists, a module each
+    store/        all that touches the disk: files, lock, packs, index, the log of a tract; its glossary
+    model/        rules and values alone: commits, events, the view, the compiler, queries, providers
+    errors        all exceptions
+
+What to open for a change:
+
+    a call of the API           tract (and async_tract), then the module that it calls
+    what a reset may do         work/branches checks the call, model/view decides what its event does
+    a field of status()         model/status holds it, upkeep/status fills it, cli/display shows it
+    an option of a command      cli/read_commands and its like declare it and pass it on; log checks it in work/log_filter
+    what a compile shows        model/compiler and model/arrangement; the reasons in words: model/explanation
+    a format of sessions        transcripts/__init__ has the steps
+    a provider                  model/providers/__init__ has the steps
+    the bytes of a file         FORMAT.md, then model/objects, model/events, model/content; its path: store/address
+"""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1079,10 +1079,10 @@ class Tract:
 
     def status(self) -> Status:
         """Returns the state of the tract in this copy, damage included. Cost: reads the history, and lists the store."""
-        from tract_fs.upkeep.status import survey
+        from tract_fs.upkeep.status import status_of
 
         with self._guard.reading:
-            return self._session.reader.looking_again(lambda: survey(self._session))
+            return self._session.reader.looking_again(lambda: status_of(self._session))
 
     def incomplete(self) -> HistoryIncomplete | None:
         """Returns the error that `compile` and `commit` raise because a part of this branch is hidden, or None.

@@ -722,16 +722,20 @@ def test_a_join_that_another_tool_brought_meanwhile_is_written_as_it_is() -> Non
             assert again.head == head
 
 
+def three_copies_of_which_one_deletes(directory: Path) -> list[Tract]:
+    """Returns three copies of a branch with one commit; the first deletes it, and the others do not know."""
+    copies = [open_tract(directory / "0")]
+    say_one(copies[0], "hello")
+    for number in (1, 2):
+        shutil.copytree(directory / "0", directory / str(number), ignore=shutil.ignore_patterns("local"))
+        copies.append(open_tract(directory / str(number), clock=Clock(START_US + 1000 * number, step_us=1)))
+    copies[0].delete_branch("main", force=True)
+    return copies
+
+
 def test_joins_by_copies_that_know_different_moves_still_end_in_one_head() -> None:
     with TemporaryDirectory() as directory:
-        copies = [open_tract(Path(directory) / "0")]
-        say_one(copies[0], "hello")
-        for number in (1, 2):
-            shutil.copytree(
-                Path(directory) / "0", Path(directory) / str(number), ignore=shutil.ignore_patterns("local")
-            )
-            copies.append(open_tract(Path(directory) / str(number), clock=Clock(START_US + 1000 * number, step_us=1)))
-        copies[0].delete_branch("main", force=True)
+        copies = three_copies_of_which_one_deletes(Path(directory))
         say_one(copies[1], "of 1", generation_config={"of": 1})
         say_one(copies[2], "of 2", generation_config={"of": 2})
         sync(copies[1], copies[2])
@@ -928,14 +932,7 @@ def test_a_deleted_branch_merges_nothing(tract: Tract) -> None:
 
 def test_a_join_replaces_a_delete_too() -> None:
     with TemporaryDirectory() as directory:
-        copies = [open_tract(Path(directory) / "0")]
-        say_one(copies[0], "hello")
-        for number in (1, 2):
-            shutil.copytree(
-                Path(directory) / "0", Path(directory) / str(number), ignore=shutil.ignore_patterns("local")
-            )
-            copies.append(open_tract(Path(directory) / str(number), clock=Clock(START_US + 1000 * number, step_us=1)))
-        copies[0].delete_branch("main", force=True)
+        copies = three_copies_of_which_one_deletes(Path(directory))
         say_one(copies[1], "of 1")
         say_one(copies[2], "of 2")
         sync(*copies)

@@ -631,6 +631,14 @@ def after_power_cut(path: Path, kept: dict[str, bytes], target: Path, monkeypatc
     return prove_places(target)
 
 
+def require_answers_after_power_cut(
+    path: Path, kept: dict[str, bytes], target: Path, monkeypatch: pytest.MonkeyPatch, expected: Any
+) -> None:
+    """Asserts that what was answered before a power cut is answered after it; see `after_power_cut`."""
+    with open_tract(after_power_cut(path, kept, target, monkeypatch)) as t:
+        assert answers(t) == expected
+
+
 def middle_of_an_entry(data: bytes) -> bytes:
     return data[: len(data) - 10]
 
@@ -660,9 +668,7 @@ def test_commits_after_a_torn_redo_log_survive_a_power_cut(
         for number in range(2):
             t.commit(user(f"acknowledged {number}"))
         expected = answers(t)
-    target = after_power_cut(path, kept, tmp_path / "after", monkeypatch)
-    with open_tract(target) as t:
-        assert answers(t) == expected
+    require_answers_after_power_cut(path, kept, tmp_path / "after", monkeypatch, expected)
 
 
 def test_a_log_that_is_torn_under_an_open_handle_loses_no_later_commit(
@@ -678,9 +684,7 @@ def test_a_log_that_is_torn_under_an_open_handle_loses_no_later_commit(
             opened.write(log.read_bytes()[64:150])
         t.commit(user("two"))
         expected = answers(t)
-    target = after_power_cut(path, kept, tmp_path / "after", monkeypatch)
-    with open_tract(target) as t:
-        assert answers(t) == expected
+    require_answers_after_power_cut(path, kept, tmp_path / "after", monkeypatch, expected)
 
 
 def test_a_local_directory_that_went_under_an_open_handle_loses_no_later_commit(
@@ -693,9 +697,7 @@ def test_a_local_directory_that_went_under_an_open_handle_loses_no_later_commit(
         remove_local(path)
         t.commit(user("two"))
         expected = answers(t)
-    target = after_power_cut(path, kept, tmp_path / "after", monkeypatch)
-    with open_tract(target) as t:
-        assert answers(t) == expected
+    require_answers_after_power_cut(path, kept, tmp_path / "after", monkeypatch, expected)
 
 
 @pytest.mark.parametrize("name", ["an older state", "another copy", "its own, copied"])

@@ -19,6 +19,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "names",
             "damage",
             "canonical",
+            "fields",
             "shapes",
             "content",
             "blobs",
@@ -131,8 +132,8 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "rest",
             "source",
             "transcript",
-            "values",
-            "fields",
+            "measures",
+            "blocks",
             "document",
             "resume",
             "response_items",
@@ -148,7 +149,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "claude_code",
             "qwen",
             "linear",
-            "openai",
+            "conversations",
             "message_lists",
             "openai_chat",
             "openai_responses",
@@ -381,6 +382,22 @@ def test_a_module_imports_only_from_above(name: str) -> None:
     above = set(LAYERS[: LAYERS.index(name)])
     allowed = above | {name}
     assert own_imports(MODULES[name], set(MODULES)) <= allowed
+
+
+def test_the_list_of_where_things_are_names_modules_that_exist() -> None:
+    import tract_fs
+
+    named = set(re.findall(r"\b[a-z_]+/[a-z_]*\b|\b[a-z_]+/", tract_fs.__doc__ or ""))
+    assert {"cli/commands", "work/branches", "model/", "transcripts/__init__"} <= named
+    full = {name.removesuffix("__init__").rstrip("/").replace("/", ".") for name in named}
+    assert full <= set(MODULES) | {"cli"}
+
+
+@pytest.mark.parametrize("room", ["capture", "copies", "model", "upkeep", "work"])
+def test_the_list_of_a_room_names_each_of_its_modules(room: str) -> None:
+    text = (PACKAGE / room / "__init__.py").read_text(encoding="utf-8")
+    names = {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"}
+    assert {name for name in names if not re.search(rf"\b{name}\b", text)} == set()
 
 
 def test_nothing_below_imports_the_command_line() -> None:

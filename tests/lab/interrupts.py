@@ -18,7 +18,6 @@ from tests.lab.talk import texts, user
 from tract_fs import Tract
 
 PACKAGE = os.path.dirname(tract_fs.__file__)
-BEFORE = ["m0", "m1", "m2"]
 Call = Callable[[Tract, Path], object]
 
 

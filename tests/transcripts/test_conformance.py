@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from tract_fs import Tract
 from tract_fs.capture import stamps
 from tract_fs.capture.files import open_source
 from tract_fs.errors import TranscriptFormatUnknown
-from tract_fs.transcripts import SESSION_FORMATS, format_of, read_transcripts
+from tract_fs.transcripts import SESSION_FORMATS, format_for, format_of, read_transcripts
 from tract_fs.transcripts.rest import join_rest
 from tract_fs.transcripts.transcript import Transcript
 
@@ -236,3 +237,24 @@ def test_a_beginning_of_a_file_is_no_error_but_a_typed_one(name: str) -> None:
         except TranscriptFormatUnknown:
             continue
         assert all(is_whole(transcript) for transcript in found)
+
+
+@each_format
+def test_the_format_of_a_record_of_any_form_is_detected_or_unknown(name: str) -> None:
+    sample = SAMPLES[name]()
+    is_document = sample.array is not None
+    records = [json.loads(sample.data)] if is_document else [json.loads(line) for line in sample.data.splitlines()]
+    for seed in range(200):
+        made = changed(records, seed)
+        with contextlib.suppress(TranscriptFormatUnknown):
+            data = json.dumps(made[:1]).encode()[1:-1] if is_document else file_of(made, sample)
+            assert format_for(open_source(data)) in SESSION_FORMATS
+
+
+@pytest.mark.parametrize("kind", [[], {}, 7])
+def test_a_type_that_is_no_text_makes_a_file_unknown(kind: object) -> None:
+    record = {"type": kind, "payload": {}}
+    with pytest.raises(TranscriptFormatUnknown):
+        format_for(open_source(json.dumps(record).encode() + b"\n" + json.dumps(record).encode()))
+    blocks = {"messages": [{"role": "user", "content": [{"type": kind, "text": "hi"}]}]}
+    assert format_for(open_source(json.dumps(blocks).encode())) == "openai-chat"

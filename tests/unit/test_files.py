@@ -194,6 +194,20 @@ def make_some(root: Path) -> dict[str, str]:
     return modes(root)
 
 
+def modes_of_some(directory: str, own: str, synced: str) -> dict[str, str]:
+    """Returns what `make_some` returns, given the mode of each kind of entry."""
+    return {
+        ".tract": directory,
+        ".tract/local": directory,
+        ".tract/local/index.db": own,
+        ".tract/local/lock": own,
+        ".tract/local/view": own,
+        ".tract/objects": directory,
+        ".tract/objects/ab": directory,
+        ".tract/objects/ab/object": synced,
+    }
+
+
 @pytest.mark.parametrize(
     ("umask", "directory", "own", "synced"),
     [(0o022, "0755", "0644", "0444"), (0o002, "0775", "0664", "0444"), (0o077, "0700", "0600", "0400")],
@@ -206,16 +220,7 @@ def test_files_and_directories_follow_the_umask(
         found = make_some(tmp_path)
     finally:
         os.umask(before)
-    assert found == {
-        ".tract": directory,
-        ".tract/local": directory,
-        ".tract/local/index.db": own,
-        ".tract/local/lock": own,
-        ".tract/local/view": own,
-        ".tract/objects": directory,
-        ".tract/objects/ab": directory,
-        ".tract/objects/ab/object": synced,
-    }
+    assert found == modes_of_some(directory, own, synced)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
@@ -229,16 +234,7 @@ def test_where_a_group_shares_the_directory_all_is_for_the_group_whatever_the_um
     finally:
         os.umask(before)
     directory, own, synced = ("2775", "0664", "0444") if umask == 0o022 else ("2770", "0660", "0440")
-    assert found == {
-        ".tract": directory,
-        ".tract/local": directory,
-        ".tract/local/index.db": own,
-        ".tract/local/lock": own,
-        ".tract/local/view": own,
-        ".tract/objects": directory,
-        ".tract/objects/ab": directory,
-        ".tract/objects/ab/object": synced,
-    }
+    assert found == modes_of_some(directory, own, synced)
 
 
 def test_entries_that_are_not_as_they_were_are_changed(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tract_fs.model.events import Append, Event
-from tract_fs.model.lineage import Lineage, first_words
+from tract_fs.model.lineage import Lineage
+from tract_fs.model.messages import first_words
 from tract_fs.model.names import CommitHash, EventHash
 from tract_fs.model.objects import Commit, CommitOperation
 from tract_fs.model.reach import Reach

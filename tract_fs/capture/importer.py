@@ -21,7 +21,8 @@ from tract_fs.errors import ContentValidationError, JsonValueError, ObjectTooLar
 from tract_fs.model import canonical
 from tract_fs.model.content import MessageContent, RecordContent, ToolsContent, encode_message
 from tract_fs.model.events import NewCommit, describe_op
-from tract_fs.model.lineage import first_words
+from tract_fs.model.fields import fields_in, fields_of, items_of
+from tract_fs.model.messages import first_words
 from tract_fs.model.names import CommitHash, ContentHash, format_time, hash_bytes
 from tract_fs.model.objects import Commit, CommitOperation, encode_commit
 from tract_fs.model.tokens import count_json_message, source_name
@@ -144,17 +145,19 @@ class _Staged(Struct, frozen=True):
 
 
 class _Line:
-    """The end of a branch while commits are added to it: its head, the time of that, and the commits of the next transaction."""
+    """The end of a branch while one transaction adds to it: its head, the time of that, and the commits that wait."""
 
-    def __init__(self, head: CommitHash | None, last_us: int, now_us: int) -> None:
-        self.head = head
+    def __init__(self, session: Session, transaction: Transaction) -> None:
+        self.session = session
+        self.transaction = transaction
+        self.head = head = transaction.head
         self.is_new_root = False
         self.staged: list[_Staged] = []
         self.size_bytes = 0
         self.known: dict[str, list[CommitHash]] | None = None  # by the keys of entries, from the first summary on
         self.keys: dict[int, str] = {}  # of the entries, by position
-        self.last_us = last_us
-        self._now_us = now_us
+        self.last_us = 0 if head is None else session.reader.commit(head).created_us
+        self._now_us = session.writer.now_us()
 
     def add(
         self,
@@ -236,19 +239,14 @@ class TranscriptImporter:
         is_over = False
         while not is_over:
             with session.guard.writing, session.writer.transaction(ANY) as transaction:
-                line = self._line(session, transaction)
-                start = self._start(session, transaction, line, branch, marks)
-                is_over = self._add_entries(session, transaction, line, branch, marks, start)
-                self._bring(session, transaction, line)
+                line = _Line(session, transaction)
+                start = self._start(line, branch, marks)
+                is_over = self._add_entries(line, branch, marks, start)
+                self._bring(line)
                 if is_over and is_last:
                     self._describe(transaction)
 
-    def _line(self, session: Session, transaction: Transaction) -> _Line:
-        head = transaction.head
-        last_us = 0 if head is None else session.reader.commit(head).created_us
-        return _Line(head, last_us, session.writer.now_us())
-
-    def _start(self, session: Session, transaction: Transaction, line: _Line, branch: Branch, marks: _Marks) -> int:
+    def _start(self, line: _Line, branch: Branch, marks: _Marks) -> int:
         """Returns how many entries the branch holds, once those that changed are edited and what went another way is left.
 
         What follows the last entry that both have is compared by key. Behind a merge it may be what another machine went on
@@ -256,7 +254,7 @@ class TranscriptImporter:
         """
         after: list[tuple[CommitHash, Stamp, Commit]] = []
         base, count, is_merged = None, 0, False
-        for name, stamp, commit, is_merged in self._stamped(session, line.head):  # noqa: B007 - the last one counts
+        for name, stamp, commit, is_merged in self._stamped(line.session, line.head):  # noqa: B007 - the last one counts
             count = marks.count_of(stamp.chain)
             if count:
                 base = name
@@ -268,16 +266,16 @@ class TranscriptImporter:
         known = [one for one in _grouped(after) if one.stamp.file in marks.files]
         common = 0
         while common < min(len(known), len(marks) - count) and self._goes_on(
-            session, known[common], branch.positions[count + common], marks[count + common]
+            line.session, known[common], branch.positions[count + common], marks[count + common]
         ):
             common += 1
         if common < len(known):
             base = known[common - 1].commits[-1] if common else base
-            self._go_back(session, transaction, line, known[-1].stamp.key, base)
+            self._go_back(line, known[-1].stamp.key, base)
         for place in range(common):
             mark = marks[count + place]
             if known[place].stamp.sum != mark.sum:
-                self._edit(session, line, known[place], branch.positions[count + place], mark)
+                self._edit(line, known[place], branch.positions[count + place], mark)
         return count + common
 
     def _stamped(self, session: Session, head: CommitHash | None) -> Iterator[tuple[CommitHash, Stamp, Commit, bool]]:
@@ -304,20 +302,18 @@ class TranscriptImporter:
         """Returns the entries that the history of a head holds, oldest first."""
         return _grouped([(name, stamp, commit) for name, stamp, commit, _ in self._stamped(session, head)])
 
-    def _go_back(
-        self, session: Session, transaction: Transaction, line: _Line, key: str, base: CommitHash | None
-    ) -> None:
+    def _go_back(self, line: _Line, key: str, base: CommitHash | None) -> None:
         """Sets the branch back to the last entry that it shares with the transcript, and keeps what it had as a branch, named by
         its last key.
         """
         assert line.head is not None
-        name = self._free_name(session, f"{transaction.branch}-{key}")
-        session.writer.tick(transaction)
-        transaction.add_move("create", name, line.head, ())
+        name = self._free_name(line.session, f"{line.transaction.branch}-{key}")
+        line.session.writer.tick(line.transaction)
+        line.transaction.add_move("create", name, line.head, ())
         self._made.append(name)
         line.head = base
         if base is not None:
-            transaction.move_to(base, "reset")
+            line.transaction.move_to(base, "reset")
         else:
             line.is_new_root = True
 
@@ -335,50 +331,42 @@ class TranscriptImporter:
             return True
         return len(self._drafts(session, self._entry(position), position, mark)) >= len(known.commits)
 
-    def _edit(self, session: Session, line: _Line, known: _Known, position: int, mark: _Mark) -> None:
+    def _edit(self, line: _Line, known: _Known, position: int, mark: _Mark) -> None:
         """Adds edits for an entry whose record changed in place, and the contents that it has got more of."""
         entry = self._entry(position)
-        drafts = self._drafts(session, entry, position, mark, is_late=True)
+        drafts = self._drafts(line.session, entry, position, mark, is_late=True)
         for target, draft in zip(known.commits, drafts, strict=False):
             line.add(draft, entry.at_us, operation=CommitOperation.EDIT, targets=[target])
         for draft in drafts[len(known.commits) :]:
             line.add(draft, entry.at_us)
         self._edited += 1
 
-    def _add_entries(
-        self,
-        session: Session,
-        transaction: Transaction,
-        line: _Line,
-        branch: Branch,
-        marks: _Marks,
-        start: int,
-    ) -> bool:
+    def _add_entries(self, line: _Line, branch: Branch, marks: _Marks, start: int) -> bool:
         """Adds the entries from `start` on, up to a number; returns whether those were the last."""
         place = start
         while place < len(branch.positions) and len(line.staged) < _CHUNK_COMMITS and line.size_bytes < _CHUNK_BYTES:
             position = branch.positions[place]
             entry = self._entry(position)
-            targets = self._covered(session, line, entry, branch)
+            targets = self._covered(line, entry, branch)
             mark = marks[place]
-            for draft in self._drafts(session, entry, position, mark):
+            for draft in self._drafts(line.session, entry, position, mark):
                 operation = CommitOperation.SUMMARIZE if targets else CommitOperation.APPEND
                 name = line.add(draft, entry.at_us, operation=operation, targets=targets)
                 if line.known is not None:
                     line.known.setdefault(mark.key, []).append(name)
                 targets = []
             if entry.usage is not None:
-                self._add_usage(session, transaction, line, entry)
+                self._add_usage(line, entry)
             place += 1
         return place == len(branch.positions)
 
-    def _covered(self, session: Session, line: _Line, entry: Entry, branch: Branch) -> list[CommitHash]:
+    def _covered(self, line: _Line, entry: Entry, branch: Branch) -> list[CommitHash]:
         """Returns the commits that the first content of an entry stands for, in the order of the history."""
         if not entry.covers:
             return []
         if line.known is None:
             before = self._written_head(line)
-            held = self._known(session, before) if before else []
+            held = self._known(line.session, before) if before else []
             line.known = {known.stamp.key: known.commits for known in held}
             line.keys = {position: self._entry(position).key for position in branch.positions}
             for new in line.staged:
@@ -393,31 +381,32 @@ class TranscriptImporter:
         before = line.staged[0].commit.parents if line.staged else () if line.head is None else (line.head,)
         return CommitHash(before[0]) if before else None
 
-    def _add_usage(self, session: Session, transaction: Transaction, line: _Line, entry: Entry) -> None:
+    def _add_usage(self, line: _Line, entry: Entry) -> None:
         try:
             usage = TokenUsage.from_any(entry.usage)
         except UsageError as error:
             self._flaws.append(Flaw(0, "noted", f"entry {entry.key}: {error}"))
             return
-        name = line.head if entry.usage_of is None else self._first_of_response(session, line, entry.usage_of)
+        name = line.head if entry.usage_of is None else self._first_of_response(line, entry.usage_of)
         if name is not None:
-            session.writer.tick(transaction)
-            transaction.add_usage(name, usage)
+            line.session.writer.tick(line.transaction)
+            line.transaction.add_usage(name, usage)
 
-    def _first_of_response(self, session: Session, line: _Line, position: int) -> CommitHash | None:
+    def _first_of_response(self, line: _Line, position: int) -> CommitHash | None:
         """Returns the commit that a response begins with, whose usage the last of its lines knows, so that one that grows
         counts once; the head of the line where there is none.
         """
         key = self._entry(position).key
         staged = ((one.name, stamp_of(one.commit)) for one in reversed(line.staged))
-        written = ((name, stamp) for name, stamp, *_ in self._stamped(session, self._written_head(line)))
+        written = ((name, stamp) for name, stamp, *_ in self._stamped(line.session, self._written_head(line)))
         for name, stamp in itertools.chain(staged, written):
             if stamp is not None and stamp.key == key and stamp.part == 0:
                 return name
         return line.head
 
-    def _bring(self, session: Session, transaction: Transaction, line: _Line) -> None:
+    def _bring(self, line: _Line) -> None:
         """Moves what is staged into the transaction; where that is much, into a pack first."""
+        session, transaction = line.session, line.transaction
         if line.staged:
             new = [NewCommit(one.name, one.draft.config, one.draft.tokens) for one in line.staged]
             contents = {one.commit.content or "": one.draft.data for one in line.staged}
@@ -549,8 +538,7 @@ class TranscriptImporter:
         """Sets the title and metadata of the tract to the session's; a title that a user gave it stays."""
         transcript, session = self._transcript, self._session
         metadata = session.reader.metadata()
-        before = metadata.get(stamps.KEY)
-        known = before if isinstance(before, dict) else {}
+        known = fields_in(metadata, stamps.KEY)
         title = transcript.title or self._first_words()
         own = {**transcript.metadata, "format": transcript.format, "session": transcript.id, "title": title}
         own |= {"encoding": transcript.encoding} if transcript.encoding else {}
@@ -579,8 +567,7 @@ def _text_of(message: dict[str, Any]) -> str:
     content = message.get("content", message.get("parts"))
     if isinstance(content, str):
         return content.strip()
-    blocks = content if isinstance(content, list) else []
-    texts = (block.get("text") for block in blocks if isinstance(block, dict))
+    texts = (fields_of(block).get("text") for block in items_of(content))
     return next((text.strip() for text in texts if isinstance(text, str)), "")
 
 

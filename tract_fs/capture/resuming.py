@@ -11,6 +11,7 @@ from tract_fs.capture import stamps
 from tract_fs.capture.sessions import export_file
 from tract_fs.errors import ArgumentError
 from tract_fs.model.compiler import CompileOptions
+from tract_fs.model.fields import fields_in
 from tract_fs.model.providers.export import export
 from tract_fs.model.providers.parts import Media, Result
 from tract_fs.model.providers.reading import read_turn
@@ -22,11 +23,8 @@ from tract_fs.transcripts.document import encode_document
 from tract_fs.transcripts.resume import ResumeContext, ResumeFile, SessionBytes
 from tract_fs.work.session import Session
 
-_WITHOUT_ERRORS = (
-    "codex",
-    "openai-chat",
-    "openai-responses",
-)  # formats whose results are texts, and do not say if they are errors
+# Formats whose results are texts, and do not say if they are errors.
+_WITHOUT_ERRORS = ("codex", "openai-chat", "openai-responses")
 _COMMIT = re.compile("^commit [0-9a-f]{64} ")
 _LAST_OF_ASSISTANT = "is the last, and of the assistant"  # in a warning; a session may end so
 
@@ -64,8 +62,7 @@ def export_session(
     form: Shape = "openai-responses" if getattr(module, "MESSAGES", "") == "openai_responses" else "anthropic"
     document = export(context.messages, form, context.add_warning, is_partial=True)
     lost = _counted((one for one in context.warnings if _LAST_OF_ASSISTANT not in one), known_warnings)
-    found = session.reader.metadata().get(stamps.KEY)
-    origin = found if isinstance(found, dict) else {}
+    origin = fields_in(session.reader.metadata(), stamps.KEY)
     texts = {key: value for key, value in origin.items() if isinstance(value, str)}
     configs = [config for config in context.generation_configs if isinstance(config.get("model"), str)]
     config = configs[-1] if configs else {}

@@ -2,6 +2,13 @@
 
 Exit codes: 0 success; 1 the operation failed; 2 the command line is wrong; 4 it is written, but the answer can't be
 printed, or the disk failed so that it may be written: do not just run it again; 130 stopped by Ctrl-C.
+
+- entry, running: from the start of the process to its exit code. commands: which module has which command.
+- …_commands: the commands; examples: one for each. invocation: the store, tract and branch that one is about, and how it
+  answers: with text or JSON.
+- output, display, contents, graph, log_lines, diff_lines, pager: what is printed. values, streams: what is read.
+- importing: conversations; sessions: those of agents; hook: what an agent calls.
+- current_branch, declared: what the command keeps between its runs.
 """
 
 from __future__ import annotations

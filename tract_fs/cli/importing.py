@@ -18,7 +18,7 @@ from tract_fs.cli.invocation import CommandError, Invocation, Stopped
 from tract_fs.cli.values import read_document, tract_id_of
 from tract_fs.errors import ArgumentError, ContentValidationError, ImportInterrupted
 from tract_fs.transcripts import to_contents
-from tract_fs.transcripts.openai import Conversation, find_conversations
+from tract_fs.transcripts.conversations import Conversation, find_conversations
 
 _LONG_IMPORT_MESSAGES = 200
 _STREAMED_MESSAGES = 10_000  # one conversation of so many is imported in several transactions

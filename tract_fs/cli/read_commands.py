@@ -27,14 +27,12 @@ from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import Column, echo_table, json_text, one_line
 from tract_fs.cli.values import parse_moment
 from tract_fs.errors import CommitNotFoundError, ContentRedacted
+from tract_fs.model.shapes import SHAPES
 
 if TYPE_CHECKING:
     from tract_fs.model.compiler import Orphans
     from tract_fs.model.providers.export import Document
-    from tract_fs.model.shapes import Shape
     from tract_fs.work.usage import TractUsageKey
-
-_SHAPES: tuple[Shape, ...] = ("openai", "openai-responses", "anthropic", "gemini")
 
 
 @click.command(short_help="List the newest commits.")
@@ -176,7 +174,7 @@ def show(invocation: Invocation, ref: str | None) -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["text", "oneline", *_SHAPES]),
+    type=click.Choice(["text", "oneline", *SHAPES]),
     default="text",
     show_default=True,
     help="The name of a provider's API: the JSON of the messages to send there.",
@@ -228,13 +226,13 @@ def compile_(
         )
 
         def show() -> None:
-            if format_ in _SHAPES:
+            if format_ in SHAPES:
                 click.echo((json_text(_sent(context, format_, as_is=as_is)) + "\n").encode(), nl=False)
             elif format_ == "oneline":
                 show_context_lines(context)
             else:
                 show_context(context)
-            if format_ not in _SHAPES:
+            if format_ not in SHAPES:
                 show_totals(context)
             show_warnings(context.warnings)
 
@@ -312,7 +310,7 @@ def _exported(context: CompiledContext, format_: str, *, as_is: bool) -> Documen
 
     if as_is:
         return Document([], as_committed(context.messages))
-    for shape in _SHAPES:
+    for shape in SHAPES:
         if shape == format_:
             return export(context.messages, shape, context.add_warning)
     return Document([], [(message.to_dict(), message.commit_hashes) for message in context.messages])

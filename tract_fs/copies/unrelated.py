@@ -11,8 +11,8 @@ from itertools import chain
 from tract_fs.errors import JsonValueError, UnrelatedHistories
 from tract_fs.model.content import ContentTypes
 from tract_fs.model.events import decode_event
-from tract_fs.model.lineage import Lineage, first_words
-from tract_fs.model.messages import render
+from tract_fs.model.lineage import Lineage
+from tract_fs.model.messages import first_words, render
 from tract_fs.model.objects import decode_commit
 from tract_fs.model.tokens import EstimateCounter
 from tract_fs.store.address import Address

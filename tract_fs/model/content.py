@@ -178,13 +178,14 @@ class ShownAs(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class ReadContent(NamedTuple):
-    """A content as it was read; `misfit`: what of it the registered class does not fit, empty if nothing."""
+    """A content as it was read; `misfit`: what of it the registered class does not fit, empty if nothing.
+
+    `shown` has its text; it is None for a built-in type, and where an earlier version stored the content.
+    """
 
     content: object
     misfit: str = ""
-    shown: ShownAs | None = (
-        None  # with its text; None for a built-in type, and where an earlier version stored the content
-    )
+    shown: ShownAs | None = None
 
 
 _BUILTIN_DECODER = Decoder(_Envelope)

@@ -203,12 +203,9 @@ def tag_op(name: str, target: str | None) -> dict[str, object]:
     return op
 
 
-def redact_op(name: str, reason: str | None = None) -> dict[str, object]:
+def redact_op(name: str) -> dict[str, object]:
     """Returns the JSON form of a redaction."""
-    op: dict[str, object] = {"kind": "redact", "object": name}
-    if reason is not None:
-        op["reason"] = reason
-    return op
+    return {"kind": "redact", "object": name}
 
 
 def describe_op(title: str | None, metadata: dict[str, object] | None) -> dict[str, object]:

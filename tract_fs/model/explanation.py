@@ -71,7 +71,8 @@ class ExplainedCommit(Struct, frozen=True, kw_only=True):
     """One commit: what it makes of the context, and because of which other commits.
 
     `by` are the commits behind `reason`: the annotation that skips it (none: its type's own priority), the summary, the
-    other halves of a tool call or result; for an edit or annotation its target.
+    other halves of a tool call or result; for an edit or annotation its target. `elsewhere` is for a commit that this
+    branch does not have: all else is as on the first of its branches.
     """
 
     commit_hash: str
@@ -94,9 +95,7 @@ class ExplainedCommit(Struct, frozen=True, kw_only=True):
     config_json: str = "{}"
     config_from: str | None = None  # the commit whose generation config is in effect: an edit's or its own
     source: CommitSource | None = None  # None: not written yet, in a batch
-    elsewhere: Elsewhere | None = (
-        None  # for a commit that this branch does not have: all else is as on the first of its branches
-    )
+    elsewhere: Elsewhere | None = None
 
     @property
     def is_shown(self) -> bool:

@@ -72,9 +72,7 @@ class Incomplete(Struct, frozen=True):
     lost: tuple[Lost, ...]
     events: tuple[EventHash, ...]
     commits: tuple[CommitHash, ...]  # that these events bring or set as heads, oldest first
-    is_going_back: bool = (
-        False  # whole events are gone and nothing present builds on them: only this copy's records show them
-    )
+    is_going_back: bool = False  # whole events are gone, nothing present builds on them: this copy's records show them
 
 
 class Shown(Struct, frozen=True):

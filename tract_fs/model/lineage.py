@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from tract_fs.model.events import Event, Move, split_parent
 
-_FIRST_CHARACTERS = 60
-
 
 class Lineage:
     """The events of one tract on one side: their hashes, those of their parents in it, and the first of those without any parents."""
@@ -42,8 +40,3 @@ class Lineage:
         ops = () if self.first is None else self.first.ops
         moves = [op for op in ops if isinstance(op, Move)]
         return next((op.commits[0].commit if op.commits else op.head for op in moves), None)
-
-
-def first_words(text: str) -> str:
-    """Returns the start of a text, in one line of at most 60 characters."""
-    return " ".join(text[: 8 * _FIRST_CHARACTERS].split())[:_FIRST_CHARACTERS]

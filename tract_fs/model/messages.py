@@ -38,6 +38,8 @@ from tract_fs.model.tokens import (
     recorded_tokens,
 )
 
+_FIRST_CHARACTERS = 60
+
 
 class Rendering(Struct, frozen=True, array_like=True, gc=False):
     """The message that a commit's content renders to, with its token count: the unit that snapshots store."""
@@ -337,3 +339,8 @@ def _custom_role_and_text(content: object, content_type: str, types: ContentType
         fields = content if isinstance(content, dict) else types.plain_fields(content)
         text = default_text(fields)
     return role, text
+
+
+def first_words(text: str) -> str:
+    """Returns the start of a text, in one line of at most 60 characters."""
+    return " ".join(text[: 8 * _FIRST_CHARACTERS].split())[:_FIRST_CHARACTERS]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from tract_fs.model import canonical
-from tract_fs.model.shapes import Fields, is_gemini, is_item, part_of
+from tract_fs.model.fields import Fields, items_in, text_in
+from tract_fs.model.shapes import is_gemini, is_item, part_of
 
 _KEPT_CHARS = 200  # of a text that is cut
 _LEAST_CHARS = 400  # a text of fewer characters stays
@@ -32,7 +33,7 @@ def shorten_payloads(fields: Fields, commit: str, *, is_tool_io: bool) -> bool:
     elif is_item(fields):
         for key in ("output", "input", "action", "operation"):
             cut.at(fields, key)
-        cut.at_json(fields, "arguments")
+        cut.arguments(fields)
     else:
         _in_message(fields, cut)
     return cut.count > 0
@@ -41,13 +42,12 @@ def shorten_payloads(fields: Fields, commit: str, *, is_tool_io: bool) -> bool:
 def _in_message(fields: Fields, cut: _Cut) -> None:
     if fields.get("role") in ("tool", "function"):
         cut.at(fields, "content")
-    calls, blocks = fields.get("tool_calls"), fields.get("content")
-    for call in [*(calls if isinstance(calls, list) else []), fields]:
+    for call in [*items_in(fields, "tool_calls"), fields]:
         if isinstance(call, dict):
-            cut.at_json(call.get("function", call.get("function_call")), "arguments")
+            cut.arguments(call.get("function", call.get("function_call")))
             cut.at(call.get("custom"), "input")
-    for block in blocks if isinstance(blocks, list) else []:
-        kind = block.get("type") if isinstance(block, dict) else None
+    for block in items_in(fields, "content"):
+        kind = text_in(block, "type")
         if kind == "tool_use":
             cut.at(block, "input")
         elif kind == "tool_result":
@@ -66,20 +66,20 @@ class _Cut:
         if isinstance(holder, dict) and key in holder:
             holder[key] = self._whole(holder[key])
 
-    def at_json(self, holder: Any, key: str) -> None:
-        """Cuts the values in a JSON text; a text that is none is cut itself."""
-        text = holder.get(key) if isinstance(holder, dict) else None
-        if not isinstance(text, str) or len(text) <= _LEAST_CHARS:
+    def arguments(self, call: Any) -> None:
+        """Cuts the values in the arguments of a call, a JSON text; a text that is none is cut itself."""
+        text = text_in(call, "arguments")
+        if len(text) <= _LEAST_CHARS:
             return
         try:
             value = canonical.decode(text.encode())
         except ValueError:
-            holder[key] = self._text(text)
+            call["arguments"] = self._text(text)
             return
         before = self.count
         made = self._whole(value)
         if self.count > before:
-            holder[key] = canonical.encode_checked(made).decode()
+            call["arguments"] = canonical.encode_checked(made).decode()
 
     def without_media(self, response: Any) -> None:
         """Takes the media of one of Gemini's results away."""

@@ -8,10 +8,12 @@ packages of the three providers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-Fields = dict[str, Any]
+from tract_fs.model.fields import Fields, fields_of, items_in, text_in
+
 Shape = Literal["openai", "openai-responses", "anthropic", "gemini"]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 CHAT_PARTS = {
     "user": frozenset(["text", "image_url", "input_audio", "file"]),
@@ -62,9 +64,8 @@ def shape_of(message: Fields) -> Shape:
         return "gemini"
     if is_item(message):
         return "openai-responses"
-    blocks = message.get("content")
-    types = [block.get("type") for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
-    foreign = [kind for kind in types if isinstance(kind, str) and kind not in _CHAT_TYPES]
+    kinds = [fields_of(block).get("type") for block in items_in(message, "content")]
+    foreign = [kind for kind in kinds if isinstance(kind, str) and kind not in _CHAT_TYPES]
     if any(kind.startswith(("input_", "output_")) for kind in foreign):
         return "openai-responses"
     if foreign or "stop_reason" in message:
@@ -88,13 +89,13 @@ def tool_ids(message: Fields) -> tuple[tuple[str, ...], tuple[str, ...]]:
     call_id = message.get("call_id")
     if isinstance(call_id, str) and call_id and is_item(message):
         return ((), (call_id,)) if message["type"].endswith("_output") else ((call_id,), ())
-    calls = [_id_of(call, "id") for call in _list_of(message, "tool_calls")]
-    answers = [_id_of(message, "tool_call_id")] if message.get("role") == "tool" else []
-    for block in _list_of(message, "content"):
+    calls = [text_in(call, "id") for call in items_in(message, "tool_calls")]
+    answers = [text_in(message, "tool_call_id")] if message.get("role") == "tool" else []
+    for block in items_in(message, "content"):
         if isinstance(block, dict) and block.get("type") == "tool_use":
-            calls.append(_id_of(block, "id"))
+            calls.append(text_in(block, "id"))
         elif isinstance(block, dict) and block.get("type") == "tool_result":
-            answers.append(_id_of(block, "tool_use_id"))
+            answers.append(text_in(block, "tool_use_id"))
     if isinstance(message.get("function_call"), dict):
         calls += named_ids([message["function_call"]])
     elif message.get("role") == "function":
@@ -106,11 +107,11 @@ def named_ids(calls: list[Fields]) -> Iterator[str]:
     """Yields the ids of the calls, or of the results, of one message; of those without one the name and the place."""
     counts: dict[str, int] = {}
     for call in calls:
-        id_, name = call.get("id"), call.get("name")
-        if isinstance(id_, str) and id_:
+        id_ = text_in(call, "id")
+        if id_:
             yield id_
             continue
-        key = f"{name if isinstance(name, str) else ''}()"
+        key = f"{text_in(call, 'name')}()"
         counts[key] = counts.get(key, 0) + 1
         yield key if counts[key] == 1 else f"{key}#{counts[key]}"
 
@@ -127,13 +128,3 @@ def _gemini_ids(parts: list[object]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     found = [[part_of(part, name) for part in parts] for name in ("function_call", "function_response")]
     calls, answers = ([call for call in one if isinstance(call, dict)] for one in found)
     return tuple(named_ids(calls)), tuple(named_ids(answers))
-
-
-def _list_of(message: Fields, key: str) -> list[Any]:
-    value = message.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _id_of(value: object, key: str) -> str:
-    id_ = value.get(key) if isinstance(value, dict) else None
-    return id_ if isinstance(id_, str) else ""

@@ -35,30 +35,26 @@ class Slot(Struct, frozen=True, array_like=True, gc=False):
         """Whether the slot shows in the context, before summaries hide others and tool calls are paired."""
         if self.priority is Priority.SKIP:
             return False
-        rendering = self._shown_rendering()
+        rendering = self.shown_rendering()
         return rendering.text is not None or (rendering is not LOST and rendering.is_message)
 
     @property
     def tools(self) -> Rendering | None:
         """The list of tools that the slot holds, if it is not skipped."""
-        rendering = self._shown_rendering()
+        rendering = self.shown_rendering()
         is_list = rendering.content_type == "tools" and not rendering.is_message
         return rendering if is_list and self.priority is not Priority.SKIP else None
 
     @property
     def is_lost(self) -> bool:
         """Whether the slot would show, if the content that it shows were not missing or damaged."""
-        return self.priority is not Priority.SKIP and self._shown_rendering() is LOST
+        return self.priority is not Priority.SKIP and self.shown_rendering() is LOST
 
     @property
     def shown_commit(self) -> str:
         """The commit whose content shows: that of the edit that applies, or the slot's own."""
         edit = self.winner() if self.edits else None
         return self.commit if edit is None else edit.commit
-
-    def _shown_rendering(self) -> Rendering:
-        edit = self.winner() if self.edits else None
-        return self.rendering if edit is None else edit.rendering
 
     def winner(self) -> Edit | None:
         """Returns the edit that applies, or None."""

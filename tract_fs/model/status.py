@@ -121,7 +121,7 @@ class PackReport(Struct, frozen=True):
     left: tuple[str, ...]  # "path: why" of files that stay as they are
     is_complete: bool  # False: packs changed during the run, as when two run at once; the next run does the rest
     waiting_count: (
-        int  # files that a later run removes: the packs with their bytes are new, or git does not track them yet
+        int  # files that a later run removes: packs with their bytes are new, or git does not track these yet
     )
     waiting: tuple[str, ...]  # why files stay beside packs, or are not packed, and what to do
 
@@ -150,9 +150,7 @@ class Status(Struct, frozen=True):
     lost: tuple[LostFile, ...]  # files without which a part of the tract is hidden; blobs that its contents name
     strays: tuple[str, ...]  # paths of unknown files in the store
     salvageable: tuple[SalvageableFile, ...]  # unknown files that repair() puts where they belong
-    under_way: tuple[
-        str, ...
-    ]  # unknown files that a copying tool has not finished; the files that they will be are missing
+    under_way: tuple[str, ...]  # unknown files that a copying tool has not finished: what they will be is missing
     unread_local: tuple[str, ...]  # names in local/ that were not made here, and are never read
     warnings: tuple[str, ...]
     needs_recovery: bool

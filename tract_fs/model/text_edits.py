@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tract_fs.errors import ContentValidationError
+from tract_fs.model.fields import items_of
 from tract_fs.model.shapes import is_text_block
 
 _OF_PAYLOADS = frozenset(["tool_io", "freeform"])
@@ -36,7 +37,7 @@ _WHOLE = "give the whole content (in the command: --json-content)"
 def _content_with_text(content: object, text: str) -> object:
     if content is None or content == [] or isinstance(content, str):
         return text
-    blocks = content if isinstance(content, list) else []
+    blocks = items_of(content)
     places = [place for place, block in enumerate(blocks) if is_text_block(block)]
     if len(places) != 1:
         count = f"{len(places)} text blocks" if places else "no text block"

@@ -1,4 +1,17 @@
-"""Transcripts: sessions and message lists, as agents and providers keep them, read into contents. Pure; one module per format."""
+"""Transcripts: sessions and message lists, as agents and providers keep them, read into contents. Pure.
+
+Every format uses these: source (a file and what lies beside it), units (its records, repaired), transcript (what a reader
+returns), rest (what gives a record back). A reader is made of: fields (in model/), measures, blocks; linear, for records
+that follow one another; document, for one JSON value; message_lists, for what providers send and return; graph_file, for
+records that name their parents. conversations and added are for messages that are no session.
+
+To add a format:
+
+- Write a module with NAME, `matches` and `read` (`transcript.Format` has these, and what it may have besides).
+- Name it in `_SESSION_FORMATS`: the first that matches a file reads it, so one that is easily mistaken comes late.
+- Give it a sample in tests/lab/samples.py, which the conformance suite runs, and a line in tests/house/test_layering.py.
+- Where its program keeps its files is in capture/discover, and in guide/transcripts.md.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +22,11 @@ from typing import cast
 from tract_fs.errors import ArgumentError, TranscriptFormatUnknown
 from tract_fs.model.content import MessageContent
 from tract_fs.model.shapes import Shape
-from tract_fs.transcripts import openai
+from tract_fs.transcripts import conversations
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Format, Transcript
 
-FORMATS = ("openai",)
+FORMATS = ("openai",)  # of lists of messages that are no session; see conversations
 _SESSION_FORMATS = {  # by name, the module of each; the first that matches a file reads it
     "qwen": "qwen",
     "claude-code": "claude_code",
@@ -47,9 +60,7 @@ REQUESTS: dict[str, Shape] = {  # formats that a request's body is of, and the p
     "openai-responses": "openai-responses",
 }
 RESUMED_FORMATS = ("claude-code", "codex", "opencode", *REQUESTS)  # that a program or a provider can go on from
-LISTS = frozenset(
-    ["anthropic", "openai-chat", "jsonl"]
-)  # formats that are no program's sessions, but lists of messages
+LISTS = frozenset(["anthropic", "openai-chat", "jsonl"])  # that are no program's sessions, but lists of messages
 
 
 def require_format(format: str) -> None:
@@ -61,7 +72,7 @@ def require_format(format: str) -> None:
 def to_contents(messages: Sequence[object], format: str) -> list[MessageContent]:
     """Returns one content per message. Errors: ArgumentError, ContentValidationError."""
     require_format(format)
-    return openai.to_contents(messages)
+    return conversations.to_contents(messages)
 
 
 def format_of(name: str) -> Format:
@@ -87,7 +98,7 @@ def is_list(source: Source) -> bool:
     if format_for(source) not in LISTS:
         return False
     try:  # one response is neither
-        return not isinstance(source.document, dict) or bool(openai.find_conversations(source.document))
+        return not isinstance(source.document, dict) or bool(conversations.find_conversations(source.document))
     except ArgumentError:
         return False
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tract_fs.model.content import InstructionContent
-from tract_fs.transcripts.fields import Fields, fields_of, items_of, picked, text_of
+from tract_fs.model.fields import Fields, fields_of, items_in, picked, text_in
+from tract_fs.transcripts.blocks import system_prompt, texts_of, tool_definitions
 from tract_fs.transcripts.message_lists import Family, Parsed, assemble_as, blocks_of, is_message, is_of, read_as
-from tract_fs.transcripts.openai_chat import tools_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -54,14 +53,14 @@ def _is_response(value: Fields) -> bool:
 
 
 def _is_list(messages: list[Any]) -> bool:
-    has_own = any(block.get("type") in _BLOCKS for block in blocks_of(messages))
+    has_own = any(text_in(block, "type") in _BLOCKS for block in blocks_of(messages))
     return has_own and is_message(messages[0])
 
 
 def _is_body(body: Fields, messages: list[Any]) -> bool:
     if not messages or not is_message(messages[0]):
         return False
-    tools = items_of(body.get("tools"))
+    tools = items_in(body, "tools")
     has_own_tools = any("input_schema" in fields_of(tool) for tool in tools)
     return has_own_tools or any(key in body for key in _OWN_KEYS) or _is_list(messages)
 
@@ -70,15 +69,13 @@ def _parse(value: Any) -> Parsed:
     record = fields_of(value)
     if _is_response(record):
         message = {"role": record["role"], "content": record.get("content")}
-        return Parsed([message], picked(record, "model") or None, record.get("usage"))
+        return Parsed([message], picked(record, "model"), record.get("usage"))
     return Parsed([value] if is_message(value) else [])
 
 
 def _head(body: Fields) -> list[Any]:
-    system = body.get("system")
-    blocks = [text_of(fields_of(block).get("text")) for block in items_of(system)]
-    text = text_of(system) or "\n\n".join(filter(None, blocks))
-    return [*([InstructionContent(text)] if text else []), *tools_in(body.get("tools"))]
+    text = "\n\n".join(texts_of(body.get("system")))
+    return [*system_prompt(text), *tool_definitions(body.get("tools"))]
 
 
 _FAMILY = Family(

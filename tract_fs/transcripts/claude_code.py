@@ -5,13 +5,13 @@ Files: ~/.claude/projects/<directory>/<session>.jsonl, with <session>/subagents/
 
 from __future__ import annotations
 
+from tract_fs.model.fields import text_in
 from tract_fs.transcripts.claude_lines import FORM, GRAPH_TYPES
 from tract_fs.transcripts.claude_resume import write as write  # the third of the format's calls
 from tract_fs.transcripts.graph_file import check_graph, read_graph
 from tract_fs.transcripts.resume import SessionCheck
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
-from tract_fs.transcripts.values import text_in
 
 NAME = FORM.name
 _STATE_KEYS = {  # of the types that stand between the lines of the graph, a key that each has

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tract_fs.model.fields import fields_in, items_in, text_in
+from tract_fs.transcripts.blocks import texts_of
 from tract_fs.transcripts.graph import Node
 from tract_fs.transcripts.graph_file import Form, writer_of
-from tract_fs.transcripts.units import Unit
-from tract_fs.transcripts.values import dict_in, is_plain_json, list_in, text_in
+from tract_fs.transcripts.units import Unit, is_plain_json
 
 GRAPH_TYPES = frozenset(["user", "assistant", "system", "attachment", "progress"])
 SYNTHETIC = "<synthetic>"  # model of what Claude Code itself wrote in the assistant's place
@@ -33,7 +34,7 @@ def contents_of(record: Any) -> list[dict[str, Any]]:
     """Returns what a model sees of a record, as messages in Anthropic's form."""
     kind = record.get("type") if isinstance(record, dict) else None
     if kind in ("user", "assistant"):
-        message = dict_in(record, "message")
+        message = fields_in(record, "message")
         content = message.get("content")
         if not is_content(content) or record.get("isApiErrorMessage"):
             return []
@@ -41,7 +42,7 @@ def contents_of(record: Any) -> list[dict[str, Any]]:
     if kind == "system" and record.get("subtype") == "local_command":
         return _of_user(record.get("content"))
     if kind == "attachment":
-        attachment = dict_in(record, "attachment")
+        attachment = fields_in(record, "attachment")
         return _of_user(attachment.get("prompt")) if attachment.get("type") == "queued_command" else []
     if kind == "queue-operation" and record.get("operation") == "remove":
         return _of_user(record.get("content"))
@@ -60,8 +61,8 @@ def said_twice(record: dict[str, Any]) -> str:
 
 def usage_of(record: Any) -> tuple[str, object] | None:
     """Returns the usage of a line of the assistant, with the response that it is of."""
-    message = dict_in(record, "message")
-    usage = dict_in(message, "usage")
+    message = fields_in(record, "message")
+    usage = fields_in(message, "usage")
     if text_in(record, "type") != "assistant" or not usage or message.get("model") == SYNTHETIC:
         return None
     return text_in(message, "id"), usage
@@ -71,14 +72,6 @@ def titles_of(record: Any) -> list[tuple[int, str]]:
     """Returns the title in a line, with its rank: the user's own goes before one that a model made."""
     rank, key = _TITLES.get(text_in(record, "type"), (0, ""))
     return [(rank, text_in(record, key))] if key else []
-
-
-def text_of(content: Any) -> str:
-    """Returns the texts of the content of a message."""
-    if isinstance(content, str):
-        return content
-    blocks = content if isinstance(content, list) else []
-    return "\n".join(text_in(block, "text") for block in blocks)
 
 
 def metadata_of(record: Any, *, is_shown: bool) -> dict[str, Any]:
@@ -101,9 +94,9 @@ def saved_outputs(record: Any) -> list[str]:
     if text_in(record, "type") != "user":
         return []
     paths = [text_in(record.get("toolUseResult"), "persistedOutputPath")]
-    for block in list_in(record.get("message"), "content"):
+    for block in items_in(record.get("message"), "content"):
         if isinstance(block, dict) and block.get("type") == "tool_result":
-            paths += _SAVED.findall(text_of(block.get("content")))
+            paths += _SAVED.findall("\n".join(texts_of(block.get("content"))))
     names = (path.strip().replace("\\", "/").rpartition("/")[2] for path in paths)
     return list(dict.fromkeys(name for name in names if name not in ("", ".", "..")))
 
@@ -112,10 +105,10 @@ def node_of(record: dict[str, Any], unit: Unit, position: int, *, is_shown: bool
     """Returns the place of a line in the graph."""
     kind = text_in(record, "type")
     message = record.get("message")
-    blocks = [block for block in list_in(message, "content") if isinstance(block, dict)]
-    compaction = dict_in(record, "compactMetadata")
-    kept = dict_in(compaction, "preservedMessages") or dict_in(record, "preservedMessages")
-    segment = dict_in(compaction, "preservedSegment") or dict_in(record, "preservedSegment")
+    blocks = [block for block in items_in(message, "content") if isinstance(block, dict)]
+    compaction = fields_in(record, "compactMetadata")
+    kept = fields_in(compaction, "preservedMessages") or fields_in(record, "preservedMessages")
+    segment = fields_in(compaction, "preservedSegment") or fields_in(record, "preservedSegment")
     return Node(
         position=position,
         line=unit.line,
@@ -140,7 +133,7 @@ def node_of(record: dict[str, Any], unit: Unit, position: int, *, is_shown: bool
         is_summary=bool(record.get("isCompactSummary")),
         logical_parent=text_in(record, "logicalParentUuid"),
         anchor=text_in(kept, "anchorUuid") or text_in(segment, "anchorUuid"),
-        kept=tuple(uuid for uuid in list_in(kept, "uuids") if isinstance(uuid, str)),
+        kept=tuple(uuid for uuid in items_in(kept, "uuids") if isinstance(uuid, str)),
         kept_ends=(text_in(segment, "headUuid"), text_in(segment, "tailUuid")),
     )
 

@@ -11,12 +11,12 @@ from collections import Counter
 from hashlib import sha256
 from typing import Any
 
+from tract_fs.model.fields import text_in
 from tract_fs.model.names import to_datetime
 from tract_fs.transcripts.claude_lines import SYNTHETIC
-from tract_fs.transcripts.resume import ResumeContext, ResumeFile
+from tract_fs.transcripts.resume import ResumeContext, ResumeFile, iso_time
 from tract_fs.transcripts.turns import Message, turns_of
 from tract_fs.transcripts.units import repaired
-from tract_fs.transcripts.values import text_in
 
 _VERSION = "2.1.209"  # of Claude Code, whose lines these are like
 _LONGEST_FOLDER = 200  # characters
@@ -31,10 +31,10 @@ def write(context: ResumeContext) -> ResumeFile:
         lost["system prompts left out: Claude Code writes its own"] += 1
     records: list[dict[str, Any]] = []
     for place, message in enumerate(messages):
-        at = _time(context.at_us - (len(messages) - 1 - place) * 1000)
+        at = iso_time(to_datetime(context.at_us - (len(messages) - 1 - place) * 1000))
         records.append(_line(context, message, place, records[-1]["uuid"] if records else None, at))
     title = {"type": "custom-title", "sessionId": context.session_id, "customTitle": repaired(context.title)[0]}
-    records.append({**title, "uuid": _uuid(context, "title"), "timestamp": _time(context.at_us)})
+    records.append({**title, "uuid": _uuid(context, "title"), "timestamp": iso_time(to_datetime(context.at_us))})
     path = f"{project_folder(context.cwd)}/{context.session_id}.jsonl"
     return ResumeFile(path, tuple(records), tuple(f"{count} {reason}" for reason, count in lost.items()))
 
@@ -103,7 +103,3 @@ def _uuid(context: ResumeContext, name: str) -> str:
     """Returns an id of a line: one session id gives the same ones."""
     digits = sha256(f"{context.session_id}/{name}".encode()).hexdigest()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:32]}"
-
-
-def _time(us: int) -> str:
-    return to_datetime(us).isoformat(timespec="milliseconds").replace("+00:00", "Z")

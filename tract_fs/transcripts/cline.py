@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, text_in
 from tract_fs.transcripts.document import assemble_document, document_units
-from tract_fs.transcripts.fields import Fields, fields_of, items_of, picked, text_of, time_us, usage_of
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -48,25 +49,23 @@ def read(source: Source) -> list[Transcript]:
     def meaning(message: Fields, position: int) -> Fields:
         if is_whole and position == 0:
             return {}
-        ids = [(parent, text_of(message.get(own))) for parent, own in _HIDERS]
+        ids = [(parent, text_in(message, own)) for parent, own in _HIDERS]
         covers = [place for one in ids for place in hidden.get(one, ()) if place < position]
         return _meaning(message) | {"covers": sorted(set(covers))}
 
     history = fields_of(source.json_beside("history_item.json"))
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            units,
-            meaning,
-            id_of=lambda message: message.get("id"),
-            has_head=is_whole,
-            id=text_of(head.get("sessionId")) or source.folder(),
-            title=text_of(history.get("task")),
-            metadata=picked(head, "version", "agent", "sessionId")
-            | picked(history, "workspace", "mode", "cwdOnTaskInitialization"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        units,
+        meaning,
+        id_of=lambda message: message.get("id"),
+        has_head=is_whole,
+        id=text_in(head, "sessionId") or source.folder(),
+        title=text_in(history, "task"),
+        metadata=picked(head, "version", "agent", "sessionId")
+        | picked(history, "workspace", "mode", "cwdOnTaskInitialization"),
+    )
 
 
 def assemble(values: Sequence[Any]) -> bytes:
@@ -78,12 +77,13 @@ def assemble(values: Sequence[Any]) -> bytes:
 
 
 def _meaning(message: Fields) -> Fields:
-    model, metrics = fields_of(message.get("modelInfo")), fields_of(message.get("metrics"))
-    usage = usage_of(
-        metrics.get("inputTokens"),
-        metrics.get("outputTokens"),
-        cache_read=metrics.get("cacheReadTokens"),
-        cache_write=metrics.get("cacheWriteTokens"),
+    model, metrics = fields_in(message, "modelInfo"), fields_in(message, "metrics")
+    usage = usage_in(
+        metrics,
+        "inputTokens",
+        "outputTokens",
+        cache_read="cacheReadTokens",
+        cache_write="cacheWriteTokens",
         is_cache_apart=True,
     )
     config = {
@@ -94,7 +94,7 @@ def _meaning(message: Fields) -> Fields:
     return {
         "contents": _contents(message),
         "at_us": time_us(message.get("ts")),
-        "config": (picked(config, *config) or None) if is_made else None,
+        "config": picked(config, *config) if is_made else None,
         "usage": usage if is_made else None,
         "metadata": picked(message, "id", "ts", "isSummary", "condenseId", "truncationId"),
     }

@@ -10,16 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tract_fs.model.content import InstructionContent, ToolsContent
-from tract_fs.transcripts.codex_facts import (
-    ThreadFacts,
-    communication_of,
-    event_of,
-    instructions_of,
-    tools_of,
-)
+from tract_fs.model.fields import Fields, fields_in, fields_of, text_in
+from tract_fs.transcripts.codex_facts import ThreadFacts, communication_of, event_of, instructions_of, tools_of
 from tract_fs.transcripts.codex_lines import ThreadLines, parts_of
 from tract_fs.transcripts.codex_resume import MESSAGES, write
-from tract_fs.transcripts.fields import Fields, fields_of, text_of, time_us
+from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.response_items import message_of
 from tract_fs.transcripts.resume import Loss, SessionCheck
 from tract_fs.transcripts.source import Source
@@ -40,7 +35,7 @@ def matches(source: Source) -> bool:
     sample = source.sample[:3]
     is_old = any(parts_of(record)[0] == "session_meta" for record in sample[:1])
     return is_old or any(
-        record.get("type") in _LINE_TYPES and isinstance(record.get("payload"), dict) for record in sample
+        text_in(record, "type") in _LINE_TYPES and isinstance(record.get("payload"), dict) for record in sample
     )
 
 
@@ -115,7 +110,7 @@ def _unreadable(facts: ThreadFacts, summarized: set[int]) -> list[Loss]:
     for place in facts.main:
         unit = lines.unit(place)
         payload = parts_of(unit.value)[1]
-        call_id, is_output = text_of(payload.get("call_id")), text_of(payload.get("type")).endswith("_output")
+        call_id, is_output = text_in(payload, "call_id"), text_in(payload, "type").endswith("_output")
         reason = ""
         if place >= lines.first_own and (unit.raw is not None or unit.line in crowded):
             reason = _NOT_JSON if unit.value is None else unit.flaw or "shares its line with another record"
@@ -168,7 +163,7 @@ def _contents(facts: ThreadFacts, position: int, kind: str, payload: Fields) -> 
 def _metadata(value: Any, kind: str, payload: Fields) -> Fields:
     record = fields_of(value)
     found: Fields = {"type": kind} if kind else {}
-    if kind == "event_msg" and text_of(payload.get("type")):
+    if kind == "event_msg" and text_in(payload, "type"):
         found["event"] = payload["type"]
         if event_of(payload):
             found["shown"] = True
@@ -177,11 +172,11 @@ def _metadata(value: Any, kind: str, payload: Fields) -> Fields:
             part = source.get(name)
             if type(part) is int or (isinstance(part, str) and len(part) <= _LONGEST_NAME):
                 found[name] = part
-    git = fields_of(payload.get("git"))
+    git = fields_in(payload, "git")
     branch = git.get("branch")
     if isinstance(branch, str) and len(branch) <= _LONGEST_NAME:
         found["git_branch"] = branch
-    passed = fields_of(payload.get("internal_chat_message_metadata_passthrough")).get("turn_id")
+    passed = fields_in(payload, "internal_chat_message_metadata_passthrough").get("turn_id")
     if isinstance(passed, str) and len(passed) <= _LONGEST_NAME:
         found.setdefault("turn_id", passed)
     return found

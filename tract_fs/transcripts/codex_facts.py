@@ -10,9 +10,11 @@ from bisect import bisect_right
 from collections import Counter
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, picked, text_in, text_of
 from tract_fs.model.usage import TokenUsage
+from tract_fs.transcripts.blocks import texts_of
 from tract_fs.transcripts.codex_lines import ThreadLines, parts_of
-from tract_fs.transcripts.fields import Fields, fields_of, items_of, picked, text_of, time_us, usage_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.response_items import message_of
 from tract_fs.transcripts.transcript import Branch
 from tract_fs.transcripts.units import Flaw
@@ -35,7 +37,7 @@ _SHOWN_EVENTS = frozenset(["user_message", "agent_message", "agent_reasoning"])
 
 def communication_of(payload: Fields) -> Fields | None:
     """Returns the message of another agent as the item that Codex makes of it."""
-    author, recipient = text_of(payload.get("author")), text_of(payload.get("recipient"))
+    author, recipient = text_in(payload, "author"), text_in(payload, "recipient")
     sealed = payload.get("encrypted_content")
     if isinstance(sealed, str):
         kind = "NEW_TASK" if payload.get("trigger_turn") is True else "MESSAGE"
@@ -50,9 +52,9 @@ def communication_of(payload: Fields) -> Fields | None:
 
 def event_of(payload: Fields) -> str:
     """Returns whose words an event shows to the user: user, assistant; empty if it shows none."""
-    kind = text_of(payload.get("type"))
+    kind = text_in(payload, "type")
     if kind == "item_completed":
-        kind = text_of(fields_of(payload.get("item")).get("type"))
+        kind = text_in(fields_in(payload, "item"), "type")
         return {"UserMessage": "user", "AgentMessage": "assistant", "Plan": "assistant", "Reasoning": "assistant"}.get(
             kind, ""
         )
@@ -77,7 +79,7 @@ def tools_of(header: Fields) -> list[Fields]:
     """Returns the tool definitions of a session_meta in the form of OpenAI's responses; those that Codex has by itself
     are in no file.
     """
-    found = items_of(header.get("dynamic_tools")) or items_of(header.get("tools"))
+    found = items_in(header, "dynamic_tools") or items_in(header, "tools")
     return [_tool(tool) for tool in found if isinstance(tool, dict)]
 
 
@@ -141,7 +143,7 @@ class ThreadFacts:
             items = [fields_of(item) for item in history]
         elif isinstance(entries, list):
             places = self.references.get(position, [])
-            items = [fields_of(fields_of(entry).get("item")) for entry in entries]
+            items = [fields_in(entry, "item") for entry in entries]
             for number, place in enumerate(places[: len(items)]):
                 if place is not None:
                     items[number] = parts_of(self.lines.unit(place).value)[1]
@@ -156,7 +158,7 @@ class ThreadFacts:
         is_own = position >= self.lines.first_own
         if is_own:
             self._check_ordinal(fields_of(unit.value).get("ordinal"), unit.line)
-        event = text_of(payload.get("type")) if kind == "event_msg" else ""
+        event = text_in(payload, "type") if kind == "event_msg" else ""
         if event == "thread_rolled_back":
             self._roll_back(payload.get("num_turns"), position)
         index = len(self.main)
@@ -226,14 +228,14 @@ class ThreadFacts:
             self._begin, self._is_answered = None, True
         elif event_of(payload) == "user":
             self._see_user(index)
-            item = fields_of(payload.get("item"))
-            self._name_after(text_of(payload.get("message")) or _words(item.get("content")))
+            item = fields_in(payload, "item")
+            self._name_after(text_in(payload, "message") or _words(item.get("content")))
         elif event == "thread_settings_applied":
-            self._set_config(position, {**self._config, **fields_of(payload.get("thread_settings"))})
+            self._set_config(position, {**self._config, **fields_in(payload, "thread_settings")})
         elif event == "thread_name_updated":
-            self._name = text_of(payload.get("thread_name")) or self._name
+            self._name = text_in(payload, "thread_name") or self._name
         elif event == "token_count" and is_counted:
-            info = fields_of(payload.get("info"))
+            info = fields_in(payload, "info")
             self._see_usage(position, event, info.get("last_token_usage"), info.get("total_token_usage"))
 
     def _see_user(self, index: int) -> None:
@@ -251,7 +253,7 @@ class ThreadFacts:
             self._first_words = " ".join(words.split())[:_TITLE_CHARACTERS]
 
     def _set_config(self, position: int, settings: Fields) -> None:
-        mode = fields_of(fields_of(settings.get("collaboration_mode")).get("settings"))
+        mode = fields_in(fields_in(settings, "collaboration_mode"), "settings")
         effort = {"effort": mode.get("reasoning_effort")} if settings.get("effort") is None else {}
         config = {k: v for k, v in picked({**settings, **effort}, *_CONFIG).items() if isinstance(v, str)}
         if config != self._config:
@@ -262,12 +264,13 @@ class ThreadFacts:
     def _see_usage(self, position: int, kind: str, usage: object, mark: object) -> None:
         """Notes the usage of a response, once: Codex records it in two types of lines, and repeats the one or the other."""
         fields = fields_of(usage)
-        found = usage_of(
-            fields.get("input_tokens"),
-            fields.get("output_tokens"),
-            cache_read=fields.get("cached_input_tokens"),
-            cache_write=fields.get("cache_write_input_tokens"),
-            reasoning=fields.get("reasoning_output_tokens"),
+        found = usage_in(
+            fields,
+            "input_tokens",
+            "output_tokens",
+            cache_read="cached_input_tokens",
+            cache_write="cache_write_input_tokens",
+            reasoning="reasoning_output_tokens",
         )
         if found is None or (mark is not None and mark == self._last_usage):
             return
@@ -296,7 +299,7 @@ class ThreadFacts:
 
     def _resolve(self, position: int, entries: list[Any], line: int) -> None:
         """Notes the lines that the entries of a compaction refer to."""
-        names = [text_of(fields_of(entry).get("item_id")) for entry in entries]
+        names = [text_in(entry, "item_id") for entry in entries]
         if self._ids is None and any(names):
             self._ids = {}
             for seen in self.main:
@@ -333,7 +336,4 @@ def _is_context(message: Fields) -> bool:
 
 def _words(content: object) -> str:
     """Returns the first text of a content."""
-    if isinstance(content, str):
-        return content
-    texts = (text_of(fields_of(block).get("text")) for block in items_of(content))
-    return next((text for text in texts if text.strip()), "")
+    return next((text for text in texts_of(content) if text.strip()), "")

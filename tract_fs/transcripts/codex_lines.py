@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tract_fs.transcripts.fields import Fields, fields_of, text_of
+from tract_fs.model.fields import Fields, fields_of, text_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.units import Flaw, Unit, Units
 
@@ -23,7 +23,7 @@ ITEM_TYPES = frozenset(["message", "reasoning", "function_call", "function_call_
 def parts_of(value: Any) -> tuple[str, Fields]:
     """Returns the type and the payload of a line; of a line of before September 2025, which has no payload, as if it had."""
     record = fields_of(value)
-    kind = text_of(record.get("type"))
+    kind = text_in(record, "type")
     if "payload" in record:
         return kind, fields_of(record["payload"])
     if kind in ITEM_TYPES:
@@ -33,7 +33,7 @@ def parts_of(value: Any) -> tuple[str, Fields]:
 
 def thread_of(header: Fields) -> str:
     """Returns the id of the thread that a session_meta begins; empty if it has none."""
-    return text_of(header.get("id")) or text_of(header.get("session_id"))
+    return text_in(header, "id") or text_in(header, "session_id")
 
 
 class _Piece(Struct, frozen=True):
@@ -94,7 +94,7 @@ class ThreadLines:
         seen = {self.thread}
         base = self.header.get("history_base")
         while isinstance(base, dict):
-            thread = text_of(base.get("thread_id"))
+            thread = text_in(base, "thread_id")
             found = source.find(thread) if thread not in seen and len(pieces) < _MOST_FILES else None
             end = None if found is None else _end(found.units, base)
             if found is None or end is None:

@@ -7,13 +7,15 @@ Legacy mode has no ordinals, and every version of Codex reads it. Its `response_
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from tract_fs.transcripts.fields import Fields, items_of, text_of
-from tract_fs.transcripts.resume import ResumeContext, ResumeFile
+from tract_fs.model.fields import Fields, items_of, text_in
+from tract_fs.model.names import to_datetime
+from tract_fs.transcripts.blocks import texts_of
+from tract_fs.transcripts.resume import ResumeContext, ResumeFile, iso_time
 from tract_fs.transcripts.units import repaired
 
 MESSAGES = "openai_responses"  # the form of the messages that `write` takes
@@ -44,7 +46,8 @@ def write(context: ResumeContext) -> ResumeFile:
     """
     lost: Counter[str] = Counter()
     count = len(list(takewhile(lambda message: message.get("role") == "system", context.messages)))
-    system = context.system or "\n\n".join(filter(None, map(_text_of, context.messages[:count])))
+    texts = [text for message in context.messages[:count] for text in texts_of(message.get("content"))]
+    system = context.system or "\n\n".join(texts)
     items = _paired([item for message in context.messages[count:] for item in _item(message, lost)], lost)
     lines: list[tuple[str, Fields]] = [("session_meta", {})]
     for item in items:
@@ -52,10 +55,10 @@ def write(context: ResumeContext) -> ResumeFile:
         lines.append(("response_item", item))
         if event is not None:
             lines.append(("event_msg", event))
-    start = _time(context.at_us) - timedelta(milliseconds=len(lines))
-    lines[0] = ("session_meta", _header(context, system, _text(start)))
+    start = to_datetime(context.at_us) - timedelta(milliseconds=len(lines))
+    lines[0] = ("session_meta", _header(context, system, iso_time(start)))
     records = [
-        {"timestamp": _text(start + timedelta(milliseconds=number)), "type": kind, "payload": payload}
+        {"timestamp": iso_time(start + timedelta(milliseconds=number)), "type": kind, "payload": payload}
         for number, (kind, payload) in enumerate(lines)
     ]
     name = f"rollout-{start:%Y-%m-%dT%H-%M-%S}-{context.session_id}.jsonl"
@@ -64,12 +67,6 @@ def write(context: ResumeContext) -> ResumeFile:
         tuple(repaired(record)[0] for record in records),
         tuple(f"{count} {what}" for what, count in sorted(lost.items())),
     )
-
-
-def _text_of(message: Fields) -> str:
-    content = message.get("content")
-    blocks = [text_of(block.get("text")) for block in items_of(content) if isinstance(block, dict)]
-    return text_of(content) or "\n\n".join(filter(None, blocks))
 
 
 def _is_uuid(text: str) -> bool:
@@ -102,7 +99,7 @@ def _header(context: ResumeContext, system: str, timestamp: str) -> Fields:
 
 def _item(message: Fields, lost: Counter[str]) -> list[Fields]:
     """Returns an item as Codex reads it; nothing for one that it can't."""
-    kind = text_of(message.get("type")) or "message"
+    kind = text_in(message, "type") or "message"
     if kind == "message":
         return _message(message, lost)
     needed = _NEEDED.get(kind)
@@ -118,7 +115,7 @@ def _item(message: Fields, lost: Counter[str]) -> list[Fields]:
 
 
 def _message(message: Fields, lost: Counter[str]) -> list[Fields]:
-    role = text_of(message.get("role"))
+    role = text_in(message, "role")
     if role not in ("user", "assistant", "developer", "system"):
         lost[f"messages of role {role[:40]!r}"] += 1
         return []
@@ -135,7 +132,7 @@ def _message(message: Fields, lost: Counter[str]) -> list[Fields]:
 def _blocks(blocks: list[Any], lost: Counter[str]) -> list[Fields]:
     kept = []
     for block in blocks:
-        kind = text_of(block.get("type")) if isinstance(block, dict) else ""
+        kind = text_in(block, "type") if isinstance(block, dict) else ""
         field = "image_url" if kind == "input_image" else "text"
         if kind == "refusal" and isinstance(block.get("refusal"), str):
             kept.append({"type": "output_text", "text": block["refusal"]})
@@ -153,7 +150,7 @@ def _paired(items: list[Fields], lost: Counter[str]) -> list[Fields]:
     again: dict[tuple[str, str], str] = {}  # of calls with the id of one before, the new one
     kept: list[Fields] = []
     for item in items:
-        mark = (item["type"], text_of(item.get("call_id")))
+        mark = (item["type"], text_in(item, "call_id"))
         if item["type"] in _ANSWERS and mark[1]:
             answer = (_ANSWERS[item["type"]], mark[1])
             if answer in calls:
@@ -179,7 +176,7 @@ def _paired(items: list[Fields], lost: Counter[str]) -> list[Fields]:
     open_calls, whole = calls - answered, list[Fields]()
     for item in kept:
         whole.append(item)
-        answer = (_ANSWERS.get(item["type"], ""), text_of(item.get("call_id")))
+        answer = (_ANSWERS.get(item["type"], ""), text_in(item, "call_id"))
         if answer in open_calls:
             lost["calls without a result, answered as aborted"] += 1
             whole.append({"type": answer[0], "call_id": answer[1], "output": _ABORTED})
@@ -195,11 +192,3 @@ def _event(item: Fields) -> Fields | None:
         return {"type": "user_message", "message": text, "images": [], "local_images": [], "text_elements": []}
     phase = {"phase": item["phase"]} if "phase" in item else {}
     return {"type": "agent_message", "message": text, **phase} if text else None
-
-
-def _time(at_us: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,24 +7,20 @@ Sources: github-copilot-sdk, `generated/session_events.py`; files of Copilot CLI
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
-from tract_fs.model.content import InstructionContent
-from tract_fs.transcripts.fields import (
-    MOST_LEFT,
-    Fields,
-    Keys,
-    fields_of,
-    items_of,
+from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
+from tract_fs.transcripts.blocks import (
     media_block,
-    picked,
+    messages_of,
     result_block,
+    system_prompt,
     text_block,
-    text_of,
-    time_us,
-    usage_of,
+    thinking_block,
 )
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+from tract_fs.transcripts.transcript import MOST_LEFT, Branch, Entry, Keys, Transcript
 
 NAME = "copilot"
 
@@ -68,7 +64,7 @@ class _Session:
         start = self._start
         return Transcript(
             format=NAME,
-            id=text_of(start.get("sessionId")),
+            id=text_in(start, "sessionId"),
             branches=[Branch("main", self._main), *self._left],
             entry=self._entry,
             count=len(self._units),
@@ -83,7 +79,7 @@ class _Session:
         system, since, effort = None, 0, None
         for position, unit in enumerate(self._units):
             event = fields_of(unit.value)
-            kind, data = text_of(event.get("type")), fields_of(event.get("data"))
+            kind, data = text_in(event, "type"), fields_in(event, "data")
             self._key.append(self._keys.of(event.get("id"), position, unit.line))
             self._before.append((system, since))
             self._is_shown.append(kind != "system.message" and bool(self._contents(event)))
@@ -93,10 +89,10 @@ class _Session:
             elif kind == "assistant.message" and effort is not None:
                 self._efforts[position] = effort
             elif kind == "session.snapshot_rewind":
-                first = places.get(text_of(data.get("upToEventId")))
+                first = places.get(text_in(data, "upToEventId"))
                 if first is not None and self._rewind(position, first):
                     system, since = self._before[first]
-            elif kind == "system.message" and text_of(data.get("content")):
+            elif kind == "system.message" and text_in(data, "content"):
                 self._covers[position] = [] if system is None else [system]
                 system = position
             elif _is_compaction(kind, data) or kind == "session.context_cleared":
@@ -110,7 +106,7 @@ class _Session:
         if kind == "session.start" and not self._start:
             self._start = data
         elif kind == "session.title_changed":
-            self._title = text_of(data.get("title"))
+            self._title = text_in(data, "title")
         elif kind == "session.binary_asset" and isinstance(data.get("assetId"), str):
             self._assets.setdefault(data["assetId"], position)
 
@@ -129,7 +125,7 @@ class _Session:
     def _entry(self, position: int) -> Entry:
         unit, key = self._units[position], self._key[position]
         event = fields_of(unit.value)
-        data, kind = fields_of(event.get("data")), text_of(event.get("type"))
+        data, kind = fields_in(event, "data"), text_in(event, "type")
         config = picked(data, "model") if kind == "assistant.message" else {}
         if self._efforts.get(position) is not None:
             config["reasoningEffort"] = self._efforts[position]
@@ -138,30 +134,30 @@ class _Session:
             key,
             contents=self._contents(event),
             at_us=time_us(event.get("timestamp")),
-            config=config or None,
+            config=config,
             usage=_usage(data) if kind == "assistant.usage" else None,
             metadata=picked(event, "id", "parentId", "agentId", "type")
             | picked(data, "messageId", "turnId", "interactionId", "apiCallId", "requestId", "phase"),
             covers=self._covers.get(position, ()),
         )
 
-    def _contents(self, event: Fields) -> list[object]:
+    def _contents(self, event: Fields) -> Sequence[object]:
         """Returns what the session's own model sees of an event."""
-        kind, data = text_of(event.get("type")), fields_of(event.get("data"))
+        kind, data = text_in(event, "type"), fields_in(event, "data")
         if event.get("agentId") or data.get("parentToolCallId"):
             return []
-        text = text_of(data.get("content"))
+        text = text_in(data, "content")
         if kind == "system.message":
-            return [InstructionContent(text)] if text else []
+            return system_prompt(text)
         if kind == "user.message":
-            sent = text_of(data.get("transformedContent")) or text
+            sent = text_in(data, "transformedContent") or text
             blocks = [text_block(sent)] if sent else []
-            blocks += [block for file in items_of(data.get("attachments")) for block in self._attached(fields_of(file))]
-            return [{"role": "user", "content": blocks}] if blocks else []
+            blocks += [block for file in records_in(data, "attachments") for block in self._attached(file)]
+            return messages_of(("user", blocks))
         if kind == "assistant.message":
             blocks = _thinking(data) + ([text_block(text)] if text else [])
-            blocks += [_call(fields_of(request)) for request in items_of(data.get("toolRequests"))]
-            return [{"role": "assistant", "content": blocks}] if blocks else []
+            blocks += [_call(request) for request in records_in(data, "toolRequests")]
+            return messages_of(("assistant", blocks))
         if kind == "tool.execution_complete":
             return [{"role": "user", "content": [self._result(data)]}]
         if _is_compaction(kind, data):
@@ -170,20 +166,18 @@ class _Session:
 
     def _attached(self, file: Fields) -> list[Fields]:
         """Returns the block of an attachment whose bytes are in the file, in it or as an asset."""
-        asset = self._assets.get(text_of(file.get("assetId")))
-        held = file if asset is None else fields_of(fields_of(self._units[asset].value).get("data"))
-        data, mime = text_of(held.get("data")), text_of(held.get("mimeType"))
+        asset = self._assets.get(text_in(file, "assetId"))
+        held = file if asset is None else fields_in(self._units[asset].value, "data")
+        data, mime = text_in(held, "data"), text_in(held, "mimeType")
         return [media_block(data, mime)] if data and mime else []
 
     def _result(self, data: Fields) -> Fields:
-        result = fields_of(data.get("result"))
+        result = fields_in(data, "result")
         error = data.get("error")
-        text = text_of(result.get("content")) or text_of(error) or text_of(fields_of(error).get("message"))
-        media = [
-            block for one in items_of(result.get("binaryResultsForLlm")) for block in self._attached(fields_of(one))
-        ]
+        text = text_in(result, "content") or text_of(error) or text_in(error, "message")
+        media = [block for one in records_in(result, "binaryResultsForLlm") for block in self._attached(one)]
         content: object = [*([text_block(text)] if text else []), *media] if media else text
-        return result_block(text_of(data.get("toolCallId")), content, is_error=data.get("success") is False)
+        return result_block(text_in(data, "toolCallId"), content, is_error=data.get("success") is False)
 
     def _name_beside(self) -> str:
         """Returns the session's name as `workspace.yaml` has it; empty if there is none."""
@@ -195,26 +189,27 @@ class _Session:
 
 def _is_compaction(kind: str, data: Fields) -> bool:
     is_done = kind == "session.compaction_complete" and data.get("success") is not False
-    return is_done and bool(text_of(data.get("summaryContent")))
+    return is_done and bool(text_in(data, "summaryContent"))
 
 
 def _thinking(data: Fields) -> list[Fields]:
-    text = text_of(data.get("reasoningText"))
-    return [{"type": "thinking", "thinking": text}] if text else []
+    text = text_in(data, "reasoningText")
+    return [thinking_block(text)] if text else []
 
 
 def _call(request: Fields) -> Fields:
     given = request.get("arguments")
-    id_, name = text_of(request.get("toolCallId")), text_of(request.get("name"))
+    id_, name = text_in(request, "toolCallId"), text_in(request, "name")
     inner = given if isinstance(given, dict) else {} if given in (None, "") else {"input": given}
     return {"type": "tool_use", "id": id_, "name": name, "input": inner}
 
 
 def _usage(data: Fields) -> object:
-    return usage_of(
-        data.get("inputTokens"),
-        data.get("outputTokens"),
-        cache_read=data.get("cacheReadTokens"),
-        cache_write=data.get("cacheWriteTokens"),
-        reasoning=data.get("reasoningTokens"),
+    return usage_in(
+        data,
+        "inputTokens",
+        "outputTokens",
+        cache_read="cacheReadTokens",
+        cache_write="cacheWriteTokens",
+        reasoning="reasoningTokens",
     )

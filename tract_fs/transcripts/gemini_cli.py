@@ -13,9 +13,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from tract_fs.transcripts.fields import MOST_LEFT, Fields, Keys, fields_of, items_of, picked, text_of, time_us, usage_of
+from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+from tract_fs.transcripts.transcript import MOST_LEFT, Branch, Entry, Keys, Transcript
 
 NAME = "gemini-cli"
 _NOT_SENT = ("/", "?", "<session_context>", "<hook_context>")
@@ -68,11 +69,11 @@ class _Replay:
         header = self._header
         return Transcript(
             format=NAME,
-            id=text_of(header.get("sessionId")),
+            id=text_in(header, "sessionId"),
             branches=[Branch("main", self._main), *self._left],
             entry=self._entry,
             count=len(self._units),
-            title=text_of(header.get("summary")),
+            title=text_in(header, "summary"),
             metadata=picked(header, "projectHash", "startTime", "directories", "kind"),
             flaws=[*self._units.flaws(), *self._keys.flaws],
             encoding=self._source.encoding,
@@ -117,7 +118,7 @@ class _Replay:
         if not gone:
             return
         first = next(reversed(gone.values()))
-        kept = [m for m in self._shown[first].messages if text_of(m.get("id")) not in gone]
+        kept = [m for m in self._shown[first].messages if text_in(m, "id") not in gone]
         if kept or len(self._left) == MOST_LEFT:  # kept: of an entry that shows more
             hidden = self._main[bisect_left(self._main, first) :]
             self._shown[position] = _Shown(kept, hidden, has_usage=False)
@@ -145,17 +146,11 @@ def _ids(messages: Sequence[Fields]) -> list[str]:
 
 def message_fields(message: Fields) -> dict[str, Any]:
     """Returns what an entry has of a message beside its contents."""
-    tokens = fields_of(message.get("tokens"))
-    usage = usage_of(
-        tokens.get("input"),
-        tokens.get("output"),
-        cache_read=tokens.get("cached"),
-        reasoning=tokens.get("thoughts"),
-        is_reasoning_apart=True,
-    )
+    tokens = fields_in(message, "tokens")
+    usage = usage_in(tokens, "input", "output", cache_read="cached", reasoning="thoughts", is_reasoning_apart=True)
     return {
         "at_us": time_us(message.get("timestamp")) or time_us(message.get("startTime")),
-        "config": (picked(message, "model") or None) if message.get("type") == "gemini" else None,
+        "config": picked(message, "model") if message.get("type") == "gemini" else None,
         "usage": usage if message.get("type") == "gemini" else None,
         "metadata": picked(message, "id", "type", "sessionId", "projectHash", "model"),
     }
@@ -165,15 +160,15 @@ def contents_of(message: Fields) -> list[Fields]:
     """Returns what the tool sends of a message when it goes on with a session: none, a message, or calls and their results."""
     parts = _parts(message.get("content"))
     if message.get("type") == "user":
-        text = "".join(text_of(part.get("text")) for part in parts).strip()
+        text = "".join(text_in(part, "text") for part in parts).strip()
         is_sent = bool(parts) and not text.startswith(_NOT_SENT) and (text or any("text" not in p for p in parts))
         return [{"role": "user", "parts": parts}] if is_sent else []
     if message.get("type") != "gemini":
         return []
-    calls = [fields_of(call) for call in items_of(message.get("toolCalls"))]
+    calls = records_in(message, "toolCalls")
     if not any(part.get("functionCall") or part.get("thought") for part in parts):  # else the content has all of it
-        thoughts = [fields_of(thought) for thought in items_of(message.get("thoughts"))]
-        texts = [text_of(thought.get(key)) for thought in thoughts for key in ("subject", "description")]
+        thoughts = records_in(message, "thoughts")
+        texts = [text_in(thought, key) for thought in thoughts for key in ("subject", "description")]
         named = [picked(call, "id", "name", "args") for call in calls]
         parts = [
             *({"text": text, "thought": True} for text in texts if text),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tract_fs.transcripts.document import HEAD, assemble_document, document_units, flaws_of
-from tract_fs.transcripts.fields import Keys, fields_of, picked, text_of
+from tract_fs.model.fields import Fields, fields_of, picked, text_in
+from tract_fs.transcripts.document import assemble_document, document_units
 from tract_fs.transcripts.gemini_cli import contents_of, is_header, message_fields
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+from tract_fs.transcripts.transcript import Transcript
 
 NAME = "gemini-cli-json"
 
@@ -24,27 +25,21 @@ def read(source: Source) -> list[Transcript]:
     """Returns the session of the file."""
     units = document_units(source, "messages")
     header = fields_of(units[0].value)
-    keys = Keys()
-    names = [keys.of(fields_of(unit.value).get("id") if n else HEAD, n) for n, unit in enumerate(units)]
 
-    def entry(position: int) -> Entry:
-        unit = units[position]
-        message = fields_of(unit.value)
-        contents = contents_of(message) if position else []
-        return Entry.of(unit, names[position], contents=contents, **message_fields(message))
+    def meaning(message: Fields, position: int) -> Fields:
+        return {"contents": contents_of(message) if position else [], **message_fields(message)}
 
-    return [
-        Transcript(
-            format=NAME,
-            id=text_of(header.get("sessionId")),
-            branches=[Branch("main", range(len(units)))],
-            entry=entry,
-            count=len(units),
-            title=text_of(header.get("summary")),
-            metadata=picked(header, "projectHash", "startTime", "directories", "kind"),
-            flaws=[*flaws_of(units), *keys.flaws],
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        units,
+        meaning,
+        id_of=lambda message: message.get("id"),
+        has_head=True,
+        id=text_in(header, "sessionId"),
+        title=text_in(header, "summary"),
+        metadata=picked(header, "projectHash", "startTime", "directories", "kind"),
+    )
 
 
 def assemble(values: Sequence[Any]) -> bytes:

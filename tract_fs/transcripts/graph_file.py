@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
+from tract_fs.model.fields import text_in
 from tract_fs.transcripts.graph import Graph, Node, branches, kept_uuids, loaded
+from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.resume import Loss, SessionCheck
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Branch, Entry, Transcript
 from tract_fs.transcripts.units import Flaw, Units
-from tract_fs.transcripts.values import text_in, time_us
 
 _AGENT_FILE = re.compile(r"agent-.+\.jsonl", re.DOTALL)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

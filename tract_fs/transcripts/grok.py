@@ -5,21 +5,18 @@ Source: files of Grok 1.0.5; the Agent Client Protocol's schema.
 
 from __future__ import annotations
 
-from tract_fs.transcripts.fields import (
-    Fields,
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, picked, text_in
+from tract_fs.transcripts.blocks import (
+    as_text_block,
     call_block,
-    fields_of,
-    items_of,
     media_block,
     messages_of,
-    picked,
+    plain_content,
     result_block,
-    text_block,
-    text_of,
-    time_us,
-    usage_of,
+    thinking_block,
 )
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -31,13 +28,13 @@ _ROLES = {"user_message_chunk": "user", "agent_message_chunk": "assistant", "age
 def matches(source: Source) -> bool:
     """Returns whether the first record is an update of a session."""
     first = next(iter(source.sample), {})
-    return first.get("method") in _METHODS and "update" in fields_of(first.get("params"))
+    return first.get("method") in _METHODS and "update" in fields_in(first, "params")
 
 
 def read(source: Source) -> list[Transcript]:
     """Returns the session of the file."""
     summary = fields_of(source.json_beside("summary.json"))
-    info = fields_of(summary.get("info"))
+    info = fields_in(summary, "info")
     first = fields_of(source.units[0].value) if len(source.units) else {}
     models: dict[int, str] = {}
     ended: dict[str, int] = {}
@@ -45,10 +42,10 @@ def read(source: Source) -> list[Transcript]:
     model = ""
     for position, unit in enumerate(source.units):
         update = _update(fields_of(unit.value))
-        model = text_of(fields_of(update.get("_meta")).get("modelId")) or model
+        model = text_in(fields_in(update, "_meta"), "modelId") or model
         models[position] = model
         if _has_ended(update):
-            id_ = text_of(update.get("toolCallId"))
+            id_ = text_in(update, "toolCallId")
             if id_ in ended:
                 again[position] = ended[id_]
             ended[id_] = position
@@ -57,21 +54,19 @@ def read(source: Source) -> list[Transcript]:
         covers = [again[position]] if position in again else []
         return _meaning(record, models[position]) | {"covers": covers}
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            source.units,
-            meaning,
-            id=text_of(info.get("id")) or text_of(fields_of(first.get("params")).get("sessionId")),
-            title=text_of(summary.get("generated_title")) or text_of(summary.get("session_summary")),
-            metadata=picked(info, "cwd") | picked(summary, "agent_name", "current_model_id"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        source.units,
+        meaning,
+        id=text_in(info, "id") or text_in(fields_in(first, "params"), "sessionId"),
+        title=text_in(summary, "generated_title") or text_in(summary, "session_summary"),
+        metadata=picked(info, "cwd") | picked(summary, "agent_name", "current_model_id"),
+    )
 
 
 def _update(record: Fields) -> Fields:
-    return fields_of(fields_of(record.get("params")).get("update"))
+    return fields_in(fields_in(record, "params"), "update")
 
 
 def _has_ended(update: Fields) -> bool:
@@ -79,42 +74,42 @@ def _has_ended(update: Fields) -> bool:
 
 
 def _meaning(record: Fields, model: str) -> Fields:
-    update, meta = _update(record), fields_of(fields_of(record.get("params")).get("_meta"))
-    kind = text_of(update.get("sessionUpdate"))
-    usage = fields_of(update.get("usage")) if kind == "turn_completed" else {}
+    update, meta = _update(record), fields_in(fields_in(record, "params"), "_meta")
+    kind = text_in(update, "sessionUpdate")
+    usage = fields_in(update, "usage") if kind == "turn_completed" else {}
     blocks: list[Fields] = []
     role = _ROLES.get(kind, "assistant")
     if kind in _ROLES:
-        blocks = _blocks(fields_of(update.get("content")))
+        blocks = _blocks(fields_in(update, "content"))
         if kind == "agent_thought_chunk":
-            blocks = [{"type": "thinking", "thinking": block["text"]} for block in blocks if block["type"] == "text"]
+            blocks = [thinking_block(block["text"]) for block in blocks if block["type"] == "text"]
     elif kind == "tool_call":
-        name = text_of(fields_of(fields_of(update.get("_meta")).get("x.ai/tool")).get("name"))
+        name = text_in(fields_in(fields_in(update, "_meta"), "x.ai/tool"), "name")
         blocks = [call_block(update.get("toolCallId"), name or update.get("title"), update.get("rawInput"))]
     elif _has_ended(update):
-        inner = [fields_of(fields_of(item).get("content")) for item in items_of(update.get("content"))]
+        inner = [fields_in(item, "content") for item in items_in(update, "content")]
         found = [block for item in inner for block in _blocks(item)]
-        content = found[0]["text"] if len(found) == 1 and found[0]["type"] == "text" else found or ""
         is_error = update["status"] == "failed"
-        role, blocks = "user", [result_block(text_of(update.get("toolCallId")), content, is_error=is_error)]
+        role, blocks = "user", [result_block(text_in(update, "toolCallId"), plain_content(found), is_error=is_error)]
     return {
         "contents": messages_of((role, blocks)),
         "at_us": time_us(meta.get("agentTimestampMs")) or time_us(record.get("timestamp")),
         "config": {"model": model} if model and blocks and role == "assistant" else None,
-        "usage": usage_of(
-            usage.get("inputTokens"),
-            usage.get("outputTokens"),
-            cache_read=usage.get("cachedReadTokens"),
-            cache_write=usage.get("cacheCreationTokens"),
-            reasoning=usage.get("reasoningTokens"),
+        "usage": usage_in(
+            usage,
+            "inputTokens",
+            "outputTokens",
+            cache_read="cachedReadTokens",
+            cache_write="cacheCreationTokens",
+            reasoning="reasoningTokens",
         ),
         "metadata": picked(meta, "eventId", "promptId"),
     }
 
 
 def _blocks(content: Fields) -> list[Fields]:
-    if text_of(content.get("text")):
-        return [content if content.keys() == {"type", "text"} else text_block(content["text"])]
-    if content.get("type") in ("image", "audio") and text_of(content.get("data")):
-        return [media_block(content["data"], text_of(content.get("mimeType")) or "image/png")]
+    if text_in(content, "text"):
+        return [as_text_block(content)]
+    if content.get("type") in ("image", "audio") and text_in(content, "data"):
+        return [media_block(content["data"], text_in(content, "mimeType") or "image/png")]
     return []

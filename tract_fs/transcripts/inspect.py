@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tract_fs.transcripts.document import HEAD, assemble_document, flaws_of, split_document
-from tract_fs.transcripts.fields import Fields, Keys, fields_of, items_of, picked, text_of, time_us
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, text_in
+from tract_fs.transcripts.document import assemble_document, split_document
+from tract_fs.transcripts.linear import read_linear
+from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.message_lists import is_message
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
-from tract_fs.transcripts.units import Unit
+from tract_fs.transcripts.transcript import Keys, Transcript
 
 NAME = "inspect"
 
@@ -31,7 +32,8 @@ def read(source: Source) -> list[Transcript]:
     log = fields_of(document)
     samples = [sample for sample in items_of(log.get("samples", [log])) if isinstance(sample, dict)]
     keys = Keys()
-    return [_session(source, fields_of(log.get("eval")), sample, is_clean, keys) for sample in samples]
+    of_each = (_session(source, fields_in(log, "eval"), sample, is_clean, keys) for sample in samples)
+    return [session for sessions in of_each for session in sessions]
 
 
 def assemble(values: Sequence[Any]) -> bytes:
@@ -39,38 +41,29 @@ def assemble(values: Sequence[Any]) -> bytes:
     return assemble_document(values, "messages")
 
 
-def _session(source: Source, log: Fields, sample: Fields, is_clean: bool, keys: Keys) -> Transcript:
+def _session(source: Source, log: Fields, sample: Fields, is_clean: bool, keys: Keys) -> list[Transcript]:
     units = split_document(sample, is_clean, "messages")
-    names = Keys()
-    found = [names.of(fields_of(unit.value).get("id"), place) for place, unit in enumerate(units[1:], 1)]
-    generated = {**fields_of(log.get("model_generate_config")), **picked(log, "model")}
+    generated = {**fields_in(log, "model_generate_config"), **picked(log, "model")}
 
-    def entry(position: int) -> Entry:
-        unit = units[position]
+    def meaning(message: Fields, position: int) -> Fields:
         if position == 0:
-            return Entry.of(unit, key=HEAD, at_us=time_us(log.get("created")))
-        return Entry.of(
-            unit,
-            key=found[position - 1],
-            contents=[unit.value] if is_message(unit.value) else [],
-            config=_config(unit, generated),
-            metadata={name: unit.value[name] for name in ("id", "source") if text_of(fields_of(unit.value).get(name))},
-        )
+            return {"at_us": time_us(log.get("created"))}
+        is_made = message.get("role") == "assistant"
+        return {
+            "contents": [message] if is_message(message) else [],
+            "config": {**generated, **picked(message, "model")} if is_made else None,
+            "metadata": {name: message[name] for name in ("id", "source") if text_in(message, name)},
+        }
 
     name = "-".join(str(part) for part in (log.get("eval_id", source.name), sample.get("id"), sample.get("epoch")))
-    return Transcript(
-        format=NAME,
+    return read_linear(
+        NAME,
+        source,
+        units,
+        meaning,
+        id_of=lambda message: message.get("id"),
+        has_head=True,
         id=keys.of(name, 0),
-        branches=[Branch("main", range(len(units)))],
-        entry=entry,
-        count=len(units),
-        title=" ".join(str(part) for part in (text_of(log.get("task")), sample.get("id")) if part not in ("", None)),
+        title=" ".join(str(part) for part in (text_in(log, "task"), sample.get("id")) if part not in ("", None)),
         metadata=picked(log, "task", "model", "created", "run_id"),
-        flaws=[*flaws_of(units), *names.flaws],
-        encoding=source.encoding,
     )
-
-
-def _config(unit: Unit, generated: Fields) -> Fields | None:
-    message = fields_of(unit.value)
-    return {**generated, **picked(message, "model")} or None if message.get("role") == "assistant" else None

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from tract_fs.model.content import InstructionContent, ToolsContent
-from tract_fs.transcripts.fields import (
-    Fields,
+from tract_fs.model.content import InstructionContent
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, picked, records_in, text_in, text_of
+from tract_fs.transcripts.blocks import (
+    as_text_block,
     call_block,
-    fields_of,
-    items_of,
     messages_of,
-    picked,
+    plain_content,
     result_block,
     text_block,
-    text_of,
-    time_us,
+    thinking_block,
+    tool_definitions,
     url_block,
-    usage_of,
 )
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -46,40 +45,37 @@ def read(source: Source) -> list[Transcript]:
     def meaning(record: Fields, position: int) -> Fields:
         return _meaning(record, position) | {"config": config.get(position) or None}
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            source.units,
-            meaning,
-            is_system=lambda record: record.get("type") == "profile.bind" and bool(text_of(record.get("systemPrompt"))),
-            id=text_of(state.get("id")) or source.folder(_STATE_LEVELS),
-            title=text_of(state.get("title")),
-            metadata=picked(state, "cwd", "createdAt"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        source.units,
+        meaning,
+        is_system=lambda record: record.get("type") == "profile.bind" and bool(text_in(record, "systemPrompt")),
+        id=text_in(state, "id") or source.folder(_STATE_LEVELS),
+        title=text_in(state, "title"),
+        metadata=picked(state, "cwd", "createdAt"),
+    )
 
 
 def _is_made(record: Fields) -> bool:
-    return fields_of(record.get("event")).get("type") in ("content.part", "tool.call")
+    return fields_in(record, "event").get("type") in ("content.part", "tool.call")
 
 
 def _meaning(record: Fields, position: int) -> Fields:
-    kind, event = record.get("type"), fields_of(record.get("event"))
+    kind, event = record.get("type"), fields_in(record, "event")
     contents: list[object] = []
     usage: object = None
     hides = False
-    if kind == "profile.bind" and text_of(record.get("systemPrompt")):
+    if kind == "profile.bind" and text_in(record, "systemPrompt"):
         contents = [InstructionContent(record["systemPrompt"])]
     elif kind == "llm.tools_snapshot":
-        tools = items_of(record.get("tools"))
-        contents = [ToolsContent(tools)] if tools and all(isinstance(tool, dict) for tool in tools) else []
+        contents = [*tool_definitions(record.get("tools"))]
     elif kind == "context.append_message":
-        contents = [*_message(fields_of(record.get("message")))]
+        contents = [*_message(fields_in(record, "message"))]
     elif kind == "context.append_loop_event":
         contents = [*_event(event)]
-        usage = _usage(fields_of(event.get("usage"))) if event.get("type") == "step.end" else None
-    elif kind == "context.apply_compaction" and text_of(record.get("summary")):
+        usage = _usage(fields_in(event, "usage")) if event.get("type") == "step.end" else None
+    elif kind == "context.apply_compaction" and text_in(record, "summary"):
         contents, hides = [{"role": "user", "content": record["summary"]}], True
     elif kind == "context.clear":
         hides = True
@@ -93,12 +89,12 @@ def _meaning(record: Fields, position: int) -> Fields:
 
 
 def _message(message: Fields) -> list[Fields]:
-    blocks = [block for part in items_of(message.get("content")) for block in _blocks(part)]
-    role = text_of(message.get("role"))
+    blocks = [block for part in items_in(message, "content") for block in _blocks(part)]
+    role = text_in(message, "role")
     if role == "tool":
-        return messages_of(("user", [result_block(text_of(message.get("toolCallId")), blocks)]))
-    for call in map(fields_of, items_of(message.get("toolCalls"))):
-        function = fields_of(call.get("function")) or call
+        return messages_of(("user", [result_block(text_in(message, "toolCallId"), blocks)]))
+    for call in records_in(message, "toolCalls"):
+        function = fields_in(call, "function") or call
         given = function.get("arguments", call.get("args"))
         blocks.append(call_block(call.get("id") or call.get("toolCallId"), function.get("name"), given))
     return messages_of(("assistant" if role == "assistant" else "user", blocks))
@@ -111,38 +107,39 @@ def _event(event: Fields) -> list[Fields]:
     if kind == "tool.call":
         return messages_of(("assistant", [call_block(event.get("toolCallId"), event.get("name"), event.get("args"))]))
     if kind == "tool.result":
-        result = fields_of(event.get("result"))
-        output, note = result.get("output"), text_of(result.get("note"))
+        result = fields_in(event, "result")
+        output, note = result.get("output"), text_in(result, "note")
         blocks = (
             [text_block(text_of(output))]
             if text_of(output)
             else [b for part in items_of(output) for b in _blocks(part)]
         )
         blocks += [text_block(note)] if note else []
-        content = blocks[0]["text"] if len(blocks) == 1 and blocks[0]["type"] == "text" else blocks or ""
         is_error = result.get("isError") is True or result.get("is_error") is True
-        return messages_of(("user", [result_block(text_of(event.get("toolCallId")), content, is_error=is_error)]))
+        made = result_block(text_in(event, "toolCallId"), plain_content(blocks), is_error=is_error)
+        return messages_of(("user", [made]))
     return []
 
 
 def _blocks(part: object) -> list[Fields]:
     part = text_block(part) if isinstance(part, str) else fields_of(part)
-    if part.get("type") == "text" and text_of(part.get("text")):
-        return [part if part.keys() == {"type", "text"} else text_block(part["text"])]
-    if part.get("type") == "think" and text_of(part.get("think")):
-        return [{"type": "thinking", "thinking": part["think"]}]
+    if part.get("type") == "text" and text_in(part, "text"):
+        return [as_text_block(part)]
+    if part.get("type") == "think" and text_in(part, "think"):
+        return [thinking_block(part["think"])]
     for name in ("imageUrl", "image_url"):
-        url = text_of(fields_of(part.get(name)).get("url"))
+        url = text_in(fields_in(part, name), "url")
         if url:
             return [url_block(url, "image/")]
     return []
 
 
 def _usage(usage: Fields) -> object:
-    return usage_of(
-        usage.get("inputOther"),
-        usage.get("output"),
-        cache_read=usage.get("inputCacheRead"),
-        cache_write=usage.get("inputCacheCreation"),
+    return usage_in(
+        usage,
+        "inputOther",
+        "output",
+        cache_read="inputCacheRead",
+        cache_write="inputCacheCreation",
         is_cache_apart=True,
     )

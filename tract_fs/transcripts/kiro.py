@@ -5,19 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tract_fs.model import canonical
-from tract_fs.transcripts.fields import (
-    Fields,
-    call_block,
-    fields_of,
-    items_of,
-    messages_of,
-    picked,
-    result_block,
-    text_block,
-    text_of,
-    time_us,
-)
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, records_in, text_in, text_of
+from tract_fs.transcripts.blocks import call_block, messages_of, plain_content, result_block, text_block
+from tract_fs.transcripts.linear import read_linear
+from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -35,26 +26,24 @@ def read(source: Source) -> list[Transcript]:
     """Returns the session of the file."""
     id_ = source.name.removesuffix(".jsonl")
     beside = fields_of(source.json_beside(f"{id_}.json") if id_ else None)
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            source.units,
-            lambda record, position: _meaning(record, position),
-            id_of=lambda record: fields_of(record.get("data")).get("message_id"),
-            id=text_of(beside.get("session_id")) or id_,
-            title=text_of(beside.get("title")),
-            metadata=picked(beside, "cwd", "parent_session_id"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        source.units,
+        _meaning,
+        id_of=lambda record: fields_in(record, "data").get("message_id"),
+        id=text_in(beside, "session_id") or id_,
+        title=text_in(beside, "title"),
+        metadata=picked(beside, "cwd", "parent_session_id"),
+    )
 
 
 def _meaning(record: Fields, position: int) -> Fields:
-    kind, data = record.get("kind"), fields_of(record.get("data"))
-    blocks = [block for part in items_of(data.get("content")) for block in _blocks(fields_of(part))]
+    kind, data = record.get("kind"), fields_in(record, "data")
+    blocks = [block for part in records_in(data, "content") for block in _blocks(part)]
     if isinstance(data.get("content"), str) and data["content"]:
         blocks = [text_block(data["content"])]
-    summary = text_of(data.get("summary"))
+    summary = text_in(data, "summary")
     if kind == "Compaction" and summary:
         blocks = [text_block(summary)]
     is_known = kind in _KINDS
@@ -62,7 +51,7 @@ def _meaning(record: Fields, position: int) -> Fields:
         messages_of(("assistant" if kind == "AssistantMessage" else "user", blocks)) if is_known else []
     )
     hides = kind == "Clear" or (kind == "Compaction" and bool(summary))
-    meta = fields_of(data.get("meta"))
+    meta = fields_in(data, "meta")
     return {
         "contents": contents,
         "at_us": time_us(meta.get("timestamp")) or time_us(data.get("timestamp")),
@@ -80,10 +69,10 @@ def _blocks(part: Fields) -> list[Fields]:
         return [call_block(inner.get("toolUseId"), inner.get("name"), inner.get("input"))]
     if kind == "toolResult":
         found = inner.get("content")
-        texts = [text_of(fields_of(one).get("data")) for one in items_of(found)]
+        texts = [text_in(one, "data") for one in items_of(found)]
         jsons = [fields_of(one).get("data") for one in items_of(found) if fields_of(one).get("kind") == "json"]
         texts += [canonical.encode_checked(value).decode() for value in jsons if not isinstance(value, str)]
         blocks = [text_block(text) for text in [*texts, text_of(found)] if text]
-        content = blocks[0]["text"] if len(blocks) == 1 else blocks or ""
-        return [result_block(text_of(inner.get("toolUseId")), content, is_error=inner.get("status") == "error")]
+        is_error = inner.get("status") == "error"
+        return [result_block(text_in(inner, "toolUseId"), plain_content(blocks), is_error=is_error)]
     return []

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tract_fs.model.fields import Fields, fields_of
 from tract_fs.transcripts.document import HEAD, flaws_of
-from tract_fs.transcripts.fields import Fields, Keys, fields_of
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+from tract_fs.transcripts.transcript import Branch, Entry, Keys, Transcript
 from tract_fs.transcripts.units import Unit, Units
 
 
-def linear_transcript(
+def read_linear(
     format: str,
     source: Source,
     units: Sequence[Unit] | Units,
@@ -22,9 +22,12 @@ def linear_transcript(
     is_system: Callable[[Fields], bool] = lambda _: False,
     has_head: bool = False,
     **fields: Any,
-) -> Transcript:
-    """Returns a session of units: `meaning` is called with a record and its position, and returns the fields of its entry;
-    `id_of` returns its id; a system prompt, by `is_system`, is covered by no summary but one of its own kind. The first is the rest of a document if it `has_head`.
+) -> list[Transcript]:
+    """Returns units as one session, in a list.
+
+    `meaning` is called with a record and its position, and returns the fields of its entry; `id_of` returns its id. A
+    system prompt, by `is_system`, is covered by no summary but one of its own kind. With `has_head`, the first unit is the
+    rest of a document. `fields` are those of the transcript.
     """
     keys = Keys()
     names = []
@@ -47,7 +50,7 @@ def linear_transcript(
         return Entry.of(unit, names[position], **fields)
 
     own = units.flaws() if isinstance(units, Units) else flaws_of(units)
-    return Transcript(
+    transcript = Transcript(
         format=format,
         branches=[Branch("main", range(len(names)))],
         entry=entry,
@@ -56,3 +59,4 @@ def linear_transcript(
         encoding=source.encoding,
         **fields,
     )
+    return [transcript]

@@ -10,10 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from tract_fs.model.fields import Fields, fields_of, picked, text_in
 from tract_fs.transcripts.document import HEAD, assemble_document, encode_document, flaws_of, split_document
-from tract_fs.transcripts.fields import Fields, Keys, fields_of, picked, text_of, time_us
+from tract_fs.transcripts.measures import time_us
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+from tract_fs.transcripts.transcript import Branch, Entry, Keys, Transcript
 from tract_fs.transcripts.units import Flaw, Unit, Units, checked_unit
 
 LINES = "lines"  # the shape of a session that is a line a record, for the export
@@ -146,7 +147,7 @@ def _transcript(
     metadata: Fields | None = None,
 ) -> Transcript:
     is_lines = metadata is not None
-    config = picked(body, *family.config) or None
+    config = picked(body, *family.config)
     keys = Keys()
     names = [] if is_lines else [keys.of(fields_of(unit.value).get("id"), place) for place, unit in enumerate(units)]
 
@@ -168,7 +169,7 @@ def _transcript(
             metadata={
                 name: record[name]
                 for name in _NAMED
-                if type(record.get(name)) is int or 0 < len(text_of(record.get(name))) < _LOOKED_AT * 10
+                if type(record.get(name)) is int or 0 < len(text_in(record, name)) < _LOOKED_AT * 10
             },
         )
 

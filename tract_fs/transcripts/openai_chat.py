@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tract_fs.model.content import ToolsContent
-from tract_fs.transcripts.fields import Fields, fields_of, items_of, picked
+from tract_fs.model.fields import Fields, fields_of, items_of, picked
+from tract_fs.transcripts.blocks import tool_definitions
+from tract_fs.transcripts.conversations import GENERATION_KEYS
 from tract_fs.transcripts.message_lists import Family, Parsed, assemble_as, is_message, is_of, read_as
-from tract_fs.transcripts.openai import GENERATION_KEYS
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -34,11 +34,6 @@ def assemble(values: Sequence[Any]) -> bytes:
     return assemble_as(values, _FAMILY)
 
 
-def tools_in(value: Any) -> list[ToolsContent]:
-    """Returns the tool definitions of a body, if it has any."""
-    return [ToolsContent(value)] if isinstance(value, list) and value and all(type(t) is dict for t in value) else []
-
-
 def _is_response(value: Fields) -> bool:
     return value.get("object") == "chat.completion" and isinstance(value.get("choices"), list)
 
@@ -51,7 +46,7 @@ def _parse(value: Any) -> Parsed:
         return Parsed([])
     choices = items_of(record["choices"])
     message = fields_of(choices[0]).get("message") if choices else None
-    return Parsed([message] if is_message(message) else [], picked(record, "model") or None, record.get("usage"))
+    return Parsed([message] if is_message(message) else [], picked(record, "model"), record.get("usage"))
 
 
 _FAMILY = Family(
@@ -61,6 +56,6 @@ _FAMILY = Family(
     is_list=lambda messages: is_message(messages[0]),
     is_response=_is_response,
     parse=_parse,
-    head=lambda body: [*tools_in(body.get("tools"))],
+    head=lambda body: [*tool_definitions(body.get("tools"))],
     config=GENERATION_KEYS,
 )

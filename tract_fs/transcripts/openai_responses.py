@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tract_fs.model.content import InstructionContent
-from tract_fs.transcripts.fields import Fields, fields_of, items_of, picked, text_of
+from tract_fs.model.fields import Fields, fields_of, items_of, picked, text_in
+from tract_fs.transcripts.blocks import system_prompt, tool_definitions
 from tract_fs.transcripts.message_lists import Family, Parsed, assemble_as, blocks_of, is_message, is_of, read_as
-from tract_fs.transcripts.openai_chat import tools_in
 from tract_fs.transcripts.response_items import is_item, message_of
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
@@ -66,7 +65,7 @@ def _parse(value: Any) -> Parsed:
     record = fields_of(value)
     if _is_response(record):
         made = [message_of(fields_of(item)) for item in items_of(record["output"])]
-        config = picked(record, *_CONFIG) or None
+        config = picked(record, *_CONFIG)
         return Parsed([message for message in made if message is not None], config, record.get("usage"))
     if isinstance(record.get("input"), str) and not is_message(record) and not is_item(record):
         return Parsed([*_head(record), {"role": "user", "content": record["input"]}])
@@ -75,8 +74,8 @@ def _parse(value: Any) -> Parsed:
 
 
 def _head(body: Fields) -> list[Any]:
-    text = text_of(body.get("instructions"))
-    return [*([InstructionContent(text)] if text else []), *tools_in(body.get("tools"))]
+    text = text_in(body, "instructions")
+    return [*system_prompt(text), *tool_definitions(body.get("tools"))]
 
 
 _FAMILY = Family(

@@ -10,25 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tract_fs.model.content import InstructionContent
-from tract_fs.transcripts.document import HEAD, assemble_document, document_units, flaws_of
-from tract_fs.transcripts.fields import (
-    Fields,
-    Keys,
-    fields_of,
-    items_of,
-    picked,
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, picked, records_in, text_in, text_of
+from tract_fs.transcripts.blocks import (
+    messages_of,
+    plain_content,
     result_block,
+    system_prompt,
     text_block,
-    text_of,
-    time_us,
+    thinking_block,
     url_block,
-    usage_of,
 )
+from tract_fs.transcripts.document import HEAD, assemble_document, document_units, flaws_of
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.opencode_resume import fault_of, write
 from tract_fs.transcripts.resume import Loss, SessionCheck
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+from tract_fs.transcripts.transcript import Branch, Entry, Keys, Transcript
 from tract_fs.transcripts.units import Unit
 
 __all__ = ["NAME", "assemble", "check", "matches", "read", "transcript_of", "write"]
@@ -42,7 +39,7 @@ _COMPACTION_QUESTION = "What did we do so far?"
 def matches(source: Source) -> bool:
     """Returns whether the file is an object of `info` with a session's id, and `messages`."""
     document = fields_of(source.document)
-    info = fields_of(document.get("info"))
+    info = fields_in(document, "info")
     return isinstance(document.get("messages"), list) and isinstance(info.get("id"), str) and "time" in info
 
 
@@ -91,7 +88,7 @@ def check(source: Source) -> SessionCheck:
 
 def transcript_of(units: Sequence[Unit]) -> Transcript:
     """Returns the session of a document's units: the document first, then each message."""
-    info = fields_of(fields_of(units[0].value).get("info"))
+    info = fields_in(units[0].value, "info")
     return _Session(units, info).transcript()
 
 
@@ -115,16 +112,16 @@ class _Session:
     def transcript(self) -> Transcript:
         info, count = self._info, len(self._units)
         branches = [Branch("main", range(count))]
-        end = self._place.get(text_of(fields_of(info.get("revert")).get("messageID")), 0)
+        end = self._place.get(text_in(fields_in(info, "revert"), "messageID"), 0)
         if end:
             branches = [Branch("main", range(end)), Branch(f"reverted-{self._key[end][-8:]}", range(count))]
         return Transcript(
             format=NAME,
-            id=text_of(info.get("id")),
+            id=text_in(info, "id"),
             branches=branches,
             entry=self.entry,
             count=count,
-            title=text_of(info.get("title")),
+            title=text_in(info, "title"),
             metadata=picked(info, "directory", "projectID", "parentID", "version", "agent", "fork"),
             flaws=[*flaws_of(self._units), *self._keys.flaws],
         )
@@ -144,16 +141,16 @@ class _Session:
         system = ""
         for position, unit in enumerate(self._units):
             value = fields_of(unit.value)
-            info = fields_of(value.get("info"))
-            for part in items_of(value.get("parts")):
+            info = fields_in(value, "info")
+            for part in items_in(value, "parts"):
                 if fields_of(part).get("type") == "compaction":
-                    asked[self._key[position]] = text_of(part.get("tail_start_id"))
-            new = text_of(info.get("system"))
+                    asked[self._key[position]] = text_in(part, "tail_start_id")
+            new = text_in(info, "system")
             if info.get("role") == "user" and new and new != system:
                 self._systems[position] = system = new
-            if value.get("type") == "compaction" and text_of(value.get("summary")):
+            if value.get("type") == "compaction" and text_in(value, "summary"):
                 self._covers[position] = range(1, position)
-            parent = text_of(info.get("parentID"))
+            parent = text_in(info, "parentID")
             if info.get("summary") is True and info.get("finish") and not info.get("error") and parent in asked:
                 self._covers[position] = self._compacted(position, self._place.get(asked[parent], position))
                 system = ""  # which the summary stands for, too
@@ -164,24 +161,23 @@ class _Session:
 
     def _first_generation(self, unit: Unit, key: str, position: int) -> Entry:
         info = fields_of(unit.value["info"])
-        parts = [fields_of(part) for part in items_of(unit.value.get("parts"))]
-        system = self._systems.get(position)
-        contents: list[object] = [InstructionContent(system)] if system else []
+        parts = records_in(unit.value, "parts")
+        contents: list[object] = [*system_prompt(self._systems.get(position, ""))]
         if info.get("role") == "user":
             blocks = [block for part in parts for block in _user_blocks(part)]
-            contents += [{"role": "user", "content": blocks}] if blocks else []
+            contents += messages_of(("user", blocks))
         elif info.get("role") == "assistant":
             contents += _assistant_messages(parts)
         covers = self._covers.get(position, range(0)) if contents else []
         if covers and covers[-1] == position - 1:  # nothing is kept, so the question comes first
             contents = [{"role": "user", "content": _COMPACTION_QUESTION}, *contents]
-        tokens, model = fields_of(info.get("tokens")), fields_of(info.get("model"))
+        tokens, model = fields_in(info, "tokens"), fields_in(info, "model")
         config = picked(info, "modelID", "providerID", "agent", "mode", "variant")
         return Entry.of(
             unit,
             key,
             contents=contents,
-            at_us=time_us(fields_of(info.get("time")).get("created")),
+            at_us=time_us(fields_in(info, "time").get("created")),
             config=_config(config) if info.get("role") == "assistant" else None,
             usage=_usage(tokens),
             metadata=picked(info, "id", "parentID", "path", "cost", "finish", "error", "agent")
@@ -191,55 +187,56 @@ class _Session:
 
     def _second_generation(self, unit: Unit, key: str, position: int) -> Entry:
         value: Fields = unit.value
-        kind = text_of(value.get("type"))
+        kind = text_in(value, "type")
         contents: list[object] = []
         if kind == "assistant":
-            contents += _assistant_messages([fields_of(part) for part in items_of(value.get("content"))])
-        elif kind == "system" and text_of(value.get("text")):
-            contents = [InstructionContent(value["text"])]
+            contents += _assistant_messages(records_in(value, "content"))
+        elif kind == "system" and text_in(value, "text"):
+            contents = [*system_prompt(value["text"])]
         elif kind in ("user", "synthetic"):
-            blocks = [text_block(value["text"])] if text_of(value.get("text")) else []
-            blocks += [block for file in items_of(value.get("files")) for block in _file_blocks(fields_of(file))]
-            contents = [{"role": "user", "content": blocks}] if blocks else []
+            blocks = [text_block(value["text"])] if text_in(value, "text") else []
+            blocks += [block for file in records_in(value, "files") for block in _file_blocks(file)]
+            contents += messages_of(("user", blocks))
         elif kind == "shell":
-            command, output = text_of(value.get("command")), text_of(value.get("output"))
+            command, output = text_in(value, "command"), text_in(value, "output")
             blocks = [text_block("The user ran this command:"), text_block(command), text_block(output)]
             contents = [{"role": "user", "content": [block for block in blocks if block["text"]]}]
-        elif kind == "compaction" and text_of(value.get("summary")):
-            blocks = [text_block(text) for text in (value["summary"], text_of(value.get("recent"))) if text]
+        elif kind == "compaction" and text_in(value, "summary"):
+            blocks = [text_block(text) for text in (value["summary"], text_in(value, "recent")) if text]
             contents = [{"role": "user", "content": blocks}]
-        model = fields_of(value.get("model"))
+        model = fields_in(value, "model")
         config = {**picked(model, "variant"), "modelID": model.get("id"), "providerID": model.get("providerID")}
         return Entry.of(
             unit,
             key,
             contents=contents,
-            at_us=time_us(fields_of(value.get("time")).get("created")),
+            at_us=time_us(fields_in(value, "time").get("created")),
             config=_config(picked(config, *config)) if kind == "assistant" else None,
-            usage=_usage(fields_of(value.get("tokens"))),
+            usage=_usage(fields_in(value, "tokens")),
             metadata=picked(value, "id", "agent", "cost", "finish", "error"),
             covers=self._covers.get(position, range(0)),
         )
 
 
 def _id_of(value: Fields) -> object:
-    return fields_of(value.get("info")).get("id") or value.get("id")
+    return fields_in(value, "info").get("id") or value.get("id")
 
 
-def _config(config: Fields) -> Fields | None:
+def _config(config: Fields) -> Fields:
     """Returns a generation config, with the names that others use for the model and its provider."""
     names = {"modelID": "model", "providerID": "provider", "variant": "effort"}
-    return {names.get(name, name): value for name, value in config.items()} or None
+    return {names.get(name, name): value for name, value in config.items()}
 
 
 def _usage(tokens: Fields) -> object:
-    cache = fields_of(tokens.get("cache"))
-    return usage_of(
-        tokens.get("input"),
-        tokens.get("output"),
-        cache_read=cache.get("read"),
-        cache_write=cache.get("write"),
-        reasoning=tokens.get("reasoning"),
+    tokens = {**tokens, **fields_in(tokens, "cache")}
+    return usage_in(
+        tokens,
+        "input",
+        "output",
+        cache_read="read",
+        cache_write="write",
+        reasoning="reasoning",
         is_cache_apart=True,
         is_reasoning_apart=True,
     )
@@ -247,10 +244,10 @@ def _usage(tokens: Fields) -> object:
 
 def _user_blocks(part: Fields) -> list[Fields]:
     kind = part.get("type")
-    if kind == "text" and text_of(part.get("text")) and not part.get("ignored"):
+    if kind == "text" and text_in(part, "text") and not part.get("ignored"):
         return [text_block(part["text"])]
     if kind == "file":
-        mime = text_of(part.get("mime"))
+        mime = text_in(part, "mime")
         return [] if mime in ("text/plain", "application/x-directory") else _file_blocks(part)
     if kind == "compaction":
         return [text_block(_COMPACTION_QUESTION)]
@@ -260,8 +257,8 @@ def _user_blocks(part: Fields) -> list[Fields]:
 
 
 def _file_blocks(part: Fields) -> list[Fields]:
-    url = text_of(part.get("url")) or text_of(part.get("uri"))
-    return [url_block(url, text_of(part.get("mime")), text_of(part.get("filename") or part.get("name")))] if url else []
+    url = text_in(part, "url") or text_in(part, "uri")
+    return [url_block(url, text_in(part, "mime"), text_of(part.get("filename") or part.get("name")))] if url else []
 
 
 def _assistant_messages(parts: Sequence[Fields]) -> list[Fields]:
@@ -269,24 +266,23 @@ def _assistant_messages(parts: Sequence[Fields]) -> list[Fields]:
     blocks: list[Fields] = []
     results: list[Fields] = []
     for part in parts:
-        kind, text = part.get("type"), text_of(part.get("text"))
+        kind, text = part.get("type"), text_in(part, "text")
         if kind == "text" and text:
             blocks.append(text_block(text))
         elif kind == "reasoning" and text:
             signature = _signature(fields_of(part.get("metadata") or part.get("providerMetadata")))
-            blocks.append({"type": "thinking", "thinking": text, **signature})
+            blocks.append({**thinking_block(text), **signature})
         elif kind == "tool":
-            state, id_ = fields_of(part.get("state")), text_of(part.get("callID") or part.get("id"))
+            state, id_ = fields_in(part, "state"), text_of(part.get("callID") or part.get("id"))
             name = text_of(part.get("tool") or part.get("name"))
             blocks.append({"type": "tool_use", "id": id_, "name": name, "input": _input(state)})
             results.append(_result(id_, part, state))
-    messages = [("assistant", blocks), ("user", results)]
-    return [{"role": role, "content": content} for role, content in messages if content]
+    return messages_of(("assistant", blocks), ("user", results))
 
 
 def _signature(metadata: Fields) -> Fields:
     """Returns the signature of Anthropic's thinking."""
-    return picked(fields_of(metadata.get("anthropic")), "signature")
+    return picked(fields_in(metadata, "anthropic"), "signature")
 
 
 def _input(state: Fields) -> object:
@@ -296,19 +292,18 @@ def _input(state: Fields) -> object:
 
 def _result(id_: str, part: Fields, state: Fields) -> Fields:
     """Returns the result of a tool's part; of a call that did not end, that it was interrupted."""
-    status, time = state.get("status"), fields_of(state.get("time")) | fields_of(part.get("time"))
+    status, time = state.get("status"), fields_in(state, "time") | fields_in(part, "time")
     if status == "error":
         error = state.get("error")
-        text = text_of(error) or text_of(fields_of(error).get("message")) or _NOT_RUN
+        text = text_of(error) or text_in(error, "message") or _NOT_RUN
         return result_block(id_, text, is_error=True)
     if status != "completed":
         return result_block(id_, _NOT_RUN, is_error=True)
     if time.get("compacted") or time.get("pruned"):
         return result_block(id_, _CLEARED)
-    output = text_of(state.get("output"))
+    output = text_in(state, "output")
     blocks = [text_block(output)] if output else []
-    for item in map(fields_of, items_of(state.get("content"))):
-        blocks += [text_block(item["text"])] if text_of(item.get("text")) else _file_blocks(item)
-    blocks += [block for file in items_of(state.get("attachments")) for block in _file_blocks(fields_of(file))]
-    is_text = len(blocks) <= 1 and not any(block["type"] != "text" for block in blocks)
-    return result_block(id_, blocks[0]["text"] if is_text and blocks else "" if is_text else blocks)
+    for item in records_in(state, "content"):
+        blocks += [text_block(item["text"])] if text_in(item, "text") else _file_blocks(item)
+    blocks += [block for file in records_in(state, "attachments") for block in _file_blocks(file)]
+    return result_block(id_, plain_content(blocks))

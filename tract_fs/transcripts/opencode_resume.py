@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-from tract_fs.transcripts.fields import Fields, fields_of, items_of, text_of
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, text_in
 from tract_fs.transcripts.resume import ResumeContext, ResumeFile
 from tract_fs.transcripts.turns import Message, turns_of
 from tract_fs.transcripts.units import repaired
@@ -94,7 +94,7 @@ class _Made:
                     yield self._message(self._user(parent, at_ms), parts, at_ms)
                 continue
             after = turns[place + 1]["content"] if place + 1 < len(turns) else []
-            results = {text_of(one.get("tool_use_id")): one for one in after if one["type"] == "tool_result"}
+            results = {text_in(one, "tool_use_id"): one for one in after if one["type"] == "tool_result"}
             id_ = self._id("msg", at_ms)
             parts = [part for block in turn["content"] for part in self._own_parts(block, results, at_ms)]
             if parts:
@@ -106,7 +106,7 @@ class _Made:
         owner = {"sessionID": self.session, "messageID": info["id"]}
         for part in parts:
             part |= {"id": self._id("prt", at_ms), **owner}
-            for file in fields_of(part.get("state")).get("attachments", ()):
+            for file in fields_in(part, "state").get("attachments", ()):
                 file |= {"id": self._id("prt", at_ms), **owner}
         return {"info": {**info, "sessionID": self.session}, "parts": parts}
 
@@ -133,7 +133,7 @@ class _Made:
 
     def _user_parts(self, block: Message) -> list[Fields]:
         if block.get("type") == "text":
-            return [{"type": "text", "text": text_of(block.get("text"))}]
+            return [{"type": "text", "text": text_in(block, "text")}]
         return [file] if (file := self._file(block)) is not None else []
 
     def _own_parts(self, block: Message, results: dict[str, Message], at_ms: int) -> list[Fields]:
@@ -142,14 +142,14 @@ class _Made:
         if kind == "text":
             return [{"type": "text", "text": block["text"]}]
         if kind == "thinking":
-            signature = text_of(block.get("signature"))
+            signature = text_in(block, "signature")
             metadata = {"metadata": {"anthropic": {"signature": signature}}} if signature else {}
             time = {"start": at_ms, "end": at_ms}
-            return [{"type": "reasoning", "text": text_of(block.get("thinking")), **metadata, "time": time}]
+            return [{"type": "reasoning", "text": text_in(block, "thinking"), **metadata, "time": time}]
         if kind == "tool_use":
-            id_ = text_of(block.get("id"))
+            id_ = text_in(block, "id")
             state = self._state(block.get("input"), results[id_], at_ms)
-            return [{"type": "tool", "callID": id_, "tool": text_of(block.get("name")), "state": state}]
+            return [{"type": "tool", "callID": id_, "tool": text_in(block, "name"), "state": state}]
         self._lost[f"parts of type {kind!r} in a message of the assistant"] += 1
         return []
 
@@ -175,19 +175,19 @@ class _Made:
 
     def _file(self, fields: Message) -> Fields | None:
         """Returns the part of an image or a document; None for one that opencode has no form for."""
-        source = fields_of(fields.get("source"))
-        kind, media_type = source.get("type"), text_of(source.get("media_type"))
+        source = fields_in(fields, "source")
+        kind, media_type = source.get("type"), text_in(source, "media_type")
         usual = "image/*" if fields.get("type") == "image" else "application/pdf"
-        named = {"filename": fields["title"]} if text_of(fields.get("title")) else {}
+        named = {"filename": fields["title"]} if text_in(fields, "title") else {}
         if kind == "base64" and media_type:
-            url = f"data:{media_type};base64,{text_of(source.get('data'))}"
+            url = f"data:{media_type};base64,{text_in(source, 'data')}"
             return {"type": "file", "mime": media_type, **named, "url": url}
-        if kind == "url" and text_of(source.get("url")):
+        if kind == "url" and text_in(source, "url"):
             return {"type": "file", "mime": media_type or usual, **named, "url": source["url"]}
-        if kind == "text" and text_of(source.get("data")):
+        if kind == "text" and text_in(source, "data"):
             self._lost["documents of text are texts now"] += 1
             return {"type": "text", "text": source["data"]}
-        self._lost[f"parts of type {text_of(fields.get('type'))[:40]!r}, which opencode has no form for"] += 1
+        self._lost[f"parts of type {text_in(fields, 'type')[:40]!r}, which opencode has no form for"] += 1
         return None
 
     def _id(self, kind: str, at_ms: int) -> str:
@@ -201,9 +201,8 @@ def _digits(text: str, count: int) -> str:
     return sha256(text.encode("utf-8", "replace")).hexdigest()[:count]
 
 
-_NEEDED: dict[
-    str, dict[str, Any]
-] = {  # by role of a message or type of a part: the fields that opencode can't import it without
+# By role of a message or type of a part: the fields that opencode can't import it without.
+_NEEDED: dict[str, dict[str, Any]] = {
     "user": {"agent": str, "model": dict},
     "assistant": {
         "parentID": str,
@@ -225,21 +224,21 @@ _NEEDED: dict[
 
 def fault_of(message: Any) -> str:
     """Returns why `opencode import` can't read a message of the first generation; empty if it can."""
-    info = fields_of(fields_of(message).get("info"))
+    info = fields_in(message, "info")
     faults = [_fault(info, "role", "msg", {"time": dict})]
-    for part in items_of(fields_of(message).get("parts")):
+    for part in items_in(message, "parts"):
         fields = fields_of(part)
         faults.append(_fault(fields, "type", "prt", {"messageID": str}))
         if fields.get("type") == "tool":
-            faults.append(_fault(fields_of(fields.get("state")), "status", "", {}))
+            faults.append(_fault(fields_in(fields, "state"), "status", "", {}))
     return next(filter(None, faults), "")
 
 
 def _fault(fields: Fields, name: str, prefix: str, needed: Fields) -> str:
-    kind = text_of(fields.get(name))
+    kind = text_in(fields, name)
     if not kind:
         return f"no {name}"
-    if prefix and not text_of(fields.get("id")).startswith(prefix):
+    if prefix and not text_in(fields, "id").startswith(prefix):
         return f"the id of a {kind} does not begin with {prefix}"
     for key, type_ in {**needed, **_NEEDED.get(kind, {})}.items():
         if not isinstance(fields.get(key), type_):

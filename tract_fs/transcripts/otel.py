@@ -6,26 +6,26 @@ takes its place. Source: OpenTelemetry semantic conventions for generative AI, i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tract_fs.errors import JsonValueError
 from tract_fs.model import canonical
-from tract_fs.model.content import InstructionContent, ToolsContent
-from tract_fs.transcripts.fields import (
-    Fields,
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_in, items_of, picked, records_in, text_in
+from tract_fs.transcripts.blocks import (
     call_block,
-    fields_of,
-    items_of,
     media_block,
-    picked,
+    messages_of,
     result_block,
+    system_prompt,
     text_block,
-    text_of,
-    time_us,
+    text_or_json,
+    thinking_block,
+    tool_definitions,
     url_block,
-    usage_of,
 )
-from tract_fs.transcripts.linear import linear_transcript
+from tract_fs.transcripts.linear import read_linear
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -76,20 +76,18 @@ def read(source: Source) -> list[Transcript]:
         return _meaning(record, messages, systems.get(position)) | {"covers": range(position) if begins_again else ()}
 
     first = _attributes(fields_of(units[0].value)) if len(units) else {}
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            units,
-            meaning,
-            id=text_of(first.get("gen_ai.conversation.id")),
-            title=text_of(first.get("gen_ai.agent.name")),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        units,
+        meaning,
+        id=text_in(first, "gen_ai.conversation.id"),
+        title=text_in(first, "gen_ai.agent.name"),
+    )
 
 
 def _attributes(record: Fields) -> Fields:
-    return fields_of(record.get("attributes")) or record
+    return fields_in(record, "attributes") or record
 
 
 def _decoded(value: object) -> Any:
@@ -104,7 +102,7 @@ def _decoded(value: object) -> Any:
 
 
 def _is_message(value: Any) -> bool:
-    parts = items_of(fields_of(value).get("parts"))
+    parts = items_in(value, "parts")
     is_one = isinstance(fields_of(value).get("role"), str) and bool(parts)
     return is_one and all(fields_of(part).get("type") in _PARTS for part in parts)
 
@@ -120,49 +118,46 @@ def _messages(record: Fields) -> list[Fields]:
 def _meaning(record: Fields, messages: list[Fields], system: Any) -> Fields:
     attributes = _attributes(record)
     tools = items_of(_decoded(attributes.get(_TOOLS)))
-    contents: list[object] = [ToolsContent(tools)] if tools and all(isinstance(tool, dict) for tool in tools) else []
-    texts = [text_of(fields_of(part).get("content")) for part in items_of(system)]
+    texts = [text_in(part, "content") for part in items_of(system)]
     shown = [content for message in messages for content in _contents(message)]
-    contents = [*([InstructionContent("\n".join(filter(None, texts)))] if any(texts) else []), *contents, *shown]
+    contents = [*system_prompt("\n".join(filter(None, texts))), *tool_definitions(tools), *shown]
     return {
         "contents": contents,
         "at_us": time_us(record.get("start_time") or record.get("timestamp") or record.get("startTimeUnixNano")),
-        "config": {name: attributes[key] for key, name in _CONFIG.items() if attributes.get(key) is not None} or None,
-        "usage": usage_of(
-            attributes.get("gen_ai.usage.input_tokens"),
-            attributes.get("gen_ai.usage.output_tokens"),
-            cache_read=attributes.get("gen_ai.usage.cache_read.input_tokens"),
+        "config": {name: attributes[key] for key, name in _CONFIG.items() if attributes.get(key) is not None},
+        "usage": usage_in(
+            attributes,
+            "gen_ai.usage.input_tokens",
+            "gen_ai.usage.output_tokens",
+            cache_read="gen_ai.usage.cache_read.input_tokens",
         ),
         "metadata": picked(record, "name", "trace_id", "span_id", "finish_reason"),
     }
 
 
-def _contents(message: Fields) -> list[object]:
-    parts = [fields_of(part) for part in items_of(message.get("parts"))]
+def _contents(message: Fields) -> Sequence[object]:
+    parts = records_in(message, "parts")
     blocks = [block for part in parts for block in _blocks(part)]
     role = message.get("role")
     if role in ("system", "developer"):
-        text = "\n".join(text_of(part.get("content")) for part in parts)
-        return [InstructionContent(text)] if text else []
-    return [{"role": "assistant" if role == "assistant" else "user", "content": blocks}] if blocks else []
+        text = "\n".join(text_in(part, "content") for part in parts)
+        return system_prompt(text)
+    return messages_of(("assistant" if role == "assistant" else "user", blocks))
 
 
 def _blocks(part: Fields) -> list[Fields]:
-    kind, content = part.get("type"), text_of(part.get("content"))
+    kind, content = part.get("type"), text_in(part, "content")
     if kind == "text" and content:
         return [text_block(content)]
     if kind == "reasoning" and content:
-        return [{"type": "thinking", "thinking": content}]
+        return [thinking_block(content)]
     if kind in ("tool_call", "server_tool_call"):
         return [call_block(part.get("id"), part.get("name"), part.get("arguments"))]
     if kind in ("tool_call_response", "server_tool_call_response"):
         found = part.get("response", part.get("result"))
-        text = (
-            found if isinstance(found, str) else canonical.encode_checked(found).decode() if found is not None else ""
-        )
-        return [result_block(text_of(part.get("id")), text)]
+        return [result_block(text_in(part, "id"), text_or_json(found))]
     if kind == "blob" and content:
-        return [media_block(content, text_of(part.get("mime_type")) or "image/png")]
-    if kind == "uri" and text_of(part.get("uri")):
-        return [url_block(part["uri"], text_of(part.get("mime_type")) or "image/")]
+        return [media_block(content, text_in(part, "mime_type") or "image/png")]
+    if kind == "uri" and text_in(part, "uri"):
+        return [url_block(part["uri"], text_in(part, "mime_type") or "image/")]
     return []

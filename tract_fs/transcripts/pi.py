@@ -10,25 +10,22 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from hashlib import sha256
 
-from tract_fs.transcripts.fields import (
-    MOST_LEFT,
-    Fields,
-    Keys,
+from tract_fs.model.fields import Fields, fields_in, fields_of, items_of, picked, text_in
+from tract_fs.transcripts.blocks import (
+    as_text_block,
     blob_url,
-    fields_of,
-    items_of,
     media_block,
-    picked,
+    messages_of,
     result_block,
     text_block,
-    text_of,
-    time_us,
-    usage_of,
+    thinking_block,
 )
+from tract_fs.transcripts.measures import time_us, usage_in
 from tract_fs.transcripts.source import Source
-from tract_fs.transcripts.transcript import Branch, Entry, Transcript
+from tract_fs.transcripts.transcript import MOST_LEFT, Branch, Entry, Keys, Transcript
 from tract_fs.transcripts.units import Flaw
 
 NAME = "pi"
@@ -77,7 +74,7 @@ class _Session:
         header = self._header
         return Transcript(
             format=NAME,
-            id=text_of(header.get("id")),
+            id=text_in(header, "id"),
             branches=self._branches(),
             entry=self._entry,
             count=len(self._units),
@@ -92,7 +89,7 @@ class _Session:
         last = _NONE
         for position, unit in enumerate(self._units):
             value = fields_of(unit.value)
-            kind, id_ = text_of(value.get("type")), value.get("id")
+            kind, id_ = text_in(value, "type"), value.get("id")
             is_header = kind == "session" and not self._header
             self._key.append(self._keys.of("session" if is_header else id_, position, unit.line))
             self._name(value)
@@ -127,9 +124,9 @@ class _Session:
     def _name(self, value: Fields) -> None:
         kind = value.get("type")
         if kind in ("title", "title_change", "session"):
-            self._title = text_of(value.get("title")).strip() or self._title
+            self._title = text_in(value, "title").strip() or self._title
         elif kind == "session_info":
-            self._title = text_of(value.get("name")).strip() or self._title
+            self._title = text_in(value, "name").strip() or self._title
 
     def _path(self, leaf: int) -> list[int]:
         """Returns the positions on the way from the root to an entry."""
@@ -143,7 +140,7 @@ class _Session:
     def _hidden(self, position: int, value: Fields) -> list[int]:
         """Returns the positions that a compaction or a reset stands for: those before the first that is kept, and each such before."""
         path = self._path(self._parent[position])
-        kept = self._places.get(text_of(value.get("firstKeptEntryId")), value.get("firstKeptEntryIndex"))
+        kept = self._places.get(text_in(value, "firstKeptEntryId"), value.get("firstKeptEntryIndex"))
         start = path.index(kept) if isinstance(kept, int) and kept in path else len(path)
         return [*path[:start], *(place for place in path[start:] if place in self._compactions)]
 
@@ -170,7 +167,7 @@ class _Session:
     def _entry(self, position: int) -> Entry:
         unit, key = self._units[position], self._key[position]
         value = fields_of(unit.value)
-        kind, message = value.get("type"), fields_of(value.get("message"))
+        kind, message = value.get("type"), fields_in(value, "message")
         metadata = picked(value, "id", "parentId", "cwd", "version", "customType", "targetId", "provider", "modelId")
         if position in self._records:
             return Entry.of(unit, key, at_us=time_us(value.get("timestamp")), metadata=metadata)
@@ -183,46 +180,45 @@ class _Session:
                 contents=self._message(message, blobs),
                 at_us=time_us(message.get("timestamp")) or time_us(value.get("timestamp")),
                 config=self._config(message, position) if is_made else None,
-                usage=_usage(fields_of(message.get("usage"))) if is_made else None,
+                usage=_usage(fields_in(message, "usage")) if is_made else None,
                 metadata=metadata | picked(message, "api", "stopReason", "responseId", "toolName", "errorMessage"),
                 blobs=blobs,
             )
-        contents: list[object] = []
+        contents: Sequence[object] = ()
         if kind == "custom_message":
             contents = self._as_user(value.get("content"), {})
-        elif kind in ("compaction", "branch_summary") and text_of(value.get("summary")):
+        elif kind in ("compaction", "branch_summary") and text_in(value, "summary"):
             contents = _summary(_COMPACTED if kind == "compaction" else _LEFT, value["summary"])
         covers = self._hidden(position, value) if position in self._compactions else []
         at_us = time_us(value.get("timestamp"))
         return Entry.of(unit, key, contents=contents, at_us=at_us, metadata=metadata, covers=covers)
 
-    def _config(self, message: Fields, position: int) -> Fields | None:
+    def _config(self, message: Fields, position: int) -> Fields:
         level = self._level[position]
-        found = picked(message, "model", "provider", "api") | ({"thinkingLevel": level} if level is not None else {})
-        return found or None
+        return picked(message, "model", "provider", "api") | ({"thinkingLevel": level} if level is not None else {})
 
-    def _message(self, message: Fields, blobs: dict[str, bytes]) -> list[object]:
+    def _message(self, message: Fields, blobs: dict[str, bytes]) -> Sequence[object]:
         """Returns what a model sees of a message; the images that lie beside the session go into `blobs`."""
         role, content = message.get("role"), message.get("content")
         if role == "assistant" and message.get("stopReason") not in _NOT_SENT:
-            is_anthropic = text_of(message.get("api")).startswith("anthropic")
+            is_anthropic = text_in(message, "api").startswith("anthropic")
             blocks = [block for part in items_of(content) for block in _made_blocks(fields_of(part), is_anthropic)]
             blocks += [text_block(content)] if isinstance(content, str) and content else []
-            return [{"role": "assistant", "content": blocks}] if blocks else []
+            return messages_of(("assistant", blocks))
         if role in ("toolResult", "tool"):
             inner = self._blocks(content, blobs)
-            result = result_block(text_of(message.get("toolCallId")), inner, is_error=message.get("isError") is True)
+            result = result_block(text_in(message, "toolCallId"), inner, is_error=message.get("isError") is True)
             return [{"role": "user", "content": [result]}]
         if role == "bashExecution" and not message.get("excludeFromContext"):
-            command, output = text_of(message.get("command")), text_of(message.get("output"))
+            command, output = text_in(message, "command"), text_in(message, "output")
             return _summary(f"Ran `{command}`", output or "(no output)")
         if role in ("user", "custom", "hookMessage", "developer"):
             return self._as_user(content, blobs)
-        if role in ("branchSummary", "compactionSummary") and text_of(message.get("summary")):
+        if role in ("branchSummary", "compactionSummary") and text_in(message, "summary"):
             return _summary(_LEFT if role == "branchSummary" else _COMPACTED, message["summary"])
         return []
 
-    def _as_user(self, content: object, blobs: dict[str, bytes]) -> list[object]:
+    def _as_user(self, content: object, blobs: dict[str, bytes]) -> Sequence[object]:
         found = self._blocks(content, blobs)
         return [{"role": "user", "content": found}] if found else []
 
@@ -232,10 +228,10 @@ class _Session:
         found: list[Fields] = []
         for part in map(fields_of, items_of(content)):
             if part.get("type") == "text" and isinstance(part.get("text"), str):
-                found.append(part if part.keys() == {"type", "text"} else text_block(part["text"]))
+                found.append(as_text_block(part))
             elif part.get("type") == "image" and isinstance(part.get("data"), str):
                 data = self._beside(part["data"], blobs)
-                mime = text_of(part.get("mimeType")) or "image/png"
+                mime = text_in(part, "mimeType") or "image/png"
                 found.append(text_block(_GONE) if data is None else media_block(data, mime))
         return found
 
@@ -256,32 +252,32 @@ class _Session:
 def _made_blocks(part: Fields, is_anthropic: bool) -> list[Fields]:
     """Returns the block of a part that a model made."""
     kind = part.get("type")
-    if kind == "text" and text_of(part.get("text")):
+    if kind == "text" and text_in(part, "text"):
         return [text_block(part["text"])]
     if kind == "thinking":
-        signature = text_of(part.get("thinkingSignature")) if is_anthropic else ""
+        signature = text_in(part, "thinkingSignature") if is_anthropic else ""
         if part.get("redacted") and signature:
             return [{"type": "redacted_thinking", "data": signature}]
-        signed = {"signature": signature} if signature else {}
-        text = text_of(part.get("thinking"))
-        return [{"type": "thinking", "thinking": text, **signed}] if text or signature else []
+        text = text_in(part, "thinking")
+        return [thinking_block(text, signature)] if text or signature else []
     if kind == "toolCall":
         given = part.get("arguments")
-        id_, name = text_of(part.get("id")), text_of(part.get("name"))
+        id_, name = text_in(part, "id"), text_in(part, "name")
         return [{"type": "tool_use", "id": id_, "name": name, "input": given if isinstance(given, dict) else {}}]
     return []
 
 
-def _summary(title: str, text: str) -> list[object]:
+def _summary(title: str, text: str) -> Sequence[object]:
     return [{"role": "user", "content": [text_block(title), text_block(text)]}]
 
 
 def _usage(usage: Fields) -> object:
-    return usage_of(
-        usage.get("input"),
-        usage.get("output"),
-        cache_read=usage.get("cacheRead"),
-        cache_write=usage.get("cacheWrite"),
-        reasoning=usage.get("reasoning"),
+    return usage_in(
+        usage,
+        "input",
+        "output",
+        cache_read="cacheRead",
+        cache_write="cacheWrite",
+        reasoning="reasoning",
         is_cache_apart=True,
     )

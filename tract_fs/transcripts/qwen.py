@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tract_fs.model.fields import fields_in, items_in, text_in
 from tract_fs.model.usage import TokenUsage
 from tract_fs.transcripts.graph import Node
 from tract_fs.transcripts.graph_file import Form, check_graph, read_graph, writer_of
 from tract_fs.transcripts.resume import SessionCheck
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
-from tract_fs.transcripts.units import Unit
-from tract_fs.transcripts.values import dict_in, is_plain_json, list_in, text_in
+from tract_fs.transcripts.units import Unit, is_plain_json
 
 NAME = "qwen"
 _MESSAGES = frozenset(["user", "assistant", "tool_result"])
@@ -53,7 +53,7 @@ def contents_of(record: Any) -> list[dict[str, Any]]:
     if not isinstance(record, dict):
         return []
     if _is_compression(record):
-        history = list_in(record.get("systemPayload"), "compressedHistory")
+        history = items_in(record.get("systemPayload"), "compressedHistory")
         return [one for one in history if text_in(one, "role") and isinstance(one.get("parts"), list)]
     message = record.get("message")
     is_message = text_in(record, "type") in _MESSAGES and text_in(message, "role") and _parts(record)
@@ -74,7 +74,7 @@ def config_of(record: Any) -> dict[str, Any] | None:
 
 def usage_of(record: Any) -> tuple[str, object] | None:
     """Returns the usage of a line of the assistant."""
-    counts = dict_in(record, "usageMetadata")
+    counts = fields_in(record, "usageMetadata")
     if text_in(record, "type") != "assistant" or not counts:
         return None
     prompt, output, thoughts, cached = (
@@ -120,7 +120,7 @@ def node_of(record: dict[str, Any], unit: Unit, position: int, *, is_shown: bool
 
 
 def _parts(record: dict[str, Any]) -> list[Any]:
-    return list_in(record.get("message"), "parts")
+    return items_in(record.get("message"), "parts")
 
 
 def _is_compression(record: dict[str, Any]) -> bool:

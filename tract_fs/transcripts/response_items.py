@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tract_fs.transcripts.fields import Fields, text_of
+from tract_fs.model.fields import Fields, text_in
 
 _ROLES = {
     "reasoning": "assistant",
@@ -38,13 +38,13 @@ _ROLES["tool_search_output"] = "tool"
 
 def is_item(value: Fields) -> bool:
     """Returns whether a record is an item that is no message."""
-    return text_of(value.get("type")) in _ROLES
+    return text_in(value, "type") in _ROLES
 
 
 def message_of(item: Fields) -> Fields | None:
     """Returns an item as a message: the item itself, or with a role where it has none; None for what no model sees."""
     role = item.get("role")
-    kind = text_of(item.get("type"))
+    kind = text_in(item, "type")
     if kind == "message" or isinstance(role, str):
         return item if isinstance(role, str) and role and (kind == "message" or kind in _ROLES) else None
     return {**item, "role": _ROLES[kind]} if kind in _ROLES else None

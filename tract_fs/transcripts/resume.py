@@ -11,6 +11,7 @@ Both are pure. What the file holds or the format can't express is an entry of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Self
 
 from msgspec import Struct
@@ -86,6 +87,11 @@ class ResumeFile(Struct, frozen=True):
     def to_bytes(self) -> bytes:
         """Returns the file: a record a line."""
         return b"".join(canonical.encode_checked(record) + b"\n" for record in self.records)
+
+
+def iso_time(moment: datetime) -> str:
+    """Returns a time in UTC as the tools write it: ISO 8601, with milliseconds."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class SessionBytes(bytes):

@@ -15,6 +15,8 @@ from msgspec import Struct, field
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.units import Flaw, Unit
 
+MOST_LEFT = 200  # branches of what a session left; what it leaves later is hidden in its place, since each costs a walk
+
 
 class Entry(Struct):
     """One record of a session.
@@ -30,9 +32,7 @@ class Entry(Struct):
     at_us: int | None = None  # microseconds since 1970, UTC
     config: dict[str, Any] | None = None  # the generation config that made it
     usage: object = None  # as TokenUsage.from_any takes it; of the response that ends here
-    usage_of: int | None = (
-        None  # position of the entry that the response begins with, where it has several; gets the usage
-    )
+    usage_of: int | None = None  # position of the response's first entry, which gets the usage, where it has several
     metadata: dict[str, Any] = field(default_factory=dict)  # to find it by: ids, directory, version
     covers: Sequence[int] = ()  # positions of the entries that its first content stands for, as a summary
     blobs: dict[str, bytes] = field(default_factory=dict)  # files that belong to it, by name
@@ -42,9 +42,35 @@ class Entry(Struct):
     place: int | None = None  # in that file, where it is not the position
 
     @classmethod
-    def of(cls, unit: Unit, key: str, **fields: Any) -> Entry:
-        """Returns the entry of a line."""
-        return cls(key, unit.value, raw=unit.raw, is_joined=unit.is_joined, **fields)
+    def of(cls, unit: Unit, key: str, *, config: dict[str, Any] | None = None, **fields: Any) -> Entry:
+        """Returns the entry of a line; an empty config is none."""
+        return cls(key, unit.value, config=config or None, raw=unit.raw, is_joined=unit.is_joined, **fields)
+
+
+class Keys:
+    """The keys of a file's entries: each once, whatever ids the file has."""
+
+    def __init__(self) -> None:
+        self.flaws: list[Flaw] = []
+        self._used: dict[str, int] = {}
+
+    def of(self, id_: object, position: int, line: int = 0, *, is_expected: bool = False) -> str:
+        """Returns the key for an id; for the second use of one, a key made of it; without an id, one of the position.
+
+        A second use is a flaw, unless it `is_expected`.
+        """
+        wanted = id_ if isinstance(id_, str) and id_ else f"@{position}"
+        count = self._used.get(wanted, 0) + 1
+        self._used[wanted] = count
+        if count == 1:
+            return wanted
+        if not is_expected:
+            self.flaws.append(Flaw(line, "noted", f"the id {wanted[:60]!r} is used {count} times"))
+        key = f"{wanted}#{count}"
+        while key in self._used:
+            key += "#"
+        self._used[key] = 1
+        return key
 
 
 class Branch(NamedTuple):
@@ -69,7 +95,11 @@ class Transcript(Struct):
 
 
 class Format(Protocol):
-    """A module that knows one format; a new one is a file, and a line in `transcripts/__init__`."""
+    """A module that knows one format. It may also have, where its files allow that:
+
+    - `assemble(values) -> bytes`: the file of a document's records; without it, an export has a record a line.
+    - `check(source) -> SessionCheck` and `write(context) -> ResumeFile`; see `resume`.
+    """
 
     NAME: str
 

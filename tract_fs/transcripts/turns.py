@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tract_fs.model.fields import items_in, text_in
+from tract_fs.transcripts.blocks import texts_of
 from tract_fs.transcripts.units import repaired
-from tract_fs.transcripts.values import list_in, text_in
 
 _NO_RESULT = "[no result of this tool call is in the context]"
 _NO_START = "[the conversation before is not in this context]"
@@ -35,7 +36,7 @@ def _cleaned(messages: Sequence[Message], lost: Counter[str], is_sendable: IsSen
         if reason:
             lost["messages changed: a lone surrogate is now U+FFFD, or the like"] += 1
         role, content = mended.get("role"), mended.get("content")
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list_in(mended, "content")
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else items_in(mended, "content")
         blocks = [block for block in map(_block, blocks) if not _is_empty(block) and is_sendable(block, lost)]
         if role not in ("user", "assistant"):
             lost[f"messages of the role {role} now of the user"] += 1
@@ -129,6 +130,4 @@ def _as_text(block: dict[str, Any], lost: Counter[str]) -> dict[str, Any]:
     if block["type"] != "tool_result":
         return block
     lost["tool results without a call of their own are texts now"] += 1
-    content = block.get("content")
-    texts = [content] if isinstance(content, str) else [text_in(one, "text") for one in list_in(block, "content")]
-    return {"type": "text", "text": "\n".join(["[result of a tool call]", *filter(None, texts)])}
+    return {"type": "text", "text": "\n".join(["[result of a tool call]", *texts_of(block.get("content"))])}

@@ -124,6 +124,17 @@ class Units:
                 break
 
 
+def is_plain_json(unit: Unit) -> bool:
+    """Returns whether a tool that reads a line at a time gets the record of a unit that has a line of its own."""
+    if unit.raw is None:
+        return True
+    try:
+        json.loads(unit.raw.decode("utf-8", "replace").strip().strip("\ufeff"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def repaired(value: Any) -> tuple[Any, str]:
     """Returns a decoded JSON value so that it can be stored, and what was changed, empty if nothing.
 

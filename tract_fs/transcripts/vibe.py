@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from tract_fs.model.content import InstructionContent
-from tract_fs.transcripts.fields import Fields, blob_url, fields_of, items_of, picked, text_of
-from tract_fs.transcripts.linear import linear_transcript
+from collections.abc import Sequence
+
+from tract_fs.model.fields import Fields, fields_in, fields_of, picked, records_in, text_in, text_of
+from tract_fs.transcripts.blocks import blob_url, system_prompt, text_block
+from tract_fs.transcripts.linear import read_linear
 from tract_fs.transcripts.source import Source
 from tract_fs.transcripts.transcript import Transcript
 
@@ -21,7 +23,7 @@ def matches(source: Source) -> bool:
 def read(source: Source) -> list[Transcript]:
     """Returns the session of the file."""
     meta = fields_of(source.json_beside("meta.json"))
-    model = text_of(fields_of(meta.get("config")).get("model") or fields_of(meta.get("config")).get("active_model"))
+    model = text_of(fields_in(meta, "config").get("model") or fields_in(meta, "config").get("active_model"))
 
     def meaning(message: Fields, position: int) -> Fields:
         blobs: dict[str, bytes] = {}
@@ -34,41 +36,39 @@ def read(source: Source) -> list[Transcript]:
             "blobs": blobs,
         }
 
-    return [
-        linear_transcript(
-            NAME,
-            source,
-            source.units,
-            meaning,
-            id_of=lambda message: message.get("message_id"),
-            is_system=lambda message: message.get("role") == "system",
-            id=text_of(meta.get("session_id")) or source.folder(),
-            title=text_of(meta.get("title")),
-            metadata=picked(meta, "git_branch", "git_commit", "start_time", "parent_session_id", "environment"),
-        )
-    ]
+    return read_linear(
+        NAME,
+        source,
+        source.units,
+        meaning,
+        id_of=lambda message: message.get("message_id"),
+        is_system=lambda message: message.get("role") == "system",
+        id=text_in(meta, "session_id") or source.folder(),
+        title=text_in(meta, "title"),
+        metadata=picked(meta, "git_branch", "git_commit", "start_time", "parent_session_id", "environment"),
+    )
 
 
-def _contents(message: Fields, source: Source, blobs: dict[str, bytes]) -> list[object]:
+def _contents(message: Fields, source: Source, blobs: dict[str, bytes]) -> Sequence[object]:
     role, content = message.get("role"), message.get("content")
     if role not in _ROLES:
         return []
     if role == "system":
-        return [InstructionContent(content)] if isinstance(content, str) and content else []
+        return system_prompt(text_of(content))
     made: Fields = picked(message, "role", "name", "tool_call_id", "reasoning_content")
     made["content"] = content if isinstance(content, str | list) else ""
-    calls = [picked(fields_of(call), "id", "type", "function") for call in items_of(message.get("tool_calls"))]
+    calls = [picked(call, "id", "type", "function") for call in records_in(message, "tool_calls")]
     if calls:
         made["tool_calls"] = [{"type": "function", **call} for call in calls]
-    images = [block for image in items_of(message.get("images")) for block in _image(fields_of(image), source, blobs)]
+    images = [block for image in records_in(message, "images") for block in _image(image, source, blobs)]
     if images and isinstance(content, str):
-        made["content"] = [{"type": "text", "text": content}, *images]
+        made["content"] = [text_block(content), *images]
     return [made]
 
 
 def _image(image: Fields, source: Source, blobs: dict[str, bytes]) -> list[Fields]:
     """Returns the block of an image that lies beside the session."""
-    path = text_of(fields_of(image.get("source")).get("path"))
+    path = text_in(fields_in(image, "source"), "path")
     data = source.beside(path) if path else None
     if data is None:
         return []

@@ -70,9 +70,8 @@ class PackPlan:
                     self._objects.add(digest)
                 else:
                     self._events.setdefault(digest, address.tract)
-                is_own = self._own is None or self._own.has(
-                    digest
-                )  # contents are not counted: their commits are not read yet
+                # contents are not counted: their commits are not read yet
+                is_own = self._own is None or self._own.has(digest)
                 new_bytes += size if is_own and not packs.has(address.name) else 0
         packs.refresh()
         sizes = {pack.name: size for pack, size in iter_packs(self._layout)}

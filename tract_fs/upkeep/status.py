@@ -12,7 +12,7 @@ from tract_fs.model.blobs import iter_references
 from tract_fs.model.damage import NO_FILE
 from tract_fs.model.history import linear_order
 from tract_fs.model.incomplete import BY_CUT, BY_GIT, Lost
-from tract_fs.model.lineage import first_words
+from tract_fs.model.messages import first_words
 from tract_fs.model.names import CommitHash, format_time, is_branch_name, is_hex
 from tract_fs.model.slots import LOST
 from tract_fs.model.status import (
@@ -67,7 +67,7 @@ class _History(Struct):
         return lambda name: (objects.get(name) is not None) if name in self.shown_blobs else objects.exists(name)
 
 
-def survey(session: Session) -> Status:
+def status_of(session: Session) -> Status:
     """Returns the state of the reader's tract. Cost: reads the history of the head, and lists the store."""
     reader = session.reader
     log = reader.log

@@ -13,14 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from tract_fs.errors import ArgumentError, DamageError, ObjectMissing
-from tract_fs.model.compiler import (
-    CompileOptions,
-    ContextCompiler,
-    ContextState,
-    HistoryEntry,
-    Loaded,
-    NotHeldError,
-)
+from tract_fs.model.compiler import CompileOptions, ContextCompiler, ContextState, HistoryEntry, Loaded, NotHeldError
 from tract_fs.model.content import Priority, ToolIOContent
 from tract_fs.model.history import is_ancestor, linear_order
 from tract_fs.model.messages import Message, Rendering, render

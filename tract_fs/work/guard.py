@@ -55,9 +55,8 @@ _ELSEWHERE = (
 )
 
 
-_Call = tuple[
-    int, FrameType, int
-]  # a call that is inside: its thread, the function of this package that entered, the process
+# A call that is inside: its thread, the function of this package that entered, the process.
+_Call = tuple[int, FrameType, int]
 
 
 class _Waiter(NamedTuple):

@@ -17,16 +17,8 @@ from tract_fs.model.conflicts import Conflict, find_conflicts
 from tract_fs.model.events import BranchOp
 from tract_fs.model.history import is_ancestor, linear_order
 from tract_fs.model.info import CommitInfo, TokenBudgetConfig
-from tract_fs.model.lineage import first_words
-from tract_fs.model.merge import (
-    MergeKind,
-    MergePlan,
-    join_commit,
-    join_time_us,
-    plan_join,
-    plan_merge,
-    settled_resets,
-)
+from tract_fs.model.merge import MergeKind, MergePlan, join_commit, join_time_us, plan_join, plan_merge, settled_resets
+from tract_fs.model.messages import first_words
 from tract_fs.model.names import CommitHash, EventHash
 from tract_fs.model.objects import CommitOperation
 from tract_fs.model.view import MoveState
@@ -42,9 +34,7 @@ class MergeResult(Struct, frozen=True):
     kind: MergeKind
     head: str  # of the branch, now
     commit: CommitInfo | None = None
-    resolutions: tuple[
-        CommitInfo, ...
-    ] = ()  # the edits and annotations that settle the conflicts, after the merge commit
+    resolutions: tuple[CommitInfo, ...] = ()  # edits and annotations that settle the conflicts, after the merge commit
     conflicts: tuple[Conflict, ...] = ()  # those that were settled
 
 

@@ -21,14 +21,7 @@ from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
-from tract_fs.errors import (
-    ArgumentError,
-    BatchOpen,
-    BranchNotFound,
-    JsonValueError,
-    TractError,
-    TractNotFound,
-)
+from tract_fs.errors import ArgumentError, BatchOpen, BranchNotFound, JsonValueError, TractError, TractNotFound
 from tract_fs.model import canonical
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tract_fs.model import canonical
+from tract_fs.model.fields import Fields, text_in
 from tract_fs.model.providers.parts import (
     Call,
     Media,
@@ -27,7 +28,7 @@ from tract_fs.model.providers.parts import (
     media_of_url,
     refused,
 )
-from tract_fs.model.shapes import Fields, Shape, is_text_block
+from tract_fs.model.shapes import Shape, is_text_block
 
 SHAPE: Shape = "anthropic"
 ReadBlocks = Callable[[Sequence[object], str], tuple[Part, ...]]
@@ -69,8 +70,7 @@ def _read_call(block: Fields) -> Part:
     if not isinstance(name, str):
         return Unreadable(reason="a tool_use block without a string 'name'")
     arguments = canonical.encode_checked(block.get("input", {})).decode()
-    given = block.get("id")
-    id_ = given if isinstance(given, str) and given else None
+    id_ = text_in(block, "id") or None
     return Call(key=id_ or f"{name}()", id=id_, name=name, arguments=arguments, raw=block, shape=SHAPE)
 
 
@@ -88,8 +88,7 @@ def _read_result(block: Fields, read_blocks: ReadBlocks) -> Part:
 def _read_media(block: Fields, kind: MediaKind, role: str) -> Part:
     """Returns the image or document of Anthropic, or of the model context protocol."""
     source = block.get("source", block)
-    title = block.get("title")
-    more: dict[str, Any] = {"title": title if isinstance(title, str) and title else None}
+    more: dict[str, Any] = {"title": text_in(block, "title") or None}
     if isinstance(source, dict):
         shape: Any = SHAPE if source is not block else None
         of, data = source.get("type"), source.get("data")

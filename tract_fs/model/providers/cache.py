@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from tract_fs.errors import ArgumentError
-from tract_fs.model.shapes import Fields, Shape
+from tract_fs.model.fields import Fields
+from tract_fs.model.shapes import Shape
 
 EVERY = 16
 _ANCHORS = 2

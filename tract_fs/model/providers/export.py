@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tract_fs.errors import ExportError
 from tract_fs.model.exports import without_empty
+from tract_fs.model.fields import Fields, items_of
 from tract_fs.model.messages import Message
 from tract_fs.model.providers import anthropic, gemini, openai_chat, openai_responses
-from tract_fs.model.providers.parts import (
-    PROVIDERS,
-    Call,
-    Media,
-    NoFormError,
-    Notes,
-    Part,
-    Result,
-    Text,
-    Turn,
-)
+from tract_fs.model.providers.parts import PROVIDERS, Call, Media, NoFormError, Notes, Part, Result, Text, Turn
 from tract_fs.model.providers.reading import read_turn
 from tract_fs.model.providers.turns import arranged
-from tract_fs.model.shapes import Fields, Shape
+from tract_fs.model.shapes import Shape
 
 Exported = tuple[Fields, tuple[str, ...]]  # a message, and the commits that it came from
 Warn = Callable[[str], object]
 Emit = Callable[[Turn, Notes], list[Fields]]
+_EMITTERS: dict[Shape, Emit] = {
+    "openai": openai_chat.emit,
+    "openai-responses": openai_responses.emit,
+    "anthropic": anthropic.emit,
+    "gemini": gemini.emit,
+}
 
 
 class Document(Struct):
@@ -46,14 +42,12 @@ def export(messages: Sequence[Message], form: Shape, warn: Warn, *, is_partial: 
     """
     notes = Notes(form, warn)
     turns = arranged(_turns(messages), form, notes)
-    if form == "openai":
-        return Document([], _emitted(turns, openai_chat.emit, form, notes, is_partial=is_partial))
-    if form == "openai-responses":
-        items = _emitted(turns, openai_responses.emit, form, notes, is_partial=is_partial)
-        return Document([], openai_responses.without_lone_reasoning(items, notes))
+    made = _emitted(turns, _EMITTERS[form], form, notes, is_partial=is_partial)
     if form == "anthropic":
-        return _to_anthropic(_emitted(turns, anthropic.emit, form, notes, is_partial=is_partial), notes)
-    return _to_gemini(_emitted(turns, gemini.emit, form, notes, is_partial=is_partial), notes)
+        return _to_anthropic(made, notes)
+    if form == "gemini":
+        return _to_gemini(made, notes)
+    return Document([], openai_responses.without_lone_reasoning(made, notes) if form == "openai-responses" else made)
 
 
 def as_committed(messages: Sequence[Message]) -> list[Exported]:
@@ -134,7 +128,7 @@ def _to_anthropic(messages: list[Exported], notes: Notes) -> Document:
             f"commit {joined[-1][1][-1]} is the last, and of the assistant; Anthropic's newer models refuse a request "
             "that ends so: commit the user's next message, or the results of its calls"
         )
-    _limit_marks([*system, *(block for message, _ in joined for block in _list(message["content"]))])
+    _limit_marks([*system, *(block for message, _ in joined for block in items_of(message["content"]))])
     return Document(system, joined)
 
 
@@ -143,10 +137,6 @@ def _limit_marks(blocks: list[Fields]) -> None:
     marked = [block for block in blocks if block.get("cache_control") is not None]
     for block in marked[:-4]:
         block.pop("cache_control")
-
-
-def _list(content: Any) -> list[Fields]:
-    return content if isinstance(content, list) else []
 
 
 def _to_gemini(messages: list[Exported], notes: Notes) -> Document:

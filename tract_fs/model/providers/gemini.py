@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tract_fs.model import canonical
+from tract_fs.model.fields import Fields, fields_of, text_in
 from tract_fs.model.providers.anthropic import arguments_of
 from tract_fs.model.providers.parts import (
     Call,
@@ -26,7 +27,7 @@ from tract_fs.model.providers.parts import (
     kind_of,
     refused,
 )
-from tract_fs.model.shapes import Fields, Shape, named_ids, part_of
+from tract_fs.model.shapes import Shape, named_ids, part_of
 
 SHAPE: Shape = "gemini"
 NO_SIGNATURE = "skip_thought_signature_validator"  # as Gemini CLI sends it with calls of other models
@@ -50,11 +51,10 @@ def _read(part: object, keys: dict[str, dict[int, str]]) -> Part:
         return Unreadable(shape=SHAPE, reason=f"a {type(part).__name__} among the parts of a content")
     call, response = part_of(part, "function_call"), part_of(part, "function_response")
     if isinstance(call, dict):
-        id_ = call.get("id")
         arguments = canonical.encode_checked(call.get("args") or {}).decode()
         return Call(
             key=keys["function_call"][id(call)],
-            id=id_ if isinstance(id_, str) and id_ else None,
+            id=text_in(call, "id") or None,
             name=str(call.get("name")),
             arguments=arguments,
             raw=part,
@@ -81,10 +81,10 @@ def _read_response(part: Fields, response: Fields, key: str) -> Result:
         content = canonical.encode_checked(value if value is not None else {}).decode()
     media = [_read_media(one) for one in response.get("parts") or () if isinstance(one, dict)]
     found = tuple(one for one in media if one is not None)
-    id_, name = response.get("id"), response.get("name")
+    name = response.get("name")
     return Result(
         key=key,
-        id=id_ if isinstance(id_, str) and id_ else None,
+        id=text_in(response, "id") or None,
         name=name if isinstance(name, str) else None,
         content=(Text(text=content), *found) if found else content,
         is_error=is_error,
@@ -95,7 +95,7 @@ def _read_response(part: Fields, response: Fields, key: str) -> Result:
 
 def _read_media(part: Fields) -> Media | None:
     inline, file = part_of(part, "inline_data"), part_of(part, "file_data")
-    body = inline if isinstance(inline, dict) else file if isinstance(file, dict) else {}
+    body = inline if isinstance(inline, dict) else fields_of(file)
     media_type, title = part_of(body, "mime_type"), part_of(body, "display_name")
     media_type = media_type if isinstance(media_type, str) else None
     title = title if isinstance(title, str) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tract_fs.model import canonical
+from tract_fs.model.fields import Fields, fields_in, text_in
 from tract_fs.model.providers.parts import (
     Call,
     Media,
@@ -22,7 +23,7 @@ from tract_fs.model.providers.parts import (
     media_of_url,
     refused,
 )
-from tract_fs.model.shapes import CHAT_PARTS, Fields, Shape, is_gemini, is_item, named_ids
+from tract_fs.model.shapes import CHAT_PARTS, Shape, is_gemini, is_item, named_ids
 
 SHAPE: Shape = "openai"
 
@@ -38,8 +39,7 @@ def read_image(block: Fields, role: str) -> Part:
 
 def read_file(block: Fields, role: str) -> Part:
     """Reads a part of type file."""
-    file = block.get("file")
-    return file_of(file if isinstance(file, dict) else {}, block, role, "openai")
+    return file_of(fields_in(block, "file"), block, role, SHAPE)
 
 
 def file_of(file: Fields, block: Fields, role: str, shape: Any) -> Part:
@@ -83,10 +83,10 @@ def read_calls(message: Fields) -> list[Part]:
 def _read_call(call: object) -> Part:
     if isinstance(call, dict):
         is_free = call.get("type") == "custom"
-        body, id_ = call.get("custom" if is_free else "function"), call.get("id")
+        body = call.get("custom" if is_free else "function")
         text = body.get("input" if is_free else "arguments") if isinstance(body, dict) else None
         if isinstance(body, dict) and isinstance(body.get("name"), str):
-            id_ = id_ if isinstance(id_, str) and id_ else None
+            id_ = text_in(call, "id") or None
             text = text if isinstance(text, str) else canonical.encode_checked(text or {}).decode()
             key = id_ or f"{body['name']}()"
             return Call(key=key, id=id_, name=body["name"], arguments=text, is_free=is_free, raw=call, shape=SHAPE)
@@ -98,8 +98,7 @@ def read_result(message: Fields, content: str | tuple[Part, ...]) -> Result:
     if message.get("role") == "function":
         (key,) = named_ids([message])
         return Result(key=key, id=None, name=message.get("name"), content=content)
-    id_ = message.get("tool_call_id")
-    id_ = id_ if isinstance(id_, str) and id_ else None
+    id_ = text_in(message, "tool_call_id") or None
     return Result(key=id_ or "", id=id_, content=content)
 
 

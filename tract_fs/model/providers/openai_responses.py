@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tract_fs.model import canonical
+from tract_fs.model.fields import Fields
 from tract_fs.model.providers.openai_chat import file_of
 from tract_fs.model.providers.parts import (
     Call,
@@ -28,7 +29,7 @@ from tract_fs.model.providers.parts import (
     media_of_url,
     refused,
 )
-from tract_fs.model.shapes import Fields, Shape, is_item
+from tract_fs.model.shapes import Shape, is_item
 
 SHAPE: Shape = "openai-responses"
 ReadBlocks = Callable[[Sequence[object], str], tuple[Part, ...]]

@@ -12,7 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from tract_fs.model.shapes import Fields, Shape, part_of
+from tract_fs.model.fields import Fields
+from tract_fs.model.shapes import Shape, part_of
 
 MediaKind = Literal["image", "document", "audio", "video"]
 PROVIDERS = {

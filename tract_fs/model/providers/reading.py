@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tract_fs.model.fields import Fields, items_of, text_in
 from tract_fs.model.messages import Message
 from tract_fs.model.providers import anthropic, gemini, openai_chat, openai_responses
 from tract_fs.model.providers.parts import Call, Part, Result, Text, Turn, Unreadable, described
-from tract_fs.model.shapes import Fields, Shape, is_gemini, is_item, is_text_block, shape_of
+from tract_fs.model.shapes import Shape, is_gemini, is_item, is_text_block, shape_of
 
 _CHAT_BLOCKS = {
     "image_url": openai_chat.read_image,
@@ -42,11 +43,9 @@ def _read_gemini(fields: Fields, commits: tuple[str, ...]) -> Turn:
 
 
 def _read_chat(fields: Fields, commits: tuple[str, ...], *, joins: bool = False) -> Turn:
-    role, content, name = fields.get("role"), fields.get("content"), fields.get("name")
-    role = role if isinstance(role, str) else ""
+    role, content, name = text_in(fields, "role"), fields.get("content"), fields.get("name")
     shape = shape_of(fields)
-    blocks = content if isinstance(content, list) else []
-    parts = list(_Blocks(shape)(blocks, role))
+    parts = list(_Blocks(shape)(items_of(content), role))
     is_plain = isinstance(content, str)
     if isinstance(content, str):
         parts = [Text(text=content)]

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from tract_fs.errors import ArgumentError
+from tract_fs.model.fields import Fields
 from tract_fs.model.messages import Message
 from tract_fs.model.providers.cache import mark_anthropic, mark_openai, require_cache
 from tract_fs.model.providers.export import Warn, export
 from tract_fs.model.providers.parts import PROVIDERS
 from tract_fs.model.providers.settings import settings_for
 from tract_fs.model.providers.tools import tools_for
-from tract_fs.model.shapes import Fields, Shape
+from tract_fs.model.shapes import Shape
 
 
 def request_of(

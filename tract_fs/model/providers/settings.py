@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tract_fs.model import canonical
+from tract_fs.model.fields import Fields
 from tract_fs.model.providers.parts import PROVIDERS
-from tract_fs.model.shapes import Fields, Shape
+from tract_fs.model.shapes import Shape
 
 Path = tuple[str, ...]
 Warn = Callable[[str], object]

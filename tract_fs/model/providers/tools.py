@@ -11,8 +11,9 @@ from typing import Any
 from msgspec import Struct
 
 from tract_fs.model import canonical
+from tract_fs.model.fields import Fields
 from tract_fs.model.providers.parts import PROVIDERS
-from tract_fs.model.shapes import Fields, Shape, part_of
+from tract_fs.model.shapes import Shape, part_of
 
 _DATED = re.compile(r"_20\d{6}$", re.ASCII)
 _FREE_SCHEMA: Fields = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}

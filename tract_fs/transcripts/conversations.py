@@ -1,4 +1,4 @@
-"""OpenAI chat messages, with tool calls: message lists, request bodies, and files of them.
+"""Conversations: lists of OpenAI's chat messages, request bodies, and files of them, which are no sessions.
 
 A message is kept whole and read back equal. Source of the shapes: OpenAI API reference, "Create chat completion".
 """
