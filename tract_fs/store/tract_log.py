@@ -315,7 +315,10 @@ class TractLog:
         self._reset_origins()
         self._state = State.CURRENT
         self.catch_up()
-        self._share_listing()
+        if self.view.pending:
+            self._listed_at = -math.inf  # another handle may have found whole since what that view's had waited for
+        else:
+            self._share_listing()
         self.list_if_due()
         if self._parts.accepts_gaps and self.view.pending:
             self._admit(set())
