@@ -251,7 +251,7 @@ def test_a_late_tool_result_goes_out_behind_its_call_unless_as_committed(store: 
     store("import", write("c.json", [CALL, user, RESULT]))
     told = store("compile", "--format", "openai")
     assert told.document == [CALL, RESULT, user]
-    assert "to_openai() moves what lies between" in told.err
+    assert "the export for openai moves what lies between" in told.err
     assert store("compile", "--format", "openai", "--as-committed").document == [CALL, user, RESULT]
     commits = store("compile", "--json").document["commit_hashes"]
     found = store("compile", "--format", "openai", "--json").document
@@ -527,7 +527,7 @@ def test_compile_joins_roles_and_marks_edits_on_demand(store: Run) -> None:
 def test_compile_prints_messages_with_their_commits_and_configs(store: Run) -> None:
     first = commit(store, "-m", "one\ntwo", "--config", "model=m", "--config", "n=1")
     assert store("compile").out == (
-        f"[1] user  {first[:12]} model=m n=1\none\ntwo\n\n1 messages of 1 commits, 9 tokens by estimate:utf8/4\n"
+        f"[1] user  {first[:12]} model=m n=1\none\ntwo\n\n1 message of 1 commit, 9 tokens by estimate:utf8/4\n"
     )
 
 
@@ -646,6 +646,15 @@ def test_the_demo_keeps_the_store_it_is_given_and_touches_no_other(run: Run, tmp
     told = run("demo", "here")
     assert (told.code, "there is a store already" in told.err) == (1, True)
     assert sorted(path for path in (tmp_path / "here").rglob("*")) == before
+
+
+def test_the_shop_of_the_demo_has_the_same_hashes_everywhere(run: Run) -> None:
+    told = run("demo", "--shop", "lamps")
+    assert (told.code, told.out) == (0, "made a store in lamps: a made-up talk with a lamp shop, 8 commits\n")
+    with Tract.open("lamps") as t:
+        assert t.head == "42d0eb472ebe12372c423cc86f21e981c470d47c23ad41bc91919d7fac3fade5"
+    assert "there is a store already" in run("demo", "--shop", "lamps").err
+    assert (run("demo", "--shop").code, run("demo", "--shop", "x", "--json").document["new_commits"]) == (2, 8)
 
 
 def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:

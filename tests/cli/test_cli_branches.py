@@ -87,7 +87,9 @@ def test_where_the_current_branch_is_unknown_no_command_guesses_it(store: Run, d
 def test_a_current_branch_that_is_gone_takes_no_commits(store: Run) -> None:
     one = commit(store, "-m", "one")
     store("switch", "-c", "dev")
-    assert "is the one that this handle works on" in refused(store, "branch", "--delete", "dev", error="BranchInUse")
+    assert "is the current one; 'tract switch' to another, or use --force" in refused(
+        store, "branch", "--delete", "dev", error="BranchInUse"
+    )
     assert store("branch", "--delete", "dev", "--force").code == 0
     refused(store, "commit", "-m", "lost?", error="BranchNotFound")
     refused(store, "log", error="BranchNotFound")
@@ -121,9 +123,10 @@ def test_what_branches_can_not_do_is_an_error_and_writes_nothing(store: Run) -> 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["branch", "a", "b"],
+        ["branch", "a", "b", "c"],
         ["branch", "--delete"],
-        ["branch", "--rename", "a"],
+        ["branch", "--rename", "a", "b", "c"],
+        ["branch", "--rename"],
         ["branch", "--delete", "--rename", "a", "b"],
         ["branch", "--at", "main"],
         ["branch", "--delete", "a", "--at", "main"],

@@ -127,7 +127,7 @@ def test_programs_get_the_whole_document(store: Run) -> None:
 
 def test_no_difference_is_said(store: Run) -> None:
     head = commit(store, "-m", "x")
-    assert store("diff", head, head).out == "no difference: 1 messages, 8 tokens\n"
+    assert store("diff", head, head).out == "no difference: 1 message, 8 tokens\n"
 
 
 def test_a_store_without_commits_has_nothing_to_compare(store: Run) -> None:
@@ -140,7 +140,7 @@ def test_an_unknown_ref_fails_in_one_sentence(store: Run) -> None:
     commit(store, "-m", "x")
     told = store("diff", "nowhere")
     assert (told.code, told.out) == (1, "")
-    assert told.err == "tract: commit 'nowhere' is not in tract 'default'; log() lists the commits\n"
+    assert told.err == "tract: commit 'nowhere' is not in tract 'default'; 'tract log' lists the commits\n"
     told = store("diff", "nowhere", "--json")
     assert (told.code, json.loads(told.err)["error"]) == (1, "CommitNotFoundError")
 

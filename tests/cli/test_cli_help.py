@@ -104,6 +104,16 @@ def test_names_of_branches_tags_and_tracts_are_completed(store: Run, tmp_path: P
     assert completed("tract show ", tmp_path) == ["plain,main", "plain,side", "plain,v1"]
     assert completed("tract --tract helper show ", tmp_path) == ["plain,main"]
     assert completed("tract switch ", tmp_path.parent) == [""]
+    assert completed("tract log main..s", tmp_path) == ["plain,main..side"]
+    assert completed("tract search x --on s", tmp_path) == ["plain,side"]
+    assert completed("tract --tract help switch ", tmp_path) == ["plain,main"]  # the start of an id, as in a command
+    assert completed("tract help mer", tmp_path) == ["plain,merging", "plain,merge"]
+
+
+@pytest.mark.parametrize("line", ["import ", "export -o ", "bundle apply ", "sync ", "query x --prices ", "demo "])
+def test_files_are_completed_by_the_shell(store: Run, tmp_path: Path, line: str) -> None:
+    assert completed(f"tract {line}", tmp_path) == ["file,"]
+    assert completed("tract -C ", tmp_path) == ["dir,"]
 
 
 def test_a_name_that_a_shell_would_obey_is_not_offered(store: Run, tmp_path: Path) -> None:
@@ -118,6 +128,28 @@ def test_a_name_that_a_shell_would_obey_is_not_offered(store: Run, tmp_path: Pat
 def test_the_script_for_a_shell_is_printed(run: Run, shell: str) -> None:
     told = run("completion", shell)
     assert (told.code, f"_TRACT_COMPLETE={shell}_complete" in told.out) == (0, True)
+
+
+@pytest.mark.needs("fish")
+def test_fish_completes_with_the_script(store: Run, tmp_path: Path) -> None:
+    commit(store, "-m", "x")
+    store("branch", "side")
+    (tmp_path / "tract").write_text(f'#!/bin/sh\nexec {" ".join(TRACT)} "$@"\n')
+    (tmp_path / "tract").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
+    script = "tract completion fish | source; complete -C 'tract switch s'; complete -C 'tract lo'"
+    result = subprocess.run(["fish", "-c", script], cwd=tmp_path, env=environment, capture_output=True)
+    assert (result.stdout, result.stderr) == (b"side\nlog\tList the newest commits.\n", b"")
+
+
+@pytest.mark.needs("zsh")
+def test_zsh_takes_the_script(store: Run, tmp_path: Path) -> None:
+    (tmp_path / "tract").write_text(f'#!/bin/sh\nexec {" ".join(TRACT)} "$@"\n')
+    (tmp_path / "tract").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "ZDOTDIR": str(tmp_path)}
+    lines = ["autoload -U compinit; compinit -u", 'eval "$(tract completion zsh)"', "print $_comps[tract]"]
+    result = subprocess.run(["zsh", "-c", "\n".join(lines)], cwd=tmp_path, env=environment, capture_output=True)
+    assert (result.stdout, result.stderr) == (b"_tract_completion\n", b"")
 
 
 @pytest.mark.needs("bash")

@@ -22,6 +22,7 @@ EXAMPLES = {
     "compare": "tract compare side main",
     "view": "tract view -o page.html",
     "usage": "tract usage --by branch",
+    "tracts": "tract tracts",
     "status": "tract status",
     "demo": "tract demo",
     "branch": "tract branch retry --at @~1",

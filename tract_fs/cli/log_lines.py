@@ -30,10 +30,13 @@ class Graph(Struct, frozen=True):
         return {name: info.parents for name, info in self.infos.items()}
 
 
-def read_graph(t: Tract, *, is_all_branches: bool) -> Graph:
-    """Returns the histories of all heads of the branch, or of all branches. Errors: DamageError, CommitNotFoundError."""
+def read_graph(t: Tract, *, start: str | None, is_all_branches: bool) -> Graph:
+    """Returns the histories of all heads of the branch, of all branches, or that of the ref `start`.
+
+    Errors: DamageError, CommitNotFoundError, AmbiguousRefError.
+    """
     branches = t.branches()
-    own = ((t.head,) if t.head else ()) + branches.get(str(t.branch), ())
+    own = ((t.head,) if t.head else ()) + branches.get(str(t.branch), ()) if start is None else (t.resolve(start),)
     others = [head for heads in branches.values() for head in heads] if is_all_branches else []
     heads = list(dict.fromkeys([*own, *others]))
     infos: dict[str, CommitInfo] = {}
@@ -72,6 +75,31 @@ def show_lines(t: Tract, infos: Sequence[CommitInfo], *, is_stat: bool) -> None:
     for info in infos:
         click.echo(lines.line(info))
     lines.show_sum()
+
+
+def show_patches(t: Tract, infos: Sequence[CommitInfo]) -> None:
+    """Prints commits, each with what it changed in the context of its first parent."""
+    from tract_fs.cli.diff_commands import show_entries
+
+    names = _names(t)
+    for number, info in enumerate(infos):
+        if number:
+            click.echo()
+        known = f" ({', '.join(some(names[info.commit_hash]))})" if info.commit_hash in names else ""
+        click.echo(styled(f"commit {info.commit_hash}", fg="yellow") + styled(known, fg="green"))
+        about = [
+            f"{info.created_at:%Y-%m-%d %H:%M} UTC",
+            what(info),
+            "" if info.message is None else one_line(info.message),
+        ]
+        click.echo("  ".join(filter(None, about)))
+        if info.priority is not None:
+            click.echo(one_line(commit_text(t, info)))
+        click.echo()
+        made = t.diff(None, info.commit_hash)
+        show_entries(made)
+        if made.is_empty:
+            click.echo("it changes no message")
 
 
 def _strand(char: str, place: int) -> str:

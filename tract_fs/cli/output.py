@@ -40,7 +40,7 @@ _INLINE = _ESCAPES | {ord("\n"): "\\n", ord("\t"): "\\t"}
 _JSON = {code: f"\\u{code:04x}" for code in range(127, 160)}  # JSON allows them raw
 # How lines of the commands begin that print texts over several lines.
 _OWN_LINE = (
-    r"(?m)^(?=(?:[+~-] )?\[\d+\]|\[\S+ [0-9a-f]{12}\]|[\d,]+ messages of |tract:|warning:"
+    r"(?m)^(?=(?:[+~-] )?\[\d+\]|\[\S+ [0-9a-f]{12}\]|[\d,]+ messages? of |tract:|warning:"
     r"|(?:commit|tract|parents|made|operation|targets|priority|type|content|tokens|message|metadata|config|annotations"
     r"|edited by|role|name|tool_call_id) {2})"
 )
@@ -79,6 +79,11 @@ def some(names: Sequence[str]) -> list[str]:
     """Returns the first names of a long list, each on one line, and how many more there are."""
     shown = [inline(name) for name in names[:_MOST_NAMES]]
     return shown if len(names) <= _MOST_NAMES else [*shown, f"and {len(names) - _MOST_NAMES} more"]
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun, such as "1 commit" or "2,000 commits"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def fail_if(is_failed: object) -> None:

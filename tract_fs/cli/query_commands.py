@@ -14,7 +14,7 @@ import click
 from tract_fs import CommitInfo, Expression, QueryGroup, Store, TagNotFound, Tract, facet
 from tract_fs.cli.display import show_commits
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import Column, echo_table, inline, one_line, warn
+from tract_fs.cli.output import Column, counted, echo_table, inline, one_line, warn
 from tract_fs.cli.values import parse_field, parse_moment, read_document, require_plain
 from tract_fs.errors import ArgumentError
 from tract_fs.model import canonical
@@ -198,7 +198,7 @@ def _show_groups(found: Sequence[QueryGroup]) -> None:
     echo_table(columns, rows)
     unpriced = sum(group.unpriced_count for group in found)
     if unpriced:
-        warn(f"the cost leaves out {unpriced} commits with usage: no price is given for their models")
+        warn(f"the cost leaves out {counted(unpriced, 'commit')} with usage: no price is given for the model")
 
 
 def _short(name: str) -> str:

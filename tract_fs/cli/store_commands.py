@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import click
 from msgspec import to_builtins
 
-from tract_fs import Tract
+from tract_fs import Tract, TractInfo
 from tract_fs.cli.declared import declare_tract, is_declared
-from tract_fs.cli.display import DIGITS, show_status, show_warnings
+from tract_fs.cli.display import DIGITS, show_short_status, show_status, show_warnings
 from tract_fs.cli.invocation import STORE_DIRECTORY, CommandError, Invocation, with_store
-from tract_fs.cli.output import echo_lines, inline
+from tract_fs.cli.output import Column, counted, echo_lines, echo_table, inline, one_line
 from tract_fs.cli.values import parse_generation_config, parse_moment
 from tract_fs.errors import DamageError
 from tract_fs.model.names import require_tract_id
@@ -141,7 +143,7 @@ def import_(
     def show() -> None:
         for one in imported:
             if one["is_new"]:
-                line = f"imported {one['message_count']} messages into tract {one['tract_id']}, head {str(one['head'])[:DIGITS]}"
+                line = f"imported {counted(one['message_count'], 'message')} into tract {one['tract_id']}, head {str(one['head'])[:DIGITS]}"
             else:
                 line = f"tract {one['tract_id']} already contains this conversation"
             click.echo(line)
@@ -151,9 +153,48 @@ def import_(
     invocation.answer(lambda: {"imported": imported}, show, wrote=wrote)
 
 
-@click.command(short_help="Show the state of the tract.")
+@click.command(short_help="List the tracts of the store.")
 @with_store
-def status(invocation: Invocation) -> None:
+def tracts(invocation: Invocation) -> None:
+    """List the tracts of the store, that which changed last first: how many commits were made in each, and its title."""
+    with invocation.reading_all() as store:
+        found = sorted(store.tracts(), key=lambda info: (-info.updated_us, info.tract_id))
+        documents = [
+            {
+                "tract_id": info.tract_id,
+                "title": info.title,
+                "head": info.head,
+                "commit_count": info.commit_count,
+                "updated_at": _time(info).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+                "metadata": info.metadata,
+            }
+            for info in found
+        ]
+        invocation.answer(lambda: documents, lambda: _show_tracts(found))
+
+
+def _show_tracts(found: Sequence[TractInfo]) -> None:
+    rows = [
+        [info.tract_id, f"{_time(info):%Y-%m-%d %H:%M}", f"{info.commit_count:,}", one_line(info.title or "")]
+        for info in found
+    ]
+    if not rows:
+        click.echo("no tracts yet", err=True)
+        return
+    columns = [Column("tract", style="yellow"), Column("changed (UTC)", style="dim"), Column("commits", is_number=True)]
+    echo_table([*columns, Column("title")], rows)
+
+
+def _time(info: TractInfo) -> datetime:
+    return datetime.fromtimestamp(info.updated_us // 1_000_000, UTC) + timedelta(
+        microseconds=info.updated_us % 1_000_000
+    )
+
+
+@click.command(short_help="Show the state of the tract.")
+@click.option("-s", "--short", "is_short", is_flag=True, help="A line with the head, and one per problem.")
+@with_store
+def status(invocation: Invocation, is_short: bool) -> None:
     """Show the state of the tract in this copy, and what to do about each problem.
 
     The exit code is 1 where the context can't be compiled.
@@ -166,6 +207,8 @@ def status(invocation: Invocation) -> None:
         missing = [str(invocation.no_branch(t))] if state.head is None and not is_waiting and t.branches() else []
         path = os.path.abspath(invocation.require_context())
         tracts = Tract.tracts(path)
+        if tracts and t.tract_id not in tracts and not is_declared(path, t.tract_id):
+            missing = [invocation.no_tract(t.tract_id, tracts)]
         fields = {name: getattr(state, name) for name in state.__struct_fields__}
         document = {
             "path": path,
@@ -176,7 +219,10 @@ def status(invocation: Invocation) -> None:
         fault = _why_not_compiled(t)
 
         def show() -> None:
-            show_status(state, path, tracts, is_branch_missing=bool(missing))
+            if is_short:
+                show_short_status(state)
+                return
+            show_status(state, path, tracts, is_branch_missing=bool(missing) and t.tract_id in tracts)
             warnings = [warning for warning in state.warnings if not fault or fault not in warning]
             show_warnings([*missing, *warnings, *state.advice])
 
@@ -196,15 +242,21 @@ def _why_not_compiled(t: Tract) -> str:
 
 @click.command(short_help="Run the main commands on a bundled transcript.")
 @click.argument("path", required=False)
+@click.option(
+    "--shop", "is_shop", is_flag=True, help="Make a store to ask instead: a made-up talk, one answer skipped."
+)
 @with_store
-def demo(invocation: Invocation, path: str | None) -> None:
+def demo(invocation: Invocation, path: str | None, is_shop: bool) -> None:
     """Run the main commands on a bundled transcript: import, edit, skip, compile, query, and look at the files.
 
     The store is made in PATH, which must not hold one yet; without PATH the store is removed at the end.
     """
-    from tract_fs.cli.demo import run_demo  # needs tempfile, 4 ms
+    from tract_fs.cli.demo import make_shop, run_demo  # needs tempfile, 4 ms
 
-    run_demo(invocation, path)
+    if is_shop:
+        make_shop(invocation, path)
+    else:
+        run_demo(invocation, path)
 
 
 @click.command(short_help="Write a session file.")
@@ -277,4 +329,4 @@ def check_session(invocation: Invocation, file: str, format_: str | None) -> Non
         raise CommandError(f"{file}: {len(found.lost)} messages would be lost; 'tract import' keeps them all")
 
 
-COMMANDS = (init, import_, export, check_session, status, demo)
+COMMANDS = (init, import_, export, check_session, tracts, status, demo)
