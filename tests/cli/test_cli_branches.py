@@ -140,7 +140,7 @@ def test_what_branches_can_not_do_is_an_error_and_writes_nothing(store: Run) -> 
         ["revert"],
         ["fork"],
         ["reflog", "-n", "-1"],
-        ["log", "--since", "yesterday"],
+        ["log", "--since", "some day"],
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_a_usage_error(store: Run, arguments: list[str]) -> None:

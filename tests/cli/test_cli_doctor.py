@@ -35,7 +35,7 @@ def test_a_good_set_up_has_no_problem(store: Run, tmp_path: Path) -> None:
     commit(store, "-m", "x")
     told = store("doctor")
     assert (told.code, told.err) == (0, "")
-    assert told.out.splitlines()[-1] == "nothing has to be done"
+    assert told.out.splitlines()[-1] == "nothing to do"
     assert f"ok       the store is in {tmp_path}/.tract" in told.out
     assert "ok       tract default, branch main: its files are whole, with one head" in told.out
     assert sentences(store, "problem") == sentences(store, "note") == []

@@ -52,6 +52,23 @@ def test_log_takes_what_git_log_takes(forked: Run, arguments: list[str], shown: 
     assert texts(forked, *arguments) == shown
 
 
+@pytest.mark.parametrize("since", ["yesterday", "2 hours ago", "1.week.ago", "3 days"])
+def test_a_time_may_be_so_long_ago(forked: Run, since: str) -> None:
+    assert texts(forked, "log", "--since", since) == ["three", "two", "one"]
+    assert forked("log", "--until", since, "--json").document == []
+
+
+@pytest.mark.parametrize("arguments", [["log", "-n", "x"], ["log", "-n", "-1"], ["search", "x", "-n", "0"]])
+def test_a_count_is_a_whole_number(forked: Run, arguments: list[str]) -> None:
+    assert "give a whole number from " in refused(forked, *arguments, error="CommandLineError", code=2)
+
+
+def test_the_start_of_a_hash_has_four_digits(forked: Run) -> None:
+    head = forked("log", "-1", "--json").document[0]["commit_hash"]
+    assert forked("show", head[:4]).code in (0, 1)
+    assert "the start of a hash needs 4 digits or more; " in forked("show", "a0b").err
+
+
 def test_log_shows_what_each_commit_changed(forked: Run) -> None:
     forked("edit", "@~2", "-m", "uno")
     shown = forked("log", "-p", "-2").out

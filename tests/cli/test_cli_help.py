@@ -35,17 +35,29 @@ def talk(store: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     return lambda word: {"SUMMARY": summary}.get(word, word)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *(name for name in EXAMPLES if " " in name)])
 def test_the_help_of_a_command_ends_with_an_example_that_works(run: Run, talk: Callable[[str], str], name: str) -> None:
-    help_text = run(name, "--help").out
+    help_text = run(*name.split(), "--help").out
     assert help_text.endswith(f"\n  Example: {EXAMPLES[name]}\n")
     program, *arguments = map(talk, shlex.split(EXAMPLES[name]))
-    assert (program, arguments[0]) == ("tract", name)
+    assert (program, " ".join(arguments)[: len(name)]) == ("tract", name)
+    if name in ("bundle verify", "bundle apply"):
+        assert run("bundle", "create", "talk.bundle").code == 0
     if name == "export":
         assert run("import", "session.jsonl").code == 0
         arguments += ["--tract", next(name for name in Tract.tracts(".") if name != "default")]
     told = run(*arguments)
     assert told.code == 0, told.err
+
+
+def test_every_command_and_each_in_a_group_has_an_example(run: Run) -> None:
+    inner = {f"{group} {line.split()[0]}" for group in ("bundle", "hook") for line in _commands_of(run, group)}
+    assert EXAMPLES.keys() == {*COMMANDS, *inner}
+
+
+def _commands_of(run: Run, group: str) -> list[str]:
+    shown = run(group, "--help").out.split("\nCommands:\n")[1].split("\n\n")[0]
+    return shown.splitlines()
 
 
 def test_the_help_groups_the_commands(run: Run) -> None:

@@ -11,6 +11,7 @@ from tract_fs.cli.current_branch import read_branch_before, read_current_branch,
 from tract_fs.cli.display import DIGITS, commit_text, name_warnings, require_commit, show_siblings, show_warnings
 from tract_fs.cli.invocation import CommandError, Invocation, expected_of, with_store
 from tract_fs.cli.output import Column, echo_table, inline, one_line, styled
+from tract_fs.cli.values import Count
 from tract_fs.errors import TractError
 
 
@@ -19,7 +20,7 @@ from tract_fs.errors import TractError
 @click.option("--at", "ref", metavar="REF", help="Start the new branch at this commit [the head].")
 @click.option("-d", "--delete", "is_delete", is_flag=True, help="Delete branch NAME; its commits stay in the tract.")
 @click.option(
-    "-m", "--rename", "is_rename", is_flag=True, help="Rename branch NAME, or the current one, to a second NAME."
+    "-m", "--rename", "is_rename", is_flag=True, help="Rename a branch: OLD NEW, or NEW alone for the current one."
 )
 @click.option("-f", "--force", is_flag=True, help="Delete it even if it is the current branch or has several heads.")
 @click.option("-v", "--verbose", "is_verbose", is_flag=True, help="List each head's text, too.")
@@ -148,11 +149,11 @@ def _require_before(invocation: Invocation) -> str:
 @click.command(short_help="Answer a prompt again, on a branch of its own.")
 @click.argument("ref")
 @click.option("--as", "name", metavar="NAME", help="The branch's name [main-retry-1, main-retry-2 …].")
-@click.option("--list", "is_list", is_flag=True, help="List the answers to the prompt of REF instead.")
+@click.option("--list", "is_list", is_flag=True, help="List the answers to the prompt of REF, and make no branch.")
 @with_store
 def retry(invocation: Invocation, ref: str, name: str | None, is_list: bool) -> None:
-    """Make a branch that starts before the answer REF, and switch to it: what is committed there is another answer to the same
-    prompt. 'compare' shows two of them.
+    """Make a branch that starts before the answer REF, and switch to it: what you commit there is another answer to the same
+    prompt. 'tract compare' shows two of them.
     """
     if is_list and name is not None:
         raise click.UsageError("--as goes without --list")
@@ -229,7 +230,7 @@ def _answer_head(invocation: Invocation, t: Tract, head: str | None, result: str
 
 
 @click.command(short_help="List the moves of the branch that this copy made.")
-@click.option("-n", "--limit", type=click.IntRange(0, 2**31 - 1), help="How many [all].")
+@click.option("-n", "--limit", type=Count(), metavar="N", help="How many [all].")
 @with_store
 def reflog(invocation: Invocation, limit: int | None) -> None:
     """List the moves of the branch that this copy made, newest first."""
@@ -312,7 +313,7 @@ def cherry_pick(invocation: Invocation, ref: str) -> None:
 @click.argument("ref")
 @with_store
 def revert(invocation: Invocation, ref: str) -> None:
-    """Undo the commit REF with an annotation: a skip or, for an annotation, the priority before it."""
+    """Undo the commit REF: skip it, or, if it is an annotation, set the priority that it replaced."""
     with invocation.writing() as t:
         invocation.require_tract(t)
         _answer_made(invocation, t, t.revert(ref))

@@ -76,7 +76,9 @@ class CommandGroup(InOrder):
             return None
         commands: tuple[click.Command, ...] = import_module(f"tract_fs.cli.{module}").COMMANDS
         command = next(command for command in commands if command.name == cmd_name)
-        command.epilog = f"Example: {EXAMPLES[cmd_name]}" if cmd_name in EXAMPLES else None
+        inner = command.commands.values() if isinstance(command, click.Group) else ()
+        for one, name in ((command, cmd_name), *((part, f"{cmd_name} {part.name}") for part in inner)):
+            one.epilog = f"Example: {EXAMPLES[name]}" if name in EXAMPLES else None
         return command
 
     def resolve_command(

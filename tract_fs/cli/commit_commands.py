@@ -48,7 +48,7 @@ def _content_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.command(short_help="Commit content.")
 @_content_options
 @click.option("--edit", "target", metavar="TARGET", help="Commit an edit of TARGET, as 'tract edit' does.")
-@click.option("-c", "--create", is_flag=True, help="Create the branch, and the tract, without a history.")
+@click.option("-c", "--create", is_flag=True, help="Create the branch, and the tract if need be, without a history.")
 @with_store
 def commit(invocation: Invocation, target: str | None, **options: Any) -> None:
     """Commit content: a dialogue turn of the user, unless --role, --type or --json-content is given.

@@ -34,7 +34,7 @@ class _Finding(Struct, frozen=True):
 def doctor(invocation: Invocation) -> None:
     """Show what is wrong with this set-up, and what to do: programs, store, permissions, locks, git, files, heads, hooks, clock, disk.
 
-    The files are those of one tract; --tract names another. The exit code is 1 where something has to be done.
+    The files are those of one tract; --tract names another. The exit code is 1 if there is something to do.
     """
     found = [*_programs(), *_store(invocation), *_hooks(invocation)]
     problems = [finding for finding in found if finding.kind == "problem"]
@@ -43,7 +43,7 @@ def doctor(invocation: Invocation) -> None:
         for finding in found:
             click.echo(f"{styled(finding.kind.ljust(7), fg=_COLOURS[finding.kind])}  {inline(finding.text)}")
         if not problems:
-            click.echo("nothing has to be done")
+            click.echo("nothing to do")
 
     invocation.answer(lambda: {"is_ok": not problems, "findings": to_builtins(found)}, show)
     fail_if(problems)

@@ -85,7 +85,7 @@ def completion(invocation: Invocation, shell: str) -> None:
     zsh     echo 'eval "$(tract completion zsh)"' >> ~/.zshrc      (after compinit)
     fish    tract completion fish > ~/.config/fish/completions/tract.fish
 
-    A new shell has it then.
+    Start a new shell to use it.
     """
     text = script(shell)
     invocation.answer(lambda: {"shell": shell, "script": text}, lambda: echo_lines(text.splitlines()))

@@ -40,6 +40,7 @@ _COMMON = ("context_path", "tract_id", "branch", "is_json", "is_incomplete_used"
 _PAGED = frozenset(
     ["log", "show", "compile", "diff", "query", "reflog", "help", "search", "why", "blame", "compare", "tracts"]
 )
+_SHORTEST_HASH = 4  # digits that can name a commit
 _MOST_TRACTS = 5  # that an error names
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 
@@ -370,6 +371,8 @@ def _with_near_name(t: Tract, error: BaseException) -> BaseException:
     name, meant = str(error.fields["branch" if is_branch else "hash"]), ""
     with suppress(OSError, TractError):
         meant = near(name, [*t.branches(), *(() if is_branch else t.tags())])
+    if not meant and not is_branch and len(name) < _SHORTEST_HASH and is_hex(name):
+        meant = f": the start of a hash needs {_SHORTEST_HASH} digits or more"
     if not meant:
         return error
     if is_branch:

@@ -46,9 +46,11 @@ class _Groups(NamedTuple):
 )
 @click.option("--until", metavar="TIME", help="Only commits made at this time or before.")
 @click.option("--tag", metavar="NAME", help="Only the history of this tag.")
-@click.option("--group-by", "by", metavar="FIELDS", help="Count commits by these fields, as model,@branch.")
-@click.option("--sum", "sums", metavar="NAMES", help="Sum tokens, usage, or a count of usage, as usage.prompt_tokens.")
-@click.option("--prices", "file", metavar="FILE", help="JSON: what a million tokens of each model cost; '-': stdin.")
+@click.option("--group-by", "by", metavar="FIELDS", help="Count commits by these fields, such as model,@branch.")
+@click.option(
+    "--sum", "sums", metavar="NAMES", help="Sum tokens, usage, or one count of it, such as usage.prompt_tokens."
+)
+@click.option("--prices", "file", metavar="FILE", help="JSON: what a million tokens of each model cost; - is stdin.")
 @click.option("--csv", "is_csv", is_flag=True, help="Print comma-separated values.")
 @with_store
 def query(

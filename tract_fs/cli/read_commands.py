@@ -27,7 +27,7 @@ from tract_fs.cli.display import (
 )
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import Column, echo_table, json_text, one_line, styled
-from tract_fs.cli.values import parse_moment
+from tract_fs.cli.values import Count, parse_moment
 from tract_fs.errors import CommitNotFoundError, ContentRedacted
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _SHAPES: tuple[Shape, ...] = ("openai", "openai-responses", "anthropic", "gemini
 @click.command(short_help="List the newest commits.")
 @click.argument("ref", required=False, metavar="[REF | A..B]")
 @click.option(
-    "-n", "--limit", type=click.IntRange(0, 2**31 - 1), default=10, show_default=True, help="How many commits."
+    "-n", "--limit", type=Count(), metavar="N", default=10, show_default=True, help="How many commits; -N for short."
 )
 @click.option("--all", "is_all", is_flag=True, help="The whole history.")
 @click.option("--operation", metavar="OP", help="Only this operation: append, edit, annotate, merge or summarize.")
@@ -242,9 +242,9 @@ class _Shown(NamedTuple):
 @click.option("--aggregate-same-role", is_flag=True, help="Join neighbouring messages of one role.")
 @click.option(
     "--max-tokens",
-    type=click.IntRange(min=1),
+    type=Count(1),
     metavar="N",
-    help="Shorten large tool payloads, and leave old messages out, until N tokens hold the rest.",
+    help="Shorten large tool payloads, then leave out old messages, until the rest fits in N tokens.",
 )
 @click.option("--include-edit-annotations", is_flag=True, help="Mark edited messages with [edited].")
 @click.option(
@@ -253,7 +253,7 @@ class _Shown(NamedTuple):
     type=click.Choice(["text", "oneline", *_SHAPES]),
     default="text",
     show_default=True,
-    help="The name of a provider's API: the JSON of the messages to send there.",
+    help="How to print them; the name of a provider's API prints the JSON to send there.",
 )
 @click.option(
     "--as-committed",
@@ -276,8 +276,8 @@ def compile_(
 ) -> None:
     """Print the messages to send next. Warnings go to stderr.
 
-    With the format of a provider, what lies between a tool call and its results goes behind the results, and empty
-    messages are left out, since providers refuse both.
+    With a provider's format, messages between a tool call and its results move behind the results, and empty messages are
+    left out, because providers refuse both.
     """
     if as_is and format_ != "openai":
         raise click.UsageError("--as-committed goes with --format openai")
@@ -322,9 +322,11 @@ def compile_(
 @click.option("--since", metavar="TIME", help="Only usage recorded then or later (ISO 8601; UTC if it has no offset).")
 @with_store
 def usage(invocation: Invocation, *, by: TractUsageKey, since: str | None) -> None:
-    """Sum the usage that was recorded in the tract, in tokens. The prompt contains what a cache held and took, the completion the reasoning.
+    """Sum the usage that was recorded in the tract, in tokens. Prompt tokens include those read from and written to a cache,
+    completion tokens those of reasoning.
 
-    By branch, a commit on two branches counts for both. With --json each key has its counts; the key "" stands for no model, or no branch.
+    By branch, a commit on two branches counts for both. With --json each key has its counts; the key "" is that of no model, or
+    no branch.
     """
     since_time = None if since is None else parse_moment(since, "--since")
     with invocation.reading() as t:
