@@ -295,7 +295,7 @@ def test_a_skipped_commit_is_left_out_until_it_is_normal_again(store: Run) -> No
 def test_a_skipped_tool_result_takes_its_call_along_and_says_so(store: Run) -> None:
     store("import", write("c.json", CONVERSATION))
     commits = store("compile", "--json").document["commit_hashes"]
-    warning = f"commit {commits[1]} is left out: its tool call or result is"
+    warning = f"commit {commits[1]} is left out with the other half of its tool call"
     assert store("annotate", commits[2], "skip", "--json").document["warnings"] == [warning]
     assert shown_texts(store) == ["Search.", "Done."]
     assert warning in store("compile", "--format", "openai").err
@@ -636,7 +636,7 @@ def test_the_demo_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     for line in ("$ tract init", "$ tract import airline.json", "$ tract compile --format oneline", "$ tract status"):
         assert line in told.out.splitlines()
-    assert "is left out: its tool call or result is" in told.err
+    assert "is left out with the other half of its tool call" in told.err
 
 
 def test_the_demo_keeps_the_store_it_is_given_and_touches_no_other(run: Run, tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ def test_a_copy_does_not_know_the_branch_that_was_chosen_in_the_original_and_say
 
 def test_switch_to_a_dash_goes_back_and_forth_between_two_branches(store: Run) -> None:
     assert store("switch", "-").err == (
-        "tract: no branch was the current one before in this copy; give the name of one, 'tract branch' lists them\n"
+        "tract: this copy has no previous branch; give a name, 'tract branch' lists them\n"
     )
     commit(store, "-m", "one")
     store("switch", "-c", "side")

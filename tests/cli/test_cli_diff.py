@@ -102,7 +102,7 @@ def test_a_tool_call_reads_as_a_call_and_what_went_with_it_is_explained(store: R
         f"- [2] tool search  {head[0]['commit_hash'][:12]}  -10 tokens",
         "-found",
     ]
-    assert told.err == f"warning: commit {head[0]['commit_hash']} is left out: its tool call or result is\n"
+    assert told.err == f"warning: commit {head[0]['commit_hash']} is left out with the other half of its tool call\n"
 
 
 def test_what_people_do_not_read_shows_as_json_if_it_is_all_that_differs(store: Run) -> None:

@@ -87,7 +87,7 @@ def test_hooks_that_lead_nowhere_are_problems(store: Run, tmp_path: Path, home: 
     settings = tmp_path / ".claude" / "settings.local.json"
     settings.write_text(hook("claude-code", f"/no/such/tract hook claude-code -C {tmp_path}/gone"))
     assert sentences(store, "problem") == [
-        f"the hook of claude-code in {settings} calls /no/such/tract, which is no program here; "
+        f"the hook of claude-code in {settings} calls /no/such/tract, which does not exist here; "
         "'tract hook install claude-code' writes it again",
         f"the hook of claude-code in {settings} names {tmp_path}/gone, where there is no store; "
         "'tract hook install claude-code' writes it again",
@@ -96,7 +96,7 @@ def test_hooks_that_lead_nowhere_are_problems(store: Run, tmp_path: Path, home: 
     (tmp_path / "tract").chmod(0o755)
     settings.write_text(hook("claude-code", f"{tmp_path}/tract hook claude-code -C {tmp_path}"))
     assert sentences(store, "problem") == []
-    assert f"the hook of claude-code in {settings} has its program and its store" in sentences(store, "ok")
+    assert f"the hook of claude-code in {settings} is in order" in sentences(store, "ok")
     (home / ".codex").mkdir()
     (home / ".codex" / "hooks.json").write_text("{")
     (note,) = sentences(store, "note")

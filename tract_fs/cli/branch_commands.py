@@ -140,9 +140,7 @@ def _require_branch(t: Tract, name: str) -> None:
 def _require_before(invocation: Invocation) -> str:
     before = read_branch_before(invocation.require_context())
     if before is None:
-        raise CommandError(
-            "no branch was the current one before in this copy; give the name of one, 'tract branch' lists them"
-        )
+        raise CommandError("this copy has no previous branch; give a name, 'tract branch' lists them")
     return before
 
 
@@ -156,7 +154,7 @@ def retry(invocation: Invocation, ref: str, name: str | None, is_list: bool) -> 
     prompt. 'tract compare' shows two of them.
     """
     if is_list and name is not None:
-        raise click.UsageError("--as goes without --list")
+        raise click.UsageError("give --as or --list, not both")
     if is_list:
         with invocation.reading() as t:
             invocation.require_tract(t)

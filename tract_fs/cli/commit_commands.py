@@ -149,7 +149,7 @@ def _named(t: Tract, target: str, error: EditTargetError) -> EditTargetError:
     if not info.targets or info.operation.value not in ("edit", "annotate"):
         return error
     about = info.targets[0][:DIGITS]
-    message = f"{info.commit_hash[:DIGITS]} can't be edited: it is of operation {info.operation.value} and about {about}; edit that: tract edit {about}"
+    message = f"{info.commit_hash[:DIGITS]} can't be edited: it is a commit of operation {info.operation.value} about {about}; edit that one: tract edit {about}"
     return EditTargetError(message, **error.fields)
 
 

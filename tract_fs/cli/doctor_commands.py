@@ -144,12 +144,12 @@ def _hooks_in(program: str, path: str) -> Iterator[_Finding]:
     faults = []
     for command, store in dict.fromkeys(hooks):
         if shutil.which(command) is None:
-            faults.append(f"the hook of {program} in {path} calls {command}, which is no program here; {again}")
+            faults.append(f"the hook of {program} in {path} calls {command}, which does not exist here; {again}")
         if store is not None and not os.path.isdir(os.path.join(store, STORE_DIRECTORY)):
             faults.append(f"the hook of {program} in {path} names {store}, where there is no store; {again}")
     yield from (_Finding("problem", fault) for fault in faults)
     if hooks and not faults:
-        yield _Finding("ok", f"the hook of {program} in {path} has its program and its store")
+        yield _Finding("ok", f"the hook of {program} in {path} is in order")
 
 
 COMMANDS = (doctor,)

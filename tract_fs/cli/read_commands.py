@@ -282,7 +282,7 @@ def compile_(
     if as_is and format_ != "openai":
         raise click.UsageError("--as-committed goes with --format openai")
     if max_tokens is not None and aggregate_same_role:
-        raise click.UsageError("--max-tokens goes without --aggregate-same-role")
+        raise click.UsageError("give --max-tokens or --aggregate-same-role, not both")
     if at_commit is not None and at_time is not None:
         raise click.UsageError("give --at-commit or --at-time, not both")
     moment = None if at_time is None else parse_moment(at_time, "--at-time")

@@ -173,7 +173,7 @@ def show_check(file: str, found: SessionCheck) -> Iterator[str]:
     if found.summarized:
         yield f"  {found.summarized} are summarized by a compaction"
     if found.left:
-        yield f"  {found.left} are on ways that the session went back from"
+        yield f"  {found.left} are on paths that the session went back from"
     for loss in found.lost[:_SHOWN_FLAWS]:
         yield f"  {f'line {loss.line}' if loss.line else loss.key or 'the session'}: lost: {loss.reason}"
     yield from _shown_flaws(to_builtins(found.flaws))

@@ -116,7 +116,9 @@ def import_(
     chosen = choose_files(files, format=format_, is_all=is_all, is_discovered=is_discovered, after=after)
     if chosen is not None:
         if conversation is not None or pairs or config_json or first is not None or create:
-            raise click.UsageError("sessions go without the options for lists of messages")
+            raise click.UsageError(
+                "--conversation, --config, --config-json, --from and --create are for lists of messages, not for sessions"
+            )
         done = import_sessions(invocation, chosen, format=format_, is_strict=is_strict)
         added = sum(one.get("added", 0) for one in done)
         wrote = f"{added} commits written" if added else ""
@@ -126,7 +128,7 @@ def import_(
             raise CommandError("not all files were imported")
         return
     if len(files) > 1:
-        raise click.UsageError("several files are imported only where each is a session of an agent")
+        raise click.UsageError("give several files only if each is a session of an agent")
     (file,) = files
     imported = import_file(
         invocation,
@@ -299,9 +301,9 @@ def export(
         stream.write(made)
     lines = [f"wrote {inline(place)}"]
     if format_ == "opencode":
-        lines.append(f"its program takes it by: opencode import {inline(place)}")
+        lines.append(f"import it with: opencode import {inline(place)}")
     elif made.path:
-        lines.append(f"its program looks for it in {inline(made.path)}, below its folder of sessions")
+        lines.append(f"the program looks for it in {inline(made.path)}, below its folder of sessions")
     document = {"path": place, "bytes": len(made), "place": made.path, "lost": list(made.lost)}
     invocation.answer(lambda: document, lambda: echo_lines(lines), wrote=lines[0])
     if not invocation.is_json:
