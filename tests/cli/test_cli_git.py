@@ -247,10 +247,33 @@ def test_blocks_and_records_are_shown_in_words(store: Run) -> None:
     assert "[1] assistant  " in store("why").out or "assistant: [thinking]" in store("why").out
 
 
+def test_a_narrow_terminal_cuts_texts_and_no_hash(store: Run, tmp_path: Path) -> None:
+    name = "claude-code-03eb5929-52b3-4b13-ada3-b93ae35806b8-agent-a1b2c3d"
+    head = commit(store, "--tract", name, "-c", "-m", "word " * 40, "--config", "model=claude-haiku-4-5-20251001")
+    for arguments in (["query", "model is set", "--all-tracts"], ["log", "--tract", name], ["tracts"]):
+        lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in _lines(tmp_path, *arguments)]
+        assert (
+            all(len(line) <= 80 for line in lines) or arguments[0] == "query"
+        )  # seven columns, which the terminal wraps
+        assert head[:12] in lines[1] or arguments == ["tracts"]
+        assert name[:16] in lines[1] or arguments[0] == "log"
+    for arguments in (["log", "--oneline"], ["log", "--graph"]):
+        lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in _lines(tmp_path, "--tract", name, *arguments)]
+        assert (len(lines), len(lines[0]) <= 80, lines[0].endswith("…")) == (1, True, True)
+
+
+def _lines(folder: Path, *arguments: str) -> list[str]:
+    return on_terminal(*arguments, cwd=folder, COLUMNS="80").splitlines()
+
+
 def test_the_words_of_the_command_leave_names_alone() -> None:
     assert (
         as_command("tract 'log()' has no tag 'x'; see tags()") == "tract 'log()' has no tag 'x'; 'tract tag' lists them"
     )
     assert (
         as_command('commit "see tags()" is gone; see status()') == "commit \"see tags()\" is gone; see 'tract status'"
+    )
+    assert as_command("merge('a:main') brings it in") == "'tract merge a:main' brings it in"
+    assert (
+        as_command("this copy's log has it (incomplete='use', --incomplete)") == "this copy's log has it (--incomplete)"
     )

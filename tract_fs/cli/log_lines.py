@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from itertools import islice
 
@@ -14,6 +16,8 @@ from tract_fs.cli.graph import children_first, draw
 from tract_fs.cli.output import inline, one_line, some, styled
 from tract_fs.errors import AmbiguousRefError, CommitNotFoundError
 
+_CUT_AT = 80  # characters of a text
+_NARROWEST = 20
 _DIGITS = 8  # of a hash; more where another commit has the same ones
 _COLOURS = ("red", "green", "yellow", "blue", "magenta", "cyan")
 
@@ -65,7 +69,7 @@ def show_graph(t: Tract, graph: Graph, limit: int | None, *, is_oneline: bool, i
                 break
             left -= 1
         shown = "".join(_strand(char, place) for place, char in enumerate(drawing))
-        click.echo(shown if name is None else f"{shown} {lines.line(graph.infos[name])}")
+        click.echo(shown if name is None else f"{shown} {lines.line(graph.infos[name], indent=len(drawing) + 1)}")
     lines.show_sum()
 
 
@@ -114,10 +118,11 @@ class _Lines:
         self._is_oneline = is_oneline
         self._is_stat = is_stat
         self._names = _names(t)
+        self._columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         self._count = self._tokens = 0
 
-    def line(self, info: CommitInfo) -> str:
-        """Returns the line of a commit: nothing in it is obeyed by a terminal."""
+    def line(self, info: CommitInfo, *, indent: int = 0) -> str:
+        """Returns the line of a commit: nothing in it is obeyed by a terminal, on which it fits if it stands at `indent`."""
         self._count += 1
         self._tokens += info.token_count or 0
         words = [styled(_short(self._t, info.commit_hash), fg="yellow")]
@@ -129,8 +134,13 @@ class _Lines:
         if self._is_stat:
             tokens = "?" if info.token_count is None else f"{info.token_count:,}"
             words.append(styled(f"[{tokens} tokens, {size_of(self._t, info)} bytes]", fg="cyan"))
-        words.append(one_line(commit_text(self._t, info)))
-        return " ".join(filter(None, words))
+        shown = " ".join(filter(None, words))
+        width = (
+            _CUT_AT
+            if self._columns is None
+            else max(_NARROWEST, self._columns - len(click.unstyle(shown)) - indent - 1)
+        )
+        return f"{shown} {one_line(commit_text(self._t, info), width=width)}"
 
     def show_sum(self) -> None:
         """Prints how many commits were shown, and their tokens."""

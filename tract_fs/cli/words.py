@@ -32,7 +32,7 @@ _PHRASES = {
     "; try again, or raise lock_timeout_s": "; try again",
 }
 _CALLS = "|".join(map(re.escape, sorted(_PHRASES, key=len, reverse=True)))
-_find = re.compile(rf"""merge\('(?P<ref>[^'\n]*)'\)|{_CALLS}|'[^'\n]*'|"[^"\n]*\"""").sub
+_find = re.compile(rf"""merge\('(?P<ref>[^'\n]*)'\)|{_CALLS}|(?<!\w)'[^'\n]*'|"[^"\n]*\"""").sub
 
 
 def as_command(message: str) -> str:

@@ -228,7 +228,7 @@ class TractReader:
             lost.append(Lost("content", content, "", self.store.objects.exists(content)))
         error = self.error_of(Incomplete(self.branch, tuple(dict.fromkeys(lost)), (), ()))
         shown = ", ".join(names)
-        fields = {**error.fields, "reason": f"{error.reason}, the content of commit {shown}"}
+        fields = {**error.fields, "reason": f"the content of commit {shown} is lost: {error.reason}"}
         message = HistoryIncomplete.template.format(**fields)
         return HistoryIncomplete(f"{message}, or skip, edit or summarize the commit", **fields)
 
