@@ -256,7 +256,7 @@ def test_a_narrow_terminal_cuts_texts_and_no_hash(store: Run, tmp_path: Path) ->
             all(len(line) <= 80 for line in lines) or arguments[0] == "query"
         )  # seven columns, which the terminal wraps
         assert head[:12] in lines[1] or arguments == ["tracts"]
-        assert name[:16] in lines[1] or arguments[0] == "log"
+        assert name[:15] in lines[1] or arguments[0] == "log"
     for arguments in (["log", "--oneline"], ["log", "--graph"]):
         lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in _lines(tmp_path, "--tract", name, *arguments)]
         assert (len(lines), len(lines[0]) <= 80, lines[0].endswith("…")) == (1, True, True)

@@ -86,6 +86,9 @@ def test_help_lists_guides_and_commands_and_shows_the_help_of_one(run: Run, tmp_
     shown = run("help").out
     assert "  tract help sync         Syncing\n" in shown and "\nUpkeep:\n" in shown
     assert run("help", "log").out == run("log", "--help").out
+    assert run("help", "bundle", "create").out == run("bundle", "create", "--help").out
+    assert "'tract log' has no command 'x'" in run("help", "log", "x").err
+    assert "there is no 'tract stash': " in run("help", "stash").err
     assert "(`tract help merging`)" in run("help", "sync").out
     page = on_terminal("help", "sync", cwd=tmp_path)
     assert "\x1b[" in page and "\x1b]" not in page  # no link that a terminal would open

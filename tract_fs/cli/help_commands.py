@@ -16,9 +16,10 @@ from tract_fs.cli.output import echo_lines, printable
 
 @click.command("help", short_help="Show a guide, or the help of a command.")
 @click.argument("topic", required=False)
+@click.argument("part", required=False)
 @with_store
-def help_(invocation: Invocation, topic: str | None) -> None:
-    """Show the guide TOPIC or the help of the command TOPIC; list the guides and the commands where it is left out."""
+def help_(invocation: Invocation, topic: str | None, part: str | None) -> None:
+    """Show the guide TOPIC or the help of the command TOPIC, such as log or bundle create; without TOPIC, list them all."""
     root = click.get_current_context().find_root()
     group = root.command
     assert isinstance(group, click.Group)
@@ -39,7 +40,12 @@ def help_(invocation: Invocation, topic: str | None) -> None:
         names = [*guides, *group.commands]
         raise CommandError(f"no guide and no command {topic!r}{near(topic, names)}; 'tract help' lists them")
     with click.Context(command, parent=root, info_name=topic) as context:
+        inner = command.get_command(context, part) if part and isinstance(command, click.Group) else None
+        if part is not None and inner is None:
+            raise CommandError(f"'tract {topic}' has no command {part!r}; 'tract help {topic}' shows what it has")
         shown = command.get_help(context)
+        if inner is not None:
+            shown = inner.get_help(click.Context(inner, parent=context, info_name=part))
     invocation.answer(lambda: {"topic": topic, "text": shown}, lambda: click.echo(shown))
 
 
