@@ -44,7 +44,7 @@ _SHAPES: tuple[Shape, ...] = ("openai", "openai-responses", "anthropic", "gemini
 @click.option(
     "-n", "--limit", type=Count(), metavar="N", default=10, show_default=True, help="How many commits; -N for short."
 )
-@click.option("--all", "is_all", is_flag=True, help="The whole history.")
+@click.option("--all", "is_all", is_flag=True, help="The whole history; with --graph, of all branches.")
 @click.option("--operation", metavar="OP", help="Only this operation: append, edit, annotate, merge or summarize.")
 @click.option("--type", "content_type", metavar="TYPE", help="Only contents of this type.")
 @click.option(
@@ -108,7 +108,8 @@ def log(
         if is_graph:
             from tract_fs.cli.log_lines import graph_document, read_graph, show_graph
 
-            graph = read_graph(t, start=start, is_all_branches=is_all_branches)
+            is_every = is_all_branches or (is_all and start is None and invocation.branch is None)
+            graph = read_graph(t, start=start, is_all_branches=is_every)
             invocation.answer(
                 lambda: graph_document(graph, most),
                 lambda: show_graph(t, graph, most, is_oneline=is_oneline, is_stat=is_stat),
