@@ -82,7 +82,7 @@ def test_log_shows_what_each_commit_changed(forked: Run) -> None:
 
 
 def test_log_on_a_terminal_says_that_there_is_more(forked: Run, tmp_path: Path) -> None:
-    assert "the newest 2; --all lists the others" in on_terminal("log", "-n", "2", cwd=tmp_path)
+    assert "the newest 2; -n N lists more, --all lists all" in on_terminal("log", "-n", "2", cwd=tmp_path)
     assert "--all lists" not in on_terminal("log", "-n", "3", cwd=tmp_path)
     assert "--all lists" not in forked("log", "-n", "2").out
 

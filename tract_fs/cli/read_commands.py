@@ -145,7 +145,7 @@ def log(
             else:
                 show_commits(t, infos, is_selected=is_selected, is_size_shown=is_stat)
             if is_more and sys.stdout.isatty():
-                click.echo(styled(f"the newest {most}; --all lists the others, -n N more of them", dim=True))
+                click.echo(styled(f"the newest {most}; -n N lists more, --all lists all", dim=True))
 
         invocation.answer(lambda: [_listed(t, info, is_patch=is_patch) for info in infos], show)
         invocation.warn_if_incomplete(t)
