@@ -761,7 +761,12 @@ def test_an_ambiguous_prefix_is_refused(store: Run) -> None:
     twin = next(name for name in names if seen.setdefault(name[:4], name) != name)  # 1500 of 65536: near certain
     told = store("show", twin[:4], "--json")
     assert told.code == 1
-    assert json.loads(told.err)["error"] == "AmbiguousRefError"
+    error = json.loads(told.err)
+    assert (error["error"], error["fields"]["count"]) == ("AmbiguousRefError", 2)
+    one, other = sorted(name for name in names if name.startswith(twin[:4]))
+    assert error["message"] == (
+        f"'{twin[:4]}' is a prefix of 2 commits, such as {one[:12]} and {other[:12]}; give more digits"
+    )
 
 
 def test_a_newer_format_and_a_foreign_one_are_refused(store: Run, tmp_path: Path) -> None:

@@ -790,7 +790,7 @@ class TractReader:
     def _resolve_prefix(self, prefix: str) -> CommitHash:
         names = self.overlay.names_with_prefix(prefix)
         if len(names) > 1:
-            raise AmbiguousRefError(ref=prefix, count=len(names))
+            raise AmbiguousRefError(ref=prefix, count=len(names), matches=tuple(sorted(names)[:2]))
         if not names:
             raise CommitNotFoundError(hash=prefix, where=f"tract {self.log.tract!r}")
         return CommitHash(names.pop())
