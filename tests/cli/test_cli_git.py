@@ -175,6 +175,11 @@ def test_a_word_of_git_without_a_meaning_here_is_answered_with_the_right_command
     assert advice in refused(forked, *arguments, error="CommandLineError", code=2)
 
 
+def test_a_text_without_its_option_is_answered_with_the_option(forked: Run) -> None:
+    assert "give the text with -m TEXT" in refused(forked, "commit", "some text", error="CommandLineError", code=2)
+    assert "give the text with -m TEXT" in forked("edit", "@", "some text").err
+
+
 def test_each_command_that_an_advice_names_is_one(run: Run) -> None:
     advice = "\n".join([*git_words.COMMANDS.values(), *git_words._OPTIONS.values()])
     named = set(re.findall(r"'tract ([a-z][a-z-]*)", advice))

@@ -126,6 +126,9 @@ def _report(kind: str, message: str, fields: dict[str, object], *, is_json: bool
 
 def _report_usage(error: click.ClickException, *, is_json: bool) -> None:
     message = error.format_message()
+    command = error.ctx.command.name if isinstance(error, click.UsageError) and error.ctx is not None else None
+    if command in ("commit", "edit") and message.startswith("Got unexpected extra argument"):
+        message += "; give the text with -m TEXT"
     if is_json:
         _report("CommandLineError", message.splitlines()[0] if message else "", {}, is_json=True)
         return
