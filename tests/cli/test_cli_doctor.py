@@ -139,3 +139,12 @@ def test_a_hostile_name_is_shown(run: Run, tmp_path: Path) -> None:
     assert told.code == 1
     assert not set(told.out) & set("\x1b\u202e")
     assert "ok       all is well" not in told.out.splitlines()
+
+
+def test_a_store_of_sessions_alone_is_in_order(store: Run) -> None:
+    commit(store, "--tract", "one", "-c", "-m", "x")
+    commit(store, "--tract", "two", "-c", "-m", "x")
+    told = store("doctor")
+    assert told.code == 0, told.out
+    assert "tract two, branch main: its files are whole, with one head; --tract looks at another of the 2" in told.out
+    assert store("doctor", "--tract", "nowhere").code == 1

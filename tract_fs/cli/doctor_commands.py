@@ -65,8 +65,15 @@ def _store(invocation: Invocation) -> Iterator[_Finding]:
             yield _Finding("ok", f"the store is in {os.path.abspath(path)}/{STORE_DIRECTORY}")
             yield from _permissions(os.path.join(path, STORE_DIRECTORY))
             yield from _disk(path)
-            invocation.require_tract(t)
-            yield from _state(t.status(), len(Tract.tracts(path)))
+            tracts = Tract.tracts(path)
+            if not tracts or invocation.tract_id is not None or t.tract_id in tracts:
+                invocation.require_tract(t)
+                yield from _state(t.status(), len(tracts))
+                return
+        with invocation.reading_all() as store:  # sessions alone: none of the tracts is the default one
+            newest = max(store.tracts(), key=lambda info: info.updated_us)
+            with store.tract(newest.tract_id) as t:
+                yield from _state(t.status(), len(tracts))
     except TractError as error:
         yield _Finding("problem", str(error))
     except OSError as error:
