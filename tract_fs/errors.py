@@ -108,9 +108,17 @@ class CommitNotFoundError(TractError, LookupError):
 
 
 class AmbiguousRefError(TractError, LookupError):
-    """Raised when several commits begin with the given prefix. Give more digits."""
+    """Raised when several commits begin with the given prefix; `matches` are the first of them. Give more digits."""
 
-    template = "{ref!r} is a prefix of {count} commits; give more digits"
+    template = "{ref!r} is a prefix of {count} commits{shown}; give more digits"
+    matches: tuple[str, ...]
+
+    def __init__(self, message: str | None = None, /, *, matches: tuple[str, ...] = (), **fields: Any) -> None:
+        fields["matches"] = matches
+        if message is None:
+            shown = f", such as {' and '.join(name[:12] for name in matches)}" if matches else ""
+            message = self.template.format(**fields, shown=shown)
+        super().__init__(message, **fields)
 
 
 class ContentRedacted(TractError, LookupError):
@@ -545,7 +553,9 @@ class TranscriptFormatUnknown(TractError):
     found: str
 
     def __init__(self, message: str | None = None, /, **fields: Any) -> None:
-        super().__init__(message, **fields, shown=", ".join(fields["formats"]))
+        if message is None:
+            message = self.template.format(**fields, shown=", ".join(fields["formats"]))
+        super().__init__(message, **fields)
 
 
 class TranscriptFlawed(TractError):

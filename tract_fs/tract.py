@@ -1011,9 +1011,10 @@ class Tract:
 
     def blame(self, ref: str | None = None) -> list[BlamedLine]:
         """Returns each line of the context of a commit (by default the head), with the commit that brought it: the message's
-        own, or the edit from which on the line is there.
+        own, or the first edit that has the line.
 
-        A message that is more than a text has the lines of its indented JSON. Errors: as `explain`.
+        A message that is more than a text has the lines of its indented JSON. Errors: as `explain`; HistoryIncomplete, as
+        `compile`, if the context lacks a lost content.
 
         >>> question = t.add("one" + chr(10) + "two")
         >>> edit = t.edit(question.commit_hash, "one" + chr(10) + "three")

@@ -405,7 +405,7 @@ def test_a_half_that_was_left_out_with_its_other_half_is_explained(t: Tract) -> 
     t.annotate(call, "skip")
     found = t.diff()
     assert shape(found) == [("removed", 0, None, None), ("removed", 1, None, None)]
-    assert found.warnings == (f"commit {result} is left out: its tool call or result is",)
+    assert found.warnings == (f"commit {result} is left out with the other half of its tool call",)
 
 
 def test_inside_a_batch_the_staged_head_is_compared(t: Tract) -> None:

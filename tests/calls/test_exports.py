@@ -100,8 +100,8 @@ def test_a_warning_of_a_late_result_names_both_commits_and_the_call(tmp_path: Pa
     with Tract.open(tmp_path) as t:
         made = t.import_messages([call("a"), says("hurry"), result("a")])
         assert t.compile().warnings == [
-            f"commit {made[2].commit_hash}: the result of tool call 'a' does not follow the call at once "
-            f"(commit {made[0].commit_hash}); to_openai() moves what lies between behind it"
+            f"commit {made[2].commit_hash}: the result of tool call 'a' does not directly follow the call "
+            f"(commit {made[0].commit_hash}); to_openai() moves what lies between them behind it"
         ]
 
 
@@ -120,7 +120,7 @@ def test_a_late_result_of_a_tool_io_goes_out_directly_behind_the_joined_calls(tm
         assert [made["id"] for made in exported[0]["tool_calls"]] == ["a", "b"]
         assert [exported[1]["tool_call_id"], exported[2]["tool_call_id"]] == ["b", "a"]
         (warning,) = t.compile().warnings
-        assert warning.startswith(f"commit {late}: the result of tool call 'a' does not follow")
+        assert warning.startswith(f"commit {late}: the result of tool call 'a' does not directly follow")
 
 
 def test_an_edit_decides_what_follows_its_call_and_a_skip_of_what_lies_between_ends_the_warning(tmp_path: Path) -> None:

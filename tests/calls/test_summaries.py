@@ -234,7 +234,7 @@ def test_a_tool_pair_that_the_edge_of_a_summary_separates_is_dropped_with_a_warn
     s = t.summarize([a, call], "s").commit_hash
     context = t.compile()
     assert context.commit_hashes == [s, b]
-    assert context.warnings == [f"commit {result} is left out: its tool call or result is"]
+    assert context.warnings == [f"commit {result} is left out with the other half of its tool call"]
     assert t.compile(orphans="keep").commit_hashes == [s, result, b]
     with pytest.raises(OrphanedToolCall) as caught:
         t.compile(orphans="raise")

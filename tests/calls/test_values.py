@@ -32,7 +32,15 @@ from tract_fs import (
     TractConfig,
     VocabularyCounter,
 )
-from tract_fs.errors import CommitNotFoundError, DamageError, HeadMoved, MergeConflict
+from tract_fs.errors import (
+    AmbiguousRefError,
+    CommitNotFoundError,
+    DamageError,
+    HeadMoved,
+    MergeConflict,
+    TractError,
+    TranscriptFormatUnknown,
+)
 
 
 def conflict(t: Tract) -> MergeConflict:
@@ -335,3 +343,17 @@ def test_a_context_as_a_dict_has_the_usage(t: Tract) -> None:
         "cache_write_tokens": 0,
         "reasoning_tokens": 0,
     }
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TranscriptFormatUnknown(name="x.bin", formats=("codex", "pi"), found="bytes"),
+        AmbiguousRefError(ref="1a2b", count=2, matches=("1a2b" * 16, "1a2b" * 15 + "0000")),
+        HeadMoved(branch="main", actual=None, expected="1a2b" * 16),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_that_makes_its_own_message_survives_a_pickle(error: TractError) -> None:
+    travelled = pickle.loads(pickle.dumps(error))
+    assert (type(travelled), str(travelled), travelled.fields) == (type(error), str(error), error.fields)

@@ -251,7 +251,7 @@ def test_a_late_tool_result_goes_out_behind_its_call_unless_as_committed(store: 
     store("import", write("c.json", [CALL, user, RESULT]))
     told = store("compile", "--format", "openai")
     assert told.document == [CALL, RESULT, user]
-    assert "to_openai() moves what lies between" in told.err
+    assert "the export for openai moves what lies between" in told.err
     assert store("compile", "--format", "openai", "--as-committed").document == [CALL, user, RESULT]
     commits = store("compile", "--json").document["commit_hashes"]
     found = store("compile", "--format", "openai", "--json").document
@@ -295,7 +295,7 @@ def test_a_skipped_commit_is_left_out_until_it_is_normal_again(store: Run) -> No
 def test_a_skipped_tool_result_takes_its_call_along_and_says_so(store: Run) -> None:
     store("import", write("c.json", CONVERSATION))
     commits = store("compile", "--json").document["commit_hashes"]
-    warning = f"commit {commits[1]} is left out: its tool call or result is"
+    warning = f"commit {commits[1]} is left out with the other half of its tool call"
     assert store("annotate", commits[2], "skip", "--json").document["warnings"] == [warning]
     assert shown_texts(store) == ["Search.", "Done."]
     assert warning in store("compile", "--format", "openai").err
@@ -527,7 +527,7 @@ def test_compile_joins_roles_and_marks_edits_on_demand(store: Run) -> None:
 def test_compile_prints_messages_with_their_commits_and_configs(store: Run) -> None:
     first = commit(store, "-m", "one\ntwo", "--config", "model=m", "--config", "n=1")
     assert store("compile").out == (
-        f"[1] user  {first[:12]} model=m n=1\none\ntwo\n\n1 messages of 1 commits, 9 tokens by estimate:utf8/4\n"
+        f"[1] user  {first[:12]} model=m n=1\none\ntwo\n\n1 message of 1 commit, 9 tokens by estimate:utf8/4\n"
     )
 
 
@@ -636,7 +636,7 @@ def test_the_demo_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     for line in ("$ tract init", "$ tract import airline.json", "$ tract compile --format oneline", "$ tract status"):
         assert line in told.out.splitlines()
-    assert "is left out: its tool call or result is" in told.err
+    assert "is left out with the other half of its tool call" in told.err
 
 
 def test_the_demo_keeps_the_store_it_is_given_and_touches_no_other(run: Run, tmp_path: Path) -> None:
@@ -646,6 +646,15 @@ def test_the_demo_keeps_the_store_it_is_given_and_touches_no_other(run: Run, tmp
     told = run("demo", "here")
     assert (told.code, "there is a store already" in told.err) == (1, True)
     assert sorted(path for path in (tmp_path / "here").rglob("*")) == before
+
+
+def test_the_shop_of_the_demo_has_the_same_hashes_everywhere(run: Run) -> None:
+    told = run("demo", "--shop", "lamps")
+    assert (told.code, told.out) == (0, "made a store in lamps: a made-up talk with a lamp shop, 8 commits\n")
+    with Tract.open("lamps") as t:
+        assert t.head == "42d0eb472ebe12372c423cc86f21e981c470d47c23ad41bc91919d7fac3fade5"
+    assert "there is a store already" in run("demo", "--shop", "lamps").err
+    assert (run("demo", "--shop").code, run("demo", "--shop", "x", "--json").document["new_commits"]) == (2, 8)
 
 
 def test_the_demo_shows_that_files_are_named_by_their_sha256(run: Run) -> None:
@@ -752,7 +761,12 @@ def test_an_ambiguous_prefix_is_refused(store: Run) -> None:
     twin = next(name for name in names if seen.setdefault(name[:4], name) != name)  # 1500 of 65536: near certain
     told = store("show", twin[:4], "--json")
     assert told.code == 1
-    assert json.loads(told.err)["error"] == "AmbiguousRefError"
+    error = json.loads(told.err)
+    assert (error["error"], error["fields"]["count"]) == ("AmbiguousRefError", 2)
+    one, other = sorted(name for name in names if name.startswith(twin[:4]))
+    assert error["message"] == (
+        f"'{twin[:4]}' is a prefix of 2 commits, such as {one[:12]} and {other[:12]}; give more digits"
+    )
 
 
 def test_a_newer_format_and_a_foreign_one_are_refused(store: Run, tmp_path: Path) -> None:

@@ -87,7 +87,9 @@ def test_where_the_current_branch_is_unknown_no_command_guesses_it(store: Run, d
 def test_a_current_branch_that_is_gone_takes_no_commits(store: Run) -> None:
     one = commit(store, "-m", "one")
     store("switch", "-c", "dev")
-    assert "is the one that this handle works on" in refused(store, "branch", "--delete", "dev", error="BranchInUse")
+    assert "is the current one; 'tract switch' to another, or use --force" in refused(
+        store, "branch", "--delete", "dev", error="BranchInUse"
+    )
     assert store("branch", "--delete", "dev", "--force").code == 0
     refused(store, "commit", "-m", "lost?", error="BranchNotFound")
     refused(store, "log", error="BranchNotFound")
@@ -121,9 +123,10 @@ def test_what_branches_can_not_do_is_an_error_and_writes_nothing(store: Run) -> 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["branch", "a", "b"],
+        ["branch", "a", "b", "c"],
         ["branch", "--delete"],
-        ["branch", "--rename", "a"],
+        ["branch", "--rename", "a", "b", "c"],
+        ["branch", "--rename"],
         ["branch", "--delete", "--rename", "a", "b"],
         ["branch", "--at", "main"],
         ["branch", "--delete", "a", "--at", "main"],
@@ -137,7 +140,7 @@ def test_what_branches_can_not_do_is_an_error_and_writes_nothing(store: Run) -> 
         ["revert"],
         ["fork"],
         ["reflog", "-n", "-1"],
-        ["log", "--since", "yesterday"],
+        ["log", "--since", "some day"],
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_a_usage_error(store: Run, arguments: list[str]) -> None:
@@ -312,7 +315,7 @@ def test_a_copy_does_not_know_the_branch_that_was_chosen_in_the_original_and_say
 
 def test_switch_to_a_dash_goes_back_and_forth_between_two_branches(store: Run) -> None:
     assert store("switch", "-").err == (
-        "tract: no branch was the current one before in this copy; give the name of one, 'tract branch' lists them\n"
+        "tract: this copy has no previous branch; give a name, 'tract branch' lists them\n"
     )
     commit(store, "-m", "one")
     store("switch", "-c", "side")

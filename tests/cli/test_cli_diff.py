@@ -102,7 +102,7 @@ def test_a_tool_call_reads_as_a_call_and_what_went_with_it_is_explained(store: R
         f"- [2] tool search  {head[0]['commit_hash'][:12]}  -10 tokens",
         "-found",
     ]
-    assert told.err == f"warning: commit {head[0]['commit_hash']} is left out: its tool call or result is\n"
+    assert told.err == f"warning: commit {head[0]['commit_hash']} is left out with the other half of its tool call\n"
 
 
 def test_what_people_do_not_read_shows_as_json_if_it_is_all_that_differs(store: Run) -> None:
@@ -127,7 +127,7 @@ def test_programs_get_the_whole_document(store: Run) -> None:
 
 def test_no_difference_is_said(store: Run) -> None:
     head = commit(store, "-m", "x")
-    assert store("diff", head, head).out == "no difference: 1 messages, 8 tokens\n"
+    assert store("diff", head, head).out == "no difference: 1 message, 8 tokens\n"
 
 
 def test_a_store_without_commits_has_nothing_to_compare(store: Run) -> None:
@@ -140,7 +140,7 @@ def test_an_unknown_ref_fails_in_one_sentence(store: Run) -> None:
     commit(store, "-m", "x")
     told = store("diff", "nowhere")
     assert (told.code, told.out) == (1, "")
-    assert told.err == "tract: commit 'nowhere' is not in tract 'default'; log() lists the commits\n"
+    assert told.err == "tract: commit 'nowhere' is not in tract 'default'; 'tract log' lists the commits\n"
     told = store("diff", "nowhere", "--json")
     assert (told.code, json.loads(told.err)["error"]) == (1, "CommitNotFoundError")
 

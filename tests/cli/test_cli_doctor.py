@@ -35,7 +35,7 @@ def test_a_good_set_up_has_no_problem(store: Run, tmp_path: Path) -> None:
     commit(store, "-m", "x")
     told = store("doctor")
     assert (told.code, told.err) == (0, "")
-    assert told.out.splitlines()[-1] == "nothing has to be done"
+    assert told.out.splitlines()[-1] == "nothing to do"
     assert f"ok       the store is in {tmp_path}/.tract" in told.out
     assert "ok       tract default, branch main: its files are whole, with one head" in told.out
     assert sentences(store, "problem") == sentences(store, "note") == []
@@ -87,7 +87,7 @@ def test_hooks_that_lead_nowhere_are_problems(store: Run, tmp_path: Path, home: 
     settings = tmp_path / ".claude" / "settings.local.json"
     settings.write_text(hook("claude-code", f"/no/such/tract hook claude-code -C {tmp_path}/gone"))
     assert sentences(store, "problem") == [
-        f"the hook of claude-code in {settings} calls /no/such/tract, which is no program here; "
+        f"the hook of claude-code in {settings} calls /no/such/tract, which does not exist here; "
         "'tract hook install claude-code' writes it again",
         f"the hook of claude-code in {settings} names {tmp_path}/gone, where there is no store; "
         "'tract hook install claude-code' writes it again",
@@ -96,7 +96,7 @@ def test_hooks_that_lead_nowhere_are_problems(store: Run, tmp_path: Path, home: 
     (tmp_path / "tract").chmod(0o755)
     settings.write_text(hook("claude-code", f"{tmp_path}/tract hook claude-code -C {tmp_path}"))
     assert sentences(store, "problem") == []
-    assert f"the hook of claude-code in {settings} has its program and its store" in sentences(store, "ok")
+    assert f"the hook of claude-code in {settings} is in order" in sentences(store, "ok")
     (home / ".codex").mkdir()
     (home / ".codex" / "hooks.json").write_text("{")
     (note,) = sentences(store, "note")
@@ -139,3 +139,12 @@ def test_a_hostile_name_is_shown(run: Run, tmp_path: Path) -> None:
     assert told.code == 1
     assert not set(told.out) & set("\x1b\u202e")
     assert "ok       all is well" not in told.out.splitlines()
+
+
+def test_a_store_of_sessions_alone_is_in_order(store: Run) -> None:
+    commit(store, "--tract", "one", "-c", "-m", "x")
+    commit(store, "--tract", "two", "-c", "-m", "x")
+    told = store("doctor")
+    assert told.code == 0, told.out
+    assert "tract two, branch main: its files are whole, with one head; --tract looks at another of the 2" in told.out
+    assert store("doctor", "--tract", "nowhere").code == 1

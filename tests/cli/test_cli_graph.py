@@ -101,8 +101,15 @@ def test_a_graph_shows_lines_merges_and_names(forked: Run) -> None:
 
 
 def test_a_graph_for_programs_lists_the_commits_in_its_order(forked: Run) -> None:
-    found = forked("log", "--graph", "--json", "--all").document
-    assert [one["operation"] for one in found] == ["merge", "append", "append", "append", "append"]
+    for arguments in (["--all", "@"], ["--all", "--branch", "main"], ["-n", "5"]):
+        found = forked("log", "--graph", "--json", *arguments).document
+        assert [one["operation"] for one in found] == ["merge", "append", "append", "append", "append"]
+
+
+def test_all_of_a_graph_are_all_branches_as_in_git(forked: Run) -> None:
+    shown = forked("log", "--all", "--decorate", "--oneline", "--graph")
+    assert shown.out == forked("log", "--graph", "--oneline", "--all-branches").out
+    assert len(forked("log", "--graph", "--json", "--all").document) == 6
 
 
 def test_both_heads_of_a_branch_are_drawn(store: Run) -> None:

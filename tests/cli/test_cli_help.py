@@ -35,17 +35,29 @@ def talk(store: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     return lambda word: {"SUMMARY": summary}.get(word, word)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *(name for name in EXAMPLES if " " in name)])
 def test_the_help_of_a_command_ends_with_an_example_that_works(run: Run, talk: Callable[[str], str], name: str) -> None:
-    help_text = run(name, "--help").out
+    help_text = run(*name.split(), "--help").out
     assert help_text.endswith(f"\n  Example: {EXAMPLES[name]}\n")
     program, *arguments = map(talk, shlex.split(EXAMPLES[name]))
-    assert (program, arguments[0]) == ("tract", name)
+    assert (program, " ".join(arguments)[: len(name)]) == ("tract", name)
+    if name in ("bundle verify", "bundle apply"):
+        assert run("bundle", "create", "talk.bundle").code == 0
     if name == "export":
         assert run("import", "session.jsonl").code == 0
         arguments += ["--tract", next(name for name in Tract.tracts(".") if name != "default")]
     told = run(*arguments)
     assert told.code == 0, told.err
+
+
+def test_every_command_and_each_in_a_group_has_an_example(run: Run) -> None:
+    inner = {f"{group} {line.split()[0]}" for group in ("bundle", "hook") for line in _commands_of(run, group)}
+    assert EXAMPLES.keys() == {*COMMANDS, *inner}
+
+
+def _commands_of(run: Run, group: str) -> list[str]:
+    shown = run(group, "--help").out.split("\nCommands:\n")[1].split("\n\n")[0]
+    return shown.splitlines()
 
 
 def test_the_help_groups_the_commands(run: Run) -> None:
@@ -74,6 +86,9 @@ def test_help_lists_guides_and_commands_and_shows_the_help_of_one(run: Run, tmp_
     shown = run("help").out
     assert "  tract help sync         Syncing\n" in shown and "\nUpkeep:\n" in shown
     assert run("help", "log").out == run("log", "--help").out
+    assert run("help", "bundle", "create").out == run("bundle", "create", "--help").out
+    assert "'tract log' has no command 'x'" in run("help", "log", "x").err
+    assert "there is no 'tract stash': " in run("help", "stash").err
     assert "(`tract help merging`)" in run("help", "sync").out
     page = on_terminal("help", "sync", cwd=tmp_path)
     assert "\x1b[" in page and "\x1b]" not in page  # no link that a terminal would open
@@ -104,6 +119,16 @@ def test_names_of_branches_tags_and_tracts_are_completed(store: Run, tmp_path: P
     assert completed("tract show ", tmp_path) == ["plain,main", "plain,side", "plain,v1"]
     assert completed("tract --tract helper show ", tmp_path) == ["plain,main"]
     assert completed("tract switch ", tmp_path.parent) == [""]
+    assert completed("tract log main..s", tmp_path) == ["plain,main..side"]
+    assert completed("tract search x --on s", tmp_path) == ["plain,side"]
+    assert completed("tract --tract help switch ", tmp_path) == ["plain,main"]  # the start of an id, as in a command
+    assert completed("tract help mer", tmp_path) == ["plain,merging", "plain,merge"]
+
+
+@pytest.mark.parametrize("line", ["import ", "export -o ", "bundle apply ", "sync ", "query x --prices ", "demo "])
+def test_files_are_completed_by_the_shell(store: Run, tmp_path: Path, line: str) -> None:
+    assert completed(f"tract {line}", tmp_path) == ["file,"]
+    assert completed("tract -C ", tmp_path) == ["dir,"]
 
 
 def test_a_name_that_a_shell_would_obey_is_not_offered(store: Run, tmp_path: Path) -> None:
@@ -118,6 +143,28 @@ def test_a_name_that_a_shell_would_obey_is_not_offered(store: Run, tmp_path: Pat
 def test_the_script_for_a_shell_is_printed(run: Run, shell: str) -> None:
     told = run("completion", shell)
     assert (told.code, f"_TRACT_COMPLETE={shell}_complete" in told.out) == (0, True)
+
+
+@pytest.mark.needs("fish")
+def test_fish_completes_with_the_script(store: Run, tmp_path: Path) -> None:
+    commit(store, "-m", "x")
+    store("branch", "side")
+    (tmp_path / "tract").write_text(f'#!/bin/sh\nexec {" ".join(TRACT)} "$@"\n')
+    (tmp_path / "tract").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
+    script = "tract completion fish | source; complete -C 'tract switch s'; complete -C 'tract lo'"
+    result = subprocess.run(["fish", "-c", script], cwd=tmp_path, env=environment, capture_output=True)
+    assert (result.stdout, result.stderr) == (b"side\nlog\tList the newest commits.\n", b"")
+
+
+@pytest.mark.needs("zsh")
+def test_zsh_takes_the_script(store: Run, tmp_path: Path) -> None:
+    (tmp_path / "tract").write_text(f'#!/bin/sh\nexec {" ".join(TRACT)} "$@"\n')
+    (tmp_path / "tract").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "ZDOTDIR": str(tmp_path)}
+    lines = ["autoload -U compinit; compinit -u", 'eval "$(tract completion zsh)"', "print $_comps[tract]"]
+    result = subprocess.run(["zsh", "-c", "\n".join(lines)], cwd=tmp_path, env=environment, capture_output=True)
+    assert (result.stdout, result.stderr) == (b"_tract_completion\n", b"")
 
 
 @pytest.mark.needs("bash")

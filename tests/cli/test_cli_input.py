@@ -165,11 +165,11 @@ def test_an_edit_of_an_edit_names_what_can_be_edited(store: Run) -> None:
     edit = store("edit", target, "-m", "two", "--json").document["commit_hash"]
     result = store("edit", "main", "-m", "three")
     if result.code == 1:
-        said = f"it is of operation edit and about {target[:12]}; edit that: tract edit {target[:12]}"
+        said = f"it is a commit of operation edit about {target[:12]}; edit that one: tract edit {target[:12]}"
         assert f"{edit[:12]} can't be edited: {said}" in result.err
     annotation = store("annotate", target, "pinned", "--json").document["commit_hash"]
     result = store("edit", annotation, "-m", "three")
-    assert (result.code, f"edit that: tract edit {target[:12]}" in result.err) == (1, True)
+    assert (result.code, f"edit that one: tract edit {target[:12]}" in result.err) == (1, True)
 
 
 def test_a_log_that_finds_nothing_says_so(store: Run) -> None:

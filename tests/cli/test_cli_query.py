@@ -78,7 +78,7 @@ def test_groups_are_a_table_or_json_or_csv(asked: Run) -> None:
         "m-1           2      15   1,000  0.0020",
         "m-2           1       7      20  0.0000",
     ]
-    assert told.err == "warning: the cost leaves out 1 commits with usage: no price is given for their models\n"
+    assert told.err == "warning: the cost leaves out 1 commit with usage: no price is given for the model\n"
     assert asked(*arguments, "--json").document[1] == {
         "key": {"model": "m-1"},
         "count": 2,
@@ -134,7 +134,7 @@ def test_a_query_that_can_not_be_understood_has_a_caret(asked: Run) -> None:
         (["--branch", "mian", "model is set"], 1, "mian"),
         (["--sum", "temperature"], 1, "use tokens, usage"),
         (["--group-by", "model,"], 1, "expected a field"),
-        (["--since", "now", "a = 1"], 2, "--since"),
+        (["--since", "soon", "a = 1"], 2, "--since"),
         (["--prices", "absent.json"], 1, "absent.json"),
     ],
 )

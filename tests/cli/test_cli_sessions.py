@@ -133,8 +133,8 @@ def test_an_import_of_several_files_ends_with_a_total(run: Run, folder: Path) ->
         f"{file}: claude-code, 5 messages in 6 records, 1 kept, 1 repaired; 6 commits added to tract"
     )
     assert lines[-1] == (
-        "total: 1 sessions, 5 messages in 6 records, 1 kept, 1 repaired; 6 commits added; "
-        "1 files with nothing new, 0 failed"
+        "total: 1 session, 5 messages in 6 records, 1 kept, 1 repaired; 6 commits added; "
+        "1 file with nothing new, 0 failed"
     )
     assert run("import", "--all", str(folder), "--json").document["total"] == {
         "sessions": 0,
@@ -159,7 +159,7 @@ def test_a_session_for_another_program_is_made_from_a_commit(run: Run, folder: P
     texts = [message["content"] for message in json.loads(told.out)["messages"]]
     assert (told.code, texts) == (0, ["text 0", "text 1"])
     told = run("--tract", TRACT, "export", "--format", "opencode", "--at-commit", "main~1", "-o", "made.json")
-    assert (told.code, "its program takes it by: opencode import made.json" in told.out) == (0, True)
+    assert (told.code, "import it with: opencode import made.json" in told.out) == (0, True)
     assert len(json.loads((tmp_path / "made.json").read_text())["messages"]) == 3
     told = run("--tract", TRACT, "export", "--at-commit", "main~1")
     assert (told.code, "go with --format" in told.err) == (2, True)

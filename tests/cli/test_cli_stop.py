@@ -44,7 +44,7 @@ def test_a_long_import_that_is_stopped_says_what_stands_and_goes_on(
         result = store("import", "long.json")
     with Tract.open(".") as t:
         head = t.head
-    said = f"tract: stopped: 4,322 of 10,500 messages stand, up to {head}; go on with --from 4323\n"
+    said = f"tract: stopped: 4,322 of 10,500 messages are committed, up to {head}; continue with --from 4323\n"
     assert (result.code, result.out, result.err) == (130, "", said)
     assert store("import", "long.json", "--from", "4323").code == 0
     assert shown_texts(store) == [str(n) for n in range(LONG + 500)]
@@ -59,7 +59,7 @@ def test_a_bad_message_of_a_long_import_is_counted_from_one(store: Run) -> None:
         head = t.head
     reason = "field 'message.content': an integer beyond 64 bits can't be stored; give it as a string"
     said = f"message 6001 of the conversation: content of type 'message': {reason}"
-    stand = f"6,000 of 10,500 messages stand, up to {head}; go on with --from 6001 once that is put right"
+    stand = f"6,000 of 10,500 messages are committed, up to {head}; continue with --from 6001 once that is corrected"
     assert (result.code, result.err) == (1, f"tract: {said}; {stand}\n")
 
 
@@ -93,7 +93,7 @@ def test_an_import_of_all_that_is_stopped_counts_the_conversations(store: Run, m
     with monkeypatch.context() as patched:
         patched.setattr(Tract, "commit", stop)
         result = store("import", "c.json", "--all")
-    said = "tract: stopped: 3 of 5 conversations stand; run the same command again to go on\n"
+    said = "tract: stopped: 3 of 5 conversations are committed; run the same command again to continue\n"
     assert (result.code, result.err) == (130, said)
     found = store("import", "c.json", "--all", "--json").document["imported"]
     assert [one["is_new"] for one in found] == [False, False, False, True, True]

@@ -48,7 +48,7 @@ def test_a_pair_that_the_summary_parts_is_warned_of(store: Run) -> None:
     call = commit(store, *payload, "--field", "direction=call")
     result = commit(store, *payload, "--field", "direction=result")
     told = store("summarize", call, "-m", "called")
-    assert told.err == f"warning: commit {result} is left out: its tool call or result is\n"
+    assert told.err == f"warning: commit {result} is left out with the other half of its tool call\n"
 
 
 def test_expand_lists_the_commits_that_a_summary_stands_for(store: Run) -> None:

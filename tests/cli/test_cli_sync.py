@@ -164,7 +164,7 @@ def test_two_projects_on_one_stick_are_not_mixed(store: Run) -> None:
     assert told.err == (
         f"tract: tract 'default', here and in {os.getcwd()}/stick: two histories with nothing in common: ours begins with "
         "'You are the gardener.', the other with 'You are the tax bot.'; give each project a directory of its own, or mix "
-        "them for good with --unrelated (allow_unrelated=True); nothing was written\n"
+        "them for good with --unrelated; nothing was written\n"
     )
     store("bundle", "create", "file")
     told = store("-C", "other", "bundle", "apply", "file", "--json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -141,3 +142,15 @@ def test_a_retry_of_a_first_message_is_refused(store: Run) -> None:
         f"tract: commit {one} begins the history: there is no prompt before it to answer again\n",
     )
     assert store("branch", "--json").document["current"] == "main"
+
+
+def test_blame_does_not_leave_a_lost_line_out_in_silence(store: Run) -> None:
+    commit(store, "-m", "one")
+    lost = store("show", commit(store, "-m", "two"), "--json").document["content_hash"]
+    commit(store, "-m", "three")
+    path = Path(".tract/objects") / lost[:2] / lost[2:]
+    path.chmod(0o644)
+    path.write_text("x")
+    told = store("blame")
+    assert (told.code, told.out, f"objects/{lost[:2]}/{lost[2:]}" in told.err) == (1, "", True)
+    assert [line.split()[-1] for line in store("blame", "--incomplete").out.splitlines()] == ["text", "one", "three"]

@@ -58,7 +58,7 @@ def steps(text: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("page", "title"),
     [
-        pytest.param(README, "The command", id="README"),
+        pytest.param(README, "Ask it", id="README"),
         pytest.param(MERGING, "A walk through two machines", id="walk", marks=pytest.mark.needs("git", "rsync")),
         pytest.param(TRANSCRIPTS, "Two machines", id="sessions"),
         pytest.param(ASKING, "From a question to the branch that won", id="asking"),
@@ -77,10 +77,14 @@ def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, page: st
         "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
     }
+    folder = tmp_path / "work"
     for line, expected in steps(section(page, title)):
+        if line.startswith("cd "):
+            folder /= line.removeprefix("cd ")
+            continue
         told = subprocess.run(
             ["sh", "-c", f"{{ {line}; }} 2>&1"],
-            cwd=tmp_path / "work",
+            cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
             text=True,
@@ -90,10 +94,18 @@ def test_the_command_lines_print_what_stands_below_them(tmp_path: Path, page: st
         assert matches(expected, told.stdout), f"$ {line}\n{told.stdout}"
 
 
+def test_the_readme_goes_from_a_question_to_the_branch_that_won_in_under_ten_commands() -> None:
+    lines = [line for line, _ in steps(section(README, "Ask it"))]
+    assert len(lines) < 10
+    assert [line.split()[1] for line in lines if line.startswith("tract ")] == [
+        *("demo", "query", "why", "retry", "commit", "compare", "export"),
+    ]
+
+
 def test_the_walk_is_short_and_every_console_is_run() -> None:
     walk = section(MERGING, "A walk through two machines")
     assert walk.count("\n") < 90
-    run = len(steps(section(README, "The command"))) + len(steps(walk))
+    run = len(steps(section(README, "Ask it"))) + len(steps(walk))
     run += len(steps(section(TRANSCRIPTS, "Two machines"))) + len(steps(ASKING))
     assert sum(len(steps(page)) for page in PAGES.values()) == run > 30
 

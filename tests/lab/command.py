@@ -29,6 +29,7 @@ COMMANDS = [
     "query",
     "usage",
     "search",
+    "tracts",
     "status",
     "demo",
 ]

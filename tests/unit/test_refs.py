@@ -100,7 +100,8 @@ def test_a_prefix_of_several_commits_is_ambiguous(t: Tract) -> None:
     prefix = next(prefix for prefix, count in taken.items() if count == 2)
     with pytest.raises(AmbiguousRefError) as told:
         t.resolve(f"{prefix}~1")
-    assert told.value.fields == {"ref": prefix, "count": 2}
+    twins = tuple(sorted(name for name in names if name.startswith(prefix)))
+    assert told.value.fields == {"ref": prefix, "count": 2, "matches": twins}
 
 
 def test_the_own_tract_may_be_named(t: Tract) -> None:

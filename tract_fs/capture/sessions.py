@@ -101,7 +101,9 @@ def export_file(session: Session) -> bytes:
     """Returns the file of the session that a tract was imported from; see `Tract.export_transcript`."""
     origin = session.reader.metadata().get(stamps.KEY)
     if not isinstance(origin, dict) or not isinstance(origin.get("format"), str):
-        raise ArgumentError(f"tract {session.tract_id!r} is no imported session: give the format to export it in")
+        raise ArgumentError(
+            f"tract {session.tract_id!r} is no imported session; name the format to export it in with --format (format=)"
+        )
     format, session_id = origin["format"], str(origin.get("session", ""))
     count, branches = origin.get("entries"), origin.get("branches")
     names = [name for name in branches if isinstance(name, str)] if isinstance(branches, list) else []

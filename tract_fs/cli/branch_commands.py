@@ -8,41 +8,64 @@ import click
 
 from tract_fs import CommitInfo, ReflogEntry, Tract
 from tract_fs.cli.current_branch import read_branch_before, read_current_branch, write_current_branch
-from tract_fs.cli.display import DIGITS, name_warnings, require_commit, show_siblings, show_warnings
+from tract_fs.cli.display import DIGITS, commit_text, name_warnings, require_commit, show_siblings, show_warnings
 from tract_fs.cli.invocation import CommandError, Invocation, expected_of, with_store
 from tract_fs.cli.output import Column, echo_table, inline, one_line, styled
+from tract_fs.cli.values import Count
+from tract_fs.errors import TractError
 
 
 @click.command(short_help="List, make, rename or delete branches.")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME] [REF]")
 @click.option("--at", "ref", metavar="REF", help="Start the new branch at this commit [the head].")
-@click.option("--delete", "is_delete", is_flag=True, help="Delete branch NAME; its commits stay in the tract.")
-@click.option("--rename", "is_rename", is_flag=True, help="Rename branch NAME to a second NAME.")
-@click.option("--force", is_flag=True, help="Delete it even if it is the current branch or has several heads.")
+@click.option("-d", "--delete", "is_delete", is_flag=True, help="Delete branch NAME; its commits stay in the tract.")
+@click.option(
+    "-m", "--rename", "is_rename", is_flag=True, help="Rename a branch: OLD NEW, or NEW alone for the current one."
+)
+@click.option("-f", "--force", is_flag=True, help="Delete it even if it is the current branch or has several heads.")
+@click.option("-v", "--verbose", "is_verbose", is_flag=True, help="List each head's text, too.")
+@click.option("--show-current", "is_current", is_flag=True, help="Print the name of the current branch alone.")
 @with_store
 def branch(
-    invocation: Invocation, *, names: tuple[str, ...], ref: str | None, is_delete: bool, is_rename: bool, force: bool
+    invocation: Invocation,
+    *,
+    names: tuple[str, ...],
+    ref: str | None,
+    is_delete: bool,
+    is_rename: bool,
+    force: bool,
+    is_verbose: bool,
+    is_current: bool,
 ) -> None:
-    """List the branches with their heads, or make branch NAME. The current branch stays the same (see 'switch')."""
+    """List the branches with their heads, or make branch NAME at REF. The current branch stays the same (see 'switch')."""
     if is_delete and is_rename:
         raise click.UsageError("give --delete or --rename, not both")
-    if len(names) != (2 if is_rename else 1) and (names or is_delete or is_rename):
+    if is_current and (names or is_delete or is_rename):
+        raise click.UsageError("--show-current goes alone")
+    if not (is_delete or is_rename) and len(names) == 2 and ref is None:
+        ref, names = names[-1], names[:1]
+    if len(names) not in ((1, 2) if is_rename else (1,)) and (names or is_delete or is_rename):
         raise click.UsageError("give two names, the old and the new" if is_rename else "give one name")
     if (ref is not None and (not names or is_delete or is_rename)) or (force and not is_delete):
         raise click.UsageError("--at goes with a new branch, --force with --delete")
     if not names:
         with invocation.reading() as t:
+            if is_current:
+                invocation.answer(lambda: {"current": str(t.branch)}, lambda: click.echo(inline(t.branch)))
+                return
             invocation.require_tract(t)
-            _answer_branches(invocation, t)
+            _answer_branches(invocation, t, is_verbose=is_verbose)
         return
     with invocation.writing(needs_branch=False) as t:
         invocation.require_tract(t)
         warnings = [] if is_delete else name_warnings(names[-1], t.branches())
         if is_rename:
-            t.rename_branch(*names)
             context = invocation.require_context()
-            if read_current_branch(context).name == names[0]:
-                write_current_branch(context, names[1], is_renamed=True)
+            current = read_current_branch(context).name
+            old = names[0] if len(names) == 2 else current
+            t.rename_branch(old, names[-1])
+            if current == old:
+                write_current_branch(context, names[-1], is_renamed=True)
         elif is_delete:
             t.delete_branch(names[0], force=force)
         else:
@@ -51,18 +74,23 @@ def branch(
             t.branch(names[0], at=ref)
         done = "renamed" if is_rename else "deleted" if is_delete else "made"
         show_warnings(warnings)
-        _answer_branches(invocation, t, wrote=f"written: branch {inline(names[0])} is {done}")
+        _answer_branches(invocation, t, is_verbose=is_verbose, wrote=f"written: branch {inline(names[0])} is {done}")
 
 
-def _answer_branches(invocation: Invocation, t: Tract, *, wrote: str = "") -> None:
+def _answer_branches(invocation: Invocation, t: Tract, *, is_verbose: bool, wrote: str = "") -> None:
     branches = t.branches()
 
     def show() -> None:
+        width = max(map(len, map(inline, branches)), default=0) if is_verbose else 0
         for name, heads in branches.items():
             mark = "*" if name == t.branch else " "
             shown = " ".join(head[:DIGITS] for head in heads)
             note = f" ({len(heads)} heads; this copy uses the first)" if len(heads) > 1 else ""
-            click.echo(f"{mark} {styled(inline(name), bold=mark == '*')}  {styled(shown, fg='yellow')}{note}")
+            text = f"  {one_line(commit_text(t, require_commit(t, heads[0])))}" if is_verbose else ""
+            padding = " " * (width - len(inline(name)))
+            click.echo(
+                f"{mark} {styled(inline(name), bold=mark == '*')}{padding}  {styled(shown, fg='yellow')}{note}{text}"
+            )
 
     invocation.answer(
         lambda: {"current": str(t.branch), "branches": {name: list(heads) for name, heads in branches.items()}},
@@ -73,41 +101,60 @@ def _answer_branches(invocation: Invocation, t: Tract, *, wrote: str = "") -> No
 
 @click.command(short_help="Switch to another branch.")
 @click.argument("name")
-@click.option("-c", "--create", is_flag=True, help="Create it at the head of the current branch.")
+@click.argument("ref", required=False)
+@click.option("-c", "--create", is_flag=True, help="Create it at the head of the current branch, or at REF.")
 @with_store
-def switch(invocation: Invocation, name: str, create: bool) -> None:
+def switch(invocation: Invocation, name: str, ref: str | None, create: bool) -> None:
     """Make NAME the current branch, which later commands use unless --branch is given. "-" is the branch that was current before."""
+    if ref is not None and not create:
+        raise click.UsageError("REF goes with --create: where the new branch starts")
     if name == "-":
         name = _require_before(invocation)
     with invocation.writing(is_any_branch=not create) as t:
         invocation.require_tract(t)
         warnings = name_warnings(name, t.branches()) if create else []
-        t.switch(name, create=create)
+        if ref is not None:
+            t.branch(name, at=ref)
+        elif not create:
+            _require_branch(t, name)
+        t.switch(name, create=create and ref is None)
         show_warnings(warnings)
         write_current_branch(invocation.require_context(), name)
         _answer_head(invocation, t, t.head, "is the current branch")
 
 
+def _require_branch(t: Tract, name: str) -> None:
+    """Raises CommandError for a name that is a commit or tag, and no branch: only a branch can be the current one."""
+    if name in t.branches():
+        return
+    try:
+        t.resolve(name)
+    except TractError:
+        return  # and `switch` raises the error for a name that is nothing here
+    raise CommandError(
+        f"{name!r} is no branch, but a commit or tag: 'tract switch -c NAME {name}' starts a branch there, "
+        f"'tract compile --at-commit {name}' shows its context"
+    )
+
+
 def _require_before(invocation: Invocation) -> str:
     before = read_branch_before(invocation.require_context())
     if before is None:
-        raise CommandError(
-            "no branch was the current one before in this copy; give the name of one, 'tract branch' lists them"
-        )
+        raise CommandError("this copy has no previous branch; give a name, 'tract branch' lists them")
     return before
 
 
 @click.command(short_help="Answer a prompt again, on a branch of its own.")
 @click.argument("ref")
 @click.option("--as", "name", metavar="NAME", help="The branch's name [main-retry-1, main-retry-2 …].")
-@click.option("--list", "is_list", is_flag=True, help="List the answers to the prompt of REF instead.")
+@click.option("--list", "is_list", is_flag=True, help="List the answers to the prompt of REF, and make no branch.")
 @with_store
 def retry(invocation: Invocation, ref: str, name: str | None, is_list: bool) -> None:
-    """Make a branch that starts before the answer REF, and switch to it: what is committed there is another answer to the same
-    prompt. 'compare' shows two of them.
+    """Make a branch that starts before the answer REF, and switch to it: what you commit there is another answer to the same
+    prompt. 'tract compare' shows two of them.
     """
     if is_list and name is not None:
-        raise click.UsageError("--as goes without --list")
+        raise click.UsageError("give --as or --list, not both")
     if is_list:
         with invocation.reading() as t:
             invocation.require_tract(t)
@@ -181,7 +228,7 @@ def _answer_head(invocation: Invocation, t: Tract, head: str | None, result: str
 
 
 @click.command(short_help="List the moves of the branch that this copy made.")
-@click.option("-n", "--limit", type=click.IntRange(0, 2**31 - 1), help="How many [all].")
+@click.option("-n", "--limit", type=Count(), metavar="N", help="How many [all].")
 @with_store
 def reflog(invocation: Invocation, limit: int | None) -> None:
     """List the moves of the branch that this copy made, newest first."""
@@ -215,8 +262,8 @@ def _show_reflog(entries: Sequence[ReflogEntry]) -> None:
 @click.command(short_help="List, set or remove tags.")
 @click.argument("name", required=False)
 @click.argument("ref", required=False)
-@click.option("--delete", "is_delete", is_flag=True, help="Remove the tag NAME.")
-@click.option("--force", is_flag=True, help="Move an existing tag to another commit.")
+@click.option("-d", "--delete", "is_delete", is_flag=True, help="Remove the tag NAME.")
+@click.option("-f", "--force", is_flag=True, help="Move an existing tag to another commit.")
 @with_store
 def tag(invocation: Invocation, *, name: str | None, ref: str | None, is_delete: bool, force: bool) -> None:
     """List the tags, or set the tag NAME to the commit REF (default: the head)."""
@@ -264,7 +311,7 @@ def cherry_pick(invocation: Invocation, ref: str) -> None:
 @click.argument("ref")
 @with_store
 def revert(invocation: Invocation, ref: str) -> None:
-    """Undo the commit REF with an annotation: a skip or, for an annotation, the priority before it."""
+    """Undo the commit REF: skip it, or, if it is an annotation, set the priority that it replaced."""
     with invocation.writing() as t:
         invocation.require_tract(t)
         _answer_made(invocation, t, t.revert(ref))

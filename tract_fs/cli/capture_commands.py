@@ -24,12 +24,12 @@ from tract_fs.cli.sessions import show_imported, shown, words
 
 @click.command(short_help="Import sessions as they grow.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--once", "is_once", is_flag=True, help="Look once, and end.")
+@click.option("--once", "is_once", is_flag=True, help="Look once, then end.")
 @with_store
 def watch(invocation: Invocation, paths: tuple[str, ...], is_once: bool) -> None:
     """Follow session files, or folders of them, and commit what is new, until Ctrl-C or SIGTERM.
 
-    A last line that is not whole yet waits for its end. A watch that was stopped goes on where the tracts are. The files
+    An incomplete last line is left until it is complete. A watch that was stopped continues where the tracts end. The files
     are only read.
     """
     for path in paths:
@@ -59,7 +59,7 @@ def _importing(store: Store) -> Callable[[str], Iterator[TranscriptReport]]:
     return lambda path: (report for _, report in store.import_transcripts([path], is_growing=True))
 
 
-@click.group(cls=InOrder, short_help="Import a session at each turn, as the agent calls it.")
+@click.group(cls=InOrder, short_help="Let an agent import its session at each turn.")
 def hook() -> None:
     """Let an agent call tract at the end of each turn.
 

@@ -22,7 +22,7 @@ _NAMES_BY_MODULE = (
     ("query_commands", ("query",)),
     ("search_commands", ("search",)),
     ("read_commands", ("usage",)),
-    ("store_commands", ("status", "demo")),
+    ("store_commands", ("tracts", "status", "demo")),
     (
         "branch_commands",
         ("branch", "switch", "retry", "reset", "reflog", "undo", "tag", "cherry-pick", "revert", "fork"),
@@ -47,7 +47,10 @@ _SECTIONS = (
     ("Record", ("commit", "edit", "annotate", "summarize", "expand")),
     (
         "Look",
-        ("log", "show", "compile", "diff", "status", "query", "search", "why", "blame", "compare", "usage", "view"),
+        (
+            *("log", "show", "compile", "diff", "status", "tracts", "query", "search", "why", "blame", "compare"),
+            *("usage", "view"),
+        ),
     ),
     (
         "Branch",
@@ -73,8 +76,21 @@ class CommandGroup(InOrder):
             return None
         commands: tuple[click.Command, ...] = import_module(f"tract_fs.cli.{module}").COMMANDS
         command = next(command for command in commands if command.name == cmd_name)
-        command.epilog = f"Example: {EXAMPLES[cmd_name]}" if cmd_name in EXAMPLES else None
+        inner = command.commands.values() if isinstance(command, click.Group) else ()
+        for one, name in ((command, cmd_name), *((part, f"{cmd_name} {part.name}") for part in inner)):
+            one.epilog = f"Example: {EXAMPLES[name]}" if name in EXAMPLES else None
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Returns the command that the first word names. Errors: click.UsageError, which for a command of git's names ours."""
+        if args[0] not in _MODULES:
+            from tract_fs.cli.git_words import COMMANDS
+
+            if args[0] in COMMANDS:
+                raise click.UsageError(f"there is no 'tract {args[0]}': {COMMANDS[args[0]]}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the commands in their groups."""

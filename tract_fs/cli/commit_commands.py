@@ -48,7 +48,7 @@ def _content_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.command(short_help="Commit content.")
 @_content_options
 @click.option("--edit", "target", metavar="TARGET", help="Commit an edit of TARGET, as 'tract edit' does.")
-@click.option("-c", "--create", is_flag=True, help="Create the branch, and the tract, without a history.")
+@click.option("-c", "--create", is_flag=True, help="Create the branch, and the tract if need be, without a history.")
 @with_store
 def commit(invocation: Invocation, target: str | None, **options: Any) -> None:
     """Commit content: a dialogue turn of the user, unless --role, --type or --json-content is given.
@@ -149,7 +149,7 @@ def _named(t: Tract, target: str, error: EditTargetError) -> EditTargetError:
     if not info.targets or info.operation.value not in ("edit", "annotate"):
         return error
     about = info.targets[0][:DIGITS]
-    message = f"{info.commit_hash[:DIGITS]} can't be edited: it is of operation {info.operation.value} and about {about}; edit that: tract edit {about}"
+    message = f"{info.commit_hash[:DIGITS]} can't be edited: it is a commit of operation {info.operation.value} about {about}; edit that one: tract edit {about}"
     return EditTargetError(message, **error.fields)
 
 

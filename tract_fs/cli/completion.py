@@ -10,23 +10,28 @@ import os
 import re
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import click
-from click.shell_completion import get_completion_class, shell_complete, split_arg_string
+from click.shell_completion import CompletionItem, get_completion_class, shell_complete, split_arg_string
 
 from tract_fs import Tract
-from tract_fs.cli.current_branch import read_current_branch
 from tract_fs.cli.invocation import Invocation
 from tract_fs.errors import TractError
 
 VARIABLE = "_TRACT_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
+_WHERE = ("context_path", "tract_id", "branch")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _KINDS = {  # what a parameter of this name takes
     "tract_id": ("tracts",),
     "branch": ("branches",),
     "tag": ("tags",),
-    **dict.fromkeys(("ref", "refs", "a", "b", "target", "at_commit", "first", "last"), ("branches", "tags")),
+    "history": ("branches",),
+    "topic": ("topics",),
+    "context_path": ("dir",),
+    **dict.fromkeys(("file", "files", "path", "paths", "output"), ("file",)),
+    **dict.fromkeys(("ref", "refs", "a", "b", "target", "at_commit", "first", "last", "commits"), ("branches", "tags")),
 }
 _KINDS_OF_NAMES = {"switch": ("branches",), "branch": ("branches",), "tag": ("tags",)}
 
@@ -53,26 +58,45 @@ def answer(tract: click.Group) -> int:
 
 
 def _mark(command: click.Command) -> None:
-    """Makes the parameters of a command complete the names that they take."""
+    """Makes the parameters of a command, and of those in it, complete the names that they take."""
+    if isinstance(command, click.Group) and command.name != "tract":
+        for inner in command.commands.values():
+            _mark(inner)
     for parameter in command.params:
         name = parameter.name or ""
         kinds = _KINDS_OF_NAMES.get(command.name or "", ()) if name in ("name", "names") else _KINDS.get(name, ())
-        if kinds:
+        if kinds in (("file",), ("dir",)):
+            parameter._custom_shell_complete = partial(_places, kinds[0])
+        elif kinds:
             parameter._custom_shell_complete = partial(_names, kinds)
 
 
+def _places(kind: str, *_: object) -> list[CompletionItem]:
+    """Returns what makes the shell itself complete the names of files."""
+    return [CompletionItem("", type=kind)]
+
+
 def _names(kinds: tuple[str, ...], context: click.Context, _: click.Parameter, start: str) -> list[str]:
-    """Returns the names of these kinds that begin with `start`; none where there is no store that can be read."""
-    above = context.find_root().params
-    given = {key: context.params.get(key) or above.get(key) for key in ("context_path", "tract_id", "branch")}
+    """Returns the names of these kinds that begin with `start`; none where there is no store that can be read.
+
+    Of A..B, B is completed.
+    """
+    if kinds == ("topics",):
+        from tract_fs.cli.help_commands import topics
+
+        root = context.find_root().command
+        assert isinstance(root, click.Group)
+        return [name for name in (*topics(), *root.commands) if name.startswith(start)]
+    before, mark, start = start.rpartition("..")
+    given: dict[str, Any] = {key: context.params.get(key) or context.find_root().params.get(key) for key in _WHERE}
     found: list[str] = []
     with suppress(OSError, TractError):
-        path = Invocation(context_path=given["context_path"]).require_context()
+        invocation = Invocation(**given)
         if kinds == ("tracts",):
-            found = list(Tract.tracts(path))
+            found = list(Tract.tracts(invocation.require_context()))
         else:
-            branch = given["branch"] or read_current_branch(path).name
-            with Tract.open(path, tract_id=given["tract_id"] or "default", branch=branch, read_only=True) as t:
+            with invocation.reading() as t:
                 found += t.branches() if "branches" in kinds else ()
                 found += t.tags() if "tags" in kinds else ()
-    return [name for name in dict.fromkeys(found) if name.startswith(start) and _PLAIN.fullmatch(name)]
+    names = [name for name in dict.fromkeys(found) if name.startswith(start) and _PLAIN.fullmatch(name)]
+    return [f"{before}{mark}{name}" for name in names]

@@ -48,7 +48,9 @@ def headline(content: object) -> str:
     kind = plain["content_type"]
     if kind == "message":
         message = plain["message"]
-        return f"{message['role']}: {message_text(message)}"
+        return f"{message.get('role', 'tool')}: {message_text(message)}"
+    if kind == "record":
+        return _record_line(plain["data"])
     if kind == "dialogue":
         return f"{plain['role']}: {plain['text']}"
     if kind == "tool_io":
@@ -71,7 +73,7 @@ def content_text(content: object) -> str:
     plain = to_plain(content)
     kind = plain.pop("content_type")
     if kind == "message":
-        return message_text(plain["message"])
+        return _whole_message(plain["message"])
     for key in ("text", "content"):
         if isinstance(plain.get(key), str):
             return str(plain[key])
@@ -79,7 +81,17 @@ def content_text(content: object) -> str:
 
 
 def message_text(message: dict[str, Any]) -> str:
-    """Returns the content of a provider message and the tool calls it makes."""
+    """Returns a provider's message as people read it: its texts, and in words its tool calls, results and media."""
+    content = message.get("content")
+    if isinstance(content, list) or (content is None and not message.get("tool_calls")):
+        from tract_fs.page.texts import readable  # 1 ms
+
+        return readable(message)
+    return _whole_message(message)
+
+
+def _whole_message(message: dict[str, Any]) -> str:
+    """Returns the content of a provider's message, as JSON where it is no text, and the tool calls it makes."""
     parts = []
     content = message.get("content")
     if content is not None:
@@ -87,7 +99,18 @@ def message_text(message: dict[str, Any]) -> str:
     calls = message.get("tool_calls")
     if calls:
         parts += map(_call_text, calls) if isinstance(calls, list) else [json_text(calls)]
-    return "\n".join(parts)
+    return "\n".join(parts) or json_text(message)
+
+
+def _record_line(data: dict[str, Any]) -> str:
+    """Returns a record of a session file in a line: what it is, then its fields."""
+    record = data.get("record", data)
+    if not isinstance(record, dict):
+        return json_text(record)
+    payload = record.get("payload")
+    words = [part["type"] for part in (record, payload) if isinstance(part, dict) and isinstance(part.get("type"), str)]
+    rest = {key: value for key, value in record.items() if key != "type"}
+    return " ".join(["/".join(words), json_text(rest)]).strip()
 
 
 def _call_text(call: object) -> str:

@@ -1,6 +1,7 @@
 """The demo: runs the commands of the main job on a bundled transcript, each shown as it would be typed, and looks at the files.
 
-The transcript's source and licence stand beside it, in data/airline.SOURCE.txt.
+The transcript's source and licence stand beside it, in data/airline.SOURCE.txt. The talk of `--shop` is made up; it comes as a
+bundle, so that its commits have the same hashes everywhere.
 """
 
 from __future__ import annotations
@@ -14,25 +15,52 @@ from typing import Any
 
 import click
 
+from tract_fs import Tract
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import CommandError, Invocation
-from tract_fs.cli.output import echo_json, styled
+from tract_fs.cli.output import counted, echo_json, inline, styled
 
-TRANSCRIPT = os.path.join(os.path.dirname(__file__), "data", "airline.json")
+_DATA = os.path.join(os.path.dirname(__file__), "data")
+TRANSCRIPT = os.path.join(_DATA, "airline.json")
+_SHOP = os.path.join(_DATA, "lamps.bundle")
 _SOURCE = "sierra-research/tau-bench, commit 59a200c, MIT licence"
 _ANSWER, _ASIDE = 14, 11  # positions in the transcript: the agent's summing up, and a reservation that nobody asked for
 _SHORTER = "Reservation **Z7GOZK** is in basic economy, which stays as booked. Shall I look for a new flight?"
 _TEXT_FILES = frozenset(["FORMAT", ".gitattributes", ".gitignore"])
 
 
-def run_demo(invocation: Invocation, path: str | None) -> None:
-    """Runs the demo in `path`, or in a directory that is gone at the end. Errors: CommandError if there is a store."""
+def make_shop(invocation: Invocation, path: str | None) -> None:
+    """Makes a store of the bundled talk of a shop in `path`. Errors: CommandError if there is a store."""
+    _require_own_store(invocation)
+    if path is None:
+        raise click.UsageError("give the PATH to make the store in: tract demo --shop PATH")
+    directory = _require_new(path)
+    with Tract.open(directory) as t:
+        applied = t.apply_bundle(_SHOP)
+    line = f"made a store in {inline(path)}: a made-up talk with a lamp shop, {counted(applied.new_commits, 'commit')}"
+    invocation.answer(
+        lambda: {"path": directory, "new_commits": applied.new_commits}, lambda: click.echo(line), wrote=line
+    )
+
+
+def _require_own_store(invocation: Invocation) -> None:
     if invocation.context_path is not None or invocation.tract_id is not None or invocation.branch is not None:
         raise click.UsageError("the demo makes a store of its own: tract demo [PATH]")
+
+
+def _require_new(path: str) -> str:
+    """Returns the whole path of a directory without a store. Errors: CommandError."""
+    directory = os.path.abspath(path)
+    if os.path.lexists(os.path.join(directory, ".tract")):
+        raise CommandError(f"{directory}: there is a store already; give the demo another path")
+    return directory
+
+
+def run_demo(invocation: Invocation, path: str | None) -> None:
+    """Runs the demo in `path`, or in a directory that is gone at the end. Errors: CommandError if there is a store."""
+    _require_own_store(invocation)
     with ExitStack() as held:
-        directory = os.path.abspath(path) if path else held.enter_context(TemporaryDirectory(prefix="tract-demo-"))
-        if os.path.lexists(os.path.join(directory, ".tract")):
-            raise CommandError(f"{directory}: there is a store already; give the demo another path")
+        directory = _require_new(path or held.enter_context(TemporaryDirectory(prefix="tract-demo-")))
         demo = _Demo(directory, is_json=invocation.is_json)
         demo.run()
         files = demo.look_at_files()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from tract_fs import ConfigChange, ContextDiff, DiffedMessage, DiffEntry
+from tract_fs import ConfigChange, ContextDiff, DiffedMessage, DiffEntry, Tract
 from tract_fs.cli.contents import message_text
 from tract_fs.cli.diff_lines import coloured, side_by_side
 from tract_fs.cli.display import DIGITS, show_warnings
-from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import Column, echo_lines, echo_table, inline, json_text, one_line, printable, styled
+from tract_fs.cli.invocation import CommandError, Invocation, with_store
+from tract_fs.cli.output import Column, counted, echo_lines, echo_table, inline, json_text, one_line, printable, styled
 from tract_fs.model.alignment import unified
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
@@ -28,7 +28,7 @@ def diff(invocation: Invocation, *, a: str | None, b: str | None, is_stat: bool,
     \b
     tract diff            what the last commit changed
     tract diff A          from A to the head
-    tract diff A B        from A to B
+    tract diff A B        from A to B, also as A..B; A...B: from where they parted
 
     Messages are numbered from 1, as 'tract compile' numbers them.
     """
@@ -39,8 +39,28 @@ def diff(invocation: Invocation, *, a: str | None, b: str | None, is_stat: bool,
             invocation.require_history(t)
         else:
             invocation.require_tract(t)
+            a, b = _sides(t, a, b)
         made = t.diff(a, b)
         invocation.answer(made.to_dict, lambda: _show(made, is_stat=is_stat, is_in_columns=is_in_columns))
+
+
+def _sides(t: Tract, a: str | None, b: str | None) -> tuple[str | None, str | None]:
+    """Returns both sides, where A..B or A...B may be one word; an empty side is the head. Errors: as `Tract.resolve`."""
+    if a is None or b is not None or ".." not in a:
+        return a, b
+    a, mark, b = a.partition("...") if "..." in a else a.partition("..")
+    a, b = a or "@", b or "@"
+    return (_parting(t, a, b) if mark == "..." else a), b
+
+
+def _parting(t: Tract, a: str, b: str) -> str:
+    """Returns the newest commit of B's history that A's has, too. Errors: CommandError if there is none."""
+    with t.at(a) as one, t.at(b) as other:
+        known = {info.commit_hash for info in one.log(None)}
+        found = next((info.commit_hash for info in other.log(None) if info.commit_hash in known), None)
+    if found is None:
+        raise CommandError(f"{a} and {b} have no commit in common; 'tract diff {a} {b}' compares their contexts")
+    return found
 
 
 def _show(made: ContextDiff, *, is_stat: bool, is_in_columns: bool) -> None:
@@ -50,10 +70,15 @@ def _show(made: ContextDiff, *, is_stat: bool, is_in_columns: bool) -> None:
         echo_table(columns, [_row(entry) for entry in made.entries])
         click.echo()
     elif not is_stat:
-        for entry in made.entries:
-            _show_entry(entry, is_in_columns=is_in_columns)
+        show_entries(made, is_in_columns=is_in_columns)
     _show_totals(made)
     show_warnings(made.warnings)
+
+
+def show_entries(made: ContextDiff, *, is_in_columns: bool = False) -> None:
+    """Prints the messages that differ, each with its lines."""
+    for entry in made.entries:
+        _show_entry(entry, is_in_columns=is_in_columns)
 
 
 def _row(entry: DiffEntry) -> list[str]:
@@ -93,7 +118,7 @@ def _lines(entry: DiffEntry) -> list[str]:
 
 def _show_totals(made: ContextDiff) -> None:
     if made.is_empty:
-        click.echo(f"no difference: {made.unchanged_count} messages, {made.a.token_count:,} tokens")
+        click.echo(f"no difference: {counted(made.unchanged_count, 'message')}, {counted(made.a.token_count, 'token')}")
         return
     moved = f" ({made.moved_count} of them moved)" if made.moved_count else ""
     counts = f"{made.count('added')} added, {made.count('removed')} removed{moved}, {made.count('changed')} changed"

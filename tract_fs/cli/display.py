@@ -10,7 +10,19 @@ import click
 
 from tract_fs import CommitInfo, CompiledContext, Message, PriorityAnnotation, Sibling, Status, Tract
 from tract_fs.cli.contents import content_fields, content_text, headline, message_text, to_plain
-from tract_fs.cli.output import Column, body, echo_pairs, echo_table, inline, json_text, one_line, some, styled, warn
+from tract_fs.cli.output import (
+    Column,
+    body,
+    counted,
+    echo_pairs,
+    echo_table,
+    inline,
+    json_text,
+    one_line,
+    some,
+    styled,
+    warn,
+)
 from tract_fs.errors import CommitNotFoundError, ContentRedacted, DamageError, TractError
 from tract_fs.model import canonical
 from tract_fs.model.status import HeadDistance, LostFile, QuarantinedFile, WaitingEvent
@@ -27,9 +39,13 @@ _COMMIT_COLUMNS = (
 
 
 def show_warnings(warnings: Sequence[str]) -> None:
-    """Prints warnings to stderr."""
+    """Prints warnings of the library to stderr, in the words of the command."""
+    if not warnings:
+        return
+    from tract_fs.cli.words import as_command  # needed for a warning alone
+
     for warning in warnings:
-        warn(warning)
+        warn(as_command(warning))
 
 
 def head_warnings(t: Tract) -> list[str]:
@@ -190,7 +206,7 @@ def commit_text(t: Tract, info: CommitInfo) -> str:
     except DamageError:
         text = "(the content is missing or damaged)"
     if info.operation.value == "summarize":
-        return f"for {len(info.targets)} commits: {text}"
+        return f"for {counted(len(info.targets), 'commit')}: {text}"
     return f"{target[:DIGITS]} is now {text}" if target else text
 
 
@@ -273,7 +289,8 @@ def show_context_lines(context: CompiledContext) -> None:
 def show_totals(context: CompiledContext) -> None:
     """Prints what a context amounts to."""
     click.echo(
-        f"{len(context.messages)} messages of {context.commit_count} commits, {context.token_count:,} tokens by {inline(context.token_source)}"
+        f"{counted(len(context.messages), 'message')} of {counted(context.commit_count, 'commit')}, "
+        f"{counted(context.token_count, 'token')} by {inline(context.token_source)}"
     )
 
 
@@ -311,6 +328,28 @@ def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_mi
         ("not read", "\n".join(f"local/{name}" for name in some(state.unread_local))),
     ]
     echo_pairs([(name, value) for name, value in pairs if value])
+
+
+def show_short_status(state: Status) -> None:
+    """Prints the branch and its head on a line, then a line per kind of problem, with how many there are."""
+    words = ["no commits yet" if state.head is None else styled(state.head[:DIGITS], fg="yellow")]
+    if state.head is not None and state.commit_count is not None:
+        words += [counted(state.commit_count, "commit"), f"{state.effective_count:,} in the context"]
+        words.append(counted(state.token_count, "token") if state.token_source else "the context can't be read")
+    click.echo(f"## {inline(state.branch)} {', '.join(words)}")
+    problems = {
+        "other heads": state.other_heads,
+        "pending": state.pending,
+        "damaged": state.damaged,
+        "quarantined": [file for file in state.quarantined if not file.is_back],
+        "lost": state.lost,
+        "gone": state.gone,
+        "under way": state.under_way,
+        "unknown": [path for path in state.strays if path not in state.under_way],
+    }
+    for name, found in problems.items():
+        if found:
+            click.echo(f"{name}: {len(found):,}")
 
 
 def lost_lines(lost: Sequence[LostFile]) -> list[str]:

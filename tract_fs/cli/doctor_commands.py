@@ -34,7 +34,7 @@ class _Finding(Struct, frozen=True):
 def doctor(invocation: Invocation) -> None:
     """Show what is wrong with this set-up, and what to do: programs, store, permissions, locks, git, files, heads, hooks, clock, disk.
 
-    The files are those of one tract; --tract names another. The exit code is 1 where something has to be done.
+    The files are those of one tract; --tract names another. The exit code is 1 if there is something to do.
     """
     found = [*_programs(), *_store(invocation), *_hooks(invocation)]
     problems = [finding for finding in found if finding.kind == "problem"]
@@ -43,7 +43,7 @@ def doctor(invocation: Invocation) -> None:
         for finding in found:
             click.echo(f"{styled(finding.kind.ljust(7), fg=_COLOURS[finding.kind])}  {inline(finding.text)}")
         if not problems:
-            click.echo("nothing has to be done")
+            click.echo("nothing to do")
 
     invocation.answer(lambda: {"is_ok": not problems, "findings": to_builtins(found)}, show)
     fail_if(problems)
@@ -65,8 +65,15 @@ def _store(invocation: Invocation) -> Iterator[_Finding]:
             yield _Finding("ok", f"the store is in {os.path.abspath(path)}/{STORE_DIRECTORY}")
             yield from _permissions(os.path.join(path, STORE_DIRECTORY))
             yield from _disk(path)
-            invocation.require_tract(t)
-            yield from _state(t.status(), len(Tract.tracts(path)))
+            tracts = Tract.tracts(path)
+            if not tracts or invocation.tract_id is not None or t.tract_id in tracts:
+                invocation.require_tract(t)
+                yield from _state(t.status(), len(tracts))
+                return
+        with invocation.reading_all() as store:  # sessions alone: none of the tracts is the default one
+            newest = max(store.tracts(), key=lambda info: info.updated_us)
+            with store.tract(newest.tract_id) as t:
+                yield from _state(t.status(), len(tracts))
     except TractError as error:
         yield _Finding("problem", str(error))
     except OSError as error:
@@ -144,12 +151,12 @@ def _hooks_in(program: str, path: str) -> Iterator[_Finding]:
     faults = []
     for command, store in dict.fromkeys(hooks):
         if shutil.which(command) is None:
-            faults.append(f"the hook of {program} in {path} calls {command}, which is no program here; {again}")
+            faults.append(f"the hook of {program} in {path} calls {command}, which does not exist here; {again}")
         if store is not None and not os.path.isdir(os.path.join(store, STORE_DIRECTORY)):
             faults.append(f"the hook of {program} in {path} names {store}, where there is no store; {again}")
     yield from (_Finding("problem", fault) for fault in faults)
     if hooks and not faults:
-        yield _Finding("ok", f"the hook of {program} in {path} has its program and its store")
+        yield _Finding("ok", f"the hook of {program} in {path} is in order")
 
 
 COMMANDS = (doctor,)

@@ -8,6 +8,7 @@ from importlib import resources
 
 import click
 
+from tract_fs.cli import git_words
 from tract_fs.cli.completion import SHELLS, script
 from tract_fs.cli.invocation import CommandError, Invocation, near, with_store
 from tract_fs.cli.output import echo_lines, printable
@@ -15,32 +16,40 @@ from tract_fs.cli.output import echo_lines, printable
 
 @click.command("help", short_help="Show a guide, or the help of a command.")
 @click.argument("topic", required=False)
+@click.argument("part", required=False)
 @with_store
-def help_(invocation: Invocation, topic: str | None) -> None:
-    """Show the guide TOPIC or the help of the command TOPIC; list the guides and the commands where it is left out."""
+def help_(invocation: Invocation, topic: str | None, part: str | None) -> None:
+    """Show the guide TOPIC or the help of the command TOPIC, such as log or bundle create; without TOPIC, list them all."""
     root = click.get_current_context().find_root()
     group = root.command
     assert isinstance(group, click.Group)
-    topics = _topics()
+    guides = topics()
     if topic is None:
-        lines = [f"  tract help {name.ljust(max(map(len, topics)))}  {title}" for name, title in topics.items()]
+        lines = [f"  tract help {name.ljust(max(map(len, guides)))}  {title}" for name, title in guides.items()]
         text = "\n".join(["Guides:", *lines, "", group.get_help(root)])
-        invocation.answer(lambda: {"topics": topics, "commands": list(group.commands)}, lambda: click.echo(text))
+        invocation.answer(lambda: {"topics": guides, "commands": list(group.commands)}, lambda: click.echo(text))
         return
-    if topic in topics:
+    if topic in guides:
         page = _page(topic)
         invocation.answer(lambda: {"topic": topic, "text": page}, lambda: _show_page(page))
         return
     command = group.get_command(root, topic)
     if command is None:
-        names = [*topics, *group.commands]
+        if topic in git_words.COMMANDS:
+            raise CommandError(f"there is no 'tract {topic}': {git_words.COMMANDS[topic]}")
+        names = [*guides, *group.commands]
         raise CommandError(f"no guide and no command {topic!r}{near(topic, names)}; 'tract help' lists them")
     with click.Context(command, parent=root, info_name=topic) as context:
+        inner = command.get_command(context, part) if part and isinstance(command, click.Group) else None
+        if part is not None and inner is None:
+            raise CommandError(f"'tract {topic}' has no command {part!r}; 'tract help {topic}' shows what it has")
         shown = command.get_help(context)
+        if inner is not None:
+            shown = inner.get_help(click.Context(inner, parent=context, info_name=part))
     invocation.answer(lambda: {"topic": topic, "text": shown}, lambda: click.echo(shown))
 
 
-def _topics() -> dict[str, str]:
+def topics() -> dict[str, str]:
     """Returns the guides in the package: for each name the title of its page."""
     names = sorted(file.name for file in _folder().iterdir() if file.name.endswith(".md"))
     return {name.removesuffix(".md"): _page(name.removesuffix(".md")).partition("\n")[0].lstrip("# ") for name in names}
@@ -68,7 +77,7 @@ def _show_page(page: str) -> None:
 def _link(found: re.Match[str]) -> str:
     """Returns a link to another page as the command that shows it."""
     name = found[2].rpartition("/")[2]
-    return f"{found[1]} (`tract help {name}`)" if name in _topics() else found[1]
+    return f"{found[1]} (`tract help {name}`)" if name in topics() else found[1]
 
 
 @click.command(short_help="Print the script that completes commands in a shell.")
@@ -82,7 +91,7 @@ def completion(invocation: Invocation, shell: str) -> None:
     zsh     echo 'eval "$(tract completion zsh)"' >> ~/.zshrc      (after compinit)
     fish    tract completion fish > ~/.config/fish/completions/tract.fish
 
-    A new shell has it then.
+    Start a new shell to use it.
     """
     text = script(shell)
     invocation.answer(lambda: {"shell": shell, "script": text}, lambda: echo_lines(text.splitlines()))

@@ -61,7 +61,7 @@ def import_file(
     Errors: click.UsageError, ArgumentError, ContentValidationError, CommandError, Stopped, OSError.
     """
     if is_all and (number is not None or first is not None or is_created):
-        raise click.UsageError("--all goes without --conversation, --from and --create")
+        raise click.UsageError("--all excludes --conversation, --from and --create")
     document = read_document(file)
     try:
         conversations = find_conversations(document)
@@ -96,7 +96,7 @@ def import_file(
                     )
                 )
             except _Stop:
-                stand = f"{len(done):,} of {len(chosen):,} conversations stand; run the same command again to go on"
+                stand = f"{len(done):,} of {len(chosen):,} conversations are committed; run the same command again to continue"
                 raise Stopped(f"stopped: {stand}" if is_all else "stopped: nothing was written") from None
     return done
 
@@ -110,10 +110,10 @@ def _choose(conversations: Sequence[Conversation], number: int | None, file: str
     count = len(conversations)
     if number is None and count > 1:
         raise click.UsageError(
-            f"{file} holds {count} conversations: give --conversation N, from 1 to {count}, or --all"
+            f"{file} contains {count} conversations: give --conversation N, from 1 to {count}, or --all"
         )
     if number is not None and number > count:
-        raise click.UsageError(f"{file} holds no conversation {number}, only {count}")
+        raise click.UsageError(f"{file} contains no conversation {number}, only {count}")
     return conversations[(number or 1) - 1]
 
 
@@ -130,7 +130,7 @@ def _held(invocation: Invocation, contents: dict[str, list[MessageContent]]) -> 
                 continue
             if t.compile().to_openai(as_committed=True) != [content.message for content in wanted]:
                 raise CommandError(
-                    f"tract {tract_id!r} holds other commits already; choose another stem with --tract; nothing was written"
+                    f"tract {tract_id!r} contains other commits already; choose another stem with --tract; nothing was written"
                 )
             result[tract_id] = True
     return result
@@ -210,8 +210,10 @@ def _interrupted(error: ImportInterrupted, skipped: int, total: int) -> CommandE
     cause = error.__cause__
     standing = skipped + error.position
     fields = {"position": standing, "total": total, "head": error.head}
-    stand = f"{standing:,} of {total:,} messages stand" + ("" if error.head is None else f", up to {error.head}")
-    go_on = f"go on with --from {standing + 1}"
+    stand = f"{standing:,} of {total:,} messages are committed" + (
+        "" if error.head is None else f", up to {error.head}"
+    )
+    go_on = f"continue with --from {standing + 1}"
     if isinstance(cause, _Stop):
         return Stopped(f"stopped: {stand}; {go_on}", **fields)
     reason = error.reason
@@ -221,7 +223,7 @@ def _interrupted(error: ImportInterrupted, skipped: int, total: int) -> CommandE
             content_type=cause.content_type, field=_POSITION.sub("message", cause.field, 1), reason=cause.reason
         )
         reason = f"message {number} of the conversation: {fault}"
-    return CommandError(f"{reason}; {stand}; {go_on} once that is put right", **fields)
+    return CommandError(f"{reason}; {stand}; {go_on} once that is corrected", **fields)
 
 
 @contextmanager

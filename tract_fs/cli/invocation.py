@@ -21,6 +21,7 @@ from tract_fs.errors import (
     ArgumentError,
     BranchExists,
     BranchNotFound,
+    CommitNotFoundError,
     FormatMissing,
     HistoryIncomplete,
     StoreNotCheckedOut,
@@ -36,7 +37,11 @@ from tract_fs.work.writer import ExpectedHead
 STORE_DIRECTORY = ".tract"
 _PATHS = frozenset(["context_path", "file", "path"])  # parameters that may hold any bytes
 _COMMON = ("context_path", "tract_id", "branch", "is_json", "is_incomplete_used", "is_unpaged")
-_PAGED = frozenset(["log", "show", "compile", "diff", "query", "reflog", "help", "search", "why", "blame", "compare"])
+_PAGED = frozenset(
+    ["log", "show", "compile", "diff", "query", "reflog", "help", "search", "why", "blame", "compare", "tracts"]
+)
+_SHORTEST_HASH = 4  # digits that can name a commit
+_MOST_TRACTS = 5  # that an error names
 _UNWRITABLE = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 
 
@@ -125,7 +130,7 @@ class Invocation:
                 self._require_names(t)
             yield t
         except BaseException as error:
-            named = _with_near_name(t, error) if type(error) is BranchNotFound else error
+            named = _with_near_name(t, error) if type(error) in (BranchNotFound, CommitNotFoundError) else error
             with suppress(OSError, TractError):  # the first error counts: it may name what was written
                 t.close()
             if named is not error:
@@ -138,15 +143,21 @@ class Invocation:
 
     @contextmanager
     def reading(self) -> Iterator[Tract]:
-        """Opens the tract for reading; where the store can't be written, without its caches. Errors: as Tract.open."""
+        """Opens the tract for reading; where the store can't be written, without its caches. Errors: as Tract.open.
+
+        The start of an id is enough if one tract alone has it; a command that writes needs the whole.
+        """
         try:
-            t = self._open()
+            t = self._open(is_reading=True)
         except OSError as error:
             if error.errno not in _UNWRITABLE:
                 raise
-            t = self._open(read_only=True)
+            t = self._open(is_reading=True, read_only=True)
         with t:
-            yield t
+            try:
+                yield t
+            except (BranchNotFound, CommitNotFoundError) as error:
+                raise _with_near_name(t, error) from None
 
     @contextmanager
     def reading_all(self) -> Iterator[Store]:
@@ -167,6 +178,7 @@ class Invocation:
         self,
         *,
         tract_id: str | None = None,
+        is_reading: bool = False,
         read_only: bool = False,
         is_any_branch: bool = False,
         is_whole: bool = False,
@@ -182,6 +194,9 @@ class Invocation:
         try:
             t = Tract.open(path, **names, create=False, read_only=read_only)
         except (TractNotFound, BranchNotFound):  # the commands decide what must be there, and say so in their own words
+            if is_reading and self.tract_id and not is_declared(path, self.tract_id):
+                longer = [name for name in Tract.tracts(path) if name.startswith(self.tract_id)]
+                names["tract_id"] = longer[0] if len(longer) == 1 else self.tract_id
             t = Tract.open(path, **names, read_only=read_only)
         except (FormatMissing, StoreNotCheckedOut):
             raise
@@ -209,13 +224,23 @@ class Invocation:
         if t.tract_id in tracts or is_declared(self.require_context(), t.tract_id):
             return
         if tracts or self.tract_id is not None:
-            there = f"there are: {', '.join(some(tracts))}; choose one with --tract" if tracts else "there are none yet"
-            meant = near(t.tract_id, tracts)
-            how = f"'tract init --tract {t.tract_id}' makes it"
-            raise CommandError(f"no tract {t.tract_id!r} in this store{meant}; {there}; {how}")
+            raise CommandError(self.no_tract(t.tract_id, tracts))
 
-    def require_history(self, t: Tract) -> bool:
-        """Returns whether the branch has commits; False only in an empty store or tract. Errors: CommandError, BranchNotFound."""
+    def no_tract(self, tract_id: str, tracts: Sequence[str]) -> str:
+        """Returns the sentence that there is no such tract among `tracts`, and what to do."""
+        alike = [name for name in tracts if tract_id in name]
+        meant = near(tract_id, tracts) if not alike else f" (did you mean {alike[0]!r}?)" if len(alike) == 1 else ""
+        if len(tracts) > _MOST_TRACTS:
+            there = f"there are {len(tracts)}, which 'tract tracts' lists; choose one with --tract"
+        else:
+            there = f"there are: {', '.join(some(tracts))}; choose one with --tract" if tracts else "there are none yet"
+        return f"no tract {tract_id!r} in this store{meant}; {there}; 'tract init --tract {tract_id}' makes it"
+
+    def require_history(self, t: Tract, *, is_said: bool = True) -> bool:
+        """Returns whether the branch has commits; False only in an empty store or tract, which `is_said` prints on stderr.
+
+        Errors: CommandError, BranchNotFound.
+        """
         if t.head is not None:
             return True
         incomplete = t.incomplete()
@@ -225,7 +250,7 @@ class Invocation:
         self._require_whole(t)
         if self.branch is not None or t.tract_id in Tract.tracts(self.require_context()):
             raise self.no_branch(t)
-        if not self.is_json:
+        if is_said and not self.is_json:
             click.echo("no commits yet", err=True)
         return False
 
@@ -338,17 +363,31 @@ def near(name: str, names: Sequence[str]) -> str:
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
-def _with_near_name(t: Tract, error: BranchNotFound) -> BranchNotFound:
-    """Returns the error that a branch is missing, with the name that was meant, if a branch has one like it."""
-    name, meant = str(error.fields["branch"]), ""
-    with suppress(OSError, TractError):
-        meant = near(name, list(t.branches()))
-    if not meant or str(error) != error.template.format(**error.fields):
+def _with_near_name(t: Tract, error: BaseException) -> BaseException:
+    """Returns the error that a branch or commit is missing, with the name that was meant, if there is one like it."""
+    if not isinstance(error, (BranchNotFound, CommitNotFoundError)) or str(error) != _template(error):
         return error
-    message = (
-        f"tract {t.tract_id!r} has no branch {name!r}{meant}; 'tract branch' lists them, 'tract branch NAME' makes one"
-    )
-    return BranchNotFound(message, **error.fields)
+    is_branch = isinstance(error, BranchNotFound)
+    name, meant = str(error.fields["branch" if is_branch else "hash"]), ""
+    with suppress(OSError, TractError):
+        meant = near(name, [*t.branches(), *(() if is_branch else t.tags())])
+    if not meant and not is_branch and len(name) < _SHORTEST_HASH and is_hex(name):
+        meant = f": the start of a hash needs {_SHORTEST_HASH} digits or more"
+    if not meant:
+        return error
+    if is_branch:
+        how = f"tract {t.tract_id!r} has no branch {name!r}{meant}; 'tract branch' lists them, 'tract branch NAME' makes one"
+        return BranchNotFound(how, **error.fields)
+    how = f"commit {name!r} is not in tract {t.tract_id!r}{meant}; 'tract log' lists the commits"
+    return CommitNotFoundError(how, **error.fields)
+
+
+def _template(error: TractError) -> str | None:
+    """Returns the message that a class of errors has for these fields; None if it needs others."""
+    try:
+        return error.template.format(**error.fields)
+    except KeyError:
+        return None
 
 
 def expected_of(t: Tract, given: str | None) -> ExpectedHead:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from itertools import islice
 
@@ -14,6 +16,8 @@ from tract_fs.cli.graph import children_first, draw
 from tract_fs.cli.output import inline, one_line, some, styled
 from tract_fs.errors import AmbiguousRefError, CommitNotFoundError
 
+_CUT_AT = 80  # characters of a text
+_NARROWEST = 20
 _DIGITS = 8  # of a hash; more where another commit has the same ones
 _COLOURS = ("red", "green", "yellow", "blue", "magenta", "cyan")
 
@@ -30,10 +34,13 @@ class Graph(Struct, frozen=True):
         return {name: info.parents for name, info in self.infos.items()}
 
 
-def read_graph(t: Tract, *, is_all_branches: bool) -> Graph:
-    """Returns the histories of all heads of the branch, or of all branches. Errors: DamageError, CommitNotFoundError."""
+def read_graph(t: Tract, *, start: str | None, is_all_branches: bool) -> Graph:
+    """Returns the histories of all heads of the branch, of all branches, or that of the ref `start`.
+
+    Errors: DamageError, CommitNotFoundError, AmbiguousRefError.
+    """
     branches = t.branches()
-    own = ((t.head,) if t.head else ()) + branches.get(str(t.branch), ())
+    own = ((t.head,) if t.head else ()) + branches.get(str(t.branch), ()) if start is None else (t.resolve(start),)
     others = [head for heads in branches.values() for head in heads] if is_all_branches else []
     heads = list(dict.fromkeys([*own, *others]))
     infos: dict[str, CommitInfo] = {}
@@ -62,7 +69,7 @@ def show_graph(t: Tract, graph: Graph, limit: int | None, *, is_oneline: bool, i
                 break
             left -= 1
         shown = "".join(_strand(char, place) for place, char in enumerate(drawing))
-        click.echo(shown if name is None else f"{shown} {lines.line(graph.infos[name])}")
+        click.echo(shown if name is None else f"{shown} {lines.line(graph.infos[name], indent=len(drawing) + 1)}")
     lines.show_sum()
 
 
@@ -72,6 +79,31 @@ def show_lines(t: Tract, infos: Sequence[CommitInfo], *, is_stat: bool) -> None:
     for info in infos:
         click.echo(lines.line(info))
     lines.show_sum()
+
+
+def show_patches(t: Tract, infos: Sequence[CommitInfo]) -> None:
+    """Prints commits, each with what it changed in the context of its first parent."""
+    from tract_fs.cli.diff_commands import show_entries
+
+    names = _names(t)
+    for number, info in enumerate(infos):
+        if number:
+            click.echo()
+        known = f" ({', '.join(some(names[info.commit_hash]))})" if info.commit_hash in names else ""
+        click.echo(styled(f"commit {info.commit_hash}", fg="yellow") + styled(known, fg="green"))
+        about = [
+            f"{info.created_at:%Y-%m-%d %H:%M} UTC",
+            what(info),
+            "" if info.message is None else one_line(info.message),
+        ]
+        click.echo("  ".join(filter(None, about)))
+        if info.priority is not None:
+            click.echo(one_line(commit_text(t, info)))
+        click.echo()
+        made = t.diff(None, info.commit_hash)
+        show_entries(made)
+        if made.is_empty:
+            click.echo("it changes no message")
 
 
 def _strand(char: str, place: int) -> str:
@@ -86,10 +118,11 @@ class _Lines:
         self._is_oneline = is_oneline
         self._is_stat = is_stat
         self._names = _names(t)
+        self._columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         self._count = self._tokens = 0
 
-    def line(self, info: CommitInfo) -> str:
-        """Returns the line of a commit: nothing in it is obeyed by a terminal."""
+    def line(self, info: CommitInfo, *, indent: int = 0) -> str:
+        """Returns the line of a commit: nothing in it is obeyed by a terminal, on which it fits if it stands at `indent`."""
         self._count += 1
         self._tokens += info.token_count or 0
         words = [styled(_short(self._t, info.commit_hash), fg="yellow")]
@@ -101,8 +134,13 @@ class _Lines:
         if self._is_stat:
             tokens = "?" if info.token_count is None else f"{info.token_count:,}"
             words.append(styled(f"[{tokens} tokens, {size_of(self._t, info)} bytes]", fg="cyan"))
-        words.append(one_line(commit_text(self._t, info)))
-        return " ".join(filter(None, words))
+        shown = " ".join(filter(None, words))
+        width = (
+            _CUT_AT
+            if self._columns is None
+            else max(_NARROWEST, self._columns - len(click.unstyle(shown)) - indent - 1)
+        )
+        return f"{shown} {one_line(commit_text(self._t, info), width=width)}"
 
     def show_sum(self) -> None:
         """Prints how many commits were shown, and their tokens."""

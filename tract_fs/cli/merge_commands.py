@@ -22,7 +22,7 @@ _WORDS = ("ours", "theirs", *(priority.value for priority in Priority))
     "--prefer",
     type=click.Choice(["ours", "theirs", "newer", "reset", "commits"]),
     multiple=True,
-    help="Settles each conflict that has no --resolve: ours, theirs or newer; where a head was set back, reset or "
+    help="Settle each conflict that has no --resolve: ours, theirs or newer; where a head was set back, reset or "
     "commits (the default with one of the first three).",
 )
 @click.option(
@@ -30,10 +30,10 @@ _WORDS = ("ours", "theirs", *(priority.value for priority in Priority))
     "words",
     multiple=True,
     metavar="TARGET=WORD",
-    help="Settles one commit: ours, theirs, or a priority.",
+    help="Settle one commit: ours, theirs, or a priority.",
 )
 @click.option(
-    "--resolve-text", "texts", multiple=True, metavar="TARGET=TEXT", help="Settles one commit with a new text."
+    "--resolve-text", "texts", multiple=True, metavar="TARGET=TEXT", help="Settle one commit with a new text."
 )
 @click.option("--unrelated", is_flag=True, help="Join heads that have no commit in common, too.")
 @click.option("-m", "--message", metavar="TEXT", help="Commit message.")

@@ -23,6 +23,7 @@ from tract_fs.model import canonical
 _CUT_AT = 80
 _MOST_NAMES = 10
 _NARROWEST = 12
+_SHORTEST_CUT = 16  # cells that a column keeps, if it has so many
 _CONTROLS = (*range(32), *range(127, 160))
 _UNSEEN = (  # of format characters those that have no shape of their own, and what looks empty though it is none
     *(0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, 0x3164, 0xFEFF, 0xFFA0),
@@ -40,7 +41,7 @@ _INLINE = _ESCAPES | {ord("\n"): "\\n", ord("\t"): "\\t"}
 _JSON = {code: f"\\u{code:04x}" for code in range(127, 160)}  # JSON allows them raw
 # How lines of the commands begin that print texts over several lines.
 _OWN_LINE = (
-    r"(?m)^(?=(?:[+~-] )?\[\d+\]|\[\S+ [0-9a-f]{12}\]|[\d,]+ messages of |tract:|warning:"
+    r"(?m)^(?=(?:[+~-] )?\[\d+\]|\[\S+ [0-9a-f]{12}\]|[\d,]+ messages? of |tract:|warning:"
     r"|(?:commit|tract|parents|made|operation|targets|priority|type|content|tokens|message|metadata|config|annotations"
     r"|edited by|role|name|tool_call_id) {2})"
 )
@@ -79,6 +80,11 @@ def some(names: Sequence[str]) -> list[str]:
     """Returns the first names of a long list, each on one line, and how many more there are."""
     shown = [inline(name) for name in names[:_MOST_NAMES]]
     return shown if len(names) <= _MOST_NAMES else [*shown, f"and {len(names) - _MOST_NAMES} more"]
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun, such as "1 commit" or "2,000 commits"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def fail_if(is_failed: object) -> None:
@@ -156,6 +162,20 @@ def _has_colour() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def _fitted(widths: Sequence[int], most: int) -> list[int]:
+    """Returns the widths of columns that fit into `most` cells, if they can: the last one is cut, then the widest others.
+
+    None gets narrower than a hash, so that what names a commit stays whole.
+    """
+    *others, last = widths
+    gaps = 2 * len(others)
+    last = max(min(_NARROWEST, last), min(last, most - sum(others) - gaps))
+    for place in sorted(range(len(others)), key=lambda n: -others[n]):
+        over = sum(others) + gaps + last - most
+        others[place] -= max(0, min(over, others[place] - _SHORTEST_CUT))
+    return [*others, last]
+
+
 def _echo_rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     from rich.cells import cell_len  # 30 ms: only a terminal needs rich
     from rich.console import Console
@@ -164,7 +184,8 @@ def _echo_rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -
 
     console = Console(highlight=False, markup=False, emoji=False)
     widths = [max(map(cell_len, (column.title, *(row[n] for row in rows)))) for n, column in enumerate(columns)]
-    widths[-1] = max(_NARROWEST, min(widths[-1], console.width - sum(widths[:-1]) - 2 * len(widths[:-1])))
+    widths = _fitted(widths, console.width)
+    console.width = max(console.width, sum(widths) + 2 * len(widths))  # what does not fit is wrapped, not cut
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column, width in zip(columns, widths, strict=True):
         justify: Literal["left", "right"] = "right" if column.is_number else "left"

@@ -28,7 +28,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
     metavar="AGE",
     default="1h",
     show_default=True,
-    help="Remove what is in packs only once these have been there so long; 0s: at once, if nobody copies the store now.",
+    help="Remove packed loose files once their packs are this old; 0s: at once, if nobody is copying the store.",
 )
 @click.option(
     "--max-size", metavar="SIZE", help="Packs of at most 45MB, 500KB; by default 45MB in a git work tree, else 256 MiB."
@@ -36,7 +36,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 @click.option(
     "--with-others",
     is_flag=True,
-    help="In a git work tree, also what other copies wrote: only if no other clone packs.",
+    help="In a git work tree, pack what other copies wrote, too: only if no other clone packs.",
 )
 @with_store
 def pack(
@@ -44,11 +44,11 @@ def pack(
 ) -> None:
     """Pack the loose files and small packs of the whole store, all its tracts.
 
-    Nothing is lost, and every answer stays the same: each pack is checked before its members are removed elsewhere.
-    That is done by a later run, so that copies that are being made meanwhile are whole. Where git tracks the store, this
-    copy packs what it wrote itself, and removes it once git tracks the packs: 'git add' them.
-    Others may read and write meanwhile. You may interrupt it at any point and run it again. Packs of 32 MiB and more
-    are never written again. A file that can't be read stays as it is; then the exit code is 1.
+    Nothing is lost, and every answer stays the same: each pack is verified before the loose files in it are removed. A later
+    run removes them, so that a copy that is being made stays whole. Where git tracks the store, this copy packs what it
+    wrote itself, and removes that once git tracks the packs: 'git add' them.
+    Others may read and write meanwhile. You may interrupt it at any point and run it again. Packs of 32 MiB and more are
+    never rewritten. A file that can't be read stays as it is; then the exit code is 1.
     """
     age = None if older_than is None else _parse_age(older_than)
     kept = _AGE.fullmatch(keep_loose)

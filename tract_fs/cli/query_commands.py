@@ -14,7 +14,7 @@ import click
 from tract_fs import CommitInfo, Expression, QueryGroup, Store, TagNotFound, Tract, facet
 from tract_fs.cli.display import show_commits
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import Column, echo_table, inline, one_line, warn
+from tract_fs.cli.output import Column, counted, echo_table, inline, one_line, warn
 from tract_fs.cli.values import parse_field, parse_moment, read_document, require_plain
 from tract_fs.errors import ArgumentError
 from tract_fs.model import canonical
@@ -46,9 +46,11 @@ class _Groups(NamedTuple):
 )
 @click.option("--until", metavar="TIME", help="Only commits made at this time or before.")
 @click.option("--tag", metavar="NAME", help="Only the history of this tag.")
-@click.option("--group-by", "by", metavar="FIELDS", help="Count commits by these fields, as model,@branch.")
-@click.option("--sum", "sums", metavar="NAMES", help="Sum tokens, usage, or a count of usage, as usage.prompt_tokens.")
-@click.option("--prices", "file", metavar="FILE", help="JSON: what a million tokens of each model cost; '-': stdin.")
+@click.option("--group-by", "by", metavar="FIELDS", help="Count commits by these fields, such as model,@branch.")
+@click.option(
+    "--sum", "sums", metavar="NAMES", help="Sum tokens, usage, or one count of it, such as usage.prompt_tokens."
+)
+@click.option("--prices", "file", metavar="FILE", help="JSON: what a million tokens of each model cost; - is stdin.")
 @click.option("--csv", "is_csv", is_flag=True, help="Print comma-separated values.")
 @with_store
 def query(
@@ -198,7 +200,7 @@ def _show_groups(found: Sequence[QueryGroup]) -> None:
     echo_table(columns, rows)
     unpriced = sum(group.unpriced_count for group in found)
     if unpriced:
-        warn(f"the cost leaves out {unpriced} commits with usage: no price is given for their models")
+        warn(f"the cost leaves out {counted(unpriced, 'commit')} with usage: no price is given for the model")
 
 
 def _short(name: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from msgspec import structs
 
-from tract_fs import CommitInfo, CompiledContext, TokenUsage, Tract
+from tract_fs import CommitInfo, CompiledContext, PriorityAnnotation, TokenUsage, Tract
 from tract_fs.cli.contents import to_plain
 from tract_fs.cli.display import (
     DIGITS,
@@ -24,8 +26,8 @@ from tract_fs.cli.display import (
     show_warnings,
 )
 from tract_fs.cli.invocation import Invocation, with_store
-from tract_fs.cli.output import Column, echo_table, json_text, one_line
-from tract_fs.cli.values import parse_moment
+from tract_fs.cli.output import Column, echo_table, json_text, one_line, styled
+from tract_fs.cli.values import Count, parse_moment
 from tract_fs.errors import CommitNotFoundError, ContentRedacted
 from tract_fs.model.shapes import SHAPES
 
@@ -36,10 +38,11 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="List the newest commits.")
+@click.argument("ref", required=False, metavar="[REF | A..B]")
 @click.option(
-    "-n", "--limit", type=click.IntRange(0, 2**31 - 1), default=10, show_default=True, help="How many commits."
+    "-n", "--limit", type=Count(), metavar="N", default=10, show_default=True, help="How many commits; -N for short."
 )
-@click.option("--all", "is_all", is_flag=True, help="The whole history.")
+@click.option("--all", "is_all", is_flag=True, help="The whole history; with --graph, of all branches.")
 @click.option("--operation", metavar="OP", help="Only this operation: append, edit, annotate, merge or summarize.")
 @click.option("--type", "content_type", metavar="TYPE", help="Only contents of this type.")
 @click.option(
@@ -54,10 +57,13 @@ if TYPE_CHECKING:
 @click.option("--graph", "is_graph", is_flag=True, help="Draw how branches and heads parted and merged.")
 @click.option("--all-branches", "is_all_branches", is_flag=True, help="With --graph: all branches, not this one alone.")
 @click.option("--stat", "is_stat", is_flag=True, help="Show how many bytes each content has beside its tokens.")
+@click.option("-p", "--patch", "is_patch", is_flag=True, help="Show what each commit changed in the context.")
+@click.option("--reverse", "is_reversed", is_flag=True, help="Show the oldest of them first.")
 @with_store
 def log(
     invocation: Invocation,
     *,
+    ref: str | None,
     limit: int,
     is_all: bool,
     operation: str | None,
@@ -70,83 +76,152 @@ def log(
     is_graph: bool,
     is_all_branches: bool,
     is_stat: bool,
+    is_patch: bool,
+    is_reversed: bool,
 ) -> None:
-    """List the newest commits of the branch that match, newest first."""
+    """List the newest commits of the branch that match, newest first; with REF, those of its history; with A..B, those that B has
+    and A has not.
+
+    \b
+    tract log -3 -p                the last three, and what each changed
+    tract log main..side           what side has beyond main
+    """
     since_time = None if since is None else parse_moment(since, "--since")
     until_time = None if until is None else parse_moment(until, "--until")
     filters = (operation, content_type, since, until, tag, text)
     most = None if is_all else limit
+    after, start = _range(ref)
     if is_all_branches and not is_graph:
         raise click.UsageError("--all-branches goes with --graph")
-    if is_graph and any(given is not None for given in filters):
-        raise click.UsageError("--graph draws whole histories: leave out the filters")
-    with invocation.reading() as t:
+    if is_graph and (after or is_patch or is_reversed or any(given is not None for given in filters)):
+        raise click.UsageError("--graph draws whole histories: leave out the filters, A..B, --patch and --reverse")
+    if ref is not None and tag is not None:
+        raise click.UsageError("give REF or --tag, not both: each names a history")
+    with invocation.reading() as t, ExitStack() as held:
+        is_here = True
+        if start is None:
+            is_here = invocation.require_history(t)
+        else:
+            invocation.require_tract(t)
         if is_graph:
             from tract_fs.cli.log_lines import graph_document, read_graph, show_graph
 
-            invocation.require_history(t)
-            graph = read_graph(t, is_all_branches=is_all_branches)
+            is_every = is_all_branches or (is_all and start is None and invocation.branch is None)
+            graph = read_graph(t, start=start, is_all_branches=is_every)
             invocation.answer(
                 lambda: graph_document(graph, most),
                 lambda: show_graph(t, graph, most, is_oneline=is_oneline, is_stat=is_stat),
             )
             invocation.warn_if_incomplete(t)
             return
-        is_selected = invocation.require_history(t) and any(given is not None for given in filters)
-        infos = t.log(
-            most,
+        history = t if start is None else held.enter_context(t.at(start))
+        is_selected = is_here and (ref is not None or any(given is not None for given in filters))
+        infos = history.log(
+            most if most is None else most + 1,
             operation=operation,
             content_type=content_type,
             since=since_time,
             until=until_time,
             tag=tag,
             text=text,
+            after=None if after is None else t.resolve(after),
         )
+        is_more = most is not None and len(infos) > most
+        infos = infos[:most]
+        if is_reversed:
+            infos.reverse()
 
         def show() -> None:
-            if is_oneline and infos:
+            if is_patch:
+                from tract_fs.cli.log_lines import show_patches
+
+                show_patches(t, infos)
+            elif is_oneline and infos:
                 from tract_fs.cli.log_lines import show_lines
 
                 show_lines(t, infos, is_stat=is_stat)
             else:
                 show_commits(t, infos, is_selected=is_selected, is_size_shown=is_stat)
+            if is_more and sys.stdout.isatty():
+                click.echo(styled(f"the newest {most}; -n N lists more, --all lists all", dim=True))
 
-        invocation.answer(lambda: [info.to_dict() for info in infos], show)
+        invocation.answer(lambda: [_listed(t, info, is_patch=is_patch) for info in infos], show)
         invocation.warn_if_incomplete(t)
-        if tag is None:
+        if tag is None and start is None:
             show_warnings(head_warnings(t))
 
 
+def _range(ref: str | None) -> tuple[str | None, str | None]:
+    """Returns the commit whose history to leave out and the one whose history to list; None: none, and the head.
+
+    Errors: click.UsageError.
+    """
+    if ref is None or ".." not in ref:
+        return None, ref
+    a, b = ref.split("..", 1)
+    if b.startswith("."):
+        raise click.UsageError(
+            f"{ref}: write A..B for what B has and A has not; 'tract diff A B' compares their contexts"
+        )
+    return a or "@", b or None
+
+
+def _listed(t: Tract, info: CommitInfo, *, is_patch: bool) -> dict[str, object]:
+    return info.to_dict() | ({"diff": t.diff(None, info.commit_hash).to_dict()} if is_patch else {})
+
+
 @click.command(short_help="Show a commit.")
-@click.argument("ref", required=False)
+@click.argument("refs", nargs=-1, metavar="[REF]...")
 @with_store
-def show(invocation: Invocation, ref: str | None) -> None:
-    """Show the commit REF (a hash, 4 or more of its digits, a branch; the head if left out) with its content, config and annotations."""
+def show(invocation: Invocation, refs: tuple[str, ...]) -> None:
+    """Show the commit REF (a hash, 4 or more of its digits, a branch; the head if left out) with its content, config and annotations.
+
+    With several REFs, --json prints a list.
+    """
     with invocation.reading() as t:
-        if ref is None:
-            if not invocation.require_history(t):
+        if not refs:
+            if not invocation.require_history(t, is_said=False):
                 raise CommitNotFoundError("no commits yet", hash=None)
-            ref = t.head or ""
+            refs = (t.head or "",)
         else:
             invocation.require_tract(t)
-        info = require_commit(t, ref)
+        found = [_Shown.of(t, require_commit(t, ref)) for ref in refs]
+
+        def show_all() -> None:
+            for number, one in enumerate(found):
+                if number:
+                    click.echo()
+                show_commit(one.info, one.content, own=one.own, annotations=one.annotations, edits=one.edits)
+
+        documents = [one.to_dict() for one in found]
+        invocation.answer(lambda: documents[0] if len(documents) == 1 else documents, show_all)
+
+
+class _Shown(NamedTuple):
+    """A commit with what is known of it."""
+
+    info: CommitInfo
+    content: object
+    is_redacted: bool
+    own: PriorityAnnotation | None
+    annotations: list[PriorityAnnotation]
+    edits: list[CommitInfo]  # newest first
+
+    @classmethod
+    def of(cls, t: Tract, info: CommitInfo) -> _Shown:
         content, is_redacted = _content_or_redacted(t, info)
         annotations = annotations_of(t, info.commit_hash)
         edits = [e for e in t.log(None) if e.operation.value == "edit" and info.commit_hash in e.targets]
-        own = own_annotation(t, info)
-        invocation.answer(
-            lambda: (
-                info.to_dict()
-                | {
-                    "content": None if content is None else to_plain(content),
-                    "is_redacted": is_redacted,
-                    "annotation": None if own is None else annotation_document(own),
-                    "annotations": list(map(annotation_document, annotations)),
-                    "edits": [e.commit_hash for e in reversed(edits)],
-                }
-            ),
-            lambda: show_commit(info, content, own=own, annotations=annotations, edits=edits),
-        )
+        return cls(info, content, is_redacted, own_annotation(t, info), annotations, edits)
+
+    def to_dict(self) -> dict[str, object]:
+        return self.info.to_dict() | {
+            "content": None if self.content is None else to_plain(self.content),
+            "is_redacted": self.is_redacted,
+            "annotation": None if self.own is None else annotation_document(self.own),
+            "annotations": list(map(annotation_document, self.annotations)),
+            "edits": [e.commit_hash for e in reversed(self.edits)],
+        }
 
 
 @click.command("compile", short_help="Print the messages to send next.")
@@ -166,9 +241,9 @@ def show(invocation: Invocation, ref: str | None) -> None:
 @click.option("--aggregate-same-role", is_flag=True, help="Join neighbouring messages of one role.")
 @click.option(
     "--max-tokens",
-    type=click.IntRange(min=1),
+    type=Count(1),
     metavar="N",
-    help="Shorten large tool payloads, and leave old messages out, until N tokens hold the rest.",
+    help="Shorten large tool payloads, then leave out old messages, until the rest fits in N tokens.",
 )
 @click.option("--include-edit-annotations", is_flag=True, help="Mark edited messages with [edited].")
 @click.option(
@@ -177,7 +252,7 @@ def show(invocation: Invocation, ref: str | None) -> None:
     type=click.Choice(["text", "oneline", *SHAPES]),
     default="text",
     show_default=True,
-    help="The name of a provider's API: the JSON of the messages to send there.",
+    help="How to print them; the name of a provider's API prints the JSON to send there.",
 )
 @click.option(
     "--as-committed",
@@ -200,13 +275,13 @@ def compile_(
 ) -> None:
     """Print the messages to send next. Warnings go to stderr.
 
-    With the format of a provider, what lies between a tool call and its results goes behind the results, and empty
-    messages are left out, since providers refuse both.
+    With a provider's format, messages between a tool call and its results move behind the results, and empty messages are
+    left out, because providers refuse both.
     """
     if as_is and format_ != "openai":
         raise click.UsageError("--as-committed goes with --format openai")
     if max_tokens is not None and aggregate_same_role:
-        raise click.UsageError("--max-tokens goes without --aggregate-same-role")
+        raise click.UsageError("give --max-tokens or --aggregate-same-role, not both")
     if at_commit is not None and at_time is not None:
         raise click.UsageError("give --at-commit or --at-time, not both")
     moment = None if at_time is None else parse_moment(at_time, "--at-time")
@@ -246,9 +321,11 @@ def compile_(
 @click.option("--since", metavar="TIME", help="Only usage recorded then or later (ISO 8601; UTC if it has no offset).")
 @with_store
 def usage(invocation: Invocation, *, by: TractUsageKey, since: str | None) -> None:
-    """Sum the usage that was recorded in the tract, in tokens. The prompt contains what a cache held and took, the completion the reasoning.
+    """Sum the usage that was recorded in the tract, in tokens. Prompt tokens include those read from and written to a cache,
+    completion tokens those of reasoning.
 
-    By branch, a commit on two branches counts for both. With --json each key has its counts; the key "" stands for no model, or no branch.
+    By branch, a commit on two branches counts for both. With --json each key has its counts; the key "" is that of no model, or
+    no branch.
     """
     since_time = None if since is None else parse_moment(since, "--since")
     with invocation.reading() as t:

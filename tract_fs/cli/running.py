@@ -75,6 +75,15 @@ def _run(arguments: list[str], *, is_json: bool) -> int:
         return result if isinstance(result, int) else 0
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except click.NoSuchOption as error:
+        from tract_fs.cli.git_words import meant, option_advice
+
+        understood = meant(arguments, error)
+        if understood is not None:
+            return _run(understood, is_json=is_json)
+        advice = option_advice(error)
+        _report_usage(error if advice is None else click.UsageError(advice), is_json=is_json)
+        return error.exit_code
     except click.ClickException as error:
         _report_usage(error, is_json=is_json)
         return error.exit_code
@@ -92,9 +101,11 @@ def _run(arguments: list[str], *, is_json: bool) -> int:
 
 def _words(error: TractError) -> str:
     """Returns the message of an error; where the library's advice is a call, the command to type instead."""
+    from tract_fs.cli.words import as_command  # needed for an error alone
+
     message = str(error)
     if not isinstance(error, BranchNotFound):
-        return message
+        return as_command(message)
     tract_id, branch = (error.fields[name] for name in ("tract_id", "branch"))
     if message == error.template.format(**error.fields):
         return f"tract {tract_id!r} has no branch {branch!r}; 'tract branch' lists them, 'tract branch NAME' makes one"
@@ -115,6 +126,9 @@ def _report(kind: str, message: str, fields: dict[str, object], *, is_json: bool
 
 def _report_usage(error: click.ClickException, *, is_json: bool) -> None:
     message = error.format_message()
+    command = error.ctx.command.name if isinstance(error, click.UsageError) and error.ctx is not None else None
+    if command in ("commit", "edit") and message.startswith("Got unexpected extra argument"):
+        message += "; give the text with -m TEXT"
     if is_json:
         _report("CommandLineError", message.splitlines()[0] if message else "", {}, is_json=True)
         return

@@ -10,7 +10,7 @@ from tract_fs import SearchHit, Store
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import inline, styled
-from tract_fs.cli.values import parse_moment
+from tract_fs.cli.values import Count, parse_moment
 
 
 @click.command(short_help="Find a phrase in the texts.")
@@ -21,10 +21,8 @@ from tract_fs.cli.values import parse_moment
 @click.option("--role", metavar="ROLE", help="Only messages of this role.")
 @click.option("--since", metavar="TIME", help="Only commits made then or later (ISO 8601; UTC if it has no offset).")
 @click.option("--until", metavar="TIME", help="Only commits made at this time or before.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(1, 2**31 - 1), default=20, show_default=True, help="How many hits at most."
-)
-@click.option("--where", metavar="EXPR", help="Only commits that match, as for 'tract query'.")
+@click.option("-n", "--limit", type=Count(1), metavar="N", default=20, show_default=True, help="How many hits at most.")
+@click.option("--where", metavar="EXPR", help="Only commits that match this expression of 'tract query'.")
 @with_store
 def search(
     invocation: Invocation,
@@ -39,13 +37,13 @@ def search(
     limit: int,
     where: str | None,
 ) -> None:
-    """List the commits of the tract, on any branch or on none, whose text contains PHRASE, whatever the case; best first.
+    """List the commits of the tract, on any branch or on none, whose text contains PHRASE, best first. Case is ignored.
 
     \b
     tract search 'capital of france'
     tract search --all-tracts --role assistant refund
 
-    PHRASE is found as it stands, inside words too. A text that was edited since is found at its commit.
+    PHRASE is matched as it is, inside words too. A text that was edited later is found at its own commit.
     """
     if is_all_tracts and (history is not None or where is not None):
         raise click.UsageError("--on and --where are about one tract: leave out --all-tracts")

@@ -19,7 +19,7 @@ from tract_fs.capture.files import FileState
 from tract_fs.capture.importer import TranscriptReport
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import CommandError, Invocation
-from tract_fs.cli.output import warn
+from tract_fs.cli.output import counted, warn
 from tract_fs.errors import TractError
 from tract_fs.transcripts import REQUESTS
 from tract_fs.transcripts.resume import SessionBytes, SessionCheck
@@ -108,8 +108,8 @@ def show_imported(done: Sequence[dict[str, Any]]) -> Iterator[str]:
             continue
         head = "" if one["head"] is None else f", head {one['head'][:DIGITS]}"
         yield (
-            f"{one['file']}: {one['format']}, {one['messages']} messages in {one['entries']} records{_counts(total([one]))}; "
-            f"{one['added']} commits added to tract {one['tract_id']}{head}"
+            f"{one['file']}: {one['format']}, {counted(one['messages'], 'message')} in {counted(one['entries'], 'record')}{_counts(total([one]))}; "
+            f"{counted(one['added'], 'commit')} added to tract {one['tract_id']}{head}"
         )
         if one["branches"]:
             yield f"  branches made: {', '.join(one['branches'])}"
@@ -117,8 +117,8 @@ def show_imported(done: Sequence[dict[str, Any]]) -> Iterator[str]:
     if len(done) > 1:
         found = total(done)
         yield (
-            f"total: {found['sessions']} sessions, {found['messages']} messages in {found['entries']} records"
-            f"{_counts(found)}; {found['added']} commits added; {found['known']} files with nothing new, "
+            f"total: {counted(found['sessions'], 'session')}, {counted(found['messages'], 'message')} in {counted(found['entries'], 'record')}"
+            f"{_counts(found)}; {counted(found['added'], 'commit')} added; {counted(found['known'], 'file')} with nothing new, "
             f"{found['failed']} failed"
         )
 
@@ -173,7 +173,7 @@ def show_check(file: str, found: SessionCheck) -> Iterator[str]:
     if found.summarized:
         yield f"  {found.summarized} are summarized by a compaction"
     if found.left:
-        yield f"  {found.left} are on ways that the session went back from"
+        yield f"  {found.left} are on paths that the session went back from"
     for loss in found.lost[:_SHOWN_FLAWS]:
         yield f"  {f'line {loss.line}' if loss.line else loss.key or 'the session'}: lost: {loss.reason}"
     yield from _shown_flaws(to_builtins(found.flaws))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import click
 from msgspec import to_builtins
 
-from tract_fs import Tract
+from tract_fs import Tract, TractInfo
 from tract_fs.cli.declared import declare_tract, is_declared
-from tract_fs.cli.display import DIGITS, show_status, show_warnings
+from tract_fs.cli.display import DIGITS, show_short_status, show_status, show_warnings
 from tract_fs.cli.invocation import STORE_DIRECTORY, CommandError, Invocation, with_store
-from tract_fs.cli.output import echo_lines, inline
-from tract_fs.cli.values import parse_generation_config, parse_moment
+from tract_fs.cli.output import Column, counted, echo_lines, echo_table, inline, one_line
+from tract_fs.cli.values import Count, parse_generation_config, parse_moment
 from tract_fs.errors import DamageError
 from tract_fs.model.names import require_tract_id
 from tract_fs.store.git_ignore import find_ignored
@@ -46,19 +48,17 @@ def init(invocation: Invocation, path: str | None) -> None:
         show_warnings([ignored.describe()])
 
 
-@click.command("import", short_help="Commit the messages of a file.")
+@click.command("import", short_help="Import messages, or sessions of agents.")
 @click.argument("files", nargs=-1, metavar="FILE...")
 @click.option(
     "--format", "format_", type=click.Choice(["openai", *SESSION_FORMATS]), help="The files' format [detected]."
 )
-@click.option(
-    "--conversation", type=click.IntRange(min=1), metavar="N", help="The Nth conversation of the file, from 1."
-)
+@click.option("--conversation", type=Count(1), metavar="N", help="The Nth conversation of the file, from 1.")
 @click.option(
     "--all",
     "is_all",
     is_flag=True,
-    help="Import all sessions of a folder; all conversations of a file, each into its own tract: the file's stem, its number, and 8 digits of its hash.",
+    help="Import every session of a folder, or every conversation of a file, each into its own tract: the file's stem, its number, and 8 digits of its hash.",
 )
 @click.option(
     "--config", "pairs", multiple=True, metavar="KEY=VALUE", help="Generation config where the file has none."
@@ -67,11 +67,11 @@ def init(invocation: Invocation, path: str | None) -> None:
 @click.option(
     "--from",
     "first",
-    type=click.IntRange(min=1),
+    type=Count(1),
     metavar="N",
-    help="Begin at the Nth message, from 1: go on with an import that was stopped.",
+    help="Start at message N, from 1, to continue an import that was stopped.",
 )
-@click.option("-c", "--create", is_flag=True, help="Create the branch, and the tract, without a history.")
+@click.option("-c", "--create", is_flag=True, help="Create the branch, and the tract if need be, without a history.")
 @click.option("--strict", "is_strict", is_flag=True, help="Refuse a session file that is not clean.")
 @click.option("--discover", "is_discovered", is_flag=True, help="List the sessions of the agents on this machine.")
 @click.option("--since", metavar="TIME", help="Only session files changed at this time or later (ISO 8601).")
@@ -93,14 +93,14 @@ def import_(
 ) -> None:
     """Commit the messages of FILE (- is stdin), each whole: JSON or JSON lines.
 
-    A session file of an agent comes into a tract of its own, with all its records, or into the one that --tract names. One
-    that has grown adds what is new; what is not clean is repaired, kept and listed. Several may be given; of a folder, --all
-    imports every session in it, and --discover --all those of every known program.
+    A session file of an agent gets a tract of its own, with all its records, or the one that --tract names. Import it again
+    when it has grown: only what is new is added. What is not clean is repaired, kept and listed. FILE may be given several
+    times; --all imports every session in a folder, and --discover --all those of every known program.
 
-    A conversation of under 10,000 messages comes in one transaction: whole, or not at all. A longer one comes in several.
-    What stands of it when the import is stopped is reported, and --from goes on from there.
+    A conversation of under 10,000 messages is imported in one transaction: all of it or nothing. A longer one takes several;
+    if it is stopped, it reports what is committed, and --from continues there.
 
-    A file holds a list of messages, a request body, a record with such a list, or several of these. A record's own
+    A file contains a list of messages, a request body, a record with such a list, or several of these. A record's own
     generation config (model, temperature, …) is kept; --config adds the fields that it lacks. With --all, --tract sets
     another stem, and a conversation that its tract already contains is skipped.
     """
@@ -116,7 +116,9 @@ def import_(
     chosen = choose_files(files, format=format_, is_all=is_all, is_discovered=is_discovered, after=after)
     if chosen is not None:
         if conversation is not None or pairs or config_json or first is not None or create:
-            raise click.UsageError("sessions go without the options for lists of messages")
+            raise click.UsageError(
+                "--conversation, --config, --config-json, --from and --create are for lists of messages, not for sessions"
+            )
         done = import_sessions(invocation, chosen, format=format_, is_strict=is_strict)
         added = sum(one.get("added", 0) for one in done)
         wrote = f"{added} commits written" if added else ""
@@ -126,7 +128,7 @@ def import_(
             raise CommandError("not all files were imported")
         return
     if len(files) > 1:
-        raise click.UsageError("several files are imported only where each is a session of an agent")
+        raise click.UsageError("give several files only if each is a session of an agent")
     (file,) = files
     imported = import_file(
         invocation,
@@ -141,7 +143,7 @@ def import_(
     def show() -> None:
         for one in imported:
             if one["is_new"]:
-                line = f"imported {one['message_count']} messages into tract {one['tract_id']}, head {str(one['head'])[:DIGITS]}"
+                line = f"imported {counted(one['message_count'], 'message')} into tract {one['tract_id']}, head {str(one['head'])[:DIGITS]}"
             else:
                 line = f"tract {one['tract_id']} already contains this conversation"
             click.echo(line)
@@ -151,12 +153,53 @@ def import_(
     invocation.answer(lambda: {"imported": imported}, show, wrote=wrote)
 
 
-@click.command(short_help="Show the state of the tract.")
+@click.command(short_help="List the tracts of the store.")
 @with_store
-def status(invocation: Invocation) -> None:
+def tracts(invocation: Invocation) -> None:
+    """List the tracts of the store with their commit counts and titles, the one that changed last first."""
+    with invocation.reading_all() as store:
+        found = sorted(store.tracts(), key=lambda info: (-info.updated_us, info.tract_id))
+        documents = [
+            {
+                "tract_id": info.tract_id,
+                "title": info.title,
+                "head": info.head,
+                "commit_count": info.commit_count,
+                "updated_at": _time(info).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+                "metadata": info.metadata,
+            }
+            for info in found
+        ]
+        invocation.answer(lambda: documents, lambda: _show_tracts(found))
+
+
+def _show_tracts(found: Sequence[TractInfo]) -> None:
+    rows = [
+        [info.tract_id, f"{_time(info):%Y-%m-%d %H:%M}", f"{info.commit_count:,}", one_line(info.title or "")]
+        for info in found
+    ]
+    if not rows:
+        click.echo("no tracts yet", err=True)
+        return
+    columns = [Column("tract", style="yellow"), Column("changed (UTC)", style="dim"), Column("commits", is_number=True)]
+    echo_table([*columns, Column("title")], rows)
+
+
+def _time(info: TractInfo) -> datetime:
+    return datetime.fromtimestamp(info.updated_us // 1_000_000, UTC) + timedelta(
+        microseconds=info.updated_us % 1_000_000
+    )
+
+
+@click.command(short_help="Show the state of the tract.")
+@click.option(
+    "-s", "--short", "is_short", is_flag=True, help="Print a line with the head, and one per kind of problem."
+)
+@with_store
+def status(invocation: Invocation, is_short: bool) -> None:
     """Show the state of the tract in this copy, and what to do about each problem.
 
-    The exit code is 1 where the context can't be compiled.
+    The exit code is 1 if the context can't be compiled.
     """
     with invocation.reading() as t:
         if invocation.tract_id is not None:
@@ -166,6 +209,8 @@ def status(invocation: Invocation) -> None:
         missing = [str(invocation.no_branch(t))] if state.head is None and not is_waiting and t.branches() else []
         path = os.path.abspath(invocation.require_context())
         tracts = Tract.tracts(path)
+        if tracts and t.tract_id not in tracts and not is_declared(path, t.tract_id):
+            missing = [invocation.no_tract(t.tract_id, tracts)]
         fields = {name: getattr(state, name) for name in state.__struct_fields__}
         document = {
             "path": path,
@@ -176,7 +221,10 @@ def status(invocation: Invocation) -> None:
         fault = _why_not_compiled(t)
 
         def show() -> None:
-            show_status(state, path, tracts, is_branch_missing=bool(missing))
+            if is_short:
+                show_short_status(state)
+                return
+            show_status(state, path, tracts, is_branch_missing=bool(missing) and t.tract_id in tracts)
             warnings = [warning for warning in state.warnings if not fault or fault not in warning]
             show_warnings([*missing, *warnings, *state.advice])
 
@@ -196,28 +244,32 @@ def _why_not_compiled(t: Tract) -> str:
 
 @click.command(short_help="Run the main commands on a bundled transcript.")
 @click.argument("path", required=False)
+@click.option("--shop", "is_shop", is_flag=True, help="Make a store to query instead: a made-up talk with a shop.")
 @with_store
-def demo(invocation: Invocation, path: str | None) -> None:
+def demo(invocation: Invocation, path: str | None, is_shop: bool) -> None:
     """Run the main commands on a bundled transcript: import, edit, skip, compile, query, and look at the files.
 
     The store is made in PATH, which must not hold one yet; without PATH the store is removed at the end.
     """
-    from tract_fs.cli.demo import run_demo  # needs tempfile, 4 ms
+    from tract_fs.cli.demo import make_shop, run_demo  # needs tempfile, 4 ms
 
-    run_demo(invocation, path)
+    if is_shop:
+        make_shop(invocation, path)
+    else:
+        run_demo(invocation, path)
 
 
 @click.command(short_help="Write a session file.")
-@click.option("-o", "--output", metavar="FILE", help="A new file, or a folder to make it in [stdout].")
+@click.option("-o", "--output", metavar="FILE", help="A new file, or the folder for it [stdout].")
 @click.option(
     "--format",
     "format_",
     type=click.Choice(RESUMED_FORMATS),
-    help="Make a new session for this program to go on with, or the body of a request to this provider.",
+    help="Write a new session that this program can continue, or the body of a request to this provider.",
 )
-@click.option("--at-commit", metavar="REF", help="Of the context at this commit, branch or tag [the head].")
-@click.option("--session-id", metavar="UUID", help="Of the new session [a new one].")
-@click.option("--cwd", metavar="PATH", help="Its working directory [that of the imported session].")
+@click.option("--at-commit", metavar="REF", help="Export the context at this commit, branch or tag [the head].")
+@click.option("--session-id", metavar="UUID", help="The id of the new session [a new one].")
+@click.option("--cwd", metavar="PATH", help="The working directory of the new session [that of the imported one].")
 @with_store
 def export(
     invocation: Invocation,
@@ -229,8 +281,8 @@ def export(
 ) -> None:
     """Write the session file that the tract was imported from: the same records, in their order.
 
-    With --format, write a new session of the context at the head (of --branch, or at --at-commit), for the program to go on
-    with. What the format can't hold is listed on stderr, with its count.
+    With --format, write the context at the head (of --branch, or at --at-commit) as a new session that the program can
+    continue. What the format has no place for is listed on stderr, with its count.
     """
     from tract_fs.cli.sessions import export_session
 
@@ -249,23 +301,23 @@ def export(
         stream.write(made)
     lines = [f"wrote {inline(place)}"]
     if format_ == "opencode":
-        lines.append(f"its program takes it by: opencode import {inline(place)}")
+        lines.append(f"import it with: opencode import {inline(place)}")
     elif made.path:
-        lines.append(f"its program looks for it in {inline(made.path)}, below its folder of sessions")
+        lines.append(f"the program looks for it in {inline(made.path)}, below its folder of sessions")
     document = {"path": place, "bytes": len(made), "place": made.path, "lost": list(made.lost)}
     invocation.answer(lambda: document, lambda: echo_lines(lines), wrote=lines[0])
     if not invocation.is_json:
         show_warnings(made.lost)
 
 
-@click.command("check-session", short_help="Show what an agent would load of a session file.")
+@click.command("check-session", short_help="Show what an agent would load from a session file.")
 @click.argument("file")
 @click.option("--format", "format_", type=click.Choice(SESSION_FORMATS), help="The file's format [detected].")
 @with_store
 def check_session(invocation: Invocation, file: str, format_: str | None) -> None:
-    """Show what the agent itself would load of a session FILE, by walking it as the agent does, and what it would lose.
+    """Show what the agent itself would load from a session FILE, read as the agent reads it, and what it would lose.
 
-    The exit code is 1 where it would lose a message. Nothing is written.
+    The exit code is 1 if it would lose a message. Nothing is written.
     """
     from tract_fs.capture.sessions import check_session as check
     from tract_fs.cli.sessions import show_check
@@ -277,4 +329,4 @@ def check_session(invocation: Invocation, file: str, format_: str | None) -> Non
         raise CommandError(f"{file}: {len(found.lost)} messages would be lost; 'tract import' keeps them all")
 
 
-COMMANDS = (init, import_, export, check_session, status, demo)
+COMMANDS = (init, import_, export, check_session, tracts, status, demo)

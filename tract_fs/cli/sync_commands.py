@@ -29,7 +29,7 @@ _Progress = Callable[[int, int, str], None]
 @click.command(short_help="Sync with another copy of the store.")
 @click.argument("path")
 @click.option("--verify", is_flag=True, help="Hash every file of both sides, not only those to copy.")
-@click.option("--merge", "is_merged", is_flag=True, help="Then join the heads of the branch, and sync that too.")
+@click.option("--merge", "is_merged", is_flag=True, help="Then join the heads of the branch, and sync the result, too.")
 @click.option(
     "--unrelated", is_flag=True, help="Mix tracts that have nothing in common, too; this can't be taken back."
 )
@@ -84,7 +84,7 @@ def bundle(invocation: Invocation) -> None:
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @with_store
 def create(invocation: Invocation, file: str, since: str | None, force: bool) -> None:
-    """Write the tract, with what it builds on, into FILE; - is stdout, and what was made is shown on stderr."""
+    """Write the tract, with what it builds on, into FILE. With - it goes to stdout, and the summary to stderr."""
     is_sent = file == "-" or file in _STDOUT
     with ExitStack() as held:
         t = held.enter_context(invocation.writing(is_any_branch=True))
@@ -155,10 +155,10 @@ def verify(invocation: Invocation, file: str) -> None:
 
 @bundle.command(short_help="Apply a bundle.")
 @click.argument("file")
-@click.option("--unrelated", is_flag=True, help="Apply it also to a tract that has nothing in common with it.")
+@click.option("--unrelated", is_flag=True, help="Apply it to a tract that has nothing in common with it, too.")
 @with_store
 def apply(invocation: Invocation, file: str, unrelated: bool) -> None:
-    """Apply the bundle FILE (- is stdin) to the store: all of it, or, if it is damaged or broken off, nothing that shows."""
+    """Apply the bundle FILE (- is stdin) to the store: all of it, or, if it is damaged or cut off, nothing."""
     with invocation.writing(is_any_branch=True) as t, _received(file) as path:
         report = t.apply_bundle(path, allow_unrelated=unrelated)
         report = replace(report, path="stdin") if _is_stdin(file) else report

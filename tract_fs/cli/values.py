@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +22,7 @@ from tract_fs.model.names import is_tract_id
 _BYTE_ORDER_MARK = "\ufeff"
 _TRACT_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _LONGEST_STEM = 48
+_AGO = re.compile(r"([0-9]{1,4})[ .](minute|hour|day|week)s?(?:[ .]ago)?")
 _SURE_DIGITS = 15  # a float keeps as many
 
 
@@ -200,12 +201,39 @@ def parse_generation_config(pairs: Iterable[str], whole: str | None) -> dict[str
     return require_json_object(whole, "--config-json") | over
 
 
+class Count(click.IntRange):
+    """A whole number of `least` or more."""
+
+    def __init__(self, least: int = 0) -> None:
+        super().__init__(least, 999_999_999)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Returns the number. Errors: click.BadParameter."""
+        if isinstance(value, int):
+            return value
+        if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) >= (self.min or 0)):
+            self.fail(f"{value!r}: give a whole number from {self.min} to {self.max}", param, ctx)
+        return int(value)
+
+    def _describe_range(self) -> str:
+        """Returns nothing: the help says what a count is for, not how large it may be."""
+        return ""
+
+
 def parse_moment(text: str, option: str) -> datetime:
-    """Returns a time in ISO 8601 form; without an offset it is UTC. Errors: click.BadParameter."""
+    """Returns a time in ISO 8601 form (without an offset: UTC), or one like "yesterday" or "2 hours ago".
+
+    Errors: click.BadParameter.
+    """
+    ago = _AGO.fullmatch(text)
+    if text in ("now", "yesterday"):
+        return datetime.now(UTC) - timedelta(days=text == "yesterday")
+    if ago is not None:
+        return datetime.now(UTC) - timedelta(**{f"{ago[2]}s": int(ago[1])})
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        hint = "write it like 2026-01-02T03:04:05 (UTC) or 2026-01-02T03:04:05+02:00"
+        hint = "write it like 2026-01-02T03:04:05 (UTC), 2026-01-02T03:04:05+02:00, yesterday or '2 hours ago'"
         raise click.BadParameter(f"{text!r}: {hint}", param_hint=option) from None
 
 

@@ -24,8 +24,8 @@ def view(invocation: Invocation, *, output: str | None, is_opened: bool, all_tra
     tract view -o page.html      into a file of this name
     tract view --all-tracts      all tracts, one at a time
 
-    The file needs no network and makes no request, so it can be kept and sent; it holds the texts of all commits, those that
-    no context shows any more too. A page that is there already is replaced, any other file is not.
+    The file needs no network and makes no request, so it can be kept and sent; it contains the texts of all commits, also of
+    those that no context shows any more. A page that is there already is replaced, any other file is not.
     """
     with invocation.reading() as t:
         invocation.require_history(t)

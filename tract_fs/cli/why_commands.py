@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from tract_fs import AnswerComparison, BlamedLine, ComparedAnswer, ExplainedCommit, Explanation, Tract
-from tract_fs.cli.contents import message_text
+from tract_fs.cli.contents import message_text, to_plain
 from tract_fs.cli.diff_commands import config_line
 from tract_fs.cli.display import DIGITS, commit_line, require_commit, show_warnings
 from tract_fs.cli.invocation import Invocation, with_store
@@ -45,12 +45,20 @@ def why(invocation: Invocation, ref: str | None, at_commit: str | None, at_time:
 def _show(t: Tract, made: Explanation) -> None:
     for one in made.messages:
         head = styled(f"[{(one.index or 0) + 1}] {one_line(one.role or '')}", bold=True)
-        _show_commit(f"{head}  {styled(one.commit_hash[:DIGITS], fg='yellow')}  {one_line(one.text or '')}", one)
+        _show_commit(f"{head}  {styled(one.commit_hash[:DIGITS], fg='yellow')}  {one_line(_text(t, one))}", one)
     if made.messages and made.absent:
         click.echo(styled("not in the context:", bold=True))
     for one in made.absent:
         line = commit_line(t, require_commit(t, one.commit_hash))
         _show_commit(f"{styled(one.commit_hash[:DIGITS], fg='yellow')}  {line}", one)
+
+
+def _text(t: Tract, one: ExplainedCommit) -> str:
+    """Returns the text of a message, without the JSON around it."""
+    if one.content_type != "message" or not (one.text or "").startswith("{"):
+        return one.text or ""
+    content = to_plain(t.get_content(one.shown_edit or one.commit_hash))
+    return message_text(content["message"]) if content["content_type"] == "message" else one.text or ""
 
 
 def _show_commit(header: str, one: ExplainedCommit) -> None:

@@ -263,8 +263,8 @@ def export_warnings(slots: list[Slot], layout: Layout) -> list[str]:
     is_answered = any(rendering.answers for _, rendering in shown)
     ids = [ToolIds(r.calls, r.answers, _joins(r)) for _, r in shown] if is_answered else []
     warnings = [
-        f"commit {shown[late.result][0].commit}: the result of tool call {late.id!r} does not follow the call at once "
-        f"(commit {shown[late.call][0].commit}); to_openai() moves what lies between behind it"
+        f"commit {shown[late.result][0].commit}: the result of tool call {late.id!r} does not directly follow the call "
+        f"(commit {shown[late.call][0].commit}); to_openai() moves what lies between them behind it"
         for late in place_results(ids).late
     ]
     for slot, rendering in shown:

@@ -555,7 +555,8 @@ class ContextState:
         def warn() -> list[str]:
             line = slots[:count]
             warnings = [
-                f"commit {line[p].commit} is left out: its tool call or result is" for p in sorted(layout.dropped)
+                f"commit {line[p].commit} is left out with the other half of its tool call"
+                for p in sorted(layout.dropped)
             ]
             warnings += summary_warnings(line, layout, targets)
             warnings += pairing_warnings(line, layout, later)

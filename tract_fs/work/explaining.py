@@ -34,6 +34,9 @@ def explain(session: Session, ref: str | None, at_time: datetime | None, at_comm
 def blame(session: Session, ref: str | None) -> list[BlamedLine]:
     """Returns the lines of the context of a commit (None: the head). Errors: as `Tract.blame`."""
     cut = session.contexts.cut(None, ref)
+    lost = cut.state.lost() if session.reader.gaps else []
+    if lost and not session.reader.store.accepts_gaps:
+        raise session.reader.gap_error(lost)
     return list(blame_slots(cut.state, cut.later, session.reader.commit))
 
 

@@ -228,7 +228,7 @@ class TractReader:
             lost.append(Lost("content", content, "", self.store.objects.exists(content)))
         error = self.error_of(Incomplete(self.branch, tuple(dict.fromkeys(lost)), (), ()))
         shown = ", ".join(names)
-        fields = {**error.fields, "reason": f"{error.reason}, the content of commit {shown}"}
+        fields = {**error.fields, "reason": f"the content of commit {shown} is lost: {error.reason}"}
         message = HistoryIncomplete.template.format(**fields)
         return HistoryIncomplete(f"{message}, or skip, edit or summarize the commit", **fields)
 
@@ -800,7 +800,7 @@ class TractReader:
     def _resolve_prefix(self, prefix: str) -> CommitHash:
         names = self.overlay.names_with_prefix(prefix)
         if len(names) > 1:
-            raise AmbiguousRefError(ref=prefix, count=len(names))
+            raise AmbiguousRefError(ref=prefix, count=len(names), matches=tuple(sorted(names)[:2]))
         if not names:
             raise CommitNotFoundError(hash=prefix, where=f"tract {self.log.tract!r}")
         return CommitHash(names.pop())
