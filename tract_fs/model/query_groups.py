@@ -19,6 +19,7 @@ Prices = Mapping[str, Mapping[str, float]]
 _MODEL = Source(False, ("model",))
 _USAGE = [Source(True, ("usage", name)) for name in USAGE_NAMES]
 _TOKENS = Source(True, ("tokens",))
+_WHOLE_USAGE, _WHOLE_METADATA = Source(True, ("usage",)), Source(True, ("metadata",))
 _PER = 1_000_000  # tokens that a price is for
 
 
@@ -56,7 +57,7 @@ class QueryGroups:
 
     def __init__(self, by: object, sum: object, prices: object) -> None:
         """Takes what to group by, what to sum and the prices. Errors: ArgumentError; QueryError."""
-        self._by = [_source(one) for one in _several(by)]
+        self._by = [_key_source(one) for one in _several(by)]
         self._sums = [source for one in _several(sum) for source in _counts(one)]
         self._names = [str(source)[1:] for source in self._sums]
         self._prices = None if prices is None else _require_prices(prices)
@@ -123,12 +124,19 @@ def _source(given: object) -> Source:
     return given.source if isinstance(given, Field) else parse_source(given).source
 
 
+def _key_source(given: object) -> Source:
+    source = _source(given)
+    if source in (_WHOLE_USAGE, _WHOLE_METADATA):
+        raise ArgumentError(f"group by {source}: it has several fields; give one of them")
+    return source
+
+
 def _counts(given: object) -> list[Source]:
     """Returns the facets that a name, with or without `@`, sums: `tokens`, `usage`, or one count of it."""
     source = _source(given)
     if not source.is_facet and not isinstance(given, Field):
         source = Source(True, source.path)
-    if source == Source(True, ("usage",)):
+    if source == _WHOLE_USAGE:
         return _USAGE
     if source != _TOKENS and source not in _USAGE:
         raise ArgumentError(f"sum of {given!s}: use tokens, usage, or usage. with one of {', '.join(USAGE_NAMES)}")
