@@ -958,12 +958,12 @@ class Tract:
 
     def usage(self, by: TractUsageKey = "commit", *, since: datetime | None = None) -> dict[str, TokenUsage]:
         """Returns the sums, in tokens, of the usage that was recorded in this tract, by commit hash, by the `model` of the
-        commit's generation config ("": none), or by the branch whose history has the commit ("": none has it any more).
+        commit's generation config, or of the answer to it where that has none ("": none known), or by the branch whose history has the commit ("": none has it any more).
 
         Of each commit the usage that was recorded last counts, with `since` only if that was then or later (naive: UTC). A
         commit on two branches counts for both, so those sums may be more than the whole. What a fork repeats of the
-        tract that it was made from counts there. Cost: reads an event for each; by branch, the histories back to the
-        oldest commit with usage. Errors: ArgumentError.
+        tract that it was made from counts there. Cost: reads an event for each; by model all commits, where one with
+        usage has no model; by branch, the histories back to the oldest commit with usage. Errors: ArgumentError.
         """
         from tract_fs.work.usage import sum_usage
 

@@ -314,6 +314,15 @@ def test_records_are_listed_on_request_and_the_graph_goes_around_them(t: Tract, 
     ]
 
 
+def test_usage_is_shown_by_model_with_what_was_recorded_before_the_answer(t: Tract, tmp_path: Path) -> None:
+    t.add("one?")
+    t.record_usage({"prompt_tokens": 1400, "completion_tokens": 3})
+    t.add({"role": "assistant", "content": "One."}, generation_config={"model": "m-1"})
+    t.view(tmp_path / "page.html")
+    shown = re.sub("<[^>]*>", "|", dom(tmp_path / "page.html", "tab=usage"))
+    assert "||m-1||1||1,400||3||0|" in shown
+
+
 def test_the_list_and_the_tabs_have_their_roles_and_keep_the_focus(t: Tract, tmp_path: Path) -> None:
     for number in range(3):
         t.add(f"message {number}")

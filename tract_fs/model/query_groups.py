@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -16,11 +16,17 @@ from tract_fs.model.query_text import parse_source
 
 PRICE_NAMES = ("prompt", "completion", "cache_read", "cache_write")
 Prices = Mapping[str, Mapping[str, float]]
-_MODEL = Source(False, ("model",))
 _USAGE = [Source(True, ("usage", name)) for name in USAGE_NAMES]
 _TOKENS = Source(True, ("tokens",))
 _WHOLE_USAGE, _WHOLE_METADATA = Source(True, ("usage",)), Source(True, ("metadata",))
 _PER = 1_000_000  # tokens that a price is for
+
+
+class Priced(Values, Protocol):
+    """What the groups read of one commit."""
+
+    def usage_model(self) -> str:
+        """Returns the model of a commit with usage; empty if none is known."""
 
 
 class QueryGroup(Struct, frozen=True):
@@ -63,7 +69,7 @@ class QueryGroups:
         self._prices = None if prices is None else _require_prices(prices)
         self._totals: dict[tuple[object, ...], _Total] = {}
 
-    def add(self, commit: Values) -> None:
+    def add(self, commit: Priced) -> None:
         """Adds a commit to its group; to several where a facet that it is grouped by has several values."""
         counts = [next(iter(commit.of(source)), 0) for source in self._sums]
         cost = self._cost(commit)
@@ -95,12 +101,11 @@ class QueryGroups:
             for total in ordered
         ]
 
-    def _cost(self, commit: Values) -> Fraction | None:
+    def _cost(self, commit: Priced) -> Fraction | None:
         """Returns what a commit's usage costs; None if no price is known for it."""
         if self._prices is None or not commit.of(_USAGE[0]):
             return Fraction(0)
-        model = next(iter(commit.of(_MODEL)), None)
-        price = self._prices.get(model) if isinstance(model, str) else None
+        price = self._prices.get(commit.usage_model())
         if price is None:
             return None
         count = {name: commit.of(source)[0] for name, source in zip(USAGE_NAMES, _USAGE, strict=True)}

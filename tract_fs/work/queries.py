@@ -21,7 +21,7 @@ from tract_fs.model.query_groups import QueryGroup, QueryGroups
 from tract_fs.model.query_text import parse_query
 from tract_fs.model.usage import TokenUsage
 from tract_fs.work.reader import TractReader
-from tract_fs.work.usage import branch_tips, holders, recorded_usage
+from tract_fs.work.usage import branch_tips, holders, recorded_usage, usage_models
 
 _FROM_CONTENT = frozenset(["role", "text"])
 
@@ -91,6 +91,10 @@ class _Tract:
     def usage(self) -> dict[CommitHash, TokenUsage]:
         return recorded_usage(self.reader)
 
+    @cached_property
+    def usage_models(self) -> dict[CommitHash, str]:
+        return usage_models(self.reader, self.usage)
+
     def config(self, name: CommitHash) -> Any:
         entry = self.reader.overlay.entry(name)
         data = b"" if entry is None else bytes(entry.config)
@@ -121,6 +125,10 @@ class _Commit:
             return (self._tract.branches_of if name == "branch" else self._tract.tags_of)(self.name)
         found = self._content(str(name)) if name in _FROM_CONTENT else self._fact(str(name))
         return () if found is None else (found,)
+
+    def usage_model(self) -> str:
+        """Returns the model of the recorded usage; empty if none is known."""
+        return self._tract.usage_models[self.name]
 
     def created_us(self) -> int:
         """Returns when it was made, in microseconds since 1970."""
