@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
-from unicodedata import combining, east_asian_width
 
 from msgspec import Struct
 
@@ -278,6 +277,10 @@ class _Parser:
 
 def _columns(text: str) -> int:
     """Returns how many columns of a terminal a text has (Unicode, UAX 11): a wide character has two, an accent none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width  # 1 ms
+
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
