@@ -314,6 +314,31 @@ def test_records_are_listed_on_request_and_the_graph_goes_around_them(t: Tract, 
     ]
 
 
+def test_a_commit_shows_what_becomes_of_it_in_the_current_branch(t: Tract, tmp_path: Path) -> None:
+    skipped, edited = t.commit(user("one")), t.commit(user("two"))
+    edits = [t.edit(edited.commit_hash, user(text)).commit_hash for text in ("three", "four")]
+    t.annotate(skipped.commit_hash, "skip", reason="said twice")
+    with t.on("side", create=True) as side:
+        other = side.add("five").commit_hash
+    t.view(tmp_path / "page.html")
+    code = """
+      const fate = hash => { select(resolve(hash), "commit"); return [...$("view").querySelectorAll(".facts tr")]
+        .filter(row => row.firstChild.textContent === "in main").map(row => row.lastChild.textContent); };
+      return [%s].map(fate);
+    """
+    names = [skipped.commit_hash, edited.commit_hash, *edits, str(t.head), other]
+    found = evaluate(tmp_path / "page.html", code % ", ".join(f"'{name}'" for name in names))
+    annotation, last = str(t.head)[:8], edits[1][:8]
+    assert found == [
+        [f"left out: skipped: said twice {annotation}"],
+        [f"message 1, with the text of the edit {last}"],
+        [f"this edit does not apply: {last} shows"],
+        ["message 1"],
+        [],
+        ["it is not in this history"],
+    ]
+
+
 def test_usage_is_shown_by_model_with_what_was_recorded_before_the_answer(t: Tract, tmp_path: Path) -> None:
     t.add("one?")
     t.record_usage({"prompt_tokens": 1400, "completion_tokens": 3})
