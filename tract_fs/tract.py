@@ -989,13 +989,18 @@ class Tract:
             return self._session.reader.looking_again(lambda: diff(self._session, a, b))
 
     def explain(
-        self, ref: str | None = None, *, at_time: datetime | None = None, at_commit: str | None = None
+        self,
+        ref: str | None = None,
+        *,
+        at_time: datetime | None = None,
+        at_commit: str | None = None,
+        max_tokens: int | None = None,
     ) -> Explanation:
         """Returns why the context is what it is: for each commit of the history which message it makes, with the edits,
         priority, config and event behind it, or why it makes none.
 
         `messages` are those of `compile()`, in its order, `absent` all others; `describe()` of each gives sentences. With `ref`,
-        that commit alone, also one that only other branches have. `at_time` and `at_commit` as for `compile`.
+        that commit alone, also one that only other branches have. `at_time`, `at_commit` and `max_tokens` as for `compile`.
         Cost: reads the history and its events. Errors: as `compile`; CommitNotFoundError, AmbiguousRefError; ArgumentError with a
         custom compiler.
 
@@ -1007,7 +1012,9 @@ class Tract:
         from tract_fs.work.explaining import explain
 
         with self._guard.reading:
-            return self._session.reader.looking_again(lambda: explain(self._session, ref, at_time, at_commit))
+            return self._session.reader.looking_again(
+                lambda: explain(self._session, ref, at_time, at_commit, max_tokens)
+            )
 
     def blame(self, ref: str | None = None) -> list[BlamedLine]:
         """Returns each line of the context of a commit (by default the head), with the commit that brought it: the message's

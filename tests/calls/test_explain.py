@@ -349,6 +349,29 @@ def test_a_cut_leaves_out_what_comes_behind_it(t: Tract) -> None:
         t.explain(at_time=moment, at_commit=one)
 
 
+def test_what_a_budget_leaves_out_is_named_and_the_rest_has_its_place(t: Tract) -> None:
+    old, older = say(t, "a" * 400, "b" * 400)
+    skip = t.annotate(older, "skip").commit_hash
+    result = t.commit(ToolIOContent("f", "result", {"text": "c" * 4000})).commit_hash
+    last = say_one(t, "the last")
+    found = t.explain(max_tokens=100)
+    context = t.compile(max_tokens=100)
+    assert [one.commit_hash for one in found.messages] == context.commit_hashes == [result, last]
+    assert [(one.index, one.text) for one in found.messages] == list(enumerate(m.content for m in context.messages))
+    assert [(one.commit_hash, one.reason) for one in found.absent] == [
+        (old, "over_budget"),
+        (older, "skipped"),
+        (skip, "annotation"),
+    ]
+    assert sentences(t, old, max_tokens=100) == [
+        "It is left out, for the context to fit in the tokens that it may have."
+    ]
+    assert sentences(t, last, max_tokens=100) == ["It is message 2."]
+    assert [one.reason for one in t.explain(max_tokens=10_000).messages] == ["shown"] * 3
+    with pytest.raises(ArgumentError, match="max_tokens 0"):
+        t.explain(max_tokens=0)
+
+
 def test_a_commit_of_another_branch_is_explained_as_it_is_there(t: Tract) -> None:
     _, two = say(t, "one", "two")
     with t.on("side", create=True) as side:
