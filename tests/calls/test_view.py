@@ -339,6 +339,22 @@ def test_a_commit_shows_what_becomes_of_it_in_the_current_branch(t: Tract, tmp_p
     ]
 
 
+def test_the_current_branch_is_named_first_and_a_long_name_by_its_ends(t: Tract, tmp_path: Path) -> None:
+    t.add("one")
+    for name in ("a", "also", "feature/of-a-long-name-in-two-parts-1"):
+        t.branch(name)
+    t.tag("v1")
+    t.view(tmp_path / "page.html")
+    code = """
+      const texts = place => [...place.querySelectorAll(".chip")].map(chip => [chip.textContent, chip.title]);
+      return [texts($("rows")), texts($("view").querySelector("h2")).slice(3)];
+    """
+    assert evaluate(tmp_path / "page.html", code) == [
+        [["main", "main"], ["a", "a"], ["+3", "also, feature/of-a-long-name-in-two-parts-1, v1"]],
+        [["feature/of…e-in-two-parts-1", "feature/of-a-long-name-in-two-parts-1"], ["v1", "v1"]],
+    ]
+
+
 def test_usage_is_shown_by_model_with_what_was_recorded_before_the_answer(t: Tract, tmp_path: Path) -> None:
     t.add("one?")
     t.record_usage({"prompt_tokens": 1400, "completion_tokens": 3})
