@@ -958,12 +958,12 @@ class Tract:
 
     def usage(self, by: TractUsageKey = "commit", *, since: datetime | None = None) -> dict[str, TokenUsage]:
         """Returns the sums, in tokens, of the usage that was recorded in this tract, by commit hash, by the `model` of the
-        commit's generation config ("": none), or by the branch whose history has the commit ("": none has it any more).
+        commit's generation config, or of the answer to it where that has none ("": none known), or by the branch whose history has the commit ("": none has it any more).
 
         Of each commit the usage that was recorded last counts, with `since` only if that was then or later (naive: UTC). A
         commit on two branches counts for both, so those sums may be more than the whole. What a fork repeats of the
-        tract that it was made from counts there. Cost: reads an event for each; by branch, the histories back to the
-        oldest commit with usage. Errors: ArgumentError.
+        tract that it was made from counts there. Cost: reads an event for each; by model all commits, where one with
+        usage has no model; by branch, the histories back to the oldest commit with usage. Errors: ArgumentError.
         """
         from tract_fs.work.usage import sum_usage
 
@@ -989,13 +989,18 @@ class Tract:
             return self._session.reader.looking_again(lambda: diff(self._session, a, b))
 
     def explain(
-        self, ref: str | None = None, *, at_time: datetime | None = None, at_commit: str | None = None
+        self,
+        ref: str | None = None,
+        *,
+        at_time: datetime | None = None,
+        at_commit: str | None = None,
+        max_tokens: int | None = None,
     ) -> Explanation:
         """Returns why the context is what it is: for each commit of the history which message it makes, with the edits,
         priority, config and event behind it, or why it makes none.
 
         `messages` are those of `compile()`, in its order, `absent` all others; `describe()` of each gives sentences. With `ref`,
-        that commit alone, also one that only other branches have. `at_time` and `at_commit` as for `compile`.
+        that commit alone, also one that only other branches have. `at_time`, `at_commit` and `max_tokens` as for `compile`.
         Cost: reads the history and its events. Errors: as `compile`; CommitNotFoundError, AmbiguousRefError; ArgumentError with a
         custom compiler.
 
@@ -1007,7 +1012,9 @@ class Tract:
         from tract_fs.work.explaining import explain
 
         with self._guard.reading:
-            return self._session.reader.looking_again(lambda: explain(self._session, ref, at_time, at_commit))
+            return self._session.reader.looking_again(
+                lambda: explain(self._session, ref, at_time, at_commit, max_tokens)
+            )
 
     def blame(self, ref: str | None = None) -> list[BlamedLine]:
         """Returns each line of the context of a commit (by default the head), with the commit that brought it: the message's

@@ -251,10 +251,10 @@ class Store:
 
     def usage(self, by: StoreUsageKey = "tract", *, since: datetime | None = None) -> dict[str, TokenUsage]:
         """Returns the sums, in tokens, of the recorded usage of all tracts that `tracts()` returns, by tract id, or by the
-        `model` of the generation config of the commits that it is of ("": none known).
+        `model` of the generation config of the commits that it is of, or of the answers to these ("": none known).
 
         Of each commit the usage that was recorded last counts, with `since` only if that was then or later (naive: UTC).
-        Cost: reads one event for each. Errors: ArgumentError.
+        Cost: reads one event for each; by model all commits, where a commit with usage has no model. Errors: ArgumentError.
 
         >>> answer = store.tract("ann").add("Paris.", generation_config={"model": "m-1"})
         >>> context = store.tract("ann").record_usage({"prompt_tokens": 14, "completion_tokens": 3})

@@ -29,6 +29,8 @@ CONFIGS: list[dict[str, Any] | None] = [
     {"response_format": {"type": "text", "and": 1}, "stop": [], "model": ""},
     {"odd key.x": "a\"\\'b", "and": 0, "model": "é€😀"},
     {"temperature": 0.5, "model": "o3", "absent": None, "stop": [1, None]},
+    {"": {"é": [2**53 + 1, {"null": "\u2028\x00"}]}, "Not": {"50256": -0.0}, "temperature": 2**64 - 1},
+    {"": {"é": [float(2**53), {"null": None}]}, "stop": {"0": "true"}, "temperature": 1e308, "model": "e\u0301"},
 ]
 METADATA: list[dict[str, Any] | None] = [None, {"run": 7}, {"user": {"name": "ann"}, "tags": ["x"]}, {"run": True}]
 
@@ -119,7 +121,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tract, d
     with Tract.open(path, tract_id="one", durability="fast", clock=Clock()) as t:
         write_history(t)
         commits = all_commits(t)
-        assert len(commits) == 16
+        assert len(commits) == 18
         facts = facts_of(t, commits)
     with Tract.open(path, tract_id="one", durability="fast") as t:
         yield t, facts
@@ -271,12 +273,22 @@ def test_a_commit_whose_config_is_lost_is_left_out_and_those_after_it_are_found(
         (lambda: field("t") == [1], "use a string, a number, a bool or None"),
         (lambda: field("t") == float("nan"), "nan"),
         (lambda: field("t").in_("abc"), "give a list of values"),
+        (lambda: field("t").in_(5), "give a list of values"),  # type: ignore[arg-type]
+        (lambda: field("t").in_({"a": 1}), "give a list of values"),
+        (lambda: field("t") == 10**5000, "a number of 16610 bits"),
+        (lambda: field("t", 2**64) == 1, "beyond 64 bits"),
         (lambda: field(0), "begin with a key"),  # type: ignore[arg-type]
         (lambda: field("t", -1), "use a key, or a tuple of keys and indexes"),
         (lambda: facet("brnch"), "there is no facet 'brnch'"),
         (lambda: facet("branch", "x"), "has no fields"),
         (lambda: facet("usage", "tokens"), "use one of prompt_tokens"),
         (lambda: facet("tokens") == "8", "@tokens is a number, and never equals '8'"),
+        (lambda: facet("tokens").contains(8), "@tokens is a number, and contains nothing"),
+        (lambda: facet("usage") > 8, "@usage has several fields; compare one of them, as @usage.prompt_tokens"),
+        (lambda: facet("metadata") == "x", "@metadata has several fields; compare one of them, as @metadata.run"),
+        (lambda: facet("day") == "2026-01", "day '2026-01': write it like 2026-01-02"),
+        (lambda: facet("day") >= "2026-1-2", "day '2026-1-2': write it like 2026-01-02"),
+        (lambda: facet("day").in_(["today"]), "day 'today': write it like 2026-01-02"),
         (lambda: facet("operation") == "apend", "use one of append, edit"),
         (lambda: facet("time") > "yesterday", "write it like 2026-01-02"),
         (lambda: bool(field("a") == 1), "join with & | ~"),
@@ -381,6 +393,9 @@ def test_a_cost_is_that_of_the_prices_and_what_has_none_is_counted(tmp_path: Pat
         for wrong in ([], {"m": 1}, {"m": {"prompt": 1}}, {"m": {"prompt": 1, "completion": -1}}):
             with pytest.raises(ArgumentError, match="prices"):
                 t.aggregate(prices=wrong)  # type: ignore[arg-type]
+        for whole in ("@usage", facet("metadata")):
+            with pytest.raises(ArgumentError, match="it has several fields; give one of them"):
+                t.aggregate(whole)
         with pytest.raises(ArgumentError, match="use tokens, usage"):
             t.aggregate(sum="temperature")
         with pytest.raises(QueryError):
@@ -393,6 +408,18 @@ def test_keys_group_by_json_equality(tmp_path: Path) -> None:
             say_one(t, "x", generation_config={"x": value})
         found = [(group.key["x"], group.count) for group in t.aggregate("x")]
         assert found == [(None, 1), (1, 2), ("1", 1), ([1], 2), (True, 1)]
+
+
+def test_days_are_in_order_by_their_beginnings(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
+        name = say_one(t, "a")
+        for text in (
+            '@day >= "2026-01"',
+            '@day starts with "2026-"',
+            '@day between "2026" and "2026-02"',
+            '@day < "2026-1"',
+        ):
+            assert [info.commit_hash for info in t.query(text)] == [name], text
 
 
 def test_a_commit_of_two_branches_counts_for_both_and_by_two_fields_for_each_pair(tmp_path: Path) -> None:

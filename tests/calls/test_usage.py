@@ -223,6 +223,27 @@ def test_usage_is_summed_by_commit_by_model_and_by_branch(t: Tract) -> None:
     }
 
 
+def test_usage_that_was_recorded_before_its_answer_counts_for_the_model_of_the_answer(tmp_path: Path) -> None:
+    prices = {"m-1": {"prompt": 2, "completion": 8}, "m-2": {"prompt": 100, "completion": 100}}
+    with Store.open(tmp_path, clock=Clock(), durability="fast") as store, store.tract("a") as t:
+        prompt = use(t, "prompt", 10)
+        t.branch("side")
+        t.add("answer", generation_config={"model": "m-1"})
+        t.switch("side")
+        t.add("later answer", generation_config={"model": "m-2"})  # the first is the one that was paid for
+        alone = use(t, "never answered", 1000)
+        t.add("a note without a model")
+        expected = {"": TokenUsage(1000, 1, 1001), "m-1": TokenUsage(10, 1, 11)}
+        assert t.usage("model") == store.usage("model") == expected
+        assert t.usage("commit") == {prompt: TokenUsage(10, 1, 11), alone: TokenUsage(1000, 1, 1001)}
+        (whole,) = t.aggregate(sum="usage.prompt_tokens", prices=prices)
+        assert (whole.sums, whole.cost, whole.unpriced_count) == ({"usage.prompt_tokens": 1010}, 0.000028, 1)
+        with t.batch():
+            use(t, "prompt", 5)
+            t.add("answer", generation_config={"model": "m-2"})
+            assert t.usage("model") == {**expected, "m-2": TokenUsage(5, 1, 6)}
+
+
 def test_usage_since_a_time_is_what_was_recorded_then_or_later(tmp_path: Path) -> None:
     clock = Clock()
     with Store.open(tmp_path, clock=clock, durability="fast") as store, store.tract("a") as t:

@@ -27,6 +27,19 @@ def answered(store: Run) -> tuple[str, str]:
     return first, second
 
 
+def test_a_budget_is_a_reason(store: Run) -> None:
+    first, last = commit(store, "-m", "a" * 400), commit(store, "-m", "b")
+    told = store("why", "--max-tokens", "20")
+    assert without_event(told.out) == (
+        f"[1] user  {last[:12]}  b\n"
+        "  It is message 1.\n"
+        "not in the context:\n"
+        f"{first[:12]}  dialogue  user: {'a' * 73}…\n"
+        "  It is left out, for the context to fit in the tokens that it may have."
+    )
+    assert store("why", "--max-tokens", "3").code == 1
+
+
 def test_people_read_what_is_in_the_context_and_why_the_rest_is_not(store: Run) -> None:
     one = commit(store, "-m", "one", "--config", "model=m")
     edit = store("edit", one, "-m", "two", "--json").document["commit_hash"]

@@ -26,6 +26,10 @@ PATHS: list[tuple[Any, ...]] = [
     ("odd key.x",),
     ("and",),
     ("absent",),
+    ("", "é", 0),
+    ("", "é", 1, "null"),
+    ("Not", "50256"),
+    ("stop", "0"),
 ]
 VALUES: list[Any] = [
     0,
@@ -33,8 +37,18 @@ VALUES: list[Any] = [
     0.5,
     1.0,
     -1,
+    2**53 + 1,
+    float(2**53),
+    2**64 - 1,
     2**70,
+    -(10**40),
+    1e308,
+    -0.0,
+    float("inf"),
     1e-7,
+    "1",
+    "true",
+    "null",
     "gpt-4o",
     "gpt",
     "o3",
@@ -43,6 +57,8 @@ VALUES: list[Any] = [
     "a\"\\'b",
     "END",
     "é€😀",
+    "\u2028\x00",
+    "e\u0301",
     True,
     False,
     None,
@@ -69,6 +85,7 @@ class Query(NamedTuple):
     expression: Expression
     text: str
     predicate: Predicate
+    level: int = 2  # how tightly the text binds: 0 `or`, 1 `and`, 2 all else
 
 
 def random_query(rng: random.Random, depth: int = 3) -> Query:
@@ -78,18 +95,29 @@ def random_query(rng: random.Random, depth: int = 3) -> Query:
         return _comparison(rng)
     first = random_query(rng, depth - 1)
     if kind == "not":
-        return Query(
-            ~first.expression, f"{_cased(rng, 'not')} ({first.text})", lambda facts: not first.predicate(facts)
-        )
-    second = random_query(rng, depth - 1)
-    text = f"({first.text}) {_cased(rng, kind)} ( {second.text}\t)"
+        text = f"{_cased(rng, 'not')} {_bound(rng, first, 2)}"
+        return Query(~first.expression, text, lambda facts: not first.predicate(facts))
+    second, level = random_query(rng, depth - 1), 1 if kind == "and" else 0
+    space = rng.choice(" \t\n")
+    text = f"{_bound(rng, first, level)}{space}{_cased(rng, kind)} {_bound(rng, second, level)}"
     if kind == "and":
         return Query(
-            first.expression & second.expression, text, lambda facts: first.predicate(facts) and second.predicate(facts)
+            first.expression & second.expression,
+            text,
+            lambda facts: first.predicate(facts) and second.predicate(facts),
+            level,
         )
     return Query(
-        first.expression | second.expression, text, lambda facts: first.predicate(facts) or second.predicate(facts)
+        first.expression | second.expression,
+        text,
+        lambda facts: first.predicate(facts) or second.predicate(facts),
+        level,
     )
+
+
+def _bound(rng: random.Random, query: Query, level: int) -> str:
+    """Returns the text of a part of a condition, in parentheses where it needs them, and now and then where not."""
+    return f"( {query.text}\t)" if query.level < level or rng.random() < 0.3 else query.text
 
 
 def _comparison(rng: random.Random) -> Query:
@@ -230,13 +258,15 @@ def equal(value: Any, wanted: Any) -> bool:
 
 def _path_text(rng: random.Random, path: tuple[Any, ...]) -> str:
     def key_text(key: str) -> str:
-        is_plain = key.isidentifier() and key != "and"
+        is_plain = key.isidentifier() and key.isascii() and key.lower() not in ("and", "not", "null")
         return key if is_plain and rng.random() < 0.8 else json.dumps(key)
 
     return key_text(path[0]) + "".join(f"[{key}]" if isinstance(key, int) else f".{key_text(key)}" for key in path[1:])
 
 
 def _value_text(rng: random.Random, value: Any) -> str:
+    if value == float("inf"):
+        return "1e999"
     if not isinstance(value, str) or rng.random() < 0.5:
         return json.dumps(value, ensure_ascii=rng.random() < 0.5)
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

@@ -805,12 +805,13 @@ class ReferenceTract(ReferenceView):
     ) -> Compiled:
         """Returns what a compile of `head` (the head of a branch, or the commit to cut at) must be.
 
-        `full_head` is the head of the branch where `head` is a cut in its history.
+        `full_head` is the head of the branch where `head` is a cut in its history. Calls and results are paired in the
+        order of the cut's own history, and then of what comes behind it on the branch.
         """
         history = self.linear(head)
         full = history
         if full_head is not None and head in self.linear(full_head):
-            full = self.linear(full_head)
+            full = [*history, *(name for name in self.linear(full_head) if name not in history)]
         if at_time is not None:
             limit = utc_text(at_time)
             history = [name for name in history if self.commits[name]["created_at"] <= limit]

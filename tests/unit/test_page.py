@@ -63,6 +63,32 @@ def test_the_template_never_makes_markup_of_a_text_and_names_no_address() -> Non
         assert way not in page.replace(" once", "").replace(" one", "").replace(" on ", "").replace(" only", ""), way
 
 
+def test_colours_have_the_contrast_that_readers_need() -> None:
+    style = (Path(__file__).parents[2] / "tract_fs/page/page.html").read_text(encoding="utf-8").split("</style>")[0]
+    for start in (":root {", ":root[data-theme=dark] {"):
+        colours = dict(re.findall(r"--([a-z]+): #([0-9a-f]+)", style.split(start)[1].split("}")[0]))
+        texts = ("text", "muted", "accent", "system", "user", "assistant", "tool", "warn")
+        pairs = [(text, below) for text in texts for below in ("page", "card", "soft", "selected")]
+        pairs += [("text", "add"), ("text", "remove"), ("text", "mark"), ("card", "accent")]
+        for text, below in pairs:  # WCAG 2.2, success criterion 1.4.3
+            assert contrast(colours[text], colours[below]) >= 4.5, (start, text, below)
+        for edge in ("edge", "lane", "accent"):  # 1.4.11
+            assert contrast(colours[edge], colours["card"]) >= 3, (start, edge)
+
+
+def contrast(one: str, other: str) -> float:
+    """Returns the contrast ratio of two colours (WCAG 2.2, "relative luminance")."""
+
+    def luminance(colour: str) -> float:
+        whole = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
+        parts = [int(whole[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [
@@ -119,12 +145,32 @@ def test_the_template_never_makes_markup_of_a_text_and_names_no_address() -> Non
             id="blob",
         ),
         pytest.param(
+            {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm.", "refusal": None},
+            "[thinking] Hm.\nYes.",
+            id="reasoning beside the text",
+        ),
+        pytest.param({"role": "assistant", "content": None, "refusal": "No."}, "[refusal] No.", id="refusal"),
+        pytest.param(
             {"role": "user", "content": [{"type": "new", "x": 1}]}, '{\n  "type": "new",\n  "x": 1\n}', id="unknown"
         ),
     ],
 )
 def test_a_message_is_shown_as_people_read_it(body: object, text: str) -> None:
     assert readable(body) == text
+
+
+def test_a_message_with_calls_has_its_text_and_where_the_calls_begin(t: Tract, tmp_path: Path) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    t.import_messages(
+        [
+            {"role": "assistant", "content": "I look 🔎", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": "found"},
+        ]
+    )
+    t.view(tmp_path / "page.html")
+    (tract,) = data_of((tmp_path / "page.html").read_bytes())["tracts"]
+    assert tract["text"] == ["I look 🔎\ncalls f({})", "found"]
+    assert tract["prose"] == {"0": 10}  # UTF-16 units: a script slices by them
 
 
 def test_a_long_value_is_cut_and_says_so() -> None:
@@ -164,6 +210,7 @@ def test_the_data_name_commits_by_their_place(t: Tract, tmp_path: Path) -> None:
     )
     assert (tract["configs"], tract["config"][:2]) == ([{"model": "m-1"}], [-1, 0])
     assert tract["state"] == {"4": "record", "5": "tools"}
+    assert tract["text"][4:] == ['state\n{\n  "step": 1\n}', "[]"]
     assert (tract["branch"], tract["branches"], tract["tags"]) == ("draft", {"draft": [5], "main": [2]}, {"v1": 0})
 
 

@@ -38,6 +38,7 @@ MEANINGS: list[tuple[str, Expression, str]] = [
         field("n") == 123456789012345678901234567890,
         "n = 123456789012345678901234567890",
     ),
+    ("n[18446744073709551615] = 1", field("n", 2**64 - 1) == 1, "n[18446744073709551615] = 1"),
     ('s = "\\u00e9\\ud83d\\ude00\\/"', field("s") == "é😀/", 's = "é😀/"'),
     ("a=1 or b=2 and c=3", (field("a") == 1) | ((field("b") == 2) & (field("c") == 3)), "a = 1 or b = 2 and c = 3"),
     ("(a=1 or b=2) and c=3", ((field("a") == 1) | (field("b") == 2)) & (field("c") == 3), "(a = 1 or b = 2) and c = 3"),
@@ -72,6 +73,9 @@ FAULTS: list[tuple[str, int, str]] = [
     ("a in 1", 5, "expected (, but it has 1"),
     ("a in (1 2)", 8, "expected ,, but it has 2"),
     ("a not 1", 6, "expected in, but it has 1"),
+    ("a is not null", 9, "expected set or unset (compare with null by = or !=), but it has null"),
+    (f"stop[{2**64}] = 1", 0, "an integer beyond 64 bits"),
+    ("stop[123456789012345678901] = 1", 5, "expected an index from 0"),
     ("a between 1 or 2", 12, "expected and, but it has or"),
     ("a between 1 and 'x'", 2, "between is for numbers or strings, not 1 and 'x'"),
     ("a starts 'x'", 9, "expected with, but it has 'x'"),
@@ -85,6 +89,7 @@ FAULTS: list[tuple[str, int, str]] = [
     ("@time > 'now'", 6, "time 'now': write it like 2026-01-02"),
     ("a = 1 and\nb", 11, "but it ends"),
     (f"a = {'9' * 5000}", 4, "a number of too many digits"),
+    (f"a = {'9' * 4000}", 2, "a number of 13288 bits"),
     ("(" * 200 + "a = 1" + ")" * 200, 101, "over 100 expressions deep"),
     ("not " * 20_000, 404, "over 100 expressions deep"),
     ("a" * 100_001, 100_000, "over 100000 characters"),
@@ -128,6 +133,12 @@ def test_the_caret_is_below_the_character() -> None:
         "  temperature > and model = 'x'",
         "                ^",
     ]
+
+
+def test_the_caret_is_below_the_character_behind_wide_ones_and_accents() -> None:
+    with pytest.raises(QueryError) as caught:
+        parse_query("a = '谢e\u0301' $")  # 1 + 2 + 1 columns between the quotes
+    assert str(caught.value).split("\n")[1:] == ["  a = '谢e\u0301' $", "            ^"]
 
 
 def test_the_caret_of_a_long_query_is_below_the_character_in_an_excerpt() -> None:

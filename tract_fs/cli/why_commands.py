@@ -22,8 +22,11 @@ _NARROWEST = 16  # a column of a comparison
 @click.argument("ref", required=False)
 @click.option("--at-commit", metavar="REF", help="Explain the context of this commit.")
 @click.option("--at-time", metavar="TIME", help="Explain the context by this time (ISO 8601; UTC if it has no offset).")
+@click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Explain the context as N tokens hold it.")
 @with_store
-def why(invocation: Invocation, ref: str | None, at_commit: str | None, at_time: str | None) -> None:
+def why(
+    invocation: Invocation, ref: str | None, *, at_commit: str | None, at_time: str | None, max_tokens: int | None
+) -> None:
     """Explain each message of the context, and why each other commit makes none; or one commit, REF, on whatever branch it is.
 
     \b
@@ -38,7 +41,7 @@ def why(invocation: Invocation, ref: str | None, at_commit: str | None, at_time:
             invocation.require_history(t)
         else:
             invocation.require_tract(t)
-        made = t.explain(ref, at_time=moment, at_commit=at_commit)
+        made = t.explain(ref, at_time=moment, at_commit=at_commit, max_tokens=max_tokens)
         invocation.answer(made.to_dict, lambda: _show(t, made))
 
 

@@ -17,6 +17,7 @@ from tract_fs.model import canonical
 OPERATORS = ("=", "!=", ">", "<", ">=", "<=")
 FieldPath = tuple[str | int, ...]
 Scalar = str | int | float | bool | None
+_MOST_BITS = 12_000  # of an integer: Python writes it in less than the 4300 digits that it reads
 
 
 def require_field(field: object) -> FieldPath:
@@ -42,6 +43,8 @@ def require_scalar(value: object) -> Scalar:
     """
     if type(value) not in (str, int, float, bool, type(None)):
         raise ArgumentError(f"value {value!r}: use a string, a number, a bool or None")
+    if type(value) is int and value.bit_length() > _MOST_BITS:
+        raise ArgumentError(f"a number of {value.bit_length()} bits: use one of at most {_MOST_BITS}")
     if type(value) is int or (type(value) is float and value == value):
         return value  # numbers compare whatever their size
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tract_fs.model import canonical
 from tract_fs.model.arrangement import in_shown_order, lost_halves
@@ -37,6 +37,7 @@ Reason = Literal[
     "merge",
     "start",  # of an empty history
     "later",  # behind the cut
+    "over_budget",  # it is left out so that the context fits in `max_tokens`
 ]
 
 
@@ -145,6 +146,21 @@ class Explanation(Struct, frozen=True):
             "messages": [one.to_dict() for one in self.messages],
             "absent": [one.to_dict() for one in self.absent],
         }
+
+
+def fitted(explained: Sequence[ExplainedCommit], messages: Sequence[Message]) -> tuple[ExplainedCommit, ...]:
+    """Returns an explanation as it is where only some of its messages fit, maybe shortened: `messages`, in order."""
+    places = {message.commit_hashes[0]: index for index, message in enumerate(messages)}
+
+    def fit(one: ExplainedCommit) -> ExplainedCommit:
+        if one.reason != "shown":
+            return one
+        index = places.get(one.commit_hash)
+        if index is None:
+            return structs.replace(one, reason="over_budget", index=None)
+        return structs.replace(one, index=index, text=text_of(messages[index]))
+
+    return tuple(map(fit, explained))
 
 
 class _About(NamedTuple):
@@ -391,6 +407,7 @@ def _fate(one: ExplainedCommit, short: Callable[[Sequence[str]], str]) -> str:
         "merge": "It is no message: it joins lines of the history.",
         "start": "It is no message: it begins an empty history.",
         "later": "It is left out: the context is cut before it.",
+        "over_budget": "It is left out, for the context to fit in the tokens that it may have.",
     }[one.reason]
 
 

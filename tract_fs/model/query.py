@@ -9,7 +9,7 @@ if there is one and none is equal. The parser of the text is `query_text`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -25,6 +25,9 @@ from tract_fs.model.usage import TokenUsage
 MAX_DEPTH = 100  # of expressions in expressions
 KEYWORDS = frozenset(["and", "or", "not", "in", "is", "between", "starts", "contains", "true", "false", "null"])
 USAGE_NAMES = TokenUsage.__struct_fields__
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_START_OF_DAY = re.compile(r"([0-9]{1,3}|[0-9]{4}(-([0-9]{1,2}|[0-9]{2}-[0-9]{0,2})?)?)?")
+_SEVERAL = {"usage": "prompt_tokens", "metadata": "run"}  # facets that are no values, with an example of a field
 _ORDERED = frozenset(["<", ">", "<=", ">=", "between"])
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _FACETS = {
@@ -260,7 +263,7 @@ class Field:
 
     def in_(self, values: Iterable[object]) -> Expression:
         """Matches where it equals one of the values."""
-        if isinstance(values, str):
+        if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
             raise ArgumentError(f"in_({values!r}): give a list of values")
         return comparison(self.source, "in", *values)
 
@@ -304,6 +307,8 @@ def comparison(source: Source, operator: str, *values: object) -> Comparison:
     """Returns a comparison with checked values. Errors: ArgumentError."""
     name = source.path[0] if source.is_facet else ""
     wanted = _FACETS.get(str(name), "")
+    if name in _SEVERAL and len(source.path) == 1 and not operator.startswith("is "):
+        raise ArgumentError(f"{source} has several fields; compare one of them, as {source}.{_SEVERAL[str(name)]}")
     if wanted == "time" and operator != "starts with" and operator != "contains":
         values = tuple(map(_time_text, values))
     scalars = tuple(map(require_scalar, values))
@@ -313,13 +318,25 @@ def comparison(source: Source, operator: str, *values: object) -> Comparison:
     if operator == "starts with" and kinds != ["text"]:
         raise ArgumentError(f"{operator} is for a string, not {_shown(scalars)}")
     wanted = {"time": "text"}.get(wanted, wanted)
+    if wanted == "number" and operator == "contains":
+        raise ArgumentError(f"{source} is a number, and contains nothing")
     if wanted and any(kind != wanted for kind in kinds):
         raise ArgumentError(f"{source} is a {wanted}, and never equals {_shown(scalars)}")
     if source == _OPERATION and operator in ("=", "!=", "in"):
         unknown = [value for value in scalars if value not in _OPERATIONS]
         if unknown:
             raise ArgumentError(f"operation {unknown[0]!r}: use one of {', '.join(_OPERATIONS)}")
+    if name == "day" and operator != "contains":
+        _require_days(scalars, operator)
     return Comparison(source, operator, scalars)
+
+
+def _require_days(days: Sequence[Any], operator: str) -> None:
+    """Raises ArgumentError for what no day equals, or is not ordered as days are: `2026-1-2` is after `2026-10-01`."""
+    pattern = _DAY if operator in ("=", "!=", "in") else _START_OF_DAY
+    for day in days:
+        if pattern.fullmatch(day) is None:
+            raise ArgumentError(f"day {day!r}: write it like 2026-01-02")
 
 
 def value_text(value: Scalar) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -16,10 +16,17 @@ from tract_fs.model.query_text import parse_source
 
 PRICE_NAMES = ("prompt", "completion", "cache_read", "cache_write")
 Prices = Mapping[str, Mapping[str, float]]
-_MODEL = Source(False, ("model",))
 _USAGE = [Source(True, ("usage", name)) for name in USAGE_NAMES]
 _TOKENS = Source(True, ("tokens",))
+_WHOLE_USAGE, _WHOLE_METADATA = Source(True, ("usage",)), Source(True, ("metadata",))
 _PER = 1_000_000  # tokens that a price is for
+
+
+class Priced(Values, Protocol):
+    """What the groups read of one commit."""
+
+    def usage_model(self) -> str:
+        """Returns the model of a commit with usage; empty if none is known."""
 
 
 class QueryGroup(Struct, frozen=True):
@@ -56,13 +63,13 @@ class QueryGroups:
 
     def __init__(self, by: object, sum: object, prices: object) -> None:
         """Takes what to group by, what to sum and the prices. Errors: ArgumentError; QueryError."""
-        self._by = [_source(one) for one in _several(by)]
+        self._by = [_key_source(one) for one in _several(by)]
         self._sums = [source for one in _several(sum) for source in _counts(one)]
         self._names = [str(source)[1:] for source in self._sums]
         self._prices = None if prices is None else _require_prices(prices)
         self._totals: dict[tuple[object, ...], _Total] = {}
 
-    def add(self, commit: Values) -> None:
+    def add(self, commit: Priced) -> None:
         """Adds a commit to its group; to several where a facet that it is grouped by has several values."""
         counts = [next(iter(commit.of(source)), 0) for source in self._sums]
         cost = self._cost(commit)
@@ -94,12 +101,11 @@ class QueryGroups:
             for total in ordered
         ]
 
-    def _cost(self, commit: Values) -> Fraction | None:
+    def _cost(self, commit: Priced) -> Fraction | None:
         """Returns what a commit's usage costs; None if no price is known for it."""
         if self._prices is None or not commit.of(_USAGE[0]):
             return Fraction(0)
-        model = next(iter(commit.of(_MODEL)), None)
-        price = self._prices.get(model) if isinstance(model, str) else None
+        price = self._prices.get(commit.usage_model())
         if price is None:
             return None
         count = {name: commit.of(source)[0] for name, source in zip(USAGE_NAMES, _USAGE, strict=True)}
@@ -123,12 +129,19 @@ def _source(given: object) -> Source:
     return given.source if isinstance(given, Field) else parse_source(given).source
 
 
+def _key_source(given: object) -> Source:
+    source = _source(given)
+    if source in (_WHOLE_USAGE, _WHOLE_METADATA):
+        raise ArgumentError(f"group by {source}: it has several fields; give one of them")
+    return source
+
+
 def _counts(given: object) -> list[Source]:
     """Returns the facets that a name, with or without `@`, sums: `tokens`, `usage`, or one count of it."""
     source = _source(given)
     if not source.is_facet and not isinstance(given, Field):
         source = Source(True, source.path)
-    if source == Source(True, ("usage",)):
+    if source == _WHOLE_USAGE:
         return _USAGE
     if source != _TOKENS and source not in _USAGE:
         raise ArgumentError(f"sum of {given!s}: use tokens, usage, or usage. with one of {', '.join(USAGE_NAMES)}")

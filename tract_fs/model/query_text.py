@@ -37,6 +37,7 @@ _OPERATORS = {"==": "=", **{mark: mark for mark in ("=", "!=", "<", "<=", ">", "
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _T = TypeVar("_T")
 _AROUND = 60  # characters shown on each side of a fault
+_MOST_DIGITS = 20  # of an index: those of 2^64
 
 
 class _Token(Struct, frozen=True):
@@ -89,7 +90,7 @@ class _Parser:
                 path.append(self._key("a key"))
             elif self._take_mark("["):
                 token = self._next
-                if token.kind != "number" or not token.text.isdigit() or len(token.text) > 9:
+                if token.kind != "number" or not token.text.isdigit() or len(token.text) > _MOST_DIGITS:
                     raise self._expected("an index from 0")
                 self._go_on()
                 path.append(int(token.text))
@@ -131,6 +132,8 @@ class _Parser:
             values = [self._value()]
         elif self._take_word("is"):
             opposite = {"set": "unset", "unset": "set"} if self._take_word("not") else {}
+            if self._is_word("null"):
+                raise self._expected("set or unset (compare with null by = or !=)")
             found = self._require_word("set", "unset")
             operator = f"is {opposite.get(found, found)}"
         elif self._take_word("between"):
@@ -205,8 +208,11 @@ class _Parser:
         except UnicodeDecodeError:
             raise self._error(token.position, "the text has half a surrogate pair") from None
 
+    def _is_word(self, word: str) -> bool:
+        return self._next.kind == "word" and self._next.text.lower() == word
+
     def _take_word(self, word: str) -> bool:
-        is_next = self._next.kind == "word" and self._next.text.lower() == word
+        is_next = self._is_word(word)
         if is_next:
             self._go_on()
         return is_next
@@ -265,8 +271,17 @@ class _Parser:
             number=position + 1,
             reason=reason,
             line=f"  {shown}",
-            mark=f"  {' ' * (position - first)}^",
+            mark=f"  {' ' * _columns(shown[: position - first])}^",
         )
+
+
+def _columns(text: str) -> int:
+    """Returns how many columns of a terminal a text has (Unicode, UAX 11): a wide character has two, an accent none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width  # 1 ms
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _printable(text: str) -> str:

@@ -16,7 +16,7 @@ from tract_fs.model.messages import Rendering
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit
 from tract_fs.model.slots import LOST
-from tract_fs.page.texts import as_json, readable
+from tract_fs.page.texts import as_json, before_calls, readable
 from tract_fs.work.reader import LOSSES, TractReader
 
 _DIGITS = 16  # of a hash: enough to name a commit of a tract, and a quarter of the room
@@ -115,6 +115,7 @@ class _Columns:
             "state",
             "usage",
             "name",
+            "prose",  # of a message with tool calls: the UTF-16 units of its text before the first
         )
         self._few: dict[str, dict[int, Any]] = {name: {} for name in few}
 
@@ -151,10 +152,13 @@ class _Columns:
         else:
             is_silent = not rendering.is_message
             text, role = rendering.text, rendering.role
+            prose_units = 0
             if is_silent:
                 text = _silent_text(self._reader.content(name))
-            elif text is None:
-                text = readable(canonical.decode((rendering.body or "null").encode()))
+            elif rendering.body is not None and rendering.content_type == "message":
+                body = canonical.decode(rendering.body.encode())
+                text = readable(body)
+                prose_units = len(before_calls(body).encode("utf-16-le")) // 2 if rendering.calls else 0
             kind = rendering.content_type if rendering.content_type in SILENT_TYPES else "record"
             self._add_few(
                 place,
@@ -163,6 +167,7 @@ class _Columns:
                 answers=[self._ids.place(id_) for id_ in rendering.answers],
                 state=kind if is_silent else None,
                 name=rendering.name,
+                prose=prose_units,
             )
         self._full["text"].append(text)
         self._full["role"].append(self._roles.place(role))
@@ -187,5 +192,5 @@ class _Columns:
 
 
 def _silent_text(content: Any) -> str:
-    data = content.tools if hasattr(content, "tools") else {"kind": content.kind, "data": content.data}
-    return as_json(data)
+    """Returns the tools as JSON, or a record as its kind and, from the next line, its data."""
+    return as_json(content.tools) if hasattr(content, "tools") else f"{content.kind}\n{as_json(content.data)}"

@@ -7,18 +7,32 @@ JSON.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 from tract_fs.model import canonical
 
 _MOST_JSON = 4000  # characters of a record or of an unknown part; the whole is in the store
 _LONGEST_VALUE = 300  # characters of one string in it
+_OWN_FIELDS = {"reasoning_content": "thinking", "refusal": "refusal"}  # of chat completions, beside `content`
 _MEDIA = ("image", "input_image", "image_url", "document", "file", "input_file", "input_audio", "audio", "video")
+
+
+class _Call(str):
+    """The text of a tool call."""
+
+    __slots__ = ()
 
 
 def readable(body: object) -> str:
     """Returns the text of a provider's message, each part from a new line; empty if it has none."""
     return "\n".join(part for part in _iter_parts(body) if part)
+
+
+def before_calls(body: object) -> str:
+    """Returns the beginning of the readable text that comes before its first tool call."""
+    parts = takewhile(lambda part: not isinstance(part, _Call), (part for part in _iter_parts(body) if part))
+    return "".join(f"{part}\n" for part in parts)
 
 
 def as_json(value: object) -> str:
@@ -66,6 +80,9 @@ def _iter_fields(part: dict[str, Any]) -> Iterator[str]:
 
 
 def _iter_nested(part: dict[str, Any]) -> Iterator[str]:
+    for key in _OWN_FIELDS:
+        if isinstance(part.get(key), str) and part[key]:
+            yield f"[{_OWN_FIELDS[key]}] {part[key]}"
     nested = [part[key] for key in ("content", "parts", "output", "tool_calls") if part.get(key)]
     if nested or "role" in part:
         yield from _iter_parts(nested)
@@ -73,9 +90,9 @@ def _iter_nested(part: dict[str, Any]) -> Iterator[str]:
         yield as_json(part)
 
 
-def _call(name: object, arguments: object) -> str:
+def _call(name: object, arguments: object) -> _Call:
     shown = arguments if isinstance(arguments, str) else canonical.indent({} if arguments is None else arguments)
-    return f"calls {name}({shown})"
+    return _Call(f"calls {name}({shown})")
 
 
 def _blob(part: object) -> str:

@@ -7,7 +7,8 @@ from datetime import datetime
 from msgspec import structs
 
 from tract_fs.model.blame import BlamedLine, blame_slots
-from tract_fs.model.explanation import CommitSource, Elsewhere, ExplainedCommit, Explanation, explain_history
+from tract_fs.model.compiler import CompileOptions
+from tract_fs.model.explanation import CommitSource, Elsewhere, ExplainedCommit, Explanation, explain_history, fitted
 from tract_fs.model.history import linear_order
 from tract_fs.model.names import CommitHash, EventHash
 from tract_fs.store.tract_log import TractLog
@@ -16,7 +17,9 @@ from tract_fs.work.reader import TractReader
 from tract_fs.work.session import Session
 
 
-def explain(session: Session, ref: str | None, at_time: datetime | None, at_commit: str | None) -> Explanation:
+def explain(
+    session: Session, ref: str | None, at_time: datetime | None, at_commit: str | None, max_tokens: int | None
+) -> Explanation:
     """Returns what becomes of each commit of the head's history, or of a cut of it; with `ref`, of that commit alone.
 
     Errors: as `Tract.explain`.
@@ -25,6 +28,10 @@ def explain(session: Session, ref: str | None, at_time: datetime | None, at_comm
     cut = contexts.cut(at_time, at_commit)
     name = None if ref is None else reader.resolve(ref)
     found = _explained(reader, cut, name)
+    if max_tokens is not None:
+        options = CompileOptions()
+        context = contexts.compile(at_time=at_time, at_commit=at_commit, options=options, max_tokens=max_tokens)
+        found = fitted(found, context.messages)
     if name is not None and not found:
         found = (_elsewhere(reader, contexts, name, cut),)
     head = cut.names[-1] if cut.names else None

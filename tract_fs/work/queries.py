@@ -13,6 +13,7 @@ from typing import Any
 from tract_fs.errors import ArgumentError
 from tract_fs.model import canonical
 from tract_fs.model.info import CommitInfo
+from tract_fs.model.messages import Rendering
 from tract_fs.model.names import CommitHash
 from tract_fs.model.objects import Commit
 from tract_fs.model.query import ConfigValues, Expression, Source, field_values, narrowed
@@ -20,7 +21,7 @@ from tract_fs.model.query_groups import QueryGroup, QueryGroups
 from tract_fs.model.query_text import parse_query
 from tract_fs.model.usage import TokenUsage
 from tract_fs.work.reader import TractReader
-from tract_fs.work.usage import branch_tips, holders, recorded_usage
+from tract_fs.work.usage import branch_tips, holders, recorded_usage, usage_models
 
 _FROM_CONTENT = frozenset(["role", "text"])
 
@@ -61,10 +62,14 @@ def _iter_matching(reader: TractReader, expression: Expression | None) -> Iterat
     narrow = None if expression is None else narrowed(expression)
     names = reader.names_where(None if narrow is None else lambda config: narrow.matches(ConfigValues(config)))
     tract = _Tract(reader)
-    for _, name in sorted((reader.commit(name).created_us, name) for name in names):
+    found = []
+    for name in names:
         commit = _Commit(tract, name)
+        created_us = commit.created_us()
         if expression is None or expression.matches(commit):
-            yield commit
+            found.append((created_us, name))
+    for _, name in sorted(found):
+        yield _Commit(tract, name)
 
 
 class _Tract:
@@ -85,6 +90,10 @@ class _Tract:
     @cached_property
     def usage(self) -> dict[CommitHash, TokenUsage]:
         return recorded_usage(self.reader)
+
+    @cached_property
+    def usage_models(self) -> dict[CommitHash, str]:
+        return usage_models(self.reader, self.usage)
 
     def config(self, name: CommitHash) -> Any:
         entry = self.reader.overlay.entry(name)
@@ -117,9 +126,21 @@ class _Commit:
         found = self._content(str(name)) if name in _FROM_CONTENT else self._fact(str(name))
         return () if found is None else (found,)
 
+    def usage_model(self) -> str:
+        """Returns the model of the recorded usage; empty if none is known."""
+        return self._tract.usage_models[self.name]
+
+    def created_us(self) -> int:
+        """Returns when it was made, in microseconds since 1970."""
+        return self._commit.created_us
+
     @cached_property
     def _commit(self) -> Commit:
         return self._tract.reader.commit(self.name)
+
+    @cached_property
+    def _rendering(self) -> Rendering | None:
+        return self._tract.reader.require_loaded(self.name, self._commit).rendering
 
     @cached_property
     def _config(self) -> Any:
@@ -138,7 +159,7 @@ class _Commit:
 
     def _content(self, name: str) -> str | None:
         """Returns the role or text of the message; None if it has none, or its content was redacted."""
-        rendering = self._tract.reader.require_loaded(self.name, self._commit).rendering
+        rendering = self._rendering
         if rendering is None or not rendering.is_message:
             return None
         return rendering.role if name == "role" else rendering.text

@@ -692,16 +692,17 @@ class TractReader:
         written = [CommitInfo(name, tract, None, load, config) for _, name, config in hits]
         return written + [self.info(name) for name in self.overlay.staged_matches(path, operator, value)]
 
-    def names_where(self, matches: Callable[[Any], bool] | None) -> set[CommitHash]:
-        """Returns the commits of this tract, or at least those whose generation config matches; without those whose config is
-        lost.
+    def names_where(self, matches: Callable[[Any], bool] | None) -> list[CommitHash]:
+        """Returns the commits of this tract, or at least those whose generation config matches, each once; without those whose
+        config is lost.
         """
         if matches is None:
             found = self.overlay.names()
         else:
-            found = {hit[1] for hit in self._index(self.log).select_where(matches)} | self.overlay.names_beside()
+            hits = (hit[1] for hit in self._index(self.log).select_where(matches))
+            found = list(dict.fromkeys((*hits, *self.overlay.names_beside())))
         lost = {name for name, entry in self.hidden.commits().items() if entry is None} if self.log.hides_any else ()
-        return {CommitHash(name) for name in found.difference(lost)}
+        return [CommitHash(name) for name in found if name not in lost]
 
     def find(self, metadata: Mapping[str, object]) -> list[CommitInfo]:
         """Returns the commits of this tract whose metadata has these fields, by creation time, then hash. Cost: reads all

@@ -2,22 +2,27 @@
 
 Of each commit the usage that was recorded last counts, and a time compares with when that was recorded. What a fork
 repeats of the tract that it was made from is that one's. So the sums of the tracts add up to those of the store.
+
+The model of a usage is that of its commit's config; where that has none, as that of a prompt whose usage was recorded before
+the answer was committed, it is that of the first commit, by creation time, that continues it and has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Literal, get_args
 
 from tract_fs.errors import ArgumentError
 from tract_fs.model import canonical
+from tract_fs.model.events import BroughtCommit
 from tract_fs.model.history import KnownHistory
 from tract_fs.model.names import CommitHash, parse_time
+from tract_fs.model.objects import Commit
 from tract_fs.model.usage import TokenUsage
 from tract_fs.store.tract_log import TractLog
 from tract_fs.work.log_filter import optional_moment
-from tract_fs.work.reader import TractReader
+from tract_fs.work.reader import LOSSES, TractReader
 
 StoreUsageKey = Literal["tract", "model"]
 TractUsageKey = Literal["commit", "model", "branch"]
@@ -32,23 +37,25 @@ def require_usage_key(by: object, keys: object) -> None:
 def iter_usage(log: TractLog, by: StoreUsageKey, since: datetime | None) -> Iterator[tuple[str, TokenUsage]]:
     """Yields the last usage of each commit of a tract with its tract or model, "" where no model is known.
 
-    Cost: reads one event for each.
+    Cost: reads one event for each; for models also all commits, where the config of one with usage has none.
     """
-    for commit, counts in _iter_recorded(log, optional_moment(since, "since")):
-        if by == "tract":
-            yield log.tract, counts
-        else:
-            entry = log.origins.brought(commit)
-            yield _model_in(b"" if entry is None else bytes(entry.config)), counts
+    recorded = dict(_iter_recorded(log, optional_moment(since, "since")))
+    models: Mapping[CommitHash, str] = {}
+    if by == "model":
+        names = (CommitHash(digest.hex()) for digest in log.origins.all_commits())
+        models = _models(recorded, names, log.origins.brought, log.commit)
+    for commit, counts in recorded.items():
+        yield log.tract if by == "tract" else models[commit], counts
 
 
 def sum_usage(reader: TractReader, by: TractUsageKey, since: datetime | None) -> dict[str, TokenUsage]:
     """Returns the sums of the usage of the reader's tract; see the facade."""
     require_usage_key(by, TractUsageKey)
     since_us = optional_moment(since, "since")
-    keys_of = _keys(reader, by)
+    recorded = recorded_usage(reader, since_us)
+    keys_of = _keys(reader, by, recorded)
     found: dict[str, TokenUsage] = {}
-    for commit, counts in recorded_usage(reader, since_us).items():
+    for commit, counts in recorded.items():
         for key in keys_of(commit):
             found[key] = add(found.get(key), counts)
     return dict(sorted(found.items()))
@@ -80,12 +87,54 @@ def _iter_recorded(log: TractLog, since_us: int | None) -> Iterator[tuple[Commit
             yield CommitHash(commit), found[1].counts
 
 
-def _keys(reader: TractReader, by: TractUsageKey) -> Callable[[CommitHash], list[str]]:
+def usage_models(reader: TractReader, recorded: Collection[CommitHash]) -> dict[CommitHash, str]:
+    """Returns the model of the usage of each of some commits, "" where none is known. Cost: as `iter_usage`."""
+
+    def read(name: CommitHash) -> Commit | None:
+        try:
+            return reader.commit(name)
+        except LOSSES:
+            return None
+
+    return _models(recorded, reader.overlay.names(), reader.overlay.entry, read)
+
+
+def _models(
+    recorded: Collection[CommitHash],
+    names: Iterable[str],
+    entry: Callable[[CommitHash], BroughtCommit | None],
+    read: Callable[[CommitHash], Commit | None],
+) -> dict[CommitHash, str]:
+    def config_model(name: CommitHash) -> str:
+        found = entry(name)
+        config = b"" if found is None else bytes(found.config)
+        if config not in known:
+            known[config] = _model_in(config)
+        return known[config]
+
+    known: dict[bytes, str] = {}
+    models = {commit: config_model(commit) for commit in recorded}
+    if all(models.values()):
+        return models
+    first: dict[CommitHash, tuple[int, CommitHash, str]] = {}  # the answer to each prompt
+    for name in map(CommitHash, names):
+        model = config_model(name)
+        commit = read(name) if model else None
+        if commit is not None and commit.parents and models.get(commit.parents[0]) == "":
+            answer = (commit.created_us, name, model)
+            first[commit.parents[0]] = min(answer, first.get(commit.parents[0], answer))
+    return {**models, **{prompt: model for prompt, (_, _, model) in first.items()}}
+
+
+def _keys(
+    reader: TractReader, by: TractUsageKey, recorded: Collection[CommitHash]
+) -> Callable[[CommitHash], list[str]]:
     """Returns what gives the keys under which a commit's usage counts."""
     if by == "commit":
         return lambda commit: [commit]
     if by == "model":
-        return lambda commit: [_model_in(reader.facts(commit).config)]
+        models = usage_models(reader, recorded)
+        return lambda commit: [models[commit]]
     branches_of = holders(reader, branch_tips(reader))
     return lambda commit: branches_of(commit) or [""]
 
