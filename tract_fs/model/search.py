@@ -1,21 +1,23 @@
 """Full-text search, as far as it is pure: the searchable text of a content, where a phrase is in it, snippets, ranks.
 
-A phrase is found wherever it stands in a text, inside words too, whatever the case: both are case-folded (Unicode, full
-folding), and nothing else is changed. So it works alike for every script, and no character of a phrase has a meaning of its own.
+A phrase is found wherever it stands in a text, inside words too, whatever the case: both are composed (NFC) and
+case-folded (Unicode, full folding), and nothing else is changed. So it works alike for every script, and no character
+of a phrase has a meaning of its own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import accumulate
+from operator import truediv
 from typing import Any
 
 from msgspec import Struct
 
 from tract_fs.model.content import BUILTIN_TYPES, ContentTypes
-from tract_fs.model.info import CommitInfo
 from tract_fs.model.messages import iter_texts, render
 from tract_fs.model.names import format_time, to_us
 
@@ -27,6 +29,35 @@ _SATURATION = 1.2
 _LENGTH_WEIGHT = 0.75
 
 
+class LazyFact:
+    """Whether something holds, which is looked up at the first call. All are equal: they take no part in a comparison."""
+
+    __slots__ = ("_find", "_known")
+
+    def __init__(self, known: bool | None, find: Callable[[], bool] | None) -> None:
+        self._known = known
+        self._find = find
+
+    def __call__(self) -> bool:
+        if self._known is None:
+            assert self._find is not None
+            self._known = self._find()
+            self._find = None
+        return self._known
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LazyFact)
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return f"LazyFact({self._known})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return LazyFact, (self(), None)
+
+
 class SearchHit(Struct, frozen=True, kw_only=True):
     """A commit whose text contains the phrase."""
 
@@ -35,9 +66,18 @@ class SearchHit(Struct, frozen=True, kw_only=True):
     content_type: str
     role: str  # of the message; empty where it makes none
     created_at: datetime  # aware, UTC
-    snippet: str  # the text around the first match, as it is stored; it may hold control characters
+    snippet: str  # the text around the first match, composed (NFC); it may hold control characters
     spans: tuple[tuple[int, int], ...]  # the matches in `snippet`: start and end, in characters
     rank: float  # BM25; more is better
+    _is_shown: LazyFact
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the context that compile() returned at the head, when this was searched, shows this text: that of the
+        branch that was asked for, else of the handle's, or of `main` in a search of all tracts. An edited, skipped or
+        summarized text is not shown. Cost: compiles that head at the first use, unless it is in memory.
+        """
+        return self._is_shown()
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all fields as JSON values (fresh)."""
@@ -50,19 +90,20 @@ class SearchHit(Struct, frozen=True, kw_only=True):
             "snippet": self.snippet,
             "spans": [list(span) for span in self.spans],
             "rank": self.rank,
+            "is_shown": self.is_shown,
         }
 
 
 class SearchFilter(Struct, frozen=True):
     """What to search for, and in which commits; None: no condition."""
 
-    phrase: str  # case-folded
+    phrase: str  # folded
     content_type: str | None = None
     role: str | None = None
     since_us: int | None = None
     until_us: int | None = None
+    shown: bool | None = None  # whether the context shows the text
     limit: int | None = None
-    where: Callable[[CommitInfo], object] | None = None
 
     def accepts(self, content_type: str, role: str, created_us: int) -> bool:
         """Returns whether a commit is of the type, the role and the time that are wanted."""
@@ -98,20 +139,35 @@ def searchable(data: bytes, content_type: str) -> tuple[str, str]:
     read = _TYPES.read(data, content_type)
     shown = None if content_type in BUILTIN_TYPES else read.shown
     rendering = render(read.content, content_type, _TYPES, _COUNTER, shown=shown)
-    return rendering.role, "\n".join(iter_texts(rendering))
+    return rendering.role, composed("\n".join(iter_texts(rendering)))
 
 
-def ranking(*, mean_size: float, texts: int, found: int) -> Callable[[int, int], float]:
-    """Returns the function that returns the BM25 of a text, from the count of its matches and its size; `found` of all
-    `texts` have any.
-    """
-    weight = math.log(1 + (texts - found + 0.5) / (found + 0.5)) * (_SATURATION + 1)
-    base, slope = _SATURATION * (1 - _LENGTH_WEIGHT), _SATURATION * _LENGTH_WEIGHT / (mean_size or 1.0)
+def composed(text: str) -> str:
+    """Returns a text with each accent as a part of its letter (NFC): an é is one character, however it was typed."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
-    def rank(matches: int, size: int) -> float:
-        return weight * matches / (matches + base + slope * size)
 
-    return rank
+def folded(text: str) -> str:
+    """Returns a composed text as searches compare it: without case."""
+    return text.casefold()
+
+
+class Ranking:
+    """BM25 of texts for one phrase. The order needs their densities alone, which are cheap: more is better."""
+
+    def __init__(self, *, mean_size: float, texts: int, found: int) -> None:
+        """`texts` are all, in bytes `mean_size` each; `found` of them have the phrase."""
+        self._weight = math.log(1 + (texts - found + 0.5) / (found + 0.5)) * (_SATURATION + 1)
+        self._slope = _SATURATION * _LENGTH_WEIGHT / (mean_size or 1.0)
+        self.shift = _SATURATION * (1 - _LENGTH_WEIGHT) / self._slope
+
+    def densities(self, counts: Iterable[int], shifted: Iterable[float]) -> list[float]:
+        """Returns the density of each text, of its count of matches and its size in bytes plus `shift`; 0 where it has none."""
+        return list(map(truediv, counts, shifted))
+
+    def rank(self, density: float) -> float:
+        """Returns the BM25 of a text."""
+        return self._weight * density / (density + self._slope)
 
 
 def snippet_of(text: str, phrase: str) -> tuple[str, tuple[tuple[int, int], ...]] | None:
