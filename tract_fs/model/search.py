@@ -8,8 +8,10 @@ of a phrase has a meaning of its own.
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from itertools import accumulate
 from operator import truediv
@@ -17,10 +19,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from tract_fs.model.content import BUILTIN_TYPES, ContentTypes
+from tract_fs.errors import JsonValueError
+from tract_fs.model import canonical
+from tract_fs.model.content import BUILTIN_TYPES, ContentTypes, FreeformContent, MessageContent, ToolIOContent
 from tract_fs.model.messages import iter_texts, render
 from tract_fs.model.names import format_time, to_us
+from tract_fs.model.tokens import iter_strings
 
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')  # characters that JSON writes with a backslash
+_LONG_RUN = re.compile(r"([^\w\x00-\x7f]{64,})")
 _BEFORE = 30  # characters of a snippet before the first match
 _AFTER = 90  # after its end
 _MOST_OF_MATCH = 200  # characters of one match that a snippet shows
@@ -30,17 +37,19 @@ _LENGTH_WEIGHT = 0.75
 
 
 class LazyFact:
-    """Whether something holds, which is looked up at the first call. All are equal: they take no part in a comparison."""
+    """Whether something holds, None: unknown, which `find` looks up at the first call; without it that is `known`.
+
+    All are equal: they take no part in a comparison.
+    """
 
     __slots__ = ("_find", "_known")
 
-    def __init__(self, known: bool | None, find: Callable[[], bool] | None) -> None:
-        self._known = known
+    def __init__(self, find: Callable[[], bool | None] | None, known: bool | None = None) -> None:
         self._find = find
+        self._known = known
 
-    def __call__(self) -> bool:
-        if self._known is None:
-            assert self._find is not None
+    def __call__(self) -> bool | None:
+        if self._find is not None:
             self._known = self._find()
             self._find = None
         return self._known
@@ -52,10 +61,10 @@ class LazyFact:
         return 0
 
     def __repr__(self) -> str:
-        return f"LazyFact({self._known})"
+        return f"LazyFact(known={self._known})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return LazyFact, (self(), None)
+        return LazyFact, (None, self())
 
 
 class SearchHit(Struct, frozen=True, kw_only=True):
@@ -72,10 +81,12 @@ class SearchHit(Struct, frozen=True, kw_only=True):
     _is_shown: LazyFact
 
     @property
-    def is_shown(self) -> bool:
-        """Whether the context that compile() returned at the head, when this was searched, shows this text: that of the
-        branch that was asked for, else of the handle's, or of `main` in a search of all tracts. An edited, skipped or
-        summarized text is not shown. Cost: compiles that head at the first use, unless it is in memory.
+    def is_shown(self) -> bool | None:
+        """Whether the context of the branch shows this text: of the branch that was asked for, else of the handle's, or of
+        `main` in a search of all tracts. An edited, skipped or summarized text is not shown. None: it is unknown, because a custom
+        compiler decides what shows, or a file of the history is missing.
+
+        It is looked up at the first use, in the head of that moment. Cost: then compiles that head, unless it is in memory.
         """
         return self._is_shown()
 
@@ -132,19 +143,48 @@ _COUNTER = _NoCounter()
 
 
 def searchable(data: bytes, content_type: str) -> tuple[str, str]:
-    """Returns role and text of a content's bytes: the text that its message shows, or all strings of a message of blocks.
+    """Returns role and text of a content's bytes: the text that its message shows, or all strings of a message of blocks
+    or tool calls. What stands there as JSON, with escapes, follows once more without them.
 
     A custom type has the text that it was stored with, whatever is registered here. Errors: JsonValueError.
     """
     read = _TYPES.read(data, content_type)
     shown = None if content_type in BUILTIN_TYPES else read.shown
     rendering = render(read.content, content_type, _TYPES, _COUNTER, shown=shown)
-    return rendering.role, composed("\n".join(iter_texts(rendering)))
+    return rendering.role, composed("\n".join([*iter_texts(rendering), *_iter_unescaped(read.content)]))
+
+
+def _iter_unescaped(content: object) -> Iterator[str]:
+    """Yields the strings that stand in a text with escapes: those of JSON payloads, and of the arguments of tool calls."""
+    values: list[object] = []
+    if isinstance(content, MessageContent):
+        if content.message.keys() - {"role", "content"}:
+            calls = {key: value for key, value in content.message.items() if key not in ("role", "content")}
+            values += (_decoded(text) for text in iter_strings(calls) if text.startswith("{"))
+    elif isinstance(content, ToolIOContent | FreeformContent) and not isinstance(content.payload, str):
+        values.append(content.payload)
+    for value in values:
+        yield from filter(_ESCAPED.search, iter_strings(value))
+
+
+def _decoded(text: str) -> object:
+    """Returns the JSON value that a text is, or None."""
+    data = text.encode()
+    with suppress(JsonValueError):
+        return None if canonical.is_deep(data) else canonical.decode(data)
+    return None
 
 
 def composed(text: str) -> str:
-    """Returns a text with each accent as a part of its letter (NFC): an é is one character, however it was typed."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    """Returns a text with each accent as a part of its letter (NFC): an é is one character, however it was typed.
+
+    A run of 64 marks or symbols stays as it is: to put marks in order takes the square of their number.
+    """
+    if text.isascii():
+        return text
+    parts = _LONG_RUN.split(text)
+    parts[::2] = [unicodedata.normalize("NFC", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def folded(text: str) -> str:

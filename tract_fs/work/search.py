@@ -6,7 +6,7 @@ What is staged in an open batch is not found: it may never be written.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import datetime
 from functools import cache, partial
 from heapq import nlargest
@@ -46,7 +46,7 @@ class _Source(NamedTuple):
     texts: TractTexts
     has: Callable[[CommitHash, int], bool]  # of a commit and its time in microseconds
     accepts: Callable[[CommitHash], bool]  # asked last: it reads more
-    is_shown: Callable[[CommitHash], bool]
+    is_shown: Callable[[CommitHash], bool | None]
 
 
 class _Entry(NamedTuple):
@@ -114,9 +114,10 @@ def search_tract(
     def is_foreign(name: CommitHash, created_us: int) -> bool:
         return name in foreign and is_own(name, created_us)
 
-    def is_shown(name: CommitHash) -> bool:
-        with reader.loading:
+    def is_shown(name: CommitHash) -> bool | None:
+        with suppress(DamageError), reader.loading:
             return _is_shown(session, branch, name)
+        return None
 
     sources = [_Source(log.tract, objects, reader.texts(log), is_own, accepts, is_shown)]
     sources += (
@@ -137,9 +138,10 @@ def search_logs(
     """Returns the hits of several tracts, best first; see the facade of the store. Errors: ArgumentError, QueryError."""
     expression = None if where is None else require_expression(where)
 
-    def is_shown(tract: str, name: CommitHash) -> bool:
-        with open_tract(tract) as session:
+    def is_shown(tract: str, name: CommitHash) -> bool | None:
+        with suppress(DamageError), open_tract(tract) as session:
             return _is_shown(session, None, name)
+        return None
 
     with ExitStack() as opened:
 
@@ -164,6 +166,8 @@ def _acceptor(
 ) -> Callable[[CommitHash], bool]:
     """Returns a function that returns whether an expression matches a commit, and whether it shows as is wanted."""
     matches = None if expression is None else matcher(session.reader, expression)
+    if wanted.shown is not None and session.options.compiler is not None:
+        raise ArgumentError("shown: a custom compiler decides what its contexts show")
 
     def accepts(name: CommitHash) -> bool:
         return (matches is None or matches(name)) and (
@@ -173,11 +177,13 @@ def _acceptor(
     return accepts
 
 
-def _is_shown(session: Session, branch: str | None, name: CommitHash) -> bool:
-    """Returns whether the context at the present head of a branch (None: the handle's) shows the text of a commit."""
-    reader = session.reader
-    head = reader.head() if branch is None else reader.overlay.head(branch)
-    return session.contexts.state(head).shows(name)
+def _is_shown(session: Session, branch: str | None, name: CommitHash) -> bool | None:
+    """Returns whether the context at the present head of a branch (None: the handle's) shows the text of a commit; None: a
+    custom compiler decides. Errors: HistoryIncomplete; damage.
+    """
+    session.reader.require_complete(branch)
+    head = session.reader.head() if branch is None else session.reader.overlay.head(branch)
+    return session.contexts.shows(head, name)
 
 
 def _ranked(sources: Iterable[_Source], wanted: SearchFilter, hidden: list[bytes]) -> list[SearchHit]:
@@ -253,7 +259,7 @@ def _hit(source: _Source, name: CommitHash, wanted: SearchFilter, rank: float) -
         snippet=shown[0],
         spans=shown[1],
         rank=rank,
-        _is_shown=LazyFact(wanted.shown, partial(source.is_shown, name)),
+        _is_shown=LazyFact(partial(source.is_shown, name) if wanted.shown is None else None, wanted.shown),
     )
 
 

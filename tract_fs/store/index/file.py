@@ -127,7 +127,7 @@ _SCHEMA = (
     total integer not null,
     crc integer not null -- of the columns above
 ) without rowid""",
-    """CREATE TABLE search_blocks ( -- the texts of a tract, case-folded, for search
+    """CREATE TABLE search_blocks ( -- the texts of a tract for search, composed (NFC) and case-folded
     tract text not null,
     number integer not null, -- from 0
     crc integer not null, -- of the other columns

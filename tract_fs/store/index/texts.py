@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     import sqlite3
 
 try:
-    import stringzilla
-except ImportError:  # the extra `search`
-    stringzilla = None
+    import stringzilla  # the extra `search`
+
+    _IS_FAST = int(stringzilla.__version__.partition(".")[0]) >= 5  # up to 4.4, count() reads past a short text's end
+except ImportError:
+    _IS_FAST = False
 
 _SIZE = struct.Struct(">72xI4x")  # of a record
 _CREATED = struct.Struct(">Q")
@@ -579,7 +581,7 @@ class TractTexts:
 
 def _finders(texts: bytes | bytearray) -> tuple[Callable[..., int], Callable[..., int]]:
     """Returns the fastest `find` and `count` for some texts."""
-    return (type(texts).find, type(texts).count) if stringzilla is None else (stringzilla.find, stringzilla.count)
+    return (stringzilla.find, stringzilla.count) if _IS_FAST else (type(texts).find, type(texts).count)
 
 
 def _checksums(connection: sqlite3.Connection, tract: str) -> list[int]:
