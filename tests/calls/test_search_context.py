@@ -106,6 +106,7 @@ def test_a_dropped_slot_of_a_long_history_is_not_shown(t: Tract, tmp_path: Path)
 
 @pytest.mark.parametrize("kind", ["commit", "content"])
 def test_a_hit_of_a_history_with_a_lost_file_is_found(t: Tract, tmp_path: Path, kind: str) -> None:
+    t.add("a bird")
     lost = t.add("a dog")
     t.add("a cat")
     assert t.search("cat", shown=False) == []

@@ -5,7 +5,7 @@ What is staged in an open batch is not found: it may never be written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import datetime
 from functools import cache, partial
@@ -47,6 +47,7 @@ class _Source(NamedTuple):
     has: Callable[[CommitHash, int], bool]  # of a commit and its time in microseconds
     accepts: Callable[[CommitHash], bool]  # asked last: it reads more
     is_shown: Callable[[CommitHash], bool | None]
+    hidden: Collection[CommitHash] = ()  # commits that only hidden events bring
 
 
 class _Entry(NamedTuple):
@@ -119,13 +120,13 @@ def search_tract(
             return _is_shown(session, branch, name)
         return None
 
-    sources = [_Source(log.tract, objects, reader.texts(log), is_own, accepts, is_shown)]
+    hidden = reader.hidden.commits()
+    sources = [_Source(log.tract, objects, reader.texts(log), is_own, accepts, is_shown, hidden)]
     sources += (
         _Source(log.tract, objects, reader.texts(source), is_foreign, accepts, is_shown)
         for source in reader.foreign.sources()
     )
-    hidden = [bytes.fromhex(name) for name in reader.hidden.commits()] if log.hides_any else []
-    return _ranked(sources, wanted, hidden)
+    return _ranked(sources, wanted)
 
 
 def search_logs(
@@ -153,12 +154,17 @@ def search_logs(
             return (expression is None and wanted.shown is None) or acceptor(tract)(name)
 
         def source_of(log: TractLog, texts: TractTexts) -> _Source:
-            tract = log.tract
-            return _Source(
-                tract, objects, texts, _is_brought_by(log), partial(accepts, tract), partial(is_shown, tract)
-            )
+            tract, hidden = log.tract, dict[CommitHash, object]()
+            if log.hides_any:
+                with open_tract(tract) as session:
+                    hidden.update(session.reader.hidden.commits())
 
-        return _ranked((source_of(log, texts) for log, texts in logs), wanted, [])
+            def has(name: CommitHash, _: int) -> bool:
+                return name in hidden or bool(log.origins.events_of(name))
+
+            return _Source(tract, objects, texts, has, partial(accepts, tract), partial(is_shown, tract), hidden)
+
+        return _ranked((source_of(log, texts) for log, texts in logs), wanted)
 
 
 def _acceptor(
@@ -186,13 +192,13 @@ def _is_shown(session: Session, branch: str | None, name: CommitHash) -> bool | 
     return session.contexts.shows(head, name)
 
 
-def _ranked(sources: Iterable[_Source], wanted: SearchFilter, hidden: list[bytes]) -> list[SearchHit]:
-    """Returns the hits, best first. Commits of hidden events are read for the first source."""
+def _ranked(sources: Iterable[_Source], wanted: SearchFilter) -> list[SearchHit]:
+    """Returns the hits, best first."""
     groups: list[Matched] = []
     source_of: list[_Source] = []  # of each group
     texts = size = 0
-    for number, source in enumerate(sources):
-        match = source.texts.find(wanted.phrase, () if number else hidden)
+    for source in sources:
+        match = source.texts.find(wanted.phrase, [bytes.fromhex(name) for name in source.hidden])
         groups += match.found
         source_of += [source] * len(match.found)
         texts += match.texts
@@ -273,7 +279,3 @@ def _read(objects: Objects, name: CommitHash) -> tuple[str, str, str, int] | Non
     except (DamageError, JsonValueError):
         return None
     return commit.content_type, role, text, commit.created_us
-
-
-def _is_brought_by(log: TractLog) -> Callable[[CommitHash, int], bool]:
-    return lambda name, _: bool(log.origins.events_of(name))
