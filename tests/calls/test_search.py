@@ -293,6 +293,7 @@ def bm25(texts: list[str], folded: str, phrase: str, found: int) -> float:
 def test_the_hits_are_those_of_a_plain_scan(is_fast: bool, given_texts: list[str], data: st.DataObject) -> None:
     with Tract.open(durability="fast") as t, pytest.MonkeyPatch.context() as patched:
         patched.setattr(texts_module, "_BLOCK_BYTES", 300)
+        patched.setattr(texts_module, "_CACHED_BYTES", data.draw(st.sampled_from([0, 2000, 1 << 20])))
         patched.setattr(texts_module, "_IS_FAST", is_fast)
         patched.setattr(search_module, "_LEAST_SORTED", 1)
         made: dict[str, tuple[str, str]] = {}

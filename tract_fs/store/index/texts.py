@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import struct
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate, repeat
+from itertools import accumulate, chain, repeat
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,6 +52,8 @@ _MOST_NAMES = 0xFFFF
 _RECORDS_AT_ONCE = 16, 4096  # at first, and as long as their texts are short
 _BYTES_AT_ONCE = 2 * 1024 * 1024
 _CACHED_BYTES = 128 * 1024 * 1024
+_LOOKED_AT = 8  # after so many matches of a block, and again,
+_SPARSE = 3  # are there less than this many texts for each?
 _TRIES = 3
 _MAY_REDACT = frozenset([OWN, OWN_FAST, SEEN])
 _BLOCK = "select crc, names, records, texts from search_blocks where tract = ? and number = ?"
@@ -76,7 +79,7 @@ class Sizes:
 
 
 class Matched(NamedTuple):
-    """How often the phrase is in each text of a block, and in which records these are."""
+    """How often the phrase is in texts of a block, those that have it among them, and in which records these are."""
 
     names: list[str]
     records: bytes | bytearray
@@ -120,7 +123,7 @@ class _Spans(NamedTuple):
 class _Block:
     """Some records and their texts."""
 
-    __slots__ = ("_count", "_originals", "_others", "_spans", "names", "records", "texts")
+    __slots__ = ("_count", "_others", "_spans", "names", "records", "texts")
 
     def __init__(self, names: list[str], records: bytes | bytearray, texts: bytes | bytearray) -> None:
         self.names = names
@@ -129,7 +132,6 @@ class _Block:
         self._count: int | None = None  # of the texts
         self._spans: _Spans | None = None
         self._others: tuple[dict[bytes, list[int]], list[bytes]] | None = None
-        self._originals: tuple[set[bytes], int, dict[bytes, int]] | None = None
 
     def spans(self) -> _Spans:
         """Returns where the texts are. Errors: IndexDamagedError."""
@@ -163,35 +165,35 @@ class _Block:
             self._others = repeats, unread
         return self._others
 
-    def originals(self, repeated: set[bytes]) -> dict[bytes, int]:
-        """Returns which of its texts is that of each content, for those contents of a set that only grows."""
-        known = self._originals
-        if known is None or known[0] is not repeated or known[1] != len(repeated):
-            contents = (record[1] for record in _RECORD.iter_unpack(self.records) if record[3] < _REPEATED)
-            found = {content: slot for slot, content in enumerate(contents) if content in repeated}
-            self._originals = known = repeated, len(repeated), found
-        return known[2]
-
     def count_of_texts(self) -> int:
         if self._count is None:
             self._count = self.texts.count(_END)
         return self._count
 
     def match(self, phrase: bytes) -> Matched | None:
-        """Returns how often the phrase is in each text, or None if it is in none. Errors: IndexDamagedError."""
-        texts = self.texts
+        """Returns how often the phrase is in texts of this block, or None if it is in none. Errors: IndexDamagedError."""
+        texts, slots, counts = self.texts, list[int](), list[int]()
         find, count = _finders(texts)
-        if find(texts, phrase) < 0:
+        at = find(texts, phrase)
+        if at < 0:
             return None
-        spans = self.spans()
-        counts = list(map(count, repeat(texts), repeat(phrase), spans.starts, spans.ends))
-        return Matched(self.names, self.records, spans.places, counts, spans.sizes)
+        starts, ends, sizes, places = self.spans()
+        while at >= 0:
+            slot = bisect_right(starts, at) - 1
+            slots.append(slot)
+            if len(slots) % _LOOKED_AT == 0 and slot < _SPARSE * len(slots):  # cheaper for each text, dearer in all
+                counts = list(map(count, repeat(texts), repeat(phrase), starts, ends))
+                return Matched(self.names, self.records, places, counts, sizes)
+            counts.append(1 + count(texts, phrase, at + len(phrase), ends[slot]))
+            at = find(texts, phrase, ends[slot])
+        own = Sizes([sizes[slot] for slot in slots])
+        return Matched(self.names, self.records, [places[slot] for slot in slots], counts, own)
 
     def add(
         self, commit: bytes, content: bytes, created_us: int, role: str, content_type: str, text: bytes | int
     ) -> None:
         """Adds a record with a text, or with a number in place of its size."""
-        self._count = self._spans = self._others = self._originals = None
+        self._count = self._spans = self._others = None
         size = text if isinstance(text, int) else len(text)
         self.records += _RECORD.pack(commit, content, created_us, size, self._name(role), self._name(content_type))
         if not isinstance(text, int):
@@ -272,7 +274,7 @@ class TractTexts:
         self._own_stamp: tuple[int, str] | None = None  # how far `_own` goes
         self._all_at: object = None  # the state of the log whose texts are all in `_own`
         self._known: set[bytes] | None = None  # the contents whose texts are in a block
-        self._repeated: set[bytes] | None = None  # those that a later record has again; it only grows
+        self._originals: dict[int, tuple[int, int, dict[bytes, int]]] = {}  # by block; see `_originals_in`
         self._redacted: set[bytes] = set()
 
     def find(self, phrase: str, hidden: Iterable[bytes] = ()) -> Match:
@@ -298,31 +300,32 @@ class TractTexts:
         self._forget()
 
     def _find(self, phrase: bytes, hidden: Iterable[bytes]) -> Match:
-        repeated = self._repeated_contents()
         found: list[Matched] = []
-        hits: dict[bytes, tuple[int, int]] = {}  # count and size, by content, for those that later records repeat
+        numbers_of_blocks: list[int] = []
         repeating: list[tuple[list[str], bytes | bytearray, dict[bytes, list[int]]]] = []
         unread = list(hidden)
         texts = size = 0
-        for block in self._iter_blocks():
+        for number, block in enumerate(self._iter_blocks()):
             count = block.count_of_texts()
             texts += count
             size += len(block.texts) - count
             matched = block.match(phrase)
             if matched is not None:
                 found.append(matched)
-                for content, slot in block.originals(repeated).items() if repeated else ():
-                    if matched.counts[slot]:
-                        hits[content] = matched.counts[slot], matched.sizes[slot]
+                numbers_of_blocks.append(number)
             repeats, to_read = block.others()
             unread += to_read
             if repeats:
                 repeating.append((block.names, block.records, repeats))
+        repeated = set(chain.from_iterable(repeats for _, _, repeats in repeating))
+        hits = self._repeated_hits(zip(numbers_of_blocks, found, strict=True), repeated) if repeated else {}
         for names, records, repeats in repeating:
-            for content in repeats.keys() & hits.keys():
-                numbers, (count, length) = repeats[content], hits[content]
-                equal = len(numbers)
-                found.append(Matched(names, records, numbers, [count] * equal, Sizes([length] * equal)))
+            again = repeats.keys() & hits.keys()
+            if again:
+                numbers = list(chain.from_iterable(repeats[content] for content in again))
+                counts = [hits[content][0] for content in again for _ in repeats[content]]
+                sizes = Sizes([hits[content][1] for content in again for _ in repeats[content]])
+                found.append(Matched(names, records, numbers, counts, sizes))
             for content in repeats.keys() & self._redacted - hits.keys():
                 without = Matched(names, records, repeats[content], [], Sizes(()))
                 unread += map(without.commit, without.numbers)
@@ -332,10 +335,29 @@ class TractTexts:
             found += (matched for block in read if (matched := block.match(phrase)) is not None)
         return Match(found, texts, size)
 
-    def _repeated_contents(self) -> set[bytes]:
-        if self._repeated is None:
-            self._repeated = {content for block in self._iter_blocks() for content in block.others()[0]}
-        return self._repeated
+    def _repeated_hits(
+        self, found: Iterable[tuple[int, Matched]], repeated: set[bytes]
+    ) -> dict[bytes, tuple[int, int]]:
+        """Returns count and size, by content, of the matches in blocks that later records repeat."""
+        hits: dict[bytes, tuple[int, int]] = {}
+        for block, matched in found:
+            originals = self._originals_in(block, matched.records, repeated)
+            if originals:
+                slots = {number: slot for slot, number in enumerate(matched.numbers) if matched.counts[slot]}
+                for content, number in originals.items():
+                    slot = slots.get(number)
+                    if slot is not None:
+                        hits[content] = matched.counts[slot], matched.sizes[slot]
+        return hits
+
+    def _originals_in(self, block: int, records: bytes | bytearray, repeated: set[bytes]) -> dict[bytes, int]:
+        """Returns which record of a block has the text of a repeated content. Both only grow, so their sizes name them."""
+        kept = self._originals.get(block)
+        if kept is None or kept[:2] != (len(records), len(repeated)):
+            numbered = enumerate(_RECORD.iter_unpack(records))
+            found = {one[1]: number for number, one in numbered if one[3] < _REPEATED and one[1] in repeated}
+            self._originals[block] = kept = len(records), len(repeated), found
+        return kept[2]
 
     def _iter_blocks(self) -> Iterator[_Block]:
         for number in range(len(self._checksums)):
@@ -460,8 +482,6 @@ class TractTexts:
             if size is None and known is not None:
                 if content in known:
                     size = _REPEATED
-                    if self._repeated is not None:
-                        self._repeated.add(content)
                 known.add(content)
             if not blocks or not blocks[-1].has_room(len(text)):
                 blocks.append(_Block([], bytearray(), bytearray()))
@@ -519,7 +539,8 @@ class TractTexts:
 
     def _forget(self) -> None:
         self._stamp, self._checksums, self._own = self._log.first_stamp(), [], []
-        self._own_stamp = self._all_at = self._known = self._repeated = None
+        self._own_stamp = self._all_at = self._known = None
+        self._originals = {}
         self._generation = -1
 
     def _sums(self) -> tuple[int, int]:
