@@ -31,11 +31,18 @@ from tract_fs.store.index.texts import Matched, TractTexts
 from tract_fs.store.objects import Objects
 from tract_fs.store.tract_log import TractLog
 from tract_fs.work.log_filter import LogFilter, require_limit
-from tract_fs.work.queries import matcher, require_expression
+from tract_fs.work.queries import matcher, names_that_may_match, require_expression
 from tract_fs.work.session import Session
 
 _LEAST_SORTED = 32  # hits
 _MORE_SORTED = 16  # times as many, where these do not suffice
+
+
+class _Filter(NamedTuple):
+    """What else must hold of a hit."""
+
+    names: set[CommitHash] | None  # None: any commit may match
+    accepts: Callable[[CommitHash], bool]  # asked last: it reads more
 
 
 class _Source(NamedTuple):
@@ -45,7 +52,7 @@ class _Source(NamedTuple):
     objects: Objects
     texts: TractTexts
     has: Callable[[CommitHash, int], bool]  # of a commit and its time in microseconds
-    accepts: Callable[[CommitHash], bool]  # asked last: it reads more
+    filter: Callable[[], _Filter]
     is_shown: Callable[[CommitHash], bool | None]
     hidden: Collection[CommitHash] = ()  # commits that only hidden events bring
 
@@ -106,7 +113,7 @@ def search_tract(
     log, objects = reader.log, reader.store.objects
     head = None if branch is None else reader.require_branch(branch)
     foreign = reader.foreign.names() if log.view.foreign else set()
-    accepts = _acceptor(session, wanted, branch, None if where is None else require_expression(where))
+    rest = _filter(session, wanted, branch, None if where is None else require_expression(where))
 
     def is_own(name: CommitHash, created_us: int) -> bool:
         is_there = bool(log.origins.events_of(name)) or reader.overlay.has(name)
@@ -121,9 +128,9 @@ def search_tract(
         return None
 
     hidden = reader.hidden.commits()
-    sources = [_Source(log.tract, objects, reader.texts(log), is_own, accepts, is_shown, hidden)]
+    sources = [_Source(log.tract, objects, reader.texts(log), is_own, lambda: rest, is_shown, hidden)]
     sources += (
-        _Source(log.tract, objects, reader.texts(source), is_foreign, accepts, is_shown)
+        _Source(log.tract, objects, reader.texts(source), is_foreign, lambda: rest, is_shown)
         for source in reader.foreign.sources()
     )
     return _ranked(sources, wanted)
@@ -147,11 +154,10 @@ def search_logs(
     with ExitStack() as opened:
 
         @cache
-        def acceptor(tract: str) -> Callable[[CommitHash], bool]:
-            return _acceptor(opened.enter_context(open_tract(tract)), wanted, None, expression)
-
-        def accepts(tract: str, name: CommitHash) -> bool:
-            return (expression is None and wanted.shown is None) or acceptor(tract)(name)
+        def filter_in(tract: str) -> _Filter:
+            if expression is None and wanted.shown is None:
+                return _Filter(None, lambda _: True)
+            return _filter(opened.enter_context(open_tract(tract)), wanted, None, expression)
 
         def source_of(log: TractLog, texts: TractTexts) -> _Source:
             tract, hidden = log.tract, dict[CommitHash, object]()
@@ -162,16 +168,15 @@ def search_logs(
             def has(name: CommitHash, _: int) -> bool:
                 return name in hidden or bool(log.origins.events_of(name))
 
-            return _Source(tract, objects, texts, has, partial(accepts, tract), partial(is_shown, tract), hidden)
+            return _Source(tract, objects, texts, has, partial(filter_in, tract), partial(is_shown, tract), hidden)
 
         return _ranked((source_of(log, texts) for log, texts in logs), wanted)
 
 
-def _acceptor(
-    session: Session, wanted: SearchFilter, branch: str | None, expression: Expression | None
-) -> Callable[[CommitHash], bool]:
-    """Returns a function that returns whether an expression matches a commit, and whether it shows as is wanted."""
+def _filter(session: Session, wanted: SearchFilter, branch: str | None, expression: Expression | None) -> _Filter:
+    """Returns the filter by an expression, and by whether the text shows as is wanted."""
     matches = None if expression is None else matcher(session.reader, expression)
+    names = None if expression is None else names_that_may_match(session.reader, expression)
     if wanted.shown is not None and session.options.compiler is not None:
         raise ArgumentError("shown: a custom compiler decides what its contexts show")
 
@@ -180,7 +185,7 @@ def _acceptor(
             wanted.shown is None or _is_shown(session, branch, name) is wanted.shown
         )
 
-    return accepts
+    return _Filter(names, accepts)
 
 
 def _is_shown(session: Session, branch: str | None, name: CommitHash) -> bool | None:
@@ -196,14 +201,15 @@ def _ranked(sources: Iterable[_Source], wanted: SearchFilter) -> list[SearchHit]
     """Returns the hits, best first."""
     groups: list[Matched] = []
     source_of: list[_Source] = []  # of each group
-    texts = size = 0
+    texts = size = found = 0
     for source in sources:
         match = source.texts.find(wanted.phrase, [bytes.fromhex(name) for name in source.hidden])
-        groups += match.found
-        source_of += [source] * len(match.found)
+        found += sum(len(group.counts) - group.counts.count(0) for group in match.found)
+        wanted_groups = [group for group in match.found if group.may_have(wanted)]
+        groups += wanted_groups
+        source_of += [source] * len(wanted_groups)
         texts += match.texts
         size += match.size
-    found = sum(len(group.counts) - group.counts.count(0) for group in groups)
     ranking = Ranking(mean_size=size / max(texts, 1), texts=max(texts, found), found=found)
     hits: list[SearchHit] = []
     seen: set[tuple[str, bytes]] = set()
@@ -213,10 +219,11 @@ def _ranked(sources: Iterable[_Source], wanted: SearchFilter) -> list[SearchHit]
         name = CommitHash(entry.commit.hex())
         if not wanted.accepts(content_type, role, -entry.age) or (source.tract, entry.commit) in seen:
             continue
-        if source.has(name, -entry.age):
+        names, accepts = source.filter()
+        if (names is None or name in names) and source.has(name, -entry.age):
             seen.add((source.tract, entry.commit))
             hit = _hit(source, name, wanted, ranking.rank(-entry.sparsity))
-            if hit is not None and source.accepts(name):
+            if hit is not None and accepts(name):
                 hits.append(hit)
                 if len(hits) == wanted.limit:
                     break

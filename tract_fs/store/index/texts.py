@@ -24,7 +24,7 @@ from tract_fs.errors import DamageError, JsonValueError
 from tract_fs.model import canonical
 from tract_fs.model.events import Redact
 from tract_fs.model.names import CommitHash
-from tract_fs.model.search import folded, searchable
+from tract_fs.model.search import SearchFilter, folded, searchable
 from tract_fs.store.arrivals import BRING_KINDS, BRINGS_AGAIN, NO_HASH, OWN, OWN_FAST, SEEN, Record
 from tract_fs.store.events import Events
 from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwritableError, crc_of
@@ -43,6 +43,7 @@ except ImportError:
 
 _SIZE = struct.Struct(">72xI4x")  # of a record
 _CREATED = struct.Struct(">Q")
+_TIMES = struct.Struct(">64xQ8x")
 _RECORD = struct.Struct(">32s32sQIHH")  # commit, content, creation time, size of the text, role, content type
 _UNREAD = 0xFFFF_FFFF  # in place of a size: the text is not here
 _REPEATED = 0xFFFF_FFFE  # it is that of an earlier record
@@ -96,6 +97,16 @@ class Matched(NamedTuple):
         """Returns when the commit of a record was made, in microseconds since 1970."""
         found: int = _CREATED.unpack_from(self.records, number * _RECORD.size + 64)[0]
         return found
+
+    def may_have(self, wanted: SearchFilter) -> bool:
+        """Returns whether the block may have a record of the type, the role and the time that are wanted."""
+        if any(name is not None and name not in self.names for name in (wanted.role, wanted.content_type)):
+            return False
+        if wanted.since_us is None and wanted.until_us is None:
+            return True
+        times = [time for (time,) in _TIMES.iter_unpack(self.records)]
+        first, last = wanted.since_us, wanted.until_us
+        return (first is None or first <= max(times)) and (last is None or min(times) <= last)
 
     def role_and_type(self, number: int) -> tuple[str, str]:
         """Returns the role and content type of a record."""
