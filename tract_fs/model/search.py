@@ -27,7 +27,8 @@ from tract_fs.model.names import format_time, to_us
 from tract_fs.model.tokens import iter_strings
 
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')  # characters that JSON writes with a backslash
-_LONG_RUN = re.compile(r"([^\w\x00-\x7f]{64,})")
+_LEAST_RUN = 64  # characters, of at least one byte more than an ASCII character's
+_LONG_RUN = re.compile(rf"([^\w\x00-\x7f]{{{_LEAST_RUN},}})")
 _BEFORE = 30  # characters of a snippet before the first match
 _AFTER = 90  # after its end
 _MOST_OF_MATCH = 200  # characters of one match that a snippet shows
@@ -182,6 +183,8 @@ def composed(text: str) -> str:
     """
     if text.isascii():
         return text
+    if len(text.encode()) - len(text) < _LEAST_RUN:
+        return unicodedata.normalize("NFC", text)
     parts = _LONG_RUN.split(text)
     parts[::2] = [unicodedata.normalize("NFC", part) for part in parts[::2]]
     return "".join(parts)
