@@ -53,8 +53,8 @@ _MOST_NAMES = 0xFFFF
 _RECORDS_AT_ONCE = 16, 4096  # at first, and as long as their texts are short
 _BYTES_AT_ONCE = 2 * 1024 * 1024
 _CACHED_BYTES = 128 * 1024 * 1024
-_LOOKED_AT = 8  # after so many matches of a block, and again,
-_SPARSE = 3  # are there less than this many texts for each?
+_DENSE_TEXTS = 3  # a block with a match in every third text is dense: its texts are all counted in one call,
+_DENSE_EVERY = 8  # which is looked at after every eighth match; else they are counted one by one
 _TRIES = 3
 _MAY_REDACT = frozenset([OWN, OWN_FAST, SEEN])
 _BLOCK = "select crc, names, records, texts from search_blocks where tract = ? and number = ?"
@@ -192,7 +192,7 @@ class _Block:
         while at >= 0:
             slot = bisect_right(starts, at) - 1
             slots.append(slot)
-            if len(slots) % _LOOKED_AT == 0 and slot < _SPARSE * len(slots):  # cheaper for each text, dearer in all
+            if len(slots) % _DENSE_EVERY == 0 and slot < _DENSE_TEXTS * len(slots):
                 counts = list(map(count, repeat(texts), repeat(phrase), starts, ends))
                 return Matched(self.names, self.records, places, counts, sizes)
             counts.append(1 + count(texts, phrase, at + len(phrase), ends[slot]))
