@@ -326,12 +326,15 @@ class Store:
         role: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        shown: bool | None = None,
         limit: int | None = 20,
+        where: Expression | str | None = None,
     ) -> list[SearchHit]:
         """Returns the commits of all tracts that `tracts()` returns whose text contains a phrase, as `Tract.search` does:
-        best first, the newest first among equals. A commit that a fork shares is a hit of the tract that made it.
+        best first, the newest first among equals. A commit that a fork shares is a hit of the tract that made it. `shown`
+        and a hit's `is_shown` are about the branch `main` of its tract.
 
-        Errors: ArgumentError.
+        Cost: with `where` or `shown` opens each tract with a match. Errors: ArgumentError, QueryError.
 
         >>> question = store.tract("ann").add("What is the capital of France?")
         >>> [(hit.tract_id, hit.role) for hit in store.search("capital")]
@@ -339,9 +342,11 @@ class Store:
         """
         from tract_fs.work.search import filter_of, search_logs
 
-        wanted = filter_of(phrase, content_type=content_type, role=role, since=since, until=until, limit=limit)
+        wanted = filter_of(
+            phrase, content_type=content_type, role=role, since=since, until=until, shown=shown, limit=limit
+        )
         with self._using():
-            return search_logs(self._iter_texts(), self._files.objects, self._options.counter, wanted)
+            return search_logs(self._iter_texts(), self._files.objects, wanted, where, self._reading)
 
     def refresh(self) -> None:
         """Makes the next list, and each next handle, show at once what any tool brought into the store."""
@@ -369,6 +374,12 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self._files.layout.context!r})"
+
+    @contextmanager
+    def _reading(self, tract_id: str) -> Iterator[Session]:
+        """Yields the session of a tract, to read from."""
+        with self.tract(tract_id) as tract, tract._guard.reading:
+            yield tract._session
 
     def _iter_texts(self) -> Iterator[tuple[TractLog, TractTexts]]:
         """Yields the log of each listed tract, caught up, with its texts."""

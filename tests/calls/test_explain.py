@@ -193,6 +193,10 @@ def check(t: Tract, model: ReferenceTract, cut: str | None = None) -> set[str]:
     assert [one.commit_hash for one in explanation.messages] == compiled.commit_hashes
     assert [one.generation_config for one in explanation.messages] == compiled.generation_configs
     assert [one.index for one in explanation.messages] == list(range(len(compiled.messages)))
+    if cut is None:
+        shown = {one.shown_edit or one.commit_hash for one in explanation.messages}
+        hits = [hit for phrase in "aeio1" for hit in t.search(phrase, limit=None)]
+        assert {hit.commit_hash for hit in hits if hit.is_shown} == {hit.commit_hash for hit in hits} & shown
     assert [one.role for one in explanation.messages] == [message.role for message in compiled.messages]
     assert [one.commit_hash for one in explanation.commits] == history + behind
     assert compiled.commit_hashes == reference.commit_hashes

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +17,19 @@ from hypothesis import strategies as st
 from tests.lab.states import own_place
 from tests.lab.stores import redact
 from tests.lab.talk import START_US, Clock
-from tract_fs import AsyncTract, DialogueContent, FreeformContent, SearchHit, Store, ToolIOContent, Tract
+from tract_fs import (
+    ArtifactContent,
+    AsyncTract,
+    DialogueContent,
+    FreeformContent,
+    SearchHit,
+    Store,
+    ToolIOContent,
+    Tract,
+)
 from tract_fs.errors import ArgumentError, BranchNotFound, QueryError
 from tract_fs.store.index import texts as texts_module
+from tract_fs.work import search as search_module
 
 BLOCKS = {
     "role": "assistant",
@@ -62,6 +74,12 @@ def marked(hit: SearchHit) -> list[str]:
         ("x", "x", ["x"]),
         ("aaaa", "aa", ["aa", "aa"]),
         ("two\nlines", "o\nl", ["o\nl"]),
+        ("cafe\u0301 au lait", "CAF\u00c9 au", ["caf\u00e9 au"]),
+        ("caf\u00e9 au lait", "cafe\u0301", ["caf\u00e9"]),
+        ("\u1112\u1161\u11ab\u1100\u1173\u11af", "\ud55c\uae00", ["\ud55c\uae00"]),
+        ("starts here", "starts", ["starts"]),
+        ("here it ends", "ends", ["ends"]),
+        ("only", "only", ["only"]),
     ],
 )
 def test_a_phrase_is_found_as_it_stands(t: Tract, text: str, phrase: str, spans: list[str]) -> None:
@@ -103,6 +121,72 @@ def test_all_that_a_message_shows_is_searched(t: Tract) -> None:
     phrases = ("and another", "in a payload", "in a form")
     assert [found(t, phrase) for phrase in phrases] == [[name] for name in made]
     assert found(t, "in a block") == made[:1]
+
+
+def test_an_accent_is_a_part_of_its_letter(t: Tract) -> None:
+    t.add("cafe\u0301")
+    assert (found(t, "cafe"), found(t, "\u0301")) == ([], [])
+
+
+def test_names_and_arguments_of_tool_calls_are_searched(t: Tract) -> None:
+    function = {"name": "edit_file", "arguments": '{"old": "print(\\"x\\")\\nend", "new": "pass"}'}
+    call = {"id": "c1", "type": "function", "function": function}
+    beside = t.commit({"role": "assistant", "content": "a text beside", "tool_calls": [call]}).commit_hash
+    alone = t.commit({"role": "assistant", "content": None, "tool_calls": [{**call, "id": "c2"}]}).commit_hash
+    for phrase in ("edit_file", 'print("x")\nend', '"print(\\"x\\")'):
+        assert found(t, phrase) == [alone, beside]
+    assert found(t, "text beside") == [beside]
+    deep = {"name": "f", "arguments": '{"deep": "\\"' * 500}
+    t.commit({"role": "assistant", "content": None, "tool_calls": [{**call, "id": "c3", "function": deep}]})
+    nested = {"name": "f", "arguments": '{"deep": ' * 900 + "1" + "}" * 900}
+    last = t.commit({"role": "assistant", "content": None, "tool_calls": [{**call, "id": "c4", "function": nested}]})
+    assert last.commit_hash in found(t, '"deep"')
+
+
+def test_a_payload_is_found_as_json_and_without_its_escapes(t: Tract) -> None:
+    made = [
+        t.commit(content).commit_hash
+        for content in (
+            ToolIOContent("shell", "call", {"command": 'grep "two words"\n*.py'}),
+            ToolIOContent("shell", "result", 'one\n"two words"\n*.py'),
+            FreeformContent({"quote": 'he said: "two words"\n*.py'}),
+        )
+    ]
+    assert sorted(found(t, '"two words"\n*.py')) == sorted(made)
+    assert sorted(found(t, '\\"two words\\"')) == sorted([made[0], made[2]])
+
+
+def test_artifacts_edits_and_summaries_are_searched(t: Tract) -> None:
+    artifact = t.commit(ArtifactContent("code", "def merge_sort(): ...")).commit_hash
+    first = t.add("sort it").commit_hash
+    edit = t.edit(first, "sort it with quicksort").commit_hash
+    summary = t.summarize([artifact, first], "They sorted with a heapsort.").commit_hash
+    assert [found(t, p) for p in ("merge_sort", "quicksort", "heapsort")] == [[artifact], [edit], [summary]]
+    assert sorted(found(t, "sort")) == sorted([artifact, first, edit, summary])
+
+
+def test_a_phrase_of_ten_thousand_characters_is_found(t: Tract) -> None:
+    phrase = "Ab首 " * 2500
+    made = t.add(f"before {phrase}after")
+    t.add(phrase[1:])
+    (hit,) = t.search(phrase)
+    assert (hit.commit_hash, hit.snippet[:11], len(hit.snippet)) == (made.commit_hash, "before Ab首 ", 297)
+    assert hit.spans == ((7, 297),)
+
+
+def test_text_from_a_stranger_makes_no_snippet_fail(t: Tract) -> None:
+    hostile = "\u202e\0\x1b[31m<img onerror=x>\u2028%s{0}\ufeff\U000e0001"
+    t.add(hostile * 400 + "needle" + hostile)
+    t.add("\u0345\u0301" * 200_000 + " needle " + "\u0301" * 200_000)
+    assert [marked(hit) for hit in t.search("needle")] == [["needle"], ["needle"]]
+
+
+def test_many_equal_short_messages_are_hits_newest_first(t: Tract) -> None:
+    with t.batch():
+        made = [t.add("ok").commit_hash for _ in range(300)]
+        t.add("not ok, but long")
+    assert [hit.commit_hash for hit in t.search("OK", limit=150)] == made[:-151:-1]
+    assert len(found(t, "ok")) == 301
 
 
 def test_the_best_comes_first_and_the_newest_among_equals(t: Tract) -> None:
@@ -186,34 +270,56 @@ def test_a_search_of_asyncio_is_the_same(tmp_path: Path) -> None:
     assert asyncio.run(ask()) == ["a cat"]
 
 
-ALPHABET = (
-    'aAbB\u00df\u0130\u0131\u01c5\u017f\ufb01 首都é\0\n"*🎉'  # letters that fold to others, to several, or to none
+ALPHABET = (  # letters that fold to others, to several, or to none; and that compose
+    'aAbB\u00df\u0130\u0131\u01c5\u017f\ufb01 首都é\u0301\u0307\u1100\u1161\0\n"*🎉'
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(st.text(ALPHABET, min_size=1, max_size=12), min_size=1, max_size=12),
-    st.data(),
-)
-def test_the_hits_are_those_of_a_plain_scan(
-    tmp_path_factory: pytest.TempPathFactory, given_texts: list[str], data: st.DataObject
-) -> None:
+def plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def bm25(texts: list[str], folded: str, phrase: str, found: int) -> float:
+    """The textbook's, with k1 = 1.2 and b = 0.75; sizes in bytes. `texts` are all, folded; `found` commits have the phrase."""
+    sizes = [len(text.encode()) for text in texts]
+    n, count = max(len(sizes), found), folded.count(phrase)
+    norm = 1 - 0.75 + 0.75 * len(folded.encode()) / (sum(sizes) / len(sizes))
+    return math.log(1 + (n - found + 0.5) / (found + 0.5)) * count * 2.2 / (count + 1.2 * norm)
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(ALPHABET, min_size=1, max_size=12), min_size=1, max_size=12), st.data())
+def test_the_hits_are_those_of_a_plain_scan(is_fast: bool, given_texts: list[str], data: st.DataObject) -> None:
     with Tract.open(durability="fast") as t, pytest.MonkeyPatch.context() as patched:
         patched.setattr(texts_module, "_BLOCK_BYTES", 300)
-        made = {}
+        patched.setattr(texts_module, "_CACHED_BYTES", data.draw(st.sampled_from([0, 2000, 1 << 20])))
+        patched.setattr(texts_module, "_IS_FAST", is_fast)
+        patched.setattr(search_module, "_LEAST_SORTED", 1)
+        made: dict[str, tuple[str, str]] = {}
+        contents = set()
         for text in given_texts:
-            made[t.commit(DialogueContent("user", text)).commit_hash] = text
+            for _ in range(data.draw(st.sampled_from([1, 1, 1, 3]))):
+                role = data.draw(st.sampled_from(["user", "assistant"]))
+                contents.add((role, text))
+                made[t.commit(DialogueContent(role, text)).commit_hash] = role, plain(text)  # type: ignore[arg-type]
             if data.draw(st.booleans()):
                 t.search("a")
         for _ in range(4):
             source = data.draw(st.sampled_from(given_texts))
             start = data.draw(st.integers(0, len(source) - 1))
-            phrase = source[start : data.draw(st.integers(start + 1, len(source)))]
-            wanted = {name for name, text in made.items() if phrase.casefold() in text.casefold()}
-            hits = t.search(phrase, limit=None)
+            given_phrase = source[start : data.draw(st.integers(start + 1, len(source)))]
+            phrase = plain(given_phrase)
+            wanted = {name for name, (_, text) in made.items() if phrase in text}
+            hits = t.search(given_phrase, limit=None)
             assert {hit.commit_hash for hit in hits} == wanted
-            assert all(phrase.casefold() in text.casefold() for hit in hits for text in marked(hit))
+            texts = [plain(text) for _, text in contents]
+            ranks = [bm25(texts, made[hit.commit_hash][1], phrase, len(wanted)) for hit in hits]
+            assert [hit.rank for hit in hits] == pytest.approx(ranks)
+            assert ranks == pytest.approx(sorted(ranks, reverse=True))
+            assert all(phrase in plain(text) for hit in hits for text in marked(hit))
+            assert t.search(given_phrase, limit=2) == hits[:2]
+            assert t.search(given_phrase, role="user", limit=1) == [hit for hit in hits if hit.role == "user"][:1]
 
 
 def bytes_of_index(path: Path) -> bytes:

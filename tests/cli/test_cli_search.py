@@ -32,6 +32,7 @@ def test_json_has_every_field(store: Run) -> None:
         "role": "user",
         "snippet": "one two one",
         "spans": [[0, 3], [8, 11]],
+        "is_shown": True,
     }
 
 
@@ -43,6 +44,31 @@ def test_all_tracts_are_searched_with_a_flag(store: Run) -> None:
     found = store("search", "cat", "--all-tracts", "--json").document
     assert sorted(hit["tract_id"] for hit in found) == ["default", "other"]
     assert store("search", "cat", "--all-tracts", "--on", "main").code == 2
+    told = store("search", "cat", "--all-tracts", "--where", '@tract = "other" and @role = "user"', "--json")
+    assert [hit["tract_id"] for hit in told.document] == ["other"]
+    assert store("search", "cat", "--all-tracts", "--where", "model =").code == 1
+
+
+def test_what_the_context_does_not_show_is_marked(store: Run) -> None:
+    name = commit(store, "-m", "a cat")
+    commit(store, "-m", "cats and more cats")
+    assert store("annotate", name, "skip").code == 0
+    assert [line.split("  ", 2)[2] for line in store("search", "a cat").out.splitlines()] == [
+        "default  user  (not in the context)  a cat",
+    ]
+    assert [hit["snippet"] for hit in store("search", "cat", "--not-shown", "--json").document] == ["a cat"]
+    assert [hit["snippet"] for hit in store("search", "cat", "--shown", "--json").document] == ["cats and more cats"]
+    assert store("search", "a cat", "--all-tracts").out == store("search", "a cat").out
+
+
+def test_it_is_the_context_of_the_branch_that_is_searched(store: Run) -> None:
+    commit(store, "-m", "a cat")
+    assert store("switch", "-c", "side").code == 0
+    commit(store, "-m", "a cat of the side")
+    assert [hit["is_shown"] for hit in store("search", "of the side", "--json").document] == [True]
+    assert store("switch", "main").code == 0
+    assert [hit["is_shown"] for hit in store("search", "of the side", "--json").document] == [False]
+    assert [hit["is_shown"] for hit in store("search", "of the side", "--on", "side", "--json").document] == [True]
 
 
 def test_filters_and_limit(store: Run) -> None:

@@ -266,6 +266,7 @@ OWNERS = {
     "difflib": {"model.alignment"},
     "sqlite3": {"store.index.file", "capture.databases"},
     "toktok": {"model.tokens"},
+    "stringzilla": {"store.index.texts"},
     "logging": {"work.writer"},
     "tempfile": {"store.files", "capture.files"},
     "time": {
@@ -328,7 +329,7 @@ MOST_ATTRIBUTES = 12
 UNGUARDED = {"open", "tracts", "close", "tract_id", "config", "branch", "add", "edit", "batch", "watch"}
 GUARDS = {"self._guard.reading", "self._guard.writing", "self._guard.changing", "self._guard.repairing"}
 CORE = {"msgspec", "orjson", "portalocker"}
-STDLIB_AND_OPTIONAL = {"toktok"}
+STDLIB_AND_OPTIONAL = {"toktok", "stringzilla"}
 
 
 def modules() -> dict[str, Path]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from tract_fs import SearchHit, Store
+from tract_fs import SearchHit
 from tract_fs.cli.display import DIGITS
 from tract_fs.cli.invocation import Invocation, with_store
 from tract_fs.cli.output import inline, styled
@@ -21,6 +22,7 @@ from tract_fs.cli.values import Count, parse_moment
 @click.option("--role", metavar="ROLE", help="Only messages of this role.")
 @click.option("--since", metavar="TIME", help="Only commits made then or later (ISO 8601; UTC if it has no offset).")
 @click.option("--until", metavar="TIME", help="Only commits made at this time or before.")
+@click.option("--shown/--not-shown", default=None, help="Only texts that the context shows now, or does not.")
 @click.option("-n", "--limit", type=Count(1), metavar="N", default=20, show_default=True, help="How many hits at most.")
 @click.option("--where", metavar="EXPR", help="Only commits that match this expression of 'tract query'.")
 @with_store
@@ -34,6 +36,7 @@ def search(
     role: str | None,
     since: str | None,
     until: str | None,
+    shown: bool | None,
     limit: int,
     where: str | None,
 ) -> None:
@@ -42,33 +45,37 @@ def search(
     \b
     tract search 'capital of france'
     tract search --all-tracts --role assistant refund
+    tract search refund --where 'temperature > 0.5 and @tag = "answer"'
 
-    PHRASE is matched as it is, inside words too. A text that was edited later is found at its own commit.
+    PHRASE is matched as it is, inside words too. A text that was edited since is found at its commit. Hits that the
+    context does not show are marked: that of the current branch, of --on BRANCH, or with --all-tracts of main.
     """
-    if is_all_tracts and (history is not None or where is not None):
-        raise click.UsageError("--on and --where are about one tract: leave out --all-tracts")
-    since_time = None if since is None else parse_moment(since, "--since")
-    until_time = None if until is None else parse_moment(until, "--until")
+    if is_all_tracts and history is not None:
+        raise click.UsageError("--on is about one tract: leave out --all-tracts")
+    filters: dict[str, Any] = {
+        "content_type": content_type,
+        "role": role,
+        "since": None if since is None else parse_moment(since, "--since"),
+        "until": None if until is None else parse_moment(until, "--until"),
+        "shown": shown,
+        "limit": limit,
+        "where": where,
+    }
+    if is_all_tracts:
+        with invocation.reading_all() as store:
+            _answer(invocation, store.search(phrase, **filters))
+            for info in store.tracts():
+                with store.tract(info.tract_id) as t:
+                    invocation.warn_if_incomplete(t)
+        return
     with invocation.reading() as t:
-        if is_all_tracts:
-            with Store.open(invocation.require_context(), create=False) as store:
-                hits = store.search(
-                    phrase, content_type=content_type, role=role, since=since_time, until=until_time, limit=limit
-                )
-        else:
-            invocation.require_tract(t)
-            hits = t.search(
-                phrase,
-                branch=history,
-                content_type=content_type,
-                role=role,
-                since=since_time,
-                until=until_time,
-                limit=limit,
-                where=where,
-            )
-        invocation.answer(lambda: [hit.to_dict() for hit in hits], lambda: _show(hits))
+        invocation.require_tract(t)
+        _answer(invocation, t.search(phrase, branch=history, **filters))
         invocation.warn_if_incomplete(t)
+
+
+def _answer(invocation: Invocation, hits: Sequence[SearchHit]) -> None:
+    invocation.answer(lambda: [hit.to_dict() for hit in hits], lambda: _show(hits))
 
 
 def _show(hits: Sequence[SearchHit]) -> None:
@@ -78,7 +85,8 @@ def _show(hits: Sequence[SearchHit]) -> None:
     for hit in hits:
         made = hit.created_at.strftime("%Y-%m-%d %H:%M")
         names = f"{inline(hit.tract_id)}  {inline(hit.role) or hit.content_type}"
-        click.echo(f"{styled(hit.commit_hash[:DIGITS], fg='yellow')}  {made}  {names}  {_marked(hit)}")
+        mark = "" if hit.is_shown is not False else styled("(not in the context)  ", dim=True)
+        click.echo(f"{styled(hit.commit_hash[:DIGITS], fg='yellow')}  {made}  {names}  {mark}{_marked(hit)}")
 
 
 def _marked(hit: SearchHit) -> str:

@@ -211,6 +211,16 @@ class ContextState:
         positions = {name: position for name in commits if (position := self._position(name)) is not None}
         return sorted(positions, key=positions.__getitem__)
 
+    def shows(self, commit: str) -> bool:
+        """Returns whether the context by the default options shows the content of a commit, an edit's too."""
+        position = self._position(commit)
+        if position is None:
+            position = self._position(self._require_spine().edit_targets.get(commit, ""))
+        if position is None or position in self.layout().absent:
+            return False
+        slot = self._slots[position]
+        return slot.is_shown and slot.shown_commit == commit
+
     def covered_by(self, commit: str) -> str | None:
         """Returns the standing summary that hides a commit, or None."""
         position = self._position(commit)

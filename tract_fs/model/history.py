@@ -98,15 +98,16 @@ class KnownHistory:
         self._names: set[CommitHash] = set()
         self._queue: list[tuple[int, CommitHash]] = []  # a heap of those whose parents may not be among the names
 
-    def has(self, head: CommitHash, name: CommitHash) -> bool:
-        """Returns whether a commit is in the history of `head`; `name` must be readable.
+    def has(self, head: CommitHash, name: CommitHash, created_us: int | None = None) -> bool:
+        """Returns whether a commit is in the history of `head`. It must be readable, or its time given, in microseconds.
 
         Cost: one read per commit that is not older, and was not met before.
         """
         try:
             if head != self._head:
                 self._go_to(head)
-            self._walk_to(name, -self._read(name).created_us, self._names, self._queue)
+            age = -(self._read(name).created_us if created_us is None else created_us)
+            self._walk_to(name, age, self._names, self._queue)
             found = name in self._names
         except BaseException:
             self.forget()  # a step may be half done

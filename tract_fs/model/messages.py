@@ -250,12 +250,16 @@ def render(
 
 
 def iter_texts(rendering: Rendering) -> Iterator[str]:
-    """Yields the texts of a commit's message, as people read them."""
+    """Yields the texts of a commit's message, as people read them, the names and arguments of its tool calls too."""
+    shown = ["role"]
     if rendering.text is not None:
         yield rendering.text
-    elif rendering.body is not None:  # a provider's message without a plain text: every string in it but its role
+        shown.append("content")
+        if rendering.content_type != "message" or not rendering.calls:
+            return
+    if rendering.body is not None:  # a provider's message with more than a text: every string in it but its role
         message = canonical.decode(rendering.body.encode())
-        yield from iter_strings({key: value for key, value in message.items() if key != "role"})
+        yield from iter_strings({key: value for key, value in message.items() if key not in shown})
 
 
 def with_text(rendering: Rendering, text: str, counter: TokenCounter) -> Rendering:

@@ -317,6 +317,10 @@ class ContextReader:
                 self._states.put(head, state)
         return state
 
+    def shows(self, head: CommitHash | None, name: CommitHash) -> bool | None:
+        """Returns whether the context of `head` shows the text of a commit; None: a custom compiler decides. Cost: as `state`."""
+        return None if self._compiler is not None else self._renewed(head, self.state(head)).shows(name)
+
     def cut(self, at_time: datetime | None, at_commit: str | None) -> Cut:
         """Returns what `compile` makes its answer from: the head's history, or a cut of it. Cost: reads the history.
 

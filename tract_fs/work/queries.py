@@ -46,6 +46,12 @@ def matcher(reader: TractReader, expression: Expression) -> Callable[[CommitHash
     return lambda name: expression.matches(_Commit(tract, name))
 
 
+def names_that_may_match(reader: TractReader, expression: Expression) -> set[CommitHash] | None:
+    """Returns the commits that the index of configs leaves, where an expression narrows to configs; else None: any may match."""
+    narrow = narrowed(expression)
+    return None if narrow is None else reader.names_where(lambda config: narrow.matches(ConfigValues(config)))
+
+
 def query_tract(reader: TractReader, expression: Expression) -> list[CommitInfo]:
     """Returns the matching commits, by creation time, then hash. Errors: HistoryIncomplete; damage."""
     return [reader.info(commit.name) for commit in _iter_matching(reader, expression)]
@@ -59,8 +65,9 @@ def group_tract(reader: TractReader, expression: Expression | None, groups: Quer
 
 
 def _iter_matching(reader: TractReader, expression: Expression | None) -> Iterator[_Commit]:
-    narrow = None if expression is None else narrowed(expression)
-    names = reader.names_where(None if narrow is None else lambda config: narrow.matches(ConfigValues(config)))
+    names = None if expression is None else names_that_may_match(reader, expression)
+    if names is None:
+        names = reader.names_where(None)
     tract = _Tract(reader)
     found = []
     for name in names:

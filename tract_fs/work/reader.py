@@ -257,6 +257,10 @@ class TractReader:
             return False
         return name == head or self._is_in_line(name) or self._history.has(head, name)
 
+    def is_in_history_of(self, head: CommitHash, name: CommitHash, created_us: int) -> bool:
+        """Returns whether a commit, made at that time, is in the history of any head. Cost: as `is_in_history`'s walk."""
+        return self._history.has(head, name, created_us)
+
     def _is_in_line(self, name: CommitHash) -> bool:
         """Returns whether the moves of branches show that a commit is in the history of the head; False: it is unknown."""
         if self.pinned is not None:

@@ -5,40 +5,66 @@ What is staged in an open batch is not found: it may never be written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import datetime
-
-from msgspec.structs import replace
+from functools import cache, partial
+from heapq import nlargest
+from itertools import chain, compress
+from math import inf
+from typing import NamedTuple
 
 from tract_fs.errors import ArgumentError, DamageError, JsonValueError
-from tract_fs.model.history import iter_newest_first
-from tract_fs.model.info import CommitFacts, CommitInfo
 from tract_fs.model.names import CommitHash, to_datetime
 from tract_fs.model.query import Expression
-from tract_fs.model.search import SearchFilter, SearchHit, ranking, searchable, snippet_of
-from tract_fs.model.tokens import TokenCounter, recorded_tokens
-from tract_fs.store.index.texts import Found, Match, TractTexts
+from tract_fs.model.search import (
+    LazyFact,
+    Ranking,
+    SearchFilter,
+    SearchHit,
+    composed,
+    folded,
+    searchable,
+    snippet_of,
+)
+from tract_fs.store.index.texts import Matched, TractTexts
 from tract_fs.store.objects import Objects
 from tract_fs.store.tract_log import TractLog
 from tract_fs.work.log_filter import LogFilter, require_limit
-from tract_fs.work.queries import matcher, require_expression
-from tract_fs.work.reader import TractReader
+from tract_fs.work.queries import matcher, names_that_may_match, require_expression
+from tract_fs.work.session import Session
+
+_LEAST_SORTED = 32  # hits
+_MORE_SORTED = 16  # times as many, where these do not suffice
 
 
-class _Place:
-    """Where matches are from: a tract, and what it takes to read and to show one of them."""
+class _Filter(NamedTuple):
+    """What else must hold of a hit."""
 
-    def __init__(
-        self,
-        tract: str,
-        objects: Objects,
-        info: Callable[[CommitHash], CommitInfo],
-        has: Callable[[CommitHash], bool] = lambda _: True,
-    ) -> None:
-        self.tract = tract
-        self.objects = objects
-        self.info = info
-        self.has = has
+    names: set[CommitHash] | None  # None: any commit may match
+    accepts: Callable[[CommitHash], bool]  # asked last: it reads more
+
+
+class _Source(NamedTuple):
+    """Where matches are from: a tract, and which of its commits count."""
+
+    tract: str
+    objects: Objects
+    texts: TractTexts
+    has: Callable[[CommitHash, int], bool]  # of a commit and its time in microseconds
+    filter: Callable[[], _Filter]
+    is_shown: Callable[[CommitHash], bool | None]
+    hidden: Collection[CommitHash] = ()  # commits that only hidden events bring
+
+
+class _Entry(NamedTuple):
+    """A match, in the order of hits: the best first, the newest first among equals."""
+
+    sparsity: float  # the density, negated
+    age: int  # microseconds before 1970
+    commit: bytes
+    group: int
+    number: int  # of its record
 
 
 def filter_of(
@@ -48,6 +74,7 @@ def filter_of(
     role: str | None,
     since: datetime | None,
     until: datetime | None,
+    shown: bool | None,
     limit: int | None,
 ) -> SearchFilter:
     """Returns the filter that the arguments of search() describe. Errors: ArgumentError."""
@@ -59,118 +86,185 @@ def filter_of(
         raise ArgumentError(f"phrase {phrase!r}: a part of a surrogate pair is no text") from None
     if role is not None and type(role) is not str:
         raise ArgumentError(f"role {role!r}: give a string")
+    if shown is not None and type(shown) is not bool:
+        raise ArgumentError(f"shown {shown!r}: give True, False, or None for both")
     checked = LogFilter.of(
-        branch=None, operation=None, content_type=content_type, since=since, until=until, tag=None, text=phrase
+        branch=None, operation=None, content_type=content_type, since=since, until=until, tag=None, text=None
     )
     return SearchFilter(
-        phrase=checked.text or "",
+        phrase=folded(composed(phrase)),
         content_type=checked.content_type,
         role=role,
         since_us=checked.since_us,
         until_us=checked.until_us,
+        shown=shown,
         limit=require_limit(limit),
     )
 
 
 def search_tract(
-    reader: TractReader, wanted: SearchFilter, branch: str | None, expression: Expression | str | None = None
+    session: Session, wanted: SearchFilter, branch: str | None, where: Expression | str | None
 ) -> list[SearchHit]:
-    """Returns the hits of the reader's tract, best first, of commits that an expression matches; see the facade.
+    """Returns the hits of the session's tract, best first, of commits that an expression matches; see the facade.
 
     Errors: BranchNotFound, ArgumentError, QueryError.
     """
-    if expression is not None:
-        matches = matcher(reader, require_expression(expression))
-        wanted = replace(wanted, where=lambda info: matches(CommitHash(info.commit_hash)))
-    shown: set[CommitHash] | None = None
-    if branch is not None:
-        shown = {name for name, _ in iter_newest_first(reader.require_branch(branch), reader.commit)}
-    foreign = reader.foreign.names() if reader.log.view.foreign else set()
+    reader = session.reader
     log, objects = reader.log, reader.store.objects
+    head = None if branch is None else reader.require_branch(branch)
+    foreign = reader.foreign.names() if log.view.foreign else set()
+    rest = _filter(session, wanted, branch, None if where is None else require_expression(where))
 
-    def is_own(name: CommitHash) -> bool:
-        return (shown is None or name in shown) and (bool(log.origins.events_of(name)) or reader.overlay.has(name))
+    def is_own(name: CommitHash, created_us: int) -> bool:
+        is_there = bool(log.origins.events_of(name)) or reader.overlay.has(name)
+        return is_there and (head is None or reader.is_in_history_of(head, name, created_us))
 
-    sources = [(_Place(log.tract, objects, reader.info, is_own), reader.texts(log))]
-    for source in reader.foreign.sources():
+    def is_foreign(name: CommitHash, created_us: int) -> bool:
+        return name in foreign and is_own(name, created_us)
 
-        def is_foreign(name: CommitHash) -> bool:
-            return name in foreign and is_own(name)
+    def is_shown(name: CommitHash) -> bool | None:
+        with suppress(DamageError), reader.loading:
+            return _is_shown(session, branch, name)
+        return None
 
-        sources.append((_Place(log.tract, objects, reader.info, is_foreign), reader.texts(source)))
-    hidden = []
-    if log.hides_any:
-        hidden = [Found(bytes.fromhex(name), b"", 0, 0, 0) for name in reader.hidden.commits()]
-    return _ranked(sources, wanted, hidden)
+    hidden = reader.hidden.commits()
+    sources = [_Source(log.tract, objects, reader.texts(log), is_own, lambda: rest, is_shown, hidden)]
+    sources += (
+        _Source(log.tract, objects, reader.texts(source), is_foreign, lambda: rest, is_shown)
+        for source in reader.foreign.sources()
+    )
+    return _ranked(sources, wanted)
 
 
 def search_logs(
-    logs: Iterator[tuple[TractLog, TractTexts]], objects: Objects, counter: TokenCounter, wanted: SearchFilter
+    logs: Iterable[tuple[TractLog, TractTexts]],
+    objects: Objects,
+    wanted: SearchFilter,
+    where: Expression | str | None,
+    open_tract: Callable[[str], AbstractContextManager[Session]],
 ) -> list[SearchHit]:
-    """Returns the hits of several tracts, best first; see the facade of the store."""
-    sources = (
-        (_Place(log.tract, objects, _info_in(log, objects, counter), _is_brought_in(log)), texts) for log, texts in logs
-    )
-    return _ranked(sources, wanted, [])
+    """Returns the hits of several tracts, best first; see the facade of the store. Errors: ArgumentError, QueryError."""
+    expression = None if where is None else require_expression(where)
+
+    def is_shown(tract: str, name: CommitHash) -> bool | None:
+        with suppress(DamageError), open_tract(tract) as session:
+            return _is_shown(session, None, name)
+        return None
+
+    with ExitStack() as opened:
+
+        @cache
+        def filter_in(tract: str) -> _Filter:
+            if expression is None and wanted.shown is None:
+                return _Filter(None, lambda _: True)
+            return _filter(opened.enter_context(open_tract(tract)), wanted, None, expression)
+
+        def source_of(log: TractLog, texts: TractTexts) -> _Source:
+            tract, hidden = log.tract, dict[CommitHash, object]()
+            if log.hides_any:
+                with open_tract(tract) as session:
+                    hidden.update(session.reader.hidden.commits())
+
+            def has(name: CommitHash, _: int) -> bool:
+                return name in hidden or bool(log.origins.events_of(name))
+
+            return _Source(tract, objects, texts, has, partial(filter_in, tract), partial(is_shown, tract), hidden)
+
+        return _ranked((source_of(log, texts) for log, texts in logs), wanted)
 
 
-def _ranked(sources: Iterable[tuple[_Place, TractTexts]], wanted: SearchFilter, hidden: list[Found]) -> list[SearchHit]:
-    matches = [(place, texts, texts.find(wanted)) for place, texts in sources]
-    if hidden:
-        place, texts, match = matches[0]
-        matches[0] = place, texts, Match([*match.found, *hidden], match.texts, match.size)
-    texts_count = sum(match.texts for _, _, match in matches)
-    size = sum(match.size for _, _, match in matches)
-    found = sum(len(match.found) for _, _, match in matches)
-    rank = ranking(mean_size=size / max(texts_count, 1), texts=max(texts_count, found), found=found)
-    order: list[tuple[float, int, bytes, int]] = []
-    for number, (place, _, match) in enumerate(matches):
-        for one in match.found:
-            read: Found | None = one if one.matches else _counted(place, one, wanted)
-            if read is not None:
-                order.append((-rank(read.matches, read.size), -read.created_us, read.commit, number))
-    order.sort()
+def _filter(session: Session, wanted: SearchFilter, branch: str | None, expression: Expression | None) -> _Filter:
+    """Returns the filter by an expression, and by whether the text shows as is wanted."""
+    matches = None if expression is None else matcher(session.reader, expression)
+    names = None if expression is None else names_that_may_match(session.reader, expression)
+    if wanted.shown is not None and session.options.compiler is not None:
+        raise ArgumentError("shown: a custom compiler decides what its contexts show")
+
+    def accepts(name: CommitHash) -> bool:
+        return (matches is None or matches(name)) and (
+            wanted.shown is None or _is_shown(session, branch, name) is wanted.shown
+        )
+
+    return _Filter(names, accepts)
+
+
+def _is_shown(session: Session, branch: str | None, name: CommitHash) -> bool | None:
+    """Returns whether the context at the present head of a branch (None: the handle's) shows the text of a commit; None: a
+    custom compiler decides. Errors: HistoryIncomplete; damage.
+    """
+    session.reader.require_complete(branch)
+    head = session.reader.head() if branch is None else session.reader.overlay.head(branch)
+    return session.contexts.shows(head, name)
+
+
+def _ranked(sources: Iterable[_Source], wanted: SearchFilter) -> list[SearchHit]:
+    """Returns the hits, best first."""
+    groups: list[Matched] = []
+    source_of: list[_Source] = []  # of each group
+    texts = size = found = 0
+    for source in sources:
+        match = source.texts.find(wanted.phrase, [bytes.fromhex(name) for name in source.hidden])
+        found += sum(len(group.counts) - group.counts.count(0) for group in match.found)
+        wanted_groups = [group for group in match.found if group.may_have(wanted)]
+        groups += wanted_groups
+        source_of += [source] * len(wanted_groups)
+        texts += match.texts
+        size += match.size
+    ranking = Ranking(mean_size=size / max(texts, 1), texts=max(texts, found), found=found)
     hits: list[SearchHit] = []
     seen: set[tuple[str, bytes]] = set()
-    for negative_rank, _, digest, number in order:
-        if wanted.limit is not None and len(hits) >= wanted.limit:
-            break
-        place, texts, _ = matches[number]
-        name = CommitHash(digest.hex())
-        if (place.tract, digest) in seen or not place.has(name):
+    for entry in _iter_best(groups, ranking, wanted.limit):
+        source, group = source_of[entry.group], groups[entry.group]
+        role, content_type = group.role_and_type(entry.number)
+        name = CommitHash(entry.commit.hex())
+        if not wanted.accepts(content_type, role, -entry.age) or (source.tract, entry.commit) in seen:
             continue
-        seen.add((place.tract, digest))
-        hit = _hit(place, name, wanted, -negative_rank, texts)
-        if hit is not None and (wanted.where is None or wanted.where(place.info(name))):
-            hits.append(hit)
+        names, accepts = source.filter()
+        if (names is None or name in names) and source.has(name, -entry.age):
+            seen.add((source.tract, entry.commit))
+            hit = _hit(source, name, wanted, ranking.rank(-entry.sparsity))
+            if hit is not None and accepts(name):
+                hits.append(hit)
+                if len(hits) == wanted.limit:
+                    break
     return hits
 
 
-def _counted(place: _Place, found: Found, wanted: SearchFilter) -> Found | None:
-    """Returns a match whose text is not in the index, as its content has it; None if it has none, or can't be read."""
-    read = _read(place, CommitHash(found.commit.hex()))
-    if read is None:
-        return None
-    content_type, role, text, created_us = read
-    folded = text.casefold()
-    matches = folded.count(wanted.phrase)
-    if not matches or not wanted.accepts(content_type, role, created_us):
-        return None
-    return found._replace(created_us=created_us, matches=matches, size=len(folded.encode()))
+def _iter_best(groups: list[Matched], ranking: Ranking, limit: int | None) -> Iterator[_Entry]:
+    """Yields the matches, best first. Sorts a few at first, and more only where the caller goes on."""
+    densities = [ranking.densities(group.counts, group.sizes.plus(ranking.shift)) for group in groups]
+    most = list(map(max, densities))
+    count = sum(map(len, densities))
+    wanted = count if limit is None else max(_LEAST_SORTED, 2 * limit)
+    last = inf  # down to which all were yielded
+    while last > 0:
+        bar = 0.0
+        if wanted < count:
+            least = sorted(most)[-wanted] if last == inf and wanted <= len(most) else 0.0  # so many are not below it
+            bar = nlargest(wanted, chain.from_iterable(compress(densities, map(least.__le__, most))))[-1]
+        entries = []
+        for at in compress(range(len(groups)), map(bar.__le__, most)):
+            group = groups[at]
+            for number, density in zip(group.numbers, densities[at], strict=True):
+                if bar <= density < last and density:
+                    entries.append(_Entry(-density, -group.created_us(number), group.commit(number), at, number))
+        entries.sort()
+        yield from entries
+        last, wanted = bar, wanted * _MORE_SORTED
 
 
-def _hit(place: _Place, name: CommitHash, wanted: SearchFilter, rank: float, texts: TractTexts) -> SearchHit | None:
+def _hit(source: _Source, name: CommitHash, wanted: SearchFilter, rank: float) -> SearchHit | None:
     """Returns a hit as its content has it; None if that can't be read: it was redacted, or is damaged or missing."""
-    read = _read(place, name)
+    read = _read(source.objects, name)
     if read is None:
         return None
     content_type, role, text, created_us = read
     shown = snippet_of(text, wanted.phrase)
     if shown is None or not wanted.accepts(content_type, role, created_us):
-        texts.discard()
+        source.texts.discard()
         return None
     return SearchHit(
-        tract_id=place.tract,
+        tract_id=source.tract,
         commit_hash=name,
         content_type=content_type,
         role=role,
@@ -178,30 +272,17 @@ def _hit(place: _Place, name: CommitHash, wanted: SearchFilter, rank: float, tex
         snippet=shown[0],
         spans=shown[1],
         rank=rank,
+        _is_shown=LazyFact(partial(source.is_shown, name) if wanted.shown is None else None, wanted.shown),
     )
 
 
-def _read(place: _Place, name: CommitHash) -> tuple[str, str, str, int] | None:
+def _read(objects: Objects, name: CommitHash) -> tuple[str, str, str, int] | None:
     """Returns type, role, text and creation time of a commit, or None if there is no text that can be read."""
-    commit = place.objects.commit(name)
+    commit = objects.commit(name)
     if commit is None or commit.content is None or commit.content_type is None:
         return None
     try:
-        role, text = searchable(place.objects.require(commit.content, "content"), commit.content_type)
+        role, text = searchable(objects.require(commit.content, "content"), commit.content_type)
     except (DamageError, JsonValueError):
         return None
     return commit.content_type, role, text, commit.created_us
-
-
-def _info_in(log: TractLog, objects: Objects, counter: TokenCounter) -> Callable[[CommitHash], CommitInfo]:
-    def info(name: CommitHash) -> CommitInfo:
-        entry = log.origins.brought(name)
-        config = b"" if entry is None else bytes(entry.config)
-        tokens = None if entry is None else recorded_tokens(counter, entry.tokens)[0]
-        return CommitInfo(name, log.tract, CommitFacts(objects.require_commit(name), config, tokens))
-
-    return info
-
-
-def _is_brought_in(log: TractLog) -> Callable[[CommitHash], bool]:
-    return lambda name: bool(log.origins.events_of(name))

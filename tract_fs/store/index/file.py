@@ -127,12 +127,12 @@ _SCHEMA = (
     total integer not null,
     crc integer not null -- of the columns above
 ) without rowid""",
-    """CREATE TABLE search_blocks ( -- the texts of a tract, case-folded, for search
+    """CREATE TABLE search_blocks ( -- the texts of a tract for search, composed (NFC) and case-folded
     tract text not null,
     number integer not null, -- from 0
     crc integer not null, -- of the other columns
     names blob not null, -- roles and content types, as a JSON array
-    records blob not null, -- for each commit 84 bytes: its hash, its content, microseconds since 1970, size of the text (ffffffff: not here, fffffffe: that of an earlier record), numbers of role and type
+    records blob not null, -- for each commit 80 bytes: its hash, its content, microseconds since 1970, size of the text (ffffffff: not here, fffffffe: that of an earlier record), numbers of role and type
     texts blob not null, -- the texts in UTF-8, the byte ff after each
     primary key (tract, number)
 )""",
