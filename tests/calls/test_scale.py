@@ -10,6 +10,7 @@ import textwrap
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from tests.lab.states import answers, own_place
 from tests.lab.talk import user
 from tract_fs import Priority, Tract
 from tract_fs.model.compiler import ContextState
-from tract_fs.store import files, origins, snapshot_cache
+from tract_fs.store import files, listing, origins, snapshot_cache
 from tract_fs.store.arrivals import RECORD_BYTES
+from tract_fs.store.index.file import IndexFile
+from tract_fs.store.index.members import MemberIndex
+from tract_fs.store.index.records import TractRecords
 from tract_fs.store.objects import Objects
 from tract_fs.store.operations import Operations
 from tract_fs.work.contexts import ContextReader
@@ -79,6 +83,37 @@ def test_an_open_a_log_and_a_lookup_read_few_of_many_records(
         assert t.reflog(3)[0].head == t.head
         assert arrivals_read() < 1100 * RECORD_BYTES
         assert [info.commit_hash for info in t.log(None)][1:] == names
+
+
+def test_no_open_after_a_pack_looks_up_what_was_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[object] = []
+    monkeypatch.setattr(listing, "_SETTLED_NS", 10**18)  # as where the pack was a moment ago
+    with Tract.open(tmp_path, durability="fast") as t:
+        for number in range(300):
+            t.commit(user(f"message {number}"))
+        t.pack(keep_loose=timedelta(0))
+    for part, call in ((TractRecords, "events_in_fan"), (MemberIndex, "places"), (MemberIndex, "listed")):
+        plain = getattr(part, call)
+
+        def counted(*args: Any, _plain: Any = plain, **options: Any) -> Any:
+            looks.append(args[1])
+            return _plain(*args, **options)
+
+        monkeypatch.setattr(part, call, counted)
+    for _ in range(3):
+        looks.clear()
+        with Tract.open(tmp_path, durability="fast") as t:
+            assert len(t.log(10)) == 10
+        assert len(looks) <= 10, looks
+
+
+def test_an_open_and_a_log_of_loose_files_need_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        for number in range(20):
+            t.commit(user(f"message {number}"))
+    monkeypatch.setattr(IndexFile, "_open", lambda _: pytest.fail("the index is opened"))
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert len(t.log(10)) == 10
 
 
 def rows_of(path: Path) -> list[tuple[Any, ...]]:

@@ -1,13 +1,15 @@
 """The listing of one tract's events: finds what any tool added or removed, by listing only directories that changed.
 
 A directory whose inode and ctime are as at its last listing is not listed again, unless it had changed less than two
-seconds before: it may have changed again within one tick of its ctime. Each pack is searched once.
+seconds before: it may have changed again within one tick of its ctime. Then its names are compared with those listed
+before. Each pack is searched once.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from typing import NamedTuple
 
 from tract_fs.store import files, tree
@@ -20,7 +22,7 @@ from tract_fs.store.under_way import name_under_way
 
 _SETTLED_NS = 2_000_000_000
 _MANY = 256  # events; fewer are looked up one by one
-_UNLISTED = (0, 0)  # in place of inode and ctime: list the directory at the next look
+_UNLISTED = (0, 0)  # in place of inode and ctime: look at all names in the directory next time
 
 
 class KnownEvents:
@@ -117,7 +119,9 @@ class EventListing:
     States of a directory, in `fans`:
 
     - absent from `fans`: never listed, or not there. `note` or a look that finds it adds it.
-    - unlisted: it is there, and is listed at the next look, because it changed a moment before its last listing.
+    - unlisted: it is there; the next look compares its names with the known events.
+    - listed a moment after its last change, with 0 and a digest of its names: the next look lists it again, and compares
+      the names with the known events only if the digest is another one by then. `note` makes it unlisted.
     - listed, with inode and ctime: not listed again while these stay the same.
 
     A pack is in `packs_seen` once it was searched, and in `packs_doubted` too if it was damaged then: it is searched
@@ -132,7 +136,8 @@ class EventListing:
         self._directory = layout.tract_events(tract)
         self._packs = packs
         self._events = events
-        self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns
+        self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns; or 0, digest of its names
+        self._noted: set[str] = set()  # directories that `note` made unlisted since the last look began
         self.packs_seen: set[str] = set()
         self.packs_doubted: set[str] = set()
         self.is_changed = False
@@ -144,15 +149,19 @@ class EventListing:
         self.packs_doubted.clear()
 
     def share(self, other: EventListing) -> None:
-        """Accepts what another handle has listed of the same tract."""
+        """Accepts what another handle has listed of the same tract, which may know fewer events."""
         before = self.fans, self.packs_seen, self.packs_doubted
-        self.fans, self.packs_seen = dict(other.fans), set(other.packs_seen)
+        self.fans = {fan: seen if seen[0] else _UNLISTED for fan, seen in other.fans.items()}
+        self.packs_seen = set(other.packs_seen)
         self.packs_doubted = set(other.packs_doubted)
         self.is_changed = self.is_changed or before != (self.fans, self.packs_seen, self.packs_doubted)
 
     def note(self, name: str) -> None:
-        """Adds the directory of an event, so that a look notices when it is removed."""
-        self.fans.setdefault(name[:2], _UNLISTED)
+        """Adds the directory of an event that is known from now on, so that a look notices when it is removed."""
+        fan = name[:2]
+        if not self.fans.get(fan, _UNLISTED)[0]:
+            self.fans[fan] = _UNLISTED
+            self._noted.add(fan)
 
     def root_inode(self) -> int:
         """Returns the inode of the store's directory: a copy of the store has another.
@@ -170,20 +179,25 @@ class EventListing:
         self._packs.refresh()
         packs, doubted, new = set(self.packs_seen), set(self.packs_doubted), set[str]()
         is_gone = self._look_at_packs(packs, doubted, new, known)
+        self._noted.clear()
         fans, under_way = dict(self.fans), set[str]()
         present = set(tree.list_fans(self._directory))
         for fan, found in files.signatures(self._directory, present).items():
-            if fans.get(fan) == (found[0], found[2]):
+            before = fans.get(fan)
+            if before == (found[0], found[2]):
                 continue
-            expected = known().in_fan(fan)
-            listed, others = tree.list_fan_apart(self._directory, fan, known=expected)
-            loose = set(listed)
-            coming = {fan + name for other in others if is_loose_name(name := name_under_way(other) or "")}
-            under_way |= coming
-            new |= loose - expected
-            is_gone = is_gone or self._is_any_gone(expected - loose - new)
-            is_settled = not coming and time.time_ns() - found[2] > _SETTLED_NS
-            fans[fan] = (found[0], found[2]) if is_settled else _UNLISTED
+            names = files.list_names(f"{self._directory}/{fan}")
+            listed = 0, _digest_of(names)
+            if before != listed:
+                expected = known().in_fan(fan)
+                loose, others = tree.split_fan(fan, names, known=expected)
+                coming = {fan + name for other in others if is_loose_name(name := name_under_way(other) or "")}
+                under_way |= coming
+                new.update(set(loose) - expected)
+                is_gone = is_gone or self._is_any_gone(expected.difference(loose, new))
+                listed = _UNLISTED if coming else listed
+            is_settled = listed is not _UNLISTED and time.time_ns() - found[2] > _SETTLED_NS
+            fans[fan] = (found[0], found[2]) if is_settled else listed
         for fan in fans.keys() - present:
             is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - new)
             del fans[fan]
@@ -196,6 +210,7 @@ class EventListing:
 
     def settle(self, seen: Seen) -> None:
         """Accepts the result of a look: what it listed is not listed again until it changes."""
+        seen.fans.update((fan, _UNLISTED) for fan in self._noted if not seen.fans.get(fan, _UNLISTED)[0])
         before = self.fans, self.packs_seen, self.packs_doubted
         self.is_changed = self.is_changed or before != (seen.fans, seen.packs, seen.doubted)
         self.fans, self.packs_seen, self.packs_doubted = seen.fans, seen.packs, seen.doubted
@@ -225,4 +240,11 @@ class EventListing:
         return is_any_gone
 
     def _is_any_gone(self, names: Iterable[str]) -> bool:
-        return any(not self._events.exists(self._tract, name) for name in names)
+        missing = set(names)
+        missing -= self._packs.listed(missing)
+        return any(not self._events.exists(self._tract, name) for name in missing)
+
+
+def _digest_of(names: list[str]) -> int:
+    """Returns a number above 0 that differs for other names in a directory."""
+    return 1 + int.from_bytes(sha256("/".join(sorted(names)).encode(errors="surrogateescape")).digest()[:7])

@@ -271,11 +271,11 @@ class Packs:
         return bool(self.names) and any(place.pack in self.names for place in self._places(bytes.fromhex(name)))
 
     def listed(self, names: Iterable[str]) -> set[str]:
-        """Returns those of many names that some known pack may have; `renew` must confirm that others are absent."""
+        """Returns those of many names that some known pack lists; `renew` must confirm that others are absent."""
         if not self.names:
             return set()
         digests = set(map(bytes.fromhex, names))
-        found = self._ask(lambda: self._members.listed(digests))
+        found = self._ask(lambda: self._members.listed(digests, self.names))
         for held in self._held.values():
             found.update(held.members.keys() & digests)
         return {digest.hex() for digest in found}
@@ -292,6 +292,8 @@ class Packs:
 
     def event_names_in(self, packs: Collection[str], tract: str) -> set[str]:
         """Returns the hashes of the events of a tract that some packs have; a pack that can't be read is then no longer one of `names`."""
+        if not packs:
+            return set()  # without the index, which need not be open
         members = self._members
         found = self._ask(lambda: {d for pack in members.with_events(packs) for d in members.events(pack, tract)})
         for pack in self._held.keys() & set(packs):

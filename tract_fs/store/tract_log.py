@@ -353,7 +353,8 @@ class TractLog:
     def save(self, *, records: list[Record] | None = None, has_rows: bool = True) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
 
-        `records` are all there are, if the caller has them. Without `has_rows`, who needs rows writes them.
+        `records` are all there are, if the caller has them. Without `has_rows`, the first look-up that needs rows writes
+        them.
         """
         if self._parts.read_only or self._parts.accepts_gaps or self._unrecorded or self._state is not State.CURRENT:
             return
@@ -630,7 +631,8 @@ class TractLog:
             except arrivals.ArrivalsUnwritableError:
                 records = self._rebuild(own, known_before, None)
             self._state = State.CURRENT
-            self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
+            # or the next handle that sees the new arrivals would rebuild as well
+            self.save(records=records, has_rows=self._count > _ROWS_LATER)
 
     def _new_arrivals_file(self, held: ExitStack) -> files.NewFile | None:
         directory = self._arrivals.path.rpartition("/")[0]

@@ -118,18 +118,19 @@ class MemberIndex:
             raise index.fail(error) from error
         return found
 
-    def listed(self, digests: Collection[bytes]) -> set[bytes]:
-        """Returns those of many hashes that have a row. Unchecked. Errors: IndexDamagedError."""
+    def listed(self, digests: Collection[bytes], packs: Collection[str]) -> set[bytes]:
+        """Returns those of many hashes that have a row of one of some packs. Unchecked. Errors: IndexDamagedError."""
         found: set[bytes] = set()
         if not self.packs():
             return found
         wanted = list(digests)
+        numbers = {self._ids[pack] for pack in packs if pack in self._ids}
         with self._index.reading() as connection:
             for start in range(0, len(wanted), _AT_ONCE):
                 keys = list(keys_of(wanted[start : start + _AT_ONCE]))
                 marks = ",".join("?" * len(keys))
-                rows = connection.execute(f"select name from members where key in ({marks})", keys)
-                found.update(name for (name,) in rows.fetchall())
+                rows = connection.execute(f"select name, place from members where key in ({marks})", keys)
+                found.update(name for name, place in rows.fetchall() if place >> _OFFSET_BITS in numbers)
         return found.intersection(wanted)
 
     def require_absent(self, digest: bytes) -> None:
