@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
@@ -1300,7 +1300,6 @@ class Tract:
         meanwhile, and it may be broken off anywhere and run again. Errors: ArgumentError, ReadOnlyError, LockTimeout;
         HashMismatch if the disk returns other bytes; OSError.
         """
-        from tract_fs.errors import ClosedError
         from tract_fs.upkeep.pack import pack_store, require_options
 
         options = require_options(
@@ -1310,10 +1309,7 @@ class Tract:
             self._session.require_outside_batch("pack")
             self._session.store.flush()
             beside = self._session.store.beside(writer=self._session.store.writer, read_only=False)
-        report = pack_store(beside, options)
-        with suppress(ClosedError), self._guard.changing:
-            self._session.reader.log.list_events()  # once here, where each later open would do it
-        return report
+        return pack_store(beside, options, then=self._session.list_packed)
 
     # copies
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -67,7 +66,7 @@ class Line(Struct):
         return max(self.forked_at, *turns)
 
 
-class BringingMove(NamedTuple):
+class BringingMove(Struct, frozen=True):
     """A visible move that brought a commit, and the line of its branch; None if that is not known."""
 
     event: EventHash

@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from tract_fs.store import files, tree
 from tract_fs.store.arrivals import ArrivalsDamagedError
@@ -21,6 +22,7 @@ from tract_fs.store.packs import Packs
 from tract_fs.store.under_way import name_under_way
 
 _SETTLED_NS = 2_000_000_000
+_FEW_FANS = 16  # directories whose names are compared again at the next open rather than saved
 _MANY = 256  # events; fewer are looked up one by one
 _UNLISTED = (0, 0)  # in place of inode and ctime: look at all names in the directory next time
 
@@ -102,7 +104,7 @@ class KnownEvents:
             self.add(name)
 
 
-class Seen(NamedTuple):
+class Seen(Struct, frozen=True):
     """What a look found: unknown events, whether known ones are gone, and what was listed for it."""
 
     new: set[str]
@@ -150,11 +152,9 @@ class EventListing:
 
     def share(self, other: EventListing) -> None:
         """Accepts what another handle has listed of the same tract, which may know fewer events."""
-        before = self.fans, self.packs_seen, self.packs_doubted
-        self.fans = {fan: seen if seen[0] else _UNLISTED for fan, seen in other.fans.items()}
-        self.packs_seen = set(other.packs_seen)
-        self.packs_doubted = set(other.packs_doubted)
-        self.is_changed = self.is_changed or before != (self.fans, self.packs_seen, self.packs_doubted)
+        own = self.fans
+        fans = {fan: seen if seen[0] or seen == own.get(fan) else _UNLISTED for fan, seen in other.fans.items()}
+        self._accept(fans, set(other.packs_seen), set(other.packs_doubted))
 
     def note(self, name: str) -> None:
         """Adds the directory of an event that is known from now on, so that a look notices when it is removed."""
@@ -211,9 +211,14 @@ class EventListing:
     def settle(self, seen: Seen) -> None:
         """Accepts the result of a look: what it listed is not listed again until it changes."""
         seen.fans.update((fan, _UNLISTED) for fan in self._noted if not seen.fans.get(fan, _UNLISTED)[0])
-        before = self.fans, self.packs_seen, self.packs_doubted
-        self.is_changed = self.is_changed or before != (seen.fans, seen.packs, seen.doubted)
-        self.fans, self.packs_seen, self.packs_doubted = seen.fans, seen.packs, seen.doubted
+        self._accept(seen.fans, seen.packs, seen.doubted)
+
+    def _accept(self, fans: dict[str, tuple[int, int]], packs: set[str], doubted: set[str]) -> None:
+        new = [seen for fan, seen in fans.items() if self.fans.get(fan) != seen]
+        are_fans_changed = len(new) > _FEW_FANS or any(inode for inode, _ in new) or self.fans.keys() != fans.keys()
+        are_packs_changed = (packs, doubted) != (self.packs_seen, self.packs_doubted)
+        self.is_changed = self.is_changed or are_fans_changed or are_packs_changed
+        self.fans, self.packs_seen, self.packs_doubted = fans, packs, doubted
 
     def is_all_gone(self, known: KnownEvents) -> bool:
         """Returns whether known events are gone together with their directory."""

@@ -14,7 +14,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from tract_fs.model.members import tract_of_event
 from tract_fs.store import files
@@ -34,7 +35,7 @@ _LIMITS = {b"o": LIMITS_BYTES["object"], b"e": LIMITS_BYTES["event"]}
 _ENTRY = struct.Struct(">cBI32s")  # b"o" or b"e", length of the tract id, length of the bytes, sha256
 
 
-class Entry(NamedTuple):
+class Entry(Struct, frozen=True):
     """One file: its hash, its bytes, and the tract of an event (else empty)."""
 
     name: str

@@ -35,7 +35,6 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack, suppress
 from enum import Enum
 from functools import partial
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -107,7 +106,7 @@ class Parts(Struct, frozen=True):
     accepts_gaps: bool
 
 
-class Trace(NamedTuple):
+class Trace(Struct, frozen=True):
     """What records show of an event: the digest of the branch that it moves, and the last commit that it brings; empty where unknown."""
 
     branch: bytes
@@ -800,8 +799,10 @@ class TractLog:
 
     def _note_losses(self) -> None:
         """Counts as gone the events that damaged packs are sure to lack."""
-        before, (self.damaged_packs, lost) = self.damaged_packs, self._parts.losses(self.tract)
-        self.changes += before != self.damaged_packs
+        losses = self._parts.losses(self.tract)
+        lost = losses.events
+        self.changes += losses.packs != self.damaged_packs
+        self.damaged_packs = losses.packs
         if lost == self.lost_in_packs:
             return
         self.lost_in_packs = lost

@@ -19,7 +19,8 @@ from enum import Enum
 from functools import partial
 from threading import Lock, get_ident
 from types import FrameType
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from tract_fs.errors import BatchOpen, CallInsideCall, ClosedError, LockTimeout, StoreGone, TractError
 from tract_fs.store.files import process
@@ -60,7 +61,7 @@ _Call = tuple[
 ]  # a call that is inside: its thread, the function of this package that entered, the process
 
 
-class _Waiter(NamedTuple):
+class _Waiter(Struct, frozen=True):
     """A call that waits, and a held lock that is released to wake it."""
 
     call: _Call

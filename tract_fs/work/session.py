@@ -25,6 +25,7 @@ from tract_fs.errors import (
     ArgumentError,
     BatchOpen,
     BranchNotFound,
+    ClosedError,
     JsonValueError,
     TractError,
     TractNotFound,
@@ -489,6 +490,13 @@ class Session:
         self.store.forget_redacted()
         self.store.quarantine_suspects()
         self.store.list_events()
+
+    def list_packed(self) -> None:
+        """Lists what a pack removed: once here, where otherwise each later open would do it. Does nothing if the session is
+        closed.
+        """
+        with suppress(ClosedError), self.guard.changing:
+            self.reader.log.list_events()
 
     def flush(self) -> None:
         """Makes every file written so far survive a power cut by itself, and saves the caches."""
