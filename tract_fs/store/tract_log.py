@@ -673,10 +673,12 @@ class TractLog:
                 kept.extend(last)
             for record in last:
                 first = brought.setdefault(record.commit, record.event)
-                if record.kind == arrivals.BRINGS_AGAIN and name in known_before and first.hex() not in known_before:
-                    self.overruled.setdefault(record.commit.hex(), name)
-                self.again_count += record.kind == arrivals.BRINGS_AGAIN
-                self.usage_count += record.kind == arrivals.USAGE
+                if record.kind == arrivals.BRINGS_AGAIN:
+                    self.again_count += 1
+                    if name in known_before and first.hex() not in known_before:
+                        self.overruled.setdefault(record.commit.hex(), name)
+                elif record.kind == arrivals.USAGE:
+                    self.usage_count += 1
 
         self._apply_all(seen.new, own, take)
         self.version += 1
