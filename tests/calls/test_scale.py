@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -114,6 +115,31 @@ def test_an_open_and_a_log_of_loose_files_need_no_index(tmp_path: Path, monkeypa
     monkeypatch.setattr(IndexFile, "_open", lambda _: pytest.fail("the index is opened"))
     with Tract.open(tmp_path, durability="fast") as t:
         assert len(t.log(10)) == 10
+
+
+def test_the_first_open_of_a_small_tract_writes_no_rows_and_the_next_handles_answer_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(60), batch_size=7, generation_config=lambda n, _: {"n": n % 3})
+        expected, names = answers(t), [info.commit_hash for info in t.log(None)]
+    shutil.rmtree(own_place(tmp_path))
+    saved: list[int] = []
+    save = TractRecords.save
+
+    def counted(self: TractRecords, records: Any, *args: Any, **options: Any) -> bool:
+        saved.append(len(records))
+        return save(self, records, *args, **options)
+
+    monkeypatch.setattr(TractRecords, "save", counted)
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert t.log(10)[9].commit_hash == names[9]
+    assert saved == []
+    with Tract.open(tmp_path, read_only=True) as t:
+        assert answers(t) == expected
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert answers(t) == expected
+        assert t.get_commit(names[-1]).commit_hash == names[-1]  # type: ignore[union-attr]
 
 
 def rows_of(path: Path) -> list[tuple[Any, ...]]:
