@@ -118,6 +118,11 @@ def test_an_event_that_is_known_since_a_directory_was_listed_is_missed_there(
         if not is_noted_after_the_look:
             looked.note(name)
         assert looked.look(lambda: known_of([*names, name])).is_gone
+    looked = listing_of(t)
+    seen = looked.look(lambda: known)
+    looked.settle(looked.look(lambda: known_of([*names, name])))  # amid the first look, as a rebuild does
+    looked.settle(seen)
+    assert looked.look(lambda: known_of([*names, name])).is_gone
     looked, other = listing_of(t), listing_of(t)
     other.settle(other.look(lambda: known))
     looked.share(other)

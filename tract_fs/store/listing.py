@@ -113,6 +113,7 @@ class Seen(Struct, frozen=True):
     packs: set[str]
     doubted: set[str]  # those of the packs that were damaged
     under_way: set[str]  # events that a copying tool has not finished
+    steps: int  # of the listing, as the look began
 
 
 class EventListing:
@@ -139,7 +140,7 @@ class EventListing:
         self._packs = packs
         self._events = events
         self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns; or 0, digest of its names
-        self._noted: set[str] = set()  # directories that `note` made unlisted since the last look began
+        self._steps = 0  # rises whenever more events are known, and whenever a look is accepted
         self.packs_seen: set[str] = set()
         self.packs_doubted: set[str] = set()
         self.is_changed = False
@@ -161,7 +162,7 @@ class EventListing:
         fan = name[:2]
         if not self.fans.get(fan, _UNLISTED)[0]:
             self.fans[fan] = _UNLISTED
-            self._noted.add(fan)
+        self._steps += 1
 
     def root_inode(self) -> int:
         """Returns the inode of the store's directory: a copy of the store has another.
@@ -176,10 +177,10 @@ class EventListing:
 
         The next look lists the same directories again, unless the caller calls `settle`.
         """
+        steps = self._steps
         self._packs.refresh()
         packs, doubted, new = set(self.packs_seen), set(self.packs_doubted), set[str]()
         is_gone = self._look_at_packs(packs, doubted, new, known)
-        self._noted.clear()
         fans, under_way = dict(self.fans), set[str]()
         present = set(tree.list_fans(self._directory))
         for fan, found in files.signatures(self._directory, present).items():
@@ -206,12 +207,14 @@ class EventListing:
             is_gone = self._look_at_packs(packs, doubted, new, known) or is_gone
         if new:
             new = known().unknown_of(new)
-        return Seen(new, is_gone, fans, packs, doubted, under_way)
+        return Seen(new, is_gone, fans, packs, doubted, under_way, steps)
 
     def settle(self, seen: Seen) -> None:
         """Accepts the result of a look: what it listed is not listed again until it changes."""
-        seen.fans.update((fan, _UNLISTED) for fan in self._noted if not seen.fans.get(fan, _UNLISTED)[0])
-        self._accept(seen.fans, seen.packs, seen.doubted)
+        fans = seen.fans
+        if seen.steps != self._steps:  # a digest shows nothing of events that are known since the look
+            fans = {fan: found if found[0] else _UNLISTED for fan, found in fans.items()}
+        self._accept(fans, seen.packs, seen.doubted)
 
     def _accept(self, fans: dict[str, tuple[int, int]], packs: set[str], doubted: set[str]) -> None:
         new = [seen for fan, seen in fans.items() if self.fans.get(fan) != seen]
@@ -219,6 +222,7 @@ class EventListing:
         are_packs_changed = (packs, doubted) != (self.packs_seen, self.packs_doubted)
         self.is_changed = self.is_changed or are_fans_changed or are_packs_changed
         self.fans, self.packs_seen, self.packs_doubted = fans, packs, doubted
+        self._steps += 1
 
     def is_all_gone(self, known: KnownEvents) -> bool:
         """Returns whether known events are gone together with their directory."""

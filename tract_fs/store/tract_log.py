@@ -1091,7 +1091,7 @@ class TractLog:
         """
         known = self.known()
         pending = self.view.pending
-        fresh = {EventHash(name) for name in (*names, *pending) if name not in known or name in pending}
+        fresh = map(EventHash, known.unknown_of(names) | pending.keys())
         before, damaged = dict(pending), dict(self.damaged)
         for name, event in iter_in_causal_order(fresh, self._readable):
             if self._offer(name, event, is_own=name in own):
