@@ -7,8 +7,7 @@ Format: FORMAT.md, sections 3 and 8.
 from __future__ import annotations
 
 import re
-
-from msgspec import Struct
+from typing import NamedTuple
 
 from tract_fs.model.names import hash_bytes
 
@@ -32,7 +31,7 @@ _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)'
 _MARKERS = (b"<<<<<<< ", b"=======", b">>>>>>> ")
 
 
-class Diagnosis(Struct, frozen=True):
+class Diagnosis(NamedTuple):
     """What happened; `repaired` are the right bytes, None if they can't be recovered."""
 
     cause: str

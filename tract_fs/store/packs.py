@@ -517,9 +517,8 @@ class Packs:
         Its list of events, if that is whole and in its place, and rows that were written when the pack was whole, are
         complete. Without, an event counts if another line names it.
         """
-        diagnosis = diagnose(data, name)
-        cause = diagnosis.cause
-        if diagnosis.repaired is not None:  # every line is as it was
+        cause, mended = diagnose(data, name)
+        if mended is not None:  # every line is as it was
             return _Judged(cause, found, {})
         listed = _listed_events(data)
         rows = self._rows_of(name)

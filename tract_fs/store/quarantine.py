@@ -36,7 +36,7 @@ _MOST_NOTES = 10_000  # beyond that, files are listed without their notes
 Outcome = Literal["good", "absent", "fresh", "set aside", "repaired", "failed"]
 
 
-class Finding(Struct, frozen=True):
+class Finding(NamedTuple):
     """The result of an examination: `path` from the store's root on; `cause` if the bytes are wrong."""
 
     outcome: Outcome
@@ -120,8 +120,7 @@ class Quarantine:
                 return Finding("absent", shown)
             if hash_bytes(data) == suspect.name:
                 return Finding("good", shown)
-            diagnosis = diagnose(data, suspect.name)
-            cause, repaired = diagnosis.cause, diagnosis.repaired
+            cause, repaired = diagnose(data, suspect.name)
             if not self._is_still(path):
                 return Finding("fresh", shown, cause)
             if repaired is not None:
