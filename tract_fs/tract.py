@@ -1321,7 +1321,7 @@ class Tract:
             self._session.require_outside_batch("pack")
             self._session.store.flush()
             beside = self._session.store.beside(writer=self._session.store.writer, read_only=False)
-        return pack_store(beside, options)
+        return pack_store(beside, options, then=self._session.list_packed)
 
     # copies
 

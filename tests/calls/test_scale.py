@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import textwrap
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ from tests.lab.states import answers, own_place
 from tests.lab.talk import user
 from tract_fs import Priority, Tract
 from tract_fs.model.compiler import ContextState
-from tract_fs.store import files, origins, snapshot_cache
+from tract_fs.store import files, listing, origins, snapshot_cache
 from tract_fs.store.arrivals import RECORD_BYTES
+from tract_fs.store.index.file import IndexFile
+from tract_fs.store.index.members import MemberIndex
+from tract_fs.store.index.records import TractRecords
 from tract_fs.store.objects import Objects
 from tract_fs.store.operations import Operations
 from tract_fs.work.contexts import ContextReader
@@ -79,6 +84,62 @@ def test_an_open_a_log_and_a_lookup_read_few_of_many_records(
         assert t.reflog(3)[0].head == t.head
         assert arrivals_read() < 1100 * RECORD_BYTES
         assert [info.commit_hash for info in t.log(None)][1:] == names
+
+
+def test_no_open_after_a_pack_looks_up_what_was_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[object] = []
+    monkeypatch.setattr(listing, "_SETTLED_NS", 10**18)  # as where the pack was a moment ago
+    with Tract.open(tmp_path, durability="fast") as t:
+        for number in range(300):
+            t.commit(user(f"message {number}"))
+        t.pack(keep_loose=timedelta(0))
+    for part, call in ((TractRecords, "events_in_fan"), (MemberIndex, "places"), (MemberIndex, "listed")):
+        plain = getattr(part, call)
+
+        def counted(*args: Any, _plain: Any = plain, **options: Any) -> Any:
+            looks.append(args[1])
+            return _plain(*args, **options)
+
+        monkeypatch.setattr(part, call, counted)
+    for _ in range(3):
+        looks.clear()
+        with Tract.open(tmp_path, durability="fast") as t:
+            assert len(t.log(10)) == 10
+        assert len(looks) <= 10, looks
+
+
+def test_an_open_and_a_log_of_loose_files_need_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        for number in range(20):
+            t.commit(user(f"message {number}"))
+    monkeypatch.setattr(IndexFile, "_open", lambda _: pytest.fail("the index is opened"))
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert len(t.log(10)) == 10
+
+
+def test_the_first_open_of_a_small_tract_writes_no_rows_and_the_next_handles_answer_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tract.open(tmp_path, durability="fast") as t:
+        t.import_stream(stream(60), batch_size=7, generation_config=lambda n, _: {"n": n % 3})
+        expected, names = answers(t), [info.commit_hash for info in t.log(None)]
+    shutil.rmtree(own_place(tmp_path))
+    saved: list[int] = []
+    save = TractRecords.save
+
+    def counted(self: TractRecords, records: Any, *args: Any, **options: Any) -> bool:
+        saved.append(len(records))
+        return save(self, records, *args, **options)
+
+    monkeypatch.setattr(TractRecords, "save", counted)
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert t.log(10)[9].commit_hash == names[9]
+    assert saved == []
+    with Tract.open(tmp_path, read_only=True) as t:
+        assert answers(t) == expected
+    with Tract.open(tmp_path, durability="fast") as t:
+        assert answers(t) == expected
+        assert t.get_commit(names[-1]).commit_hash == names[-1]  # type: ignore[union-attr]
 
 
 def rows_of(path: Path) -> list[tuple[Any, ...]]:

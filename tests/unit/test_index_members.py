@@ -81,7 +81,8 @@ def test_another_handle_reads_what_was_added(layout: Layout) -> None:
     assert sorted(members.places(M1)) == [Place(A, 0, 40), Place(B, 61, 40)]
     assert list(members.places(M3)) == [Place(B, 0, 60)]
     assert list(members.places(bytes(32))) == []
-    assert members.listed([M1, M2, bytes(32)]) == {M1, M2}
+    assert members.listed([M1, M2, bytes(32)], {A}) == {M1, M2}
+    assert members.listed([M1, M2, bytes(32)], {B, "c" * 64}) == {M1}
     assert (members.events(A, None), members.events(B, "main")) == ([M2], [M1, M1, M3])
     assert (members.events(A, "other"), members.events("c" * 64, None)) == ([], [])
     assert (members.tracts({A}), members.tracts({A, B}), members.tracts(set())) == ({"main"}, {"main", ""}, set())
@@ -92,7 +93,7 @@ def test_another_handle_reads_what_was_added(layout: Layout) -> None:
 
 def test_without_a_file_there_are_no_rows_and_none_is_made(layout: Layout) -> None:
     members = opened(layout)
-    assert (list(members.packs()), list(members.places(M1)), members.listed([M1])) == ([], [], set())
+    assert (list(members.packs()), list(members.places(M1)), members.listed([M1], {A})) == ([], [], set())
     assert (members.events(A, None), members.members(A)) == ([], None)
     members.require_absent(M1)
     assert not Path(layout.index).exists()
@@ -104,7 +105,7 @@ def test_many_hashes_are_looked_up_in_steps(layout: Layout, monkeypatch: pytest.
     members = opened(layout)
     members.add(PackMembers(A, [(name, 50 * at, 40) for at, name in enumerate(names)], {}), present={A})
     absent = [sha256(b"x%d" % number).digest() for number in range(100)]
-    assert members.listed([*names[::2], *absent]) == set(names[::2])
+    assert members.listed([*names[::2], *absent], {A}) == set(names[::2])
 
 
 def test_a_pack_that_another_handle_added_is_not_added_twice(layout: Layout) -> None:

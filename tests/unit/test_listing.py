@@ -79,15 +79,54 @@ def test_a_directory_that_did_not_change_is_not_listed_again(
     assert looked.look(KnownEvents).new == {name for name in names if name[:2] == names[3][:2]}
 
 
-def test_a_directory_that_changed_just_now_is_not_trusted_to_stand_still(
-    t: Tract, monkeypatch: pytest.MonkeyPatch
+def test_a_directory_that_changed_just_now_is_listed_again_and_its_names_are_compared(
+    t: Tract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "_SETTLED_NS", 10**18)
-    looked = listing_of(t)
-    seen = looked.look(KnownEvents)
-    assert set(seen.fans.values()) == {(0, 0)}
+    looked, names = listing_of(t), names_of(tmp_path)
+    known = known_of(names)
+    looked.settle(looked.look(lambda: known))
+    assert {inode for inode, _ in looked.fans.values()} == {0}
+    seen = looked.look(lambda: pytest.fail("all names are as before"))
+    assert (seen.new, seen.is_gone, seen.fans) == (set(), False, looked.fans)
     looked.settle(seen)
-    assert looked.look(KnownEvents).new == seen.new
+    assert not looked.look(lambda: known).is_gone
+    file = store_root(tmp_path) / event_files(tmp_path)[4]
+    data, name = file.read_bytes(), names[4]
+    file.unlink()
+    assert looked.look(lambda: known).is_gone
+    file.with_name("0" * 62).write_bytes(data)
+    assert looked.look(lambda: known).new == {name[:2] + "0" * 62}
+    file.with_name("0" * 62).unlink()
+    file.write_bytes(data)
+    assert (looked.look(lambda: known).new, looked.look(lambda: known).is_gone) == (set(), False)
+
+
+def test_an_event_that_is_known_since_a_directory_was_listed_is_missed_there(
+    t: Tract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_SETTLED_NS", 10**18)
+    names = names_of(tmp_path)
+    name = names[0][:2] + "0" * 62  # its file came and went again since
+    known = known_of(names)
+    for is_noted_after_the_look in (False, True):
+        looked = listing_of(t)
+        seen = looked.look(lambda: known)
+        if is_noted_after_the_look:
+            looked.note(name)
+        looked.settle(seen)
+        if not is_noted_after_the_look:
+            looked.note(name)
+        assert looked.look(lambda: known_of([*names, name])).is_gone
+    looked = listing_of(t)
+    seen = looked.look(lambda: known)
+    looked.settle(looked.look(lambda: known_of([*names, name])))  # amid the first look, as a rebuild does
+    looked.settle(seen)
+    assert looked.look(lambda: known_of([*names, name])).is_gone
+    looked, other = listing_of(t), listing_of(t)
+    other.settle(other.look(lambda: known))
+    looked.share(other)
+    assert looked.look(lambda: known_of([*names, name])).is_gone
 
 
 def test_known_events_that_went_are_noticed(t: Tract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from tract_fs.errors import JsonValueError, ObjectTooLarge
 from tract_fs.model import canonical
@@ -66,7 +68,7 @@ def base64_of(data: bytes) -> str | None:
     return data[len(_START) : -len(_END)].decode() if is_blob(data) else None
 
 
-class Reference(NamedTuple):
+class Reference(Struct, frozen=True):
     """A place in a provider message that names a blob: the value of `key` in `holder`, in the block at `position`."""
 
     blocks: list[Any]

@@ -8,13 +8,14 @@ NotHeldError for an operation on a commit that it dropped; then the whole histor
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from tract_fs.model.arrangement import Layout, cover
 from tract_fs.model.slots import Slot
 
 
-class Condensed(NamedTuple):
+class Condensed(Struct, frozen=True):
     """The slots that are kept, and which of them are standing summaries, by position."""
 
     slots: list[Slot]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple, cast
+from functools import cache
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import Struct
@@ -151,14 +152,6 @@ SILENT_TYPES = frozenset(["record", "tools"])  # never messages; to earlier vers
 _NAMES = {kind: name for name, kind in BUILTIN_TYPES.items()}
 _OF_JSON = SILENT_TYPES | {"tool_io", "message", "freeform"}
 _OF_TEXTS = {name: kind for name, kind in BUILTIN_TYPES.items() if name not in _OF_JSON}
-_DEFAULTS: dict[str, dict[str, object]] = {
-    name: {
-        f.name: f.default if f.default_factory is msgspec.NODEFAULT else f.default_factory()
-        for f in msgspec.structs.fields(kind)
-        if not f.required
-    }
-    for name, kind in BUILTIN_TYPES.items()
-}
 
 
 class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,7 +170,7 @@ class ShownAs(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     text: str | None = None  # None: the default text of the fields
 
 
-class ReadContent(NamedTuple):
+class ReadContent(Struct, frozen=True):
     """A content as it was read; `misfit`: what of it the registered class does not fit, empty if nothing.
 
     `shown` has its text; it is None for a built-in type, and where an earlier version stored the content.
@@ -188,17 +181,33 @@ class ReadContent(NamedTuple):
     shown: ShownAs | None = None
 
 
-_BUILTIN_DECODER = Decoder(_Envelope)
-_RAW_DECODER = Decoder(_RawEnvelope)
+@cache
+def _decoder() -> Decoder[_Envelope]:
+    return Decoder(_Envelope)
+
+
+@cache
+def _raw_decoder() -> Decoder[_RawEnvelope]:
+    return Decoder(_RawEnvelope)
+
+
+@cache
+def _defaults_of(name: str) -> dict[str, object]:
+    """Returns the default of each field that a content of a built-in type may lack."""
+    return {
+        f.name: f.default if f.default_factory is msgspec.NODEFAULT else f.default_factory()
+        for f in msgspec.structs.fields(BUILTIN_TYPES[name])
+        if not f.required
+    }
 
 
 def type_of(data: bytes) -> str | None:
     """Returns the type of the content that stored bytes hold, built in or one that may be registered elsewhere; None if they hold none."""
     try:
-        content = canonical.decode_typed(_BUILTIN_DECODER, data).content
+        content = canonical.decode_typed(_decoder(), data).content
     except JsonValueError:
         try:
-            fields = canonical.decode_typed(_RAW_DECODER, data).content
+            fields = canonical.decode_typed(_raw_decoder(), data).content
         except JsonValueError:
             return None
         name = fields.get("content_type")
@@ -447,7 +456,8 @@ class ContentTypes:
                 fields = self.plain_fields(content)
             except RecursionError:
                 raise _invalid(name, "content", f"more than {canonical.MAX_DEPTH} arrays and objects deep") from None
-        for key, default in _DEFAULTS.get(name, {}).items():
+        defaults = _defaults_of(name) if name in BUILTIN_TYPES else {}
+        for key, default in defaults.items():
             if key in fields and _equals(fields[key], default):
                 del fields[key]
         fields["content_type"] = name
@@ -463,7 +473,7 @@ def _is_message(fields: dict[str, object]) -> bool:
 
 def _builtin(data: bytes, content_type: str) -> Content:
     """Returns the content of a built-in type. Errors: JsonValueError."""
-    content = canonical.decode_typed(_BUILTIN_DECODER, data).content
+    content = canonical.decode_typed(_decoder(), data).content
     if _NAMES[type(content)] != content_type:
         raise JsonValueError(path="content", reason=f"a {_NAMES[type(content)]}, not a {content_type}")
     if type(content) is MessageContent and type(content.message.get("role")) is not str:
@@ -489,7 +499,7 @@ def default_text(fields: Mapping[str, object]) -> str:
 
 def _custom_fields(data: bytes, content_type: str) -> tuple[dict[str, object], ShownAs | None]:
     """Returns the fields of a stored custom content, and how it shows, with its text."""
-    fields = canonical.decode_typed(_RAW_DECODER, data).content
+    fields = canonical.decode_typed(_raw_decoder(), data).content
     if fields.get("content_type") != content_type:
         raise JsonValueError(path="content", reason=f"not a content of type {content_type}")
     try:

@@ -27,7 +27,7 @@ def unreadable(reason: str | None) -> str:
 
 
 # A string, or one that the end cuts off; it matches at every quote that opens one, so that the search is linear.
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)', re.DOTALL)
+_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)'
 _MARKERS = (b"<<<<<<< ", b"=======", b">>>>>>> ")
 
 
@@ -69,5 +69,5 @@ def _ends_early(line: bytes) -> bool:
     """Returns whether a JSON object stops before its end: a string or a bracket is still open."""
     if not line.startswith(b"{"):
         return False
-    bare = _STRING.sub(lambda found: b"" if found[1] == b'"' else b'"', line)
+    bare = re.sub(_STRING, lambda found: b"" if found[1] == b'"' else b'"', line, flags=re.DOTALL)
     return b'"' in bare or bare.count(b"{") + bare.count(b"[") > bare.count(b"}") + bare.count(b"]")

@@ -54,7 +54,7 @@ class Waiting(NamedTuple):
     lost: Lost
 
 
-class Unread(NamedTuple):
+class Unread(Struct, frozen=True):
     """An event that is missing or damaged itself, with what this copy's records show of it."""
 
     lost: Lost

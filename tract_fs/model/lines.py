@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -20,6 +19,7 @@ from tract_fs.model.objects import Commit
 
 _MOST_KEPT = 32  # bends, and inlets, per branch: the newest
 _MOST_STEPS = 64
+_NOT_FORWARD = (Create, Reset)
 
 
 class Turn(Struct, frozen=True, array_like=True, gc=False):
@@ -48,7 +48,7 @@ class Line(Struct):
             self.forked_at = max(self.forked_at, at)
         if isinstance(op, Delete):
             _add(self.bends, Turn(at, None))
-        elif isinstance(op, Create | Reset) or not _is_chain(op, read):
+        elif isinstance(op, _NOT_FORWARD) or not _is_chain(op, read):
             _add(self.bends, Turn(at, op.head))
         elif not isinstance(op, Append):
             for commit in _inlets(op, read):
@@ -67,7 +67,7 @@ class Line(Struct):
         return max(self.forked_at, *turns)
 
 
-class BringingMove(NamedTuple):
+class BringingMove(Struct, frozen=True):
     """A visible move that brought a commit, and the line of its branch; None if that is not known."""
 
     event: EventHash
@@ -139,9 +139,10 @@ def _add(turns: list[Turn], turn: Turn) -> None:
 
 def _is_chain(op: Move, read: Callable[[CommitHash], Commit]) -> bool:
     """Returns whether the commits that a move brings are a line that ends in its head, each a parent of the next."""
-    names = [entry.commit for entry in op.commits]
-    if not names:
-        return True
+    commits = op.commits
+    if len(commits) < 2:
+        return not commits or commits[0].commit == op.head
+    names = [entry.commit for entry in commits]
     return names[-1] == op.head and all(before in read(name).parents for before, name in pairwise(names))
 
 

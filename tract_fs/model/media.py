@@ -20,8 +20,8 @@ IMAGE_TOKENS = 1_600  # of an image whose size can't be read: the most that Anth
 PAGE_TOKENS = 3_000  # of a page of a document: the most that Anthropic names; one whose pages can't be seen has one
 RECORDING_TOKENS = 1_600  # of a recording: 50 s at Google's 32 a second
 _HEADER_CHARS = 1 << 18  # of base64; the size of a JPEG lies behind its metadata
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.+=-]+)*;base64,", re.ASCII)
-_PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
+_DATA_URL = r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.+=-]+)*;base64,"
+_PAGE = rb"/Type\s*/Page(?![A-Za-z])"
 _TYPE_KEYS = ("media_type", "mime_type", "mimeType")
 _KINDS = ("image/", "audio/", "video/", "application/pdf")
 _AUDIO_FORMATS = ("wav", "mp3", "flac", "opus", "aac", "ogg", "pcm16")
@@ -68,7 +68,7 @@ class MediaEstimate:
         """Returns the estimated number of tokens."""
         header = media.decode(_HEADER_CHARS)
         if header.startswith(b"%PDF"):
-            return PAGE_TOKENS * max(1, len(_PAGE.findall(media.decode())))
+            return PAGE_TOKENS * max(1, len(re.findall(_PAGE, media.decode())))
         if media.provider == "openai" and media.detail == "low":
             return 85
         size = image_size(header)
@@ -108,7 +108,7 @@ def media_at(fields: dict[str, Any], key: str) -> Media | None:
             return Media(provider, fields[named], text) if fields[named].startswith(_KINDS) else None
         kind = fields.get("format")
         return Media("openai", f"audio/{kind}", text) if kind in _AUDIO_FORMATS else None
-    found = _DATA_URL.match(text)
+    found = re.match(_DATA_URL, text, re.ASCII)
     if found is None and key != "file_data":
         return None
     detail = fields.get("detail")

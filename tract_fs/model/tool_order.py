@@ -7,10 +7,11 @@ Source: OpenAI API reference, "Create chat completion"; Anthropic API reference,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 
-class ToolIds(NamedTuple):
+class ToolIds(Struct, frozen=True):
     """The ids of the calls that a message makes, and of those that it answers.
 
     With `joins`, neighbouring messages that call go out as one.
@@ -21,7 +22,7 @@ class ToolIds(NamedTuple):
     joins: bool = False
 
 
-class LateResult(NamedTuple):
+class LateResult(Struct, frozen=True):
     """A result that something separates from its call; positions of the two messages, and the call's id."""
 
     call: int
@@ -29,7 +30,7 @@ class LateResult(NamedTuple):
     id: str
 
 
-class Placement(NamedTuple):
+class Placement(Struct, frozen=True):
     """The late results, and the positions of all messages in the order in which no result is late."""
 
     late: list[LateResult]

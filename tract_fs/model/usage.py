@@ -7,7 +7,7 @@ API reference, "Messages" (`usage`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct
 
@@ -56,7 +56,7 @@ class TokenUsage(Struct, frozen=True):
         return made
 
 
-class _Names(NamedTuple):
+class _Names(Struct, frozen=True):
     """How one family of providers names the counts."""
 
     prompt: str

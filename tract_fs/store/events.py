@@ -18,12 +18,20 @@ from tract_fs.store.bytes import StoredBytes
 _CACHED_BYTES = 32 * 1024 * 1024
 
 
-class _Loaded(Struct, frozen=True, gc=False):
-    """An event as it was read: the signature of its file (None: in a pack), and its entry for each commit that it brings."""
+class _Loaded(Struct):
+    """An event as it was read: the signature of its file (None: in a pack), and its entry for each commit that it brings,
+    once one of them was wanted.
+    """
 
     signature: files.Signature | None
     event: Event
-    entries: dict[CommitHash, BroughtCommit]
+    found: dict[CommitHash, BroughtCommit] | None = None
+
+    @property
+    def entries(self) -> dict[CommitHash, BroughtCommit]:
+        if self.found is None:
+            self.found = _by_commit(self.event)
+        return self.found
 
 
 class Events:
@@ -84,7 +92,7 @@ class Events:
                 return cached
         data, signature = self._stored.read("event", name, tract)
         event = _decode(data, name, tract)
-        loaded = _Loaded(signature, event, _by_commit(event))
+        loaded = _Loaded(signature, event)
         self._cache.put(name, loaded, 3 * len(data) + 500)
         return loaded
 

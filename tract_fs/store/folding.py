@@ -50,8 +50,8 @@ def records_of(
         brings = arrivals.BRINGS_AGAIN if is_brought(commit) else arrivals.BRINGS
         records.append(Record(brings, NO_BRANCH, event_name, commit, created_us))
     usage = [bytes.fromhex(op.commit) for op in event.ops if isinstance(op, Usage)]
-    if kind == arrivals.SEEN and records and records[-1].kind == arrivals.BRINGS and not usage:
-        records[-1] = records[-1]._replace(kind=arrivals.SEEN_BRINGS)
+    if kind == arrivals.SEEN and records and brings == arrivals.BRINGS and not usage:
+        records[-1] = Record(arrivals.SEEN_BRINGS, NO_BRANCH, event_name, commit, created_us)
         return records
     records += [Record(arrivals.USAGE, NO_BRANCH, event_name, commit, at_us) for commit in usage]
     records.append(Record(kind, NO_BRANCH, event_name, NO_HASH, at_us))

@@ -1,14 +1,17 @@
 """The listing of one tract's events: finds what any tool added or removed, by listing only directories that changed.
 
 A directory whose inode and ctime are as at its last listing is not listed again, unless it had changed less than two
-seconds before: it may have changed again within one tick of its ctime. Each pack is searched once.
+seconds before: it may have changed again within one tick of its ctime. Then its names are compared with those listed
+before. Each pack is searched once.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from hashlib import sha256
+
+from msgspec import Struct
 
 from tract_fs.store import files, tree
 from tract_fs.store.arrivals import ArrivalsDamagedError
@@ -19,8 +22,9 @@ from tract_fs.store.packs import Packs
 from tract_fs.store.under_way import name_under_way
 
 _SETTLED_NS = 2_000_000_000
+_FEW_FANS = 16  # directories whose names are compared again at the next open rather than saved
 _MANY = 256  # events; fewer are looked up one by one
-_UNLISTED = (0, 0)  # in place of inode and ctime: list the directory at the next look
+_UNLISTED = (0, 0)  # in place of inode and ctime: look at all names in the directory next time
 
 
 class KnownEvents:
@@ -100,7 +104,7 @@ class KnownEvents:
             self.add(name)
 
 
-class Seen(NamedTuple):
+class Seen(Struct, frozen=True):
     """What a look found: unknown events, whether known ones are gone, and what was listed for it."""
 
     new: set[str]
@@ -109,6 +113,7 @@ class Seen(NamedTuple):
     packs: set[str]
     doubted: set[str]  # those of the packs that were damaged
     under_way: set[str]  # events that a copying tool has not finished
+    steps: int  # of the listing, as the look began
 
 
 class EventListing:
@@ -117,7 +122,9 @@ class EventListing:
     States of a directory, in `fans`:
 
     - absent from `fans`: never listed, or not there. `note` or a look that finds it adds it.
-    - unlisted: it is there, and is listed at the next look, because it changed a moment before its last listing.
+    - unlisted: it is there; the next look compares its names with the known events.
+    - listed a moment after its last change, with 0 and a digest of its names: the next look lists it again, and compares
+      the names with the known events only if the digest is another one by then. `note` makes it unlisted.
     - listed, with inode and ctime: not listed again while these stay the same.
 
     A pack is in `packs_seen` once it was searched, and in `packs_doubted` too if it was damaged then: it is searched
@@ -132,7 +139,8 @@ class EventListing:
         self._directory = layout.tract_events(tract)
         self._packs = packs
         self._events = events
-        self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns
+        self.fans: dict[str, tuple[int, int]] = {}  # directory: inode, ctime in ns; or 0, digest of its names
+        self._steps = 0  # rises whenever more events are known, and whenever a look is accepted
         self.packs_seen: set[str] = set()
         self.packs_doubted: set[str] = set()
         self.is_changed = False
@@ -144,15 +152,17 @@ class EventListing:
         self.packs_doubted.clear()
 
     def share(self, other: EventListing) -> None:
-        """Accepts what another handle has listed of the same tract."""
-        before = self.fans, self.packs_seen, self.packs_doubted
-        self.fans, self.packs_seen = dict(other.fans), set(other.packs_seen)
-        self.packs_doubted = set(other.packs_doubted)
-        self.is_changed = self.is_changed or before != (self.fans, self.packs_seen, self.packs_doubted)
+        """Accepts what another handle has listed of the same tract, which may know fewer events."""
+        own = self.fans
+        fans = {fan: seen if seen[0] or seen == own.get(fan) else _UNLISTED for fan, seen in other.fans.items()}
+        self._accept(fans, set(other.packs_seen), set(other.packs_doubted))
 
     def note(self, name: str) -> None:
-        """Adds the directory of an event, so that a look notices when it is removed."""
-        self.fans.setdefault(name[:2], _UNLISTED)
+        """Adds the directory of an event that is known from now on, so that a look notices when it is removed."""
+        fan = name[:2]
+        if not self.fans.get(fan, _UNLISTED)[0]:
+            self.fans[fan] = _UNLISTED
+        self._steps += 1
 
     def root_inode(self) -> int:
         """Returns the inode of the store's directory: a copy of the store has another.
@@ -167,23 +177,28 @@ class EventListing:
 
         The next look lists the same directories again, unless the caller calls `settle`.
         """
+        steps = self._steps
         self._packs.refresh()
         packs, doubted, new = set(self.packs_seen), set(self.packs_doubted), set[str]()
         is_gone = self._look_at_packs(packs, doubted, new, known)
         fans, under_way = dict(self.fans), set[str]()
         present = set(tree.list_fans(self._directory))
         for fan, found in files.signatures(self._directory, present).items():
-            if fans.get(fan) == (found[0], found[2]):
+            before = fans.get(fan)
+            if before == (found[0], found[2]):
                 continue
-            expected = known().in_fan(fan)
-            listed, others = tree.list_fan_apart(self._directory, fan, known=expected)
-            loose = set(listed)
-            coming = {fan + name for other in others if is_loose_name(name := name_under_way(other) or "")}
-            under_way |= coming
-            new |= loose - expected
-            is_gone = is_gone or self._is_any_gone(expected - loose - new)
-            is_settled = not coming and time.time_ns() - found[2] > _SETTLED_NS
-            fans[fan] = (found[0], found[2]) if is_settled else _UNLISTED
+            names = files.list_names(f"{self._directory}/{fan}")
+            listed = 0, _digest_of(names)
+            if before != listed:
+                expected = known().in_fan(fan)
+                loose, others = tree.split_fan(fan, names, known=expected)
+                coming = {fan + name for other in others if is_loose_name(name := name_under_way(other) or "")}
+                under_way |= coming
+                new.update(set(loose) - expected)
+                is_gone = is_gone or self._is_any_gone(expected.difference(loose, new))
+                listed = _UNLISTED if coming else listed
+            is_settled = listed is not _UNLISTED and time.time_ns() - found[2] > _SETTLED_NS
+            fans[fan] = (found[0], found[2]) if is_settled else listed
         for fan in fans.keys() - present:
             is_gone = is_gone or self._is_any_gone(known().in_fan(fan) - new)
             del fans[fan]
@@ -192,13 +207,22 @@ class EventListing:
             is_gone = self._look_at_packs(packs, doubted, new, known) or is_gone
         if new:
             new = known().unknown_of(new)
-        return Seen(new, is_gone, fans, packs, doubted, under_way)
+        return Seen(new, is_gone, fans, packs, doubted, under_way, steps)
 
     def settle(self, seen: Seen) -> None:
         """Accepts the result of a look: what it listed is not listed again until it changes."""
-        before = self.fans, self.packs_seen, self.packs_doubted
-        self.is_changed = self.is_changed or before != (seen.fans, seen.packs, seen.doubted)
-        self.fans, self.packs_seen, self.packs_doubted = seen.fans, seen.packs, seen.doubted
+        fans = seen.fans
+        if seen.steps != self._steps:  # a digest shows nothing of events that are known since the look
+            fans = {fan: found if found[0] else _UNLISTED for fan, found in fans.items()}
+        self._accept(fans, seen.packs, seen.doubted)
+
+    def _accept(self, fans: dict[str, tuple[int, int]], packs: set[str], doubted: set[str]) -> None:
+        new = [seen for fan, seen in fans.items() if self.fans.get(fan) != seen]
+        are_fans_changed = len(new) > _FEW_FANS or any(inode for inode, _ in new) or self.fans.keys() != fans.keys()
+        are_packs_changed = (packs, doubted) != (self.packs_seen, self.packs_doubted)
+        self.is_changed = self.is_changed or are_fans_changed or are_packs_changed
+        self.fans, self.packs_seen, self.packs_doubted = fans, packs, doubted
+        self._steps += 1
 
     def is_all_gone(self, known: KnownEvents) -> bool:
         """Returns whether known events are gone together with their directory."""
@@ -225,4 +249,11 @@ class EventListing:
         return is_any_gone
 
     def _is_any_gone(self, names: Iterable[str]) -> bool:
-        return any(not self._events.exists(self._tract, name) for name in names)
+        missing = set(names)
+        missing -= self._packs.listed(missing)
+        return any(not self._events.exists(self._tract, name) for name in missing)
+
+
+def _digest_of(names: list[str]) -> int:
+    """Returns a number above 0 that differs for other names in a directory."""
+    return 1 + int.from_bytes(sha256("/".join(sorted(names)).encode(errors="surrogateescape")).digest()[:7])

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from threading import get_ident
-from typing import NamedTuple
 from weakref import WeakSet
+
+from msgspec import Struct
 
 from tract_fs.errors import CallInsideCall, LockTimeout
 from tract_fs.store.files import AppendFile, after_fork_in_child, open_directory, recheck_directories
@@ -31,7 +32,7 @@ _STALE = frozenset([errno.ESTALE, errno.EBADF])  # the descriptor is no longer g
 _monotonic = partial(time.monotonic)  # the clock itself: a wait must end where a test has frozen the module's
 
 
-class _Calls(NamedTuple):
+class _Calls(Struct, frozen=True):
     """How a descriptor is locked without waiting and unlocked, what a failure raises, and which errors mean a rival."""
 
     lock: Callable[[int], object]

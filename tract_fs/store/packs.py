@@ -31,7 +31,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from hashlib import sha256
 from itertools import accumulate
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
+
+from msgspec import Struct
 
 from tract_fs.model.damage import NO_FILE, TOO_LARGE, diagnose, unreadable
 from tract_fs.model.members import (
@@ -64,8 +66,8 @@ SMALL_BYTES = 32 * 1024 * 1024  # a pack of this size or more is never written a
 _RECENT_BYTES = 32 * 1024 * 1024
 _RECENT_OVERHEAD_BYTES = 200
 _TRIES = 3  # of an index that is damaged each time
-_HASH = re.compile(rb'([0-9a-f]{64})"')
-_EVENT_TIME = re.compile(rb'^\{"event":\{"at":"([0-9T:.Z-]+)"', re.MULTILINE)
+_HASH = rb'([0-9a-f]{64})"'
+_EVENT_TIME = rb'^\{"event":\{"at":"([0-9T:.Z-]+)"'
 
 _T = TypeVar("_T")
 
@@ -93,7 +95,7 @@ class RecentMembers:
         self._left_bytes = _RECENT_BYTES
 
 
-class PackDamage(NamedTuple):
+class PackDamage(Struct, frozen=True):
     """What is wrong with a pack.
 
     `lost`: by tract, the hashes of the events that it had and lacks; None if it may have had any. `tracts`: those that
@@ -271,11 +273,11 @@ class Packs:
         return bool(self.names) and any(place.pack in self.names for place in self._places(bytes.fromhex(name)))
 
     def listed(self, names: Iterable[str]) -> set[str]:
-        """Returns those of many names that some known pack may have; `renew` must confirm that others are absent."""
+        """Returns those of many names that some known pack lists; `renew` must confirm that others are absent."""
         if not self.names:
             return set()
         digests = set(map(bytes.fromhex, names))
-        found = self._ask(lambda: self._members.listed(digests))
+        found = self._ask(lambda: self._members.listed(digests, self.names))
         for held in self._held.values():
             found.update(held.members.keys() & digests)
         return {digest.hex() for digest in found}
@@ -292,6 +294,8 @@ class Packs:
 
     def event_names_in(self, packs: Collection[str], tract: str) -> set[str]:
         """Returns the hashes of the events of a tract that some packs have; a pack that can't be read is then no longer one of `names`."""
+        if not packs:
+            return set()  # without the index, which need not be open
         members = self._members
         found = self._ask(lambda: {d for pack in members.with_events(packs) for d in members.events(pack, tract)})
         for pack in self._held.keys() & set(packs):
@@ -573,7 +577,7 @@ def _is_settled(signature: files.Signature | None) -> bool:
     return signature is None or time.time_ns() - signature[2] > _SETTLED_NS
 
 
-class _Judged(NamedTuple):
+class _Judged(Struct, frozen=True):
     """What a damaged pack amounts to: what happened, the members to trust, and the events that it had and lacks (None: unknown)."""
 
     cause: str
@@ -693,7 +697,7 @@ def oldest_event(path: str) -> str:
     found: list[bytes] = []
     try:
         for block in files.iter_line_blocks(path, limit_bytes=LIMIT_BYTES):
-            found += [min(times)] if (times := _EVENT_TIME.findall(block)) else []
+            found += [min(times)] if (times := re.findall(_EVENT_TIME, block, re.MULTILINE)) else []
     except OSError as error:
         if error.errno not in (errno.ENOENT, *files.UNREADABLE):
             raise
@@ -754,7 +758,7 @@ def _trusted(data: bytes, found: PackMembers, known: Iterable[bytes]) -> PackMem
     An altered line hashes to some name too. An object that nothing names is harmless, but an event takes effect by
     being there.
     """
-    named = {bytes.fromhex(name.decode()) for name in _HASH.findall(data)}.union(known)
+    named = {bytes.fromhex(name.decode()) for name in re.findall(_HASH, data)}.union(known)
     doubtful = {name for names in found.events.values() for name in names if name not in named}
     events = {tract: [name for name in names if name in named] for tract, names in found.events.items()}
     return PackMembers(found.pack, [member for member in found.members if member[0] not in doubtful], events)

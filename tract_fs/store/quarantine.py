@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -64,7 +65,7 @@ class Note(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
         return Address(self.kind, self.name, self.tract) if is_known else None
 
 
-class DamagedPack(NamedTuple):
+class DamagedPack(Struct, frozen=True):
     """A damaged pack that had events of a tract, or may have had: its path from the store's root on, and what happened to it.
 
     `is_doubtful`: it may have had events that nothing names any more.
@@ -75,7 +76,7 @@ class DamagedPack(NamedTuple):
     is_doubtful: bool
 
 
-class PackLosses(NamedTuple):
+class PackLosses(Struct, frozen=True):
     """What damaged packs, in their places or quarantined, mean for a tract: the packs, and the events that they surely had and lack."""
 
     packs: list[DamagedPack]
@@ -89,7 +90,9 @@ class Quarantined(NamedTuple):
     note: Note
 
 
-_DECODER = Decoder(Note)
+@cache
+def _decoder() -> Decoder[Note]:
+    return Decoder(Note)
 
 
 class Quarantine:
@@ -302,7 +305,7 @@ class Quarantine:
     def _read_note(path: str) -> Note | None:
         try:
             data = files.read(path, limit_bytes=_MOST_NOTE_BYTES)
-            return None if data is None else canonical.decode_typed(_DECODER, data)
+            return None if data is None else canonical.decode_typed(_decoder(), data)
         except (JsonValueError, OSError):
             return None
 

@@ -13,8 +13,10 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from tract_fs.model.members import tract_of_event
 from tract_fs.store import files
@@ -34,7 +36,7 @@ _LIMITS = {b"o": LIMITS_BYTES["object"], b"e": LIMITS_BYTES["event"]}
 _ENTRY = struct.Struct(">cBI32s")  # b"o" or b"e", length of the tract id, length of the bytes, sha256
 
 
-class Entry(NamedTuple):
+class Entry(Struct, frozen=True):
     """One file: its hash, its bytes, and the tract of an event (else empty)."""
 
     name: str
@@ -65,9 +67,14 @@ class LastEntry:
 def boot_id() -> str:
     """Returns the id of this boot of the machine; empty where the system has none."""
     try:
-        data = files.read("/proc/sys/kernel/random/boot_id", limit_bytes=1 << 20)
+        return _read_boot_id()
     except OSError:
         return ""
+
+
+@cache
+def _read_boot_id() -> str:
+    data = files.read("/proc/sys/kernel/random/boot_id", limit_bytes=1 << 20)
     return (data or b"").decode("ascii", "replace").strip()
 
 

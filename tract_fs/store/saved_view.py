@@ -29,7 +29,7 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     is_durable: bool
     gone: list[str]
     view: View
-    fans: dict[str, tuple[int, int]]  # directory: inode, ctime in ns
+    fans: dict[str, tuple[int, int]]  # directory: inode, ctime in ns; or 0, digest of its names
     packs: list[str]  # that were searched for it
     root: int  # inode of the store's directory
     traces: dict[str, tuple[str, str]] = {}  # gone event: digest of its branch, its last commit; empty where unknown

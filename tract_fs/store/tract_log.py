@@ -35,7 +35,6 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack, suppress
 from enum import Enum
 from functools import partial
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -107,7 +106,7 @@ class Parts(Struct, frozen=True):
     accepts_gaps: bool
 
 
-class Trace(NamedTuple):
+class Trace(Struct, frozen=True):
     """What records show of an event: the digest of the branch that it moves, and the last commit that it brings; empty where unknown."""
 
     branch: bytes
@@ -355,7 +354,8 @@ class TractLog:
     def save(self, *, records: list[Record] | None = None, has_rows: bool = True) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
 
-        `records` are all there are, if the caller has them. Without `has_rows`, who needs rows writes them.
+        `records` are all there are, if the caller has them. Without `has_rows`, the first look-up that needs rows writes
+        them.
         """
         if self._parts.read_only or self._parts.accepts_gaps or self._unrecorded or self._state is not State.CURRENT:
             return
@@ -636,7 +636,8 @@ class TractLog:
             except arrivals.ArrivalsUnwritableError:
                 records = self._rebuild(own, known_before, None)
             self._state = State.CURRENT
-            self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
+            # or the next handle that sees the new arrivals would rebuild as well
+            self.save(records=records, has_rows=self._count > _ROWS_LATER)
 
     def _new_arrivals_file(self, held: ExitStack) -> files.NewFile | None:
         directory = self._arrivals.path.rpartition("/")[0]
@@ -678,10 +679,12 @@ class TractLog:
                 kept.extend(last)
             for record in last:
                 first = brought.setdefault(record.commit, record.event)
-                if record.kind == arrivals.BRINGS_AGAIN and name in known_before and first.hex() not in known_before:
-                    self.overruled.setdefault(record.commit.hex(), name)
-                self.again_count += record.kind == arrivals.BRINGS_AGAIN
-                self.usage_count += record.kind == arrivals.USAGE
+                if record.kind == arrivals.BRINGS_AGAIN:
+                    self.again_count += 1
+                    if name in known_before and first.hex() not in known_before:
+                        self.overruled.setdefault(record.commit.hex(), name)
+                elif record.kind == arrivals.USAGE:
+                    self.usage_count += 1
 
         self._apply_all(seen.new, own, take)
         self.version += 1
@@ -804,8 +807,10 @@ class TractLog:
 
     def _note_losses(self) -> None:
         """Counts as gone the events that damaged packs are sure to lack."""
-        before, (self.damaged_packs, lost) = self.damaged_packs, self._parts.losses(self.tract)
-        self.changes += before != self.damaged_packs
+        losses = self._parts.losses(self.tract)
+        lost = losses.events
+        self.changes += losses.packs != self.damaged_packs
+        self.damaged_packs = losses.packs
         if lost == self.lost_in_packs:
             return
         self.lost_in_packs = lost
@@ -1096,7 +1101,7 @@ class TractLog:
         """
         known = self.known()
         pending = self.view.pending
-        fresh = {EventHash(name) for name in (*names, *pending) if name not in known or name in pending}
+        fresh = map(EventHash, known.unknown_of(names) | pending.keys())
         before, damaged = dict(pending), dict(self.damaged)
         for name, event in iter_in_causal_order(fresh, self._readable):
             if self._offer(name, event, is_own=name in own):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from tract_fs.model.canonical import Fragment
 from tract_fs.model.events import NewCommit, delete_op, encode_event, move_op, tag_op, usage_op
@@ -18,7 +20,7 @@ from tract_fs.store.arrivals import NO_HASH, Record
 _RANKS = ("append", "forward", "merge", "create", "reset")
 
 
-class OtherMove(NamedTuple):
+class OtherMove(Struct, frozen=True):
     """A move of a branch that is not the transaction's own; `head` is None for a delete."""
 
     kind: str
@@ -26,7 +28,7 @@ class OtherMove(NamedTuple):
     replaces: tuple[str, ...]
 
 
-class Mark(NamedTuple):
+class Mark(Struct, frozen=True):
     """A state of a transaction, to return to."""
 
     head: CommitHash | None

@@ -35,14 +35,16 @@ def list_fans(directory: str) -> list[str]:
     return [name for name in files.list_names(directory) if is_fan_name(name)]
 
 
-def list_fan(directory: str, fan: str, *, known: Set[str] = frozenset()) -> list[str]:
-    """Returns the hashes of the loose files in one directory of the fan-out. Hashes in `known` are not checked again."""
-    return list_fan_apart(directory, fan, known=known)[0]
+def list_fan(directory: str, fan: str) -> list[str]:
+    """Returns the hashes of the loose files in one directory of the fan-out."""
+    return split_fan(fan, files.list_names(f"{directory}/{fan}"))[0]
 
 
-def list_fan_apart(directory: str, fan: str, *, known: Set[str] = frozenset()) -> tuple[list[str], list[str]]:
-    """Returns the hashes of the loose files in one directory of the fan-out, as `list_fan` does, and the other names."""
-    names = [fan + name for name in files.list_names(f"{directory}/{fan}")]
+def split_fan(fan: str, listed: list[str], *, known: Set[str] = frozenset()) -> tuple[list[str], list[str]]:
+    """Returns the hashes of the loose files among the names in one directory of the fan-out, and the other names. Hashes
+    in `known` are not checked again.
+    """
+    names = [fan + name for name in listed]
     loose = [name for name in names if name in known or is_loose_name(name[2:])]
     return loose, [] if len(loose) == len(names) else [name[2:] for name in names if not is_loose_name(name[2:])]
 

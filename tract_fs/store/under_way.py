@@ -12,7 +12,7 @@ from tract_fs.model.names import is_hash, is_tract_id
 from tract_fs.store.address import Address
 from tract_fs.store.layout import is_fan_name, is_loose_name
 
-_FORM = re.compile(
+_FORM = (
     r"\.(?P<rsync>[0-9a-f]{62,64})\.[A-Za-z0-9]{6}"  # iCloud's too: .NAME.icloud
     r"|[.~]syncthing[.~](?P<syncthing>[0-9a-f]{62,64})\.tmp"
     r"|\.unison\.(?P<unison>[0-9a-f]{62,64})\..*\.unison\.tmp"
@@ -23,7 +23,7 @@ _DIRECTORIES = (".~tmp~", ".rsync-partial")  # of rsync, with files under their 
 
 def name_under_way(base: str) -> str | None:
     """Returns the name of the file that a file under way will be, or None if the name has no such form."""
-    found = _FORM.fullmatch(base)
+    found = re.fullmatch(_FORM, base)
     return None if found is None else found.group(str(found.lastgroup))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -70,12 +70,16 @@ def require_age(older_than: object) -> int | None:
     raise ArgumentError(f"older_than {older_than!r}: give a timedelta, from 0, or a datetime")
 
 
-def pack_store(store: Store, options: PackOptions) -> PackReport:
-    """Packs a store whose files are all durable without the redo log; see the facade. Closes `store`, which serves only this run."""
+def pack_store(store: Store, options: PackOptions, *, then: Callable[[], object]) -> PackReport:
+    """Packs a store whose files are all durable without the redo log, and calls `then` at the end; see the facade. Closes
+    `store`, which serves only this run.
+    """
     try:
-        return _Packing(store, options).run()
+        report = _Packing(store, options).run()
     finally:
         store.close()
+    then()
+    return report
 
 
 class _Written(NamedTuple):

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tract_fs.errors import ArgumentError, DamageError, ObjectMissing
 from tract_fs.model.compiler import CompileOptions, ContextCompiler, ContextState, HistoryEntry, Loaded, NotHeldError
@@ -41,7 +43,7 @@ _TOOL_TYPES = frozenset(["message", "tool_io"])
 _MADE_SLOTS = frozenset([CommitOperation.APPEND, CommitOperation.SUMMARIZE])
 
 
-class Cut(NamedTuple):
+class Cut(Struct, frozen=True):
     """A history, root first, with its whole state; the commits of the branch that a cut leaves out, and those of them that its tool calls
     may wait for.
     """
@@ -652,9 +654,10 @@ class ContextReader:
             self._quiet_changes = -1 if notes else log.changes
             return notes
         notes += [
-            f"{path}: damaged ({cause}){'; newer events of this tract may be lost with it' if is_doubtful else ''}; "
+            f"{pack.path}: damaged ({pack.cause})"
+            f"{'; newer events of this tract may be lost with it' if pack.is_doubtful else ''}; "
             "fetch it from another copy of this store"
-            for path, cause, is_doubtful in log.damaged_packs
+            for pack in log.damaged_packs
         ]
         error = self._reader.incomplete()
         if error is not None:

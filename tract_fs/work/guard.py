@@ -19,7 +19,8 @@ from enum import Enum
 from functools import partial
 from threading import Lock, get_ident
 from types import FrameType
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from tract_fs.errors import BatchOpen, CallInsideCall, ClosedError, LockTimeout, StoreGone, TractError
 from tract_fs.store.files import process
@@ -59,7 +60,7 @@ _ELSEWHERE = (
 _Call = tuple[int, FrameType, int]
 
 
-class _Waiter(NamedTuple):
+class _Waiter(Struct, frozen=True):
     """A call that waits, and a held lock that is released to wake it."""
 
     call: _Call

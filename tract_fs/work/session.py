@@ -21,7 +21,15 @@ from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
-from tract_fs.errors import ArgumentError, BatchOpen, BranchNotFound, JsonValueError, TractError, TractNotFound
+from tract_fs.errors import (
+    ArgumentError,
+    BatchOpen,
+    BranchNotFound,
+    ClosedError,
+    JsonValueError,
+    TractError,
+    TractNotFound,
+)
 from tract_fs.model import canonical
 from tract_fs.model.compiler import ContextCompiler
 from tract_fs.model.content import ContentTypes, Priority
@@ -482,6 +490,13 @@ class Session:
         self.store.forget_redacted()
         self.store.quarantine_suspects()
         self.store.list_events()
+
+    def list_packed(self) -> None:
+        """Lists what a pack removed: once here, where otherwise each later open would do it. Does nothing if the session is
+        closed.
+        """
+        with suppress(ClosedError), self.guard.changing:
+            self.reader.log.list_events()
 
     def flush(self) -> None:
         """Makes every file written so far survive a power cut by itself, and saves the caches."""

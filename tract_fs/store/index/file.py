@@ -28,7 +28,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from tract_fs.store import files
 from tract_fs.store.layout import Layout
@@ -322,6 +321,8 @@ class IndexFile:
         if self._read_only:
             if not all(files.is_own_file(path + suffix) for suffix in _SIDE_FILES):
                 raise IndexDamagedError("what lies beside it is no regular file")  # SQLite would wait for a pipe
+            from urllib.parse import quote  # 2 ms
+
             connection = _connect(f"file:{quote(path)}?mode=ro")
         else:
             _remove_side_files(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
@@ -118,18 +119,19 @@ class MemberIndex:
             raise index.fail(error) from error
         return found
 
-    def listed(self, digests: Collection[bytes]) -> set[bytes]:
-        """Returns those of many hashes that have a row. Unchecked. Errors: IndexDamagedError."""
+    def listed(self, digests: Collection[bytes], packs: Collection[str]) -> set[bytes]:
+        """Returns those of many hashes that have a row of one of some packs. Unchecked. Errors: IndexDamagedError."""
         found: set[bytes] = set()
         if not self.packs():
             return found
         wanted = list(digests)
+        numbers = {self._ids[pack] for pack in packs if pack in self._ids}
         with self._index.reading() as connection:
             for start in range(0, len(wanted), _AT_ONCE):
                 keys = list(keys_of(wanted[start : start + _AT_ONCE]))
                 marks = ",".join("?" * len(keys))
-                rows = connection.execute(f"select name from members where key in ({marks})", keys)
-                found.update(name for (name,) in rows.fetchall())
+                rows = connection.execute(f"select name, place from members where key in ({marks})", keys)
+                found.update(name for name, place in rows.fetchall() if place >> _OFFSET_BITS in numbers)
         return found.intersection(wanted)
 
     def require_absent(self, digest: bytes) -> None:
@@ -250,16 +252,16 @@ class MemberIndex:
         number = 1 + connection.execute("select coalesce(max(id), 0) from packs").fetchone()[0]
         crc = crc_of(self._index.seal, number, name, count, tracts)
         connection.execute("insert into packs values (?, ?, ?, ?, ?)", (number, name, count, tracts, crc))
-        counts, totals, seed = sums.rows, sums.totals, self._seed
-        crc32, pack_row = zlib.crc32, _CHECKED.pack
+        counts, totals, crc32, seed = sums.rows, sums.totals, zlib.crc32, self._seed
         first = number << _OFFSET_BITS
-        values: list[object] = []
-        keys = keys_of([digest for digest, _, _ in pack.members])
-        for (digest, offset, size), key in zip(pack.members, keys, strict=True):
-            counts[digest[0]] += 1
-            totals[digest[0]] += crc32(pack_row(first + offset, size, digest), seed)
-            values += (first + offset, digest, size, key)
-        insert_rows(connection, "members", 4, values)
+        digests, offsets, sizes = zip(*pack.members, strict=True) if pack.members else ((), (), ())
+        places = [first + offset for offset in offsets]
+        for row, digest in zip(map(_CHECKED.pack, places, sizes, digests), digests, strict=True):
+            bucket = digest[0]
+            counts[bucket] += 1
+            totals[bucket] += crc32(row, seed)
+        rows = zip(places, digests, sizes, keys_of(digests), strict=True)
+        insert_rows(connection, "members", 4, list(chain.from_iterable(rows)))
         for tract, hashes in pack.events.items():
             names = b"".join(sorted(hashes))
             crc = crc_of(self._index.seal, number, tract, len(hashes), names)
