@@ -889,9 +889,11 @@ def real_path(path: str) -> str:
 
 def kind_at(path: str) -> str:
     """Returns what is at `path`, links followed: "directory" or "other"; empty if there is nothing."""
-    if os.path.isdir(path):
-        return "directory"
-    return "other" if os.path.exists(path) else ""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ""
+    return "directory" if stat.S_ISDIR(found.st_mode) else "other"
 
 
 def has_entry(path: str) -> bool:

@@ -292,6 +292,8 @@ class Packs:
 
     def event_names_in(self, packs: Collection[str], tract: str) -> set[str]:
         """Returns the hashes of the events of a tract that some packs have; a pack that can't be read is then no longer one of `names`."""
+        if not packs:
+            return set()
         members = self._members
         found = self._ask(lambda: {d for pack in members.with_events(packs) for d in members.events(pack, tract)})
         for pack in self._held.keys() & set(packs):

@@ -42,7 +42,6 @@ from tract_fs.store.waiting_line import WaitingLine
 
 PACK_MIN_OBJECTS = 64
 PACK_MAX_BYTES = 256 * 1024 * 1024
-_SAVE_EVERY_RECORDS = 256
 # Between two tries for the lock. Durable writers leave the lock free while they wait for the disk. Fast writers take it
 # again at once, in turns of several commits, which cost less than as many changes of writer.
 _DURABLE_WAIT_S = 0.0002
@@ -484,14 +483,8 @@ class Store:
             if not is_failed:
                 if self._unsynced:
                     self._sync()
-                self._save_views()
-
-    def _save_views(self) -> None:
-        """Saves the views that lag far behind; the lock is free."""
-        for log in self._logs.values():
-            if log.unsaved_count >= _SAVE_EVERY_RECORDS:
-                with suppress(OSError):
-                    log.save()
+                for log in self._logs.values():
+                    log.save_if_long()
 
     def _look_ahead(self) -> None:
         """Applies what others write while this handle waits for the lock, so that less work is left under it."""

@@ -64,7 +64,7 @@ from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwrita
 from tract_fs.store.layout import Layout
 from tract_fs.store.listing import EventListing, KnownEvents, Seen
 from tract_fs.store.objects import Objects
-from tract_fs.store.origins import Origins
+from tract_fs.store.origins import LEAST_ROWS, Origins
 from tract_fs.store.packs import Packs
 from tract_fs.store.quarantine import DamagedPack, PackLosses
 from tract_fs.store.saved_view import SavedView
@@ -74,6 +74,8 @@ _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
 _READ_BACK_RECORDS = 1024
 _SAVE_RECORDS = 32
+_SAVE_EVERY_EVENTS = 256  # that this handle wrote
+_SAVE_EVERY_RECORDS = 2048
 _ROWS_LATER = 512  # records at most that are read from arrivals where rows would be as fast
 _KEPT_RECORDS = 1 << 16  # so many of a rebuild stay in memory
 
@@ -353,7 +355,8 @@ class TractLog:
     def save(self, *, records: list[Record] | None = None, has_rows: bool = True) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
 
-        `records` are all there are, if the caller has them. Without `has_rows`, who needs rows writes them.
+        `records` are all there are, if the caller has them. Without `has_rows`, and where records are few, who needs rows
+        writes them.
         """
         if self._parts.read_only or self._parts.accepts_gaps or self._unrecorded or self._state is not State.CURRENT:
             return
@@ -387,8 +390,21 @@ class TractLog:
             self._witnessed.clear()
             self._saved_count = self._count
             self._listing.is_changed = False
-        if lags and has_rows and records != []:  # a tract without events needs no rows
+        if lags and has_rows and self._count > LEAST_ROWS:
             self._save_rows(records)
+
+    def save_if_long(self) -> None:
+        """Saves the view if it lags far behind, or if none was saved yet. Of several writers at once, each saves it after so
+        many events of its own.
+        """
+        is_first = self._saved_count < 0 < self._count
+        if is_first or len(self._witnessed) >= _SAVE_EVERY_EVENTS or self.unsaved_count >= _SAVE_EVERY_RECORDS:
+            with suppress(OSError):
+                self.save()
+            if is_first:
+                self._saved_count = max(
+                    0, self._saved_count
+                )  # where it can't be written, the others come when they are due
 
     def save_if_due(self) -> None:
         """Saves the view unless it lags by a few records only."""
@@ -609,6 +625,8 @@ class TractLog:
         if new or self.view.pending or self.damaged:
             self._admit(new | self.damaged.keys())
         self._settle(seen)
+        if self._saved_count < 0:
+            self.save_if_long()
 
     def rebuild(self, *, is_ours: bool = False) -> None:
         """Folds all events from their files, each object verified, and writes new arrivals.
@@ -630,7 +648,8 @@ class TractLog:
             except arrivals.ArrivalsUnwritableError:
                 records = self._rebuild(own, known_before, None)
             self._state = State.CURRENT
-            self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
+            if not is_empty:
+                self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
 
     def _new_arrivals_file(self, held: ExitStack) -> files.NewFile | None:
         directory = self._arrivals.path.rpartition("/")[0]
