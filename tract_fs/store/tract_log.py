@@ -74,7 +74,7 @@ _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
 _READ_BACK_RECORDS = 1024
 _SAVE_RECORDS = 32
-_SAVE_EVERY_EVENTS = 256  # that this handle wrote
+_SAVE_EVERY_EVENTS = 512  # that this handle wrote
 _SAVE_EVERY_RECORDS = 2048
 _ROWS_LATER = 512  # records at most that are read from arrivals where rows would be as fast
 _KEPT_RECORDS = 1 << 16  # so many of a rebuild stay in memory
@@ -400,7 +400,7 @@ class TractLog:
         is_first = self._saved_count < 0 < self._count
         if is_first or len(self._witnessed) >= _SAVE_EVERY_EVENTS or self.unsaved_count >= _SAVE_EVERY_RECORDS:
             with suppress(OSError):
-                self.save()
+                self.save(has_rows=not is_first or self._count > _ROWS_LATER)
             if is_first:
                 self._saved_count = max(
                     0, self._saved_count
