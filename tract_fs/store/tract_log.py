@@ -398,13 +398,12 @@ class TractLog:
         many events of its own.
         """
         is_first = self._saved_count < 0 < self._count
-        if is_first or len(self._witnessed) >= _SAVE_EVERY_EVENTS or self.unsaved_count >= _SAVE_EVERY_RECORDS:
+        lag = self._count - self._saved_count
+        if is_first or len(self._witnessed) >= _SAVE_EVERY_EVENTS or lag >= _SAVE_EVERY_RECORDS:
             with suppress(OSError):
                 self.save(has_rows=not is_first or self._count > _ROWS_LATER)
-            if is_first:
-                self._saved_count = max(
-                    0, self._saved_count
-                )  # where it can't be written, the others come when they are due
+            if is_first:  # where it can't be written, the next comes when it is due
+                self._saved_count = max(0, self._saved_count)
 
     def save_if_due(self) -> None:
         """Saves the view unless it lags by a few records only."""
