@@ -13,6 +13,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -65,9 +66,14 @@ class LastEntry:
 def boot_id() -> str:
     """Returns the id of this boot of the machine; empty where the system has none."""
     try:
-        data = files.read("/proc/sys/kernel/random/boot_id", limit_bytes=1 << 20)
+        return _read_boot_id()
     except OSError:
         return ""
+
+
+@cache
+def _read_boot_id() -> str:
+    data = files.read("/proc/sys/kernel/random/boot_id", limit_bytes=1 << 20)
     return (data or b"").decode("ascii", "replace").strip()
 
 

@@ -137,33 +137,35 @@ class Store:
         self.quarantine = Quarantine(layout, self.packs)
         self.findings: dict[Address, Finding] = {}  # of the examined suspects, since the last `take_findings`
 
-    def open(self, *, create: bool) -> None:
+    def open(self, *, create: bool, is_beside: bool = False) -> None:
         """Creates the store if it is absent and `create` is set; recovers from a power cut; lists the packs.
 
-        Waits for no lock: what needs it while another writer has it is left to the next write.
+        Waits for no lock: what needs it while another writer has it is left to the next write. With `is_beside` another handle
+        of this process has the store open, and has examined its text files.
         Errors: StoreNotFound, FormatMissing, NotAStore, UnsupportedFormat.
         """
         try:
-            self._open(create=create)
+            self._open(create=create, is_beside=is_beside)
         except BaseException:
             files.close_directories(self.layout.root)
             raise
 
-    def _open(self, *, create: bool) -> None:
+    def _open(self, *, create: bool, is_beside: bool) -> None:
         files.forget_moved(self.layout.root)
         place.require_no_links(self.layout)
         texts.require_format(self.layout, create=create and not self.read_only)
         self._ground.note()
         place.bind(self.layout, create=not self.read_only)
         self._use_place()
-        with suppress(PermissionError):  # local/ of another user
-            paths = redo.log_paths(self.layout.local, self.layout.redo)
-            self._is_after_boot = any(redo.is_of_earlier_boot(path, self.layout.seal) for path in paths)
         self._needs_recovery = True
-        if self.needs_recovery and not self.read_only:
+        with suppress(PermissionError):  # local/ of another user
+            paths, seal = redo.log_paths(self.layout.local, self.layout.redo), self.layout.seal
+            self._is_after_boot = any(redo.is_of_earlier_boot(path, seal) for path in paths)
+            self._needs_recovery = any(redo.needs_recovery(path, seal) for path in paths)
+        if self._needs_recovery and not self.read_only:
             with suppress(LockTimeout, PermissionError), self.locked_now():  # the first to have the lock recovers
                 pass
-        if not self.read_only:
+        if not (self.read_only or is_beside):
             with suppress(OSError, LockTimeout):
                 self._write_outdated_texts()
         self.packs.refresh()
@@ -408,7 +410,7 @@ class Store:
             accepts_gaps=self.accepts_gaps if accepts_gaps is None else accepts_gaps,
         )
         other._last_entry = self._last_entry
-        other.open(create=False)
+        other.open(create=False, is_beside=True)
         return other
 
     def locked(self) -> AbstractContextManager[None]:

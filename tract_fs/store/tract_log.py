@@ -280,7 +280,7 @@ class TractLog:
         self._remember(saved if is_ours else None)
         self._may_lack = self._is_after_cut and not (saved is not None and is_ours and saved.is_durable)
         if verify or saved is None or not is_ours:
-            self.rebuild(is_ours=is_ours)
+            self.rebuild(is_ours=is_ours, checkout=None if is_ours else self._checkout)
             if not (self.damaged or self.view.pending or self.gone):  # else what failed to be read may be readable now
                 self._listed_at = _monotonic()
         else:
@@ -627,8 +627,9 @@ class TractLog:
         if self._saved_count < 0:
             self.save_if_long()
 
-    def rebuild(self, *, is_ours: bool = False) -> None:
-        """Folds all events from their files, each object verified, and writes new arrivals.
+    def rebuild(self, *, is_ours: bool = False, checkout: str | None = None) -> None:
+        """Folds all events from their files, each object verified, and writes new arrivals. `checkout`: the state of the outer git
+        repository, if the caller has just looked at it.
 
         With `is_ours` the old arrivals are this copy's own for sure: an event that they list and that is missing counts
         as gone, but for the last one, whose writer may have died before it wrote the file. Without, only if the saved
@@ -643,9 +644,9 @@ class TractLog:
             file = self._new_arrivals_file(held) if not is_empty and self._try_lock(held) else None
             own, known_before = self._own_and_known(is_ours=is_ours)
             try:
-                records = self._rebuild(own, known_before, file)
+                records = self._rebuild(own, known_before, file, checkout)
             except arrivals.ArrivalsUnwritableError:
-                records = self._rebuild(own, known_before, None)
+                records = self._rebuild(own, known_before, None, checkout)
             self._state = State.CURRENT
             if not is_empty:
                 self.save(records=records)  # or the next handle that sees the new arrivals would rebuild as well
@@ -658,12 +659,15 @@ class TractLog:
         except OSError:
             return None
 
-    def _rebuild(self, own: set[str], known_before: set[str], file: files.NewFile | None) -> list[Record] | None:
+    def _rebuild(
+        self, own: set[str], known_before: set[str], file: files.NewFile | None, checkout: str | None
+    ) -> list[Record] | None:
         """Folds all events from nothing; makes `file` the arrivals. Returns their records, or None if they are many.
 
         Memory: names and times of events, and hashes of commits; all records only where there is no file.
         """
-        checkout, packs = self._checkout_now(), self._listing.packs_seen - self._parts.packs.names
+        checkout = self._checkout_now() if checkout is None else checkout
+        packs = self._listing.packs_seen - self._parts.packs.names
         self._listing.forget()
         self.view = View(self.tract)
         self.damaged.clear()
