@@ -999,10 +999,13 @@ class TractLog:
         return records[:end]
 
     def _is_there(self, record: Record) -> bool:
-        parts = self._parts
-        if not parts.events.exists(self.tract, record.event.hex()):
+        parts, event = self._parts, record.event.hex()
+        if not (files.may_exist(parts.layout.event(self.tract, event)) or parts.events.exists(self.tract, event)):
             return False
-        return record.kind not in arrivals.PLAIN_KINDS or parts.objects.exists(record.commit.hex())
+        if record.kind not in arrivals.PLAIN_KINDS:
+            return True
+        commit = record.commit.hex()
+        return files.may_exist(parts.layout.object(commit)) or parts.objects.exists(commit)
 
     def _admit(self, new: set[str]) -> None:
         """Applies new and pending events, and records the visible ones, if this handle can write."""
