@@ -469,7 +469,7 @@ def replace(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced:
         write_all(opened[0], data)
         if is_synced:
             os.fsync(opened[0])
-        _close_all(opened)
+        os.close(opened.pop())
         os.rename(temp, name, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
     except BaseException as error:
         _close_all(opened)

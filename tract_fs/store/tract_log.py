@@ -234,8 +234,8 @@ class TractLog:
     @property
     def hides_any(self) -> bool:
         """Whether some event takes no part: it is pending, damaged, gone unexplained or quarantined; or a damaged pack may have had some."""
-        is_any_missed = len(self.gone) > len(self.accepted)
-        return bool(self.view.pending or self.damaged or is_any_missed or self.quarantined or self.damaged_packs)
+        is_any = bool(self.view.pending or self.damaged or self.quarantined or self.damaged_packs)
+        return is_any or len(self.gone) > len(self.accepted)
 
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
