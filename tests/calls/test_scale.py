@@ -22,7 +22,7 @@ from tests.lab.states import answers, own_place
 from tests.lab.talk import user
 from tract_fs import Priority, Tract
 from tract_fs.model.compiler import ContextState
-from tract_fs.store import files, listing, origins, snapshot_cache
+from tract_fs.store import files, listing, origins, snapshot_cache, tract_log
 from tract_fs.store.arrivals import RECORD_BYTES
 from tract_fs.store.index.file import IndexFile
 from tract_fs.store.index.members import MemberIndex
@@ -34,7 +34,8 @@ from tract_fs.work.contexts import ContextReader
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets a handle keep few records in memory, and write few rows at once."""
+    """Lets a handle keep few records in memory, and write few rows at once, early."""
+    monkeypatch.setattr(tract_log, "_SAVE_EVERY_RECORDS", 256)
     monkeypatch.setattr(origins, "_MOST_KEPT", 16)
     monkeypatch.setattr(origins, "_ROWS_AT_ONCE", 16)
 

@@ -119,6 +119,7 @@ FOLDERS: list[tuple[str, list[str]]] = [
             "index.configs",
             "index.texts",
             "transaction",
+            "transaction_files",
             "foreign_commits",
             "store",
             "summaries",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.lab.states import answers, bound_layout, own_place
 from tests.lab.talk import Clock, user
 from tract_fs import Tract
 from tract_fs.model.view import View
-from tract_fs.store import listing
+from tract_fs.store import listing, tract_log
 from tract_fs.store.layout import Layout
 from tract_fs.store.saved_view import SavedView, decode, encode, read
 from tract_fs.store.tract_log import TractLog
@@ -107,7 +108,7 @@ def test_values_that_no_handle_writes_are_not_used(layout: Layout, change: dict[
 
 def test_a_view_is_saved_with_the_rows_that_it_covers(tmp_path: Path) -> None:
     with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
-        for number in range(3):
+        for number in range(33):
             t.commit(user(f"text {number}"))
         t.record_usage({"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11})
         (count, chain), view = log_of(t).stamp(), log_of(t).view
@@ -118,6 +119,48 @@ def test_a_view_is_saved_with_the_rows_that_it_covers(tmp_path: Path) -> None:
     connection = sqlite3.connect(own_place(tmp_path) / "index.db")
     assert connection.execute("select name, records, chain from tracts").fetchall() == [("default", count, chain)]
     connection.close()
+
+
+def test_few_records_have_no_rows_and_need_none(tmp_path: Path) -> None:
+    with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
+        names = [t.commit(user(f"text {number}")).commit_hash for number in range(32)]
+    assert not os.path.exists(own_place(tmp_path) / "index.db")
+    with Tract.open(tmp_path, read_only=True) as t:
+        assert [info.commit_hash for info in t.log(None)] == names[::-1]
+        assert t.get_commit(names[0][:12]).commit_hash == names[0]
+    assert not os.path.exists(own_place(tmp_path) / "index.db")
+
+
+def test_the_first_transaction_of_a_tract_saves_the_view(tmp_path: Path) -> None:
+    """Or what a killed writer recorded would not count as known, and would not be missed."""
+    with Tract.open(tmp_path, durability="fast", clock=Clock()) as t:
+        assert read(bound_layout(tmp_path), "default") is None
+        t.commit(user("text"))
+        saved = read(bound_layout(tmp_path), "default")
+        assert saved is not None
+        assert saved.count == 1
+
+
+def test_the_events_that_a_new_tract_received_are_saved_at_once(tmp_path: Path) -> None:
+    with Tract.open(tmp_path / "a", durability="fast") as a, Tract.open(tmp_path / "b", durability="fast") as b:
+        a.commit(user("text"))
+        assert read(bound_layout(tmp_path / "b"), "default") is None
+        a.sync(tmp_path / "b")
+        b.refresh()
+        saved = read(bound_layout(tmp_path / "b"), "default")
+        assert saved is not None
+        assert saved.count == 1
+
+
+def test_of_two_writers_at_once_each_saves_the_view_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tract_log, "_SAVE_EVERY_EVENTS", 4)
+    with Tract.open(tmp_path, durability="fast") as one, Tract.open(tmp_path, durability="fast") as other:
+        counts = []
+        for number in range(12):
+            (one, other)[number % 2].commit(user(f"text {number}"))
+            saved = read(bound_layout(tmp_path), "default")
+            counts.append(0 if saved is None else saved.count)
+    assert counts == [1, 2, 2, 2, 2, 2, 2, 2, 9, 10, 10, 10]
 
 
 def test_a_view_outlives_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,8 @@ from tract_fs.store import files
 from tract_fs.store.address import MAX_PACK_BYTES, Address
 from tract_fs.store.holdings import Holdings
 from tract_fs.store.packs import Packs, PackWriter
-from tract_fs.store.store import PACK_MAX_BYTES, PACK_MIN_OBJECTS, Store
+from tract_fs.store.store import Store
+from tract_fs.store.transaction_files import PACK_MAX_BYTES, PACK_MIN_OBJECTS
 from tract_fs.work.reader import TractReader
 
 _Place = tuple[str, str]  # tract, event hash

@@ -78,6 +78,11 @@ class Reference(Struct, frozen=True):
     hash: str
 
 
+def has_reference(message: dict[str, Any]) -> bool:
+    """Returns whether a provider message names a blob. Cost: nothing where its content is a text."""
+    return isinstance(message.get("content"), list) and any(True for _ in iter_references(message))
+
+
 def iter_references(message: dict[str, Any]) -> Iterator[Reference]:
     """Yields the places of a provider message that name blobs: in its media blocks, and in those of tool results.
 

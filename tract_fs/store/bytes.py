@@ -76,7 +76,7 @@ class StoredBytes:
     def exists(self, address: Address) -> bool:
         """Returns whether there is a file, or a member of a pack, of this name; not whether its bytes are right."""
         name, path = address.name, address.path_in(self.layout)
-        while not (self._packs.has(name) or _is_at(path)):
+        while not (files.may_exist(path) or self._packs.has(name) or _is_at(path)):
             if not self._packs.renew(name):
                 return False
         return True

@@ -469,7 +469,7 @@ def replace(path: str, data: bytes | bytearray, *, mode: int = 0o444, is_synced:
         write_all(opened[0], data)
         if is_synced:
             os.fsync(opened[0])
-        _close_all(opened)
+        os.close(opened.pop())
         os.rename(temp, name, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
     except BaseException as error:
         _close_all(opened)
@@ -889,9 +889,11 @@ def real_path(path: str) -> str:
 
 def kind_at(path: str) -> str:
     """Returns what is at `path`, links followed: "directory" or "other"; empty if there is nothing."""
-    if os.path.isdir(path):
-        return "directory"
-    return "other" if os.path.exists(path) else ""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ""
+    return "directory" if stat.S_ISDIR(found.st_mode) else "other"
 
 
 def has_entry(path: str) -> bool:

@@ -21,6 +21,7 @@ from tract_fs.store.objects import Objects
 _T = TypeVar("_T")
 _ROWS_AT_ONCE = 1 << 15
 _NEWEST_RECORDS = 32
+LEAST_ROWS = _NEWEST_RECORDS  # so many records, and fewer, are all read from arrivals: they need no rows
 _LEAST_WINDOW = 16  # records read near a found one; they double with each step of a walk
 _MOST_WINDOW = 512
 _MOST_NEAR = 4096
@@ -191,11 +192,13 @@ class Origins:
 
     def all_commits(self) -> list[bytes]:
         """Returns each commit that visible events bring, in order of arrival. Cost: reads the index, or arrivals."""
+        self._read_few()
         rows = self._look_or_rebuild(lambda: self.rows.between(0, self._first)) if self._first else []
         return list(dict.fromkeys((*(row.commit for row in rows if row.kind in BRING_KINDS), *self._brought)))
 
     def commits_with_usage(self) -> list[str]:
         """Returns each commit whose usage a visible event records. Cost: reads the index, or arrivals."""
+        self._read_few()
         is_asked = self._first and (self._usage_count or not self._has_newest)
         rows = self._look_or_rebuild(lambda: self.rows.between(0, self._first)) if is_asked else []
         found = dict.fromkeys((*(row.commit for row in rows if row.kind == USAGE), *self._usage))
@@ -207,8 +210,11 @@ class Origins:
         """
         if len(prefix) < 2:  # rows are found by the first byte
             return {name for name in self.all_commits() if name.hex().startswith(prefix)}
+        self._read_few()
         low, high = (bytes.fromhex((prefix + digit * 16)[:16]) for digit in "0f")
-        found = self._look_or_rebuild(lambda: self.rows.commits_between(low, high, before=self._first))
+        found: set[bytes] = set()
+        if self._first:
+            found = self._look_or_rebuild(lambda: self.rows.commits_between(low, high, before=self._first))
         return {name for name in (*found, *self._brought) if name.hex().startswith(prefix)}
 
     def usage(self, commit: str) -> Usage | None:
@@ -268,6 +274,11 @@ class Origins:
             rows = self._look_or_rebuild(lambda: self._find_usage(digest))
             self._usage_of = digest, tuple(row.event for row in rows)
         return self._usage_of[1]
+
+    def _read_few(self) -> None:
+        """Reads all records into memory if they are so few that they need no rows."""
+        if 0 < self._first <= LEAST_ROWS and not self._has_newest:
+            self._read_newest()
 
     def _read_newest(self) -> None:
         """Reads the newest records into memory, from arrivals: most questions are about new commits."""

@@ -32,17 +32,15 @@ from tract_fs.store.index.file import IndexFile
 from tract_fs.store.layout import Layout
 from tract_fs.store.lock import StoreLock
 from tract_fs.store.objects import Objects
-from tract_fs.store.packs import Packs, assemble
+from tract_fs.store.packs import Packs
 from tract_fs.store.quarantine import Finding, Quarantine
 from tract_fs.store.redo import Entry, LastEntry, RedoLog
 from tract_fs.store.suspects import Suspects
 from tract_fs.store.tract_log import Parts, TractLog
 from tract_fs.store.transaction import Transaction
+from tract_fs.store.transaction_files import InDoubtError, TransactionFiles
 from tract_fs.store.waiting_line import WaitingLine
 
-PACK_MIN_OBJECTS = 64
-PACK_MAX_BYTES = 256 * 1024 * 1024
-_SAVE_EVERY_RECORDS = 256
 # Between two tries for the lock. Durable writers leave the lock free while they wait for the disk. Fast writers take it
 # again at once, in turns of several commits, which cost less than as many changes of writer.
 _DURABLE_WAIT_S = 0.0002
@@ -140,33 +138,35 @@ class Store:
         self.quarantine = Quarantine(layout, self.packs)
         self.findings: dict[Address, Finding] = {}  # of the examined suspects, since the last `take_findings`
 
-    def open(self, *, create: bool) -> None:
+    def open(self, *, create: bool, is_beside: bool = False) -> None:
         """Creates the store if it is absent and `create` is set; recovers from a power cut; lists the packs.
 
-        Waits for no lock: what needs it while another writer has it is left to the next write.
+        Waits for no lock: what needs it while another writer has it is left to the next write. With `is_beside` another handle
+        of this process has the store open, and has examined its text files.
         Errors: StoreNotFound, FormatMissing, NotAStore, UnsupportedFormat.
         """
         try:
-            self._open(create=create)
+            self._open(create=create, is_beside=is_beside)
         except BaseException:
             files.close_directories(self.layout.root)
             raise
 
-    def _open(self, *, create: bool) -> None:
+    def _open(self, *, create: bool, is_beside: bool) -> None:
         files.forget_moved(self.layout.root)
         place.require_no_links(self.layout)
         texts.require_format(self.layout, create=create and not self.read_only)
         self._ground.note()
         place.bind(self.layout, create=not self.read_only)
         self._use_place()
-        with suppress(PermissionError):  # local/ of another user
-            paths = redo.log_paths(self.layout.local, self.layout.redo)
-            self._is_after_boot = any(redo.is_of_earlier_boot(path, self.layout.seal) for path in paths)
         self._needs_recovery = True
-        if self.needs_recovery and not self.read_only:
+        with suppress(PermissionError):  # local/ of another user
+            paths, seal = redo.log_paths(self.layout.local, self.layout.redo), self.layout.seal
+            self._is_after_boot = any(redo.is_of_earlier_boot(path, seal) for path in paths)
+            self._needs_recovery = any(redo.needs_recovery(path, seal) for path in paths)
+        if self._needs_recovery and not self.read_only:
             with suppress(LockTimeout, PermissionError), self.locked_now():  # the first to have the lock recovers
                 pass
-        if not self.read_only:
+        if not (self.read_only or is_beside):
             with suppress(OSError, LockTimeout):
                 self._write_outdated_texts()
         self.packs.refresh()
@@ -411,7 +411,7 @@ class Store:
             accepts_gaps=self.accepts_gaps if accepts_gaps is None else accepts_gaps,
         )
         other._last_entry = self._last_entry
-        other.open(create=False)
+        other.open(create=False, is_beside=True)
         return other
 
     def locked(self) -> AbstractContextManager[None]:
@@ -485,14 +485,8 @@ class Store:
             if not is_failed:
                 if self._unsynced:
                     self._sync()
-                self._save_views()
-
-    def _save_views(self) -> None:
-        """Saves the views that lag far behind; the lock is free."""
-        for log in self._logs.values():
-            if log.unsaved_count >= _SAVE_EVERY_RECORDS:
-                with suppress(OSError):
-                    log.save()
+                for log in self._logs.values():
+                    log.save_if_long()
 
     def _look_ahead(self) -> None:
         """Applies what others write while this handle waits for the lock, so that less work is left under it."""
@@ -548,11 +542,12 @@ class Store:
 
         Objects that no event names are harmless.
         """
-        written: list[str] = []
+        written = TransactionFiles(self.layout, self.packs, self._redo, is_durable=self._is_durable)
         try:
-            self._write_packed(objects, written)
+            written.write_packed(objects)
         except BaseException:
-            self._remove_all(written)
+            if not written.remove():
+                self._has_undurable_ancestor = self._is_durable
             raise
 
     def put_object(self, name: str, data: bytes) -> None:
@@ -589,34 +584,57 @@ class Store:
         Errors: BatchTooLarge; ObjectMissing if an event that it builds on is gone; OSError of the disk; CommitUncertain.
         """
         self._require_parents(log, transaction)
-        line = log.view.line_moves(transaction.branch, transaction.start, log)
-        data = transaction.encode(log.tract, self._writer, log.view, line)
-        if len(data) > MAX_EVENT_BYTES:
-            raise BatchTooLarge(size_bytes=len(data), limit_bytes=MAX_EVENT_BYTES)
-        name = EventHash(hash_bytes(data))
-        fresh = dict(transaction.objects)
-        for key in transaction.contents:
-            if self.objects.is_written(key):
-                del fresh[key]
+        event = self._event_of(log, transaction)
+        objects = self._objects_to_write(transaction)
         records = transaction.records(
-            name,
+            event.name,
             log.branch_digest(transaction.branch),
             is_plain=log.is_plain(transaction.branch),
             is_durable=self._is_durable,
             is_brought=log.origins.is_brought,
         )
-        self._has_undurable_ancestor = self._is_durable and (self._has_undurable_ancestor or not log.is_durable)
-        made: list[str] = [*transaction.commits] or [name]
-        try:
-            self._write_files(log, fresh, transaction.contents, Entry(name, data, log.tract), records)
-        except _InDoubtError as doubt:
-            raise self._uncertain(made, str(doubt)) from doubt.__cause__
-        if self._is_durable:
-            self._in_doubt += made
-        self.objects.remember(fresh, transaction.made)
+        self._write_files(log, transaction, objects, event, records)
+        self.objects.remember(objects, transaction.made)
+        name = EventHash(event.name)
         with suppress(OSError):  # the transaction stands; the next call applies what is not applied now
             log.record_own(name, records)
         return name
+
+    def _event_of(self, log: TractLog, transaction: Transaction) -> Entry:
+        """Returns the event of a transaction. Errors: BatchTooLarge."""
+        line = log.view.line_moves(transaction.branch, transaction.start, log)
+        data = transaction.encode(log.tract, self._writer, log.view, line)
+        if len(data) > MAX_EVENT_BYTES:
+            raise BatchTooLarge(size_bytes=len(data), limit_bytes=MAX_EVENT_BYTES)
+        return Entry(hash_bytes(data), data, log.tract)
+
+    def _objects_to_write(self, transaction: Transaction) -> dict[str, bytes]:
+        """Returns the objects of a transaction without the contents that are in the store already."""
+        objects = dict(transaction.objects)
+        for name in transaction.contents:
+            if self.objects.is_written(name):
+                del objects[name]
+        return objects
+
+    def _write_files(
+        self, log: TractLog, transaction: Transaction, objects: dict[str, bytes], event: Entry, records: list[Record]
+    ) -> None:
+        """Writes the files of a transaction, and notes what the next sync must cover. Errors: as `write`."""
+        is_durable = self._is_durable
+        self._has_undurable_ancestor = is_durable and (self._has_undurable_ancestor or not log.is_durable)
+        made: list[str] = [*transaction.commits] or [event.name]
+        written = TransactionFiles(self.layout, self.packs, self._redo, is_durable=is_durable)
+        try:
+            written.write(log, objects, transaction.contents, event, records)
+        except InDoubtError as doubt:
+            raise self._uncertain(made, str(doubt)) from doubt.__cause__
+        finally:
+            self._unsynced += written.unsynced
+            if written.is_some_left:  # harmless, but no log holds it: a durable commit that needs it must sync it
+                self._has_undurable_ancestor = is_durable
+        self._last_event = event.name, written.event_path
+        if is_durable:
+            self._in_doubt += made
 
     @property
     def is_sound(self) -> bool:
@@ -825,98 +843,8 @@ class Store:
         """Returns whether an event has a file, or its right bytes are in a pack. Cost: one stat for a loose one."""
         return files.has_bytes(self.layout.event(tract, event)) or self.bytes.packed(event) is not None
 
-    def _write_files(
-        self, log: TractLog, fresh: dict[str, bytes], contents: dict[str, None], event: Entry, records: list[Record]
-    ) -> None:
-        redo_size = -1
-        entries: list[Entry] = []
-        written: list[str] = []
-        path = ""  # of the event, once nothing else is left to write
-        try:
-            loose = fresh
-            if len(fresh) >= PACK_MIN_OBJECTS:
-                self._write_packed(fresh, written)
-                loose = {}
-            small = loose
-            if loose and max(map(len, loose.values())) > redo.BYPASS_BYTES:
-                large = {key: value for key, value in loose.items() if len(value) > redo.BYPASS_BYTES}
-                self._write_loose(large, contents, written, is_synced=self._is_durable)
-                small = {key: value for key, value in loose.items() if key not in large}
-            if self._is_durable:  # after the files that the log lacks: it must not restore an event without its objects
-                entries = [*(Entry(key, value) for key, value in small.items()), event]
-                redo_size = self._redo.append(entries)
-            log.append_own(records)
-            self._write_loose(small, contents, written, is_synced=False)
-            path = self.layout.event(event.tract, event.name)
-            files.replace(path, event.data)
-        except BaseException as error:
-            if not (path and self._stands(path, error)):
-                self._take_back(log, redo_size, written, error)
-                raise
-            if not isinstance(error, OSError):
-                self._unsynced += entries
-                raise  # only the answer is lost
-        self._unsynced += entries
-        self._last_event = event.name, path
-
-    def _stands(self, path: str, error: BaseException) -> bool:
-        """Returns whether an event is there after an error in writing it: its rename may have been done."""
-        try:
-            return files.exists(path)
-        except OSError as unseen:
-            if not isinstance(error, Exception):
-                return True
-            raise _InDoubtError(
-                f"the disk failed at its last step, and does not show whether it did it ({unseen})"
-            ) from (error)
-
-    def _take_back(self, log: TractLog, redo_size: int, written: list[str], error: BaseException) -> None:
-        """Removes what a refused transaction has written. An error in one step does not stop the others.
-
-        Errors: _InDoubtError if a power cut may bring the transaction back.
-        """
-        doubt: OSError | None = None
-        if redo_size >= 0:
-            try:
-                self._redo.take_back(redo_size)
-            except OSError as failed:
-                doubt = failed
-        with suppress(OSError):  # the next writer cuts off records without an event
-            log.take_back()
-        self._remove_all(written)
-        if doubt is not None and isinstance(error, Exception):
-            raise _InDoubtError(
-                f"it was refused ({error}), but the disk failed to take it out of the redo log ({doubt}), "
-                "so a power cut may bring it back"
-            ) from error
-
-    def _remove_all(self, paths: list[str]) -> None:
-        """Removes files that a refused transaction has written."""
-        for path in paths:
-            try:
-                files.remove(path)
-            except OSError:  # harmless, but no log holds it: a durable commit that needs it must sync it
-                self._has_undurable_ancestor = self._is_durable
-
     def _uncertain(self, made: list[str], reason: str) -> CommitUncertain:
         return CommitUncertain(path=self.layout.context, hash=made[-1], hashes=tuple(made), reason=reason)
-
-    def _write_packed(self, objects: dict[str, bytes], written: list[str]) -> None:
-        self.packs.refresh()
-        for members in _in_packs(objects):
-            rows, data = assemble(members)
-            if rows.pack not in self.packs.names:  # else it was there before, and must stay after an error
-                written.append(self.layout.pack(rows.pack))
-            self.packs.add(rows, data, is_synced=self._is_durable)
-
-    def _write_loose(
-        self, objects: dict[str, bytes], contents: dict[str, None], written: list[str], *, is_synced: bool
-    ) -> None:
-        for name, data in objects.items():
-            path = self.layout.object(name)
-            if name in contents or not files.may_exist(path):  # else it stays after an error
-                written.append(path)
-            files.replace(path, data, is_synced=is_synced)
 
     def _sync(self) -> None:
         """Makes the transactions so far durable. A sync that fails is not tried again on that file.
@@ -1000,10 +928,6 @@ class Store:
         return entry.address.path_in(self.layout)
 
 
-class _InDoubtError(Exception):
-    """A transaction may stand or not; its cause is the first error."""
-
-
 class _Holding:
     """The store's lock as a context manager; one object serves all uses, since the store counts the depth."""
 
@@ -1016,20 +940,3 @@ class _Holding:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._store.release(is_failed=kind is not None)
-
-
-def _in_packs(objects: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
-    """Yields the objects in groups of at most 256 MiB."""
-    if sum(map(len, objects.values())) + len(objects) <= PACK_MAX_BYTES:
-        yield objects
-        return
-    group: dict[str, bytes] = {}
-    size = 0
-    for name, data in objects.items():
-        if group and size + len(data) > PACK_MAX_BYTES:
-            yield group
-            group, size = {}, 0
-        group[name] = data
-        size += len(data) + 1
-    if group:
-        yield group

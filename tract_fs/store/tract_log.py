@@ -63,7 +63,7 @@ from tract_fs.store.index.file import IndexDamagedError, IndexFile, IndexUnwrita
 from tract_fs.store.layout import Layout
 from tract_fs.store.listing import EventListing, KnownEvents, Seen
 from tract_fs.store.objects import Objects
-from tract_fs.store.origins import Origins
+from tract_fs.store.origins import LEAST_ROWS, Origins
 from tract_fs.store.packs import Packs
 from tract_fs.store.quarantine import DamagedPack, PackLosses
 from tract_fs.store.saved_view import SavedView
@@ -73,6 +73,8 @@ _LISTING_INTERVAL_S = 1.0
 _LISTING_SHARE = 20  # a listing that took long is not repeated before this many times its length
 _READ_BACK_RECORDS = 1024
 _SAVE_RECORDS = 32
+_SAVE_EVERY_EVENTS = 512  # that this handle wrote
+_SAVE_EVERY_RECORDS = 2048
 _ROWS_LATER = 512  # records at most that are read from arrivals where rows would be as fast
 _KEPT_RECORDS = 1 << 16  # so many of a rebuild stay in memory
 
@@ -230,8 +232,8 @@ class TractLog:
     @property
     def hides_any(self) -> bool:
         """Whether some event takes no part: it is pending, damaged, gone unexplained or quarantined; or a damaged pack may have had some."""
-        is_any_missed = len(self.gone) > len(self.accepted)
-        return bool(self.view.pending or self.damaged or is_any_missed or self.quarantined or self.damaged_packs)
+        is_any = bool(self.view.pending or self.damaged or self.quarantined or self.damaged_packs)
+        return is_any or len(self.gone) > len(self.accepted)
 
     def own_head(self, branch: str) -> Head | None:
         """Returns the head of a branch that this copy works on, or None."""
@@ -276,7 +278,7 @@ class TractLog:
         self._remember(saved if is_ours else None)
         self._may_lack = self._is_after_cut and not (saved is not None and is_ours and saved.is_durable)
         if verify or saved is None or not is_ours:
-            self.rebuild(is_ours=is_ours)
+            self.rebuild(is_ours=is_ours, checkout=None if is_ours else self._checkout)
             if not (self.damaged or self.view.pending or self.gone):  # else what failed to be read may be readable now
                 self._listed_at = _monotonic()
         else:
@@ -354,8 +356,8 @@ class TractLog:
     def save(self, *, records: list[Record] | None = None, has_rows: bool = True) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
 
-        `records` are all there are, if the caller has them. Without `has_rows`, the first look-up that needs rows writes
-        them.
+        `records` are all there are, if the caller has them. Without `has_rows`, and where records are few, the first
+        look-up that needs rows writes them.
         """
         if self._parts.read_only or self._parts.accepts_gaps or self._unrecorded or self._state is not State.CURRENT:
             return
@@ -389,8 +391,20 @@ class TractLog:
             self._witnessed.clear()
             self._saved_count = self._count
             self._listing.is_changed = False
-        if lags and has_rows and records != []:  # a tract without events needs no rows
+        if lags and has_rows and self._count > LEAST_ROWS:
             self._save_rows(records)
+
+    def save_if_long(self) -> None:
+        """Saves the view if it lags far behind, or if none was saved yet. Of several writers at once, each saves it after so
+        many events of its own.
+        """
+        is_first = self._saved_count < 0 < self._count
+        lag = self._count - self._saved_count
+        if is_first or len(self._witnessed) >= _SAVE_EVERY_EVENTS or lag >= _SAVE_EVERY_RECORDS:
+            with suppress(OSError):
+                self.save(has_rows=not is_first or self._count > _ROWS_LATER)
+            if is_first:  # where it can't be written, the next comes when it is due
+                self._saved_count = max(0, self._saved_count)
 
     def save_if_due(self) -> None:
         """Saves the view unless it lags by a few records only."""
@@ -615,9 +629,12 @@ class TractLog:
         if new or self.view.pending or self.damaged:
             self._admit(new | self.damaged.keys())
         self._settle(seen)
+        if self._saved_count < 0:
+            self.save_if_long()
 
-    def rebuild(self, *, is_ours: bool = False) -> None:
-        """Folds all events from their files, each object verified, and writes new arrivals.
+    def rebuild(self, *, is_ours: bool = False, checkout: str | None = None) -> None:
+        """Folds all events from their files, each object verified, and writes new arrivals. `checkout`: the state of the outer git
+        repository, if the caller has just looked at it.
 
         With `is_ours` the old arrivals are this copy's own for sure: an event that they list and that is missing counts
         as gone, but for the last one, whose writer may have died before it wrote the file. Without, only if the saved
@@ -632,12 +649,12 @@ class TractLog:
             file = self._new_arrivals_file(held) if not is_empty and self._try_lock(held) else None
             own, known_before = self._own_and_known(is_ours=is_ours)
             try:
-                records = self._rebuild(own, known_before, file)
+                records = self._rebuild(own, known_before, file, checkout)
             except arrivals.ArrivalsUnwritableError:
-                records = self._rebuild(own, known_before, None)
+                records = self._rebuild(own, known_before, None, checkout)
             self._state = State.CURRENT
-            # or the next handle that sees the new arrivals would rebuild as well
-            self.save(records=records, has_rows=self._count > _ROWS_LATER)
+            if not is_empty:  # or the next handle that sees the new arrivals would rebuild as well
+                self.save(records=records, has_rows=self._count > _ROWS_LATER)
 
     def _new_arrivals_file(self, held: ExitStack) -> files.NewFile | None:
         directory = self._arrivals.path.rpartition("/")[0]
@@ -647,12 +664,15 @@ class TractLog:
         except OSError:
             return None
 
-    def _rebuild(self, own: set[str], known_before: set[str], file: files.NewFile | None) -> list[Record] | None:
+    def _rebuild(
+        self, own: set[str], known_before: set[str], file: files.NewFile | None, checkout: str | None
+    ) -> list[Record] | None:
         """Folds all events from nothing; makes `file` the arrivals. Returns their records, or None if they are many.
 
         Memory: names and times of events, and hashes of commits; all records only where there is no file.
         """
-        checkout, packs = self._checkout_now(), self._listing.packs_seen - self._parts.packs.names
+        checkout = self._checkout_now() if checkout is None else checkout
+        packs = self._listing.packs_seen - self._parts.packs.names
         self._listing.forget()
         self.view = View(self.tract)
         self.damaged.clear()
@@ -987,10 +1007,13 @@ class TractLog:
         return records[:end]
 
     def _is_there(self, record: Record) -> bool:
-        parts = self._parts
-        if not parts.events.exists(self.tract, record.event.hex()):
+        parts, event = self._parts, record.event.hex()
+        if not (files.may_exist(parts.layout.event(self.tract, event)) or parts.events.exists(self.tract, event)):
             return False
-        return record.kind not in arrivals.PLAIN_KINDS or parts.objects.exists(record.commit.hex())
+        if record.kind not in arrivals.PLAIN_KINDS:
+            return True
+        commit = record.commit.hex()
+        return files.may_exist(parts.layout.object(commit)) or parts.objects.exists(commit)
 
     def _admit(self, new: set[str]) -> None:
         """Applies new and pending events, and records the visible ones, if this handle can write."""

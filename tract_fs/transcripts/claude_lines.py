@@ -20,6 +20,7 @@ _METADATA = (
 )
 _RECORD_METADATA = ("type", "subtype", "uuid", "sessionId", "messageId")
 _TITLES = {"custom-title": (0, "customTitle"), "ai-title": (1, "aiTitle"), "summary": (2, "summary")}
+_COMPACTION = frozenset(["compactMetadata", "preservedMessages", "preservedSegment"])
 _SAVED = re.compile(r"Full output saved to: ?([^\n<]*)")
 
 
@@ -106,10 +107,7 @@ def node_of(record: dict[str, Any], unit: Unit, position: int, *, is_shown: bool
     kind = text_in(record, "type")
     message = record.get("message")
     blocks = [block for block in items_in(message, "content") if isinstance(block, dict)]
-    compaction = fields_in(record, "compactMetadata")
-    kept = fields_in(compaction, "preservedMessages") or fields_in(record, "preservedMessages")
-    segment = fields_in(compaction, "preservedSegment") or fields_in(record, "preservedSegment")
-    return Node(
+    node = Node(
         position=position,
         line=unit.line,
         uuid=record["uuid"],
@@ -132,10 +130,20 @@ def node_of(record: dict[str, Any], unit: Unit, position: int, *, is_shown: bool
         is_boundary=kind == "system" and record.get("subtype") == "compact_boundary",
         is_summary=bool(record.get("isCompactSummary")),
         logical_parent=text_in(record, "logicalParentUuid"),
-        anchor=text_in(kept, "anchorUuid") or text_in(segment, "anchorUuid"),
-        kept=tuple(uuid for uuid in items_in(kept, "uuids") if isinstance(uuid, str)),
-        kept_ends=(text_in(segment, "headUuid"), text_in(segment, "tailUuid")),
     )
+    if not _COMPACTION.isdisjoint(record):  # few lines have any of it
+        _add_kept(node, record)
+    return node
+
+
+def _add_kept(node: Node, record: dict[str, Any]) -> None:
+    """Adds to the place of a boundary which messages the compaction kept."""
+    compaction = fields_in(record, "compactMetadata")
+    kept = fields_in(compaction, "preservedMessages") or fields_in(record, "preservedMessages")
+    segment = fields_in(compaction, "preservedSegment") or fields_in(record, "preservedSegment")
+    node.anchor = text_in(kept, "anchorUuid") or text_in(segment, "anchorUuid")
+    node.kept = tuple(uuid for uuid in items_in(kept, "uuids") if isinstance(uuid, str))
+    node.kept_ends = text_in(segment, "headUuid"), text_in(segment, "tailUuid")
 
 
 def _of_user(content: Any) -> list[dict[str, Any]]:

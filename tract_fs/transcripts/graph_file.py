@@ -168,8 +168,8 @@ class GraphFile:
             response = usage[0] or f"line {position}"
             self._usage[response] = self._usage.get(response, (position, position))[0], position
         for key in ("sessionId", "cwd", "version", "gitBranch", "agentId"):
-            if text_in(record, key):
-                self.metadata.setdefault(key, record[key])
+            if key not in self.metadata and text_in(record, key):
+                self.metadata[key] = record[key]
         self._titles.update((rank, title) for rank, title in form.titles_of(record) if title.strip())
 
     def _key(self, uuid: str, position: int) -> tuple[str, int | None]:

@@ -66,7 +66,12 @@ def _split(value: Any, texts: dict[str, Path], shared: dict[int, Path]) -> Any:
         if path is not None:
             return {_REF: path}
     if isinstance(value, dict):
-        made = {key: _split(item, texts, shared) for key, item in value.items()}
+        made = {
+            key: item  # most are one of these: this saves a call
+            if item is None or type(item) is bool or (type(item) is str and len(item) < _SHORTEST)
+            else _split(item, texts, shared)
+            for key, item in value.items()
+        }
         return {_LITERAL: made} if len(value) == 1 and not value.keys().isdisjoint((_REF, _LITERAL)) else made
     if isinstance(value, list):
         return [_split(item, texts, shared) for item in value]

@@ -25,7 +25,8 @@ from tract_fs.store.address import Address
 from tract_fs.store.left_over import remove_left_over
 from tract_fs.store.outer_git import outer_repository, tracked_store
 from tract_fs.store.packs import PackWriter, first_member, scan
-from tract_fs.store.store import PACK_MAX_BYTES, Store
+from tract_fs.store.store import Store
+from tract_fs.store.transaction_files import PACK_MAX_BYTES
 from tract_fs.store.tree import count_files
 from tract_fs.upkeep.own_files import OwnFiles, note_removed
 from tract_fs.upkeep.pack_plan import Member, PackPlan

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tract_fs.errors import ArgumentError, BudgetExceeded, ContentValidationError, ImportInterrupted
 from tract_fs.model import canonical
-from tract_fs.model.blobs import iter_references
+from tract_fs.model.blobs import has_reference
 from tract_fs.model.content import encode_message
 from tract_fs.model.events import NewCommit
 from tract_fs.model.info import ImportReport
@@ -113,7 +113,7 @@ class MessageStream:
     def _prepare(self, message: Any) -> None:
         if type(message) is not dict:
             message = canonical.dumped(message)
-        if type(message) is dict:
+        if type(message) is dict and "role" not in message:
             message = with_role(message)
         try:
             message, data = self._encoded(message)
@@ -124,7 +124,7 @@ class MessageStream:
         if self._config_of is not None:
             config = self._writer.optional_object(self._config_of(self._position, message), "generation_config")
         name = sha256(data).hexdigest()
-        is_rendered = self._writer.budget is not None or any(True for _ in iter_references(message))
+        is_rendered = self._writer.budget is not None or has_reference(message)
         rendering = self._writer.render_message(message) if is_rendered else None
         counter = self._reader.counter
         if rendering is None:

@@ -509,9 +509,9 @@ class TractWriter:
             reader.log.list_events(is_forced=True)
             reader.require_complete()
             head = reader.log.own_head(reader.branch)
-        if is_move and head is not None and reader.log.commit(head.commit) is None:
-            reader.require_head(head.commit)
-            head = reader.log.own_head(reader.branch)
+            if head is not None and reader.log.commit(head.commit) is None:
+                reader.require_head(head.commit)
+                head = reader.log.own_head(reader.branch)
         return Transaction(reader.branch, reader.log.view, head)
 
     def finish(self, transaction: Transaction) -> None:
