@@ -203,7 +203,23 @@ def show_commit(
     edits: Sequence[CommitInfo],
 ) -> None:
     """Prints a commit whole; `content` is None where it has none or it was redacted, `own` the annotation that it is."""
-    pairs = [
+    pairs = commit_pairs(info, content, own=own, annotations=annotations, edits=edits)
+    echo_pairs([(name, value) for name, value in pairs if value])
+    if info.content_type is not None:
+        click.echo()
+        click.echo(REDACTED if content is None else body(content_text(content)))
+
+
+def commit_pairs(
+    info: CommitInfo,
+    content: object,
+    *,
+    own: PriorityAnnotation | None,
+    annotations: Sequence[PriorityAnnotation],
+    edits: Sequence[CommitInfo],
+) -> list[tuple[str, str]]:
+    """Returns all of a commit but its text, as names with values; a value may be empty. The arguments are those of `show_commit`."""
+    return [
         ("commit", info.commit_hash),
         ("tract", info.tract_id),
         ("parents", "\n".join(info.parents)),
@@ -221,10 +237,6 @@ def show_commit(
         ("annotations", "\n".join(f"{_priority_line(a)} {_by(a)}" for a in annotations)),
         ("edited by", "\n".join(e.commit_hash for e in reversed(edits))),
     ]
-    echo_pairs([(name, value) for name, value in pairs if value])
-    if info.content_type is not None:
-        click.echo()
-        click.echo(REDACTED if content is None else body(content_text(content)))
 
 
 def _priority_line(annotation: PriorityAnnotation) -> str:
@@ -272,9 +284,13 @@ def show_context_lines(context: CompiledContext) -> None:
 
 def show_totals(context: CompiledContext) -> None:
     """Prints what a context amounts to."""
-    click.echo(
-        f"{len(context.messages)} messages of {context.commit_count} commits, {context.token_count:,} tokens by {inline(context.token_source)}"
-    )
+    click.echo(context_totals(context))
+
+
+def context_totals(context: CompiledContext) -> str:
+    """Returns what a context amounts to."""
+    count = f"{len(context.messages)} messages of {context.commit_count} commits"
+    return f"{count}, {context.token_count:,} tokens by {inline(context.token_source)}"
 
 
 def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_missing: bool) -> None:

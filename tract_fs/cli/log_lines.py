@@ -85,7 +85,7 @@ class _Lines:
         self._t = t
         self._is_oneline = is_oneline
         self._is_stat = is_stat
-        self._names = _names(t)
+        self._names = ref_names(t)
         self._count = self._tokens = 0
 
     def line(self, info: CommitInfo) -> str:
@@ -110,7 +110,7 @@ class _Lines:
             click.echo(f"{self._count:,} commit{'s' * (self._count != 1)}, {self._tokens:,} tokens")
 
 
-def _names(t: Tract) -> dict[str, list[str]]:
+def ref_names(t: Tract) -> dict[str, list[str]]:
     """Returns what names each commit: the handle's head, heads of branches, tags."""
     found: dict[str, list[str]] = {}
     branches = t.branches().items()
