@@ -253,7 +253,7 @@ def show_context(context: CompiledContext) -> None:
     for number, (message, config) in enumerate(_with_configs(context), 1):
         speaker = one_line(message.role if message.name is None else f"{message.role} {message.name}")
         commits = " ".join(commit[:DIGITS] for commit in message.commit_hashes)
-        shown = f" {one_line(_compact(config), width=400)}" if config else ""
+        shown = f" {one_line(config_words(config), width=400)}" if config else ""
         click.echo(
             f"{styled(f'[{number}] {speaker}', bold=True)}  {styled(commits, fg='yellow')}{styled(shown, fg='cyan')}"
         )
@@ -383,10 +383,11 @@ def what(info: CommitInfo) -> str:
 
 
 def _config_cell(config: dict[str, Any]) -> str:
-    return one_line(_compact(config), width=36)
+    return one_line(config_words(config), width=36)
 
 
-def _compact(config: dict[str, Any]) -> str:
+def config_words(config: dict[str, Any]) -> str:
+    """Returns a generation config on one line."""
     return " ".join(f"{key}={value if isinstance(value, str) else _short(value)}" for key, value in config.items())
 
 

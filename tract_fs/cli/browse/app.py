@@ -1,6 +1,6 @@
 """The browser: commits on the left, on the right what one of them is, and below what is typed and answered.
 
-What takes long is done by threads, with handles of their own, so that no key waits for it.
+What takes long is done by threads, with a handle of their own, so that no key waits for it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 TERMINATED = 143  # 128 + SIGTERM
 _TABS = ("commit", "context", "diff", "usage")
 _REST_S = 0.05  # the right side follows once the cursor rests so long
+_CONTEXT_REST_S = 0.2  # a context is compiled then
 _LOOK_EVERY_S = 1.0
 _ROWS_AT_ONCE = 500  # that are read before the next key is looked at
 _MOST_HITS = 1000
@@ -86,6 +87,7 @@ class Browser(App[None]):
         super().__init__()
         self._store = store
         self._t = store.tract(tract_id, branch=branch)
+        self._beside = store.tract(tract_id, branch=branch)  # for threads
         self._only: str | None = None  # the branch that is shown; None: all
         self._branches: dict[str, tuple[str, ...]] = {}
         self._tags: dict[str, str] = {}
@@ -240,10 +242,10 @@ class Browser(App[None]):
     def _build_soon(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(_REST_S, partial(self._run, self._build, "build"))
+        rest_s = _CONTEXT_REST_S if _TABS[self._tab] == "context" else _REST_S
+        self._timer = self.set_timer(rest_s, partial(self._run, self._build, "build"))
         spans = [(f" {n + 1} {name} ", "tab" if n == self._tab else "dim") for n, name in enumerate(_TABS)]
-        marked = "  ".join(f"{sign} {name[:DIGITS]}" for name, sign in self._history.marks.items())
-        self._bar("tabs").say(Line(*spans, (f"  {marked}", "mark")))
+        self._bar("tabs").say(Line(*spans))
 
     async def _build(self) -> None:
         """Builds what the tab shows of the commit, in a thread, and shows it."""
@@ -270,15 +272,15 @@ class Browser(App[None]):
     def _document(self, name: str, tab: str, is_whole: bool, width: int) -> Document:
         """Returns what a tab shows of a commit; in a thread."""
         try:
-            with self._t.at(name) as t:
-                return Document(self._lines(t, name, tab, is_whole=is_whole), width=width)
+            if tab != "context":
+                return Document(self._lines(self._beside, name, tab, is_whole=is_whole), width=width)
+            with self._beside.at(name) as past:
+                return Document(context_lines(past, is_whole=is_whole), width=width)
         except (TractError, OSError) as error:
             return Document(text_lines(str(error), "error"), width=width)
 
     def _lines(self, t: Tract, name: str, tab: str, *, is_whole: bool) -> Iterator[Line]:
         history = self._history
-        if tab == "context":
-            return context_lines(t, is_whole=is_whole)
         if tab == "usage":
             return usage_lines(t)
         if tab == "diff":
@@ -338,10 +340,9 @@ class Browser(App[None]):
 
     def _search(self, sign: str, typed: str) -> Sequence[SearchHit | CommitInfo]:
         """Returns what is found; in a thread."""
-        with self._store.tract(self._t.tract_id, branch=str(self._t.branch)) as t:
-            if sign == "/":
-                return t.search(typed, branch=self._only, limit=_MOST_HITS)
-            return t.query(typed)[::-1][:_MOST_HITS]
+        if sign == "/":
+            return self._beside.search(typed, branch=self._only, limit=_MOST_HITS)
+        return self._beside.query(typed)[::-1][:_MOST_HITS]
 
     def _close_prompt(self) -> None:
         self.query_one("#ask").display = False
@@ -417,8 +418,7 @@ class Browser(App[None]):
         chosen = await self.push_screen_wait(Choice("branch", names, lines, chosen=self._only or ""))
         if chosen is not None:
             self._only = chosen or None
-            self._t = self._store.tract(self._t.tract_id, branch=chosen or str(self._t.branch))
-            self._open()
+            self._use(self._t.tract_id, chosen or str(self._t.branch))
 
     def action_tract(self) -> None:
         """Lets a tract be chosen."""
@@ -434,15 +434,21 @@ class Browser(App[None]):
         chosen = await self.push_screen_wait(Choice("tract", names, lines, chosen=self._t.tract_id))
         if chosen is not None and chosen != self._t.tract_id:
             self._only, self._found, self._built = None, (), None
-            self._t = self._store.tract(chosen)
-            self._history = History(self._t, ())
-            self._open()
+            self._history.marks = {}
+            self._use(chosen, "main")
+
+    def _use(self, tract_id: str, branch: str) -> None:
+        """Shows the tract from the head of a branch on; handles that a thread may still use are closed with the store."""
+        self._t = self._store.tract(tract_id, branch=branch)
+        self._beside = self._store.tract(tract_id, branch=branch)
+        self._open()
 
     def action_refresh(self) -> None:
         """Looks at once for what others committed."""
         try:
             self._store.refresh()
             self._t.refresh()
+            self._beside.refresh()
         except (TractError, OSError) as error:
             self._say_error(error)
             return

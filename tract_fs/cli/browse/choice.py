@@ -41,9 +41,9 @@ class Dialog(ModalScreen[str | None]):
 
     DEFAULT_CSS = """
     Dialog { align: center middle; }
-    Dialog > Vertical { width: 90%; max-width: 100; height: auto; max-height: 80%; border: round $primary; background: $surface; padding: 0 1; }
+    Dialog > Vertical { width: 90%; max-width: 100; height: auto; max-height: 90%; border: round $primary; background: $surface; padding: 0 1; }
     Dialog LineView { height: auto; max-height: 100%; background: $surface; }
-    Dialog Input { border: none; height: 1; padding: 0; background: $panel; }
+    Dialog Input, Dialog Input:focus { border: none; height: 1; padding: 0; background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", show=False)]
 

@@ -14,8 +14,8 @@ from tract_fs.cli.browse.history import role_style, row_text
 from tract_fs.cli.browse.lines import Line, table_lines, text_lines
 from tract_fs.cli.contents import content_text, to_plain
 from tract_fs.cli.diff_commands import config_line, entry_lines, entry_words, total_lines
-from tract_fs.cli.display import DIGITS, REDACTED, commit_pairs, context_totals, require_commit
-from tract_fs.cli.output import json_text, one_line, some
+from tract_fs.cli.display import DIGITS, REDACTED, commit_pairs, config_words, context_totals, require_commit
+from tract_fs.cli.output import one_line, some
 from tract_fs.cli.read_commands import usage_table
 from tract_fs.errors import ContentRedacted, DamageError
 from tract_fs.page.texts import readable
@@ -25,6 +25,7 @@ _MOST_OF_MESSAGE = 2_000  # characters
 _MOST_OF_CONTENT = 20_000
 _MOST_ALIKE = 3  # commits left out for one reason, one after the other: more are one line
 _PAIRS_WIDTH = 12
+_HASHES = ("parents", "targets", "content", "edited by", "summaries")
 # What is beside the messages, not among them: an edit or annotation shows at what it is about.
 _BESIDE = ("edit", "annotation", "merge", "start")
 _DIFF_STYLES = {"+": "add", "-": "remove", "@": "hunk", "~": "changed"}
@@ -52,15 +53,18 @@ def commit_lines(
         plain = to_plain(content)
         text = readable(plain["message"]) if plain["content_type"] == "message" else content_text(content)
     edits = [one for one in reversed(about) if one.operation.value == "edit"]
-    pairs = commit_pairs(info, content, own=None, annotations=(), edits=edits)
-    pairs += [
-        ("priority", "" if info.priority is None else _priority(info)),
-        ("branches", ", ".join(some(names))),
-        ("annotations", "\n".join(_priority(one) for one in reversed(about) if one.priority is not None)),
-        ("summaries", "\n".join(one.commit_hash for one in about if one.operation.value == "summarize")),
-        ("usage", "" if usage is None else _usage_words(usage)),
-    ]
-    for name, value in pairs:
+    facts = dict(commit_pairs(info, content, own=None, annotations=(), edits=edits)) | {
+        "tract": "",  # the title names it
+        "made": f"{info.created_at:%Y-%m-%d %H:%M:%S} UTC",
+        "config": "" if info.generation_config is None else config_words(info.generation_config),
+        "priority": "" if info.priority is None else _priority(info),
+        "branches": ", ".join(some(names)),
+        "annotations": "\n".join(_priority(one) for one in reversed(about) if one.priority is not None),
+        "summaries": "\n".join(one.commit_hash for one in about if one.operation.value == "summarize"),
+        "usage": "" if usage is None else _usage_words(usage),
+    }
+    facts |= {name: _shortened(facts[name]) for name in _HASHES}
+    for name, value in facts.items():
         if value:
             yield from _pair(name, value, most)
     if info.content_type is not None:
@@ -72,6 +76,10 @@ def _pair(name: str, value: str, most: int | None) -> Iterator[Line]:
     style = "hash" if name in ("commit", "parents", "targets") else "ref" if name == "branches" else ""
     for place, line in enumerate(text_lines(value, style, most=most)):
         yield Line(("" if place else name.ljust(_PAIRS_WIDTH), "label"), *_at(line, place), hang=_PAIRS_WIDTH)
+
+
+def _shortened(hashes: str) -> str:
+    return "\n".join(name[:DIGITS] for name in hashes.split("\n"))
 
 
 def _at(line: Line, place: int) -> tuple[tuple[str, str], ...]:
@@ -163,7 +171,7 @@ def _message_lines(t: Tract, one: ExplainedCommit, context: CompiledContext, *, 
     head = (f"[{index + 1}] {one_line(role)}", role_style(message.role))
     yield Line(head, (f"  {one.commit_hash[:DIGITS]}", "hash"), (tokens, "dim"))
     if one.generation_config:
-        yield Line((one_line(json_text(one.generation_config), width=400), "config"), indent=2)
+        yield Line((one_line(config_words(one.generation_config), width=400), "config"), indent=2)
     yield from text_lines(readable(message.to_dict()), indent=2, most=most)
     sentences = one.describe(DIGITS)[1 : None if one.source is None else -1]
     yield from (Line((said, "reason"), indent=2) for said in sentences if "generation config" not in said)

@@ -22,6 +22,7 @@ from tract_fs.model.names import to_us
 
 DIGITS = 8  # of a hash, in a row
 _LANE_COLOURS = 6
+_BEFORE_MATCH = 8  # characters of a snippet, in a row
 _SPEAKING = (None, "dialogue", "message", "tool_io")  # types whose text begins with who speaks
 
 
@@ -146,7 +147,8 @@ class Hits:
         first: Span = (f" {hit.commit_hash[:DIGITS]} ", "hash")
         if isinstance(hit, CommitInfo):
             return Line(first, *_spoken(one_line(row_text(self._t, hit), width=160)))
-        spans, end = [first, (f"{hit.role or hit.content_type}: ", role_style(hit.role))], 0
+        end = max(0, hit.spans[0][0] - _BEFORE_MATCH)
+        spans = [first, (f"{hit.role or hit.content_type}: ", role_style(hit.role)), ("…" if end else "", "")]
         for start, stop in hit.spans:
             spans += [(inline(hit.snippet[end:start]), ""), (inline(hit.snippet[start:stop]), "match")]
             end = stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -104,14 +105,14 @@ class LineView(ScrollView, can_focus=True):
 
     def move_to(self, at: int) -> None:
         """Puts the cursor on a row, which then shows; one that was read."""
-        is_other = at != self.cursor
-        self.cursor = at
+        before, self.cursor = self.cursor, at
         self._read_on(at)
         top, height = self.scroll_offset.y, max(1, self.size.height)
         if not top <= at < top + height:
             self.scroll_to(y=at if at < top else at - height + 1, animate=False, immediate=True, force=True)
-        self.refresh()
-        if is_other:
+        self.refresh_line(before)
+        self.refresh_line(at)
+        if at != before:
             self.post_message(self.Moved(self))
 
     def action_move(self, step: int) -> None:
@@ -208,8 +209,12 @@ class Bar(LineView, can_focus=False):
     Bar { height: 1; width: 1fr; overflow: hidden; scrollbar-size: 0 0; scrollbar-gutter: auto; background: $panel; }
     """
 
+    _said: Sequence[Line] = ()
+
     def say(self, *lines: Line) -> None:
         """Shows lines in the place of those before; none: takes no place."""
         made = Document(lines, width=self.app.size.width)
-        self.styles.height = len(made)
-        self.show(made)
+        if [line.spans for line in made.lines] != [line.spans for line in self._said]:
+            self._said = made.lines
+            self.styles.height = len(made)
+            self.show(made)
