@@ -30,8 +30,7 @@ from tract_fs.cli.display import require_commit
 from tract_fs.cli.output import one_line
 from tract_fs.errors import TractError
 
-INTERRUPTED = 130  # 128 + SIGINT
-TERMINATED = 143  # 128 + SIGTERM
+INTERRUPTED = 130  # by Ctrl-C or SIGTERM, as for the other commands
 _TABS = ("commit", "context", "diff", "usage")
 _REST_S = 0.05  # the right side follows once the cursor rests so long
 _CONTEXT_REST_S = 0.2  # a context is compiled then
@@ -119,7 +118,7 @@ class Browser(App[None]):
     def on_mount(self) -> None:
         """Shows the history once there is a screen."""
         with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, partial(self.exit, return_code=TERMINATED))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.action_interrupt)
         spans = [span for key, words in _HINTS for span in ((f" {key}", "key"), (f" {words} ", ""))]
         self._bar("keys").say(Line(*spans))
         self._say()
@@ -178,7 +177,7 @@ class Browser(App[None]):
         if warning is not None:
             self._say_error(warning)
         self._usage = None
-        shown = f"{len(self._branches)} branches" if self._only is None else f"branch {self._only}"
+        shown = _count(len(self._branches), "branch", "es") if self._only is None else f"branch {self._only}"
         name = f"{self._t.tract_id}{'' if title is None else f': {title}'}"
         self._bar("title").say(Line((" ", ""), (one_line(name), "title"), (f"   {one_line(shown)}", "")))
         own = self._branches.get(self._only or str(self._t.branch), ())
@@ -427,7 +426,11 @@ class Browser(App[None]):
     async def _choose_tract(self) -> None:
         infos = await asyncio.to_thread(self._store.tracts)
         lines = [
-            Line((info.tract_id, "ref"), (f"  {info.title or ''}", ""), (f"  {info.commit_count:,} commits", "dim"))
+            Line(
+                (info.tract_id, "ref"),
+                (f"  {info.title or ''}", ""),
+                (f"  {_count(info.commit_count, 'commit', 's')}", "dim"),
+            )
             for info in infos
         ]
         names = [info.tract_id for info in infos]
@@ -471,3 +474,7 @@ class Browser(App[None]):
     def action_interrupt(self) -> None:
         """Leaves at once."""
         self.exit(return_code=INTERRUPTED)
+
+
+def _count(number: int, noun: str, ending: str) -> str:
+    return f"{number:,} {noun}{ending * (number != 1)}"

@@ -22,7 +22,7 @@ from tract_fs.model.names import to_us
 
 DIGITS = 8  # of a hash, in a row
 _LANE_COLOURS = 6
-_BEFORE_MATCH = 8  # characters of a snippet, in a row
+_BEFORE_MATCH = 20  # characters of a snippet, in a row
 _SPEAKING = (None, "dialogue", "message", "tool_io")  # types whose text begins with who speaks
 
 

@@ -151,7 +151,7 @@ class LineView(ScrollView, can_focus=True):
     def move_near(self, at: int) -> None:
         """Goes to a row, or to the nearest that can be chosen, first further on, then back."""
         self._read_on(at)
-        at = min(max(at, 0), len(self.rows) - 1)
+        at = max(0, min(at, len(self.rows) - 1))
         for place in (*range(at, len(self.rows)), *range(at - 1, -1, -1)):
             if self.rows.name(place) is not None:
                 self.move_to(place)
