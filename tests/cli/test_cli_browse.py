@@ -137,7 +137,7 @@ def test_escape_leads_from_what_was_found_to_where_the_graph_was(path: Path, tal
         await screen.until("1 found", "user: Tell me of Berlin.", gone="The end?")
         await screen.press("escape")
         await screen.until("The end?", gone="1 found")
-        assert screen.app.query_one("#left").cursor == 3  # type: ignore[attr-defined]  # the row after that of a merge
+        assert screen.view("left").cursor == 3  # the row after that of a merge
 
     browse(path, work)
 
@@ -206,13 +206,13 @@ def test_keys_move_change_sides_and_leave(path: Path, talk: dict[str, str]) -> N
         await screen.until("find a phrase in the texts", "light or dark")
         await screen.press("escape")
         await screen.until("The end?", gone="light or dark")
-        assert screen.app.focused is screen.app.query_one("#left")
+        assert screen.app.focused is screen.view("left")
         await screen.press("tab")
-        assert screen.app.focused is screen.app.query_one("#right")
+        assert screen.app.focused is screen.view("right")
         await screen.press("escape", "enter")
-        assert screen.app.focused is screen.app.query_one("#right")
+        assert screen.app.focused is screen.view("right")
         await screen.press("shift+tab")
-        assert screen.app.focused is screen.app.query_one("#left")
+        assert screen.app.focused is screen.view("left")
         assert screen.app.theme == "textual-dark"
         await screen.press("t")
         assert screen.app.theme == "textual-light"
@@ -377,8 +377,8 @@ def test_commits_of_others_come_by_themselves_and_the_cursor_stays(path: Path, t
             t.add("by another writer")
             t.tag("new")
         await screen.until("(@ -> main, tag: new) user: by another writer")
-        left = screen.app.query_one("#left")
-        assert left.rows.name(left.cursor) == talk["summary"]  # type: ignore[attr-defined]
+        left = screen.view("left")
+        assert left.rows.name(left.cursor) == talk["summary"]
 
     browse(path, work)
 
@@ -426,10 +426,10 @@ def test_only_the_rows_on_the_screen_are_read(path: Path) -> None:
     async def work(screen: Screen) -> None:
         await screen.until("turn 699")
         await screen.press(*["j"] * 5)
-        assert len(screen.app.query_one("#left").rows) == 500  # type: ignore[attr-defined]
+        assert len(screen.view("left").rows) == 500
         await screen.press("G")
         await screen.until("user: turn 0")
-        assert len(screen.app.query_one("#left").rows) == 700  # type: ignore[attr-defined]
+        assert len(screen.view("left").rows) == 700
 
     browse(path, work)
 

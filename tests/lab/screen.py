@@ -19,6 +19,7 @@ from textual.pilot import Pilot
 from tests.lab.command import TRACT
 from tract_fs import Store
 from tract_fs.cli.browse.app import Browser
+from tract_fs.cli.browse.line_view import LineView
 
 _LONGEST_S = 10
 
@@ -36,8 +37,11 @@ class Screen:
 
     def side(self, name: str) -> str:
         """Returns all rows of `left` or `right`, also those that the screen is too small for."""
-        rows = self.app.query_one(f"#{name}").rows  # type: ignore[attr-defined]
+        rows = self.view(name).rows
         return "\n".join(" " * rows.row(at).indent + rows.row(at).text for at in range(len(rows)))
+
+    def view(self, name: str) -> LineView:
+        return self.app.screen_stack[0].query_one(f"#{name}", LineView)
 
     async def press(self, *keys: str) -> None:
         await self._pilot.press(*keys)

@@ -53,9 +53,9 @@ class Browser(App[None]):
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     #title { background: $primary-muted; }
-    #left { width: 9fr; border-right: solid $panel-lighten-2; }
+    #left { width: 4fr; border-right: solid $panel-lighten-2; }
     #left:focus { border-right: solid $primary; }
-    #side { width: 11fr; }
+    #side { width: 5fr; }
     #right { padding-left: 1; }
     #ask { height: 1; display: none; }
     #sign { width: 2; }
@@ -101,52 +101,42 @@ class Browser(App[None]):
         self._is_whole = False
         self._built: object = None  # what the right side shows
         self._timer: Timer | None = None
+        self._left = LineView(id="left", has_cursor=True)
+        self._right = LineView(id="right")
+        self._prompt = Input(id="prompt", restrict=TYPEABLE)
+        self._ask = Horizontal(id="ask")
+        self._bars = {name: Bar(id=name) for name in ("title", "tabs", "message", "sign", "keys")}
 
     def compose(self) -> ComposeResult:
-        yield Bar(id="title")
+        yield self._bars["title"]
         with Horizontal():
-            yield LineView(id="left", has_cursor=True)
+            yield self._left
             with Vertical(id="side"):
-                yield Bar(id="tabs")
-                yield LineView(id="right")
-        yield Bar(id="message")
-        with Horizontal(id="ask"):
-            yield Bar(id="sign")
-            yield Input(id="prompt", restrict=TYPEABLE)
-        yield Bar(id="keys")
+                yield self._bars["tabs"]
+                yield self._right
+        yield self._bars["message"]
+        with self._ask:
+            yield self._bars["sign"]
+            yield self._prompt
+        yield self._bars["keys"]
 
     def on_mount(self) -> None:
         """Shows the history once there is a screen."""
         with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.action_interrupt)
         spans = [span for key, words in _HINTS for span in ((f" {key}", "key"), (f" {words} ", ""))]
-        self._bar("keys").say(Line(*spans))
+        self._bars["keys"].say(Line(*spans))
         self._say()
         self._left.focus()
         self.call_after_refresh(self._open, self._start)
         self.set_interval(_LOOK_EVERY_S, self._look)
 
     @property
-    def _left(self) -> LineView:
-        return self.query_one("#left", LineView)
-
-    @property
-    def _right(self) -> LineView:
-        return self.query_one("#right", LineView)
-
-    @property
-    def _prompt(self) -> Input:
-        return self.query_one("#prompt", Input)
-
-    @property
     def _is_graph(self) -> bool:
         return not isinstance(self._left.rows, Hits)
 
-    def _bar(self, name: str) -> Bar:
-        return self.query_one(f"#{name}", Bar)
-
     def _say(self, *lines: Line) -> None:
-        self._bar("message").say(*lines)
+        self._bars["message"].say(*lines)
 
     def _say_error(self, error: Exception) -> None:
         self._say(*text_lines(str(error), "error"))
@@ -179,7 +169,7 @@ class Browser(App[None]):
         self._usage = None
         shown = _count(len(self._branches), "branch", "es") if self._only is None else f"branch {self._only}"
         name = f"{self._t.tract_id}{'' if title is None else f': {title}'}"
-        self._bar("title").say(Line((" ", ""), (one_line(name), "title"), (f"   {one_line(shown)}", "")))
+        self._bars["title"].say(Line((" ", ""), (one_line(name), "title"), (f"   {one_line(shown)}", "")))
         own = self._branches.get(self._only or str(self._t.branch), ())
         chosen = chosen or next(iter([*own, *heads]), None)
         if chosen is None:
@@ -244,7 +234,7 @@ class Browser(App[None]):
         rest_s = _CONTEXT_REST_S if _TABS[self._tab] == "context" else _REST_S
         self._timer = self.set_timer(rest_s, partial(self._run, self._build, "build"))
         spans = [(f" {n + 1} {name} ", "tab" if n == self._tab else "dim") for n, name in enumerate(_TABS)]
-        self._bar("tabs").say(Line(*spans))
+        self._bars["tabs"].say(Line(*spans))
 
     async def _build(self) -> None:
         """Builds what the tab shows of the commit, in a thread, and shows it."""
@@ -302,9 +292,9 @@ class Browser(App[None]):
         """Lets a phrase or an expression be typed."""
         self._sign = sign
         self._say()
-        self._bar("sign").say(Line((sign, "key")))
+        self._bars["sign"].say(Line((sign, "key")))
         self._prompt.value, self._prompt.placeholder = "", _PLACEHOLDERS[sign]
-        self.query_one("#ask").display = True
+        self._ask.display = True
         self._prompt.focus()
 
     @on(Input.Submitted, "#prompt")
@@ -344,7 +334,7 @@ class Browser(App[None]):
         return self._beside.query(typed)[::-1][:_MOST_HITS]
 
     def _close_prompt(self) -> None:
-        self.query_one("#ask").display = False
+        self._ask.display = False
         self._left.focus()
 
     def action_hit(self, step: int) -> None:
@@ -363,7 +353,7 @@ class Browser(App[None]):
     def action_leave(self) -> None:
         """Closes what is typed, leaves the right side, or what was found."""
         self._say()
-        if self.query_one("#ask").display:
+        if self._ask.display:
             self._close_prompt()
         elif not self._left.has_focus:
             self._left.focus()

@@ -209,12 +209,12 @@ class Bar(LineView, can_focus=False):
     Bar { height: 1; width: 1fr; overflow: hidden; scrollbar-size: 0 0; scrollbar-gutter: auto; background: $panel; }
     """
 
-    _said: Sequence[Line] = ()
+    _said: Sequence[Line] | None = None
 
     def say(self, *lines: Line) -> None:
         """Shows lines in the place of those before; none: takes no place."""
         made = Document(lines, width=self.app.size.width)
-        if [line.spans for line in made.lines] != [line.spans for line in self._said]:
+        if self._said is None or [line.spans for line in made.lines] != [line.spans for line in self._said]:
             self._said = made.lines
             self.styles.height = len(made)
             self.show(made)
