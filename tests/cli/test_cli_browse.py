@@ -397,6 +397,19 @@ def test_a_refresh_shows_what_a_copying_tool_brought(path: Path, talk: dict[str,
     browse(path, work)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (20, 6), (300, 80)])
+def test_any_size_of_screen_will_do(path: Path, talk: dict[str, str], size: tuple[int, int]) -> None:
+    async def work(screen: Screen) -> None:
+        await screen.until("* " + talk["end"][:4])
+        for key in "2134":
+            await screen.press(key, "tab", "j", "G", "escape", "j")
+        await screen.resize(40, 12)
+        await screen.press("question_mark", "escape", "g")
+        await screen.until("* " + talk["end"][:8])
+
+    browse(path, work, size=size)
+
+
 def test_it_changes_no_file(path: Path, talk: dict[str, str]) -> None:
     def files() -> dict[str, bytes]:
         return {str(file): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}

@@ -49,6 +49,9 @@ class Screen:
     async def type(self, text: str) -> None:
         await self._pilot.press(*(" " if key == " " else key for key in text))
 
+    async def resize(self, width: int, height: int) -> None:
+        await self._pilot.resize_terminal(width, height)
+
     async def until(self, *texts: str, gone: str | None = None) -> None:
         """Waits until the screen shows all of these texts, and `gone` no more."""
         ends_at, shown = time.monotonic() + _LONGEST_S, ""

@@ -34,7 +34,7 @@ def iter_usage(log: TractLog, by: StoreUsageKey, since: datetime | None) -> Iter
 
     Cost: reads one event for each.
     """
-    for commit, counts in _iter_recorded(log, optional_moment(since, "since")):
+    for commit, counts in _iter_recorded(log, optional_moment(since, "since"), log.origins.commits_with_usage()):
         if by == "tract":
             yield log.tract, counts
         else:
@@ -42,24 +42,30 @@ def iter_usage(log: TractLog, by: StoreUsageKey, since: datetime | None) -> Iter
             yield _model_in(b"" if entry is None else bytes(entry.config)), counts
 
 
-def sum_usage(reader: TractReader, by: TractUsageKey, since: datetime | None) -> dict[str, TokenUsage]:
-    """Returns the sums of the usage of the reader's tract; see the facade."""
+def sum_usage(
+    reader: TractReader, by: TractUsageKey, since: datetime | None, of: str | None = None
+) -> dict[str, TokenUsage]:
+    """Returns the sums of the usage of the reader's tract, or of one commit of it; see the facade."""
     require_usage_key(by, TractUsageKey)
     since_us = optional_moment(since, "since")
+    only = None if of is None else reader.resolve(of)
     keys_of = _keys(reader, by)
     found: dict[str, TokenUsage] = {}
-    for commit, counts in recorded_usage(reader, since_us).items():
+    for commit, counts in recorded_usage(reader, since_us, only).items():
         for key in keys_of(commit):
             found[key] = add(found.get(key), counts)
     return dict(sorted(found.items()))
 
 
-def recorded_usage(reader: TractReader, since_us: int | None = None) -> dict[CommitHash, TokenUsage]:
-    """Returns the last usage recorded for each commit of the reader's tract, what is staged included."""
-    recorded = dict(_iter_recorded(reader.log, since_us))
+def recorded_usage(
+    reader: TractReader, since_us: int | None = None, only: CommitHash | None = None
+) -> dict[CommitHash, TokenUsage]:
+    """Returns the last usage recorded for each commit of the reader's tract, or for one, what is staged included."""
+    commits = reader.log.origins.commits_with_usage() if only is None else (only,)
+    recorded = dict(_iter_recorded(reader.log, since_us, commits))
     staged = reader.overlay.transaction
     if staged is not None and staged.usage and (since_us is None or parse_time(staged.now) >= since_us):
-        recorded.update(staged.usage)
+        recorded.update((commit, counts) for commit, counts in staged.usage if only in (None, commit))
     return recorded
 
 
@@ -70,9 +76,11 @@ def add(first: TokenUsage | None, second: TokenUsage) -> TokenUsage:
     return TokenUsage(*(getattr(first, key) + getattr(second, key) for key in TokenUsage.__struct_fields__))
 
 
-def _iter_recorded(log: TractLog, since_us: int | None) -> Iterator[tuple[CommitHash, TokenUsage]]:
-    """Yields each commit with the usage that events of the tract recorded last, unless that was before a time."""
-    for commit in log.origins.commits_with_usage():
+def _iter_recorded(
+    log: TractLog, since_us: int | None, commits: Iterable[str]
+) -> Iterator[tuple[CommitHash, TokenUsage]]:
+    """Yields each of some commits with the usage that events of the tract recorded last, unless that was before a time."""
+    for commit in commits:
         found = log.origins.last_usage(commit)
         if found is None or (found[0].parents and all("/" in parent for parent in found[0].parents)):
             continue

@@ -20,7 +20,7 @@ from textual.timer import Timer
 from textual.widgets import Input
 from textual.worker import Worker
 
-from tract_fs import CommitInfo, SearchHit, Store, TokenUsage, Tract
+from tract_fs import CommitInfo, SearchHit, Store, Tract
 from tract_fs.cli.browse.choice import TYPEABLE, Choice, Help
 from tract_fs.cli.browse.documents import commit_lines, context_lines, diff_lines, usage_lines
 from tract_fs.cli.browse.history import DIGITS, History, Hits
@@ -34,6 +34,7 @@ INTERRUPTED = 130  # by Ctrl-C or SIGTERM, as for the other commands
 _TABS = ("commit", "context", "diff", "usage")
 _REST_S = 0.05  # the right side follows once the cursor rests so long
 _CONTEXT_REST_S = 0.2  # a context is compiled then
+_PATIENCE_S = 0.3  # until it says that it reads
 _LOOK_EVERY_S = 1.0
 _ROWS_AT_ONCE = 500  # that are read before the next key is looked at
 _MOST_HITS = 1000
@@ -90,7 +91,6 @@ class Browser(App[None]):
         self._only: str | None = None  # the branch that is shown; None: all
         self._branches: dict[str, tuple[str, ...]] = {}
         self._tags: dict[str, str] = {}
-        self._usage: dict[str, TokenUsage] | None = None
         self._history = History(self._t, ())
         self._start = start
         self._left_at: str | None = None  # the commit of the graph, while hits are shown
@@ -166,7 +166,6 @@ class Browser(App[None]):
             return
         if warning is not None:
             self._say_error(warning)
-        self._usage = None
         shown = _count(len(self._branches), "branch", "es") if self._only is None else f"branch {self._only}"
         name = f"{self._t.tract_id}{'' if title is None else f': {title}'}"
         self._bars["title"].say(Line((" ", ""), (one_line(name), "title"), (f"   {one_line(shown)}", "")))
@@ -246,9 +245,11 @@ class Browser(App[None]):
             await self._read_past(name)
         key = (name, tab, self._is_whole)
         width = self._right.scrollable_content_region.width
-        made = await asyncio.to_thread(self._document, *key, width)
+        made = asyncio.ensure_future(asyncio.to_thread(self._document, *key, width))
         top = self._right.scroll_offset.y if key == self._built else None
-        self._right.show(made, top=top, is_at_end=top is None and tab == "context")
+        if top is None and not (await asyncio.wait([made], timeout=_PATIENCE_S))[0]:
+            self._right.show(Document([Line(("reading …", "dim"))]))
+        self._right.show(await made, top=top, is_at_end=top is None and tab == "context")
         self._built = key
 
     async def _read_past(self, name: str) -> None:
@@ -275,14 +276,12 @@ class Browser(App[None]):
         if tab == "diff":
             marked = {sign: commit for commit, sign in history.marks.items()}
             return diff_lines(t, marked.get("A"), marked.get("B", name), history.marks, is_whole=is_whole)
-        if self._usage is None:
-            self._usage = t.usage()
         return commit_lines(
             t,
             require_commit(t, name),
             names=history.names.get(name, ()),
             about=history.about.get(name, ()),
-            usage=self._usage.get(name),
+            usage=t.usage(of=name).get(name),
             is_whole=is_whole,
         )
 
