@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ from rich.cells import cell_len
 
 from tests.lab.command import Run, commit, refused
 from tests.lab.screen import Screen, Terminal, browse
-from tests.lab.states import copy_store, store_root
+from tests.lab.states import copy_store, event_files, remove_local, store_root
 from tests.lab.stores import redact
 from tests.lab.talk import Clock, say
 from tract_fs import DialogueContent, InstructionContent, Tract
@@ -344,12 +346,30 @@ def test_a_missing_commit_ends_its_line_of_the_graph(path: Path) -> None:
     (store_root(path) / "objects" / names[1][:2] / names[1][2:]).unlink()
 
     async def work(screen: Screen) -> None:
-        await screen.until("is missing", gone="searching")
+        await screen.until(
+            f"* {names[2][:8]} (@ -> main) user: three", f"* {names[1][:8]} (the commit is missing or damaged)"
+        )
+        await screen.press("j")
         for key in "1234":
             await screen.press(key)
-            await asyncio.sleep(0.1)
-        await screen.press("G", "r")
-        await screen.until("missing")
+            await screen.until("is missing; fetch it from" if key != "4" else "no usage was recorded")
+
+    browse(path, work)
+
+
+def test_what_a_lost_event_hides_is_named(path: Path) -> None:
+    with Tract.open(path, clock=Clock(), durability="fast") as t:
+        first = say(t, "one")[0]
+        say(t, "two", "three")
+    (store_root(path) / event_files(path)[1]).unlink()
+    remove_local(path)
+
+    async def work(screen: Screen) -> None:
+        await screen.until(f"* {first[:8]} (@ -> main) user: one", "1 commit depends on it")
+        await screen.press("escape")
+        await screen.until("user: one", gone="1 commit depends on it")
+        await screen.press("r")
+        await screen.until("1 commit depends on it")
 
     browse(path, work)
 
@@ -501,25 +521,34 @@ def test_without_the_extra_it_says_how_to_install_it(store: Run, monkeypatch: py
 
 def test_other_commands_do_not_import_it(path: Path, talk: dict[str, str]) -> None:
     code = "import sys; from tract_fs.cli import main; main(['browse', '--help']); main(['log', '-n', '1']); print('textual' in sys.modules)"
-    import subprocess
-
     told = subprocess.run([sys.executable, "-c", code], cwd=path, capture_output=True, text=True, check=True)
     assert told.stdout.endswith("False\n")
 
 
-@pytest.mark.parametrize(("keys", "code"), [(b"q", 0), (b"\x03", 130), (None, 130)])
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [(b"q", 0), (b"\x03", 130), (signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGHUP, 130)],
+)
 def test_on_a_terminal_it_starts_shows_and_leaves_all_as_it_was(
-    path: Path, talk: dict[str, str], keys: bytes | None, code: int
+    path: Path, talk: dict[str, str], end: bytes | signal.Signals, code: int
 ) -> None:
     terminal = Terminal("browse", cwd=path)
     terminal.wait_for("The end?")
-    if keys is None:
-        terminal.signal(signal.SIGTERM)
+    if isinstance(end, bytes):
+        terminal.send(end)
     else:
-        terminal.send(keys)
+        terminal.child.send_signal(end)
     assert terminal.end() == code
     assert terminal.output.count(b"\x1b[?1049h") == terminal.output.count(b"\x1b[?1049l") == 1
     assert b"Traceback" not in terminal.output
+
+
+def test_it_ends_where_the_terminal_is_gone(path: Path, talk: dict[str, str]) -> None:
+    terminal = Terminal("browse", cwd=path)
+    terminal.wait_for("The end?")
+    os.close(terminal.master)
+    os.close(terminal.slave)
+    assert terminal.child.wait(timeout=20) == 130
 
 
 def test_on_a_terminal_a_hostile_text_is_no_command_and_no_color_has_none(path: Path) -> None:

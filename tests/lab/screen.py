@@ -6,7 +6,6 @@ import asyncio
 import os
 import pty
 import select
-import signal
 import subprocess
 import termios
 import time
@@ -107,9 +106,6 @@ class Terminal:
 
     def send(self, keys: bytes) -> None:
         os.write(self.master, keys)
-
-    def signal(self, number: signal.Signals) -> None:
-        self.child.send_signal(number)
 
     def end(self) -> int:
         """Waits for the end of the command, and returns its exit code; the terminal must then be as it was."""

@@ -6,6 +6,7 @@ What takes long is done by threads, with a handle of their own, so that no key w
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -122,8 +123,9 @@ class Browser(App[None]):
 
     def on_mount(self) -> None:
         """Shows the history once there is a screen."""
-        with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.action_interrupt)
+        if not self.is_headless:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, self.action_interrupt)
         spans = [span for key, words in _HINTS for span in ((f" {key}", "key"), (f" {words} ", ""))]
         self._bars["keys"].say(Line(*spans))
         self._say()
@@ -164,8 +166,7 @@ class Browser(App[None]):
         except (TractError, OSError) as error:
             self._say_error(error)
             return
-        if warning is not None:
-            self._say_error(warning)
+        self._say(*(() if warning is None else text_lines(str(warning), "error")))
         shown = _count(len(self._branches), "branch", "es") if self._only is None else f"branch {self._only}"
         name = f"{self._t.tract_id}{'' if title is None else f': {title}'}"
         self._bars["title"].say(Line((" ", ""), (one_line(name), "title"), (f"   {one_line(shown)}", "")))
@@ -219,7 +220,9 @@ class Browser(App[None]):
             self._run(partial(self._reach, name), "reach")
 
     def _look(self) -> None:
-        """Shows what others committed meanwhile; the cursor stays on its commit."""
+        """Shows what others committed meanwhile; the cursor stays on its commit. Leaves where the terminal is gone."""
+        if not self.is_headless and not os.isatty(0):
+            self.action_interrupt()
         if self._is_graph:
             with suppress(TractError, OSError):  # the refresh by key reports it
                 if (self._t.branches(), self._t.tags()) != (self._branches, self._tags):
