@@ -218,7 +218,15 @@ def test_keys_move_change_sides_and_leave(path: Path, talk: dict[str, str]) -> N
         assert screen.app.theme == "textual-dark"
         await screen.press("t")
         assert screen.app.theme == "textual-light"
-        await screen.press("down", "up", "pagedown", "pageup", "end", "home", "ctrl+d", "ctrl+u", "q")
+        left = screen.view("left")
+        for keys, row in (("down down", 3), ("up", 1), ("pagedown", 12), ("pageup", 0), ("end", 12), ("home", 0)):
+            await screen.press(*keys.split())
+            await screen.cursor_at(row)
+        await screen.click("left", row=3)
+        await screen.until(f"commit      {talk['summary']}")
+        await screen.click("left", row=left.cursor)
+        assert screen.app.focused is screen.view("right")
+        await screen.press("q")
 
     assert browse(path, work) == 0
 

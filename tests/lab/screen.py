@@ -48,8 +48,18 @@ class Screen:
     async def type(self, text: str) -> None:
         await self._pilot.press(*(" " if key == " " else key for key in text))
 
+    async def click(self, view: str, *, row: int) -> None:
+        await self._pilot.click(f"#{view}", offset=(5, row))
+
     async def resize(self, width: int, height: int) -> None:
         await self._pilot.resize_terminal(width, height)
+
+    async def cursor_at(self, row: int) -> None:
+        """Waits until the cursor of the left side is on a row."""
+        ends_at = time.monotonic() + _LONGEST_S
+        while self.view("left").cursor != row:
+            assert time.monotonic() < ends_at, self.view("left").cursor
+            await asyncio.sleep(0.01)
 
     async def until(self, *texts: str, gone: str | None = None) -> None:
         """Waits until the screen shows all of these texts, and `gone` no more."""

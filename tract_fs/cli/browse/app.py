@@ -75,7 +75,6 @@ class Browser(App[None]):
         Binding("b", "mark('B')", show=False),
         Binding("B", "branch", show=False),
         Binding("T", "tract", show=False),
-        Binding("G,end", "last", show=False),
         Binding("w", "whole", show=False),
         Binding("r", "refresh", show=False),
         Binding("t", "theme", show=False),
@@ -193,6 +192,10 @@ class Browser(App[None]):
             self._make_history([*self._history.heads, name])
         at = self._history.places[name]
         self._show_left(self._history, at, top=None if above is None else at - above)
+
+    @on(LineView.Ended, "#left")
+    def _on_ended(self) -> None:
+        self._run(self._to_last, "reach")
 
     async def _to_last(self) -> None:
         while self._is_graph and not self._history.is_whole:
@@ -387,13 +390,6 @@ class Browser(App[None]):
         self._left.refresh()
         self._built = None
         self._build_soon()
-
-    def action_last(self) -> None:
-        """Goes to the last row of the side that has the focus."""
-        if self._left.has_focus:
-            self._run(self._to_last, "reach")
-        else:
-            self._right.scroll_end(animate=False)
 
     def action_branch(self) -> None:
         """Lets a branch be chosen, or all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -63,6 +64,7 @@ class LineView(ScrollView, can_focus=True):
         Binding("ctrl+d", "page(0.5)", show=False),
         Binding("ctrl+u", "page(-0.5)", show=False),
         Binding("g,home", "first", show=False),
+        Binding("G,end", "last", show=False),
         Binding("enter", "choose", show=False),
     ]
 
@@ -80,6 +82,9 @@ class LineView(ScrollView, can_focus=True):
 
     class Chosen(Moved):
         """Enter, or a click on the row of the cursor."""
+
+    class Ended(Moved):
+        """The last row is wanted, which may not be read yet."""
 
     def __init__(self, rows: Rows | None = None, *, id: str | None = None, has_cursor: bool = False) -> None:
         super().__init__(id=id)
@@ -143,6 +148,13 @@ class LineView(ScrollView, can_focus=True):
         else:
             self.scroll_home(animate=False)
 
+    def action_last(self) -> None:
+        """Goes to the last row; the rows of a cursor may have to be read first."""
+        if self._has_cursor:
+            self.post_message(self.Ended(self))
+        else:
+            self.scroll_end(animate=False)
+
     def action_choose(self) -> None:
         """Says that the row of the cursor is chosen."""
         if self._has_cursor and self.chosen is not None:
@@ -152,7 +164,7 @@ class LineView(ScrollView, can_focus=True):
         """Goes to a row, or to the nearest that can be chosen, first further on, then back."""
         self._read_on(at)
         at = max(0, min(at, len(self.rows) - 1))
-        for place in (*range(at, len(self.rows)), *range(at - 1, -1, -1)):
+        for place in chain(range(at, len(self.rows)), range(at - 1, -1, -1)):
             if self.rows.name(place) is not None:
                 self.move_to(place)
                 return
