@@ -111,7 +111,7 @@ class Terminal:
         """Reads what the command draws, until a text is in it."""
         ends_at = time.monotonic() + _LONGEST_S
         while text.encode() not in self.output:
-            assert time.monotonic() < ends_at, self.output
+            assert time.monotonic() < ends_at, self.output[-2000:]
             self._read(0.1)
 
     def send(self, keys: bytes) -> None:
@@ -121,7 +121,7 @@ class Terminal:
         """Waits for the end of the command, and returns its exit code; the terminal must then be as it was."""
         ends_at = time.monotonic() + _LONGEST_S
         while self.child.poll() is None:
-            assert time.monotonic() < ends_at, self.output
+            assert time.monotonic() < ends_at, self.output[-2000:]
             self._read(0.05)
         while self._read(0.1):
             pass

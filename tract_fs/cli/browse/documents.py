@@ -75,15 +75,11 @@ def commit_lines(
 def _pair(name: str, value: str, most: int | None) -> Iterator[Line]:
     style = "hash" if name in ("commit", "parents", "targets") else "ref" if name == "branches" else ""
     for place, line in enumerate(text_lines(value, style, most=most)):
-        yield Line(("" if place else name.ljust(_PAIRS_WIDTH), "label"), *_at(line, place), hang=_PAIRS_WIDTH)
+        yield Line((("" if place else name).ljust(_PAIRS_WIDTH), "label"), *line.spans, hang=_PAIRS_WIDTH)
 
 
 def _shortened(hashes: str) -> str:
     return "\n".join(name[:DIGITS] for name in hashes.split("\n"))
-
-
-def _at(line: Line, place: int) -> tuple[tuple[str, str], ...]:
-    return ((" " * _PAIRS_WIDTH, ""), *line.spans) if place else line.spans
 
 
 def _priority(info: CommitInfo) -> str:
