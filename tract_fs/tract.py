@@ -960,19 +960,22 @@ class Tract:
         with self._guard.reading:
             return self._session.reader.looking_again(lambda: search_tract(self._session, wanted, branch, where))
 
-    def usage(self, by: TractUsageKey = "commit", *, since: datetime | None = None) -> dict[str, TokenUsage]:
+    def usage(
+        self, by: TractUsageKey = "commit", *, since: datetime | None = None, of: str | None = None
+    ) -> dict[str, TokenUsage]:
         """Returns the sums, in tokens, of the usage that was recorded in this tract, by commit hash, by the `model` of the
         commit's generation config, or of the answer to it where that has none ("": none known), or by the branch whose history has the commit ("": none has it any more).
 
         Of each commit the usage that was recorded last counts, with `since` only if that was then or later (naive: UTC). A
         commit on two branches counts for both, so those sums may be more than the whole. What a fork repeats of the
-        tract that it was made from counts there. Cost: reads an event for each; by model all commits, where one with
-        usage has no model; by branch, the histories back to the oldest commit with usage. Errors: ArgumentError.
+        tract that it was made from counts there. `of`, a ref: that of this commit alone. Cost: reads an event for each; by
+        model all commits, where one with usage has no model; by branch, the histories back to the oldest commit with
+        usage. Errors: ArgumentError; CommitNotFoundError, AmbiguousRefError.
         """
         from tract_fs.work.usage import sum_usage
 
         with self._guard.reading:
-            return self._session.reader.looking_again(lambda: sum_usage(self._session.reader, by, since))
+            return self._session.reader.looking_again(lambda: sum_usage(self._session.reader, by, since, of))
 
     def diff(self, a: str | None = None, b: str | None = None) -> ContextDiff:
         """Returns what differs from the context of commit `a` to that of `b`: messages, texts, configs, tokens, and

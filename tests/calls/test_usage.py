@@ -14,7 +14,7 @@ import pytest
 from tests.lab.copies import bring_files, open_tract
 from tests.lab.talk import Clock, say
 from tract_fs import Store, TokenUsage, Tract
-from tract_fs.errors import ArgumentError, UsageError
+from tract_fs.errors import ArgumentError, CommitNotFoundError, UsageError
 from tract_fs.model.names import to_datetime
 
 CHAT: dict[str, Any] = {
@@ -242,6 +242,20 @@ def test_usage_that_was_recorded_before_its_answer_counts_for_the_model_of_the_a
             use(t, "prompt", 5)
             t.add("answer", generation_config={"model": "m-2"})
             assert t.usage("model") == {**expected, "m-2": TokenUsage(5, 1, 6)}
+
+
+def test_the_usage_of_one_commit_is_that_of_it_alone(t: Tract) -> None:
+    one, two = use(t, "one", 10, "m-1"), use(t, "two", 20, "m-2")
+    say(t, "no usage")
+    assert t.usage(of=one) == {one: TokenUsage(10, 1, 11)}
+    assert t.usage("model", of="main~1") == {"m-2": TokenUsage(20, 1, 21)}
+    assert t.usage(of="main") == {}
+    with t.batch():
+        three = use(t, "three", 30)
+        assert t.usage(of=three) == {three: TokenUsage(30, 1, 31)}
+        assert t.usage(of=two) == {two: TokenUsage(20, 1, 21)}
+    with pytest.raises(CommitNotFoundError):
+        t.usage(of="nowhere")
 
 
 def test_usage_since_a_time_is_what_was_recorded_then_or_later(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.command import COMMANDS, TRACT, Run, commit, on_terminal, process
+from tests.lab.screen import Terminal
 from tract_fs import Tract
 from tract_fs.cli.examples import EXAMPLES
 
@@ -46,6 +47,12 @@ def test_the_help_of_a_command_ends_with_an_example_that_works(run: Run, talk: C
     if name == "export":
         assert run("import", "session.jsonl").code == 0
         arguments += ["--tract", next(name for name in Tract.tracts(".") if name != "default")]
+    if name == "browse":
+        terminal = Terminal(*arguments, cwd=Path.cwd())
+        terminal.wait_for("turn 2")
+        terminal.send(b"q")
+        assert terminal.end() == 0
+        return
     told = run(*arguments)
     assert told.code == 0, told.err
 

@@ -48,7 +48,7 @@ COMMANDS += [
     "diff",
     "view",
 ]
-COMMANDS += ["why", "blame", "compare"]
+COMMANDS += ["browse", "why", "blame", "compare"]
 COMMANDS += ["summarize", "expand", "repair", "pack", "sync", "bundle", "doctor", "completion", "help"]
 TRACT = [sys.executable, "-m", "tract_fs.cli"]
 CALL = {

@@ -31,6 +31,7 @@ _NAMES_BY_MODULE = (
     ("diff_commands", ("diff",)),
     ("why_commands", ("why", "blame", "compare")),
     ("view_commands", ("view",)),
+    ("browse_commands", ("browse",)),
     ("summary_commands", ("summarize", "expand")),
     ("repair_commands", ("repair",)),
     ("pack_commands", ("pack",)),
@@ -49,7 +50,7 @@ _SECTIONS = (
         "Look",
         (
             *("log", "show", "compile", "diff", "status", "tracts", "query", "search", "why", "blame", "compare"),
-            *("usage", "view"),
+            *("usage", "view", "browse"),
         ),
     ),
     (

@@ -71,7 +71,7 @@ def _show(made: ContextDiff, *, is_stat: bool, is_in_columns: bool) -> None:
         click.echo()
     elif not is_stat:
         show_entries(made, is_in_columns=is_in_columns)
-    _show_totals(made)
+    echo_lines(total_lines(made))
     show_warnings(made.warnings)
 
 
@@ -90,25 +90,29 @@ def _row(entry: DiffEntry) -> list[str]:
 
 
 def _show_entry(entry: DiffEntry, *, is_in_columns: bool) -> None:
-    side = _shown_side(entry)
-    mark = _MARKS[entry.kind]
-    colour = _COLOURS.get(mark, "yellow")
-    header = styled(f"{mark} {_places(entry)} {_role(entry)}", fg=colour, bold=True)
-    commits = dict.fromkeys(s.commit_hash[:DIGITS] for s in (entry.a, entry.b) if s is not None and s.commit_hash)
-    moved = _moved_words(entry).removesuffix(": ")
-    words = [header, styled(" → ".join(commits), fg="yellow"), moved, f"{_signed(entry.token_delta)} tokens"]
+    header, commits, rest = entry_words(entry)
+    colour = _COLOURS.get(header[0], "yellow")
+    words = [styled(header, fg=colour, bold=True), styled(commits, fg="yellow"), rest]
     click.echo("  ".join(filter(None, words)))
     for change in entry.config_changes if entry.moved_index is None else ():
         click.echo(styled(f"  config {config_line(change)}", fg="cyan"))
     if entry.moved_index is not None:
-        click.echo(f"  {one_line(_text(side))}")
+        click.echo(f"  {one_line(_text(_shown_side(entry)))}")
     else:
-        lines = _lines(entry)
+        lines = entry_lines(entry)
         echo_lines(side_by_side(lines) if is_in_columns else coloured(lines))
     click.echo()
 
 
-def _lines(entry: DiffEntry) -> list[str]:
+def entry_words(entry: DiffEntry) -> tuple[str, str, str]:
+    """Returns what happened to which message, after a mark of one character; its commits; whether it moved, and the tokens."""
+    commits = dict.fromkeys(s.commit_hash[:DIGITS] for s in (entry.a, entry.b) if s is not None and s.commit_hash)
+    rest = [_moved_words(entry).removesuffix(": "), f"{_signed(entry.token_delta)} tokens"]
+    header = f"{_MARKS[entry.kind]} {_places(entry)} {_role(entry)}"
+    return header, " → ".join(commits), "  ".join(filter(None, rest))
+
+
+def entry_lines(entry: DiffEntry) -> list[str]:
     """Returns the lines that differ: of what people read in a message where that differs, else of the whole message."""
     texts = (None if side is None else _text(side) for side in (entry.a, entry.b))
     lines = "" if entry.is_config_only else unified(*texts) or entry.text_diff
@@ -116,25 +120,25 @@ def _lines(entry: DiffEntry) -> list[str]:
     return [line for line in found if entry.kind == "changed" or not line.startswith("@")]
 
 
-def _show_totals(made: ContextDiff) -> None:
+def total_lines(made: ContextDiff) -> list[str]:
+    """Returns what a diff amounts to: messages, tokens, and what a prompt cache loses."""
     if made.is_empty:
-        click.echo(f"no difference: {counted(made.unchanged_count, 'message')}, {counted(made.a.token_count, 'token')}")
-        return
+        return [f"no difference: {counted(made.unchanged_count, 'message')}, {counted(made.a.token_count, 'token')}"]
     moved = f" ({made.moved_count} of them moved)" if made.moved_count else ""
     counts = f"{made.count('added')} added, {made.count('removed')} removed{moved}, {made.count('changed')} changed"
-    click.echo(f"messages      {counts}, {made.unchanged_count} unchanged")
-    delta = (
-        f"{made.a.token_count:,} → {made.b.token_count:,} ({_signed(made.token_delta)}) by {inline(made.token_source)}"
-    )
-    click.echo(f"tokens        {delta}")
-    if made.first_difference is None:
-        click.echo("prompt cache  nothing lost: the messages are equal")
-        return
-    lost, unread = made.a.tokens_from_difference, made.b.tokens_from_difference
-    click.echo(
-        f"prompt cache  differs from message {made.first_difference + 1} on: "
-        f"{made.kept_tokens:,} tokens stay cached, {lost:,} are lost, {unread:,} are read again"
-    )
+    tokens = f"{made.a.token_count:,} → {made.b.token_count:,} ({_signed(made.token_delta)})"
+    cache = "nothing lost: the messages are equal"
+    if made.first_difference is not None:
+        lost, unread = made.a.tokens_from_difference, made.b.tokens_from_difference
+        cache = (
+            f"differs from message {made.first_difference + 1} on: "
+            f"{made.kept_tokens:,} tokens stay cached, {lost:,} are lost, {unread:,} are read again"
+        )
+    return [
+        f"messages      {counts}, {made.unchanged_count} unchanged",
+        f"tokens        {tokens} by {inline(made.token_source)}",
+        f"prompt cache  {cache}",
+    ]
 
 
 def _shown_side(entry: DiffEntry) -> DiffedMessage:

@@ -219,7 +219,23 @@ def show_commit(
     edits: Sequence[CommitInfo],
 ) -> None:
     """Prints a commit whole; `content` is None where it has none or it was redacted, `own` the annotation that it is."""
-    pairs = [
+    pairs = commit_pairs(info, content, own=own, annotations=annotations, edits=edits)
+    echo_pairs([(name, value) for name, value in pairs if value])
+    if info.content_type is not None:
+        click.echo()
+        click.echo(REDACTED if content is None else body(content_text(content)))
+
+
+def commit_pairs(
+    info: CommitInfo,
+    content: object,
+    *,
+    own: PriorityAnnotation | None,
+    annotations: Sequence[PriorityAnnotation],
+    edits: Sequence[CommitInfo],
+) -> list[tuple[str, str]]:
+    """Returns all of a commit but its text, as names with values; a value may be empty. The arguments are those of `show_commit`."""
+    return [
         ("commit", info.commit_hash),
         ("tract", info.tract_id),
         ("parents", "\n".join(info.parents)),
@@ -237,10 +253,6 @@ def show_commit(
         ("annotations", "\n".join(f"{_priority_line(a)} {_by(a)}" for a in annotations)),
         ("edited by", "\n".join(e.commit_hash for e in reversed(edits))),
     ]
-    echo_pairs([(name, value) for name, value in pairs if value])
-    if info.content_type is not None:
-        click.echo()
-        click.echo(REDACTED if content is None else body(content_text(content)))
 
 
 def _priority_line(annotation: PriorityAnnotation) -> str:
@@ -257,7 +269,7 @@ def show_context(context: CompiledContext) -> None:
     for number, (message, config) in enumerate(_with_configs(context), 1):
         speaker = one_line(message.role if message.name is None else f"{message.role} {message.name}")
         commits = " ".join(commit[:DIGITS] for commit in message.commit_hashes)
-        shown = f" {one_line(_compact(config), width=400)}" if config else ""
+        shown = f" {one_line(config_words(config), width=400)}" if config else ""
         click.echo(
             f"{styled(f'[{number}] {speaker}', bold=True)}  {styled(commits, fg='yellow')}{styled(shown, fg='cyan')}"
         )
@@ -288,10 +300,13 @@ def show_context_lines(context: CompiledContext) -> None:
 
 def show_totals(context: CompiledContext) -> None:
     """Prints what a context amounts to."""
-    click.echo(
-        f"{counted(len(context.messages), 'message')} of {counted(context.commit_count, 'commit')}, "
-        f"{counted(context.token_count, 'token')} by {inline(context.token_source)}"
-    )
+    click.echo(context_totals(context))
+
+
+def context_totals(context: CompiledContext) -> str:
+    """Returns what a context amounts to."""
+    count = f"{counted(len(context.messages), 'message')} of {counted(context.commit_count, 'commit')}"
+    return f"{count}, {counted(context.token_count, 'token')} by {inline(context.token_source)}"
 
 
 def show_status(state: Status, path: str, tracts: Sequence[str], *, is_branch_missing: bool) -> None:
@@ -406,10 +421,11 @@ def what(info: CommitInfo) -> str:
 
 
 def _config_cell(config: dict[str, Any]) -> str:
-    return one_line(_compact(config), width=36)
+    return one_line(config_words(config), width=36)
 
 
-def _compact(config: dict[str, Any]) -> str:
+def config_words(config: dict[str, Any]) -> str:
+    """Returns a generation config on one line."""
     return " ".join(f"{key}={value if isinstance(value, str) else _short(value)}" for key, value in config.items())
 
 

@@ -23,6 +23,7 @@ EXAMPLES = {
     "blame": "tract blame",
     "compare": "tract compare side main",
     "view": "tract view -o page.html",
+    "browse": "tract browse main~1",
     "usage": "tract usage --by branch",
     "tracts": "tract tracts",
     "status": "tract status",

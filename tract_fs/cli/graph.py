@@ -6,7 +6,7 @@ holds: where it would be too wide, a line ends in "…", and the lines to some p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _MOST_COLUMNS = 64
 _MOST_PARENTS = 16  # drawn of one commit
@@ -41,8 +41,11 @@ def children_first(heads: Sequence[str], parents: Mapping[str, Sequence[str]]) -
     return order
 
 
-def draw(order: Sequence[str], parents: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str | None]]:
-    """Yields the lines of the graph: each its drawing, and the commit that it is of; None for a line between two commits."""
+def draw(order: Iterable[str], parents: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str | None]]:
+    """Yields the lines of the graph: each its drawing, and the commit that it is of; None for a line between two commits.
+
+    `parents` needs to have those of a commit once `order` has yielded it.
+    """
     lanes: list[str] = []  # for each column: the commit that comes next in it
     for name in order:
         if name not in lanes:

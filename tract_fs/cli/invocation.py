@@ -142,13 +142,14 @@ class Invocation:
             warn(f"everything is written, but the caches could not be saved: {error}")
 
     @contextmanager
-    def reading(self) -> Iterator[Tract]:
-        """Opens the tract for reading; where the store can't be written, without its caches. Errors: as Tract.open.
+    def reading(self, *, read_only: bool = False) -> Iterator[Tract]:
+        """Opens the tract for reading; where the store can't be written, or with `read_only`, without its caches. Errors: as
+        Tract.open.
 
         The start of an id is enough if one tract alone has it; a command that writes needs the whole.
         """
         try:
-            t = self._open(is_reading=True)
+            t = self._open(is_reading=True, read_only=read_only)
         except OSError as error:
             if error.errno not in _UNWRITABLE:
                 raise

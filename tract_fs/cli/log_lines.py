@@ -85,7 +85,7 @@ def show_patches(t: Tract, infos: Sequence[CommitInfo]) -> None:
     """Prints commits, each with what it changed in the context of its first parent."""
     from tract_fs.cli.diff_commands import show_entries
 
-    names = _names(t)
+    names = ref_names(t)
     for number, info in enumerate(infos):
         if number:
             click.echo()
@@ -117,7 +117,7 @@ class _Lines:
         self._t = t
         self._is_oneline = is_oneline
         self._is_stat = is_stat
-        self._names = _names(t)
+        self._names = ref_names(t)
         self._columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         self._count = self._tokens = 0
 
@@ -148,7 +148,7 @@ class _Lines:
             click.echo(f"{self._count:,} commit{'s' * (self._count != 1)}, {self._tokens:,} tokens")
 
 
-def _names(t: Tract) -> dict[str, list[str]]:
+def ref_names(t: Tract) -> dict[str, list[str]]:
     """Returns what names each commit: the handle's head, heads of branches, tags."""
     found: dict[str, list[str]] = {}
     branches = t.branches().items()

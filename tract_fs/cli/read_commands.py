@@ -338,6 +338,12 @@ def usage(invocation: Invocation, *, by: TractUsageKey, since: str | None) -> No
 
 
 def _show_usage(by: TractUsageKey, found: dict[str, TokenUsage]) -> None:
+    if found:
+        echo_table(*usage_table(by, found))
+
+
+def usage_table(by: TractUsageKey, found: dict[str, TokenUsage]) -> tuple[list[Column], list[list[str]]]:
+    """Returns columns and rows of sums of usage."""
     names = {key: key[:DIGITS] if by == "commit" else one_line(key) or "(none)" for key in found}
     columns = [Column(by, style="yellow" if by == "commit" else "")]
     columns += [
@@ -359,8 +365,7 @@ def _show_usage(by: TractUsageKey, found: dict[str, TokenUsage]) -> None:
         ]
         for key, counts in found.items()
     ]
-    if rows:
-        echo_table(columns, rows)
+    return columns, rows
 
 
 def _content_or_redacted(t: Tract, info: CommitInfo) -> tuple[object, bool]:

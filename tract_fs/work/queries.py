@@ -46,7 +46,7 @@ def matcher(reader: TractReader, expression: Expression) -> Callable[[CommitHash
     return lambda name: expression.matches(_Commit(tract, name))
 
 
-def names_that_may_match(reader: TractReader, expression: Expression) -> set[CommitHash] | None:
+def names_that_may_match(reader: TractReader, expression: Expression) -> list[CommitHash] | None:
     """Returns the commits that the index of configs leaves, where an expression narrows to configs; else None: any may match."""
     narrow = narrowed(expression)
     return None if narrow is None else reader.names_where(lambda config: narrow.matches(ConfigValues(config)))

@@ -185,7 +185,7 @@ def _filter(session: Session, wanted: SearchFilter, branch: str | None, expressi
             wanted.shown is None or _is_shown(session, branch, name) is wanted.shown
         )
 
-    return _Filter(names, accepts)
+    return _Filter(None if names is None else set(names), accepts)
 
 
 def _is_shown(session: Session, branch: str | None, name: CommitHash) -> bool | None:

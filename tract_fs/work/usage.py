@@ -39,7 +39,7 @@ def iter_usage(log: TractLog, by: StoreUsageKey, since: datetime | None) -> Iter
 
     Cost: reads one event for each; for models also all commits, where the config of one with usage has none.
     """
-    recorded = dict(_iter_recorded(log, optional_moment(since, "since")))
+    recorded = dict(_iter_recorded(log, optional_moment(since, "since"), log.origins.commits_with_usage()))
     models: Mapping[CommitHash, str] = {}
     if by == "model":
         names = (CommitHash(digest.hex()) for digest in log.origins.all_commits())
@@ -48,11 +48,13 @@ def iter_usage(log: TractLog, by: StoreUsageKey, since: datetime | None) -> Iter
         yield log.tract if by == "tract" else models[commit], counts
 
 
-def sum_usage(reader: TractReader, by: TractUsageKey, since: datetime | None) -> dict[str, TokenUsage]:
-    """Returns the sums of the usage of the reader's tract; see the facade."""
+def sum_usage(
+    reader: TractReader, by: TractUsageKey, since: datetime | None, of: str | None = None
+) -> dict[str, TokenUsage]:
+    """Returns the sums of the usage of the reader's tract, or of one commit of it; see the facade."""
     require_usage_key(by, TractUsageKey)
     since_us = optional_moment(since, "since")
-    recorded = recorded_usage(reader, since_us)
+    recorded = recorded_usage(reader, since_us, None if of is None else reader.resolve(of))
     keys_of = _keys(reader, by, recorded)
     found: dict[str, TokenUsage] = {}
     for commit, counts in recorded.items():
@@ -61,12 +63,15 @@ def sum_usage(reader: TractReader, by: TractUsageKey, since: datetime | None) ->
     return dict(sorted(found.items()))
 
 
-def recorded_usage(reader: TractReader, since_us: int | None = None) -> dict[CommitHash, TokenUsage]:
-    """Returns the last usage recorded for each commit of the reader's tract, what is staged included."""
-    recorded = dict(_iter_recorded(reader.log, since_us))
+def recorded_usage(
+    reader: TractReader, since_us: int | None = None, only: CommitHash | None = None
+) -> dict[CommitHash, TokenUsage]:
+    """Returns the last usage recorded for each commit of the reader's tract, or for one, what is staged included."""
+    commits = reader.log.origins.commits_with_usage() if only is None else (only,)
+    recorded = dict(_iter_recorded(reader.log, since_us, commits))
     staged = reader.overlay.transaction
     if staged is not None and staged.usage and (since_us is None or parse_time(staged.now) >= since_us):
-        recorded.update(staged.usage)
+        recorded.update((commit, counts) for commit, counts in staged.usage if only in (None, commit))
     return recorded
 
 
@@ -77,9 +82,11 @@ def add(first: TokenUsage | None, second: TokenUsage) -> TokenUsage:
     return TokenUsage(*(getattr(first, key) + getattr(second, key) for key in TokenUsage.__struct_fields__))
 
 
-def _iter_recorded(log: TractLog, since_us: int | None) -> Iterator[tuple[CommitHash, TokenUsage]]:
-    """Yields each commit with the usage that events of the tract recorded last, unless that was before a time."""
-    for commit in log.origins.commits_with_usage():
+def _iter_recorded(
+    log: TractLog, since_us: int | None, commits: Iterable[str]
+) -> Iterator[tuple[CommitHash, TokenUsage]]:
+    """Yields each of some commits with the usage that events of the tract recorded last, unless that was before a time."""
+    for commit in commits:
         found = log.origins.last_usage(commit)
         if found is None or (found[0].parents and all("/" in parent for parent in found[0].parents)):
             continue
