@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -473,6 +474,27 @@ def test_only_the_rows_on_the_screen_are_read(path: Path) -> None:
         assert len(screen.view("left").rows) == 700
 
     browse(path, work)
+
+
+@pytest.mark.campaign
+def test_ten_thousand_commits_open_within_a_second_and_the_cursor_moves_as_in_a_hundred(tmp_path: Path) -> None:
+    moves_s: dict[int, float] = {}
+    for count in (100, 10_000):
+        with Tract.open(tmp_path / str(count), clock=Clock(), durability="fast") as t:
+            for start in range(0, count, 100):
+                t.import_messages([{"role": "user", "content": f"turn {start + n}"} for n in range(100)])
+
+        began_s = time.process_time()
+
+        async def work(screen: Screen, count: int = count, began_s: float = began_s) -> None:
+            await screen.until(f"turn {count - 1}", "operation   append")
+            assert time.process_time() - began_s < 1
+            before_s = time.process_time()
+            await screen.press(*["j"] * 80)
+            moves_s[count] = time.process_time() - before_s
+
+        browse(tmp_path / str(count), work, size=(80, 24))
+    assert moves_s[10_000] < 1.5 * moves_s[100]
 
 
 def test_the_rows_of_a_history_are_all_its_commits_each_above_its_parents(path: Path, talk: dict[str, str]) -> None:

@@ -106,6 +106,7 @@ class LineView(ScrollView, can_focus=True):
         if top is None:
             top = len(rows) if is_at_end else max(0, cursor - self.size.height // 2)
         self.scroll_to(y=top, animate=False, immediate=True, force=True)
+        self.vertical_scrollbar.position = self.scroll_offset.y  # it may come only with these rows
         self.refresh()
 
     def move_to(self, at: int) -> None:
