@@ -204,9 +204,9 @@ class Ranking:
         self._slope = _SATURATION * _LENGTH_WEIGHT / (mean_size or 1.0)
         self.shift = _SATURATION * (1 - _LENGTH_WEIGHT) / self._slope
 
-    def densities(self, counts: Iterable[int], shifted: Iterable[float]) -> list[float]:
-        """Returns the density of each text, of its count of matches and its size in bytes plus `shift`; 0 where it has none."""
-        return list(map(truediv, counts, shifted))
+    def densities(self, counts: Iterable[int], shifted: Iterable[float]) -> Iterator[float]:
+        """Yields the density of each text, of its count of matches and its size in bytes plus `shift`; 0 where it has none."""
+        return map(truediv, counts, shifted)
 
     def rank(self, density: float) -> float:
         """Returns the BM25 of a text."""

@@ -232,20 +232,22 @@ def _ranked(sources: Iterable[_Source], wanted: SearchFilter) -> list[SearchHit]
 
 def _iter_best(groups: list[Matched], ranking: Ranking, limit: int | None) -> Iterator[_Entry]:
     """Yields the matches, best first. Sorts a few at first, and more only where the caller goes on."""
-    densities = [ranking.densities(group.counts, group.sizes.plus(ranking.shift)) for group in groups]
-    most = list(map(max, densities))
-    count = sum(map(len, densities))
+    lengths = [group.sizes.plus(ranking.shift) for group in groups]
+    most = [max(ranking.densities(group.counts, found)) for group, found in zip(groups, lengths, strict=True)]
+    densities = cache(lambda at: list(ranking.densities(groups[at].counts, lengths[at])))
+    count = sum(len(group.counts) for group in groups)
     wanted = count if limit is None else max(_LEAST_SORTED, 2 * limit)
     last = inf  # down to which all were yielded
     while last > 0:
         bar = 0.0
         if wanted < count:
             least = sorted(most)[-wanted] if last == inf and wanted <= len(most) else 0.0  # so many are not below it
-            bar = nlargest(wanted, chain.from_iterable(compress(densities, map(least.__le__, most))))[-1]
+            best = compress(range(len(groups)), map(least.__le__, most))
+            bar = nlargest(wanted, chain.from_iterable(map(densities, best)))[-1]
         entries = []
         for at in compress(range(len(groups)), map(bar.__le__, most)):
             group = groups[at]
-            for number, density in zip(group.numbers, densities[at], strict=True):
+            for number, density in zip(group.numbers, densities(at), strict=True):
                 if bar <= density < last and density:
                     entries.append(_Entry(-density, -group.created_us(number), group.commit(number), at, number))
         entries.sort()
