@@ -137,8 +137,8 @@ def test_the_caret_is_below_the_character() -> None:
 
 def test_the_caret_is_below_the_character_behind_wide_ones_and_accents() -> None:
     with pytest.raises(QueryError) as caught:
-        parse_query("a = '谢e\u0301' $")  # 1 + 2 + 1 columns between the quotes
-    assert str(caught.value).split("\n")[1:] == ["  a = '谢e\u0301' $", "            ^"]
+        parse_query("a = '谢谢e\u0301' $")  # 2 + 2 + 1 columns between the quotes, for four characters
+    assert str(caught.value).split("\n")[1:] == ["  a = '谢谢e\u0301' $", f"{' ' * 14}^"]
 
 
 def test_the_caret_of_a_long_query_is_below_the_character_in_an_excerpt() -> None:

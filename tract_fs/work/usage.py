@@ -96,14 +96,7 @@ def _iter_recorded(
 
 def usage_models(reader: TractReader, recorded: Collection[CommitHash]) -> dict[CommitHash, str]:
     """Returns the model of the usage of each of some commits, "" where none is known. Cost: as `iter_usage`."""
-
-    def read(name: CommitHash) -> Commit | None:
-        try:
-            return reader.commit(name)
-        except LOSSES:
-            return None
-
-    return _models(recorded, reader.overlay.names(), reader.overlay.entry, read)
+    return _models(recorded, reader.overlay.names(), reader.overlay.entry, reader.commit)
 
 
 def _models(
@@ -125,8 +118,11 @@ def _models(
         return models
     first: dict[CommitHash, tuple[int, CommitHash, str]] = {}  # the answer to each prompt
     for name in map(CommitHash, names):
-        model = config_model(name)
-        commit = read(name) if model else None
+        try:
+            model = config_model(name)
+            commit = read(name) if model else None
+        except LOSSES:
+            continue  # another answer may be there, and none of the counts is lost
         if commit is not None and commit.parents and models.get(commit.parents[0]) == "":
             answer = (commit.created_us, name, model)
             first[commit.parents[0]] = min(answer, first.get(commit.parents[0], answer))
