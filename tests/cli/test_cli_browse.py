@@ -578,7 +578,7 @@ def test_it_ends_where_the_terminal_is_gone(path: Path, talk: dict[str, str]) ->
     terminal.wait_for("The end?")
     os.close(terminal.master)
     os.close(terminal.slave)
-    assert terminal.child.wait(timeout=20) == 130
+    assert terminal.child.wait(timeout=300) == 130
 
 
 def test_on_a_terminal_a_hostile_text_is_no_command_and_no_color_has_none(path: Path) -> None:

@@ -20,7 +20,7 @@ from tract_fs import Store
 from tract_fs.cli.browse.app import Browser
 from tract_fs.cli.browse.line_view import LineView
 
-_LONGEST_S = 10
+_LONGEST_S = 300  # of a machine that is busy
 
 
 class Screen:
