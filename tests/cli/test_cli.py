@@ -650,7 +650,7 @@ def test_the_demo_keeps_the_store_it_is_given_and_touches_no_other(run: Run, tmp
 
 def test_the_shop_of_the_demo_has_the_same_hashes_everywhere(run: Run) -> None:
     told = run("demo", "--shop", "lamps")
-    assert (told.code, told.out) == (0, "made a store in lamps: a made-up talk with a lamp shop, 8 commits\n")
+    assert (told.code, told.out) == (0, "made a store in lamps: a made-up chat with a lamp shop, 8 commits\n")
     with Tract.open("lamps") as t:
         assert t.head == "42d0eb472ebe12372c423cc86f21e981c470d47c23ad41bc91919d7fac3fade5"
     assert "there is a store already" in run("demo", "--shop", "lamps").err

@@ -104,6 +104,21 @@ def test_groups_are_over_what_matches_and_over_all_tracts(asked: Run) -> None:
     assert (told.code, told.out, told.err) == (0, "", "no commit matches\n")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["role = 'assistant'"],
+        ["model = 'none' or not (role is unset)", "--group-by", "model"],
+        ["--group-by", "model,role"],
+        ["role", "=", "assistant"],
+    ],
+)
+def test_a_facet_without_its_mark_is_hinted_at(asked: Run, arguments: list[str]) -> None:
+    hint = "warning: role without @ is a field of the generation config; for the role of a commit write @role\n"
+    assert asked("query", *arguments).err.endswith(hint)
+    assert "@" not in asked("query", "model = 'none'").err
+
+
 def test_commits_as_csv_have_their_configs_as_json(asked: Run) -> None:
     lines = asked("query", "stop is set", "--csv").out.split("\r\n")
     assert lines[0] == "commit_hash,tract_id,created_at,operation,content_type,token_count,generation_config"

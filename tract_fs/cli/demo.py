@@ -37,7 +37,7 @@ def make_shop(invocation: Invocation, path: str | None) -> None:
     directory = _require_new(path)
     with Tract.open(directory) as t:
         applied = t.apply_bundle(_SHOP)
-    line = f"made a store in {inline(path)}: a made-up talk with a lamp shop, {counted(applied.new_commits, 'commit')}"
+    line = f"made a store in {inline(path)}: a made-up chat with a lamp shop, {counted(applied.new_commits, 'commit')}"
     invocation.answer(
         lambda: {"path": directory, "new_commits": applied.new_commits}, lambda: click.echo(line), wrote=line
     )

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, reduce
+from itertools import chain
 from operator import and_
 from typing import Any, NamedTuple
 
@@ -20,8 +21,8 @@ from tract_fs.errors import ArgumentError
 from tract_fs.model import canonical
 from tract_fs.model.config_query import OPERATORS, require_field
 from tract_fs.model.content import BUILTIN_TYPES
-from tract_fs.model.query import Source, comparison
-from tract_fs.model.query_text import parse_query
+from tract_fs.model.query import Source, comparison, names_of_facets
+from tract_fs.model.query_text import parse_query, parse_source
 
 _WORDS = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 _FIELDS = ("commit_hash", "tract_id", "created_at", "operation", "content_type", "token_count", "generation_config")
@@ -171,6 +172,8 @@ def _answer(
             lambda: [group.to_dict() for group in found],
             lambda: _echo_csv(_group_rows(found)) if is_csv else _show_groups(found),
         )
+        absent = [name for name in (found[0].key if found else ()) if all(group.key[name] is None for group in found)]
+        _hint([] if where is None or found else where.sources(), [parse_source(name).source for name in absent])
         return
     assert where is not None
     infos = source.query(where)
@@ -178,6 +181,13 @@ def _answer(
         lambda: [info.to_dict() for info in infos],
         lambda: _echo_csv(_commit_rows(infos)) if is_csv else show_commits(shown, infos, is_config_shown=True),
     )
+    _hint([] if infos else where.sources())
+
+
+def _hint(*sources: Iterable[Source]) -> None:
+    """Warns of fields that no commit has and that have the names of facets."""
+    for name in names_of_facets(chain(*sources)):
+        warn(f"{name} without @ is a field of the generation config; for the {name} of a commit write @{name}")
 
 
 def _show_groups(found: Sequence[QueryGroup]) -> None:

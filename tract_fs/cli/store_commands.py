@@ -244,7 +244,7 @@ def _why_not_compiled(t: Tract) -> str:
 
 @click.command(short_help="Run the main commands on a bundled transcript.")
 @click.argument("path", required=False)
-@click.option("--shop", "is_shop", is_flag=True, help="Make a store to query instead: a made-up talk with a shop.")
+@click.option("--shop", "is_shop", is_flag=True, help="Make a store to query instead: a made-up chat with a shop.")
 @with_store
 def demo(invocation: Invocation, path: str | None, is_shop: bool) -> None:
     """Run the main commands on a bundled transcript: import, edit, skip, compile, query, and look at the files.

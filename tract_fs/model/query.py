@@ -9,7 +9,7 @@ if there is one and none is equal. The parser of the text is `query_text`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -95,9 +95,13 @@ class Expression(Struct, frozen=True):
         """Returns whether a commit with these values meets the condition."""
         raise NotImplementedError
 
+    def sources(self) -> Iterator[Source]:
+        """Yields what each comparison in it is about, in order."""
+        raise NotImplementedError
+
     def is_of_config(self) -> bool:
         """Returns whether the condition reads the generation config alone."""
-        raise NotImplementedError
+        return not any(source.is_facet for source in self.sources())
 
     def __and__(self, other: Expression) -> Expression:
         return joined(Both, (self, other)) if isinstance(other, Expression) else NotImplemented
@@ -123,9 +127,9 @@ class Comparison(Expression, frozen=True):
         """Returns whether one of the source's values matches."""
         return self._matches(values.of(self.source))
 
-    def is_of_config(self) -> bool:
-        """Returns whether the source is a config field."""
-        return not self.source.is_facet
+    def sources(self) -> Iterator[Source]:
+        """Yields the source."""
+        yield self.source
 
     def _matches(self, found: Sequence[Any]) -> bool:
         operator, wanted = self.operator, self.values
@@ -163,9 +167,10 @@ class Both(Expression, frozen=True):
         """Returns whether all parts match."""
         return all(part.matches(values) for part in self.parts)
 
-    def is_of_config(self) -> bool:
-        """Returns whether all parts read the config alone."""
-        return all(part.is_of_config() for part in self.parts)
+    def sources(self) -> Iterator[Source]:
+        """Yields the sources of all parts."""
+        for part in self.parts:
+            yield from part.sources()
 
     def __str__(self) -> str:
         return " and ".join(f"({part})" if isinstance(part, Either) else str(part) for part in self.parts)
@@ -181,9 +186,10 @@ class Either(Expression, frozen=True):
         """Returns whether a part matches."""
         return any(part.matches(values) for part in self.parts)
 
-    def is_of_config(self) -> bool:
-        """Returns whether all parts read the config alone."""
-        return all(part.is_of_config() for part in self.parts)
+    def sources(self) -> Iterator[Source]:
+        """Yields the sources of all parts."""
+        for part in self.parts:
+            yield from part.sources()
 
     def __str__(self) -> str:
         return " or ".join(map(str, self.parts))
@@ -203,9 +209,9 @@ class Not(Expression, frozen=True):
         """Returns whether the part does not match."""
         return not self.part.matches(values)
 
-    def is_of_config(self) -> bool:
-        """Returns whether the part reads the config alone."""
-        return self.part.is_of_config()
+    def sources(self) -> Iterator[Source]:
+        """Yields the sources of the part."""
+        return self.part.sources()
 
     def __invert__(self) -> Expression:
         return self.part
@@ -301,6 +307,12 @@ def facet(name: str, *path: str | int) -> Field:
     creation, UTC; `tokens` of the message; `usage` with a count of TokenUsage; `metadata` with a path.
     """
     return Field(Source.of(require_field((name, *path)), is_facet=True))
+
+
+def names_of_facets(sources: Iterable[Source]) -> list[str]:
+    """Returns the config fields among some sources whose names are those of facets: one may have forgotten the `@`."""
+    keys = [source.path[0] for source in sources if not source.is_facet and len(source.path) == 1]
+    return [str(key) for key in dict.fromkeys(keys) if key in _FACETS]
 
 
 def comparison(source: Source, operator: str, *values: object) -> Comparison:
