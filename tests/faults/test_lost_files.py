@@ -571,6 +571,49 @@ def test_an_event_torn_by_a_power_cut_is_shown_and_not_missed(line: tuple[Path, 
                 assert texts(t)[7:] == ["and on"] * (1 + number)
 
 
+@pytest.mark.parametrize("kept", ["arrivals", "nothing"])
+@pytest.mark.parametrize("kind", ["commit", "content"])
+def test_an_event_whose_object_a_power_cut_tore_is_shown_and_not_missed(
+    line: tuple[Path, list[str]], kind: str, kept: str
+) -> None:
+    path, names = line
+    running = Tract.open(path, clock=Clock(START_US + 10**9))  # no close saves its view
+    last = running.commit(user("torn"))
+    name = object_name(last.commit_hash if kind == "commit" else last.content_hash or "")
+    data = (store_root(path) / name).read_bytes()
+    if kept == "arrivals":
+        cut_while_open(path, name)
+    else:
+        put(store_root(path) / name, b"")
+        put(own_place(path) / "redo", (own_place(path) / "redo").read_bytes()[:64])
+        for file in ("arrivals", "view"):
+            put(own_place(path) / "tracts/default" / file, b"")
+    hidden = ["1 events of this tract are pending, damaged or gone, and take no part; see status()"]
+    with in_next_boot():
+        with open_tract(path, clock=Clock(START_US + 2 * 10**9)) as t:
+            assert (texts(t), t.compile().warnings) == (LINE, hidden)
+            assert (len(t.status().pending), t.status().gone) == (1, ())
+            on = t.commit(user("on"))
+            assert on.parents == (names[5],)
+        for is_verified in (False, True):
+            with open_tract(path, verify=is_verified) as t:
+                assert (texts(t), t.compile().warnings) == ([*LINE, "on"], hidden)
+        put(store_root(path) / name, data)
+        with open_tract(path) as t:
+            t.refresh()
+            assert t.status().pending == ()
+            assert {head for heads in t.branches().values() for head in heads} == {on.commit_hash, last.commit_hash}
+
+
+def test_a_power_cut_does_not_excuse_an_event_of_a_saved_view_whose_object_is_torn(
+    line: tuple[Path, list[str]],
+) -> None:
+    path, names = line
+    cut_while_open(path, object_name(names[5]))
+    with in_next_boot(), open_tract(path, verify=True) as t, pytest.raises(HistoryIncomplete):
+        t.compile()
+
+
 def test_in_the_same_boot_a_damaged_event_is_no_torn_one(line: tuple[Path, list[str]]) -> None:
     path, _ = line
     running = open_tract(path, clock=Clock(START_US + 10**9))  # no close saves its view

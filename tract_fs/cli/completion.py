@@ -82,7 +82,7 @@ def _names(kinds: tuple[str, ...], context: click.Context, _: click.Parameter, s
     Of A..B, B is completed.
     """
     if kinds == ("topics",):
-        from tract_fs.cli.help_commands import topics
+        from tract_fs.cli.guides import topics
 
         root = context.find_root().command
         assert isinstance(root, click.Group)

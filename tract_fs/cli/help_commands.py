@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib import resources
 
 import click
 
 from tract_fs.cli import git_words
 from tract_fs.cli.completion import SHELLS, script
+from tract_fs.cli.guides import page_of, topics
 from tract_fs.cli.invocation import CommandError, Invocation, near, with_store
 from tract_fs.cli.output import echo_lines, printable
 
@@ -30,7 +30,7 @@ def help_(invocation: Invocation, topic: str | None, part: str | None) -> None:
         invocation.answer(lambda: {"topics": guides, "commands": list(group.commands)}, lambda: click.echo(text))
         return
     if topic in guides:
-        page = _page(topic)
+        page = page_of(topic)
         invocation.answer(lambda: {"topic": topic, "text": page}, lambda: _show_page(page))
         return
     command = group.get_command(root, topic)
@@ -47,20 +47,6 @@ def help_(invocation: Invocation, topic: str | None, part: str | None) -> None:
         if inner is not None:
             shown = inner.get_help(click.Context(inner, parent=context, info_name=part))
     invocation.answer(lambda: {"topic": topic, "text": shown}, lambda: click.echo(shown))
-
-
-def topics() -> dict[str, str]:
-    """Returns the guides in the package: for each name the title of its page."""
-    names = sorted(file.name for file in _folder().iterdir() if file.name.endswith(".md"))
-    return {name.removesuffix(".md"): _page(name.removesuffix(".md")).partition("\n")[0].lstrip("# ") for name in names}
-
-
-def _page(topic: str) -> str:
-    return (_folder() / f"{topic}.md").read_text(encoding="utf-8")
-
-
-def _folder() -> resources.abc.Traversable:
-    return resources.files("tract_fs") / "guide"
 
 
 def _show_page(page: str) -> None:

@@ -172,10 +172,11 @@ class HiddenEvents:
         while (tract, name) not in seen and name not in self._given_up:
             seen.add((tract, name))
             log = self._log if tract == self._log.tract else self._other(tract)
+            if name in log.torn:
+                return None
             pending = log.view.pending.get(name)
             if pending is None:
-                is_lost = name not in log.torn and not log.is_visible(tract, name)
-                return self._lost_event(log, name) if is_lost else None
+                return None if log.is_visible(tract, name) else self._lost_event(log, name)
             if not pending.missing:
                 return None
             if pending.missing_kind != "event":

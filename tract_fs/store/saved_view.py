@@ -34,7 +34,7 @@ class SavedView(Struct, frozen=True, forbid_unknown_fields=True):
     root: int  # inode of the store's directory
     traces: dict[str, tuple[str, str]] = {}  # gone event: digest of its branch, its last commit; empty where unknown
     boot: str = ""  # of the machine, when this was saved
-    torn: list[str] = []  # damaged events that a power cut kept from being written
+    torn: list[str] = []  # damaged and pending events that a power cut kept from being written
     doubted: list[str] | None = None  # those of the packs that were damaged then; None: by an earlier version
     # the state of the outer git repository when all events but those gone were last seen; empty: there is none
     checkout: str = ""

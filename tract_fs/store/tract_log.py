@@ -35,6 +35,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack, suppress
 from enum import Enum
 from functools import partial
+from itertools import islice
 
 from msgspec import Struct
 
@@ -134,7 +135,9 @@ class TractLog:
         self.quarantined: dict[str, str] = {}  # event hash: why its file was quarantined; there is no other
         self.damaged_packs: list[DamagedPack] = []  # that had events of this tract, or may have had
         self.lost_in_packs: set[str] = set()  # events that these packs lack, as of the last look
-        self.torn: set[str] = set()  # damaged ones that a power cut kept from being written: this copy never had them
+        self.torn: set[str] = (
+            set()
+        )  # damaged or pending ones that a power cut kept from being written: this copy never had them
         self._is_after_cut = False  # the machine was started again since the view was saved, and this handle opens now
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
         self.accepted: dict[str, str] = {}  # those of them whose going is explained: how (model/incomplete.py)
@@ -283,7 +286,7 @@ class TractLog:
                 self._listed_at = _monotonic()
         else:
             self._load(saved)
-        self._note_torn()
+            self._note_torn()
         self._is_after_cut = self._may_lack = False
 
     def _remember(self, saved: SavedView | None) -> None:
@@ -335,23 +338,40 @@ class TractLog:
         self._listed_at, self._listing_pause_s = other._listed_at, other._listing_pause_s
 
     def _note_torn(self) -> None:
-        """After a power cut, notes which damaged events this copy never had: they were being written then, or copied.
+        """After a power cut, notes which events this copy never had, since their files or an object of theirs were being
+        written then, or copied.
 
         A durable commit was acknowledged only once the redo log had it, from which it has been written again by now. A
         cut leaves files that are empty, end early or contain zeros; other damage is not its doing.
         """
         if self._is_after_cut:
             self._listing.is_changed = True  # the next view is of this boot
-            self.torn.update(name for name in self.damaged.keys() - self.gone if self._ends_early(name))
+            for name in self.damaged.keys() - self.gone:
+                if self._ends_early(Address("event", name, self.tract)):
+                    self.torn.add(name)
+            self.torn.update(self._torn_pending())
             self.changes += 1
 
-    def _ends_early(self, name: str) -> bool:
-        """Returns whether the file of a damaged event has what a power cut leaves."""
-        address = Address("event", name, self.tract)
+    def _torn_pending(self) -> set[str]:
+        """Returns the pending events that wait for an object whose file has what a power cut leaves; without those that the
+        saved view covers.
+        """
+        found: set[str] = {
+            name
+            for name, pending in self.view.pending.items()
+            if pending.missing_kind != "event" and self._ends_early(Address("object", pending.missing))
+        }
+        if found:
+            covered = islice(arrivals.iter_sound(self._arrivals), self._covered_count())
+            found.difference_update([record.event.hex() for record in covered])
+        return found
+
+    def _ends_early(self, address: Address) -> bool:
+        """Returns whether a damaged file has what a power cut leaves."""
         data: bytes | None = None
         with suppress(OSError):
             data = files.read(address.path_in(self._parts.layout), limit_bytes=address.limit_bytes)
-        return data is not None and diagnose(data, name).cause in (TORN, ZEROED)
+        return data is not None and diagnose(data, address.name).cause in (TORN, ZEROED)
 
     def save(self, *, records: list[Record] | None = None, has_rows: bool = True) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
@@ -713,7 +733,8 @@ class TractLog:
         self.lost_in_packs = set()
         met = self._recorded_damaged()
         if self._is_after_cut:
-            known_before -= {name for name in self.damaged.keys() - met if self._ends_early(name)}
+            torn = {name for name in self.damaged.keys() - met if self._ends_early(Address("event", name, self.tract))}
+            known_before -= torn | self._torn_pending()
         self.gone = (known_before | self._witnessed | met).difference(visible)
         self._note_torn()
         self.traces = self._find_traces()
@@ -873,7 +894,11 @@ class TractLog:
         for number, record in records:
             if (name := record.event.hex()) in self.damaged:
                 found.setdefault(name, number)
-        return {name for name, number in found.items() if number < end or not self._ends_early(name)}
+        return {
+            name
+            for name, number in found.items()
+            if number < end or not self._ends_early(Address("event", name, self.tract))
+        }
 
     def _covered_count(self) -> int:
         """Returns how many records of arrivals the saved view covers; 0 if there is none of this copy."""
