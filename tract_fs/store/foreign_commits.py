@@ -97,9 +97,10 @@ class ForeignCommits:
         logs = self.sources()
         version = sum(log.version for log in logs)
         if self._repeated[0] != version:
-            names = self.names()
-            times = Counter(digest for log in logs for digest in log.origins.all_commits()) if len(logs) > 1 else None
-            found = {name for name in names if times is not None and times[bytes.fromhex(name)] > 1}
+            names, found = self.names(), set[CommitHash]()
+            if len(logs) > 1:
+                times = Counter(digest for log in logs for digest in log.origins.all_commits())
+                found.update(name for name in names if times[bytes.fromhex(name)] > 1)
             for log in logs:
                 if log.again_count:
                     found.update(name for name in names if len(log.origins.events_of(name)) > 1)

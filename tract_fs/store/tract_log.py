@@ -56,7 +56,7 @@ from tract_fs.model.names import CommitHash, ContentHash, EventHash, format_time
 from tract_fs.model.objects import Commit
 from tract_fs.model.view import Head, Pending, View
 from tract_fs.store import arrivals, files, outer_git, redo, saved_view, tree
-from tract_fs.store.address import Address
+from tract_fs.store.address import Address, Kind
 from tract_fs.store.arrivals import MOST_RECORDS, NO_BRANCH, NO_HASH, Arrivals, Record
 from tract_fs.store.events import Events, as_event_hash
 from tract_fs.store.folding import iter_in_causal_order, records_of
@@ -135,9 +135,7 @@ class TractLog:
         self.quarantined: dict[str, str] = {}  # event hash: why its file was quarantined; there is no other
         self.damaged_packs: list[DamagedPack] = []  # that had events of this tract, or may have had
         self.lost_in_packs: set[str] = set()  # events that these packs lack, as of the last look
-        self.torn: set[str] = (
-            set()
-        )  # damaged or pending ones that a power cut kept from being written: this copy never had them
+        self.torn: set[str] = set()  # events that a power cut kept from being written whole: this copy never had them
         self._is_after_cut = False  # the machine was started again since the view was saved, and this handle opens now
         self.gone: set[str] = set()  # events that this copy knew and that are not visible now; most are missing
         self.accepted: dict[str, str] = {}  # those of them whose going is explained: how (model/incomplete.py)
@@ -346,9 +344,7 @@ class TractLog:
         """
         if self._is_after_cut:
             self._listing.is_changed = True  # the next view is of this boot
-            for name in self.damaged.keys() - self.gone:
-                if self._ends_early(Address("event", name, self.tract)):
-                    self.torn.add(name)
+            self.torn.update(name for name in self.damaged.keys() - self.gone if self._ends_early(name))
             self.torn.update(self._torn_pending())
             self.changes += 1
 
@@ -359,19 +355,20 @@ class TractLog:
         found: set[str] = {
             name
             for name, pending in self.view.pending.items()
-            if pending.missing_kind != "event" and self._ends_early(Address("object", pending.missing))
+            if pending.missing_kind != "event" and self._ends_early(pending.missing, "object")
         }
         if found:
             covered = islice(arrivals.iter_sound(self._arrivals), self._covered_count())
             found.difference_update([record.event.hex() for record in covered])
         return found
 
-    def _ends_early(self, address: Address) -> bool:
+    def _ends_early(self, name: str, kind: Kind = "event") -> bool:
         """Returns whether a damaged file has what a power cut leaves."""
+        address = Address(kind, name, self.tract if kind == "event" else "")
         data: bytes | None = None
         with suppress(OSError):
             data = files.read(address.path_in(self._parts.layout), limit_bytes=address.limit_bytes)
-        return data is not None and diagnose(data, address.name).cause in (TORN, ZEROED)
+        return data is not None and diagnose(data, name).cause in (TORN, ZEROED)
 
     def save(self, *, records: list[Record] | None = None, has_rows: bool = True) -> None:
         """Saves the view and the rows of new records in the index, if it lags; a cache that can't be written is left alone.
@@ -733,7 +730,7 @@ class TractLog:
         self.lost_in_packs = set()
         met = self._recorded_damaged()
         if self._is_after_cut:
-            torn = {name for name in self.damaged.keys() - met if self._ends_early(Address("event", name, self.tract))}
+            torn = {name for name in self.damaged.keys() - met if self._ends_early(name)}
             known_before -= torn | self._torn_pending()
         self.gone = (known_before | self._witnessed | met).difference(visible)
         self._note_torn()
@@ -894,11 +891,7 @@ class TractLog:
         for number, record in records:
             if (name := record.event.hex()) in self.damaged:
                 found.setdefault(name, number)
-        return {
-            name
-            for name, number in found.items()
-            if number < end or not self._ends_early(Address("event", name, self.tract))
-        }
+        return {name for name, number in found.items() if number < end or not self._ends_early(name)}
 
     def _covered_count(self) -> int:
         """Returns how many records of arrivals the saved view covers; 0 if there is none of this copy."""
@@ -1032,13 +1025,10 @@ class TractLog:
         return records[:end]
 
     def _is_there(self, record: Record) -> bool:
-        parts, event = self._parts, record.event.hex()
-        if not (files.may_exist(parts.layout.event(self.tract, event)) or parts.events.exists(self.tract, event)):
+        parts = self._parts
+        if not parts.events.exists(self.tract, record.event.hex()):
             return False
-        if record.kind not in arrivals.PLAIN_KINDS:
-            return True
-        commit = record.commit.hex()
-        return files.may_exist(parts.layout.object(commit)) or parts.objects.exists(commit)
+        return record.kind not in arrivals.PLAIN_KINDS or parts.objects.exists(record.commit.hex())
 
     def _admit(self, new: set[str]) -> None:
         """Applies new and pending events, and records the visible ones, if this handle can write."""

@@ -441,9 +441,8 @@ class TractTexts:
         last = len(self._checksums) - 1
         blocks = [] if last < 0 else [self._copy(last)]
         first = max(last, 0)
-        size = self._extend(
-            blocks, names, self._known_contents()
-        )  # before the transaction: it reads objects, which may write other rows
+        # before the transaction: it reads objects, which may write other rows
+        size = self._extend(blocks, names, self._known_contents())
         with self._index.writing() as connection:
             if self._generation != self._index.generation or self._read_stamp(connection) != (
                 *self._stamp,
